@@ -1,0 +1,46 @@
+"""Errors that a person reads: one sentence that says what was asked, what exists and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NanoGenError(Exception):
+    """A mistake that its reader can mend. The command line prints the sentence alone; `--debug` adds the traceback."""
+
+
+class ConfigError(NanoGenError):
+    """The configuration is wrong: a key, a type or a value. Lists every mistake, each with its path in the file."""
+
+
+class UnknownName(NanoGenError):
+    """No installed plugin has a component or method of this name."""
+
+
+class AmbiguousName(NanoGenError):
+    """Two distributions offer the name that was asked for."""
+
+
+class Incompatible(NanoGenError):
+    """The chosen parts cannot work together; found before any of them is imported."""
+
+
+class DataError(NanoGenError):
+    """Data, or a file that was named, is missing or damaged."""
+
+
+class TrainingError(NanoGenError):
+    """A run cannot start, go on or be resumed."""
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'lightning-dit'?"`, or the empty string where nothing known is near."""
+    spelling = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6)
+    return f" Did you mean {spelling[close[0]]!r}?" if close else ""
+
+
+def listing(names: Iterable[str], *, empty: str = "none") -> str:
+    """`"a, b, c"` in alphabetical order, for the part of a sentence that says what exists."""
+    return ", ".join(sorted(names)) or empty

@@ -1,0 +1,192 @@
+"""The five protocols, and the smaller ones beside them: the page that a plugin author reads first.
+
+Data flows one way: dataset -> task -> tokenizer -> objective(backbone) -> sampler -> metric. A component is called as
+`Class(config, **parts)`; it names the parts it wants as keyword parameters: `image_size`, `dataset`, `task`,
+`encoder`, `conditioner`, `condition` (its ConditionSpec), `tokenizer`, `latent` (its LatentSpec), `backbone`,
+`objective`, `auxiliaries`, `wanted` (the capability words that the other parts need of it).
+
+Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are float32 in [-1, 1] above the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from nanogen_core.specs import ConditionSpec, LatentSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nanogen_core.randomness import Draws
+    from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Turns images into latents of about zero mean and unit variance, and back."""
+
+    def latent(self, image_size: int) -> LatentSpec:
+        """The latent of an `image_size` x `image_size` image. Raises NanoGenError for a size that it cannot take."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] -> latents [B, C, h, w], without gradient and without chance."""
+
+    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+        """Latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]. A decoder that samples draws from `rng`."""
+
+
+@runtime_checkable
+class Conditioner(Protocol):
+    """Turns the labels or captions of a batch into a row of tokens."""
+
+    spec: ConditionSpec
+
+    def encode(self, batch: Batch) -> Condition:
+        """One condition for each example: tokens [B, L, D] with L <= spec.length."""
+
+    def null(self, count: int) -> Condition:
+        """The condition of an unconditional sample, `count` times."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """The network. What it can do beyond the call is said by the capability words of its Component.
+
+    `two-time`: it tells apart times with the same t and another r. `features`: block outputs can be tapped.
+    `token`: it takes and predicts `State.token`. `internal-head`: it has a second head, in `Prediction.heads`.
+    """
+
+    def __call__(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+        """One forward pass. `taps` names block outputs (`"block.8"`, from 1) to return in `Prediction.features`."""
+
+
+class Field(Protocol):
+    """A network seen by the sampler: its prediction is a velocity, guided or not."""
+
+    def __call__(self, state: State, times: Times, condition: Condition) -> Prediction: ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What the network learns, and how its answer is followed from noise to data."""
+
+    def loss(
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+    ) -> Losses:
+        """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`)."""
+
+    def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
+        """The prediction, and those of its heads, as velocities: guidance and samplers see nothing else."""
+
+    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+        """The state at `times.r` from the one at `times.t`: Euler for flow matching, one jump for MeanFlow."""
+
+    def grid(self, steps: int) -> Tensor:
+        """The times of a sampling run, float64 [steps + 1], falling from 1 to 0."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is to be drawn, and for whom: it reads a dataset its own way and says how the result is judged."""
+
+    image_size: int
+
+    def batches(
+        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+    ) -> Iterator[Batch]:
+        """Batches of the split without end, epoch after epoch, in an order keyed by the seed, from batch `start` on.
+
+        Where several processes run, each gets its own part of the global batch.
+        """
+
+    def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
+        """A request as a batch without images: label names or numbers for one task, captions for another."""
+
+    def questions(self, count: int, *, seed: int = 0) -> Batch:
+        """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
+
+    def metrics(self) -> Sequence[str]:
+        """The names of the metrics that the task is judged by, unless the configuration says otherwise."""
+
+
+class Dataset(Protocol):
+    """What a task reads. `classes` are its label names, in order; empty where it has none."""
+
+    classes: Sequence[str]
+
+    def open(self, split: str, image_size: int, view: str) -> Examples:
+        """One split as examples of the `view` that a task wants: `"labels"` or `"captions"`."""
+
+
+class Examples(Protocol):
+    """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+class Example(Protocol):
+    """One example: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready; and its condition."""
+
+    image: Any
+    label: int | None
+    caption: str | None
+
+
+class Guidance(Protocol):
+    """Wraps a field in another: classifier-free guidance, internal guidance. They compose, the last one outermost."""
+
+    def wrap(self, field: Field, null: Condition) -> Field: ...
+
+
+class Sampler(Protocol):
+    """Walks from noise to data along a field."""
+
+    def sample(self, objective: Objective, field: Field, noise: State, condition: Condition, steps: int) -> State: ...
+
+
+class Metric(Protocol):
+    """A judge of pictures. `higher_is_better` says which way it points; `update` may be called any number of times."""
+
+    higher_is_better: bool
+
+    def update(self, images: Tensor, batch: Batch) -> None:
+        """Images [B, 3, H, W] in [-1, 1], and the questions that they answer."""
+
+    def compute(self) -> Mapping[str, float]:
+        """The score, or the scores, by name, over all images so far."""
+
+
+class Auxiliary(Protocol):
+    """A further loss term that sees the prediction, the clean state, the times and the images (REPA, perceptual)."""
+
+    taps: Sequence[str]
+
+    def loss(self, prediction: Prediction, clean: State, times: Times, batch: Batch) -> Losses: ...
+
+
+class Stage(Protocol):
+    """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
+
+    `nets` holds everything that a checkpoint must hold. `phases` names the optimisers that move at a step.
+    """
+
+    nets: nn.ModuleDict
+
+    def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
+        """The named parameters that the optimiser of this phase has."""
+
+    def phases(self, step: int) -> Sequence[str]: ...
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The frozen part of the work (encoding images), outside the differentiated step."""
+
+    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses: ...
+
+    def after_step(self, step: int) -> None:
+        """After the optimisers moved: EMA, queues."""
+
+    def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
+        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids."""

@@ -1,0 +1,91 @@
+"""What flows between the parts: named tuples that carry tensors. B batch, C h w latent, N image tokens, L D condition.
+
+They are tuples and not attrs classes because torch.compile, torch.func and accelerate walk through tuples as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Times(NamedTuple):
+    """The interval that the network is asked about: t = 1 is noise, t = 0 is data, and 0 <= r <= t <= 1.
+
+    `r == t` asks for the instantaneous velocity, as every flow-matching method does.
+    """
+
+    t: Tensor  # [B]
+    r: Tensor  # [B]
+
+
+class State(NamedTuple):
+    """What is diffused: the latent, and for REG-like methods one more token that is noised and denoised along."""
+
+    latent: Tensor  # [B, C, h, w]
+    token: Tensor | None = None  # [B, D]
+
+    def map(self, function: Callable[..., Tensor], *others: State) -> State:
+        """`function` applied to the latents, and to the tokens where there is one: all arithmetic on states."""
+        latent = function(self.latent, *(other.latent for other in others))
+        if self.token is None:
+            return State(latent)
+        return State(latent, function(self.token, *(other.token for other in others)))
+
+
+class Condition(NamedTuple):
+    """What the sample is conditioned on. Class labels and texts alike are a row of tokens."""
+
+    tokens: Tensor  # [B, L, D]
+    mask: Tensor | None = None  # [B, L] bool, True where a token is real; None: all of them
+    null: Tensor | None = None  # [B] bool, True where the condition was dropped; None: nowhere
+
+
+class Prediction(NamedTuple):
+    """What a backbone answers. `heads` are further predictions of the same meaning as `value` (internal guidance)."""
+
+    value: State
+    features: Mapping[str, Tensor] = {}  # name of the tap -> [B, N, width]: image tokens, row-major
+    heads: Mapping[str, State] = {}
+
+
+class Losses(NamedTuple):
+    """A loss to differentiate and the detached scalars that it was made of, by name, to log."""
+
+    total: Tensor  # []
+    parts: Mapping[str, Tensor] = {}
+
+
+class Batch(NamedTuple):
+    """Examples of a task, or the questions that a user asks of it (then without images)."""
+
+    indices: Tensor  # [B] int64: the place of each example in its split, or of each sample in a request
+    images: Tensor | None = None  # [B, 3, H, W] float32 in [-1, 1]
+    labels: Tensor | None = None  # [B] int64
+    captions: Sequence[str] | None = None
+    latents: Tensor | None = None  # [B, C, h, w], where they were computed before
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """A `[B]` tensor as `[B, 1, ...]`, to multiply `like` `[B, ...]` with."""
+    return values.reshape(-1, *([1] * (like.ndim - 1)))
+
+
+def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
+    """`condition` with the rows that `dropped` [B] bool names replaced by those of `null`."""
+    tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
+    mask = condition.mask
+    if mask is not None and null.mask is not None:
+        mask = torch.where(dropped[:, None], null.mask, mask)
+    return Condition(tokens, mask, dropped)
+
+
+def join_conditions(first: Condition, second: Condition) -> Condition:
+    """Two conditions of equal length one after the other: `[B1 + B2, L, D]`."""
+    mask = None
+    if first.mask is not None and second.mask is not None:
+        mask = torch.cat([first.mask, second.mask])
+    return Condition(torch.cat([first.tokens, second.tokens]), mask)
