@@ -1,0 +1,158 @@
+"""From (kind, name) to the component that a plugin offers, with the sentences for names that lead nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, requires
+from typing import Any, Generic, TypeVar
+
+from attrs import evolve, frozen
+
+from nanogen_core.errors import AmbiguousName, UnknownName, listing, near_miss
+from nanogen_core.plugins import Discovery, Plugin, discover
+from nanogen_core.specs import KINDS, Component, Method
+
+Offered = TypeVar("Offered", Component, Method)
+CORE = "nanogen-core"
+
+
+@frozen
+class Offer(Generic[Offered]):
+    """Something offered, and the distribution that offers it."""
+
+    what: Offered
+    distribution: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.distribution}:{self.what.name}"
+
+
+@frozen
+class Chosen:
+    """A component that the configuration named for a slot, with its options as they were written."""
+
+    component: Component
+    distribution: str
+    options: Mapping[str, Any]
+
+
+@frozen
+class Registry:
+    """All offers of the working plugins."""
+
+    plugins: tuple[Plugin, ...]
+    components: Mapping[str, Mapping[str, tuple[Offer[Component], ...]]]  # kind -> name -> offers
+    methods: Mapping[str, tuple[Offer[Method], ...]]
+    recipes: Mapping[str, str]
+    discovery: Discovery
+
+    def component(self, kind: str, name: str) -> Offer[Component]:
+        """The component of this kind; `"distribution:name"` picks one of several. Raises UnknownName, AmbiguousName."""
+        return _find(kind, name, self.components.get(kind, {}), self.plugins)
+
+    def method(self, name: str) -> Offer[Method]:
+        """The method of this name. Raises UnknownName, AmbiguousName."""
+        return _find("method", name, self.methods, self.plugins)
+
+    def providing(self, kind: str, words: Iterable[str]) -> list[str]:
+        """The names of the components of a kind that provide all these capability words."""
+        wanted = set(words)
+        offers = self.components.get(kind, {})
+        return sorted(name for name, found in offers.items() if any(wanted <= o.what.provides for o in found))
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The registry of this process, from one scan."""
+    return collect(discover())
+
+
+def collect(discovery: Discovery) -> Registry:
+    """Asks every plugin what it offers; one that raises, or offers what is no component, is shown as broken."""
+    broken: dict[str, str] = {}
+    components = _offers(discovery, "nanogen_components", Component, broken)
+    methods = _offers(discovery, "nanogen_methods", Method, broken)
+    recipes: dict[str, str] = {}
+    for _plugin, answer in discovery.answers("nanogen_recipes"):
+        recipes.update(answer if isinstance(answer, Mapping) else {})
+    by_kind: dict[str, dict[str, tuple[Offer[Component], ...]]] = {kind: {} for kind in KINDS}
+    for offer in components:
+        named = by_kind[offer.what.kind]
+        named[offer.what.name] = (*named.get(offer.what.name, ()), offer)
+    by_name: dict[str, tuple[Offer[Method], ...]] = {}
+    for method in methods:
+        by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
+    plugins = tuple(
+        evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins
+    )
+    return Registry(plugins, by_kind, by_name, recipes, discovery)
+
+
+def _identity(plugin: Plugin) -> str:
+    return f"{plugin.distribution}:{plugin.name}"
+
+
+def _offers(discovery: Discovery, hook: str, kind: type[Offered], broken: dict[str, str]) -> list[Offer[Offered]]:
+    found: list[Offer[Offered]] = []
+    for plugin, answer in discovery.answers(hook):
+        try:
+            found += [Offer(_checked(item, kind), plugin.distribution) for item in _list(answer)]
+        except Exception as error:
+            broken[_identity(plugin)] = f"{hook}: {type(error).__name__}: {error}"
+    return found
+
+
+def _list(answer: Any) -> list[Any]:
+    if isinstance(answer, Exception):
+        raise answer
+    return list(answer)
+
+
+def _checked(item: Any, kind: type[Offered]) -> Offered:
+    if not isinstance(item, kind):
+        raise TypeError(f"{item!r} is no {kind.__name__}")
+    if isinstance(item, Component) and item.kind not in KINDS:
+        raise ValueError(f"component {item.name!r} is of the unknown kind {item.kind!r}")
+    return item
+
+
+def _find(
+    kind: str, name: str, offers: Mapping[str, tuple[Offer[Offered], ...]], plugins: tuple[Plugin, ...]
+) -> Offer[Offered]:
+    distribution, _, short = name.rpartition(":")
+    found = [o for o in offers.get(short, ()) if not distribution or o.distribution == distribution]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = " or ".join(repr(offer.full_name) for offer in found)
+        raise AmbiguousName(f"{kind} {name!r} is offered by {len(found)} distributions; write {choices}.")
+    raise UnknownName(_missing(kind, name, offers, plugins))
+
+
+def _missing(kind: str, name: str, offers: Iterable[str], plugins: tuple[Plugin, ...]) -> str:
+    """The sentence for a name that nothing installed has."""
+    for plugin in plugins:
+        if plugin.error and name in (plugin.name, plugin.distribution.removeprefix("nanogen-")):
+            return f"{kind} {name!r} belongs to {plugin.distribution}, which could not be loaded: {plugin.error}"
+    brings = known_distributions().get(name)
+    if brings:
+        return (
+            f"{kind} {name!r} is not installed: `pip install {brings}` brings it"
+            " (a checkout that is installed in editable mode must be installed again to show a new plugin)."
+        )
+    return f"There is no {kind} {name!r}.{near_miss(name, offers)} Installed: {listing(offers)}."
+
+
+@lru_cache(maxsize=1)
+def known_distributions() -> Mapping[str, str]:
+    """Names that are known though not installed, and what brings them: the extras of nanogen-core, from its metadata."""
+    try:
+        lines = requires(CORE) or []
+    except PackageNotFoundError:
+        return {}
+    pattern = re.compile(r"^([\w.-]+).*extra\s*==\s*['\"]([\w.-]+)['\"]")
+    matches = (pattern.match(line) for line in lines)
+    return {found[2]: found[1] for found in matches if found and found[2] != "all" and found[1].startswith("nanogen-")}
