@@ -46,7 +46,7 @@ class Draws:
         return float(torch.rand((), generator=self._generator, device=self.device))
 
     def _rows(self, purpose: str, shape: Sequence[int], fill: object) -> Tensor:
-        base = key(self.seed, purpose, self.step)  # neighbouring slots never share a seed: they differ by less than 2^32
+        base = key(self.seed, purpose, self.step)  # slots are added, not hashed: within a step no two collide
         numbers = torch.empty(len(self.slots), *shape, device=self.device)
         for row, slot in zip(numbers, self.slots, strict=True):
             self._generator.manual_seed((base + slot) % _SEEDS)

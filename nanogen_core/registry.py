@@ -85,9 +85,7 @@ def collect(discovery: Discovery) -> Registry:
     by_name: dict[str, tuple[Offer[Method], ...]] = {}
     for method in methods:
         by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
-    plugins = tuple(
-        evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins
-    )
+    plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
     return Registry(plugins, by_kind, by_name, recipes, discovery)
 
 
@@ -148,7 +146,7 @@ def _missing(kind: str, name: str, offers: Iterable[str], plugins: tuple[Plugin,
 
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
-    """Names that are known though not installed, and what brings them: the extras of nanogen-core, from its metadata."""
+    """Names that are known though not installed, and what brings them: from the extras of nanogen-core's metadata."""
     try:
         lines = requires(CORE) or []
     except PackageNotFoundError:

@@ -1,0 +1,115 @@
+"""Builds the chosen parts in the order in which facts flow: each names the parts that it wants as keyword parameters.
+
+data -> task -> conditioner -> tokenizer -> latent -> backbone -> objective. A number that can be derived is derived.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nanogen_core import compat
+from nanogen_core.config import Part, Resolved, import_object
+from nanogen_core.errors import DataError, NanoGenError, listing
+from nanogen_core.layers import SLOTS
+
+GROUP_NAMES = {"auxiliary": "auxiliaries", "guidance": "guidance", "metric": "metrics"}
+
+
+class Assembly(Mapping[str, Any]):
+    """The parts of a resolved configuration by name, each built when it is first asked for.
+
+    `known` are facts that are not to be derived again, such as the class names of a saved pipeline.
+    """
+
+    def __init__(self, resolved: Resolved, known: Mapping[str, Any] | None = None):
+        self.resolved = resolved
+        self._built: dict[str, Any] = {"image_size": resolved.image_size, "seed": resolved.seed, **(known or {})}
+        self._open: list[str] = []  # what is being built, to name a circle
+        self._facts: dict[str, Callable[[], Any]] = {
+            "classes": lambda: tuple(self["dataset"].classes),
+            "latent": lambda: self["tokenizer"].latent(resolved.image_size),
+            "condition": lambda: self["conditioner"].spec,
+            **{word: self._group_builder(kind) for kind, word in GROUP_NAMES.items()},
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            if name in self._open:
+                raise NanoGenError(f"The parts need each other in a circle: {' -> '.join([*self._open, name])}.")
+            self._open.append(name)
+            try:
+                self._built[name] = self._make(name)
+            finally:
+                self._open.pop()
+        return self._built[name]
+
+    def excuse_dataset(self) -> None:
+        """Lets a loaded pipeline do without its data: an error only when images are asked for."""
+        try:
+            self["dataset"]
+        except DataError as reason:
+            self._built["dataset"] = AbsentDataset(self["classes"], reason)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()  # Mapping's own would build the part to find out
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        return [*{**self._built, **self._facts}, *(kind for kind in SLOTS if kind in self.resolved.slots)]
+
+    def _make(self, name: str) -> Any:
+        if name in self._facts:
+            return self._facts[name]()
+        if name in self.resolved.slots:
+            return self.build(self.resolved.slots[name])
+        raise KeyError(name)
+
+    def _group_builder(self, kind: str) -> Callable[[], Any]:
+        def build() -> dict[str, Any]:
+            return {name: self.build(part) for name, part in self.resolved.groups[kind].items()}
+
+        return build
+
+    def build(self, part: Part) -> Any:
+        """The component of one part, with the parts that its constructor names."""
+        if part.instance is not None:
+            return part.instance
+        target = import_object(part.chosen.component.target)
+        config = () if part.config is None else (part.config,)
+        return target(*config, **self._arguments(target, part))
+
+    def _arguments(self, target: Callable[..., Any], part: Part) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for parameter in inspect.signature(target).parameters.values():
+            if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+                continue
+            if parameter.name == "wanted":
+                found["wanted"] = compat.wanted(self.resolved.parts(), part.chosen.component.kind)
+            elif parameter.name in self:
+                found[parameter.name] = self[parameter.name]
+            elif parameter.default is inspect.Parameter.empty:
+                raise NanoGenError(_unknown_part(part, parameter.name, self))
+        return found
+
+
+def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
+    who = f"{part.chosen.component.kind} {part.name!r} of {part.chosen.distribution}"
+    return f"{who} asks for the part {name!r}, which this configuration does not have; it has: {listing(assembly)}."
+
+
+class AbsentDataset:
+    """Stands in for a dataset that is not on this machine: a loaded pipeline needs its class names, not its images."""
+
+    def __init__(self, classes: tuple[str, ...], reason: DataError):
+        self.classes = classes
+        self.reason = reason
+
+    def open(self, split: str, image_size: int, view: str) -> Any:
+        raise self.reason

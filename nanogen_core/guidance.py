@@ -1,0 +1,51 @@
+"""Classifier-free guidance. A guidance wraps a field in another one, so that several compose."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from torch import Tensor
+
+from nanogen_core.protocols import Field
+from nanogen_core.settings import ClassifierFreeConfig
+from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions
+
+
+class ClassifierFree:
+    """`v_u + w (v_c - v_u)` inside the closed interval [t_min, t_max], tested on the start of a step (Ho and Salimans,
+    arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724).
+
+    Outside the interval, and for w = 1, the unconditional branch is not computed.
+    """
+
+    def __init__(self, config: ClassifierFreeConfig):
+        self.config = config
+
+    def with_scale(self, scale: float) -> ClassifierFree:
+        """The same guidance with another scale w."""
+        return ClassifierFree(evolve(self.config, scale=float(scale)))
+
+    def wrap(self, field: Field, null: Condition) -> Field:
+        """The guided field. `null` is the null condition of the batch that will be asked for."""
+
+        def guided(state: State, times: Times, condition: Condition) -> Prediction:
+            if not self._active(times):
+                return field(state, times, condition)
+            both = field(_twice(state), Times(times.t.repeat(2), times.r.repeat(2)), join_conditions(condition, null))
+            scale = self.config.scale
+            value = both.value.map(lambda pair: _extrapolate(pair, scale))
+            return Prediction(value)
+
+        return guided
+
+    def _active(self, times: Times) -> bool:
+        start = float(times.t[0])  # all samples of a sampling step share their time
+        return self.config.scale != 1.0 and self.config.t_min <= start <= self.config.t_max
+
+
+def _twice(state: State) -> State:
+    return state.map(lambda x: x.repeat(2, *([1] * (x.ndim - 1))))  # [2B, ...]
+
+
+def _extrapolate(pair: Tensor, scale: float) -> Tensor:
+    conditional, unconditional = pair.chunk(2)
+    return unconditional + scale * (conditional - unconditional)

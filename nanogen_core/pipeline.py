@@ -1,0 +1,225 @@
+"""`build_pipeline` and what it gives: the parts of one model, and pictures from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from nanogen_core import storage, yaml_files
+from nanogen_core.assembly import Assembly
+from nanogen_core.config import Resolved, load_config, resolve
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
+from nanogen_core.images import to_pil
+from nanogen_core.layers import merge
+from nanogen_core.protocols import Field
+from nanogen_core.randomness import Draws
+from nanogen_core.sampling import velocity_field
+from nanogen_core.tensors import Batch, State
+
+CONFIG, FACTS = "config.yaml", "pipeline.json"
+WEIGHTS = "{}.safetensors"  # of each part that learns
+LEARNING = ("backbone", "conditioner", "objective")  # the parts whose state is the pipeline's own
+FORMAT = 1
+
+
+def build_pipeline(
+    config: str | Path | Mapping[str, Any] | None = None, *, device: torch.device | str | None = None, **options: Any
+) -> Pipeline:
+    """The pipeline of a configuration (a file, a recipe's name or a mapping), of keywords, or of keywords over one.
+
+    Keywords are the keys of a configuration file: `task="t2i"`, `method="vae"`, `backbone={"name": "ddt",
+    "size": "tiny"}`, `guidance={"cfg": {"scale": 4.0}}`; an object stands for itself (`backbone=my_network`).
+    Raises a NanoGenError that says what is wrong, before anything is loaded.
+    """
+    resolved = resolve(combine(config, options))
+    torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
+    return Pipeline(resolved, Assembly(resolved)).to(device or "cpu")
+
+
+def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration and the keywords that go over it, as one mapping that is yet to be resolved."""
+    raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
+    return merge([raw, dict(options)])
+
+
+class Pipeline:
+    """One model: its parts by name, and the road from a request to pictures."""
+
+    def __init__(self, config: Resolved, parts: Assembly):
+        self.config = config
+        self.parts = parts
+        self.task = parts["task"]
+        self.conditioner = parts["conditioner"]
+        self.tokenizer = parts["tokenizer"]
+        self.latent = parts["latent"]
+        self.backbone: nn.Module = parts["backbone"]
+        self.objective = parts["objective"]
+        self.sampler = parts["sampler"]
+        self.guidance: dict[str, Any] = parts["guidance"]
+
+    @property
+    def device(self) -> torch.device:
+        return next((p.device for p in self.backbone.parameters()), torch.device("cpu"))
+
+    def to(self, device: torch.device | str) -> Pipeline:
+        """Moves every part that holds tensors; returns the pipeline itself."""
+        for part in (self.conditioner, self.tokenizer, self.backbone, self.objective):
+            if callable(getattr(part, "to", None)):
+                part.to(device)
+        return self
+
+    def generate(
+        self,
+        prompts_or_labels: Sequence[str | int] | str | int,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | Mapping[str, float] | None = None,
+        batch_size: int = 64,
+        tensors: bool = False,
+    ) -> list[Image.Image] | Tensor:
+        """Pictures of what was asked for, one for each request.
+
+        The noise of sample i depends on (seed, i) alone, so it is the same in a batch of any size. `guidance` is a
+        scale (1: none), or a mapping of names to scales where there are several. With `tensors=True` the answer is
+        float32 [B, 3, H, W] in [-1, 1].
+        """
+        requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
+        batch = self.task.ask(requests)
+        images = self.sample(batch, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
+        return images if tensors else to_pil(images)
+
+    def sample(self, batch: Batch, *, batch_size: int = 64, **options: Any) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] for a batch of requests; `options` are those of `generate`, and `net`."""
+        parts = [self._sample(chunk, **options) for chunk in chunks(batch, batch_size)]
+        return torch.cat(parts).clamp(-1, 1)
+
+    @torch.no_grad()
+    def _sample(
+        self,
+        batch: Batch,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | Mapping[str, float] | None = None,
+        net: nn.Module | None = None,
+    ) -> Tensor:
+        draws = Draws(seed, batch.indices.tolist(), device=self.device)
+        condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
+        field: Field = velocity_field(self.objective, net or self.backbone)
+        for wrapper in self._guidance(guidance):
+            field = wrapper.wrap(field, null)
+        state = self.sampler.sample(self.objective, field, self._noise(draws), condition, steps)
+        images: Tensor = self.tokenizer.decode(state.latent, draws)
+        return images.float()
+
+    def _noise(self, draws: Draws) -> State:
+        latent = draws.normal("sample.latent", self.latent.shape)  # [B, C, h, w]
+        width = self.latent.token_width
+        return State(latent, draws.normal("sample.token", (width,)) if width else None)
+
+    def _guidance(self, scales: float | Mapping[str, float] | None) -> list[Any]:
+        if scales is None:
+            return list(self.guidance.values())
+        if not isinstance(scales, Mapping):
+            scales = {_only(self.guidance): scales}
+        unknown = set(scales) - set(self.guidance)
+        if unknown:
+            raise NanoGenError(
+                f"There is no guidance {listing(unknown)!r}; this pipeline has: {listing(self.guidance)}."
+            )
+        return [g.with_scale(scales[name]) if name in scales else g for name, g in self.guidance.items()]
+
+    # -- saved pipelines ---------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes `config.yaml`, `pipeline.json` and one safetensors file for each part that learns."""
+        folder = Path(folder)
+        given = [kind for kind, part in self.config.slots.items() if part.instance is not None]
+        if given:
+            raise NanoGenError(
+                f"This pipeline cannot be saved, because its {listing(given)} was given as an object: register the"
+                " class as a component of a plugin (docs/plugins.md) and choose it by name."
+            )
+        for name, state in self.state().items():
+            storage.write_tensors(folder / WEIGHTS.format(name), state)
+        storage.write_json(folder / FACTS, self._facts())
+        storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
+        return folder
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of each part that learns."""
+        modules = {name: self.parts[name] for name in LEARNING if hasattr(self.parts[name], "state_dict")}
+        states = {name: dict(module.state_dict()) for name, module in modules.items()}
+        return {name: state for name, state in states.items() if state}
+
+    def _facts(self) -> dict[str, Any]:
+        distributions = {part.chosen.distribution for part in self.config.slots.values()}
+        return {
+            "format": FORMAT,
+            "classes": list(self.parts["classes"]),
+            "latent": list(self.latent.shape),
+            "versions": {name: version(name) for name in sorted(distributions)},
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: torch.device | str | None = None) -> Pipeline:
+        """A saved pipeline, or the newest state of a run. Needs no training data.
+
+        Raises DataError where the folder holds no pipeline, or a damaged one.
+        """
+        folder = Path(folder)
+        if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
+            raise DataError(
+                f"There is no saved pipeline in {folder} (no {CONFIG} with {FACTS}): name the folder of a run, or one"
+                " that Pipeline.save or `nanogen import` wrote."
+            )
+        facts = storage.read_json(folder / FACTS)
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            raise DataError(f"{folder / FACTS} is of another format than this nanogen-core reads ({FORMAT}).")
+        resolved = resolve(load_config(folder / CONFIG))
+        assembly = Assembly(resolved, {"classes": tuple(facts["classes"])})
+        assembly.excuse_dataset()
+        pipeline = cls(resolved, assembly)
+        pipeline._load_state(folder)
+        return pipeline.to(device or "cpu")
+
+    def _load_state(self, folder: Path) -> None:
+        for name, state in self.state().items():
+            path = folder / WEIGHTS.format(name)
+            load_exactly(self.parts[name], storage.read_tensors(path), expected=state, source=path)
+
+
+def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], source: Path) -> None:
+    """Loads a state whose names and shapes must be the expected ones. Raises DataError naming the first difference."""
+    missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+    if missing or extra:
+        what = f"lacks {missing[0]!r}" if missing else f"has the unknown {extra[0]!r}"
+        raise DataError(f"{source} {what}: it belongs to another configuration.")
+    for name, value in expected.items():
+        if state[name].shape != value.shape:
+            raise DataError(
+                f"{source}: {name!r} has the shape {tuple(state[name].shape)}, the configuration {tuple(value.shape)}."
+            )
+    module.load_state_dict(state)
+
+
+def chunks(batch: Batch, size: int) -> Iterator[Batch]:
+    """The batch in parts of at most `size` examples."""
+    if size < 1:
+        raise ConfigError(f"batch_size must be at least 1, got {size}.")
+    for start in range(0, len(batch.indices), size):
+        yield Batch(*(None if field is None else field[start : start + size] for field in batch))
+
+
+def _only(guidance: Mapping[str, Any]) -> str:
+    """The name of the outermost guidance, which a plain number speaks of."""
+    if not guidance:
+        raise NanoGenError("This pipeline has no guidance to scale: add `guidance: cfg` to its configuration.")
+    return list(guidance)[-1]

@@ -1,0 +1,23 @@
+"""Options of the core's samplers and guidance. Loads no torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+
+
+@frozen(kw_only=True)
+class SamplerConfig:
+    """`steps`: the number of steps from noise to data."""
+
+    steps: int = field(default=50, validator=validators.ge(1))
+
+
+@frozen(kw_only=True)
+class ClassifierFreeConfig:
+    """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere."""
+
+    scale: float = field(default=1.0, validator=validators.ge(0.0))
+    t_min: float = field(default=0.0, validator=_unit)
+    t_max: float = field(default=1.0, validator=_unit)
