@@ -1,0 +1,217 @@
+"""From a dataset to batches: which examples make up global batch k, and one reader for any dataset and any task.
+
+An epoch's order is a permutation keyed by (seed, epoch). Global batch `k` of `B` takes positions `k B ... (k + 1) B`
+of the endless row of epochs, so that the place of a run in its data is the one number `k`, whatever came before it,
+and whatever the number of worker processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from nanogen_core.errors import DataError, NanoGenError, TrainingError
+from nanogen_core.protocols import Examples
+from nanogen_core.randomness import key
+from nanogen_core.tensors import Batch
+
+
+class Example(NamedTuple):
+    """What a dataset yields: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready."""
+
+    image: Image.Image | Tensor
+    label: int | None = None
+    caption: str | None = None
+
+
+#: Makes a PIL image into a float tensor [3, S, S] in [-1, 1]. The 32-bit number is all the chance that it may use:
+#: it is keyed by (seed, epoch, index), so an augmentation is the same for any batch size and worker count.
+Transform = Callable[[Image.Image, int], Tensor]
+
+
+class Share(NamedTuple):
+    """This process among those that work on one global batch."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def here(cls) -> Share:
+        """As torchrun and accelerate's launcher say it in the environment."""
+        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+    def of(self, batch_size: int) -> range:
+        """The contiguous slots of a global batch that fall to this process. Raises TrainingError for unequal parts."""
+        size, rest = divmod(batch_size, self.world)
+        if rest or not size:
+            raise TrainingError(
+                f"A batch of {batch_size} examples cannot be shared equally by {self.world} processes: "
+                f"choose a batch size that is a multiple of {self.world}."
+            )
+        return range(self.rank * size, (self.rank + 1) * size)
+
+
+class Place(NamedTuple):
+    """An example of the dataset as it comes up in one epoch, with the number that its augmentation draws from."""
+
+    item: int
+    number: int
+
+
+class Order:
+    """The endless row of epochs over `length` examples, each a permutation keyed by (seed, epoch)."""
+
+    def __init__(self, length: int, seed: int):
+        self.length = length
+        self.seed = seed
+        self._epoch = -1
+        self._permutation = torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, position: int) -> Place:
+        epoch, step = divmod(position, self.length)
+        if epoch != self._epoch:
+            self._epoch, self._permutation = epoch, self._shuffled(epoch)
+        index = int(self._permutation[step])
+        return Place(index, key(self.seed, "augment", epoch, index))
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(key(self.seed, "order", epoch))
+        return torch.randperm(self.length, generator=generator)
+
+
+def loader(
+    examples: Examples,
+    batch_size: int,
+    *,
+    transform: Transform,
+    seed: int = 0,
+    start: int = 0,
+    workers: int = 0,
+    share: Share | None = None,
+) -> Iterator[Batch]:
+    """This process's part of the global batches `start`, `start + 1` ... without end, in an order keyed by `seed`.
+
+    `batch_size` is that of the global batch. What lies before `start` is not read. `share` is this process among the
+    others, by default as the environment says. Images come out as [B, 3, S, S] in [-1, 1]. Raises DataError for a
+    dataset without examples and TrainingError for a batch that the processes cannot share equally.
+    """
+    _refuse_empty(examples)
+    slots = (share or Share.here()).of(batch_size)
+    order = Order(len(examples), seed)
+    places = ([order[batch * batch_size + slot] for slot in slots] for batch in count(start))
+    return _read(examples, places, transform, workers)
+
+
+def once(
+    examples: Examples, batch_size: int, *, transform: Transform, workers: int = 0, share: Share | None = None
+) -> Iterator[Batch]:
+    """Every example exactly once over all processes, in the dataset's order; the last batch may be smaller.
+
+    A process takes every `world`-th batch of `batch_size`. Raises DataError for a dataset without examples.
+    """
+    _refuse_empty(examples)
+    rank, world = share or Share.here()
+    firsts = range(rank * batch_size, len(examples), world * batch_size)
+    spans = (range(first, min(first + batch_size, len(examples))) for first in firsts)
+    return _read(examples, ([Place(index, key("once", index)) for index in span] for span in spans), transform, workers)
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """The RGB picture in the bytes of an image file. Raises DataError with the file's `name` where they hold none."""
+    try:
+        return Image.open(BytesIO(data)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"The image {name} cannot be read ({error}): repair the file or take it away.") from error
+
+
+def data_folder(root: str | None, name: str) -> Path:
+    """Where a dataset lies: `root` of its configuration, or the folder `name` under the variable NANOGEN_DATA.
+
+    Raises DataError, which says what to set, where there is neither or no such folder.
+    """
+    home = os.environ.get("NANOGEN_DATA")
+    if root is None and home is None:
+        raise DataError(
+            f"Nothing says where the data lies: set `dataset.root` to its folder, or the environment variable "
+            f"NANOGEN_DATA to a folder that holds {name!r}."
+        )
+    folder = Path(root).expanduser() if root is not None else Path(str(home)).expanduser() / name
+    if not folder.is_dir():
+        source = "`dataset.root`" if root is not None else "the environment variable NANOGEN_DATA"
+        raise DataError(f"There is no folder {folder}, which {source} names: put the data there or mend the setting.")
+    return folder
+
+
+def _refuse_empty(examples: Examples) -> None:
+    if not len(examples):
+        raise DataError("The dataset has no examples in this split: check the folder that its `root` names.")
+
+
+def _read(examples: Examples, places: Iterable[list[Place]], transform: Transform, workers: int) -> Iterator[Batch]:
+    batches: DataLoader[Any] = DataLoader(
+        _Reader(examples, transform),  # type: ignore[arg-type]
+        batch_sampler=_Places(places),
+        collate_fn=_same,
+        num_workers=workers,
+        generator=torch.Generator(),  # or it would take its worker seed from the global state
+    )
+    for batch in batches:
+        if isinstance(batch, NanoGenError):
+            raise batch
+        yield batch
+
+
+def _same(batch: Any) -> Any:
+    return batch
+
+
+class _Places:
+    """A batch sampler that a DataLoader accepts: it needs to be iterable, and no more."""
+
+    def __init__(self, places: Iterable[list[Place]]):
+        self._places = places
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        return iter(self._places)
+
+
+class _Reader:
+    """Reads a batch's examples in a worker process, by `__getitems__` where the dataset has it."""
+
+    def __init__(self, examples: Examples, transform: Transform):
+        self._transform = transform
+        self._fetch = getattr(examples, "__getitems__", None) or partial(_one_by_one, examples)
+
+    def __getitems__(self, places: list[Place]) -> Batch | NanoGenError:
+        try:
+            return self._batch(places, self._fetch([place.item for place in places]))
+        except NanoGenError as error:  # as a value: a worker's exception would arrive wrapped in its traceback
+            return error
+
+    def _batch(self, places: list[Place], examples: Sequence[Example]) -> Batch:
+        images = [self._ready(example.image, place) for example, place in zip(examples, places, strict=True)]
+        labels = [example.label for example in examples if example.label is not None]
+        captions = [example.caption for example in examples if example.caption is not None]
+        return Batch(
+            indices=torch.tensor([place.item for place in places]),
+            images=torch.stack(images),  # [B, 3, S, S]
+            labels=torch.tensor(labels) if labels else None,
+            captions=captions or None,
+        )
+
+    def _ready(self, image: Image.Image | Tensor, place: Place) -> Tensor:
+        return image if isinstance(image, Tensor) else self._transform(image, place.number)
+
+
+def _one_by_one(examples: Examples, indices: Sequence[int]) -> list[Any]:
+    return [examples[index] for index in indices]
