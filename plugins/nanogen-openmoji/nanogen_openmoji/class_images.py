@@ -15,7 +15,7 @@ from nanogen_openmoji.sprites import sprites
 class Augmentation:
     """How far an image may differ from its drawing."""
 
-    scale: tuple[float, float] = (0.75, 1.0)  # side of the drawing as a share of the image
+    scale: tuple[float, float] = (0.72, 0.97)  # side of the drawing as a share of the image
     shift: float = 0.05  # of the centre, in each direction, as a share of the image
     degrees: float = 10.0  # of rotation, to either side
     flip: bool = True  # mirror half of the images left to right
@@ -24,7 +24,7 @@ class Augmentation:
 
 NONE = Augmentation(scale=(0.9, 0.9), shift=0.0, degrees=0.0, flip=False, background=(1.0, 1.0))
 MILD = Augmentation()
-WIDE = Augmentation(scale=(0.55, 1.1), shift=0.12, degrees=25.0, background=(0.55, 1.0))
+WIDE = Augmentation(scale=(0.53, 1.07), shift=0.12, degrees=25.0, background=(0.55, 1.0))
 
 
 def class_images(

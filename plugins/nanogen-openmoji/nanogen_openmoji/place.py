@@ -6,13 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nanogen_openmoji.sprites import MARGIN
+
 
 class Placement(NamedTuple):
     """Where each sprite goes; all fields [B]. Lengths are shares of the canvas, y points down."""
 
     x: Tensor  # centre
     y: Tensor
-    size: Tensor  # side of the sprite's square
+    size: Tensor  # side of the drawing, without the margin around its sprite
     angle: Tensor  # radians, clockwise
     flip: Tensor  # 1 as drawn, -1 mirrored left to right
 
@@ -22,7 +24,8 @@ def place(sprites: Tensor, at: Placement, size: int) -> Tensor:
 
     Bilinear: smooth as long as a sprite shrinks to no less than about half of its R pixels.
     """
-    return F.grid_sample(sprites, _grid(at, size), mode="bilinear", padding_mode="zeros", align_corners=False)
+    drawn = 1 - 2 * MARGIN / sprites.shape[-1]  # share of the sprite that is drawing
+    return F.grid_sample(sprites, _grid(at, size, drawn), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def over(front: Tensor, back: Tensor) -> Tensor:
@@ -30,13 +33,13 @@ def over(front: Tensor, back: Tensor) -> Tensor:
     return front[:, :3] + (1 - front[:, 3:]) * back
 
 
-def _grid(at: Placement, size: int) -> Tensor:
+def _grid(at: Placement, size: int, drawn: float) -> Tensor:
     """For every canvas pixel its point in the sprite's square [-1, 1]^2; [B, size, size, 2].
 
     Written out, since a batched matrix product need not give one image the same bits in every batch.
     """
     pixel = (torch.arange(size) + 0.5) / size  # [S]
-    scale = 2 / at.size  # [B]
+    scale = 2 * drawn / at.size  # [B]
     x = (pixel - at.x[:, None]) * scale[:, None]  # [B, S]
     y = (pixel - at.y[:, None]) * scale[:, None]
     cos, sin = at.angle.cos()[:, None], at.angle.sin()[:, None]

@@ -57,8 +57,8 @@ class World:
         factory=lambda: {"plain": 1.0, "coloured": 2.0, "counted": 2.0, "related": 3.0}
     )
     tinted: float = 0.2  # share of objects in counted and related scenes that have a colour
-    large: float = 0.76  # side of a single object, and of one among others
-    small: float = 0.44
+    large: float = 0.73  # side of a single object, and of one among others
+    small: float = 0.42
     scale: float = 0.05  # sides vary by this share
     jitter: float = 0.02  # centres move by this share of the image
     degrees: float = 4.0  # rotation to either side

@@ -11,10 +11,10 @@ SEED = 1000  # of training; the figures in the model cards come from FRESH
 FRESH = 2000
 TASK_WORLD = World()
 WIDE_WORLD = World(
-    tinted=0.4, jitter=0.06, degrees=15, scale=0.15, large=0.7, small=0.42, background=(0.6, 1.0)
+    tinted=0.4, jitter=0.06, degrees=15, scale=0.15, large=0.67, small=0.4, background=(0.6, 1.0)
 )  # fmt: skip
 EVERYTHING = World(
-    objects=class_names(), tinted=0.4, jitter=0.06, degrees=15, scale=0.15, large=0.7, small=0.42, background=(0.6, 1.0)
+    objects=class_names(), tinted=0.4, jitter=0.06, degrees=15, scale=0.15, large=0.67, small=0.4, background=(0.6, 1.0)
 )  # fmt: skip
 
 
