@@ -45,6 +45,10 @@ class Assembly(Mapping[str, Any]):
                 self._open.pop()
         return self._built[name]
 
+    def supply(self, name: str, part: Any) -> None:
+        """Adds a part that was made elsewhere."""
+        self._built[name] = part
+
     def excuse_dataset(self) -> None:
         """Lets a loaded pipeline do without its data: an error only when images are asked for."""
         try:

@@ -27,18 +27,19 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1).contiguous()
 
 
-def grid(rows: Sequence[Sequence[Image.Image]], labels: Sequence[str], *, tile: int = 96) -> Image.Image:
-    """Rows of pictures, one column for each label, which stands above it; `tile` is the side of a picture in pixels."""
-    font = ImageFont.load_default(size=max(10, tile // 8))
-    lines = [_wrapped(label, font, tile) for label in labels]
-    head = (font.size + 3) * max(len(line) for line in lines) + 6
-    sheet = Image.new("RGB", (tile * len(labels), head + tile * len(rows)), "white")
+def grid(pictures: Sequence[Image.Image], captions: Sequence[str], *, columns: int = 8, tile: int = 96) -> Image.Image:
+    """A sheet of pictures in rows of `columns`, each under its caption; `tile` is the side of a picture in pixels."""
+    size = max(10, tile // 8)  # pixels
+    font = ImageFont.load_default(size=size)
+    texts = [_wrapped(caption, font, tile) for caption in captions]
+    head = (size + 4) * max(len(lines) for lines in texts) + 4
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (tile * min(columns, len(pictures)), (head + tile) * rows), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, words in enumerate(lines):
-        draw.multiline_text((column * tile + 3, 2), "\n".join(words), fill="black", font=font, spacing=2)
-    for down, row in enumerate(rows):
-        for across, picture in enumerate(row):
-            sheet.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (across * tile, head + down * tile))
+    for index, (picture, lines) in enumerate(zip(pictures, texts, strict=True)):
+        left, top = index % columns * tile, index // columns * (head + tile)
+        draw.multiline_text((left + 3, top + 1), "\n".join(lines), fill="black", font=font, spacing=2)
+        sheet.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (left, top + head))
     return sheet
 
 

@@ -91,6 +91,8 @@ class Pipeline:
         float32 [B, 3, H, W] in [-1, 1].
         """
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
+        if not requests:
+            raise NanoGenError("Nothing was asked for: give at least one label or caption.")
         batch = self.task.ask(requests)
         images = self.sample(batch, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
         return images if tensors else to_pil(images)
@@ -131,15 +133,21 @@ class Pipeline:
             scales = {_only(self.guidance): scales}
         unknown = set(scales) - set(self.guidance)
         if unknown:
-            raise NanoGenError(
-                f"There is no guidance {listing(unknown)!r}; this pipeline has: {listing(self.guidance)}."
-            )
+            raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}, only: {listing(self.guidance)}.")
         return [g.with_scale(scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
     # -- saved pipelines ---------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes `config.yaml`, `pipeline.json` and one safetensors file for each part that learns."""
+    def stage(self) -> Any:
+        """The stage that trains this pipeline."""
+        self.parts.supply("pipeline", self)
+        return self.parts["stage"]
+
+    def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
+        """Writes `config.yaml`, `pipeline.json` and one safetensors file for each part that learns.
+
+        `weights` stand in for those of the parts that they name (averaged weights, while training goes on).
+        """
         folder = Path(folder)
         given = [kind for kind, part in self.config.slots.items() if part.instance is not None]
         if given:
@@ -147,7 +155,7 @@ class Pipeline:
                 f"This pipeline cannot be saved, because its {listing(given)} was given as an object: register the"
                 " class as a component of a plugin (docs/plugins.md) and choose it by name."
             )
-        for name, state in self.state().items():
+        for name, state in {**self.state(), **(weights or {})}.items():
             storage.write_tensors(folder / WEIGHTS.format(name), state)
         storage.write_json(folder / FACTS, self._facts())
         storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
@@ -215,7 +223,7 @@ def chunks(batch: Batch, size: int) -> Iterator[Batch]:
     if size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {size}.")
     for start in range(0, len(batch.indices), size):
-        yield Batch(*(None if field is None else field[start : start + size] for field in batch))
+        yield batch.part(start, start + size)
 
 
 def _only(guidance: Mapping[str, Any]) -> str:

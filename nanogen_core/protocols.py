@@ -18,6 +18,7 @@ from nanogen_core.specs import ConditionSpec, LatentSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nanogen_core.pipeline import Pipeline
     from nanogen_core.randomness import Draws
     from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
 
@@ -100,14 +101,17 @@ class Task(Protocol):
         Where several processes run, each gets its own part of the global batch.
         """
 
+    def epoch(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+        """Every example of the split once, in the dataset's order; the last batch may be smaller."""
+
     def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """A request as a batch without images: label names or numbers for one task, captions for another."""
 
     def questions(self, count: int, *, seed: int = 0) -> Batch:
         """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
 
-    def metrics(self) -> Sequence[str]:
-        """The names of the metrics that the task is judged by, unless the configuration says otherwise."""
+    def describe(self, batch: Batch) -> Sequence[str]:
+        """A few words for each request or example, to stand beside its picture."""
 
 
 class Dataset(Protocol):
@@ -170,13 +174,14 @@ class Auxiliary(Protocol):
 class Stage(Protocol):
     """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
 
-    `nets` holds everything that a checkpoint must hold. `phases` names the optimisers that move at a step.
+    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move.
     """
 
     nets: nn.ModuleDict
+    phase_names: Sequence[str]
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """The named parameters that the optimiser of this phase has."""
+        """The named, trainable parameters that the optimiser of this phase has."""
 
     def phases(self, step: int) -> Sequence[str]: ...
 
@@ -190,3 +195,9 @@ class Stage(Protocol):
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids."""
+
+    def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """What a saved pipeline gets of the state so far: part -> state dict."""
+
+    def finish(self) -> Pipeline:
+        """The pipeline with these weights."""

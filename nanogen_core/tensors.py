@@ -68,6 +68,22 @@ class Batch(NamedTuple):
     captions: Sequence[str] | None = None
     latents: Tensor | None = None  # [B, C, h, w], where they were computed before
 
+    def part(self, start: int, stop: int) -> Batch:
+        """The examples from `start` to before `stop`."""
+        rows = slice(start, stop)
+        return Batch(
+            self.indices[rows],
+            None if self.images is None else self.images[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.captions is None else self.captions[rows],
+            None if self.latents is None else self.latents[rows],
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with its tensors on a device; the indices stay where they are, they key random numbers."""
+        moved = {k: v.to(device) for k, v in self._asdict().items() if isinstance(v, Tensor) and k != "indices"}
+        return self._replace(**moved)
+
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """A `[B]` tensor as `[B, 1, ...]`, to multiply `like` `[B, ...]` with."""

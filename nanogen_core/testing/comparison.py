@@ -1,0 +1,88 @@
+"""What the contracts share: shapes to test with, and the small tensor work around a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Batch, Condition, State, Times
+
+LATENT = LatentSpec(channels=4, height=8, width=8, factor=8)  # four tokens at the patch size that follows from it
+LABELS = ConditionSpec(width=10, length=1, learned=2)
+TEXTS = ConditionSpec(width=12, length=6, normalize=True, padded=True)
+
+
+def random_state(latent: LatentSpec, rows: int, purpose: str = "state") -> State:
+    """Standard normal latents [rows, C, h, w], and tokens [rows, D] where the latent has them."""
+    draws = Draws(0, range(rows))
+    token = draws.normal(f"{purpose} token", [latent.token_width]) if latent.token_width else None
+    return State(draws.normal(purpose, latent.shape), token)
+
+
+def random_times(rows: int) -> Times:
+    """Times [rows] with 0.2 <= r < t <= 0.9."""
+    return Times(torch.linspace(0.5, 0.9, rows), torch.linspace(0.4, 0.2, rows))
+
+
+def random_condition(spec: ConditionSpec, rows: int) -> Condition:
+    """Conditions of the full length; where they are padded, row i has one token more than row i - 1."""
+    tokens = Draws(1, range(rows)).normal("tokens", [spec.length, spec.width])
+    if not spec.padded:
+        return Condition(tokens)
+    counts = 1 + torch.arange(rows) % spec.length
+    return Condition(tokens, torch.arange(spec.length) < counts[:, None])
+
+
+def wake(module: nn.Module) -> None:
+    """Fills the parameters that are all zero, so that an untrained network shows what it would depend on."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1, generator=generator)
+
+
+def rows_of(batch: Batch, rows: list[int]) -> Batch:
+    """The batch with these rows alone, in this order."""
+    captions = None if batch.captions is None else [batch.captions[row] for row in rows]
+    tensors: dict[str, Any] = {name: None if value is None else value[rows] for name, value in _tensors(batch)}
+    return batch._replace(captions=captions, **tensors)
+
+
+def _tensors(batch: Batch) -> Iterable[tuple[str, Tensor | None]]:
+    return ((name, getattr(batch, name)) for name in ("indices", "images", "labels", "latents"))
+
+
+def same_batch(first: Batch, second: Batch) -> bool:
+    """Whether two batches hold equal numbers and captions."""
+    if (first.captions is None) != (second.captions is None) or list(first.captions or ()) != list(
+        second.captions or ()
+    ):
+        return False
+    pairs = zip(_tensors(first), _tensors(second), strict=True)
+    return all(_equal(one, other) for (_, one), (_, other) in pairs)
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return torch.equal(one, other)
+
+
+def apart(first: Tensor, second: Tensor) -> float:
+    """The largest absolute difference."""
+    return float((first.float() - second.float()).abs().max())
+
+
+@contextmanager
+def global_state_kept() -> Iterator[None]:
+    """Fails where the block draws from torch's global generator: such numbers change with everything around them."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(before, torch.get_rng_state()), "it drew from torch's global generator"

@@ -1,0 +1,26 @@
+"""Small working parts: each does its job for real, in milliseconds, so that one's own part can be tried with them.
+
+`nanogen_core.testing.fakes_plugin` is a manifest that offers them all under names with `tiny-` in front.
+"""
+
+from nanogen_core.testing.fakes.backbone import TinyBackbone, TinyBackboneConfig
+from nanogen_core.testing.fakes.conditioner import TinyLabels, TinyTexts, TinyTextsConfig
+from nanogen_core.testing.fakes.dataset import TinyDataset
+from nanogen_core.testing.fakes.objective import TinyFlow, TinyFlowConfig
+from nanogen_core.testing.fakes.task import TinyTask, TinyTaskConfig
+from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerConfig
+
+__all__ = [
+    "TinyBackbone",
+    "TinyBackboneConfig",
+    "TinyDataset",
+    "TinyFlow",
+    "TinyFlowConfig",
+    "TinyLabels",
+    "TinyTask",
+    "TinyTaskConfig",
+    "TinyTexts",
+    "TinyTextsConfig",
+    "TinyTokenizer",
+    "TinyTokenizerConfig",
+]

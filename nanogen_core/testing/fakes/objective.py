@@ -1,0 +1,51 @@
+"""Flow matching in its plainest form: the network predicts `noise - data` on the straight line between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from nanogen_core.protocols import Field
+from nanogen_core.randomness import Draws
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample
+
+
+@frozen(kw_only=True)
+class TinyFlowConfig:
+    """Times are uniform in [`earliest`, 1]."""
+
+    earliest: float = 0.05
+
+
+class TinyFlow:
+    """Rectified flow (arXiv 2209.03003): mean squared error on the velocity, Euler steps, a uniform grid."""
+
+    def __init__(self, config: TinyFlowConfig):
+        self.config = config
+
+    def loss(
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+    ) -> Losses:
+        """Mean over the batch and the latent of |v - (noise - data)|^2."""
+        t = self.config.earliest + (1 - self.config.earliest) * rng.uniform("time")  # [B]
+        noise = clean.map(lambda x: rng.normal(f"noise.{x.ndim}", x.shape[1:]))
+        state = clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
+        prediction: Prediction = nets["student"](state, Times(t, t), condition)
+        error = (prediction.value.latent - (noise.latent - clean.latent)).square().mean()
+        return Losses(error, {"velocity": error.detach()})
+
+    def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
+        """The prediction is a velocity already."""
+        return prediction
+
+    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+        """One Euler step from t to r."""
+        velocity = field(state, times, condition).value
+        return state.map(lambda x, v: x - per_sample(times.t - times.r, x) * v, velocity)
+
+    def grid(self, steps: int) -> Tensor:
+        """Equal steps, float64 [steps + 1]."""
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64)

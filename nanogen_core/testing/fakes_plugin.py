@@ -1,0 +1,44 @@
+"""A manifest that offers the fakes. No entry point names it: a test registers it by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component, Method
+
+NANOGEN_API = 1
+HOME = "nanogen_core.testing.fakes"
+VIEWS: dict[str, Any] = {"provides": {"labels", "captions"}}
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    """Every part of a pipeline, of the smallest kind."""
+    return [
+        _tiny("tokenizer", "Tokenizer"),
+        _tiny("backbone", "Backbone", provides={"features", "jvp"}),
+        _tiny("objective", "Flow", provides={"instantaneous-velocity"}),
+        _tiny("task", "Task", **VIEWS, needs={"dataset": {"labels"}}),
+        Component(kind="dataset", name="tiny-dataset", target=f"{HOME}:TinyDataset", **VIEWS),
+        Component(kind="conditioner", name="tiny-labels", target=f"{HOME}:TinyLabels", needs={"task": {"labels"}}),
+        Component(
+            kind="conditioner",
+            name="tiny-texts",
+            target=f"{HOME}:TinyTexts",
+            config=f"{HOME}:TinyTextsConfig",
+            needs={"task": {"captions"}},
+        ),
+    ]
+
+
+@hookimpl
+def nanogen_methods() -> list[Method]:
+    """`tiny`: all of them together."""
+    parts = {kind: f"tiny-{kind}" for kind in ("task", "dataset", "tokenizer", "backbone", "objective")}
+    return [Method(name="tiny", defaults={**parts, "conditioner": "tiny-labels", "image_size": 16})]
+
+
+def _tiny(kind: str, name: str, **words: Any) -> Component:
+    target, config = f"{HOME}:Tiny{name}", f"{HOME}:Tiny{name}Config"
+    return Component(kind=kind, name=f"tiny-{kind}", target=target, config=config, **words)

@@ -1,0 +1,172 @@
+"""What every objective must do: its velocity points from data to noise, and its loss is least at the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.protocols import Objective
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample, where_null
+from nanogen_core.testing.comparison import LATENT, apart, global_state_kept, random_state
+from nanogen_core.testing.oracle import Oracle, Predicts, condition_of
+
+ROWS = 8
+
+
+class ObjectiveContract:
+    """Asks for the fixture `objective`, built for the latent of the attribute `latent`.
+
+    Its networks are oracles: of the velocity, or of the data where `predicts = "data"`.
+    """
+
+    latent: LatentSpec = LATENT
+    predicts: Predicts = "velocity"
+    tolerance: float = 1e-4
+
+    def nets(self, student: nn.Module) -> Mapping[str, nn.Module]:
+        """What `loss` gets as `nets`; override where it asks for more than the student."""
+        return {"student": student}
+
+    def clean(self) -> State:
+        """Eight clean states."""
+        return random_state(self.latent, ROWS, "clean")
+
+    def noise(self) -> State:
+        """Eight states of noise."""
+        return random_state(self.latent, ROWS, "noise")
+
+    def between(self, t: Tensor) -> State:
+        """The states at t [B] on the lines from data to noise."""
+        return self.clean().map(lambda x, n: (1 - per_sample(t, x)) * x + per_sample(t, x) * n, self.noise())
+
+    def loss_of(self, objective: Objective, student: nn.Module, *, step: int = 0) -> Losses:
+        """The loss of a student on the eight clean states, with the random numbers of one step."""
+        condition = condition_of(self.clean())
+        return objective.loss(
+            self.nets(student), self.clean(), condition, _null(condition), Draws(3, range(ROWS), step=step)
+        )
+
+    def test_it_follows_the_protocol(self, objective: Objective) -> None:
+        assert isinstance(objective, Objective)
+
+    def test_the_grid_falls_from_one_to_zero(self, objective: Objective) -> None:
+        for steps in (1, 2, 5):
+            grid = objective.grid(steps)
+            assert grid.dtype == torch.float64
+            assert len(grid) == steps + 1
+            assert (float(grid[0]), float(grid[-1])) == (1.0, 0.0)
+            assert (grid.diff() < 0).all()
+
+    def test_the_velocity_points_to_the_noise(self, objective: Objective) -> None:
+        times = _instant(0.6)
+        state = self.between(times.t)
+        velocity = self._field(objective)(state, times, condition_of(self.clean())).value
+        truth = self.noise().map(torch.sub, self.clean())
+        assert apart(velocity.latent, truth.latent) <= self.tolerance
+
+    def test_heads_become_velocities_too(self, objective: Objective) -> None:
+        times = _instant(0.6)
+        state = self.between(times.t)
+        value = Oracle(self.predicts)(state, times, condition_of(self.clean())).value
+        answer = objective.velocity(Prediction(value, heads={"base": value}), state, times)
+        assert apart(answer.heads["base"].latent, answer.value.latent) <= self.tolerance
+
+    def test_a_step_stays_on_the_line(self, objective: Objective) -> None:
+        times = Times(torch.full((ROWS,), 0.8), torch.full((ROWS,), 0.3))
+        moved = objective.step(self._field(objective), self.between(times.t), times, condition_of(self.clean()))
+        assert apart(moved.latent, self.between(times.r).latent) <= self.tolerance
+
+    def test_a_step_of_no_length_changes_nothing(self, objective: Objective) -> None:
+        times = _instant(0.6)
+        state = self.between(times.t)
+        moved = objective.step(self._field(objective), state, times, condition_of(self.clean()))
+        assert apart(moved.latent, state.latent) <= 1e-6
+
+    def test_the_truth_leads_from_noise_to_data(self, objective: Objective) -> None:
+        for steps in (1, 3):
+            state, grid = self.noise(), objective.grid(steps).float()
+            for t, r in pairwise(grid):
+                times = Times(t.expand(ROWS), r.expand(ROWS))
+                state = objective.step(self._field(objective), state, times, condition_of(self.clean()))
+            assert apart(state.latent, self.clean().latent) <= self.tolerance
+
+    def test_the_state_stays_float32(self, objective: Objective) -> None:
+        times = Times(torch.full((ROWS,), 0.8), torch.full((ROWS,), 0.3))
+        moved = objective.step(_coarse, self.between(times.t), times, condition_of(self.clean()))
+        assert moved.latent.dtype == torch.float32
+
+    def test_the_loss_is_a_scalar_with_a_gradient(self, objective: Objective) -> None:
+        student = Oracle(self.predicts, scale=0.5)
+        losses = self.loss_of(objective, student)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        assert losses.total.shape == ()
+        assert not any(part.requires_grad for part in losses.parts.values())
+        assert student.scale.grad is not None
+        assert student.scale.grad.isfinite()
+
+    def test_the_loss_is_least_at_the_truth(self, objective: Objective) -> None:
+        def mean(student: nn.Module) -> float:
+            return sum(float(self.loss_of(objective, student, step=step).total.detach()) for step in range(8)) / 8
+
+        offset = Draws(5, [0]).normal("offset", self.latent.shape)[0]
+        others = {
+            "of the wrong sign": Oracle(self.predicts, scale=-1.0),
+            "zero": Oracle(self.predicts, scale=0.0),
+            "half": Oracle(self.predicts, scale=0.5),
+            "too large": Oracle(self.predicts, scale=1.5),
+            "shifted": Oracle(self.predicts, offset=offset),
+        }
+        truth = mean(Oracle(self.predicts))
+        assert [name for name, student in others.items() if mean(student) <= truth] == []
+
+    def test_the_loss_draws_from_its_rng_alone(self, objective: Objective) -> None:
+        student = Oracle(self.predicts, scale=0.5)
+        with global_state_kept():
+            first, again = (float(self.loss_of(objective, student).total) for _ in range(2))
+        assert first == again
+        assert float(self.loss_of(objective, student, step=1).total) != first
+
+    def test_the_loss_does_not_depend_on_the_order(self, objective: Objective) -> None:
+        student, order = Oracle(self.predicts, scale=0.5), [5, 2, 7, 0, 3, 6, 1, 4]
+        clean = self.clean().map(lambda x: x[order])
+        condition = condition_of(clean)
+        other = objective.loss(self.nets(student), clean, condition, _null(condition), Draws(3, order))
+        assert other.total.item() == pytest.approx(self.loss_of(objective, student).total.item(), rel=1e-4)
+
+    def test_dropped_conditions_are_taken(self, objective: Objective) -> None:
+        condition = condition_of(self.clean())
+        for dropped in (torch.arange(ROWS) < 3, torch.ones(ROWS, dtype=torch.bool)):
+            rows = where_null(dropped, condition, _null(condition))
+            nets = self.nets(Oracle(self.predicts, scale=0.5))
+            assert objective.loss(nets, self.clean(), rows, _null(condition), Draws(3, range(ROWS))).total.isfinite()
+
+    def test_a_single_sample_is_taken(self, objective: Objective) -> None:
+        clean = self.clean().map(lambda x: x[:1])
+        condition = condition_of(clean)
+        nets = self.nets(Oracle(self.predicts, scale=0.5))
+        assert objective.loss(nets, clean, condition, _null(condition), Draws(3, [0])).total.isfinite()
+
+    def _field(self, objective: Objective) -> Any:
+        """The truth as a sampler sees it."""
+        oracle = Oracle(self.predicts).requires_grad_(False)
+        return lambda state, times, condition: objective.velocity(oracle(state, times, condition), state, times)
+
+
+def _instant(t: float) -> Times:
+    return Times(torch.full((ROWS,), t), torch.full((ROWS,), t))
+
+
+def _null(condition: Condition) -> Condition:
+    return Condition(torch.zeros_like(condition.tokens))
+
+
+def _coarse(state: State, times: Times, condition: Condition) -> Prediction:
+    """A field from a network that runs in bfloat16."""
+    return Prediction(state.map(lambda x: x.bfloat16()))

@@ -1,0 +1,111 @@
+"""What every manifest must do: load no torch, name things that exist, and configure them by frozen attrs classes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import attrs
+import pluggy
+import pytest
+
+from nanogen_core import hookspecs
+from nanogen_core.config import import_object
+from nanogen_core.layers import normalise
+from nanogen_core.specs import KINDS, Component, Method
+from nanogen_core.structure import plain, structure
+
+HEAVY = ("torch", "diffusers", "transformers", "timm", "torchmetrics", "torchvision")
+WORD = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+LISTING = """
+import importlib, sys
+manifest = importlib.import_module({manifest!r})
+for hook in ("nanogen_components", "nanogen_methods", "nanogen_recipes"):
+    getattr(manifest, hook, list)()
+print(*[name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+class PluginContract:
+    """Asks for the fixture `manifest`: the name of the manifest module, as the entry point gives it."""
+
+    installed: bool = True  # False for a manifest that no entry point names
+
+    def test_importing_and_asking_it_is_light(self, manifest: str) -> None:
+        script = LISTING.format(manifest=manifest, heavy=HEAVY)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split() == []
+
+    def test_it_states_the_api(self, manifest: str) -> None:
+        assert getattr(import_module(manifest), "NANOGEN_API", None) == hookspecs.API
+
+    def test_its_hooks_exist(self, manifest: str) -> None:
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        manager.register(import_module(manifest))
+        manager.check_pending()  # raises for a hook that is misspelt
+
+    def test_an_entry_point_names_it(self, manifest: str) -> None:
+        if not self.installed:
+            pytest.skip("no entry point names it")
+        assert manifest in {point.value for point in entry_points(group="nanogen")}
+
+    def test_it_offers_components_and_methods(self, manifest: str) -> None:
+        components, methods = _components(manifest), _methods(manifest)
+        assert components or methods
+        assert {type(item) for item in components} <= {Component}
+        assert {type(item) for item in methods} <= {Method}
+
+    def test_no_name_comes_twice(self, manifest: str) -> None:
+        names = [(item.kind, item.name) for item in _components(manifest)]
+        names += [("method", item.name) for item in _methods(manifest)]
+        assert sorted(set(names)) == sorted(names)
+
+    def test_kinds_and_words_are_of_the_known_form(self, manifest: str) -> None:
+        for component in _components(manifest):
+            assert {component.kind, *component.needs} <= set(KINDS)
+            words = {component.name, *component.provides, *(w for slot in component.needs.values() for w in slot)}
+            assert [word for word in sorted(words) if not WORD.fullmatch(word)] == []
+
+    def test_targetsimport_object(self, manifest: str) -> None:
+        for component in _components(manifest):
+            assert callable(import_object(component.target)), component.target
+
+    def test_configs_are_frozen_with_defaults(self, manifest: str) -> None:
+        for component in _components(manifest):
+            if component.config is not None:
+                _check_config(import_object(component.config))
+
+    def test_defaults_are_partial_configurations(self, manifest: str) -> None:
+        problems: list[str] = []
+        for component in _components(manifest):
+            normalise(component.defaults, problems)
+        for method in _methods(manifest):
+            for layer in (method.defaults, *method.per_task.values()):
+                normalise(layer, problems)
+        assert problems == []
+
+
+def _components(manifest: str) -> list[Component]:
+    return list(getattr(import_module(manifest), "nanogen_components", list)())
+
+
+def _methods(manifest: str) -> list[Method]:
+    return list(getattr(import_module(manifest), "nanogen_methods", list)())
+
+
+def _check_config(config: type) -> None:
+    assert attrs.has(config), f"{config} is no attrs class"
+    fields = attrs.fields(config)
+    assert [field.name for field in fields if not field.kw_only] == []
+    assert [field.name for field in fields if field.default is attrs.NOTHING] == []
+    assert structure(plain(config()), config, config.__name__) == config()  # what `Pipeline.save` relies on
+    for field in fields[:1]:
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(config(), field.name, None)

@@ -1,0 +1,49 @@
+"""The optimisers of a stage: one for each phase, with the learning rate of the schedule and clipped gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_core.protocols import Stage
+from nanogen_core.training import checkpoint
+
+
+class Optimization:
+    """Moves the parameters of a phase; its state goes into checkpoints by parameter names."""
+
+    def __init__(self, stage: Stage, factory: Any, schedule: Any, gradient_clip: float):
+        self.schedule, self.gradient_clip = schedule, gradient_clip
+        parameters = {phase: stage.parameters_of(phase) for phase in stage.phase_names}
+        self.names = {phase: [name for name, _ in pairs] for phase, pairs in parameters.items()}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {p: factory.build(q) for p, q in parameters.items()}
+        self._rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
+
+    def move(self, phase: str, step: int) -> dict[str, Tensor]:
+        """One step of the phase's optimiser from the gradients that lie there; returns the norm before clipping."""
+        optimizer = self.optimizers[phase]
+        parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.gradient_clip)
+        factor = self.schedule.factor(step)
+        for group, rate in zip(optimizer.param_groups, self._rates[phase], strict=True):
+            group["lr"] = rate * factor
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return {"grad_norm": norm.detach()}
+
+    def rate(self, phase: str) -> float:
+        """The learning rate of the last step."""
+        return float(self.optimizers[phase].param_groups[0]["lr"])
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        return {
+            f"optimizer-{phase}": checkpoint.optimizer_state(optimizer, self.names[phase])
+            for phase, optimizer in self.optimizers.items()
+        }
+
+    def load_state(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for phase, optimizer in self.optimizers.items():
+            checkpoint.load_optimizer_state(optimizer, self.names[phase], states[f"optimizer-{phase}"])
