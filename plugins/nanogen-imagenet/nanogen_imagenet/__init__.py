@@ -1,0 +1,1 @@
+"""Class-conditional generation: the task, the label conditioner, and two datasets on disk."""

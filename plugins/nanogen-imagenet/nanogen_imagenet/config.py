@@ -1,0 +1,33 @@
+"""Options of this plugin's components. Loads no torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+
+@frozen(kw_only=True)
+class ImageNetConfig:
+    """`flip`: mirror training images left to right with probability one half."""
+
+    flip: bool = True
+
+
+@frozen(kw_only=True)
+class LabelConfig:
+    """`learned`: the number of learned tokens that the class embedding is added to."""
+
+    learned: int = field(default=8, validator=validators.ge(1))
+
+
+@frozen(kw_only=True)
+class FolderConfig:
+    """`root`: the folder that holds `train` and `val`; without it, the folder `imagenet` under NANOGEN_DATA."""
+
+    root: str | None = None
+
+
+@frozen(kw_only=True)
+class ParquetConfig:
+    """`root`: the folder of the parquet files, or of `data` with them; without it, `imagenet` under NANOGEN_DATA."""
+
+    root: str | None = None

@@ -1,0 +1,35 @@
+"""ADM's centre crop and the random flip: from a picture of any size to what a network sees."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from PIL import Image
+from torch import Tensor
+
+from nanogen_core.images import to_tensor
+
+
+def centre_crop(image: Image.Image, size: int) -> Image.Image:
+    """The central `size` x `size` pixels of an image whose short side was brought to `size`.
+
+    Halved by a box filter while the short side is at least 2 `size`, then bicubic: the preprocessing of ADM (Dhariwal
+    and Nichol, arXiv 2105.05233), which published ImageNet scores are measured with.
+    """
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    scale = size / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+@frozen
+class CropAndFlip:
+    """A transform of `nanogen_core.data`: image -> float32 [3, size, size] in [-1, 1], mirrored for odd numbers."""
+
+    size: int
+    flip: bool
+
+    def __call__(self, image: Image.Image, number: int) -> Tensor:
+        pixels = to_tensor(centre_crop(image.convert("RGB"), self.size))  # [3, size, size]
+        return pixels.flip(-1) if self.flip and number & 1 else pixels

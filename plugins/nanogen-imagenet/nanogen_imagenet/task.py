@@ -1,0 +1,60 @@
+"""The class-conditional task: which images, which labels, and how the result is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from nanogen_core.data import loader, once
+from nanogen_core.errors import NanoGenError
+from nanogen_core.protocols import Dataset
+from nanogen_core.randomness import key
+from nanogen_core.tensors import Batch
+from nanogen_imagenet.config import ImageNetConfig
+from nanogen_imagenet.crop import CropAndFlip
+from nanogen_imagenet.words import Words
+
+VIEW = "labels"
+
+
+class ImageNet:
+    """Draws an image of a class. Reads any dataset that gives labels."""
+
+    def __init__(self, config: ImageNetConfig, *, image_size: int, dataset: Dataset, classes: Sequence[str]):
+        self.config = config
+        self.image_size = image_size
+        self._dataset = dataset
+        self._words = Words(classes)
+
+    def batches(
+        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+    ) -> Iterator[Batch]:
+        """Batches without end of images [B, 3, S, S] in [-1, 1] and labels [B]; only `train` is flipped."""
+        transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
+        examples = self._dataset.open(split, self.image_size, VIEW)
+        return loader(examples, batch_size, transform=transform, seed=seed, start=start, workers=workers)
+
+    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+        """Every image of the split once, in order and not flipped: what reference statistics are made of."""
+        transform = CropAndFlip(self.image_size, flip=False)
+        return once(self._dataset.open(split, self.image_size, VIEW), batch_size, transform=transform, workers=workers)
+
+    def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
+        """Class names or labels as a request. Raises UnknownName or NanoGenError, see `Words.label`."""
+        if not prompts_or_labels:
+            raise NanoGenError("Nothing was asked for: give at least one class name or label.")
+        labels = [self._words.label(word) for word in prompts_or_labels]
+        return Batch(indices=torch.arange(len(labels)), labels=torch.tensor(labels))
+
+    def questions(self, count: int, *, seed: int = 0) -> Batch:
+        """`count` labels balanced over the classes: every class in turn, in an order keyed by the seed."""
+        classes = len(self._words.classes)
+        generator = torch.Generator().manual_seed(key(seed, "questions"))
+        order = torch.randperm(classes, generator=generator)  # or few questions would all be of the first classes
+        indices = torch.arange(count)
+        return Batch(indices=indices, labels=order[indices % classes])
+
+    def metrics(self) -> Sequence[str]:
+        """Fréchet inception distance and inception score."""
+        return ("fid", "inception-score")
