@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,25 +47,15 @@ def wake(module: nn.Module) -> None:
                 parameter.normal_(std=0.1, generator=generator)
 
 
-def rows_of(batch: Batch, rows: list[int]) -> Batch:
-    """The batch with these rows alone, in this order."""
-    captions = None if batch.captions is None else [batch.captions[row] for row in rows]
-    tensors: dict[str, Any] = {name: None if value is None else value[rows] for name, value in _tensors(batch)}
-    return batch._replace(captions=captions, **tensors)
-
-
-def _tensors(batch: Batch) -> Iterable[tuple[str, Tensor | None]]:
-    return ((name, getattr(batch, name)) for name in ("indices", "images", "labels", "latents"))
-
-
 def same_batch(first: Batch, second: Batch) -> bool:
     """Whether two batches hold equal numbers and captions."""
-    if (first.captions is None) != (second.captions is None) or list(first.captions or ()) != list(
-        second.captions or ()
-    ):
+    if list(first.captions or ()) != list(second.captions or ()):
         return False
-    pairs = zip(_tensors(first), _tensors(second), strict=True)
-    return all(_equal(one, other) for (_, one), (_, other) in pairs)
+    return all(map(_equal, _tensors(first), _tensors(second)))
+
+
+def _tensors(batch: Batch) -> list[Tensor | None]:
+    return [batch.indices, batch.images, batch.labels, batch.latents]
 
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:
@@ -77,7 +66,7 @@ def _equal(one: Tensor | None, other: Tensor | None) -> bool:
 
 def apart(first: Tensor, second: Tensor) -> float:
     """The largest absolute difference."""
-    return float((first.float() - second.float()).abs().max())
+    return float((first.detach().float() - second.detach().float()).abs().max())
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Conditioner
 from nanogen_core.tensors import Batch, Condition, where_null
-from nanogen_core.testing.comparison import apart, global_state_kept, rows_of
+from nanogen_core.testing.comparison import apart, global_state_kept
 
 
 class ConditionerContract:
@@ -62,7 +62,7 @@ class ConditionerContract:
         assert torch.equal(first.tokens, second.tokens)
 
     def test_batch_items_are_kept_apart(self, conditioner: Conditioner, batch: Batch) -> None:
-        together, alone = conditioner.encode(batch), conditioner.encode(rows_of(batch, [1]))
+        together, alone = conditioner.encode(batch), conditioner.encode(batch.part(1, 2))
         assert _same(_valid(together, 1), _valid(alone, 0), self.tolerance)
 
     def test_a_batch_without_its_input_is_refused_in_words(self, conditioner: Conditioner, batch: Batch) -> None:

@@ -73,7 +73,7 @@ class PluginContract:
             words = {component.name, *component.provides, *(w for slot in component.needs.values() for w in slot)}
             assert [word for word in sorted(words) if not WORD.fullmatch(word)] == []
 
-    def test_targetsimport_object(self, manifest: str) -> None:
+    def test_targets_resolve(self, manifest: str) -> None:
         for component in _components(manifest):
             assert callable(import_object(component.target)), component.target
 

@@ -75,5 +75,12 @@ class TaskContract:
         assert len(conditioner.encode(questions).tokens) == 5
         assert same_batch(questions, task.questions(5))
 
-    def test_metrics_are_named(self, task: Task) -> None:
-        assert all(isinstance(name, str) for name in task.metrics())
+    def test_an_epoch_shows_every_example_once(self, task: Task) -> None:
+        seen = [index for batch in task.epoch(self.split, self.batch_size) for index in batch.indices.tolist()]
+        assert sorted(seen) == list(range(len(seen)))
+
+    def test_every_request_has_a_description(self, task: Task, requests: Requests) -> None:
+        for batch in (task.ask(requests), self.batches(task, 1)[0]):
+            words = task.describe(batch)
+            assert len(words) == len(batch.indices)
+            assert all(isinstance(word, str) and word for word in words)

@@ -38,6 +38,13 @@ class TinyTask:
             indices = [next(places) for _ in range(batch_size)]
             yield _batch(indices, [examples[index] for index in indices])
 
+    def epoch(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+        """Every example of the split once, in order; the last batch may be smaller."""
+        examples = self.dataset.open(split, self.image_size, "labels")
+        for start in range(0, len(examples), batch_size):
+            indices = list(range(start, min(start + batch_size, len(examples))))
+            yield _batch(indices, [examples[index] for index in indices])
+
     def _places(self, count: int, seed: int, skipped: int) -> Iterator[int]:
         epoch, place = divmod(skipped, count)
         while True:
@@ -54,9 +61,9 @@ class TinyTask:
         """The colours in turn."""
         return self._asked([number % len(self.dataset.classes) for number in range(count)])
 
-    def metrics(self) -> Sequence[str]:
-        """None: nothing judges these squares."""
-        return ()
+    def describe(self, batch: Batch) -> Sequence[str]:
+        """The captions."""
+        return batch.captions or ()
 
     def _label(self, request: str | int) -> int:
         classes = self.dataset.classes

@@ -1,0 +1,93 @@
+"""Conditioners that are wrong in one way, and the test of the contract that says so."""
+
+import pytest
+import torch
+from attrs import evolve
+from contracts import failures
+
+from nanogen_core.tensors import Batch, Condition
+from nanogen_core.testing import ConditionerContract
+from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig
+
+BATCH = Batch(torch.arange(3), captions=["a red square", "two cats", "a blue car"])
+
+
+class WrongWidth(TinyTexts):
+    def __init__(self, config):
+        super().__init__(config)
+        self.spec = evolve(self.spec, width=self.spec.width + 1)
+
+    def _texts(self, texts):
+        tokens, mask, null = super()._texts(texts)
+        return Condition(tokens[..., :-1], mask, null)
+
+
+class NoMask(TinyTexts):
+    def _texts(self, texts):
+        return Condition(super()._texts(texts).tokens)
+
+
+class EmptyNull(TinyTexts):
+    """The empty text without the token before it: attention over nothing."""
+
+    def null(self, count):
+        condition = super().null(count)
+        return condition._replace(mask=torch.zeros_like(condition.mask))
+
+
+class RandomNull(TinyTexts):
+    def null(self, count):
+        condition = super().null(count)
+        return condition._replace(tokens=condition.tokens + torch.arange(count)[:, None, None])
+
+
+class ShortNull(TinyTexts):
+    """Pads to the longest text of the batch, so that a null condition does not fit among the others."""
+
+    def null(self, count):
+        tokens, mask, _ = super().null(count)
+        return Condition(tokens[:, :2], mask[:, :2])
+
+
+class Colourblind(TinyTexts):
+    def _texts(self, texts):
+        return super()._texts(["a square" for _ in texts])
+
+
+class Noisy(TinyTexts):
+    def encode(self, batch):
+        condition = super().encode(batch)
+        return condition._replace(tokens=condition.tokens + 0.01 * torch.randn_like(condition.tokens))
+
+
+class MixesRows(TinyTexts):
+    def encode(self, batch):
+        condition = super().encode(batch)
+        return condition._replace(tokens=condition.tokens - condition.tokens.mean(dim=0))
+
+
+class BareError(TinyTexts):
+    def encode(self, batch):
+        return self._texts(list(batch.captions))
+
+
+BROKEN = {
+    WrongWidth: {"conditions_have_the_stated_shape"},
+    NoMask: {"a_mask_comes_exactly_where_stated"},
+    EmptyNull: {"every_condition_has_a_valid_token"},
+    RandomNull: {"null_is_one_condition_many_times"},
+    ShortNull: {"null_can_replace_any_row"},
+    Colourblind: {"requests_are_told_apart"},
+    Noisy: {"encoding_has_no_chance", "batch_items_are_kept_apart"},
+    MixesRows: {"batch_items_are_kept_apart"},
+    BareError: {"a_batch_without_its_input_is_refused_in_words"},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_conditioner_is_caught(broken):
+    assert failures(ConditionerContract, conditioner=broken(TinyTextsConfig()), batch=BATCH) == BROKEN[broken]
+
+
+def test_the_healthy_conditioner_holds():
+    assert failures(ConditionerContract, conditioner=TinyTexts(TinyTextsConfig()), batch=BATCH) == set()

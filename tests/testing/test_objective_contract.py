@@ -1,0 +1,150 @@
+"""Objectives that are wrong in one way, and the test of the contract that says so."""
+
+import pytest
+import torch
+from contracts import failures
+
+from nanogen_core.tensors import Losses, Prediction, Times
+from nanogen_core.testing import ObjectiveContract
+from nanogen_core.testing.fakes import TinyFlow, TinyFlowConfig
+
+
+class WrongSign(TinyFlow):
+    """Steps away from the data."""
+
+    def step(self, field, state, times, condition):
+        return super().step(field, state, Times(times.r, times.t), condition)
+
+
+class OppositeVelocity(TinyFlow):
+    def velocity(self, prediction, state, times):
+        return Prediction(
+            prediction.value.map(torch.neg), heads={k: v.map(torch.neg) for k, v in prediction.heads.items()}
+        )
+
+
+class OppositeTarget(TinyFlow):
+    """Trains towards data - noise."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        class Mirrored(torch.nn.Module):
+            def forward(self, *inputs):
+                return Prediction(nets["student"](*inputs).value.map(torch.neg))
+
+        return super().loss({"student": Mirrored()}, clean, condition, null, rng)
+
+
+class ForgetsHeads(TinyFlow):
+    def velocity(self, prediction, state, times):
+        return Prediction(prediction.value)
+
+
+class RisingGrid(TinyFlow):
+    def grid(self, steps):
+        return super().grid(steps).flip(0)
+
+
+class SingleGrid(TinyFlow):
+    def grid(self, steps):
+        return super().grid(steps).float()
+
+
+class ShortStep(TinyFlow):
+    """Goes a fixed way whatever the interval."""
+
+    def step(self, field, state, times, condition):
+        return super().step(field, state, Times(times.t, times.t - 0.1), condition)
+
+
+class HalfState(TinyFlow):
+    def step(self, field, state, times, condition):
+        return super().step(field, state, times, condition).map(lambda x: x.bfloat16())
+
+
+class GlobalNoise(TinyFlow):
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        return losses._replace(total=losses.total + 0.01 * torch.rand(()))
+
+
+class SlotBlind(TinyFlow):
+    """Takes its numbers by the place in the batch, not by the slot."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        rng.slots = tuple(range(len(rng.slots)))
+        return super().loss(nets, clean, condition, null, rng)
+
+
+class Vector(TinyFlow):
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        return Losses(losses.total.expand(2), losses.parts)
+
+
+class AttachedParts(TinyFlow):
+    def loss(self, nets, clean, condition, null, rng):
+        total = super().loss(nets, clean, condition, null, rng).total
+        return Losses(total, {"velocity": total})
+
+
+class NeedsEveryLabel(TinyFlow):
+    """Divides by the number of labelled samples."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        kept = 1.0 if condition.null is None else (~condition.null).float().mean()
+        return Losses(losses.total / kept, losses.parts)
+
+
+class NeedsTwo(TinyFlow):
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        return Losses(losses.total + 0 * clean.latent.std(dim=0).sum(), losses.parts)
+
+
+class Fixed(TinyFlow):
+    """The same numbers at every step."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        rng.step = 0
+        return super().loss(nets, clean, condition, null, rng)
+
+
+BROKEN = {
+    WrongSign: {"a_step_stays_on_the_line", "the_truth_leads_from_noise_to_data"},
+    OppositeVelocity: {
+        "the_velocity_points_to_the_noise",
+        "a_step_stays_on_the_line",
+        "the_truth_leads_from_noise_to_data",
+    },
+    OppositeTarget: {"the_loss_is_least_at_the_truth"},
+    ForgetsHeads: {"heads_become_velocities_too"},
+    RisingGrid: {"the_grid_falls_from_one_to_zero", "the_truth_leads_from_noise_to_data"},
+    SingleGrid: {"the_grid_falls_from_one_to_zero"},
+    ShortStep: {
+        "a_step_stays_on_the_line",
+        "a_step_of_no_length_changes_nothing",
+        "the_truth_leads_from_noise_to_data",
+    },
+    GlobalNoise: {"the_loss_draws_from_its_rng_alone", "the_loss_does_not_depend_on_the_order"},
+    SlotBlind: {"the_loss_does_not_depend_on_the_order"},
+    Vector: {"the_loss_is_a_scalar_with_a_gradient"},
+    AttachedParts: {"the_loss_is_a_scalar_with_a_gradient"},
+    NeedsEveryLabel: {"dropped_conditions_are_taken"},
+    NeedsTwo: {"a_single_sample_is_taken"},
+    Fixed: {"the_loss_draws_from_its_rng_alone"},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_objective_is_caught(broken):
+    assert failures(ObjectiveContract, objective=broken(TinyFlowConfig())) >= BROKEN[broken]
+
+
+def test_a_state_in_bf16_is_caught():
+    found = failures(ObjectiveContract, objective=HalfState(TinyFlowConfig()))
+    assert "the_state_stays_float32" in found
+
+
+def test_the_healthy_objective_holds():
+    assert failures(ObjectiveContract, objective=TinyFlow(TinyFlowConfig())) == set()

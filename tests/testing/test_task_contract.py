@@ -1,0 +1,124 @@
+"""Tasks that are wrong in one way, and the test of the contract that says so."""
+
+import pytest
+import torch
+from contracts import failures
+
+from nanogen_core.testing import TaskContract
+from nanogen_core.testing.fakes import TinyDataset, TinyLabels, TinyTask, TinyTaskConfig
+
+CONDITIONER = TinyLabels(classes=TinyDataset.classes)
+
+
+class Wrapped(TinyTask):
+    """A healthy task whose batches `spoil` changes."""
+
+    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+        return map(self.spoil, super().batches(split, batch_size, seed=seed, start=start))
+
+    def spoil(self, batch):
+        return batch
+
+
+class ZeroToOne(Wrapped):
+    def spoil(self, batch):
+        return batch._replace(images=(batch.images + 1) / 2)
+
+
+class Bytes(Wrapped):
+    def spoil(self, batch):
+        return batch._replace(images=batch.images * 127.5)
+
+
+class WrongSize(Wrapped):
+    def spoil(self, batch):
+        return batch._replace(images=batch.images[..., ::2, ::2])
+
+
+class FloatIndices(Wrapped):
+    def spoil(self, batch):
+        return batch._replace(indices=batch.indices.float())
+
+
+class Unlabelled(Wrapped):
+    def spoil(self, batch):
+        return batch._replace(labels=None)
+
+
+class Unkeyed(TinyTask):
+    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+        return super().batches(split, batch_size, seed=int(torch.randint(1000, ())), start=start)
+
+
+class FixedOrder(TinyTask):
+    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+        return super().batches(split, batch_size, seed=0, start=start)
+
+
+class ForgetsStart(TinyTask):
+    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+        return super().batches(split, batch_size, seed=seed)
+
+
+class PicturesInRequests(TinyTask):
+    def ask(self, prompts_or_labels):
+        batch = super().ask(prompts_or_labels)
+        return batch._replace(images=torch.zeros(len(batch.indices), 3, self.image_size, self.image_size))
+
+
+class Guesses(TinyTask):
+    def _label(self, request):
+        return 0 if request == -1 else super()._label(request)
+
+
+class BareError(TinyTask):
+    def _label(self, request):
+        return request if isinstance(request, int) and request >= 0 else list(self.dataset.classes).index(request)
+
+
+class TooFew(TinyTask):
+    def questions(self, count, *, seed=0):
+        return super().questions(count - 1)
+
+
+class RepeatsInEpoch(TinyTask):
+    def epoch(self, split, batch_size, *, workers=0):
+        yield from super().epoch(split, batch_size)
+        yield from super().epoch(split, batch_size)
+
+
+class Silent(TinyTask):
+    def describe(self, batch):
+        return ()
+
+
+BROKEN = {
+    ZeroToOne: {"images_have_the_stated_size_and_range"},
+    Bytes: {"images_have_the_stated_size_and_range"},
+    WrongSize: {"images_have_the_stated_size_and_range"},
+    FloatIndices: {"indices_say_where_an_example_stands"},
+    Unlabelled: {"batches_go_with_the_conditioner"},
+    Unkeyed: {"equal_seeds_give_equal_batches", "start_skips_batches"},
+    FixedOrder: {"another_seed_gives_another_order"},
+    ForgetsStart: {"start_skips_batches"},
+    PicturesInRequests: {"a_request_is_a_batch_without_images"},
+    Guesses: {"a_wrong_request_is_refused_in_words"},
+    BareError: {"a_wrong_request_is_refused_in_words"},
+    RepeatsInEpoch: {"an_epoch_shows_every_example_once"},
+    Silent: {"every_request_has_a_description"},
+    TooFew: {"questions_are_as_many_as_asked"},
+}
+
+
+def broken_tests(task_class):
+    task = task_class(TinyTaskConfig(), dataset=TinyDataset(), image_size=16)
+    return failures(TaskContract, task=task, conditioner=CONDITIONER, requests=["red", 2])
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_task_is_caught(broken):
+    assert broken_tests(broken) == BROKEN[broken]
+
+
+def test_the_healthy_task_holds():
+    assert broken_tests(TinyTask) == set()

@@ -1,0 +1,112 @@
+"""Tokenizers that are wrong in one way, and the test of the contract that says so."""
+
+import pytest
+import torch
+from contracts import failures
+
+from nanogen_core.specs import LatentSpec
+from nanogen_core.testing import TokenizerContract
+from nanogen_core.testing.fakes import TinyTokenizer, TinyTokenizerConfig
+
+
+class Bounded(TokenizerContract):
+    variance = (0.3, 2.0)
+    reconstruction = 0.01
+
+
+class WrongShape(TinyTokenizer):
+    def latent(self, image_size):
+        spec = super().latent(image_size)
+        return LatentSpec(spec.channels + 1, spec.height, spec.width, spec.factor)
+
+
+class WrongFactor(TinyTokenizer):
+    def latent(self, image_size):
+        spec = super().latent(image_size)
+        return LatentSpec(spec.channels, spec.height, spec.width, 2 * spec.factor)
+
+
+class Half(TinyTokenizer):
+    def encode(self, images):
+        return super().encode(images).bfloat16()
+
+
+class WithGradient(TinyTokenizer):
+    def encode(self, images):
+        return super().encode(images) + 0 * images.mean()
+
+
+class Posterior(TinyTokenizer):
+    """Samples the posterior where the mode is meant."""
+
+    def encode(self, images):
+        latents = super().encode(images)
+        return latents + 0.1 * torch.randn_like(latents)
+
+
+class LooseDecoder(TinyTokenizer):
+    def decode(self, latents, rng=None):
+        return super().decode(latents) + 0.001 * torch.randn(1)
+
+
+class BatchNormEncoder(TinyTokenizer):
+    """Left in training mode: a sample sees the others through the statistics of the batch."""
+
+    def encode(self, images):
+        latents = super().encode(images)
+        return (latents - latents.mean()) / latents.std()
+
+
+class BatchNormDecoder(TinyTokenizer):
+    def decode(self, latents, rng=None):
+        return super().decode(latents - latents.mean(dim=0))
+
+
+class Cropped(TinyTokenizer):
+    def decode(self, latents, rng=None):
+        return super().decode(latents)[..., 1:, 1:]
+
+
+class BareError(TinyTokenizer):
+    def latent(self, image_size):
+        assert image_size % self.config.factor == 0
+        return super().latent(image_size)
+
+
+class Unscaled(TinyTokenizer):
+    """Latents without their statistics."""
+
+    def encode(self, images):
+        return 10 * super().encode(images)
+
+
+class Unnamed:
+    """Follows no protocol."""
+
+
+BROKEN = {
+    WrongShape: {"latents_have_the_stated_shape"},
+    WrongFactor: {"factor_is_image_pixels_for_a_cell"},
+    Half: {"latents_are_finite_float32_without_gradient", "images_come_back"},
+    WithGradient: {"latents_are_finite_float32_without_gradient"},
+    Posterior: {"encode_has_no_chance", "encode_keeps_batch_items_apart", "a_round_trip_keeps_the_picture"},
+    LooseDecoder: {"decode_draws_from_its_rng_alone", "decode_keeps_batch_items_apart"},
+    BatchNormEncoder: {"encode_keeps_batch_items_apart", "a_round_trip_keeps_the_picture"},
+    BatchNormDecoder: {"decode_keeps_batch_items_apart", "a_round_trip_keeps_the_picture"},
+    Cropped: {"images_come_back", "a_round_trip_keeps_the_picture"},
+    BareError: {"a_wrong_size_is_refused_in_words"},
+    Unscaled: {"latents_have_about_unit_variance", "a_round_trip_keeps_the_picture"},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_tokenizer_is_caught(broken):
+    assert failures(Bounded, tokenizer=broken(TinyTokenizerConfig())) == BROKEN[broken]
+
+
+def test_something_else_is_caught():
+    assert "it_follows_the_protocol" in failures(Bounded, tokenizer=Unnamed())
+
+
+def test_the_healthy_tokenizer_holds():
+    assert failures(Bounded, tokenizer=TinyTokenizer(TinyTokenizerConfig())) == set()
