@@ -94,6 +94,12 @@ def _packaged(recipe: str) -> Path:
     return Path(str(origin)).parent / name
 
 
+def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration and the keywords that go over it, as one mapping that is yet to be resolved."""
+    raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
+    return merge([raw, dict(options)])
+
+
 def resolve(raw: Mapping[str, Any], known: Registry | None = None) -> Resolved:
     """The complete configuration. `raw` may hold objects in place of names.
 

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import Assembly
-from nanogen_core.config import Resolved, load_config, resolve
+from nanogen_core.config import Resolved, combine, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.images import to_pil
-from nanogen_core.layers import merge
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
@@ -40,12 +39,6 @@ def build_pipeline(
     resolved = resolve(combine(config, options))
     torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
     return Pipeline(resolved, Assembly(resolved)).to(device or "cpu")
-
-
-def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration and the keywords that go over it, as one mapping that is yet to be resolved."""
-    raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    return merge([raw, dict(options)])
 
 
 class Pipeline:

@@ -81,8 +81,9 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on a device; the indices stay where they are, they key random numbers."""
-        moved = {k: v.to(device) for k, v in self._asdict().items() if isinstance(v, Tensor) and k != "indices"}
-        return self._replace(**moved)
+        fields = self._asdict()
+        moved = {name: fields[name].to(device) for name in ("images", "labels", "latents") if fields[name] is not None}
+        return Batch(**{**fields, **moved})
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

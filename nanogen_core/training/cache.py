@@ -28,7 +28,7 @@ def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0)
     order = Order(len(everything.indices), seed)
     slots = Share.here().of(batch_size)
     for number in count(start):
-        yield _rows(everything, [order[number * batch_size + slot].index for slot in slots])
+        yield _rows(everything, [order[number * batch_size + slot].item for slot in slots])
 
 
 def _rows(everything: Batch, rows: list[int]) -> Batch:

@@ -31,6 +31,8 @@ ENCODING_BATCH = 256
 class Interrupted(TrainingError):
     """The run was asked to stop, and left a checkpoint."""
 
+    exit_code = 130  # what a shell calls a program that Ctrl-C ended
+
 
 class Run:
     """One training run in one folder. `train()` takes it to its last step."""

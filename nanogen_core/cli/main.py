@@ -1,0 +1,79 @@
+"""`nanogen`: lists its verbs without importing them, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from nanogen_core.errors import NanoGenError, near_miss
+
+#: verb -> (where its command is, what it does)
+VERBS = {
+    "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
+    "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
+    "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
+    "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
+    "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
+    "train": ("nanogen_core.cli.train:train", "Train what a configuration describes."),
+}
+INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in VERBS:
+            raise click.UsageError(
+                f"There is no verb {args[0]!r}.{near_miss(args[0], VERBS)} `nanogen --help` lists them."
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, VERBS[verb][1]) for verb in sorted(VERBS)])
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="nanogen-core")
+def cli(debug: bool) -> None:
+    """Train and judge any generative method on ImageNet and text-to-image, one line of configuration apart."""
+
+
+def main() -> None:
+    """The entry point: errors that a person can mend are printed as one sentence, with exit status 1."""
+    if "--debug" in sys.argv[1:]:
+        sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
+        cli()
+        return
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except NanoGenError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 1))
+    except OSError as error:
+        click.echo(f"Error: {error.strerror or error}{_place(error)}.", err=True)
+        sys.exit(1)
+
+
+def _place(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""

@@ -1,0 +1,57 @@
+"""`nanogen plugins`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from nanogen_core.registry import Registry, registry
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a text.")
+def plugins(as_json: bool) -> None:
+    """List the installed plugins, broken ones with the reason, and the components and methods that they offer."""
+    known = registry()
+    if as_json:
+        click.echo(json.dumps(_described(known), indent=2))
+        return
+    for plugin in known.plugins:
+        state = f"broken: {plugin.error}" if plugin.error else "ok"
+        click.echo(f"{plugin.distribution} {plugin.version}  ({plugin.name})  {state}")
+    for kind, offers in _by_kind(known).items():
+        click.echo(f"\n{kind}")
+        width = max(map(len, offers), default=0)
+        for name, (summary, distributions) in sorted(offers.items()):
+            click.echo(f"  {name:<{width}}  {summary}  [{distributions}]")
+
+
+def _by_kind(known: Registry) -> dict[str, dict[str, tuple[str, str]]]:
+    kinds = {"method": known.methods, **known.components}
+    return {
+        kind: {name: (o[0].what.summary, ", ".join(offer.distribution for offer in o)) for name, o in offers.items()}
+        for kind, offers in kinds.items()
+        if offers
+    }
+
+
+def _described(known: Registry) -> dict[str, Any]:
+    return {
+        "plugins": [
+            {
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "name": plugin.name,
+                "module": plugin.module,
+                "error": plugin.error,
+            }
+            for plugin in known.plugins
+        ],
+        "offers": {
+            kind: {name: {"summary": s, "distributions": d.split(", ")} for name, (s, d) in offers.items()}
+            for kind, offers in _by_kind(known).items()
+        },
+        "recipes": sorted(known.recipes),
+    }

@@ -1,0 +1,57 @@
+"""A progress bar on a terminal (step, loss, images/s, time left), plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@contextmanager
+def training_progress(steps: int) -> Iterator[Report]:
+    """A function to be told of every log line, while the block runs."""
+    if not sys.stderr.isatty():
+        yield _plain(steps)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("training", total=steps, figures="")
+
+        def report(step: int, scalars: Mapping[str, float]) -> None:
+            progress.update(bar, completed=step, figures=_figures(scalars))
+
+        yield report
+
+
+def _figures(scalars: Mapping[str, float]) -> str:
+    return f"loss {scalars['loss']:.4f}  {scalars['images_per_second']:.0f} images/s"
+
+
+def _plain(steps: int) -> Report:
+    def report(step: int, scalars: Mapping[str, float]) -> None:
+        left = scalars["seconds"] / step * (steps - step)
+        click.echo(f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {left:.0f} s left", err=True)
+
+    return report

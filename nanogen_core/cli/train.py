@@ -1,0 +1,35 @@
+"""`nanogen train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nanogen_core.cli.options import overrides
+
+
+@click.command()
+@click.argument("config")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="The run's folder; by default runs/ and the file's name."
+)
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint; an error where there is none.")
+@overrides
+def train(config: str, output: Path | None, resume: bool, settings: tuple[str, ...]) -> None:
+    """Train what CONFIG describes: a YAML file, a recipe's name, or with --resume the folder of a run."""
+    from nanogen_core.cli.options import resolved
+    from nanogen_core.cli.progress import training_progress
+    from nanogen_core.pipeline import CONFIG, build_pipeline
+
+    folder = Path(config)
+    if resume and (folder / CONFIG).is_file():
+        config, output = str(folder / CONFIG), output or folder
+    output = output or Path("runs") / folder.stem
+    configuration = resolved(config, settings)
+    from nanogen_core.training.loop import Run
+
+    pipeline = build_pipeline(configuration.as_dict())
+    with training_progress(configuration.train.steps) as report:
+        Run(pipeline, output, resume=resume, report=report).train()
+    click.echo(f"Trained {configuration.train.steps} steps. The pipeline, its log and its samples are in {output}.")
