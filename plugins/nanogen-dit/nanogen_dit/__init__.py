@@ -1,0 +1,1 @@
+"""Diffusion transformers for NanoGen: LightningDiT and DDT."""

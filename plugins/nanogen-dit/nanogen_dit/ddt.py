@@ -1,0 +1,93 @@
+"""DDT, the decoupled diffusion transformer (arXiv 2504.05741), with the condition in context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import torch.nn.functional as F
+from attrs import evolve
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, Prediction, State, Times
+from torch import Tensor, nn
+
+from nanogen_dit.attention import kernel_for
+from nanogen_dit.blocks import SteeredBlock
+from nanogen_dit.config import DDTConfig
+from nanogen_dit.embeddings import StateEmbedding
+from nanogen_dit.encoder import Encoded, Encoder
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.heads import SteeredHead, cast
+from nanogen_dit.layers import linear
+from nanogen_dit.rope import RoPE
+from nanogen_dit.taps import features, image_tokens, read_taps
+
+
+class Decoder(nn.Module):
+    """Steered blocks on a second embedding of the state, and the head: [B, C, h, w] -> a state of the same shape."""
+
+    def __init__(self, config: DDTConfig, latent: LatentSpec, wanted: frozenset[str]):
+        super().__init__()
+        trunk, self.first = config.decoder, config.trunk.depth + 1
+        geometry = Geometry.of(latent, config.patch_size)
+        self.state = StateEmbedding(latent, geometry.patch, trunk.hidden)
+        self.rope = RoPE(geometry.grid, trunk.hidden // trunk.heads, before=geometry.leading)
+        kernel = kernel_for(wanted)
+        self.blocks = nn.ModuleList(SteeredBlock(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
+        self.head = SteeredHead(latent, geometry, trunk.hidden)
+
+    def forward(self, state: State, style: Tensor, keep: Set[int | None]) -> tuple[State, dict[int, Tensor]]:
+        """`style` [B, (1) + N, width] steers; also the outputs [B, (1) + N, width] of the blocks numbered in `keep`.
+
+        Blocks are numbered on from the encoder's.
+        """
+        x = self.state(state)  # [B, (1) + N, width]
+        rotation, outputs = self.rope(x.shape[1]), {}
+        for number, block in enumerate(self.blocks, start=self.first):
+            x = block(x, rotation, style)
+            if number in keep:
+                outputs[number] = x
+        return self.head(x, style), outputs
+
+
+class DDT(nn.Module):
+    """The encoder's state tokens and the base time embedding steer a wide shallow decoder, token by token.
+
+    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `internal-head` a second
+    head, `jvp` takes the attention that has forward-mode derivatives.
+    """
+
+    def __init__(
+        self,
+        config: DDTConfig,
+        *,
+        latent: LatentSpec,
+        condition: ConditionSpec,
+        wanted: frozenset[str] = frozenset(),
+    ):
+        super().__init__()
+        inner, outer = config.trunk.hidden, config.decoder.hidden
+        self.encoder = Encoder(config, latent, condition, wanted)
+        self.geometry = self.encoder.geometry
+        self.connector = linear(inner, outer) if inner != outer else nn.Identity()
+        self.decoder = Decoder(config, latent, wanted)
+        self.internal_depth = config.internal_depth(config.trunk, wanted)
+        image = evolve(latent, token_width=0)  # the further token has no internal head
+        self.internal_head = SteeredHead(image, self.geometry, inner) if self.internal_depth else None
+
+    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
+        wanted = read_taps(taps, len(self.encoder.blocks) + len(self.decoder.blocks), self.geometry)
+        keep = {self.internal_depth, *(tap.block for tap in wanted)}
+        encoded = self.encoder(state, times, condition, keep)
+        signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]
+        value, outputs = self.decoder(state, F.silu(signal), keep)
+        heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
+        return Prediction(cast(value, state), features(wanted, encoded.outputs | outputs, self.geometry), heads)
+
+    def _heads(self, encoded: Encoded) -> dict[str, State]:
+        """The second head, steered by the very tokens that it reads."""
+        if self.internal_head is None or self.internal_depth is None:
+            return {}
+        middle = image_tokens(encoded.outputs[self.internal_depth], self.geometry)  # [B, N, inner]
+        signal = F.silu(middle + encoded.time[:, None])
+        return {"internal": self.internal_head(signal, F.silu(signal))}

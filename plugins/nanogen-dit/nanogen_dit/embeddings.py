@@ -1,0 +1,100 @@
+"""What turns states, times and conditions into tokens."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import State
+from torch import Tensor, nn
+
+from nanogen_dit.layers import RMSNorm, embedding_linear, learned_tokens, linear
+
+FREQUENCIES = 256
+
+
+def patchify(latent: Tensor, patch: int) -> Tensor:
+    """Latents [B, C, h, w] -> [B, h/p * w/p, C * p * p], tokens row-major, channel first within a token."""
+    return F.pixel_unshuffle(latent, patch).flatten(2).transpose(1, 2)
+
+
+def unpatchify(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
+    """Tokens [B, N, p * p * C], channel last within a token, -> latents [B, C, h, w]."""
+    cells = tokens.unflatten(1, grid).unflatten(3, (patch, patch, -1))  # [B, h/p, w/p, p, p, C]
+    return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+class TokenEmbedding(nn.Module):
+    """`norm(linear(token))`: the further token that REG diffuses along, [B, D] -> [B, 1, width]."""
+
+    def __init__(self, token_width: int, width: int):
+        super().__init__()
+        self.proj = linear(token_width, width)
+        self.norm = RMSNorm(width)
+
+    def forward(self, token: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.proj(token))[:, None]
+        return out
+
+
+class StateEmbedding(nn.Module):
+    """A state -> [B, (1) + N, width]: the further token first, where the latent has one, then the image tokens."""
+
+    def __init__(self, latent: LatentSpec, patch: int, width: int):
+        super().__init__()
+        self.patch_size = patch
+        self.patch = linear(latent.channels * patch**2, width)
+        self.token = TokenEmbedding(latent.token_width, width) if latent.token_width else None
+
+    def forward(self, state: State) -> Tensor:
+        image: Tensor = self.patch(patchify(state.latent, self.patch_size))  # [B, N, width]
+        if self.token is None:
+            return image
+        return torch.cat([self.token(state.token), image], dim=1)
+
+
+class TimeEmbedding(nn.Module):
+    """Gaussian Fourier features of a time in [0, 1] (`sin`, then `cos`, of 2 pi t W, W fixed), and an MLP."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, tokens: int, scale: float):
+        super().__init__()
+        self.register_buffer("frequencies", torch.randn(FREQUENCIES) * scale)
+        self.mlp_in = embedding_linear(2 * FREQUENCIES, width)
+        self.mlp_out = embedding_linear(width, width)
+        self.learned = learned_tokens(tokens, width)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Times [B] -> the base embedding [B, width]."""
+        angle = 2 * math.pi * t[:, None] * self.frequencies  # [B, 256]
+        features = torch.cat([angle.sin(), angle.cos()], dim=1).to(self.mlp_in.weight.dtype)  # [B, 512]
+        base: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
+        return base
+
+    def tokens(self, base: Tensor) -> Tensor:
+        """The base embedding added to each learned token: [B, tokens, width]."""
+        return base[:, None] + self.learned
+
+
+class ConditionEmbedding(nn.Module):
+    """A row of condition tokens [B, L, D] -> [B, L, width], or [B, learned, width] where L is 1 and is added to those.
+
+    Without a bias the projection of a one-hot token is a class embedding table; learned tokens make a bias superfluous.
+    """
+
+    def __init__(self, condition: ConditionSpec, width: int):
+        super().__init__()
+        self.norm = RMSNorm(condition.width) if condition.normalize else nn.Identity()
+        if condition.learned:
+            self.proj = embedding_linear(condition.width, width, bias=False)
+            self.learned = learned_tokens(condition.learned, width)
+        else:
+            self.proj = linear(condition.width, width)
+            self.register_parameter("learned", None)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        projected: Tensor = self.proj(self.norm(tokens))
+        return projected if self.learned is None else projected + self.learned

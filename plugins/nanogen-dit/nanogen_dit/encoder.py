@@ -1,0 +1,81 @@
+"""The encoder of both backbones: state, times and condition as one sequence through plain blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, State, Times
+from torch import Tensor, nn
+
+from nanogen_dit.attention import kernel_for
+from nanogen_dit.blocks import Block
+from nanogen_dit.config import DDTConfig, LightningDiTConfig
+from nanogen_dit.embeddings import ConditionEmbedding, StateEmbedding, TimeEmbedding
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.rope import RoPE
+
+
+class Encoded(NamedTuple):
+    """What the encoder hands on."""
+
+    tokens: Tensor  # [B, (1) + N, width]: the state's tokens after the last block
+    time: Tensor  # [B, width]: the base time embedding
+    outputs: dict[int, Tensor]  # block number -> [B, S, width], of the blocks that were asked for
+
+
+class Encoder(nn.Module):
+    """In-context conditioning: [further token, image, time tokens, second time tokens, condition] through blocks.
+
+    Where `two-time` is wanted, the first time embedding is given h = t - r and the second one t; else there is one,
+    given t.
+    """
+
+    def __init__(
+        self,
+        config: LightningDiTConfig | DDTConfig,
+        latent: LatentSpec,
+        condition: ConditionSpec,
+        wanted: frozenset[str],
+    ):
+        super().__init__()
+        trunk = config.trunk
+        self.geometry = Geometry.of(latent, config.patch_size)
+        self.state = StateEmbedding(latent, self.geometry.patch, trunk.hidden)
+        self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
+        two_times = "two-time" in wanted
+        self.second_time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if two_times else None
+        self.condition = ConditionEmbedding(condition, trunk.hidden)
+        others = config.time_tokens * (1 + two_times) + max(condition.length, condition.learned)
+        self.rope = RoPE(self.geometry.grid, trunk.hidden // trunk.heads, before=self.geometry.leading, after=others)
+        kernel = kernel_for(wanted)
+        self.blocks = nn.ModuleList(Block(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
+
+    def forward(self, state: State, times: Times, condition: Condition, keep: Set[int | None] = frozenset()) -> Encoded:
+        """`keep` are the numbers, from 1, of the blocks whose outputs are wanted (None names none)."""
+        time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width]
+        x = torch.cat([self.state(state), *self._context(time, times, condition)], dim=1)  # [B, S, width]
+        rotation, mask = self.rope(x.shape[1]), _key_mask(condition.mask, x.shape[1])
+        outputs = {}
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, rotation, mask)
+            if number in keep:
+                outputs[number] = x
+        return Encoded(x[:, : self.geometry.length], time, outputs)
+
+    def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
+        """The tokens after the state's: times, then condition."""
+        tokens = [self.time.tokens(time)]  # [B, T, width]
+        if self.second_time is not None:
+            tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
+        return [*tokens, self.condition(condition.tokens)]
+
+
+def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:
+    """The mask [B, L] of the condition's tokens, which end the sequence, for all of its keys: [B, 1, 1, S]."""
+    if mask is None:
+        return None
+    return F.pad(mask, (length - mask.shape[1], 0), value=True)[:, None, None]

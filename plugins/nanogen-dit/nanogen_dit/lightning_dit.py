@@ -1,0 +1,53 @@
+"""LightningDiT (arXiv 2501.01423) with the condition in context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, Prediction, State, Times
+from torch import nn
+
+from nanogen_dit.config import LightningDiTConfig
+from nanogen_dit.encoder import Encoded, Encoder
+from nanogen_dit.heads import Head, cast
+from nanogen_dit.taps import features, image_tokens, read_taps
+
+
+class LightningDiT(nn.Module):
+    """The encoder, a final norm and a linear head on the state's tokens.
+
+    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `internal-head` a second
+    head, `jvp` takes the attention that has forward-mode derivatives.
+    """
+
+    def __init__(
+        self,
+        config: LightningDiTConfig,
+        *,
+        latent: LatentSpec,
+        condition: ConditionSpec,
+        wanted: frozenset[str] = frozenset(),
+    ):
+        super().__init__()
+        width = config.trunk.hidden
+        self.encoder = Encoder(config, latent, condition, wanted)
+        self.geometry = self.encoder.geometry
+        self.head = Head(latent, self.geometry, width)
+        self.internal_depth = config.internal_depth(config.trunk, wanted)
+        image = evolve(latent, token_width=0)  # the further token has no internal head
+        self.internal_head = Head(image, self.geometry, width) if self.internal_depth else None
+
+    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
+        wanted = read_taps(taps, len(self.encoder.blocks), self.geometry)
+        encoded = self.encoder(state, times, condition, {self.internal_depth, *(tap.block for tap in wanted)})
+        value = cast(self.head(encoded.tokens), state)
+        heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
+        return Prediction(value, features(wanted, encoded.outputs, self.geometry), heads)
+
+    def _heads(self, encoded: Encoded) -> dict[str, State]:
+        if self.internal_head is None or self.internal_depth is None:
+            return {}
+        return {"internal": self.internal_head(image_tokens(encoded.outputs[self.internal_depth], self.geometry))}

@@ -1,0 +1,87 @@
+"""A recorded case: `NAME.safetensors` with `ckpt.*`, `in.*` and `out.*`, and `NAME.json` with the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from attrs import frozen
+from nanogen_core.errors import DataError
+from nanogen_core.tensors import Condition, State, Times
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nanogen_dit.published import Published, read_published
+from nanogen_dit.published.layout import Network
+
+
+@frozen
+class Case:
+    """One case: the network, what it was asked, and what was recorded."""
+
+    name: str
+    config: Mapping[str, Any]  # the JSON
+    published: Published
+    network: Network
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Case:
+        """The case of a JSON file. Raises DataError where it, or the tensors beside it, cannot be read."""
+        path = Path(path)
+        config = json.loads(path.read_text())
+        beside = path.with_suffix(".safetensors")
+        published = read_published(beside, config)
+        tensors = load_file(beside)
+        return cls(path.stem, config, published, published.build(), _under("in.", tensors), _under("out.", tensors))
+
+    @property
+    def state(self) -> State:
+        """x_t, with the further token at the same time where there is one."""
+        t = self.inputs["t"][:, None]
+        if "cls_clean" not in self.inputs:
+            return State(self.inputs["x_t"])
+        return State(self.inputs["x_t"], (1 - t) * self.inputs["cls_clean"] + t * self.inputs["cls_noise"])
+
+    @property
+    def times(self) -> Times:
+        return Times(self.inputs["t"], self.inputs.get("r", self.inputs["t"]))
+
+    @property
+    def clean(self) -> State:
+        return State(self.inputs["x1"], self.inputs.get("cls_clean"))
+
+    @property
+    def noise(self) -> State:
+        return State(self.inputs["noise"], self.inputs.get("cls_noise"))
+
+    @property
+    def condition(self) -> Condition:
+        return self._condition("context", "attn_mask")
+
+    @property
+    def null(self) -> Condition:
+        return self._condition("null_context", "null_attn_mask")
+
+    def _condition(self, name: str, mask_name: str) -> Condition:
+        """Class numbers [B] as one one-hot token each; encoder states [B, L, D] with their mask as they are."""
+        context, mask = self.inputs[name], self.inputs.get(mask_name)
+        if context.ndim == 1:
+            context = F.one_hot(context, self.published.architecture.condition.width).float()[:, None]
+        return Condition(context, None if mask is None else mask.bool())
+
+
+def cases_in(folder: str | Path) -> list[Path]:
+    """The JSON files of the cases in a folder. Raises DataError where there is none."""
+    found = sorted(path for path in Path(folder).glob("*.json") if path.with_suffix(".safetensors").exists())
+    if not found:
+        raise DataError(f"There is no parity case (NAME.json with NAME.safetensors) in {folder}.")
+    return found
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

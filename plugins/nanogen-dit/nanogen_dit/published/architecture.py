@@ -1,0 +1,157 @@
+"""What network a checkpoint of the published layout is of: read off the shapes, and what none tells, off its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any
+
+from attrs import frozen
+from nanogen_core.errors import DataError
+from nanogen_core.specs import ConditionSpec, LatentSpec
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+TABLE = "embedding_table.weight"
+
+
+@frozen
+class Architecture:
+    """A backbone by name and settings, with the latent and the condition that it was made for."""
+
+    backbone: str
+    settings: Mapping[str, Any]
+    latent: LatentSpec
+    condition: ConditionSpec
+    wanted: frozenset[str]
+
+
+def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architecture:
+    """The architecture of a network with tensors of these names and shapes.
+
+    `config` is the JSON beside the file, as a whole or its `config` part. It must give `base_model_depth` where there
+    is a second head, and may give `input_size` and `cond_arch.num_c_tokens`, which are else derived from the tables of
+    the rotary embedding. Raises DataError where something is missing, or where the two disagree.
+    """
+    given = dict((config or {}).get("config", config or {}))
+    try:
+        return _Reading(shapes, given).architecture()
+    except (KeyError, IndexError) as error:
+        raise DataError(f"The checkpoint is not of the published layout: {error.args[0]} is missing.") from error
+
+
+class _Reading:
+    """One reading of shapes and configuration."""
+
+    def __init__(self, shapes: Shapes, config: Mapping[str, Any]):
+        self.shapes = shapes
+        self.config = config
+        self.decoupled = "s_embedder.proj.weight" in shapes
+        self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
+        self.token_width = shapes.get("cls_in_proj_enc.weight", (0, 0))[1]
+        self.steered = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
+
+    def architecture(self) -> Architecture:
+        self._agree()
+        side = self._side()
+        latent = LatentSpec(self.patch_weight[1], side, side, token_width=self.token_width)
+        wanted = {
+            "two-time": "t_abs_embedder.W",
+            "token": "cls_in_proj_enc.weight",
+            "internal-head": "base_final_layer.linear.weight",
+        }
+        return Architecture(
+            "ddt" if self.decoupled else "lightning-dit",
+            self._settings(),
+            latent,
+            self._condition(side),
+            frozenset(word for word, key in wanted.items() if key in self.shapes),
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        encoder = self._trunk(0)
+        settings: dict[str, Any] = {
+            **encoder,
+            "depth": self._depth() - len(self.steered),
+            "mlp_ratio": self._mlp_ratio(encoder["hidden"]),
+            "patch_size": self.patch_weight[2],
+            "time_tokens": self.shapes["t_embedder.learnable_tokens"][0],
+        }
+        if self.decoupled:
+            decoder = {**self._trunk(self.steered[0]), "depth": len(self.steered)}
+            settings |= {f"decoder_{name}": number for name, number in decoder.items()}
+        if "base_final_layer.linear.weight" in self.shapes:
+            settings["internal_head_depth"] = self._internal_depth()
+        return settings
+
+    def _depth(self) -> int:
+        return len({name.split(".")[1] for name in self.shapes if name.startswith("blocks.")})
+
+    def _trunk(self, block: int) -> dict[str, int]:
+        hidden = self.shapes[f"blocks.{block}.norm1.weight"][0]
+        return {"hidden": hidden, "heads": hidden // self.shapes[f"blocks.{block}.attn.q_norm.weight"][0]}
+
+    def _mlp_ratio(self, hidden: int) -> float:
+        """The ratio of which `int(2/3 * ratio * hidden)` is the SwiGLU's width; the middle of those that are."""
+        inner = self.shapes["blocks.0.mlp.w1.weight"][0]
+        ratio = float(self.config.get("mlp_ratio", 4.0))
+        return ratio if int(2 / 3 * ratio * hidden) == inner else 1.5 * (inner + 0.5) / hidden
+
+    def _internal_depth(self) -> int:
+        if "base_model_depth" not in self.config:
+            raise DataError(
+                "The network has a second head, and no shape tells which block it reads: give `base_model_depth` in "
+                "the JSON configuration beside the checkpoint."
+            )
+        return int(self.config["base_model_depth"])
+
+    def _condition(self, side: int) -> ConditionSpec:
+        if f"ctx_embedder.{TABLE}" in self.shapes:
+            learned = self.shapes["ctx_embedder.learnable_tokens"][0]
+            return ConditionSpec(width=self.shapes[f"ctx_embedder.{TABLE}"][0], length=1, learned=learned)
+        width = self.shapes["ctx_embedder.proj.weight"][1]
+        normalize = "ctx_embedder.norm.weight" in self.shapes
+        return ConditionSpec(width=width, length=self._text_length(side), normalize=normalize, padded=True)
+
+    def _text_length(self, side: int) -> int:
+        length = self.config.get("cond_arch", {}).get("num_c_tokens")
+        if length is None:
+            return self._rope_length() - self._leading() - self._time_tokens() - (side // self.patch_weight[2]) ** 2
+        return int(length)
+
+    def _side(self) -> int:
+        """Latent cells a side, of a square latent."""
+        if "input_size" in self.config:
+            return int(self.config["input_size"])
+        return isqrt(self._image_tokens()) * self.patch_weight[2]
+
+    def _image_tokens(self) -> int:
+        if "dec_rope.freqs_cos" in self.shapes:
+            return self.shapes["dec_rope.freqs_cos"][0] - self._leading()
+        learned = self.shapes.get("ctx_embedder.learnable_tokens", (None,))[0]
+        tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
+        if tokens is None:
+            raise DataError("No shape tells the size of the latent: give `input_size` in the JSON configuration.")
+        return self._rope_length() - self._leading() - self._time_tokens() - int(tokens)
+
+    def _rope_length(self) -> int:
+        name = "enc_rope.freqs_cos" if self.decoupled else "rope.freqs_cos"
+        if name not in self.shapes:
+            raise DataError(f"The checkpoint has no table {name}: give `input_size` in its JSON configuration.")
+        return self.shapes[name][0]
+
+    def _leading(self) -> int:
+        return int(self.token_width > 0)
+
+    def _time_tokens(self) -> int:
+        return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in ("t_embedder", "t_abs_embedder"))
+
+    def _agree(self) -> None:
+        """Raises DataError where the JSON says something else than the shapes."""
+        settings = self._settings()
+        found: dict[str, Any] = {"in_channels": self.patch_weight[1]}
+        for theirs, ours in {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}.items():
+            found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
+        for name, value in found.items():
+            if name in self.config and self.config[name] != value:
+                raise DataError(f"The JSON configuration says {name} {self.config[name]}, but the tensors {value}.")

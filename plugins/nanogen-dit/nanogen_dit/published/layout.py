@@ -1,0 +1,167 @@
+"""The published names of our tensors, both ways. One entry for each of ours; some of ours are several of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nanogen_dit.ddt import DDT
+from nanogen_dit.encoder import Encoder
+from nanogen_dit.lightning_dit import LightningDiT
+
+Network = DDT | LightningDiT
+
+
+class Change(NamedTuple):
+    """A change of form and its inverse."""
+
+    to_ours: Callable[[Sequence[Tensor]], Tensor]
+    to_theirs: Callable[[Tensor], Sequence[Tensor]]
+
+
+class Entry(NamedTuple):
+    """One of our tensors and those that it is made of in the published layout."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    change: Change
+
+
+SAME = Change(lambda parts: parts[0], lambda x: [x])
+TURNED = Change(lambda parts: parts[0].T, lambda x: [x.T])  # an embedding table and the map of one-hot tokens
+STACKED = Change(lambda parts: torch.cat(list(parts)), lambda x: x.chunk(2))
+
+
+def patches(size: int) -> Change:
+    """The kernel [width, C, p, p] of a strided convolution and the map [width, C p p] of a token's cells."""
+    return Change(lambda parts: parts[0].flatten(1), lambda x: [x.unflatten(1, (-1, size, size))])
+
+
+def rotary(heads: int) -> Change:
+    """The rows of one head after another, pairs (2i, 2i + 1) there and (i, i + d/2) here."""
+    return Change(lambda parts: _to_halves(parts[0], heads), lambda x: [_to_pairs(x, heads)])
+
+
+def attention(heads: int) -> Change:
+    """q, k and v apart there, one above the other here, q and k with their rows in the order of our rotation."""
+
+    def to_ours(parts: Sequence[Tensor]) -> Tensor:
+        q, k, v = parts
+        return torch.cat([_to_halves(q, heads), _to_halves(k, heads), v])
+
+    def to_theirs(x: Tensor) -> Sequence[Tensor]:
+        q, k, v = x.chunk(3)
+        return [_to_pairs(q, heads), _to_pairs(k, heads), v]
+
+    return Change(to_ours, to_theirs)
+
+
+def entries(network: Network) -> list[Entry]:
+    """Every tensor of the network's state dict, in the published layout."""
+    found = [*_lightning_dit(network)] if isinstance(network, LightningDiT) else [*_ddt(network)]
+    return [entry for entry in found if entry.ours in network.state_dict()]
+
+
+def rope_tables(network: Network) -> dict[str, Tensor]:
+    """The cosines and sines [S, d] that the published layout stores beside the weights, each value twice in a row."""
+    ropes = {"rope": network.encoder.rope}
+    if isinstance(network, DDT):
+        ropes = {"enc_rope": network.encoder.rope, "dec_rope": network.decoder.rope}
+    tables = {}
+    for name, rope in ropes.items():
+        for function, table in {"cos": rope.cos, "sin": rope.sin}.items():
+            half = table[:, 0].chunk(2, dim=1)[1]  # [S, d/2], the half with the positive sine
+            tables[f"{name}.freqs_{function}"] = half.repeat_interleave(2, dim=1)
+    return tables
+
+
+def _to_halves(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def _to_pairs(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+
+
+def _linear(ours: str, *theirs: str, weight: Change = SAME, bias: Change = SAME) -> Iterator[Entry]:
+    yield Entry(f"{ours}.weight", tuple(f"{name}.weight" for name in theirs), weight)
+    yield Entry(f"{ours}.bias", tuple(f"{name}.bias" for name in theirs), bias)
+
+
+def _norm(ours: str, theirs: str, weight: Change = SAME) -> Iterator[Entry]:
+    yield Entry(f"{ours}.weight", (f"{theirs}.weight",), weight)
+
+
+def _lightning_dit(network: LightningDiT) -> Iterator[Entry]:
+    yield from _encoder(network.encoder, "x_embedder")
+    yield from _head("head", "final_layer", "norm_final")
+    yield from _head("internal_head", "base_final_layer", "norm_final")
+
+
+def _ddt(network: DDT) -> Iterator[Entry]:
+    patch = network.geometry.patch
+    yield from _encoder(network.encoder, "s_embedder")
+    yield from _linear("connector", "s_projector")
+    yield from _state("decoder.state", "x_embedder", "dec", patch)
+    for number, block in enumerate(network.decoder.blocks):
+        yield from _block(f"decoder.blocks.{number}", f"blocks.{network.decoder.first - 1 + number}", block.attention.heads)
+    yield from _head("decoder.head", "final_layer", "norm")
+    yield from _head("internal_head", "base_final_layer", "norm")
+
+
+def _encoder(encoder: Encoder, patch_name: str) -> Iterator[Entry]:
+    yield from _state("encoder.state", patch_name, "enc", encoder.geometry.patch)
+    yield from _time("encoder.time", "t_embedder")
+    yield from _time("encoder.second_time", "t_abs_embedder")
+    yield from _condition(encoder)
+    for number, block in enumerate(encoder.blocks):
+        yield from _block(f"encoder.blocks.{number}", f"blocks.{number}", block.attention.heads)
+
+
+def _state(ours: str, patch_name: str, side: str, patch: int) -> Iterator[Entry]:
+    yield from _linear(f"{ours}.patch", f"{patch_name}.proj", weight=patches(patch))
+    yield from _linear(f"{ours}.token.proj", f"cls_in_proj_{side}")
+    yield from _norm(f"{ours}.token.norm", f"cls_in_norm_{side}")
+
+
+def _time(ours: str, theirs: str) -> Iterator[Entry]:
+    yield Entry(f"{ours}.frequencies", (f"{theirs}.W",), SAME)
+    yield from _linear(f"{ours}.mlp_in", f"{theirs}.mlp.0")
+    yield from _linear(f"{ours}.mlp_out", f"{theirs}.mlp.2")
+    yield Entry(f"{ours}.learned", (f"{theirs}.learnable_tokens",), SAME)
+
+
+def _condition(encoder: Encoder) -> Iterator[Entry]:
+    """A class embedding is a table there, a text embedding a linear map: with learned tokens it has no bias."""
+    table = encoder.condition.learned is not None
+    yield from _norm("encoder.condition.norm", "ctx_embedder.norm")
+    yield from _linear(
+        "encoder.condition.proj",
+        "ctx_embedder.embedding_table" if table else "ctx_embedder.proj",
+        weight=TURNED if table else SAME,
+    )
+    yield Entry("encoder.condition.learned", ("ctx_embedder.learnable_tokens",), SAME)
+
+
+def _block(ours: str, theirs: str, heads: int) -> Iterator[Entry]:
+    qkv = tuple(f"{theirs}.attn.{name}" for name in "qkv")
+    gates = (f"{theirs}.mlp.w1", f"{theirs}.mlp.w2")
+    yield from _norm(f"{ours}.norm1", f"{theirs}.norm1")
+    yield from _linear(f"{ours}.attention.qkv", *qkv, weight=attention(heads), bias=attention(heads))
+    yield from _norm(f"{ours}.attention.q_norm", f"{theirs}.attn.q_norm", rotary(1))
+    yield from _norm(f"{ours}.attention.k_norm", f"{theirs}.attn.k_norm", rotary(1))
+    yield from _linear(f"{ours}.attention.proj", f"{theirs}.attn.proj")
+    yield from _norm(f"{ours}.norm2", f"{theirs}.norm2")
+    yield from _linear(f"{ours}.mlp.w12", *gates, weight=STACKED, bias=STACKED)
+    yield from _linear(f"{ours}.mlp.w3", f"{theirs}.mlp.w3")
+    yield from _linear(f"{ours}.modulation", f"{theirs}.adaln_modulation.1")
+
+
+def _head(ours: str, theirs: str, norm: str) -> Iterator[Entry]:
+    yield from _norm(f"{ours}.norm", f"{theirs}.{norm}")
+    yield from _linear(f"{ours}.modulation", f"{theirs}.adaln_modulation.1")
+    yield from _linear(f"{ours}.readout.image", f"{theirs}.linear")
+    yield from _linear(f"{ours}.readout.token", f"{theirs}.cls_linear")

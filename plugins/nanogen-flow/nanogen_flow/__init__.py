@@ -1,0 +1,1 @@
+"""Rectified flow for NanoGen."""

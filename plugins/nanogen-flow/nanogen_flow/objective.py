@@ -1,0 +1,112 @@
+"""Rectified flow (arXiv 2209.03003): x_t = (1 - t) data + t noise, and the network learns the velocity noise - data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from nanogen_core.protocols import Field
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample
+from torch import Tensor, nn
+
+from nanogen_flow.config import FlowConfig
+from nanogen_flow.times import logit_normal, sampling_grid, shifted
+
+
+class Flow:
+    """The flow-matching objective. The loss is on velocities, whatever the network predicts.
+
+    Velocities of data near t = 0 are damped: they are divided by max(t, t_eps), in targets and predictions alike.
+    """
+
+    def __init__(self, config: FlowConfig, *, latent: LatentSpec):
+        self.config = config
+        self.latent = latent
+        self.shift = latent.time_shift if config.shift is None else config.shift
+        self.sample_shift = self.shift if config.sample_shift is None else config.sample_shift
+        self._to_velocity = {"velocity": _as_it_is, "x": self.towards}[config.prediction]
+
+    def loss(
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+    ) -> Losses:
+        """The batch mean of the weighted losses of `nets["student"]` at times and noise drawn from `rng`."""
+        losses = self.losses_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
+        means = {name: values.mean() for name, values in losses.items()}
+        total = torch.stack([self._weight(name) * mean for name, mean in means.items()]).sum()
+        return Losses(total, {name: mean.detach() for name, mean in means.items()})
+
+    def losses_at(
+        self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition
+    ) -> dict[str, Tensor]:
+        """The squared error of the velocity at given noise and times `t` [B], a mean for each sample: [B] by name.
+
+        `flow` is of the latent, `token` of the further token where there is one, others of the network's heads.
+        """
+        state = interpolate(clean, noise, t)
+        times = Times(t, t)
+        predicted = self.velocity(net(state, times, condition), state, times)
+        target = self.towards(clean, state, t)
+        losses = {"flow": _squared_error(predicted.value.latent, target.latent)}
+        if predicted.value.token is not None and target.token is not None:
+            losses["token"] = _squared_error(predicted.value.token, target.token)
+        heads = {name: _squared_error(head.latent, target.latent) for name, head in predicted.heads.items()}
+        return losses | heads
+
+    def loss_at(self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
+        """The loss of the latent alone, a mean over C, h, w for each sample: [B]."""
+        return self.losses_at(net, clean, noise, t, condition)["flow"]
+
+    def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
+        """The prediction and those of its heads as velocities, float32 (or the state's dtype, where that is wider)."""
+        value = self._to_velocity(prediction.value, state, times.t)
+        heads = {name: self._to_velocity(head, state, times.t) for name, head in prediction.heads.items()}
+        return prediction._replace(value=value, heads=heads)
+
+    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+        """One Euler step from `times.t` to `times.r`: `x - (t - r) v`."""
+        velocity = field(state, times, condition).value
+        span = times.t - times.r  # [B]
+        return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
+
+    def grid(self, steps: int) -> Tensor:
+        """The times of a sampling run, float64 [steps + 1], falling from 1 to 0."""
+        return sampling_grid(steps, self.sample_shift)
+
+    def times(self, rng: Draws) -> Tensor:
+        """Training times [B]: logit-normal, then shifted."""
+        drawn = logit_normal(rng.normal("time", ()), self.config.time_mean, self.config.time_std)
+        return shifted(drawn, self.shift)
+
+    def noise(self, rng: Draws) -> State:
+        """The state at t = 1."""
+        latent = rng.normal("noise", self.latent.shape)  # [B, C, h, w]
+        if not self.latent.token_width:
+            return State(latent)
+        return State(latent, rng.normal("token-noise", (self.latent.token_width,)))
+
+    def towards(self, data: State, state: State, t: Tensor) -> State:
+        """The damped velocity `(x_t - data) / max(t, t_eps)` that leads from the state at `t` [B] to the data."""
+        span = t.clamp(min=self.config.t_eps)
+        # a head has no further token: the state's is then left out
+        here = state if data.token is not None else State(state.latent)
+        return here.map(lambda x, d: (x - d) / per_sample(span, x).to(x.dtype), data)
+
+    def _weight(self, name: str) -> float:
+        weights = {"flow": 1.0, "token": self.config.token_weight}
+        return weights.get(name, self.config.internal_weight)
+
+
+def interpolate(clean: State, noise: State, t: Tensor) -> State:
+    """`x_t = (1 - t) data + t noise` at times `t` [B]."""
+    return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
+
+
+def _as_it_is(prediction: State, state: State, t: Tensor) -> State:
+    return prediction
+
+
+def _squared_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """The mean over all but the batch, in float32: [B]."""
+    return (predicted.float() - target.float()).square().flatten(1).mean(dim=1)

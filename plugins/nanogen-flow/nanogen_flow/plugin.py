@@ -1,0 +1,22 @@
+"""The manifest: one objective. Importing it loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [
+        Component(
+            kind="objective",
+            name="flow",
+            target="nanogen_flow.objective:Flow",
+            config="nanogen_flow.config:FlowConfig",
+            summary="Rectified flow: the network predicts the velocity, or the data",
+            provides=frozenset({"instantaneous-velocity"}),
+        )
+    ]
