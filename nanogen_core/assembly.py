@@ -75,11 +75,8 @@ class Assembly(Mapping[str, Any]):
             return self.build(self.resolved.slots[name])
         raise KeyError(name)
 
-    def _group_builder(self, kind: str) -> Callable[[], Any]:
-        def build() -> dict[str, Any]:
-            return {name: self.build(part) for name, part in self.resolved.groups[kind].items()}
-
-        return build
+    def _group_builder(self, kind: str) -> Callable[[], Mapping[str, Any]]:
+        return lambda: _Group(self, self.resolved.groups[kind])
 
     def build(self, part: Part) -> Any:
         """The component of one part, with the parts that its constructor names."""
@@ -101,6 +98,22 @@ class Assembly(Mapping[str, Any]):
             elif parameter.default is inspect.Parameter.empty:
                 raise NanoGenError(_unknown_part(part, parameter.name, self))
         return found
+
+
+class _Group(Mapping[str, Any]):
+    """The components of a group by name, each built when it is read: a metric may be a large network."""
+
+    def __init__(self, assembly: Assembly, parts: Mapping[str, Part]):
+        self._assembly, self._parts = assembly, parts
+
+    def __getitem__(self, name: str) -> Any:
+        return self._assembly.build(self._parts[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:

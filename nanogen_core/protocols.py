@@ -101,7 +101,7 @@ class Task(Protocol):
         Where several processes run, each gets its own part of the global batch.
         """
 
-    def epoch(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every example of the split once, in the dataset's order; the last batch may be smaller."""
 
     def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
@@ -109,6 +109,9 @@ class Task(Protocol):
 
     def questions(self, count: int, *, seed: int = 0) -> Batch:
         """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of the configuration by name, to judge its answers by; each is built when it is read."""
 
     def describe(self, batch: Batch) -> Sequence[str]:
         """A few words for each request or example, to stand beside its picture."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from nanogen_core.registry import Registry, registry
+from nanogen_core.registry import Offer, Registry, registry
 
 
 @click.command()
@@ -29,7 +30,7 @@ def plugins(as_json: bool) -> None:
 
 
 def _by_kind(known: Registry) -> dict[str, dict[str, tuple[str, str]]]:
-    kinds = {"method": known.methods, **known.components}
+    kinds: dict[str, Mapping[str, Sequence[Offer[Any]]]] = {"method": known.methods, **known.components}
     return {
         kind: {name: (o[0].what.summary, ", ".join(offer.distribution for offer in o)) for name, o in offers.items()}
         for kind, offers in kinds.items()

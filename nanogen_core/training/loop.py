@@ -110,7 +110,7 @@ class Run:
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings
         if settings.cache_latents:
-            split = task.epoch("train", ENCODING_BATCH, workers=settings.workers)
+            split = task.once("train", ENCODING_BATCH, workers=settings.workers)
             return cache.loader(
                 cache.encode_all(split, self._prepared), settings.batch_size, seed=self.seed, start=self.step
             )

@@ -1,0 +1,1 @@
+"""Judging a model by the metrics of its task."""

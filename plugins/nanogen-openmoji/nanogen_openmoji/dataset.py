@@ -1,0 +1,92 @@
+"""The drawings as a dataset for both tasks: labelled drawings, or captioned scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from nanogen_core.data import Example
+from nanogen_core.errors import ConfigError, DataError, listing, near_miss
+
+from nanogen_openmoji.class_images import balanced_labels, class_images
+from nanogen_openmoji.drawings import class_names
+from nanogen_openmoji.meaning import Meaning, caption, prompts
+from nanogen_openmoji.render import render
+from nanogen_openmoji.scenes import World, scenes
+from nanogen_openmoji.settings import OpenMojiConfig
+
+SPLITS = {"train": 0, "val": 1}  # what is added to the seed: the images of the two have nothing in common
+
+
+class OpenMoji:
+    """Draws its images when they are asked for, at the size that is asked for; every image is a pure function of
+    (seed, split, index)."""
+
+    def __init__(self, config: OpenMojiConfig):
+        self.config = config
+        self.classes: Sequence[str] = class_names()
+        self.world = World(objects=_known(config.objects))
+
+    def open(self, split: str, image_size: int, view: str) -> Drawn:
+        """The examples of `"train"` or `"val"` as `"labels"` or `"captions"`."""
+        if split not in SPLITS:
+            raise DataError(f"The dataset openmoji has no split {split!r}, only: {listing(SPLITS)}.")
+        draw = VIEWS[view]
+        lengths = {"train": self.config.train, "val": self.config.val}
+        seed = 2 * self.config.seed + SPLITS[split]
+        return Drawn(lengths[split], partial(draw, size=image_size, seed=seed, world=self.world))
+
+    def prompts(self) -> list[str]:
+        """Captions to judge by: plain, coloured, counted and related objects in turn, each family in equal parts."""
+        families = list(prompts(self.world.objects, self.world.colours, self.world.counts).values())
+        longest = max(map(len, families))
+        return [caption(_spread(family, place)) for place in range(longest) for family in families]
+
+
+class Drawn:
+    """Examples that are drawn many at a time."""
+
+    def __init__(self, length: int, draw: Callable[[Sequence[int]], list[Example]]):
+        self._length = length
+        self._draw = draw
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Example:
+        return self._draw([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return self._draw(indices)
+
+
+def _labelled(indices: Sequence[int], *, size: int, seed: int, world: World) -> list[Example]:
+    numbers = torch.as_tensor(indices)
+    labels = balanced_labels(numbers)
+    images = class_images(labels, numbers, size=size, seed=seed)  # [B, 3, size, size]
+    return [Example(image, label=label) for image, label in zip(images, labels.tolist(), strict=True)]
+
+
+def _captioned(indices: Sequence[int], *, size: int, seed: int, world: World) -> list[Example]:
+    drawn = scenes(indices, seed=seed, world=world)
+    images = render(drawn, size)  # [B, 3, size, size]
+    return [Example(image, caption=caption(scene.meaning)) for image, scene in zip(images, drawn, strict=True)]
+
+
+VIEWS: Mapping[str, Callable[..., list[Example]]] = {"labels": _labelled, "captions": _captioned}
+
+
+def _known(objects: tuple[str, ...]) -> tuple[str, ...]:
+    for name in objects:
+        if name not in class_names():
+            near = near_miss(name, class_names())
+            raise ConfigError(f"dataset.objects: there is no drawing {name!r}.{near} The 64 names: README of the plugin.")
+    if len(objects) < 2:
+        raise ConfigError("dataset.objects: name at least two objects, or no scene can have a relation.")
+    return objects
+
+
+def _spread(family: list[Meaning], place: int) -> Meaning:
+    """The members in an order that shows all objects early: a stride that is coprime to most lengths."""
+    return family[place * 37 % len(family)]

@@ -1,0 +1,55 @@
+"""The manifest: the drawings for both tasks, a tiny VAE, two judges, the demo. Loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [
+        Component(
+            kind="dataset",
+            name="openmoji",
+            target="nanogen_openmoji.dataset:OpenMoji",
+            config="nanogen_openmoji.settings:OpenMojiConfig",
+            summary="64 drawings with labels, or scenes of them with captions; any size, offline",
+            provides={"labels", "captions"},
+            defaults={
+                "encoder": "minilm",
+                "image_size": 64,
+                "per_task": {
+                    "imagenet": {"metric": "openmoji-accuracy", "guidance": {"cfg": {"scale": 3.0}}},
+                    "t2i": {"metric": "openmoji-scenes", "guidance": {"cfg": {"scale": 2.0}}},
+                },
+            },
+        ),
+        Component(
+            kind="tokenizer",
+            name="openmoji-vae",
+            target="nanogen_openmoji.tokenizer:OpenMojiVAE",
+            summary="a tiny VAE for drawings: 64 px to 8 x 8 x 8",
+        ),
+        Component(
+            kind="metric",
+            name="openmoji-accuracy",
+            target="nanogen_openmoji.metrics:Accuracy",
+            summary="the share of pictures that a classifier names as asked",
+            needs={"task": {"labels"}, "dataset": {"labels"}},
+        ),
+        Component(
+            kind="metric",
+            name="openmoji-scenes",
+            target="nanogen_openmoji.metrics:Scenes",
+            summary="presence, colour, count and position of objects, GenEval's way",
+            needs={"task": {"captions"}, "dataset": {"captions"}},
+        ),
+    ]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {"demo": "nanogen_openmoji:recipes/demo.yaml"}

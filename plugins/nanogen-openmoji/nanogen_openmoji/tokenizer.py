@@ -1,0 +1,33 @@
+"""The tiny VAE as a tokenizer of the core."""
+
+from __future__ import annotations
+
+from nanogen_core.errors import NanoGenError
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from torch import Tensor, nn
+
+from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
+
+
+class OpenMojiVAE(nn.Module):
+    """8 channels at 1/8 of the image's side, of zero mean and unit variance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vae = TinyVAE.load()
+
+    def latent(self, image_size: int) -> LatentSpec:
+        """Raises NanoGenError for a size that is no multiple of 8."""
+        if image_size % STRIDE or image_size < STRIDE:
+            raise NanoGenError(f"The tokenizer openmoji-vae takes image sizes that are multiples of 8, not {image_size}.")
+        side = image_size // STRIDE
+        return LatentSpec(channels=CHANNELS, height=side, width=side, factor=STRIDE)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] -> latents [B, 8, H/8, W/8]."""
+        return self.vae.encode(images)
+
+    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+        """Latents [B, 8, h, w] -> images [B, 3, 8h, 8w] in [-1, 1]; nothing is drawn from `rng`."""
+        return self.vae.decode(latents)
