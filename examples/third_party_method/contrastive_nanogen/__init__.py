@@ -1,0 +1,1 @@
+"""Contrastive flow matching for NanoGen."""

@@ -1,0 +1,71 @@
+"""Contrastive flow matching (Stoica et al., arXiv 2506.05350), on the rectified flow of nanogen-flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from nanogen_flow.objective import Flow, interpolate
+from torch import Tensor, nn
+
+from contrastive_nanogen.config import ContrastiveFlowConfig
+from nanogen_core.errors import NanoGenError
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
+
+
+class ContrastiveFlow(Flow):
+    """`|v - v_i|^2 - lambda |v - v_j|^2`: towards a sample's own velocity, and away from that of another sample.
+
+    The least loss is at `(E[v_i] - lambda E[v_j]) / (1 - lambda)`: the flow, pushed away from the mean of all flows.
+    With `calibrated`, sampling multiplies by `1 - lambda` what the network gives, so that guidance scales keep the
+    meaning that they have for plain flows.
+    """
+
+    def __init__(self, config: ContrastiveFlowConfig, *, latent: LatentSpec):
+        if latent.token_width:
+            raise NanoGenError("objective 'contrastive-flow' diffuses no further token: use objective='flow' with REG.")
+        super().__init__(config, latent=latent)
+        self.repulsion = config.repulsion
+        self.sampled_scale = 1 - config.repulsion if config.calibrated else 1.0
+
+    def loss(
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+    ) -> Losses:
+        """The batch mean, over the student's own prediction and those of its heads. A batch of one has no other sample.
+
+        Rows whose condition was dropped are like any other, as in the paper.
+        """
+        t = self.times(rng)  # [B]
+        state = interpolate(clean, self.noise(rng), t)
+        answer = super().velocity(nets["student"](state, Times(t, t), condition), state, Times(t, t))
+        own = self.towards(clean, state, t).latent  # [B, C, h, w]
+        other = own[negatives(rng)]  # [B, C, h, w]
+        states = {"flow": answer.value, **answer.heads}
+        pulls = {name: _error(state.latent, own) for name, state in states.items()}
+        pushes = {f"{name}-other": _error(state.latent, other) for name, state in states.items()}
+        repulsion = self.repulsion if len(own) > 1 else 0.0
+        total = torch.stack([*pulls.values()]).sum() - repulsion * torch.stack([*pushes.values()]).sum()
+        return Losses(total, {name: value.detach() for name, value in (pulls | pushes).items()})
+
+    def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
+        """The velocities that are sampled."""
+        found = super().velocity(prediction, state, times)
+        heads = {name: self._scaled(head) for name, head in found.heads.items()}
+        return found._replace(value=self._scaled(found.value), heads=heads)
+
+    def _scaled(self, state: State) -> State:
+        return state.map(lambda v: self.sampled_scale * v)
+
+
+def negatives(rng: Draws) -> Tensor:
+    """For each slot the row of another one [B]: the next in an order that keyed numbers give, whatever the batch's."""
+    order = rng.uniform("negative").argsort()  # [B]
+    following = torch.empty_like(order)
+    following[order] = order.roll(-1)
+    return following
+
+
+def _error(predicted: Tensor, target: Tensor) -> Tensor:
+    return (predicted.float() - target.float()).square().mean()
