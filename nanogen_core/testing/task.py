@@ -76,7 +76,7 @@ class TaskContract:
         assert same_batch(questions, task.questions(5))
 
     def test_an_epoch_shows_every_example_once(self, task: Task) -> None:
-        seen = [index for batch in task.epoch(self.split, self.batch_size) for index in batch.indices.tolist()]
+        seen = [index for batch in task.once(self.split, self.batch_size) for index in batch.indices.tolist()]
         assert sorted(seen) == list(range(len(seen)))
 
     def test_every_request_has_a_description(self, task: Task, requests: Requests) -> None:

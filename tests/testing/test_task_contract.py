@@ -82,9 +82,9 @@ class TooFew(TinyTask):
 
 
 class RepeatsInEpoch(TinyTask):
-    def epoch(self, split, batch_size, *, workers=0):
-        yield from super().epoch(split, batch_size)
-        yield from super().epoch(split, batch_size)
+    def once(self, split, batch_size, *, workers=0):
+        yield from super().once(split, batch_size)
+        yield from super().once(split, batch_size)
 
 
 class Silent(TinyTask):

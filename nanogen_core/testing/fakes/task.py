@@ -38,7 +38,7 @@ class TinyTask:
             indices = [next(places) for _ in range(batch_size)]
             yield _batch(indices, [examples[index] for index in indices])
 
-    def epoch(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every example of the split once, in order; the last batch may be smaller."""
         examples = self.dataset.open(split, self.image_size, "labels")
         for start in range(0, len(examples), batch_size):
