@@ -15,6 +15,11 @@ def wanted(parts: Parts, kind: str) -> frozenset[str]:
     return frozenset().union(*(chosen.component.needs.get(kind, frozenset()) for chosen in everyone))
 
 
+def asked_for(kind: str, chosen: Mapping[str, Mapping[str, Chosen]]) -> bool:
+    """Whether any chosen component needs one of this kind."""
+    return any(kind in part.component.needs for members in chosen.values() for part in members.values())
+
+
 def mismatches(parts: Parts, registry: Registry) -> list[str]:
     """One sentence for each need that no chosen part meets, with the names that would meet it."""
     return [

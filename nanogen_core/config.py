@@ -30,6 +30,7 @@ BASE: Mapping[str, Any] = {
     "schedule": "constant-linear",
 }
 REQUIRED = ("task", "dataset", "conditioner", "tokenizer", "backbone", "objective", *(k for k in BASE if k in SLOTS))
+OPTIONAL = tuple(kind for kind in SLOTS if kind not in REQUIRED)  # kept where a part needs them
 
 
 @frozen
@@ -190,14 +191,19 @@ class _Resolution:
     # -- names and needs ---------------------------------------------------------------------------------------------
 
     def _chosen(self, merged: Layer) -> dict[str, dict[str, Chosen]]:
-        chosen: dict[str, dict[str, Chosen]] = {}
-        for kind, name in _names(merged):
-            options = merged[kind] if kind in SLOTS else merged[kind][name]
-            found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
-            if found and kind not in self.instances:
-                chosen.setdefault(kind, {})[name] = found
+        """The components by kind and name. A kind that no part needs is left out, whatever it says: the class task has
+        no use for the text encoder that a dataset brings along."""
+        chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in GROUPS}
         for kind, instance in self.instances.items():
             chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
+        names = [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
+        for kind, name in sorted(names, key=lambda pair: pair[0] in OPTIONAL):
+            if kind in OPTIONAL and not compat.asked_for(kind, chosen):
+                continue
+            options = merged[kind] if kind in SLOTS else merged[kind][name]
+            found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
+            if found:
+                chosen.setdefault(kind, {})[name] = found
         return chosen
 
     def _find(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen | None:
@@ -208,17 +214,16 @@ class _Resolution:
             return None
         return Chosen(offer.what, offer.distribution, options)
 
-    def _demand(self, chosen: dict[str, dict[str, Chosen]], merged: Layer) -> None:
-        """Says which required slots are empty, and drops the ones that no part asks for (a text encoder of labels)."""
-        for kind in (*REQUIRED, "method"):
-            if kind in chosen or _name_of(merged.get(kind)) or (kind == "method" and "task" in merged):
-                continue
-            known = self.known.methods if kind == "method" else self.known.components[kind]
-            self.problems.append(ConfigError(f"`{kind}:` is missing; installed: {listing(known)}."))
-        parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
-        for kind in set(SLOTS) - set(REQUIRED):
-            if not any(kind in c.component.needs for members in parts.values() for c in members):
-                chosen.pop(kind, None)
+    def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
+        """Says which required slots are empty; one whose name leads nowhere was named before."""
+        for kind in REQUIRED:
+            if kind not in chosen and not _name_of(merged.get(kind)):
+                self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
+
+    def _hint(self, kind: str, merged: Layer) -> str:
+        if kind != "task" and "method" not in merged:
+            return f" A `method:` brings it along; installed: {listing(self.known.methods)}."
+        return f" Installed: {listing(self.known.components[kind])}."
 
     def _mismatches(self, parts: compat.Parts, merged: Layer) -> list[str]:
         found = compat.mismatches(parts, self.known)

@@ -22,7 +22,8 @@ def written(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, S, S]
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.softmax(dim=-1) @ v
+    mixed: Tensor = scores.softmax(dim=-1) @ v
+    return mixed
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -54,7 +55,7 @@ class Attention(nn.Module):
         self.proj = linear(width, width)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)  # [B, S, heads, d] each
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).unbind(2)  # [B, S, heads, d] each
         q = rotate(self.q_norm(q), rotation).to(v.dtype).transpose(1, 2)  # [B, heads, S, d]
         k = rotate(self.k_norm(k), rotation).to(v.dtype).transpose(1, 2)  # [B, heads, S, d]
         mixed = self.kernel(q, k, v.transpose(1, 2), mask).transpose(1, 2).flatten(2)  # [B, S, width]

@@ -22,7 +22,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None) -> Tensor:
         x = x + self.attention(self.norm1(x), rotation, mask)
-        return x + self.mlp(self.norm2(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class SteeredBlock(Block):
@@ -36,4 +37,5 @@ class SteeredBlock(Block):
         """`style` [B, S, hidden] is the steering signal after its SiLU."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(style).chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation)
-        return x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
+        out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
+        return out

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
+
 from nanogen_core.errors import ConfigError, near_miss
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence, Set
 
 import torch.nn.functional as F
 from attrs import evolve
-from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, Prediction, State, Times
 from torch import Tensor, nn
 
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import SteeredBlock
 from nanogen_dit.config import DDTConfig
@@ -27,7 +27,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DDTConfig, latent: LatentSpec, wanted: frozenset[str]):
         super().__init__()
-        trunk, self.first = config.decoder, config.trunk.depth + 1
+        self.trunk = trunk = config.decoder
+        self.first = config.trunk.depth + 1
         geometry = Geometry.of(latent, config.patch_size)
         self.state = StateEmbedding(latent, geometry.patch, trunk.hidden)
         self.rope = RoPE(geometry.grid, trunk.hidden // trunk.heads, before=geometry.leading)
@@ -76,7 +77,7 @@ class DDT(nn.Module):
 
     def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_taps(taps, len(self.encoder.blocks) + len(self.decoder.blocks), self.geometry)
+        wanted = read_taps(taps, self.encoder.trunk.depth + self.decoder.trunk.depth, self.geometry)
         keep = {self.internal_depth, *(tap.block for tap in wanted)}
         encoded = self.encoder(state, times, condition, keep)
         signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]

@@ -6,10 +6,10 @@ import math
 
 import torch
 import torch.nn.functional as F
-from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import State
 from torch import Tensor, nn
 
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import State
 from nanogen_dit.layers import RMSNorm, embedding_linear, learned_tokens, linear
 
 FREQUENCIES = 256
@@ -22,7 +22,7 @@ def patchify(latent: Tensor, patch: int) -> Tensor:
 
 def unpatchify(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
     """Tokens [B, N, p * p * C], channel last within a token, -> latents [B, C, h, w]."""
-    cells = tokens.unflatten(1, grid).unflatten(3, (patch, patch, -1))  # [B, h/p, w/p, p, p, C]
+    cells = tokens.reshape(len(tokens), *grid, patch, patch, -1)  # [B, h/p, w/p, p, p, C]
     return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State, Times
 from torch import Tensor, nn
 
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         wanted: frozenset[str],
     ):
         super().__init__()
-        trunk = config.trunk
+        self.trunk = trunk = config.trunk
         self.geometry = Geometry.of(latent, config.patch_size)
         self.state = StateEmbedding(latent, self.geometry.patch, trunk.hidden)
         self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen
+
 from nanogen_core.errors import Incompatible
 from nanogen_core.specs import LatentSpec
 

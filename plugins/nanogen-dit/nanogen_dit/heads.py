@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nanogen_core.specs import LatentSpec
-from nanogen_core.tensors import State
 from torch import Tensor, nn
 
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import State
 from nanogen_dit.embeddings import unpatchify
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.layers import RMSNorm, modulate, zero_linear

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import evolve
-from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, Prediction, State, Times
 from torch import nn
 
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.config import LightningDiTConfig
 from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.heads import Head, cast
@@ -41,7 +41,7 @@ class LightningDiT(nn.Module):
 
     def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_taps(taps, len(self.encoder.blocks), self.geometry)
+        wanted = read_taps(taps, self.encoder.trunk.depth, self.geometry)
         encoded = self.encoder(state, times, condition, {self.internal_depth, *(tap.block for tap in wanted)})
         value = cast(self.head(encoded.tokens), state)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}

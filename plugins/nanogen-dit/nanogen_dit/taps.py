@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from nanogen_core.errors import NanoGenError
 from torch import Tensor
 
+from nanogen_core.errors import NanoGenError
 from nanogen_dit.geometry import Geometry
 
 

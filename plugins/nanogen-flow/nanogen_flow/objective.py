@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample
-from torch import Tensor, nn
-
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.times import logit_normal, sampling_grid, shifted
 

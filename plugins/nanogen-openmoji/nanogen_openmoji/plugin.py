@@ -22,8 +22,8 @@ def nanogen_components() -> list[Component]:
                 "encoder": "minilm",
                 "image_size": 64,
                 "per_task": {
-                    "imagenet": {"metric": "openmoji-accuracy", "guidance": {"cfg": {"scale": 3.0}}},
-                    "t2i": {"metric": "openmoji-scenes", "guidance": {"cfg": {"scale": 2.0}}},
+                    "imagenet": {"metric": "openmoji-accuracy", "guidance": {"cfg": {"scale": 3.0, "t_max": 1.0}}},
+                    "t2i": {"metric": "openmoji-scenes", "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}}},
                 },
             },
         ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from nanogen_core.errors import NanoGenError
+import torch
 
+from nanogen_core.errors import NanoGenError
 from nanogen_dit.parity import LIMIT, Report, cases_in, check_case
 
 VARIABLE = "NANOGEN_PARITY_FIXTURES"
@@ -14,6 +15,7 @@ VARIABLE = "NANOGEN_PARITY_FIXTURES"
 
 def main(arguments: list[str]) -> int:
     """Checks the folder that `NANOGEN_PARITY_FIXTURES` names, else the one of the arguments; the exit status."""
+    torch.set_num_threads(1)  # the networks are so small that threads would only wait for each other
     folder = os.environ.get(VARIABLE) or next(iter(arguments), "")
     try:
         reports = [check_case(path) for path in cases_in(folder)]

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch.nn.functional as F
 from attrs import frozen
-from nanogen_core.errors import DataError
-from nanogen_core.tensors import Condition, State, Times
 from safetensors.torch import load_file
 from torch import Tensor
 
+from nanogen_core.errors import DataError
+from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.published import Published, read_published
 from nanogen_dit.published.layout import Network
 

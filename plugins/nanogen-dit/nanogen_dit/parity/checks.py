@@ -9,14 +9,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from attrs import frozen
-from nanogen_core.guidance import ClassifierFree
-from nanogen_core.protocols import Field
-from nanogen_core.sampling import Euler, velocity_field
-from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_flow.config import PREDICTIONS, FlowConfig
 from nanogen_flow.objective import Flow
 from torch import Tensor
 
+from nanogen_core.guidance import ClassifierFree
+from nanogen_core.protocols import Field
+from nanogen_core.sampling import Euler, velocity_field
+from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_dit.parity.case import Case
 from nanogen_dit.parity.internal_guidance import InternalGuidance
 

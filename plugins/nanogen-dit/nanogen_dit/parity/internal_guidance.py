@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen
+
 from nanogen_core.protocols import Field
 from nanogen_core.tensors import Condition, Prediction, State, Times
 

@@ -7,6 +7,7 @@ from math import isqrt
 from typing import Any
 
 from attrs import frozen
+
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
 

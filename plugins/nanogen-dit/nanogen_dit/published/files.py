@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from nanogen_core.errors import DataError, listing
 from safetensors import safe_open
 from torch import Tensor
+
+from nanogen_core.errors import DataError, listing
 
 ANCHOR = "x_embedder.proj.weight"  # every network of the layout has it, and nothing else does
 NAMED = ("ema", "model")  # the sets of weights that a published file tells apart

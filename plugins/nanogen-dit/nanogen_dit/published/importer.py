@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from attrs import frozen
-from nanogen_core.errors import DataError
-from nanogen_core.structure import structure
 from torch import Tensor
 
+from nanogen_core.errors import DataError
+from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT

@@ -37,7 +37,7 @@ STACKED = Change(lambda parts: torch.cat(list(parts)), lambda x: x.chunk(2))
 
 def patches(size: int) -> Change:
     """The kernel [width, C, p, p] of a strided convolution and the map [width, C p p] of a token's cells."""
-    return Change(lambda parts: parts[0].flatten(1), lambda x: [x.unflatten(1, (-1, size, size))])
+    return Change(lambda parts: parts[0].flatten(1), lambda x: [x.reshape(len(x), -1, size, size)])
 
 
 def rotary(heads: int) -> Change:
@@ -79,11 +79,11 @@ def rope_tables(network: Network) -> dict[str, Tensor]:
 
 
 def _to_halves(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+    return x.reshape(heads, -1, 2, *x.shape[1:]).transpose(1, 2).flatten(0, 2)
 
 
 def _to_pairs(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+    return x.reshape(heads, 2, -1, *x.shape[1:]).transpose(1, 2).flatten(0, 2)
 
 
 def _linear(ours: str, *theirs: str, weight: Change = SAME, bias: Change = SAME) -> Iterator[Entry]:
@@ -106,8 +106,9 @@ def _ddt(network: DDT) -> Iterator[Entry]:
     yield from _encoder(network.encoder, "s_embedder")
     yield from _linear("connector", "s_projector")
     yield from _state("decoder.state", "x_embedder", "dec", patch)
-    for number, block in enumerate(network.decoder.blocks):
-        yield from _block(f"decoder.blocks.{number}", f"blocks.{network.decoder.first - 1 + number}", block.attention.heads)
+    inner, outer = network.encoder.trunk, network.decoder.trunk
+    for number in range(outer.depth):
+        yield from _block(f"decoder.blocks.{number}", f"blocks.{inner.depth + number}", outer.heads)
     yield from _head("decoder.head", "final_layer", "norm")
     yield from _head("internal_head", "base_final_layer", "norm")
 
@@ -117,8 +118,8 @@ def _encoder(encoder: Encoder, patch_name: str) -> Iterator[Entry]:
     yield from _time("encoder.time", "t_embedder")
     yield from _time("encoder.second_time", "t_abs_embedder")
     yield from _condition(encoder)
-    for number, block in enumerate(encoder.blocks):
-        yield from _block(f"encoder.blocks.{number}", f"blocks.{number}", block.attention.heads)
+    for number in range(encoder.trunk.depth):
+        yield from _block(f"encoder.blocks.{number}", f"blocks.{number}", encoder.trunk.heads)
 
 
 def _state(ours: str, patch_name: str, side: str, patch: int) -> Iterator[Entry]:
