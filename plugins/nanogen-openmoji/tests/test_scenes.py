@@ -42,9 +42,7 @@ def test_every_caption_keeps_to_the_grammar():
     many = "|".join(plural(noun) for noun in WORLD.objects)
     paint = f"(?:(?:{'|'.join(COLOURS)}) )?"
     one = rf"(?:an (?=[aeiou])|a (?![aeiou])){paint}(?:{nouns})"
-    sentence = re.compile(
-        rf"{one}|{one} (?:left of|right of|above|below) {one}|(?:two|three|four) {paint}(?:{many})"
-    )
+    sentence = re.compile(rf"{one}|{one} (?:left of|right of|above|below) {one}|(?:two|three|four) {paint}(?:{many})")
     wrong = [caption(each.meaning) for each in SCENES if not sentence.fullmatch(caption(each.meaning))]
     assert wrong == []
 
