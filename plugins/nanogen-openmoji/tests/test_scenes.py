@@ -32,7 +32,7 @@ def test_captions(groups, relation, english):
 
 def test_plurals():
     words = {"fox": "foxes", "bus": "buses", "strawberry": "strawberries", "butterfly": "butterflies", "key": "keys",
-             "monkey": "monkeys", "cactus": "cacti", "fish": "fish", "donut": "donuts", "bunch of grapes": "bunches of grapes",
+             "cactus": "cacti", "fish": "fish", "donut": "donuts", "bunch of grapes": "bunches of grapes",
              "house": "houses", "ice cream": "ice creams", "octopus": "octopuses"}  # fmt: skip
     assert {word: plural(word) for word in words} == words
 

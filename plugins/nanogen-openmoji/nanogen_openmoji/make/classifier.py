@@ -1,4 +1,4 @@
-"""Train the judge of the class task: `python -m nanogen_openmoji.make.classifier [--steps N] [--bf16]`, the VAE first."""
+"""Train the judge of the class task, the VAE first: `python -m nanogen_openmoji.make.classifier`."""
 
 import argparse
 
