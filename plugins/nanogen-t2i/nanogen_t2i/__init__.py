@@ -1,0 +1,1 @@
+"""Text-to-image generation: the task, the text conditioner, frozen text encoders, and webdataset tars."""

@@ -1,0 +1,61 @@
+"""Options of this plugin's components. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen, validators
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+_positive = validators.ge(1)
+
+
+@frozen(kw_only=True)
+class WebDatasetConfig:
+    """`root`: the training tars: a folder (with `train` in it, or the tars themselves), a glob, or a brace pattern such
+    as `/data/{00000..00099}.tar`; without it, the folder `t2i` under NANOGEN_DATA.
+
+    `validation`: the held-out tars, in the same three ways; without it, the folder `val` under the root.
+    """
+
+    root: str | None = None
+    validation: str | None = None
+
+
+@frozen(kw_only=True)
+class TextConfig:
+    """`length`: tokens of a condition; without it, as many as the encoder gives.
+
+    `remember`: captions whose encoding is kept in memory, the least recently used one going first; 0: none.
+    """
+
+    length: int | None = field(default=None, validator=validators.optional(_positive))
+    remember: int = field(default=0, validator=validators.ge(0))
+
+
+@frozen(kw_only=True)
+class HFTextConfig:
+    """`path`: a local folder, or a model's name on the Hugging Face hub.
+
+    `max_length`: tokens of a caption, the rest is cut off. `dtype`: what the encoder computes in.
+    """
+
+    path: str
+    max_length: int = field(default=256, validator=_positive)
+    dtype: Precision = "float32"
+
+
+@frozen(kw_only=True)
+class QwenConfig(HFTextConfig):
+    """The published text encoder; `path` may name a local copy of it."""
+
+    path: str = "Qwen/Qwen3-0.6B"
+
+
+@frozen(kw_only=True)
+class MiniLMConfig:
+    """`max_length`: tokens of a caption, at most 512. `dtype`: what the encoder computes in."""
+
+    max_length: int = field(default=256, validator=validators.and_(_positive, validators.le(512)))
+    dtype: Precision = "float32"

@@ -1,0 +1,206 @@
+"""Webdataset tars, written by webdataset's own writer and read back by number."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tarfile
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+from nanogen_t2i import cache
+from nanogen_t2i.config import WebDatasetConfig
+from nanogen_t2i.crop import ResizeAndCrop
+from nanogen_t2i.dataset import WebDataset
+from nanogen_t2i.tars import Span, index_tar, read_span
+from nanogen_t2i.task import T2I
+from PIL import Image
+
+from nanogen_core.data import loader
+from nanogen_core.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def shaded(shade: int) -> bytes:
+    data = BytesIO()
+    Image.new("RGB", (24, 20), (shade, shade, shade)).save(data, "PNG")
+    return data.getvalue()
+
+
+def write(path: Path, numbers: range) -> Path:
+    """Samples whose shade and caption are their number, as webdataset writes them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with webdataset.TarWriter(str(path)) as tar:
+        for number in numbers:
+            tar.write({"__key__": f"{number:05d}", "png": shaded(number), "txt": f"number {number}", "json": b"{}"})
+    return path
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path / "data/train/00000.tar", range(5))
+    write(tmp_path / "data/train/00001.tar", range(5, 8))
+    write(tmp_path / "data/val/00000.tar", range(100, 103))
+    return tmp_path / "data"
+
+
+def dataset(root: Path | str, **options: str) -> WebDataset:
+    return WebDataset(WebDatasetConfig(root=str(root), **options))
+
+
+def test_samples_are_those_that_webdataset_reads(root: Path) -> None:
+    reference = webdataset.WebDataset(str(root / "train/{00000..00001}.tar"), shardshuffle=False).decode("pil")
+    examples = dataset(root).open("train", 16, "captions")
+    theirs = list(reference)
+    assert len(examples) == len(theirs) == 8
+    for index, sample in enumerate(theirs):
+        assert examples[index].caption == sample["txt"] == f"number {index}"
+        assert np.array_equal(np.asarray(examples[index].image), np.asarray(sample["png"].convert("RGB")))
+
+
+def test_folder_glob_and_braces_name_the_same_tars(root: Path) -> None:
+    for pattern in (root, root / "train", root / "train" / "*.tar", root / "train" / "{00000..00001}.tar"):
+        assert len(dataset(pattern).open("train", 16, "captions")) == 8
+
+
+def test_the_held_out_captions_are_the_prompts(root: Path) -> None:
+    assert list(dataset(root).prompts()) == ["number 100", "number 101", "number 102"]
+    assert dataset(root, validation=str(root / "train/00001.tar*")).prompts()[0] == "number 5"
+
+
+def test_names_follow_webdataset_up_to_the_first_dot(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ["a/b.JPG", "a/b.txt", "a/b.seg.png", "c.webp", "c.txt", "._c.txt", "no_extension"]:
+            add(tar, name, name.encode())
+    rows = index_tar(path)
+    assert [read_span(path, Span(*row[:2])) for row in rows] == [b"a/b.JPG", b"c.webp"]
+    assert [read_span(path, Span(*row[2:])) for row in rows] == [b"a/b.txt", b"c.txt"]
+
+
+def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "some.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in ["1.png", "2.png", "2.txt", "3.txt"]:
+            add(tar, name, shaded(2) if name.endswith("png") else b"two")
+    with caplog.at_level(logging.WARNING):
+        examples = dataset(str(tmp_path / "*.tar")).open("train", 16, "captions")
+    assert (len(examples), examples.skipped, examples[0].caption) == (1, 2, "two")
+    assert "Skipped 2 samples" in caplog.text
+
+
+def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "twice.tar", "w") as tar:
+        add(tar, "1.txt", b"one")
+        add(tar, "1.txt", b"another")
+    with pytest.raises(DataError, match=r"twice\.tar holds 1\.txt twice"):
+        index_tar(tmp_path / "twice.tar")
+
+
+def test_a_tar_cut_anywhere_is_an_error_that_names_it(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.tar", range(3)).read_bytes()
+    ends = len(whole.rstrip(b"\0"))  # what comes after is padding and the end mark
+    cut = tmp_path / "cut.tar"
+    for size in range(1, ends, 97):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"cut\.tar"):
+            index_tar(cut)
+
+
+def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.tar", range(3))
+    data = bytearray(path.read_bytes())
+    data[1024 : 1024 + 300] = b"\xff" * 300
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"bad\.tar"):
+        index_tar(path)
+
+
+def test_the_index_is_kept_and_made_anew_when_the_tar_changes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(cache, "index_tar", lambda path: read.append(path) or index_tar(path))  # type: ignore[func-returns-value]
+    for _ in range(2):
+        dataset(root).open("train", 16, "captions")
+    assert len(read) == 2
+    write(root / "train/00001.tar", range(5, 9))
+    assert len(dataset(root).open("train", 16, "captions")) == 9
+    for kept in (tmp_path / "cache/nanogen/tar-index").iterdir():
+        kept.write_bytes(b"broken")
+    assert len(dataset(root).open("train", 16, "captions")) == 9
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "train/00000.tar"))  # a file, so no folder can be made in it
+    assert len(dataset(root).open("train", 16, "captions")) == 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_pair_each_image_with_its_caption(root: Path, workers: int) -> None:
+    examples = dataset(root).open("train", 16, "captions")
+    for batch in islice(loader(examples, 3, transform=ResizeAndCrop(16), workers=workers), 5):
+        assert batch.images is not None
+        shades = ((batch.images[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+        assert batch.captions == [f"number {shade}" for shade in shades]
+
+
+def test_questions_are_held_out_captions_in_a_keyed_order(root: Path) -> None:
+    task = T2I(image_size=16, dataset=dataset(root))
+    one, again, longer = (task.questions(count, seed=4).captions for count in (3, 3, 7))
+    assert one is not None
+    assert longer is not None
+    assert one == again
+    assert sorted(one) == ["number 100", "number 101", "number 102"]
+    assert list(longer[:3]) == list(longer[3:6]) == list(one)
+
+
+def test_once_gives_the_split_in_order(root: Path) -> None:
+    batches = list(T2I(image_size=16, dataset=dataset(root)).once("val", 2))
+    assert [caption for batch in batches for caption in batch.captions or ()] == [
+        f"number {n}" for n in (100, 101, 102)
+    ]
+    assert torch.cat([batch.indices for batch in batches]).tolist() == [0, 1, 2]
+
+
+def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        add(tar, "1.jpg", b"no picture")
+        add(tar, "1.txt", b"a dog")
+    with pytest.raises(DataError, match=r"at byte 512 of .*x\.tar cannot be read"):
+        dataset(tmp_path).open("train", 16, "captions")[0]
+
+
+@pytest.mark.parametrize(
+    ("root", "split", "words"),
+    [
+        ("nowhere", "train", r"no folder nowhere, which `dataset\.root` names"),
+        ("nowhere/*.tar", "train", r"no file nowhere/\*\.tar"),
+        ("nowhere/*.tar", "val", r"set `dataset\.validation`"),
+    ],
+)
+def test_missing_data_is_one_sentence(root: str, split: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        dataset(root).open(split, 16, "captions")
+
+
+def test_a_folder_without_tars_or_held_out_tars_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no \.tar files in .*set `dataset\.root`"):
+        dataset(tmp_path).open("train", 16, "captions")
+    with pytest.raises(DataError, match=r"held-out tars: make it, or set `dataset\.validation`"):
+        dataset(tmp_path).prompts()

@@ -1,0 +1,110 @@
+"""The text conditioner, its memory, and requests as captions, on an encoder that counts its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from nanogen_t2i.config import TextConfig
+from nanogen_t2i.crop import resize_and_crop
+from nanogen_t2i.task import T2I
+from nanogen_t2i.text import Text
+from PIL import Image
+
+from nanogen_core.errors import NanoGenError
+from nanogen_core.tensors import Batch, Condition
+
+
+class Letters:
+    """One token a letter, at least one; its state is the letter's number."""
+
+    width, max_length = 2, 12
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def to(self, device: torch.device | str) -> None:
+        return None
+
+    def encode(self, texts: Sequence[str], length: int) -> Condition:
+        self.asked += texts
+        tokens, mask = torch.zeros(len(texts), length, 2), torch.zeros(len(texts), length, dtype=torch.bool)
+        for row, text in enumerate(texts):
+            letters = torch.tensor([float(ord(letter)) for letter in text[:length] or "\0"])
+            tokens[row, : len(letters)], mask[row, : len(letters)] = letters[:, None], True
+        return Condition(tokens, mask)
+
+
+def batch(*captions: str) -> Batch:
+    return Batch(torch.arange(len(captions)), captions=captions)
+
+
+def same(one: Condition, other: Condition) -> bool:
+    assert one.mask is not None
+    assert other.mask is not None
+    return torch.equal(one.tokens, other.tokens) and torch.equal(one.mask, other.mask)
+
+
+def test_the_spec_is_that_of_the_encoder() -> None:
+    spec = Text(TextConfig(), encoder=Letters()).spec
+    assert (spec.width, spec.length, spec.learned, spec.normalize, spec.padded) == (2, 12, 0, True, True)
+    assert Text(TextConfig(length=5), encoder=Letters()).spec.length == 5
+
+
+def test_more_tokens_than_the_encoder_gives_are_refused() -> None:
+    with pytest.raises(NanoGenError, match=r"asks for 13 tokens, and its encoder gives 12"):
+        Text(TextConfig(length=13), encoder=Letters())
+
+
+def test_null_is_the_empty_text_with_its_own_mask() -> None:
+    null = Text(TextConfig(), encoder=Letters()).null(3)
+    assert null.mask is not None
+    assert null.tokens.shape == (3, 12, 2)
+    assert null.mask.sum(1).tolist() == [1, 1, 1]
+
+
+def test_a_memory_changes_nothing_but_the_number_of_calls() -> None:
+    plain, letters = Text(TextConfig(), encoder=Letters()), Letters()
+    remembering = Text(TextConfig(remember=3), encoder=letters)
+    for captions in [("a", "bb", "a"), ("bb",), ("ccc", "a", "", "dddd"), ("dddd", "bb")]:
+        assert same(remembering.encode(batch(*captions)), plain.encode(batch(*captions)))
+    assert letters.asked == ["a", "bb", "ccc", "", "dddd", "bb"]
+
+
+def test_a_batch_without_captions_is_refused() -> None:
+    with pytest.raises(NanoGenError, match="a batch without captions"):
+        Text(TextConfig(), encoder=Letters()).encode(Batch(torch.arange(1), labels=torch.zeros(1)))
+
+
+class Prompted:
+    classes = ()
+
+    def prompts(self) -> list[str]:
+        return ["a dog", "a cat"]
+
+
+def test_a_request_becomes_captions() -> None:
+    asked = T2I(image_size=16, dataset=Prompted()).ask(["a dog", "two cats"])  # type: ignore[arg-type]
+    assert asked.captions == ["a dog", "two cats"]
+    assert asked.indices.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("request_", "words"), [([], "at least one caption"), (["a", 7], "7 is a number")])
+def test_what_is_no_caption_is_refused(request_: list[str | int], words: str) -> None:
+    with pytest.raises(NanoGenError, match=words):
+        T2I(image_size=16, dataset=Prompted()).ask(request_)  # type: ignore[arg-type]
+
+
+def test_questions_are_the_prompts_of_a_dataset_that_has_them() -> None:
+    captions = T2I(image_size=16, dataset=Prompted()).questions(4).captions  # type: ignore[arg-type]
+    assert captions is not None
+    assert sorted(captions) == ["a cat", "a cat", "a dog", "a dog"]
+
+
+@pytest.mark.parametrize("shape", [(500, 375), (33, 100), (20, 31), (257, 255), (1, 300)])
+def test_the_crop_is_square_and_central(shape: tuple[int, int]) -> None:
+    image = Image.new("L", shape)
+    image.putpixel((shape[0] // 2, shape[1] // 2), 255)
+    assert resize_and_crop(image, 32).size == (32, 32)
+    assert resize_and_crop(image.crop((0, 0, 33, 100)), 33).getbbox() == ((image.crop((0, 33, 33, 66))).getbbox())
