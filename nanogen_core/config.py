@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from nanogen_core import compat, yaml_files
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing
-from nanogen_core.layers import GROUPS, SLOTS, Layer, for_task, merge, normalise
+from nanogen_core.layers import GROUPS, SLOTS, Layer, for_task, merge, named, normalise
 from nanogen_core.registry import Chosen, Registry, registry
 from nanogen_core.specs import Component
 from nanogen_core.structure import plain, structure
@@ -98,7 +98,7 @@ def _packaged(recipe: str) -> Path:
 def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration and the keywords that go over it, as one mapping that is yet to be resolved."""
     raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    return merge([raw, dict(options)])
+    return merge([named(raw), named(options)])
 
 
 def resolve(raw: Mapping[str, Any], known: Registry | None = None) -> Resolved:

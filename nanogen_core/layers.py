@@ -48,6 +48,13 @@ def normalise(raw: Mapping[str, Any], problems: list[str]) -> Layer:
     return layer
 
 
+def named(raw: Mapping[str, Any]) -> Layer:
+    """A configuration whose plain names are written as mappings, so that options can be laid over them."""
+    slots = {key: {"name": value} for key, value in raw.items() if key in SLOTS and isinstance(value, str)}
+    groups = {key: {value: {}} for key, value in raw.items() if key in GROUPS and isinstance(value, str)}
+    return {**raw, **slots, **groups}
+
+
 def for_task(raw: Mapping[str, Any], task: str, problems: list[str]) -> Layer:
     """A configuration with its `per_task` part for this task laid over it."""
     layer = normalise(raw, problems)

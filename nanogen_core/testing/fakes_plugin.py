@@ -19,7 +19,9 @@ def nanogen_components() -> list[Component]:
         _tiny("tokenizer", "Tokenizer"),
         _tiny("backbone", "Backbone", provides={"features", "jvp"}),
         _tiny("objective", "Flow", provides={"instantaneous-velocity"}),
-        _tiny("task", "Task", **VIEWS, needs={"dataset": {"labels"}}),
+        Component(
+            kind="task", name="tiny-task", target=f"{HOME}:TinyTask", needs={"dataset": {"labels", "captions"}}, **VIEWS
+        ),
         Component(kind="dataset", name="tiny-dataset", target=f"{HOME}:TinyDataset", **VIEWS),
         Component(kind="conditioner", name="tiny-labels", target=f"{HOME}:TinyLabels", needs={"task": {"labels"}}),
         Component(

@@ -75,7 +75,7 @@ class TaskContract:
         assert len(conditioner.encode(questions).tokens) == 5
         assert same_batch(questions, task.questions(5))
 
-    def test_an_epoch_shows_every_example_once(self, task: Task) -> None:
+    def test_once_shows_every_example_once(self, task: Task) -> None:
         seen = [index for batch in task.once(self.split, self.batch_size) for index in batch.indices.tolist()]
         assert sorted(seen) == list(range(len(seen)))
 
@@ -84,3 +84,6 @@ class TaskContract:
             words = task.describe(batch)
             assert len(words) == len(batch.indices)
             assert all(isinstance(word, str) and word for word in words)
+
+    def test_metrics_come_by_name(self, task: Task) -> None:
+        assert all(isinstance(name, str) for name in task.metrics())

@@ -37,7 +37,7 @@ def objective():
 
 @pytest.fixture
 def task():
-    return fakes.TinyTask(fakes.TinyTaskConfig(), dataset=fakes.TinyDataset(), image_size=16)
+    return fakes.TinyTask(dataset=fakes.TinyDataset(), image_size=16)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from contracts import failures
 
 from nanogen_core.testing import TaskContract
-from nanogen_core.testing.fakes import TinyDataset, TinyLabels, TinyTask, TinyTaskConfig
+from nanogen_core.testing.fakes import TinyDataset, TinyLabels, TinyTask
 
 CONDITIONER = TinyLabels(classes=TinyDataset.classes)
 
@@ -81,7 +81,7 @@ class TooFew(TinyTask):
         return super().questions(count - 1)
 
 
-class RepeatsInEpoch(TinyTask):
+class Repeats(TinyTask):
     def once(self, split, batch_size, *, workers=0):
         yield from super().once(split, batch_size)
         yield from super().once(split, batch_size)
@@ -104,14 +104,14 @@ BROKEN = {
     PicturesInRequests: {"a_request_is_a_batch_without_images"},
     Guesses: {"a_wrong_request_is_refused_in_words"},
     BareError: {"a_wrong_request_is_refused_in_words"},
-    RepeatsInEpoch: {"an_epoch_shows_every_example_once"},
+    Repeats: {"once_shows_every_example_once"},
     Silent: {"every_request_has_a_description"},
     TooFew: {"questions_are_as_many_as_asked"},
 }
 
 
 def broken_tests(task_class):
-    task = task_class(TinyTaskConfig(), dataset=TinyDataset(), image_size=16)
+    task = task_class(dataset=TinyDataset(), image_size=16)
     return failures(TaskContract, task=task, conditioner=CONDITIONER, requests=["red", 2])
 
 

@@ -7,7 +7,7 @@ from nanogen_core.testing.fakes.backbone import TinyBackbone, TinyBackboneConfig
 from nanogen_core.testing.fakes.conditioner import TinyLabels, TinyTexts, TinyTextsConfig
 from nanogen_core.testing.fakes.dataset import TinyDataset
 from nanogen_core.testing.fakes.objective import TinyFlow, TinyFlowConfig
-from nanogen_core.testing.fakes.task import TinyTask, TinyTaskConfig
+from nanogen_core.testing.fakes.task import TinyTask
 from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerConfig
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "TinyFlowConfig",
     "TinyLabels",
     "TinyTask",
-    "TinyTaskConfig",
     "TinyTexts",
     "TinyTextsConfig",
     "TinyTokenizer",

@@ -1,57 +1,40 @@
-"""A task over coloured squares that asks by colour or by caption, whichever the conditioner reads. One process."""
+"""A task over coloured squares that asks by colour or by caption, whichever the conditioner reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from attrs import frozen
+from PIL import Image
+from torch import Tensor
 
+from nanogen_core import data
 from nanogen_core.errors import NanoGenError, listing
-from nanogen_core.randomness import key
+from nanogen_core.images import to_tensor
+from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes.dataset import Square, TinyDataset
-
-
-@frozen(kw_only=True)
-class TinyTaskConfig:
-    """`shuffle`: whether the order is drawn anew in each epoch."""
-
-    shuffle: bool = True
+from nanogen_core.testing.fakes.dataset import TinyDataset
 
 
 class TinyTask:
     """Batches with labels and captions; requests are `"red"`, `1` or `"a red square"`."""
 
-    def __init__(self, config: TinyTaskConfig, *, dataset: TinyDataset, image_size: int):
-        self.config = config
+    def __init__(self, *, dataset: TinyDataset, image_size: int, metrics: Mapping[str, Metric] | None = None):
         self.dataset = dataset
         self.image_size = image_size
+        self._metrics = metrics or {}
 
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        """Batches without end from batch `start` on; those at the end of an epoch go on into the next."""
+        """Batches without end from batch `start` on, in an order keyed by the seed."""
         examples = self.dataset.open(split, self.image_size, "labels")
-        places = self._places(len(examples), seed, start * batch_size)
-        while True:
-            indices = [next(places) for _ in range(batch_size)]
-            yield _batch(indices, [examples[index] for index in indices])
+        return data.loader(examples, batch_size, transform=self._picture, seed=seed, start=start, workers=workers)
 
     def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
-        """Every example of the split once, in order; the last batch may be smaller."""
+        """Every example of the split once, in order."""
         examples = self.dataset.open(split, self.image_size, "labels")
-        for start in range(0, len(examples), batch_size):
-            indices = list(range(start, min(start + batch_size, len(examples))))
-            yield _batch(indices, [examples[index] for index in indices])
-
-    def _places(self, count: int, seed: int, skipped: int) -> Iterator[int]:
-        epoch, place = divmod(skipped, count)
-        while True:
-            generator = torch.Generator().manual_seed(key(seed, "order", epoch))
-            order = torch.randperm(count, generator=generator) if self.config.shuffle else torch.arange(count)
-            yield from order[place:].tolist()
-            epoch, place = epoch + 1, 0
+        return data.once(examples, batch_size, transform=self._picture, workers=workers)
 
     def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """Requests as a batch. Raises NanoGenError where no colour is named."""
@@ -64,6 +47,13 @@ class TinyTask:
     def describe(self, batch: Batch) -> Sequence[str]:
         """The captions."""
         return batch.captions or ()
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Those of the configuration."""
+        return self._metrics
+
+    def _picture(self, image: Image.Image, number: int) -> Tensor:
+        return to_tensor(image.resize((self.image_size, self.image_size)))
 
     def _label(self, request: str | int) -> int:
         classes = self.dataset.classes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from nanogen_core.data import loader, once
 from nanogen_core.errors import NanoGenError
-from nanogen_core.protocols import Dataset
+from nanogen_core.protocols import Dataset, Metric
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
 from nanogen_imagenet.config import ImageNetConfig
@@ -21,8 +21,17 @@ VIEW = "labels"
 class ImageNet:
     """Draws an image of a class. Reads any dataset that gives labels."""
 
-    def __init__(self, config: ImageNetConfig, *, image_size: int, dataset: Dataset, classes: Sequence[str]):
+    def __init__(
+        self,
+        config: ImageNetConfig,
+        *,
+        image_size: int,
+        dataset: Dataset,
+        classes: Sequence[str],
+        metrics: Mapping[str, Metric] | None = None,
+    ):
         self.config = config
+        self._metrics = metrics or {}
         self.image_size = image_size
         self._dataset = dataset
         self._words = Words(classes)
@@ -55,6 +64,11 @@ class ImageNet:
         indices = torch.arange(count)
         return Batch(indices=indices, labels=order[indices % classes])
 
-    def metrics(self) -> Sequence[str]:
-        """Fréchet inception distance and inception score."""
-        return ("fid", "inception-score")
+    def describe(self, batch: Batch) -> list[str]:
+        """The class name of each label."""
+        labels = [] if batch.labels is None else batch.labels.tolist()
+        return [self._words.classes[label] for label in labels]
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of the configuration by name."""
+        return self._metrics
