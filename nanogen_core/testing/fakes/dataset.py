@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from attrs import frozen
+from attrs import define
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
@@ -14,13 +14,13 @@ COLOURS = {"red": (0.9, -0.8, -0.8), "green": (-0.8, 0.9, -0.8), "blue": (-0.8, 
 SIZES = {"train": 24, "val": 6}
 
 
-@frozen
+@define
 class Square:
     """One example: an image [3, S, S] in [-1, 1], the number of its colour, and a caption."""
 
     image: Tensor
-    label: int
-    caption: str
+    label: int | None
+    caption: str | None
 
 
 class TinyDataset:

@@ -67,12 +67,3 @@ class TinyTask:
     def _asked(self, labels: list[int]) -> Batch:
         captions = [f"a {self.dataset.classes[label]} square" for label in labels]
         return Batch(torch.arange(len(labels)), labels=torch.tensor(labels), captions=captions)
-
-
-def _batch(indices: list[int], squares: list[Square]) -> Batch:
-    return Batch(
-        torch.tensor(indices),
-        images=torch.stack([square.image for square in squares]),
-        labels=torch.tensor([square.label for square in squares]),
-        captions=[square.caption for square in squares],
-    )

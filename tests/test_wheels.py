@@ -1,0 +1,227 @@
+"""Wheels in clean environments: every distribution works with what it declares, and an outside plugin is found.
+
+A clean environment is a new venv. pip installs the wheel that is asked for, without an index, and finds its nanogen
+requirements among the other wheels. The third-party requirements are there already, as links to the packages of the
+running environment: those alone that the wheels declare, and what these need in turn.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.metadata import Distribution, distribution, packages_distributions
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "third_party_method"
+PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
+PROJECTS = {"nanogen-core": ROOT, **PLUGINS, "contrastive-nanogen": EXAMPLE}
+ASK_EVERY_PART = """
+from nanogen_core.config import import_object
+from nanogen_core.registry import registry
+known = registry()
+assert not [plugin for plugin in known.plugins if plugin.error], known.plugins
+offers = [offer for named in known.components.values() for found in named.values() for offer in found]
+for offer in offers:
+    for reference in filter(None, (offer.what.target, offer.what.config)):
+        import_object(reference)
+print(*{plugin.distribution for plugin in known.plugins})
+"""
+TRAIN_ONE_STEP = """
+import torch
+torch.set_num_threads(1)
+from nanogen_core import build_pipeline
+from nanogen_core.randomness import Draws
+from nanogen_core.tensors import State
+from nanogen_core.testing import fakes
+dataset = fakes.TinyDataset()
+pipeline = build_pipeline(
+    method="contrastive", task=fakes.TinyTask(dataset=dataset, image_size=16), dataset=dataset,
+    conditioner=fakes.TinyLabels(classes=dataset.classes), tokenizer=fakes.TinyTokenizer(fakes.TinyTokenizerConfig()),
+    backbone={"name": "lightning-dit", "size": "tiny"}, image_size=16,
+)
+batch = next(pipeline.task.batches("train", 4))
+clean, condition = State(pipeline.tokenizer.encode(batch.images)), pipeline.conditioner.encode(batch)
+optimizer = torch.optim.AdamW(pipeline.backbone.parameters(), lr=1e-3)
+losses = []
+for step in range(2):
+    null, rng = pipeline.conditioner.null(4), Draws(0, range(4))
+    loss = pipeline.objective.loss({"student": pipeline.backbone}, clean, condition, null, rng).total
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+assert losses[1] < losses[0], losses
+print(type(pipeline.objective).__name__, *(image.size for image in pipeline.generate(["red", 2], steps=2)))
+"""
+
+
+# -- wheels ------------------------------------------------------------------------------------------------------------
+
+
+class Wheels:
+    """The wheels of this repository by the name of their distribution, each built when it is first asked for."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> Path:
+        pattern = f"{name.replace('-', '_')}-*.whl"
+        if not list(self.folder.glob(pattern)):
+            run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(self.folder), cwd=PROJECTS[name])
+        return next(self.folder.glob(pattern))
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> Wheels:
+    return Wheels(tmp_path_factory.mktemp("wheels"))
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    """The output of a command, which must succeed; nothing of this process's Python path or of pip's settings."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "VIRTUAL_ENV"))}
+    ran = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def metadata(wheel: Path) -> Metadata:
+    with ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Metadata.from_email(archive.read(name), validate=False)
+
+
+def required(lines: Iterable[Requirement | str], extras: Iterable[str] = ()) -> Iterator[Requirement]:
+    """The requirements that hold on this machine, with those of some extras."""
+    for requirement in (line if isinstance(line, Requirement) else Requirement(line) for line in lines):
+        environments = [{"extra": extra} for extra in ("", *extras)]
+        if requirement.marker is None or any(requirement.marker.evaluate(e) for e in environments):
+            yield requirement
+
+
+# -- what a distribution brings along ----------------------------------------------------------------------------------
+
+
+def nanogen_closure(name: str, wheels: Wheels) -> set[str]:
+    """A distribution of this repository with those that it needs, directly or not."""
+    found, waiting = set(), {name}
+    while waiting:
+        found.add(current := waiting.pop())
+        names = {canonicalize_name(r.name) for r in required(metadata(wheels[current]).requires_dist or ())}
+        waiting |= (names & set(PROJECTS)) - found
+    return found
+
+
+def third_party(names: Iterable[str], wheels: Wheels, extras: Iterable[str]) -> dict[str, Distribution]:
+    """The installed distributions that these wheels declare, and what those need in turn."""
+    waiting = [r for name in names for r in required(metadata(wheels[name]).requires_dist or (), extras)]
+    found: dict[str, Distribution] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name, wanted = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if name in PROJECTS or (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        found[name] = distribution(name)
+        waiting += required(found[name].requires or (), wanted)
+    return found
+
+
+# -- clean environments ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def install(wheels, tmp_path_factory):
+    """Installs one distribution, with extras of it, into a clean environment; returns the folder of its programs."""
+
+    def make(name: str, *extras: str) -> Path:
+        home = tmp_path_factory.mktemp(name)
+        venv.create(home, symlinks=True)
+        programs = home / "bin"
+        packages = run(str(programs / "python"), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))")
+        for installed in third_party(nanogen_closure(name, wheels), wheels, extras).values():
+            link(installed, Path(packages.strip()))
+        pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(programs / "python"), "install"]
+        run(*pip, "--quiet", "--no-index", "--find-links", str(wheels.folder), name)
+        return programs
+
+    return make
+
+
+def link(installed: Distribution, packages: Path) -> None:
+    """Makes the top-level files and folders of an installed distribution visible in another site-packages."""
+    for top in {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}:
+        target = packages / top
+        if not target.exists():  # a namespace that two distributions share
+            target.symlink_to(Path(str(installed.locate_file(top))))
+
+
+def python(programs: Path, script: str) -> str:
+    return run(str(programs / "python"), "-Ic", script, cwd=programs)
+
+
+# -- the tests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_distribution_works_with_what_it_declares(name, wheels, install):
+    found = python(install(name), ASK_EVERY_PART).split()
+    assert set(found) == nanogen_closure(name, wheels)
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_every_import_is_declared(name, wheels):
+    declared = {canonicalize_name(r.name) for r in metadata(wheels[name]).requires_dist or ()}
+    known = {*sys.stdlib_module_names, name.replace("-", "_"), "pytest"}  # pytest: of those who run the contracts
+    undeclared = {
+        module: distributions(module)
+        for module in imports(wheels[name]) - known
+        if not distributions(module) & declared
+    }
+    assert undeclared == {}
+
+
+@pytest.fixture(scope="module")
+def outside(install):
+    """The environment of the example."""
+    return install("contrastive-nanogen", "test")
+
+
+def test_an_outside_method_is_listed(outside):
+    listed = run(str(outside / "nanogen"), "plugins")
+    assert "contrastive-nanogen" in listed
+
+
+def test_an_outside_method_trains(outside):
+    assert python(outside, TRAIN_ONE_STEP).split() == ["ContrastiveFlow", "(16,", "16)", "(16,", "16)"]
+
+
+def test_an_outside_plugin_passes_its_own_tests(outside):
+    run(str(outside / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests"), cwd=outside)
+
+
+def imports(wheel: Path) -> set[str]:
+    """The top-level names that the modules of a wheel import anywhere, also inside functions."""
+    with ZipFile(wheel) as archive:
+        sources = [archive.read(name) for name in archive.namelist() if name.endswith(".py")]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    absolute = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level and node.module}
+    return {name.partition(".")[0] for name in plain | absolute}
+
+
+@lru_cache
+def distributions(module: str) -> frozenset[str]:
+    """The distributions that bring a module; one that is not installed is taken to be named after it."""
+    return frozenset(map(canonicalize_name, packages_distributions().get(module, [module])))
