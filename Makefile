@@ -1,0 +1,42 @@
+# Everything that a fresh machine with Python and make needs: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PLUGINS := $(sort $(wildcard plugins/nanogen-*))
+WORKERS ?= 2
+
+.PHONY: install demo test lint parity wheels clean
+
+install: $(STAMP)
+
+# One environment in the checkout, editable. Done again only when a pyproject.toml or the constraints change.
+$(STAMP): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
+		-e ".[dev]" $(addprefix -e ,$(PLUGINS))
+	touch $@
+
+# make demo, make demo TASK=t2i, make demo SEED=1
+demo: install
+	$(BIN)/nanogen demo $(if $(TASK),--task $(TASK)) $(if $(SEED),--set seed=$(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+# One thread for each worker: two test processes on two cores get in each other's way otherwise.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Published checkpoints of a folder against their recorded outputs; NANOGEN_PARITY_FIXTURES names another folder.
+parity: install
+	$(BIN)/python -m nanogen_dit.parity
+
+wheels: install
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS)
+
+clean:
+	rm -rf $(VENV) dist runs
