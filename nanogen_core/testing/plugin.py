@@ -34,6 +34,7 @@ class PluginContract:
     """Asks for the fixture `manifest`: the name of the manifest module, as the entry point gives it."""
 
     installed: bool = True  # False for a manifest that no entry point names
+    required: frozenset[str] = frozenset()  # options that can have no default, such as the path of a file
 
     def test_importing_and_asking_it_is_light(self, manifest: str) -> None:
         script = LISTING.format(manifest=manifest, heavy=HEAVY)
@@ -80,7 +81,7 @@ class PluginContract:
     def test_configs_are_frozen_with_defaults(self, manifest: str) -> None:
         for component in _components(manifest):
             if component.config is not None:
-                _check_config(import_object(component.config))
+                _check_config(import_object(component.config), self.required)
 
     def test_defaults_are_partial_configurations(self, manifest: str) -> None:
         problems: list[str] = []
@@ -100,12 +101,18 @@ def _methods(manifest: str) -> list[Method]:
     return list(getattr(import_module(manifest), "nanogen_methods", list)())
 
 
-def _check_config(config: type) -> None:
+def _check_config(config: type, required: frozenset[str]) -> None:
     assert attrs.has(config), f"{config} is no attrs class"
     fields = attrs.fields(config)
     assert [field.name for field in fields if not field.kw_only] == []
-    assert [field.name for field in fields if field.default is attrs.NOTHING] == []
+    undecided = {field.name for field in fields if field.default is attrs.NOTHING}
+    assert undecided - required == set()
+    if not undecided:
+        _check_defaults(config)
+
+
+def _check_defaults(config: type) -> None:
     assert structure(plain(config()), config, config.__name__) == config()  # what `Pipeline.save` relies on
-    for field in fields[:1]:
+    for field in attrs.fields(config)[:1]:
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(config(), field.name, None)

@@ -87,6 +87,14 @@ def test_a_broken_config_is_caught(failing, name):
     assert failing(name, parts=parts) == {"configs_are_frozen_with_defaults"}
 
 
+def test_an_option_without_a_default_can_be_declared(failing):
+    class Declared(Unlisted):
+        required = frozenset({"weight"})
+
+    parts = "import attrs\n\n" + CONFIGS["demanding"] + "\nclass Mine:\n    pass\n"
+    assert failing("declared", parts=parts, contract=Declared) == set()
+
+
 def test_an_empty_manifest_is_caught(failing):
     assert failing("empty", ("return [", "return [] and [")) == {"it_offers_components_and_methods"}
 
