@@ -33,7 +33,7 @@ lint: install
 
 # Published checkpoints of a folder against their recorded outputs; NANOGEN_PARITY_FIXTURES names another folder.
 parity: install
-	$(BIN)/python -m nanogen_dit.parity
+	$(BIN)/python -m nanogen_dit.parity $${NANOGEN_PARITY_FIXTURES:-plugins/nanogen-dit/tests/fixtures}
 
 wheels: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS)

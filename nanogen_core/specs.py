@@ -96,6 +96,7 @@ class Component:
     provides: frozenset[str] = field(default=frozenset(), converter=frozenset)
     needs: Mapping[str, frozenset[str]] = field(factory=dict, converter=_words)
     defaults: Mapping[str, Any] = field(factory=dict)
+    importer: str | None = None  # of a backbone: `"module:function"` that reads published checkpoints
 
 
 @frozen(kw_only=True)
