@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from nanogen_t2i import minilm
-from nanogen_t2i.config import HFTextConfig, MiniLMConfig, QwenConfig
-from nanogen_t2i.encoder import HFText
-from nanogen_t2i.minilm import MiniLM, check_weights
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 from nanogen_core.errors import DataError
+from nanogen_t2i import minilm
+from nanogen_t2i.config import HFTextConfig, MiniLMConfig, QwenConfig
+from nanogen_t2i.encoder import HFText
+from nanogen_t2i.minilm import MiniLM, check_weights
 
 CAPTIONS = ["a red apple left of a dog", "two cats", ""]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from nanogen_t2i.plugin import NANOGEN_API, nanogen_components
-
 from nanogen_core.config import import_object
+from nanogen_t2i.plugin import NANOGEN_API, nanogen_components
 
 
 def test_every_target_and_config_can_be_imported() -> None:

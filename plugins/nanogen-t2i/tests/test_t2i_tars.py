@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import torch
 import webdataset
+from PIL import Image
+
+from nanogen_core.data import loader
+from nanogen_core.errors import DataError
 from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
 from nanogen_t2i.dataset import WebDataset
 from nanogen_t2i.tars import Span, index_tar, read_span
 from nanogen_t2i.task import T2I
-from PIL import Image
-
-from nanogen_core.data import loader
-from nanogen_core.errors import DataError
 
 
 @pytest.fixture(autouse=True)

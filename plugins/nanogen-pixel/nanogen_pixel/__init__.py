@@ -1,0 +1,1 @@
+"""Diffusion on pixels: the identity tokenizer and the JiT setting."""

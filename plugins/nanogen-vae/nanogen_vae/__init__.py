@@ -1,0 +1,1 @@
+"""Latent diffusion: the VAEs that diffusers knows, as tokenizers."""

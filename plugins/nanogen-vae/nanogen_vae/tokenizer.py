@@ -1,0 +1,108 @@
+"""The tokenizer of latent diffusion (Rombach et al., arXiv 2112.10752): a frozen VAE."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_core.errors import Incompatible
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_vae.config import DEFAULT, VAEConfig
+from nanogen_vae.families import Family, family_of
+from nanogen_vae.normalisation import Affine
+from nanogen_vae.presets import PRESETS, Preset, Shape
+from nanogen_vae.source import Source
+
+
+class VAE:
+    """Latents are the normalised mode of the posterior. Weights are read when the first image or latent comes."""
+
+    def __init__(self, config: VAEConfig):
+        self._config = config
+        self._preset = _preset(config)
+        self._source = _source(config, self._preset)
+        self._device = torch.device("cpu")
+
+    def to(self, device: torch.device | str) -> VAE:
+        """Where images and latents come from; returns the tokenizer itself."""
+        self._device = torch.device(device)
+        return self
+
+    def latent(self, image_size: int) -> LatentSpec:
+        """From the table of presets, or the config.json at `path`, alone.
+
+        Raises Incompatible for a size that is no multiple of the factor, DataError where there is no config.json.
+        """
+        channels, factor = self._shape
+        if image_size % factor or image_size <= 0:
+            near = max(factor, image_size // factor * factor)
+            raise Incompatible(
+                f"The VAE {self._name!r} takes image sizes that are multiples of {factor}, and {image_size} is not: "
+                f"set `image_size` to {near} or {near + factor}."
+            )
+        side = image_size // factor
+        return LatentSpec(channels=channels, height=side, width=side, factor=factor)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] -> latents [B, C, h, w] float32."""
+        z = self._family.encode(self._model, images.to(self._dtype)).float()
+        return self._affine.apply(z)
+
+    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+        """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
+        z = self._affine.undo(latents.float())
+        return self._family.decode(self._model, z.to(self._dtype)).float()
+
+    @property
+    def _name(self) -> str:
+        return self._config.path or self._config.preset or DEFAULT
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self._config.dtype)
+        return dtype
+
+    @cached_property
+    def _shape(self) -> Shape:
+        if self._preset is not None:
+            return self._preset.shape
+        return self._family.shape(self._file)
+
+    @cached_property
+    def _file(self) -> dict[str, Any]:
+        return self._source.config()
+
+    @cached_property
+    def _family(self) -> Family:
+        return family_of(self._file.get("_class_name", "unknown"), self._source.path)
+
+    @cached_property
+    def _affine(self) -> Affine:
+        return self._family.affine(self._model, self._preset.numbers if self._preset else None)
+
+    @cached_property
+    def _loaded(self) -> Any:
+        model = self._source.load(self._file["_class_name"], self._dtype)
+        return model.eval().requires_grad_(False)
+
+    @property
+    def _model(self) -> Any:
+        return self._loaded.to(self._device)
+
+
+def _preset(config: VAEConfig) -> Preset | None:
+    """None for a path alone: then everything comes from its config.json."""
+    if config.preset is None and config.path is not None:
+        return None
+    return PRESETS[config.preset or DEFAULT]
+
+
+def _source(config: VAEConfig, preset: Preset | None) -> Source:
+    if config.path is not None or preset is None:
+        return Source(str(config.path), config.subfolder)
+    return Source(preset.path, config.subfolder or preset.subfolder)
