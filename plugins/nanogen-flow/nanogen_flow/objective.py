@@ -59,7 +59,7 @@ class Flow:
         return self.losses_at(net, clean, noise, t, condition)["flow"]
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The prediction and those of its heads as velocities, float32 (or the state's dtype, where that is wider)."""
+        """The prediction and those of its heads as velocities in the dtype of the state."""
         value = self._to_velocity(prediction.value, state, times.t)
         heads = {name: self._to_velocity(head, state, times.t) for name, head in prediction.heads.items()}
         return prediction._replace(value=value, heads=heads)
@@ -104,7 +104,7 @@ def interpolate(clean: State, noise: State, t: Tensor) -> State:
 
 
 def _as_it_is(prediction: State, state: State, t: Tensor) -> State:
-    return prediction
+    return prediction.map(lambda velocity: velocity.to(state.latent.dtype))
 
 
 def _squared_error(predicted: Tensor, target: Tensor) -> Tensor:

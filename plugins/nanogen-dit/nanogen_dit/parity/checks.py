@@ -9,8 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from attrs import frozen
-from nanogen_flow.config import PREDICTIONS, FlowConfig
-from nanogen_flow.objective import Flow
 from torch import Tensor
 
 from nanogen_core.guidance import ClassifierFree
@@ -19,6 +17,8 @@ from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_dit.parity.case import Case
 from nanogen_dit.parity.internal_guidance import InternalGuidance
+from nanogen_flow.config import PREDICTIONS, FlowConfig
+from nanogen_flow.objective import Flow
 
 LIMIT = 1e-4
 
@@ -56,12 +56,13 @@ def relative_error(ours: Tensor, recorded: Tensor) -> float:
 
 
 def _outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
+    """Every output that can be computed, those that were not recorded too."""
     yield from _forward(case)
     if case.config.get("meanflow"):
-        return
+        return  # another objective's
     for prediction in PREDICTIONS:
-        yield from _losses(case, prediction)
-        yield from _samples(case, prediction)
+        yield from _losses(case, _objective(case, prediction), prediction)
+        yield from _samples(case, _objective(case, prediction), prediction)
 
 
 @torch.no_grad()
@@ -90,9 +91,8 @@ def _projected(case: Case, tapped: list[Tensor]) -> Tensor:
     return F.linear(rows, projector["repa_projector.weight"], projector["repa_projector.bias"])
 
 
-def _losses(case: Case, prediction: str) -> Iterator[tuple[str, Tensor]]:
+def _losses(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, Tensor]]:
     """The loss of the main head alone, and the gradient norm of its batch mean."""
-    objective = _objective(case, prediction)
     losses = objective.loss_at(case.network, case.clean, case.noise, case.inputs["t"], case.condition)
     parameters = list(case.network.parameters())
     gradients = torch.autograd.grad(losses.mean(), parameters, allow_unused=True)
@@ -101,9 +101,10 @@ def _losses(case: Case, prediction: str) -> Iterator[tuple[str, Tensor]]:
     yield f"grad_norm_{prediction}", norm[None]
 
 
-def _samples(case: Case, prediction: str) -> Iterator[tuple[str, Tensor]]:
+def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, Tensor]]:
     """Latents sampled without and with guidance, by the sampler and the guidance that users take."""
-    objective = _objective(case, prediction)
+    if not case.config.get("sampling"):
+        return
     field = velocity_field(objective, case.network)
     yield f"sample_{prediction}", _sample(case, objective, field)
     yield f"sample_cfg_{prediction}", _sample(case, objective, _guided(case, field))
@@ -117,12 +118,18 @@ def _sample(case: Case, objective: Flow, field: Field) -> Tensor:
 def _guided(case: Case, field: Field) -> Field:
     settings: Mapping[str, Any] = case.config["sampling"]
     if settings.get("ig"):
-        field = InternalGuidance(**settings["ig"]).wrap(field)
+        field = InternalGuidance(**_interval(settings["ig"])).wrap(field)
     if settings.get("cfg"):
-        field = ClassifierFree(ClassifierFreeConfig(**settings["cfg"])).wrap(field, case.null)
+        field = ClassifierFree(ClassifierFreeConfig(**_interval(settings["cfg"]))).wrap(field, case.null)
     return field
 
 
+def _interval(guidance: Mapping[str, float]) -> dict[str, float]:
+    """Scale and closed interval of times; without one, guidance holds everywhere."""
+    return {"t_min": 0.0, "t_max": 1.0, **guidance}
+
+
 def _objective(case: Case, prediction: str) -> Flow:
-    config = FlowConfig(prediction=prediction, sample_shift=case.config["sampling"]["time_shift"])
+    shift = (case.config.get("sampling") or {}).get("time_shift")
+    config = FlowConfig(prediction=prediction, sample_shift=shift)
     return Flow(config, latent=case.published.architecture.latent)

@@ -21,7 +21,8 @@ class InternalGuidance:
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = field(state, times, condition)
-            if not self.t_min <= float(times.t[0]) <= self.t_max:
+            start = times.t[0]  # a tensor: its precision is that of the comparison, so that the interval is closed
+            if not self.t_min <= start <= self.t_max:
                 return prediction
             base, full = prediction.heads["internal"].latent, prediction.value
             return Prediction(full._replace(latent=base + self.scale * (full.latent - base)))

@@ -1,0 +1,208 @@
+"""What both backbones promise: shapes, independence, times, masks, taps, heads, derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from attrs import evolve
+
+from nanogen_core.errors import NanoGenError
+from nanogen_core.protocols import Backbone
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, State, Times
+from nanogen_dit.config import DDTConfig, LightningDiTConfig
+from nanogen_dit.ddt import DDT
+from nanogen_dit.lightning_dit import LightningDiT
+
+Make = Callable[..., Any]
+LATENT = LatentSpec(3, 4, 6, factor=16)
+WITH_TOKEN = evolve(LATENT, token_width=7)
+LABEL = ConditionSpec(width=6, length=1, learned=3)
+
+
+def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, asked: Make) -> None:
+    net = make(WITH_TOKEN)
+    state, times, condition = asked(WITH_TOKEN)
+    value = net(state, times, condition).value
+    assert isinstance(net, Backbone)
+    assert value.latent.shape == state.latent.shape
+    assert value.token.shape == state.token.shape
+    assert value.latent.dtype == torch.float64
+
+
+def test_the_patch_size_is_derived_from_the_latent(make: Make) -> None:
+    assert make(LatentSpec(3, 4, 6, factor=8)).geometry.grid == (2, 3)
+    assert make(LatentSpec(3, 32, 32, factor=1)).geometry.grid == (2, 2)
+
+
+def test_it_starts_at_zero_but_its_gradient_does_not() -> None:
+    for net in (
+        LightningDiT(LightningDiTConfig(size="tiny"), latent=LATENT, condition=LABEL),
+        DDT(DDTConfig(size="tiny"), latent=LATENT, condition=LABEL),
+    ):
+        t = torch.tensor([0.3, 0.7])
+        one_hot = Condition(F.one_hot(torch.tensor([0, 5]), 6).float()[:, None])
+        value = net(State(torch.randn(2, 3, 4, 6)), Times(t, t), one_hot).value.latent
+        assert not value.any()
+        (value - 1).square().mean().backward()
+        assert any(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_samples_do_not_see_each_other(make: Make, asked: Make) -> None:
+    net = make()
+    state, times, condition = asked()
+    whole = net(state, times, condition).value.latent
+    for n in range(3):
+        row = slice(n, n + 1)
+        alone = net(
+            State(state.latent[row]),
+            Times(times.t[row], times.r[row]),
+            Condition(condition.tokens[row], condition.mask[row]),
+        )
+        assert torch.allclose(alone.value.latent, whole[row])
+
+
+def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, asked: Make) -> None:
+    net = make()
+    state, times, condition = asked()
+    before = net(state, times, condition).value.latent
+    noise = torch.randn_like(condition.tokens)
+    leaky = Condition(torch.where(condition.mask[..., None], condition.tokens, noise), condition.mask)
+    assert torch.equal(net(state, times, leaky).value.latent, before)
+    other = Condition(torch.where(condition.mask[..., None], noise, condition.tokens), condition.mask)
+    assert not torch.allclose(net(state, times, other).value.latent, before)
+
+
+def test_padding_can_be_cut_off_or_left_unmasked_where_there_is_none(make: Make, asked: Make) -> None:
+    net = make()
+    state, times, condition = asked()
+    first = State(state.latent[2:]), Times(times.t[2:], times.r[2:])
+    padded = net(*first, Condition(condition.tokens[2:], condition.mask[2:])).value.latent
+    assert torch.allclose(net(*first, Condition(condition.tokens[2:, :2])).value.latent, padded)
+
+
+def test_a_class_is_a_row_of_the_projection_added_to_the_learned_tokens(make: Make) -> None:
+    embedding = make(condition=LABEL).encoder.condition
+    one_hot = F.one_hot(torch.tensor([4]), 6).double()[:, None]
+    assert torch.allclose(embedding(one_hot)[0], embedding.proj.weight[:, 4] + embedding.learned)
+
+
+def test_without_two_times_r_is_not_looked_at(make: Make, asked: Make) -> None:
+    net = make()
+    state, times, condition = asked()
+    assert torch.equal(
+        net(state, times, condition).value.latent, net(state, Times(times.t, times.t), condition).value.latent
+    )
+    assert not torch.allclose(
+        net(state, times, condition).value.latent, net(state, Times(times.r, times.r), condition).value.latent
+    )
+
+
+def test_with_two_times_t_and_r_both_count(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time",))
+    state, times, condition = asked()
+    outputs = [
+        net(state, Times(t, r), condition).value.latent
+        for t, r in ((times.t, times.r), (times.t, times.t), (times.r, times.r))
+    ]
+    assert not torch.allclose(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[1], outputs[2])
+
+
+def test_the_first_of_two_times_is_the_interval(make: Make, asked: Make) -> None:
+    encoder = make(wanted=("two-time",)).encoder
+    state, times, condition = asked()
+    assert torch.allclose(encoder(state, times, condition).time, encoder.time(times.t - times.r))
+
+
+def test_taps_are_block_outputs(make: Make, asked: Make) -> None:
+    net = make(WITH_TOKEN)
+    state, times, condition = asked(WITH_TOKEN)
+    seen: list[torch.Tensor] = []
+    net.encoder.blocks[1].register_forward_hook(lambda *call: seen.append(call[-1]))
+    features = net(state, times, condition, ("block.2", "block.2.token")).features
+    assert torch.equal(features["block.2"], seen[0][:, 1:25])
+    assert torch.equal(features["block.2.token"], seen[0][:, 0])
+
+
+def test_blocks_are_numbered_through(asked: Make) -> None:
+    config = DDTConfig(hidden=32, depth=2, heads=2, decoder_hidden=48, decoder_depth=1, decoder_heads=3)
+    net = DDT(config, latent=LATENT, condition=ConditionSpec(width=10, length=5, normalize=True)).double()
+    assert net(*asked(), ("block.3",)).features["block.3"].shape == (3, 24, 48)
+
+
+@pytest.mark.parametrize("tap", ["block.0", "block.9", "block.x", "norm.1", "block.1.token"])
+def test_an_unknown_tap_is_an_error(make: Make, asked: Make, tap: str) -> None:
+    with pytest.raises(NanoGenError, match=f"no output '{tap}'; its taps are 'block.1'"):
+        make()(*asked(), (tap,))
+
+
+def test_the_internal_head_answers_in_the_same_shape_and_ends_early(make: Make, asked: Make) -> None:
+    net = make(wanted=("internal-head",))
+    state, times, condition = asked()
+    prediction = net(state, times, condition)
+    assert prediction.heads["internal"].latent.shape == state.latent.shape
+    with torch.no_grad():
+        net.encoder.blocks[1].mlp.w3.bias += 1  # after the first block, which the head reads
+    after = net(state, times, condition)
+    assert torch.equal(after.heads["internal"].latent, prediction.heads["internal"].latent)
+    assert not torch.allclose(after.value.latent, prediction.value.latent)
+
+
+def test_forward_mode_and_double_backward_agree_with_finite_differences(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "jvp"))
+    state, times, condition = asked()
+    direction = torch.randn_like(state.latent)
+
+    def along(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = net(State(x), Times(t, times.r), condition).value.latent
+        return value
+
+    ones = torch.ones_like(times.t)
+    _, tangent = torch.func.jvp(along, (state.latent, times.t), (direction, ones))
+    step = 1e-6
+    ahead, behind = (along(state.latent + s * direction, times.t + s) for s in (step, -step))
+    assert torch.allclose(tangent, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-5)
+    x, t = state.latent.clone().requires_grad_(), times.t.clone().requires_grad_()
+    dummy = torch.zeros_like(x, requires_grad=True)
+    gradients = torch.autograd.grad(along(x, t), (x, t), dummy, create_graph=True)
+    weighted = (gradients[0] * direction).sum() + gradients[1].sum()
+    (twice,) = torch.autograd.grad(weighted, dummy)
+    assert torch.allclose(twice, tangent)
+
+
+def test_a_jvp_can_be_trained_through(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "jvp"))
+    state, times, condition = asked()
+
+    def at(t: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = net(state, Times(t, times.r), condition).value.latent
+        return value
+
+    _, tangent = torch.func.jvp(at, (times.t,), (torch.ones_like(times.t),))
+    tangent.square().mean().backward()
+    assert all(p.grad is not None for p in net.encoder.second_time.parameters())
+
+
+def test_autocast_answers_in_the_dtype_of_the_state(make: Make, asked: Make) -> None:
+    net = make().float()
+    state, times, condition = asked()
+    single = State(state.latent.float()), Times(times.t.float(), times.r.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        value = net(*single, Condition(condition.tokens.float(), condition.mask)).value.latent
+    assert value.dtype == torch.float32
+    exact = net(*single, Condition(condition.tokens.float(), condition.mask)).value.latent
+    assert (value - exact).norm() < 0.1 * exact.norm()
+
+
+def test_it_can_be_traced_as_one_graph(make: Make, asked: Make) -> None:
+    net = make(wanted=("internal-head",))
+    state, times, condition = asked()
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    assert torch.allclose(
+        compiled(state, times, condition, ("block.1",)).value.latent, net(state, times, condition).value.latent
+    )

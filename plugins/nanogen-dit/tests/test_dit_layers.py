@@ -1,0 +1,129 @@
+"""Each layer against a derivation of its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nanogen_core.specs import LatentSpec
+from nanogen_dit.attention import Attention, fused, kernel_for, quicker, written
+from nanogen_dit.config import Trunk
+from nanogen_dit.embeddings import TimeEmbedding, patchify, unpatchify
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.layers import RMSNorm, SwiGLU
+from nanogen_dit.rope import RoPE, Rotation, rotate
+
+
+def test_rotation_is_complex_multiplication() -> None:
+    height, width, head = 3, 4, 8
+    x = torch.randn(2, height * width, 1, head).double()
+    ours = rotate(x, Rotation(*(table.double() for table in RoPE((height, width), head)(height * width))))
+    for row in range(height):
+        for column in range(width):
+            for pair in range(head // 2):
+                position, index = (row, pair) if pair < head // 4 else (column, pair - head // 4)
+                turn = torch.polar(
+                    torch.tensor(1.0).double(), torch.tensor(position * 10_000 ** (-2 * index / (head / 2))).double()
+                )
+                n = row * width + column
+                expected = torch.complex(x[:, n, 0, pair], x[:, n, 0, pair + head // 2]) * turn
+                assert torch.allclose(ours[:, n, 0, pair], expected.real, atol=1e-6)
+                assert torch.allclose(ours[:, n, 0, pair + head // 2], expected.imag, atol=1e-6)
+
+
+def test_scores_depend_on_relative_positions_alone() -> None:
+    rotation = RoPE((5, 5), 16)(25)
+    q, k = (rotate(torch.randn(16).expand(1, 25, 1, 16), rotation)[0, :, 0] for _ in range(2))
+    scores = (q @ k.T).reshape(5, 5, 5, 5)  # [row, column] of q, then of k
+    assert torch.allclose(scores[1, 2, 3, 1], scores[2, 3, 4, 2], atol=1e-4)
+    assert not torch.allclose(scores[1, 2, 3, 1], scores[2, 3, 4, 3], atol=1e-2)
+
+
+def test_other_tokens_are_not_turned() -> None:
+    rotation = RoPE((2, 2), 8, before=1, after=3)(8)
+    x = torch.randn(1, 8, 2, 8)
+    turned = rotate(x, rotation)
+    assert torch.equal(turned[:, [0, 1, 5, 6, 7]], x[:, [0, 1, 5, 6, 7]])  # 1 is the image's corner, at position 0, 0
+    assert not torch.allclose(turned[:, 2:5], x[:, 2:5])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_kernels_agree(masked: bool) -> None:
+    q, k, v = torch.randn(3, 2, 4, 9, 16).double().unbind(0)
+    mask = torch.arange(9) < torch.tensor([9, 5])[:, None] if masked else None
+    mask = None if mask is None else mask[:, None, None]
+    weights = torch.einsum("bhid,bhjd->bhij", q, k) / 4
+    if mask is not None:
+        weights = weights.where(mask, -torch.inf)
+    expected = torch.einsum("bhij,bhjd->bhid", weights.exp() / weights.exp().sum(-1, keepdim=True), v)
+    for kernel in (written, fused, quicker):
+        assert torch.allclose(kernel(q, k, v, mask), expected)
+
+
+def test_bf16_on_a_cpu_takes_the_written_kernel() -> None:
+    q = torch.randn(2, 2, 9, 16).bfloat16()
+    assert torch.equal(quicker(q, q, q, None), written(q, q, q, None))
+    assert torch.allclose(quicker(q, q, q, None).float(), fused(q, q, q, None).float(), atol=2e-2)
+    assert kernel_for(frozenset({"jvp"})) is written
+
+
+def test_attention_without_positions_is_permutation_equivariant() -> None:
+    attention = Attention(32, 2, quicker)
+    none = Rotation(torch.ones(6, 1, 16), torch.zeros(6, 1, 16))
+    x, order = torch.randn(2, 6, 32), torch.randperm(6)
+    assert torch.allclose(attention(x, none)[:, order], attention(x[:, order], none), atol=1e-5)
+
+
+def test_queries_and_keys_are_normalised() -> None:
+    attention = Attention(32, 2, quicker)
+    rotation = RoPE((2, 3), 16)(6)
+    before = attention(x := torch.randn(1, 6, 32), rotation)
+    with torch.no_grad():
+        attention.qkv.weight[:64] *= 3  # of q and k
+    assert torch.allclose(attention(x, rotation), before, atol=1e-5)
+
+
+def test_rms_norm_stays_float32_under_autocast() -> None:
+    norm = RMSNorm(16)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = norm(torch.randn(2, 16).bfloat16())
+    assert out.dtype == torch.float32
+    assert norm(torch.randn(2, 16).double()).dtype == torch.float64
+    x = torch.randn(4, 16) * 1e-3
+    assert torch.allclose(norm(x), x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt(), atol=1e-5)
+
+
+def test_swiglu_is_its_equation_and_its_width_is_not_rounded() -> None:
+    mlp, x = SwiGLU(32, 4.0), torch.randn(5, 32)
+    assert mlp.w3.in_features == 85
+    w1, w2 = mlp.w12.weight.chunk(2)
+    assert torch.allclose(mlp(x), (F.silu(x @ w1.T) * (x @ w2.T)) @ mlp.w3.weight.T, atol=1e-6)
+
+
+def test_patches_are_a_strided_convolution_and_heads_have_the_channel_last() -> None:
+    latent, kernel = torch.randn(2, 3, 4, 6), torch.randn(8, 3, 2, 2)
+    expected = F.conv2d(latent, kernel, stride=2).flatten(2).transpose(1, 2)
+    assert torch.allclose(patchify(latent, 2) @ kernel.flatten(1).T, expected, atol=1e-5)
+    tokens = patchify(latent, 2).unflatten(-1, (3, 2, 2)).permute(0, 1, 3, 4, 2).flatten(2)
+    assert torch.equal(unpatchify(tokens, 2, (2, 3)), latent)
+
+
+def test_time_features() -> None:
+    embedding, t = TimeEmbedding(16, 4, 1.0), torch.tensor([0.0, 0.25])
+    angle = 2 * torch.pi * t[:, None] * embedding.frequencies
+    features = torch.cat([torch.sin(angle), torch.cos(angle)], 1)
+    hidden = F.silu(features @ embedding.mlp_in.weight.T)
+    base = embedding(t)
+    assert torch.allclose(base, hidden @ embedding.mlp_out.weight.T, atol=1e-6)
+    assert torch.equal(embedding.tokens(base)[1, 2], base[1] + embedding.learned[2])
+    assert "frequencies" not in dict(embedding.named_parameters())
+
+
+def test_geometry_and_trunks_refuse_what_does_not_divide() -> None:
+    from nanogen_core.errors import ConfigError, Incompatible
+
+    with pytest.raises(Incompatible, match="A latent of 5 x 6 cannot be cut into patches of 2 x 2"):
+        Geometry.of(LatentSpec(3, 5, 6, factor=8), None)
+    with pytest.raises(ConfigError, match="a width of 30 cannot be split into 4 heads"):
+        Trunk(30, 2, 4).check("heads")

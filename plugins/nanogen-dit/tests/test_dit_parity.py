@@ -1,0 +1,64 @@
+"""Every recorded case of the published layout holds to 1e-4; NANOGEN_PARITY_FIXTURES names another folder of cases."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nanogen_dit.parity import LIMIT, cases_in, check_case
+from nanogen_dit.parity.__main__ import VARIABLE, main
+
+OWN = Path(__file__).parent / "fixtures"
+FOLDER = Path(os.environ.get(VARIABLE) or OWN)
+
+
+@pytest.mark.parametrize("path", cases_in(FOLDER), ids=lambda path: path.stem)
+def test_case_holds(path: Path) -> None:
+    report = check_case(path)
+    assert report.errors
+    for name, error in report.errors.items():
+        assert error < LIMIT, name
+    if report.waiting:
+        pytest.skip(f"waiting for its plugin: {', '.join(report.waiting)}")
+
+
+def test_every_output_of_a_plain_case_is_checked() -> None:
+    report = check_case(OWN / "ddt_label.json")
+    assert not report.waiting
+    assert len(report.errors) == 9
+
+
+def test_table_and_exit_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(OWN / "lightningdit_label.json", tmp_path)
+    tensors = load_file(OWN / "lightningdit_label.safetensors")
+    save_file(tensors, tmp_path / "lightningdit_label.safetensors")
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert main([]) == 0
+    assert "lightningdit_label" in capsys.readouterr().out
+    tensors["ckpt.final_layer.linear.bias"] += 0.1
+    save_file(tensors, tmp_path / "lightningdit_label.safetensors")
+    assert main([]) == 1
+    assert "FAILS" in capsys.readouterr().out
+
+
+def test_an_empty_folder_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert main([str(tmp_path)]) == 1
+    assert "no parity case" in capsys.readouterr().err
+
+
+def test_wrong_shapes_and_nan_count_as_infinite() -> None:
+    from nanogen_dit.parity.checks import relative_error
+
+    assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
+    assert relative_error(torch.tensor([float("nan")]), torch.ones(1)) == float("inf")
+    assert relative_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])) == 0.5
