@@ -1,4 +1,4 @@
-"""A published checkpoint as a saved pipeline. The plugin of a backbone reads the file; this gives it its other parts."""
+"""A published checkpoint as a saved pipeline: the plugin of a backbone reads the file, this adds the other parts."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def normalise(raw: Mapping[str, Any], problems: list[str]) -> Layer:
 def named(raw: Mapping[str, Any]) -> Layer:
     """A configuration whose plain names are written as mappings, so that options can be laid over them."""
     slots = {key: {"name": value} for key, value in raw.items() if key in SLOTS and isinstance(value, str)}
-    groups = {key: {value: {}} for key, value in raw.items() if key in GROUPS and isinstance(value, str)}
+    groups: Layer = {key: {value: {}} for key, value in raw.items() if key in GROUPS and isinstance(value, str)}
     return {**raw, **slots, **groups}
 
 

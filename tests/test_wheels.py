@@ -112,13 +112,14 @@ def required(lines: Iterable[Requirement | str], extras: Iterable[str] = ()) -> 
 # -- what a distribution brings along ----------------------------------------------------------------------------------
 
 
-def nanogen_closure(name: str, wheels: Wheels) -> set[str]:
+def nanogen_closure(name: str, wheels: Wheels, extras: Iterable[str] = ()) -> set[str]:
     """A distribution of this repository with those that it needs, directly or not."""
-    found, waiting = set(), {name}
+    found, waiting = {name}, [required(metadata(wheels[name]).requires_dist or (), extras)]
     while waiting:
-        found.add(current := waiting.pop())
-        names = {canonicalize_name(r.name) for r in required(metadata(wheels[current]).requires_dist or ())}
-        waiting |= (names & set(PROJECTS)) - found
+        names = {canonicalize_name(requirement.name) for requirement in waiting.pop()}
+        new = (names & set(PROJECTS)) - found
+        found |= new
+        waiting += [required(metadata(wheels[needed]).requires_dist or ()) for needed in new]
     return found
 
 
@@ -150,10 +151,11 @@ def install(wheels, tmp_path_factory):
         venv.create(home, symlinks=True)
         programs = home / "bin"
         packages = run(str(programs / "python"), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))")
-        for installed in third_party(nanogen_closure(name, wheels), wheels, extras).values():
+        for installed in third_party(nanogen_closure(name, wheels, extras), wheels, extras).values():
             link(installed, Path(packages.strip()))
         pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(programs / "python"), "install"]
-        run(*pip, "--quiet", "--no-index", "--find-links", str(wheels.folder), name)
+        wanted = f"{name}[{','.join(extras)}]" if extras else name
+        run(*pip, "--quiet", "--no-index", "--find-links", str(wheels.folder), wanted)
         return programs
 
     return make
@@ -195,7 +197,7 @@ def test_every_import_is_declared(name, wheels):
 @pytest.fixture(scope="module")
 def outside(install):
     """The environment of the example."""
-    return install("contrastive-nanogen", "test")
+    return install("contrastive-nanogen", "test", "drawings")
 
 
 def test_an_outside_method_is_listed(outside):
@@ -205,6 +207,14 @@ def test_an_outside_method_is_listed(outside):
 
 def test_an_outside_method_trains(outside):
     assert python(outside, TRAIN_ONE_STEP).split() == ["ContrastiveFlow", "(16,", "16)", "(16,", "16)"]
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_the_tutorial_trains_on_both_tasks(outside, task, tmp_path):
+    short = {"train.steps": 2, "train.batch_size": 4, "train.cache_latents": "false", "train.sample_every": 0}
+    settings = [f"--set={key}={value}" for key, value in {**short, "task": task}.items()]
+    run(str(outside / "nanogen"), "train", str(EXAMPLE / "contrastive.yaml"), *settings, "--output", str(tmp_path))
+    assert list(tmp_path.rglob("*.safetensors"))
 
 
 def test_an_outside_plugin_passes_its_own_tests(outside):

@@ -1,0 +1,146 @@
+"""Discovery and the registry: broken plugins, collisions, near misses, what brings a missing one."""
+
+from types import ModuleType
+
+import pluggy
+import pytest
+
+from nanogen_core import hookspecs, plugins, registry
+from nanogen_core.errors import AmbiguousName, UnknownName
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component
+
+
+class Distribution:
+    def __init__(self, name):
+        self.name, self.version = name, "1.0"
+
+
+class Point:
+    """An entry point without an installed distribution."""
+
+    def __init__(self, distribution, name, load):
+        self.dist, self.name, self.value, self.load = Distribution(distribution), name, f"{name}.plugin", load
+
+
+def manifest(*components, api=1, **extra):
+    module = ModuleType("manifest")
+    module.NANOGEN_API = api
+    module.nanogen_components = hookimpl(lambda: list(components))
+    for name, value in extra.items():
+        setattr(module, name, value)
+    return module
+
+
+def sampler(name="s", **more):
+    return Component(kind="sampler", name=name, target="x:Y", **more)
+
+
+@pytest.fixture
+def scan(monkeypatch):
+    def scan(*points):
+        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+        return registry.collect(plugins.discover.__wrapped__())
+
+    return scan
+
+
+def raising(error):
+    def load():
+        raise error
+
+    return load
+
+
+def test_a_broken_plugin_is_shown_and_the_others_work(scan):
+    known = scan(
+        Point("bad", "bad", raising(ImportError("no module named numpyy"))),
+        Point("good", "good", lambda: manifest(sampler("walk"))),
+    )
+    assert [(p.name, p.error) for p in known.plugins] == [
+        ("bad", "ImportError: no module named numpyy"),
+        ("good", None),
+    ]
+    assert known.component("sampler", "walk").distribution == "good"
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (manifest(api=2), "NANOGEN_API = 2"),
+        (manifest(nanogen_component=hookimpl(lambda: [])), "unknown hook 'nanogen_component'"),
+        (manifest("no component"), "is no Component"),
+        (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),
+    ],
+)
+def test_a_faulty_manifest_is_refused_alone(scan, module, reason):
+    known = scan(Point("bad", "bad", lambda: module), Point("good", "good", lambda: manifest(sampler())))
+    errors = {plugin.name: plugin.error for plugin in known.plugins}
+    assert reason in errors["bad"]
+    assert errors["good"] is None
+    assert list(known.components["sampler"]) == ["s"]
+
+
+def test_a_plugin_that_raises_in_a_hook_is_shown(scan):
+    module = manifest()
+    module.nanogen_components = hookimpl(raising(RuntimeError("out of order")))
+    known = scan(Point("bad", "bad", lambda: module))
+    assert known.plugins[0].error == "nanogen_components: RuntimeError: out of order"
+
+
+def test_two_distributions_with_one_entry_point_name_are_both_there(scan):
+    known = scan(
+        Point("one", "same", lambda: manifest(sampler("a"))), Point("two", "same", lambda: manifest(sampler("b")))
+    )
+    assert sorted(known.components["sampler"]) == ["a", "b"]
+
+
+def test_a_name_of_two_distributions_is_refused_only_when_asked_for(scan):
+    known = scan(
+        Point("one", "p", lambda: manifest(sampler(), sampler("other"))), Point("two", "p", lambda: manifest(sampler()))
+    )
+    assert known.component("sampler", "other").distribution == "one"
+    with pytest.raises(AmbiguousName, match="offered by 2 distributions; write 'one:s' or 'two:s'"):
+        known.component("sampler", "s")
+    assert known.component("sampler", "two:s").distribution == "two"
+
+
+def test_the_order_of_plugins_does_not_depend_on_the_disk(scan):
+    points = [Point(name, name, lambda: manifest()) for name in "cab"]
+    assert [plugin.name for plugin in scan(*points).plugins] == ["a", "b", "c"]
+
+
+def test_a_near_miss_and_what_exists_are_named(scan):
+    known = scan(Point("good", "good", lambda: manifest(sampler("euler"), sampler("heun"))))
+    with pytest.raises(UnknownName, match="no sampler 'eular'. Did you mean 'euler'\\? Installed: euler, heun"):
+        known.component("sampler", "eular")
+
+
+def test_a_broken_plugin_is_named_where_its_component_is_asked_for(scan):
+    known = scan(Point("nanogen-fancy", "fancy", raising(ImportError("libfancy.so"))))
+    with pytest.raises(UnknownName, match="belongs to nanogen-fancy, which could not be loaded: ImportError: libfancy"):
+        known.method("fancy")
+
+
+def test_the_error_for_a_known_plugin_says_what_to_install(scan, monkeypatch):
+    monkeypatch.setattr(registry, "requires", lambda name: ["nanogen-sun>=1; extra == 'sun'", "torch"])
+    registry.known_distributions.cache_clear()
+    try:
+        with pytest.raises(UnknownName, match="`pip install nanogen-sun` brings it"):
+            scan().method("sun")
+    finally:
+        registry.known_distributions.cache_clear()
+
+
+def test_the_extras_of_the_core_name_every_plugin_of_this_repository():
+    from pathlib import Path
+
+    here = {path.name for path in (Path(__file__).parents[1] / "plugins").glob("nanogen-*")}
+    assert here <= set(registry.known_distributions().values())
+
+
+def test_the_hooks_are_what_pluggy_knows():
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    named = {name for name in vars(hookspecs) if name.startswith("nanogen_")}
+    assert named == {name for name in vars(manager.hook) if name.startswith("nanogen_")}

@@ -1,0 +1,115 @@
+"""Samplers and guidance against closed forms, on fields that are known exactly."""
+
+import pytest
+import torch
+
+from nanogen_core.guidance import ClassifierFree
+from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
+from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
+from nanogen_core.tensors import Condition, Prediction, State
+
+
+class Straight:
+    """An objective with a uniform grid and Euler steps, written out."""
+
+    def grid(self, steps):
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+
+    def step(self, field, state, times, condition):
+        velocity = field(state, times, condition).value
+        return state.map(lambda x, v: x - (times.t - times.r).reshape(-1, *[1] * (x.ndim - 1)) * v, velocity)
+
+
+NOISE = State(torch.tensor([[2.0], [-1.0]])[:, :, None, None])
+CONDITION = Condition(torch.zeros(2, 1, 3))
+
+
+def exponential(state, times, condition):
+    """v = x: going from t = 1 to 0 the exact answer is x(0) = x(1) / e."""
+    return Prediction(state)
+
+
+def error(sampler, steps):
+    ends = sampler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, steps)
+    return float((ends.latent - NOISE.latent / torch.e).abs().max())
+
+
+def test_euler_is_of_first_and_heun_of_second_order():
+    assert 1.8 < error(Euler, 20) / error(Euler, 40) < 2.2
+    # Heun's last step is Euler's, whose local error is of second order too
+    assert 3.5 < error(Heun, 20) / error(Heun, 40) < 4.6
+
+
+def test_euler_takes_the_product_of_its_steps():
+    ends = Euler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, 4)
+    assert torch.allclose(ends.latent, NOISE.latent * 0.75**4)
+
+
+def test_a_token_is_sampled_along():
+    both = State(NOISE.latent, torch.ones(2, 5))
+    ends = Euler(SamplerConfig(steps=2)).sample(Straight(), exponential, both, CONDITION)
+    assert torch.allclose(ends.token, torch.full((2, 5), 0.25))
+
+
+class Counted:
+    """A field that says what it was asked: the velocity is 1 with a condition and 0 without."""
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, state, times, condition):
+        self.rows.append(len(state.latent))
+        value = condition.tokens[:, :1, :1, None].expand_as(state.latent)
+        return Prediction(State(value))
+
+
+def guided(scale, t_min=0.0, t_max=1.0, steps=10):
+    field = Counted()
+    guidance = ClassifierFree(ClassifierFreeConfig(scale=scale, t_min=t_min, t_max=t_max))
+    condition = Condition(torch.ones(2, 1, 1))
+    wrapped = guidance.wrap(field, Condition(torch.zeros(2, 1, 1)))
+    ends = Euler(SamplerConfig()).sample(Straight(), wrapped, NOISE, condition, steps)
+    return field, NOISE.latent - ends.latent
+
+
+def test_guidance_extrapolates_from_the_null_condition():
+    _, travelled = guided(3.0)
+    assert torch.allclose(travelled, torch.full_like(travelled, 3.0))  # v_u + 3 (v_c - v_u) = 3 for one unit of time
+
+
+def test_outside_its_interval_the_unconditional_branch_is_not_computed():
+    field, travelled = guided(3.0, t_min=0.35, t_max=0.75)
+    # starts of steps: 1.0, 0.9 ... 0.1; inside: 0.7, 0.6, 0.5, 0.4
+    assert field.rows == [2, 2, 2, 4, 4, 4, 4, 2, 2, 2]
+    assert torch.allclose(travelled, torch.full_like(travelled, 0.6 + 0.4 * 3))
+
+
+def test_the_interval_is_closed():
+    field, _ = guided(2.0, t_min=0.5, t_max=0.75, steps=4)  # starts 1.0, 0.75, 0.5, 0.25: exact in binary
+    assert field.rows == [2, 4, 4, 2]
+
+
+@pytest.mark.parametrize("scale", [1.0])
+def test_a_scale_of_one_computes_one_branch(scale):
+    field, _ = guided(scale)
+    assert set(field.rows) == {2}
+
+
+def test_guidances_compose_outermost_last():
+    double = ClassifierFree(ClassifierFreeConfig(scale=2.0))
+    null = Condition(torch.zeros(2, 1, 1))
+    field = double.wrap(double.wrap(Counted(), Condition(torch.zeros(4, 1, 1))), null)
+    times = next(intervals(torch.tensor([1.0, 0.0]), NOISE.latent))
+    assert float(field(NOISE, times, Condition(torch.ones(2, 1, 1))).value.latent[0]) == 4.0
+
+
+def test_the_field_is_float32_whatever_the_network_gives():
+    class Half:
+        def velocity(self, prediction, state, times):
+            return prediction
+
+    def net(state, times, condition):
+        return Prediction(state.map(lambda x: x.bfloat16()))
+
+    times = next(intervals(torch.tensor([1.0, 0.0]), NOISE.latent))
+    assert velocity_field(Half(), net)(NOISE, times, CONDITION).value.latent.dtype == torch.float32
