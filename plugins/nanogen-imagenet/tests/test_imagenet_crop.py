@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from nanogen_imagenet.crop import CropAndFlip, centre_crop
 from PIL import Image
+
+from nanogen_imagenet.crop import CropAndFlip, centre_crop
 
 
 def picture(width: int, height: int) -> Image.Image:

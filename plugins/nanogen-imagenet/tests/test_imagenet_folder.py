@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from nanogen_imagenet.config import FolderConfig, ImageNetConfig
-from nanogen_imagenet.folder import ImageNetFolder
-from nanogen_imagenet.task import ImageNet
 from PIL import Image
 
 from nanogen_core.errors import DataError
+from nanogen_imagenet.config import FolderConfig, ImageNetConfig
+from nanogen_imagenet.folder import ImageNetFolder
+from nanogen_imagenet.task import ImageNet
 
 COLOURS = {"n01440764": (250, 0, 0), "n01443537": (0, 250, 0), "n02007558": (0, 0, 250)}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nanogen_imagenet.config import LabelConfig
-from nanogen_imagenet.label import Label
-from nanogen_imagenet.words import Words
 
 from nanogen_core.errors import NanoGenError, UnknownName
 from nanogen_core.tensors import Batch
+from nanogen_imagenet.config import LabelConfig
+from nanogen_imagenet.label import Label
+from nanogen_imagenet.words import Words
 
 BIRDS = ("crane, wader", "tench, Tinca tinca", "crane, machine", "Cardigan, Welsh corgi", "cardigan", "7")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from nanogen_imagenet import parquet
-from nanogen_imagenet.config import ParquetConfig
-from nanogen_imagenet.crop import CropAndFlip
-from nanogen_imagenet.parquet import ImageNetParquet
 from PIL import Image
 
 from nanogen_core.data import loader
 from nanogen_core.errors import DataError
+from nanogen_imagenet import parquet
+from nanogen_imagenet.config import ParquetConfig
+from nanogen_imagenet.crop import CropAndFlip
+from nanogen_imagenet.parquet import ImageNetParquet
 
 NAMES = ["tench, Tinca tinca", "goldfish", "flamingo"]
 

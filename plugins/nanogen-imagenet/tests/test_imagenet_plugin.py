@@ -1,22 +1,60 @@
-"""The manifest: what it offers, that its strings lead somewhere, and that it loads no torch."""
+"""The manifest, the task and the conditioner keep the contracts of the core."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
-from nanogen_imagenet.plugin import NANOGEN_API, nanogen_components
+import pytest
+import torch
+from PIL import Image
 
-from nanogen_core.config import import_object
+from nanogen_core.tensors import Batch
+from nanogen_core.testing import ConditionerContract, PluginContract, TaskContract
+from nanogen_imagenet.config import FolderConfig, ImageNetConfig, LabelConfig
+from nanogen_imagenet.folder import ImageNetFolder
+from nanogen_imagenet.label import Label
+from nanogen_imagenet.task import ImageNet
+
+CLASSES = ("apple", "boat", "cat")
 
 
-def test_every_target_and_config_can_be_imported() -> None:
-    assert NANOGEN_API == 1
-    for component in nanogen_components():
-        assert import_object(component.target)
-        assert import_object(str(component.config))()
+@pytest.fixture
+def manifest() -> str:
+    return "nanogen_imagenet.plugin"
 
 
-def test_the_manifest_and_the_options_load_no_torch() -> None:
-    code = "import sys, nanogen_imagenet.plugin, nanogen_imagenet.config; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.fixture
+def conditioner() -> Label:
+    return Label(LabelConfig(), classes=CLASSES)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return Batch(torch.arange(3), labels=torch.tensor([2, 0, 1]))
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> ImageNet:
+    for name in CLASSES:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.effect_noise((20 + number, 24), 90).save(tmp_path / "train" / name / f"{number}.png")
+    dataset = ImageNetFolder(FolderConfig(root=str(tmp_path)))
+    return ImageNet(ImageNetConfig(), image_size=16, dataset=dataset, classes=dataset.classes)
+
+
+@pytest.fixture
+def requests() -> list[str | int]:
+    return ["cat", 0]
+
+
+class TestPlugin(PluginContract):
+    pass
+
+
+class TestLabel(ConditionerContract):
+    pass
+
+
+class TestImageNet(TaskContract):
+    pass

@@ -16,8 +16,8 @@ class Pixel:
         return LatentSpec(channels=3, height=image_size, width=image_size, factor=1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1], as they are."""
-        return images
+        """Images [B, 3, H, W] in [-1, 1], as they are, cut off from their gradient."""
+        return images.detach()
 
     def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
         """Latents [B, 3, H, W] as they are, not clamped: a sample may lie a little outside [-1, 1]."""

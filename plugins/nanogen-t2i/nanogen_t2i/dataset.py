@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from nanogen_core.data import Example, data_folder, decode_image
 from nanogen_core.errors import DataError
 from nanogen_t2i.cache import cached_index
-from nanogen_t2i.captions import Captions
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.shards import is_pattern, tars_of_folder, tars_of_pattern
 from nanogen_t2i.tars import Span, complete, read_span
@@ -33,11 +32,6 @@ class WebDataset:
     def open(self, split: str, image_size: int, view: str) -> TarExamples:
         """One split, `train` or `val`; images come in their own size. Raises DataError for missing or damaged tars."""
         return TarExamples(self._validation() if split == "val" else self._train())
-
-    def prompts(self) -> Sequence[str]:
-        """The held-out captions, each read when it is asked for, without its image."""
-        examples = TarExamples(self._validation())
-        return Captions(len(examples), examples.caption)
 
     def _train(self) -> list[Path]:
         root = self._config.root

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from nanogen_core.data import loader, once
 from nanogen_core.errors import NanoGenError
-from nanogen_core.protocols import Dataset, Examples
+from nanogen_core.protocols import Dataset, Examples, Metric
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
-from nanogen_t2i.captions import Captions
 from nanogen_t2i.crop import ResizeAndCrop
 
 VIEW = "captions"
@@ -20,9 +19,10 @@ VIEW = "captions"
 class T2I:
     """Draws what a caption says. Reads any dataset that gives captions."""
 
-    def __init__(self, *, image_size: int, dataset: Dataset):
+    def __init__(self, *, image_size: int, dataset: Dataset, metrics: Mapping[str, Metric] | None = None):
         self.image_size = image_size
         self._dataset = dataset
+        self._metrics = metrics or {}
         self._transform = ResizeAndCrop(image_size)
 
     def batches(
@@ -43,29 +43,37 @@ class T2I:
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def questions(self, count: int, *, seed: int = 0) -> Batch:
-        """`count` held-out captions in an order keyed by the seed; they repeat where there are fewer.
+        """`count` held-out captions; they repeat where there are fewer.
 
-        They are `dataset.prompts()` where the dataset has that, and else the captions of its `val` split.
+        They are `dataset.prompts()`, in the order that the dataset chose, where it has that, and else the captions of
+        its `val` split in an order keyed by the seed.
         """
-        prompts = self._prompts()
-        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(key(seed, "questions")))
-        places = order[torch.arange(count) % len(prompts)].tolist()
-        return Batch(indices=torch.arange(count), captions=[prompts[place] for place in places])
+        prompts = getattr(self._dataset, "prompts", None)
+        questions = prompts() if prompts is not None else self._held_out(count, seed)
+        captions = [questions[number % len(questions)] for number in range(count)]
+        return Batch(indices=torch.arange(count), captions=captions)
 
-    def metrics(self) -> Sequence[str]:
-        """GenEval, DPG-Bench and GenAI-Bench."""
-        return ("geneval", "dpgbench", "genaibench")
+    def describe(self, batch: Batch) -> Sequence[str]:
+        """The captions."""
+        return batch.captions or ()
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of the configuration by name."""
+        return self._metrics
+
+    def _held_out(self, count: int, seed: int) -> list[str]:
+        examples = self._open("val")
+        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
+        return [_caption_of(examples, index) for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
         return self._dataset.open(split, self.image_size, VIEW)
 
-    def _prompts(self) -> Sequence[str]:
-        own = getattr(self._dataset, "prompts", None)
-        return own() if own is not None else _captions(self._open("val"))
 
-
-def _captions(examples: Examples) -> Captions:
-    return Captions(len(examples), lambda index: examples[index].caption or "")
+def _caption_of(examples: Examples, index: int) -> str:
+    """One caption, without its image where the dataset can give it so."""
+    alone = getattr(examples, "caption", None)
+    return str(alone(index) if alone is not None else examples[index].caption)
 
 
 def _caption(prompt: str | int) -> str:

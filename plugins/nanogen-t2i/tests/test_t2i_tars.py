@@ -78,9 +78,10 @@ def test_folder_glob_and_braces_name_the_same_tars(root: Path) -> None:
         assert len(dataset(pattern).open("train", 16, "captions")) == 8
 
 
-def test_the_held_out_captions_are_the_prompts(root: Path) -> None:
-    assert list(dataset(root).prompts()) == ["number 100", "number 101", "number 102"]
-    assert dataset(root, validation=str(root / "train/00001.tar*")).prompts()[0] == "number 5"
+def test_held_out_tars_are_a_folder_or_a_setting(root: Path) -> None:
+    named = dataset(root, validation=str(root / "train/00001.tar*"))
+    first = [data.open("val", 16, "captions").caption(0) for data in (dataset(root), named)]
+    assert first == ["number 100", "number 5"]
 
 
 def test_names_follow_webdataset_up_to_the_first_dot(tmp_path: Path) -> None:
@@ -203,4 +204,4 @@ def test_a_folder_without_tars_or_held_out_tars_is_explained(tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"no \.tar files in .*set `dataset\.root`"):
         dataset(tmp_path).open("train", 16, "captions")
     with pytest.raises(DataError, match=r"held-out tars: make it, or set `dataset\.validation`"):
-        dataset(tmp_path).prompts()
+        dataset(tmp_path).open("val", 16, "captions")

@@ -98,8 +98,7 @@ def test_what_is_no_caption_is_refused(request_: list[str | int], words: str) ->
 
 def test_questions_are_the_prompts_of_a_dataset_that_has_them() -> None:
     captions = T2I(image_size=16, dataset=Prompted()).questions(4).captions  # type: ignore[arg-type]
-    assert captions is not None
-    assert sorted(captions) == ["a cat", "a cat", "a dog", "a dog"]
+    assert captions == ["a dog", "a cat", "a dog", "a cat"]
 
 
 @pytest.mark.parametrize("shape", [(500, 375), (33, 100), (20, 31), (257, 255), (1, 300)])
