@@ -37,7 +37,8 @@ def _unmet(chosen: Chosen, kind: str, words: frozenset[str], parts: Parts, regis
     if not missing and present:
         return None
     asked = " and ".join(repr(word) for word in sorted(missing or words)) or "anything"
-    who = f"{chosen.component.kind} {chosen.component.name!r} needs a {kind} that provides {asked}"
+    article = "an" if kind[0] in "aeo" else "a"
+    who = f"{chosen.component.kind} {chosen.component.name!r} needs {article} {kind} that provides {asked}"
     names = " and ".join(repr(part.component.name) for part in present)
     what = f"{kind} {names} does not" if present else f"there is no {kind}"
     able = registry.providing(kind, words)

@@ -124,10 +124,9 @@ class _Resolution:
         merged = self._merged()
         chosen = self._chosen(merged)
         self._demand(chosen, merged)
-        self._stop_at_problems()
-        parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
-        self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
-        self._stop_at_problems()
+        if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
+            parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
+            self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
         configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
         train = self._structure(merged.get("train", {}), TrainConfig, "train")
         self._stop_at_problems()

@@ -84,6 +84,8 @@ class Pipeline:
         float32 [B, 3, H, W] in [-1, 1].
         """
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
+        if steps is not None and steps < 1:
+            raise ConfigError(f"steps must be at least 1, got {steps}.")
         if not requests:
             raise NanoGenError("Nothing was asked for: give at least one label or caption.")
         batch = self.task.ask(requests)

@@ -112,31 +112,23 @@ def required(lines: Iterable[Requirement | str], extras: Iterable[str] = ()) -> 
 # -- what a distribution brings along ----------------------------------------------------------------------------------
 
 
-def nanogen_closure(name: str, wheels: Wheels, extras: Iterable[str] = ()) -> set[str]:
-    """A distribution of this repository with those that it needs, directly or not."""
-    found, waiting = {name}, [required(metadata(wheels[name]).requires_dist or (), extras)]
+def closure(name: str, extras: Iterable[str], wheels: Wheels) -> set[str]:
+    """A distribution, and every one that it needs, directly or not."""
+    found: set[tuple[str, frozenset[str]]] = set()
+    waiting = [(canonicalize_name(name), frozenset(extras))]
     while waiting:
-        names = {canonicalize_name(requirement.name) for requirement in waiting.pop()}
-        new = (names & set(PROJECTS)) - found
-        found |= new
-        waiting += [required(metadata(wheels[needed]).requires_dist or ()) for needed in new]
-    return found
+        needed = waiting.pop()
+        if needed not in found:
+            found.add(needed)
+            lines = required(requirements(needed[0], wheels), needed[1])
+            waiting += [(canonicalize_name(line.name), frozenset(line.extras)) for line in lines]
+    return {name for name, _ in found}
 
 
-def third_party(names: Iterable[str], wheels: Wheels, extras: Iterable[str]) -> dict[str, Distribution]:
-    """The installed distributions that these wheels declare, and what those need in turn."""
-    waiting = [r for name in names for r in required(metadata(wheels[name]).requires_dist or (), extras)]
-    found: dict[str, Distribution] = {}
-    seen: set[tuple[str, frozenset[str]]] = set()
-    while waiting:
-        requirement = waiting.pop()
-        name, wanted = canonicalize_name(requirement.name), frozenset(requirement.extras)
-        if name in PROJECTS or (name, wanted) in seen:
-            continue
-        seen.add((name, wanted))
-        found[name] = distribution(name)
-        waiting += required(found[name].requires or (), wanted)
-    return found
+def requirements(name: str, wheels: Wheels) -> Iterable[Requirement | str]:
+    """What a distribution declares: one of this repository in its wheel, another one as it is installed here."""
+    lines = metadata(wheels[name]).requires_dist if name in PROJECTS else distribution(name).requires
+    return lines or ()
 
 
 # -- clean environments ------------------------------------------------------------------------------------------------
@@ -151,8 +143,8 @@ def install(wheels, tmp_path_factory):
         venv.create(home, symlinks=True)
         programs = home / "bin"
         packages = run(str(programs / "python"), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))")
-        for installed in third_party(nanogen_closure(name, wheels, extras), wheels, extras).values():
-            link(installed, Path(packages.strip()))
+        for needed in closure(name, extras, wheels) - set(PROJECTS):
+            link(distribution(needed), Path(packages.strip()))
         pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(programs / "python"), "install"]
         wanted = f"{name}[{','.join(extras)}]" if extras else name
         run(*pip, "--quiet", "--no-index", "--find-links", str(wheels.folder), wanted)
@@ -179,12 +171,12 @@ def python(programs: Path, script: str) -> str:
 @pytest.mark.parametrize("name", PROJECTS)
 def test_a_distribution_works_with_what_it_declares(name, wheels, install):
     found = python(install(name), ASK_EVERY_PART).split()
-    assert set(found) == nanogen_closure(name, wheels)
+    assert set(found) == closure(name, (), wheels) & set(PROJECTS)
 
 
 @pytest.mark.parametrize("name", PROJECTS)
 def test_every_import_is_declared(name, wheels):
-    declared = {canonicalize_name(r.name) for r in metadata(wheels[name]).requires_dist or ()}
+    declared = {canonicalize_name(r.name) for r in requirements(name, wheels)}
     known = {*sys.stdlib_module_names, name.replace("-", "_"), "pytest"}  # pytest: of those who run the contracts
     undeclared = {
         module: distributions(module)
@@ -211,7 +203,7 @@ def test_an_outside_method_trains(outside):
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
 def test_the_tutorial_trains_on_both_tasks(outside, task, tmp_path):
-    short = {"train.steps": 2, "train.batch_size": 4, "train.cache_latents": "false", "train.sample_every": 0}
+    short = {"train.steps": 2, "train.batch_size": 4, "train.cache_latents": "false", "train.sample_count": 1}
     settings = [f"--set={key}={value}" for key, value in {**short, "task": task}.items()]
     run(str(outside / "nanogen"), "train", str(EXAMPLE / "contrastive.yaml"), *settings, "--output", str(tmp_path))
     assert list(tmp_path.rglob("*.safetensors"))

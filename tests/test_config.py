@@ -1,0 +1,144 @@
+"""Resolving configurations: layers, strictness, every mistake at once, and the way back to YAML."""
+
+import pytest
+import yaml
+
+from nanogen_core import yaml_files
+from nanogen_core.config import combine, load_config, resolve
+from nanogen_core.errors import ConfigError, Incompatible, UnknownName
+from nanogen_core.layers import merge
+
+
+def test_a_resolved_configuration_resolves_to_itself(small):
+    once = resolve(small).as_dict()
+    assert resolve(once).as_dict() == once
+    assert resolve(yaml.safe_load(yaml_files.dump(once))).as_dict() == once
+
+
+def test_a_user_goes_over_a_method_over_a_task(small):
+    del small["sampler"]
+    small["guidance"] = {"cfg": {"scale": 5.5}}
+    resolved = resolve(small)
+    cfg = resolved.groups["guidance"]["cfg"].config
+    assert (cfg.scale, cfg.t_max) == (5.5, 1.0)  # the dataset's interval, the user's scale
+    assert resolved.slots["sampler"].name == "euler"  # the core's
+
+
+def test_options_of_another_component_are_not_inherited():
+    low = {"tokenizer": {"name": "a", "path": "x"}}
+    assert merge([low, {"tokenizer": {"name": "b"}}]) == {"tokenizer": {"name": "b"}}
+    assert merge([low, {"tokenizer": {"side": 1}}]) == {"tokenizer": {"name": "a", "path": "x", "side": 1}}
+    assert merge([low, {"tokenizer": {"name": "d:a"}}]) == {"tokenizer": {"name": "d:a", "path": "x"}}
+
+
+def test_a_member_of_a_group_can_be_taken_away(small):
+    small["guidance"] = {"cfg": None}
+    resolved = resolve(small)
+    assert not resolved.groups["guidance"]
+    assert not resolve(resolved.as_dict()).groups["guidance"]
+
+
+def test_per_task_holds_for_that_task_alone(small):
+    small["per_task"] = {"imagenet": {"guidance": {"cfg": {"scale": 9.0}}}, "other": {"guidance": {"cfg": {"scale": 4}}}}
+    assert resolve(small).groups["guidance"]["cfg"].config.scale == 9.0
+
+
+def test_keywords_go_over_a_mapping(small):
+    assert combine(small, {"dataset": {"train": 5}})["dataset"] == {"name": "openmoji", "train": 5, "val": 16}
+    assert combine({"dataset": "openmoji"}, {"dataset": {"train": 5}})["dataset"] == {"name": "openmoji", "train": 5}
+
+
+def test_all_mistakes_are_said_at_once_with_their_paths(small):
+    small["backbone"]["hiden"] = 3
+    small["train"].update(steps="many", batch_size=0, precision="fp8")
+    small["optimizer"]["lr"] = "0.1"
+    with pytest.raises(ConfigError) as caught:
+        resolve(small)
+    text = str(caught.value)
+    assert text.startswith("The configuration has 5 mistakes:")
+    for line in (
+        "backbone.hiden: unknown key. Did you mean 'hidden'?",
+        "train.steps: expected a whole number, got 'many'",
+        "train.batch_size: ",
+        "train.precision: ",
+        "optimizer.lr: expected a number, got '0.1'",
+    ):
+        assert f"\n  - {line}" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("train", {"compile": "false"}, "train.compile: expected true or false, got 'false'"),
+        ("train", {"steps": 3.9}, "train.steps: expected a whole number, got 3.9"),
+        ("train", {"steps": True}, "train.steps: expected a whole number, got True"),
+        ("image_size", "64", "image_size: expected a whole number, got '64'"),
+        ("tokenizer", 3, "tokenizer: expected a name or a mapping with a `name`, got 3"),
+        ("backbon", "ddt", "backbon: unknown key. Did you mean 'backbone'?"),
+        ("guidance", 3, "guidance: expected names, or a mapping of names to options, got 3"),
+    ],
+)
+def test_types_are_strict(small, key, value, sentence):
+    with pytest.raises(ConfigError, match=sentence.replace("?", "\\?").replace("(", "\\(")):
+        resolve({**small, key: value})
+
+
+def test_an_object_stands_for_itself(small):
+    class Network:
+        provides = ("features",)
+
+    resolved = resolve({**small, "backbone": Network()})
+    assert resolved.slots["backbone"].instance is not None
+    assert "features" in resolved.slots["backbone"].chosen.component.provides
+
+
+def test_a_capability_that_is_missing_is_said_before_anything_is_imported(small, tmp_path):
+    class Blind:  # heun needs an objective with an instantaneous velocity
+        provides = ()
+
+    with pytest.raises(Incompatible) as caught:
+        resolve({**small, "sampler": "heun", "objective": Blind()})
+    assert "sampler 'heun' needs an objective that provides 'instantaneous-velocity'" in str(caught.value)
+    assert "objective='flow'" in str(caught.value)
+
+
+def test_a_missing_part_is_named(small):
+    del small["objective"]
+    with pytest.raises(ConfigError, match="`objective:` is missing. A `method:` brings it along; installed: "):
+        resolve(small)
+    with pytest.raises(ConfigError, match="`task:` is missing. Installed: imagenet"):
+        resolve({})
+
+
+def test_an_unknown_method_is_said_even_with_other_mistakes(small):
+    with pytest.raises(ConfigError, match=r"image_size[\s\S]*no method 'vea'"):
+        resolve({**small, "method": "vea", "image_size": "x"})
+    with pytest.raises(UnknownName, match="There is no method 'vea'. Did you mean 'vae'"):
+        resolve({**small, "method": "vea"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("task: [", "is not valid YAML (line 1"),
+        ("task: a\ntask: b", "key 'task' stands twice"),
+        ("- a\n- b", "must hold keys and values such as `task: t2i`, not list"),
+        ("", "must hold keys and values"),
+        ("task: !!python/object:os.system {}", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, sentence):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="Cannot read the configuration .*nowhere.yaml: No such file"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_numbers_in_scientific_notation_are_numbers():
+    assert yaml_files.parse("lr: 1e-3", "test") == {"lr": 0.001}
