@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from nanogen_flow.objective import Flow, interpolate
 from torch import Tensor, nn
 
 from contrastive_nanogen.config import ContrastiveFlowConfig
@@ -13,6 +12,7 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
+from nanogen_flow.objective import Flow, interpolate
 
 
 class ContrastiveFlow(Flow):

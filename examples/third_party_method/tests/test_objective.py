@@ -4,14 +4,14 @@ import pytest
 import torch
 from contrastive_nanogen.config import ContrastiveFlowConfig
 from contrastive_nanogen.objective import ContrastiveFlow, negatives
-from nanogen_flow.config import FlowConfig
-from nanogen_flow.objective import Flow
 from torch import nn
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_flow.config import FlowConfig
+from nanogen_flow.objective import Flow
 
 LATENT = LatentSpec(2, 4, 4)
 CLEAN = State(Draws(0, range(6)).normal("clean", LATENT.shape))
