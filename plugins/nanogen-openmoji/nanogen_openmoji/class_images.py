@@ -15,9 +15,9 @@ from nanogen_openmoji.sprites import sprites
 class Augmentation:
     """How far an image may differ from its drawing."""
 
-    scale: tuple[float, float] = (0.72, 0.97)  # side of the drawing as a share of the image
-    shift: float = 0.05  # of the centre, in each direction, as a share of the image
-    degrees: float = 10.0  # of rotation, to either side
+    scale: tuple[float, float] = (0.8, 0.95)  # side of the drawing as a share of the image
+    shift: float = 0.03  # of the centre, in each direction, as a share of the image
+    degrees: float = 6.0  # of rotation, to either side
     flip: bool = True  # mirror half of the images left to right
     background: tuple[float, float] = (0.8, 1.0)  # each channel of the plain colour, in [0, 1]
 
