@@ -39,7 +39,8 @@ def test_a_member_of_a_group_can_be_taken_away(small):
 
 
 def test_per_task_holds_for_that_task_alone(small):
-    small["per_task"] = {"imagenet": {"guidance": {"cfg": {"scale": 9.0}}}, "other": {"guidance": {"cfg": {"scale": 4}}}}
+    nine, four = ({"guidance": {"cfg": {"scale": scale}}} for scale in (9.0, 4.0))
+    small["per_task"] = {"imagenet": nine, "other": four}
     assert resolve(small).groups["guidance"]["cfg"].config.scale == 9.0
 
 

@@ -42,7 +42,7 @@ def test_numbers_are_normal_uniform_and_uncorrelated_between_slots():
     assert abs(float(normal.mean())) < 0.02
     assert abs(float(normal.std()) - 1) < 0.02
     assert abs(float(uniform.mean()) - 0.5) < 0.01
-    assert 0 <= float(uniform.min())
+    assert float(uniform.min()) >= 0
     assert float(uniform.max()) < 1
     neighbours = (normal[:-1] * normal[1:]).mean()  # 32,704 products of independent numbers: std 0.0055
     assert abs(float(neighbours)) < 0.025

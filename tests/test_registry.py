@@ -68,7 +68,7 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
     ("module", "reason"),
     [
         (manifest(api=2), "NANOGEN_API = 2"),
-        (manifest(nanogen_component=hookimpl(lambda: [])), "unknown hook 'nanogen_component'"),
+        (manifest(nanogen_component=hookimpl(list)), "unknown hook 'nanogen_component'"),
         (manifest("no component"), "is no Component"),
         (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),
     ],
