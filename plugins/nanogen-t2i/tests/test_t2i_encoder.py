@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 from nanogen_core.errors import DataError
 from nanogen_t2i import minilm
@@ -38,6 +38,19 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def bert(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT, whose tokens look both ways, with the same tokenizer."""
+    folder = tmp_path_factory.mktemp("bert")
+    PreTrainedTokenizerFast.from_pretrained(qwen).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=260, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
 def encoder(folder: Path, **options: int) -> HFText:
     return HFText(HFTextConfig(path=str(folder), **options))
 
@@ -60,6 +73,11 @@ def test_states_are_those_of_the_model_called_for_one_caption(qwen: Path) -> Non
         assert int(condition.mask[row].sum()) == ids.shape[1]
         torch.testing.assert_close(condition.tokens[row, : ids.shape[1]], expected, rtol=1e-5, atol=1e-5)
         assert not condition.tokens[row, ids.shape[1] :].any()
+
+
+def test_padding_leaves_a_model_that_looks_both_ways_alone(bert: Path) -> None:
+    together, alone = encoder(bert).encode(CAPTIONS, 40), encoder(bert).encode(CAPTIONS[1:2], 20)
+    torch.testing.assert_close(together.tokens[1, :20], alone.tokens[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("texts", [["", ""], ["", "two cats"]])

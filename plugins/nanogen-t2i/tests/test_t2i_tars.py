@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import tarfile
 from io import BytesIO
 from itertools import islice
@@ -142,6 +143,9 @@ def test_the_index_is_kept_and_made_anew_when_the_tar_changes(
     assert len(read) == 2
     write(root / "train/00001.tar", range(5, 9))
     assert len(dataset(root).open("train", 16, "captions")) == 9
+    os.utime(root / "train/00001.tar", (0, 0))
+    assert len(dataset(root).open("train", 16, "captions")) == 9
+    assert len(read) == 4  # two tars, then one that had grown, then the same at another time
     for kept in (tmp_path / "cache/nanogen/tar-index").iterdir():
         kept.write_bytes(b"broken")
     assert len(dataset(root).open("train", 16, "captions")) == 9
