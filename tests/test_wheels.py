@@ -203,7 +203,13 @@ def test_an_outside_method_trains(outside):
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
 def test_the_tutorial_trains_on_both_tasks(outside, task, tmp_path):
-    short = {"train.steps": 2, "train.batch_size": 4, "train.cache_latents": "false", "train.sample_count": 1}
+    short = {
+        "train.steps": 2,
+        "train.batch_size": 4,
+        "train.cache_latents": "false",
+        "train.sample_count": 1,
+        "sampler.steps": 1,
+    }
     settings = [f"--set={key}={value}" for key, value in {**short, "task": task}.items()]
     run(str(outside / "nanogen"), "train", str(EXAMPLE / "contrastive.yaml"), *settings, "--output", str(tmp_path))
     assert list(tmp_path.rglob("*.safetensors"))
