@@ -38,8 +38,10 @@ class ClassifierFree:
         return guided
 
     def _active(self, times: Times) -> bool:
-        start = float(times.t[0])  # all samples of a sampling step share their time
-        return self.config.scale != 1.0 and self.config.t_min <= start <= self.config.t_max
+        if self.config.scale == 1.0:
+            return False
+        start = times.t[0]  # all samples of a step share it; as a tensor, so that 0.8 is the same number on both sides
+        return bool((start >= self.config.t_min) & (start <= self.config.t_max))
 
 
 def _twice(state: State) -> State:

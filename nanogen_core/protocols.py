@@ -59,7 +59,8 @@ class Backbone(Protocol):
     """
 
     def __call__(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
-        """One forward pass. `taps` names block outputs (`"block.8"`, from 1) to return in `Prediction.features`."""
+        """One forward pass. `taps` names block outputs (`"block.8"`, from 1; `"block.8.token"` for that of
+        `State.token`) to return in `Prediction.features`."""
 
 
 class Field(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -74,8 +74,12 @@ class ConditionSpec:
     padded: bool = False  # whether conditions come with a mask
 
 
-def _words(value: Any) -> Mapping[str, frozenset[str]]:
-    return {slot: frozenset(words) for slot, words in value.items()}
+def _words(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(words)
+
+
+def _words_by_kind(needs: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[str]]:
+    return {kind: frozenset(words) for kind, words in needs.items()}
 
 
 @frozen(kw_only=True)
@@ -93,8 +97,8 @@ class Component:
     target: str
     config: str | None = None
     summary: str = ""
-    provides: frozenset[str] = field(default=frozenset(), converter=frozenset)
-    needs: Mapping[str, frozenset[str]] = field(factory=dict, converter=_words)
+    provides: frozenset[str] = field(default=frozenset(), converter=_words)
+    needs: Mapping[str, frozenset[str]] = field(factory=dict, converter=_words_by_kind)
     defaults: Mapping[str, Any] = field(factory=dict)
     importer: str | None = None  # of a backbone: `"module:function"` that reads published checkpoints
 

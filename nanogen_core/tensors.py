@@ -94,15 +94,25 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
     """`condition` with the rows that `dropped` [B] bool names replaced by those of `null`."""
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
-    mask = condition.mask
-    if mask is not None and null.mask is not None:
-        mask = torch.where(dropped[:, None], null.mask, mask)
+    masks = _masks(condition, null)
+    mask = None if masks is None else torch.where(dropped[:, None], masks[1], masks[0])
     return Condition(tokens, mask, dropped)
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
     """Two conditions of equal length one after the other: `[B1 + B2, L, D]`."""
-    mask = None
-    if first.mask is not None and second.mask is not None:
-        mask = torch.cat([first.mask, second.mask])
-    return Condition(torch.cat([first.tokens, second.tokens]), mask)
+    masks = _masks(first, second)
+    return Condition(torch.cat([first.tokens, second.tokens]), None if masks is None else torch.cat(masks))
+
+
+def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:
+    """The masks of both, all true where one has none; None where neither has, so that no kernel gets a useless mask."""
+    if first.mask is None and second.mask is None:
+        return None
+    return _mask(first), _mask(second)
+
+
+def _mask(condition: Condition) -> Tensor:
+    if condition.mask is not None:
+        return condition.mask
+    return torch.ones(condition.tokens.shape[:2], dtype=torch.bool, device=condition.tokens.device)

@@ -6,7 +6,7 @@ import torch
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State
+from nanogen_core.tensors import Condition, Prediction, State, join_conditions, where_null
 
 
 class Straight:
@@ -113,3 +113,17 @@ def test_the_field_is_float32_whatever_the_network_gives():
 
     times = next(intervals(torch.tensor([1.0, 0.0]), NOISE.latent))
     assert velocity_field(Half(), net)(NOISE, times, CONDITION).value.latent.dtype == torch.float32
+
+
+def test_the_interval_s_end_is_the_same_number_in_both_precisions():
+    field, _ = guided(2.0, t_max=0.8, steps=10)  # 0.8 in float32 is 0.800000012
+    assert field.rows == [2, 2, *[4] * 8]
+
+
+def test_a_mask_survives_beside_a_condition_without_one():
+    padded = Condition(torch.zeros(1, 3, 2), torch.tensor([[True, True, False]]))
+    whole = Condition(torch.ones(1, 3, 2))
+    assert join_conditions(padded, whole).mask.tolist() == [[True, True, False], [True, True, True]]
+    assert where_null(torch.tensor([True]), whole, padded).mask.tolist() == [[True, True, False]]
+    assert where_null(torch.tensor([False]), whole, padded).mask.tolist() == [[True, True, True]]
+    assert join_conditions(whole, whole).mask is None

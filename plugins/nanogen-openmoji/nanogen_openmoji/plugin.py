@@ -19,11 +19,15 @@ def nanogen_components() -> list[Component]:
             summary="64 drawings with labels, or scenes of them with captions; any size, offline",
             provides={"labels", "captions"},
             defaults={
-                "encoder": "minilm",
+                "encoder": {"name": "minilm", "max_length": 16},  # the longest caption of a scene has 10 tokens
                 "image_size": 64,
                 "per_task": {
                     "imagenet": {"metric": "openmoji-accuracy", "guidance": {"cfg": {"scale": 3.0, "t_max": 1.0}}},
-                    "t2i": {"metric": "openmoji-scenes", "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}}},
+                    "t2i": {
+                        "metric": "openmoji-scenes",
+                        "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}},
+                        "conditioner": {"name": "text", "remember": 16_384},
+                    },
                 },
             },
         ),
