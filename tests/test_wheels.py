@@ -34,7 +34,7 @@ known = registry()
 assert not [plugin for plugin in known.plugins if plugin.error], known.plugins
 offers = [offer for named in known.components.values() for found in named.values() for offer in found]
 for offer in offers:
-    for reference in filter(None, (offer.what.target, offer.what.config)):
+    for reference in filter(None, (offer.what.target, offer.what.config, offer.what.importer)):
         import_object(reference)
 print(*{plugin.distribution for plugin in known.plugins})
 """

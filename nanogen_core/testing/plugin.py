@@ -76,7 +76,8 @@ class PluginContract:
 
     def test_targets_resolve(self, manifest: str) -> None:
         for component in _components(manifest):
-            assert callable(import_object(component.target)), component.target
+            for reference in filter(None, (component.target, component.importer)):
+                assert callable(import_object(reference)), reference
 
     def test_configs_are_frozen_with_defaults(self, manifest: str) -> None:
         for component in _components(manifest):
