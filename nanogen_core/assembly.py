@@ -9,10 +9,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from nanogen_core import compat
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing
 from nanogen_core.layers import SLOTS
+from nanogen_core.specs import LatentSpec
 
 GROUP_NAMES = {"auxiliary": "auxiliaries", "guidance": "guidance", "metric": "metrics"}
 
@@ -29,7 +32,7 @@ class Assembly(Mapping[str, Any]):
         self._open: list[str] = []  # what is being built, to name a circle
         self._facts: dict[str, Callable[[], Any]] = {
             "classes": lambda: tuple(self["dataset"].classes),
-            "latent": lambda: self["tokenizer"].latent(resolved.image_size),
+            "latent": self._latent,
             "condition": lambda: self["conditioner"].spec,
             **{word: self._group_builder(kind) for kind, word in GROUP_NAMES.items()},
         }
@@ -75,6 +78,14 @@ class Assembly(Mapping[str, Any]):
             return self.build(self.resolved.slots[name])
         raise KeyError(name)
 
+    def _latent(self) -> LatentSpec:
+        """The tokenizer's latent, with the further token that an auxiliary may add."""
+        latent: LatentSpec = self["tokenizer"].latent(self.resolved.image_size)
+        parts = self.resolved.groups["auxiliary"].items()
+        adding = [name for name, part in parts if "token" in part.chosen.component.provides]
+        widths = [self["auxiliaries"][name].token_width for name in adding]
+        return evolve(latent, token_width=sum(widths)) if widths else latent
+
     def _group_builder(self, kind: str) -> Callable[[], Mapping[str, Any]]:
         return lambda: _Group(self, self.resolved.groups[kind])
 
@@ -105,9 +116,12 @@ class _Group(Mapping[str, Any]):
 
     def __init__(self, assembly: Assembly, parts: Mapping[str, Part]):
         self._assembly, self._parts = assembly, parts
+        self._built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        return self._assembly.build(self._parts[name])
+        if name not in self._built:
+            self._built[name] = self._assembly.build(self._parts[name])
+        return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

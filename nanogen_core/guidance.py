@@ -17,6 +17,8 @@ class ClassifierFree:
     Outside the interval, and for w = 1, the unconditional branch is not computed.
     """
 
+    level = 1
+
     def __init__(self, config: ClassifierFreeConfig):
         self.config = config
 

@@ -54,7 +54,7 @@ class Pipeline:
         self.backbone: nn.Module = parts["backbone"]
         self.objective = parts["objective"]
         self.sampler = parts["sampler"]
-        self.guidance: dict[str, Any] = dict(parts["guidance"])
+        self.guidance: dict[str, Any] = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
 
     @property
     def device(self) -> torch.device:

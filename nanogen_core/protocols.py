@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nanogen_core.pipeline import Pipeline
     from nanogen_core.randomness import Draws
-    from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
+    from nanogen_core.tensors import Batch, Condition, Losses, Prediction, Seen, State, Times
 
 
 @runtime_checkable
@@ -76,7 +76,10 @@ class Objective(Protocol):
     def loss(
         self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
     ) -> Losses:
-        """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`)."""
+        """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`).
+
+        `seen` in the answer is the forward pass that is differentiated: auxiliary losses look at it.
+        """
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The prediction, and those of its heads, as velocities: guidance and samplers see nothing else."""
@@ -138,13 +141,21 @@ class Examples(Protocol):
 class Example(Protocol):
     """One example: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready; and its condition."""
 
-    image: Any
-    label: int | None
-    caption: str | None
+    @property
+    def image(self) -> Any: ...
+
+    @property
+    def label(self) -> int | None: ...
+
+    @property
+    def caption(self) -> str | None: ...
 
 
 class Guidance(Protocol):
-    """Wraps a field in another: classifier-free guidance, internal guidance. They compose, the last one outermost."""
+    """Wraps a field in another: classifier-free guidance, internal guidance. They compose, the highest level outermost
+    (0 what looks into one network call, 1 what combines several)."""
+
+    level: int
 
     def wrap(self, field: Field, null: Condition) -> Field: ...
 
@@ -168,11 +179,24 @@ class Metric(Protocol):
 
 
 class Auxiliary(Protocol):
-    """A further loss term that sees the prediction, the clean state, the times and the images (REPA, perceptual)."""
+    """A further loss term (REPA, perceptual) beside the objective's, on the same forward pass.
 
-    taps: Sequence[str]
+    One whose Component provides `token` adds `State.token`, of `token_width` numbers (REG): its own constructor must
+    not ask for the backbone, which is built with that width. One with weights to train holds them in `nets`.
+    """
 
-    def loss(self, prediction: Prediction, clean: State, times: Times, batch: Batch) -> Losses: ...
+    taps: Sequence[str]  # block outputs that it wants in `seen.prediction.features`
+    nets: nn.Module | None  # trained along with the student; not part of a saved pipeline
+    token_width: int  # 0: no token
+
+    def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
+        """What it needs of the images [B, 3, H, W], without gradient: [B, ...] by name, kept in `batch.extras`."""
+
+    def token(self, batch: Batch) -> Tensor | None:
+        """The clean token [B, token_width] of each example, or None."""
+
+    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+        """The weighted loss; `parts` are logged under the auxiliary's name."""
 
 
 class Stage(Protocol):

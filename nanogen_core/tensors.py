@@ -52,11 +52,21 @@ class Prediction(NamedTuple):
     heads: Mapping[str, State] = {}
 
 
+class Seen(NamedTuple):
+    """The forward pass that a loss differentiates, for the auxiliary losses that look at it too."""
+
+    state: State  # what the network was given
+    times: Times
+    prediction: Prediction  # as velocities, with the features that were tapped
+    guess: State  # the clean state that the prediction points to
+
+
 class Losses(NamedTuple):
-    """A loss to differentiate and the detached scalars that it was made of, by name, to log."""
+    """A loss to differentiate, the detached scalars that it was made of, by name, to log, and what it looked at."""
 
     total: Tensor  # []
     parts: Mapping[str, Tensor] = {}
+    seen: Seen | None = None
 
 
 class Batch(NamedTuple):
@@ -67,6 +77,7 @@ class Batch(NamedTuple):
     labels: Tensor | None = None  # [B] int64
     captions: Sequence[str] | None = None
     latents: Tensor | None = None  # [B, C, h, w], where they were computed before
+    extras: Mapping[str, Tensor] = {}  # what auxiliaries prepared of the images, by their names: [B, ...]
 
     def part(self, start: int, stop: int) -> Batch:
         """The examples from `start` to before `stop`."""
@@ -77,13 +88,15 @@ class Batch(NamedTuple):
             None if self.labels is None else self.labels[rows],
             None if self.captions is None else self.captions[rows],
             None if self.latents is None else self.latents[rows],
+            {name: value[rows] for name, value in self.extras.items()},
         )
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on a device; the indices stay where they are, they key random numbers."""
         fields = self._asdict()
         moved = {name: fields[name].to(device) for name in ("images", "labels", "latents") if fields[name] is not None}
-        return Batch(**{**fields, **moved})
+        extras = {name: value.to(device) for name, value in self.extras.items()}
+        return Batch(**{**fields, **moved, "extras": extras})
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> B
         labels=None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None]),
         captions=None if first.captions is None else [text for part in parts for text in part.captions or ()],
         latents=torch.cat([part.latents for part in parts if part.latents is not None]),  # [N, C, h, w]
+        extras={name: torch.cat([part.extras[name] for part in parts]) for name in first.extras},
     )
 
 
@@ -38,4 +39,5 @@ def _rows(everything: Batch, rows: list[int]) -> Batch:
         labels=None if everything.labels is None else everything.labels[chosen],
         captions=None if everything.captions is None else [everything.captions[row] for row in rows],
         latents=None if everything.latents is None else everything.latents[chosen],
+        extras={name: value[chosen] for name, value in everything.extras.items()},
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
+from nanogen_core.protocols import Auxiliary
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, State, where_null
 from nanogen_core.training import ema
@@ -17,39 +21,70 @@ PHASE = "student"
 
 
 class Diffusion:
-    """Trains `nets["student"]` by the objective; `nets["ema"]` follows it and is what is sampled and saved."""
+    """Trains `nets["student"]` by the objective and the auxiliary losses; `nets["ema"]` follows it and is what is
+    sampled and saved. An auxiliary's own weights lie in `nets` under its name and are trained along."""
 
     phase_names = (PHASE,)
 
-    def __init__(self, config: DiffusionConfig, *, pipeline: Pipeline):
+    def __init__(self, config: DiffusionConfig, *, pipeline: Pipeline, auxiliaries: Mapping[str, Auxiliary]):
         self.config = config
         self.pipeline = pipeline
+        self.auxiliaries = dict(auxiliaries)
         self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": ema.frozen_copy(pipeline.backbone)})
+        self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
+        self._taps = tuple(dict.fromkeys(tap for a in self.auxiliaries.values() for tap in a.taps))
 
     def phases(self, step: int) -> Sequence[str]:
         """One optimiser moves at every step."""
         return self.phase_names
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        return [(name, tensor) for name, tensor in self.nets[phase].named_parameters() if tensor.requires_grad]
+        """Everything but the average."""
+        named = self.nets.named_parameters()
+        return [(name, tensor) for name, tensor in named if tensor.requires_grad and not name.startswith("ema.")]
 
     @torch.no_grad()
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its latents, which are all that the step needs of the images."""
+        """The batch with its latents and what the auxiliaries need, which is all that the step needs of the images."""
         if batch.latents is not None or batch.images is None:
             return batch
         latents = self.pipeline.tokenizer.encode(batch.images).float()  # [B, C, h, w]
-        return batch._replace(latents=latents, images=None)
+        extras = {name: value for a in self.auxiliaries.values() for name, value in a.prepare(batch).items()}
+        return batch._replace(latents=latents, extras=extras, images=None)
 
     def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
-        """The objective's loss, a part of the samples having lost their condition."""
+        """The objective's loss, a part of the samples having lost their condition, and those of the auxiliaries."""
         assert batch.latents is not None, "prepare() comes before loss()"
         condition = self.pipeline.conditioner.encode(batch)
         null = self.pipeline.conditioner.null(len(batch.indices))
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
-        condition = where_null(dropped, condition, null)
-        losses: Losses = self.pipeline.objective.loss(self.nets, State(batch.latents), condition, null, rng)
-        return losses
+        clean = State(batch.latents, self._token(batch))
+        nets: dict[str, Any] = {**self.nets, PHASE: self._tapped()}
+        losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
+        return self._with_auxiliaries(losses, clean, batch)
+
+    def _tapped(self) -> Any:
+        """The student, with the block outputs that auxiliaries look at."""
+        return partial(self.nets[PHASE], taps=self._taps) if self._taps else self.nets[PHASE]
+
+    def _token(self, batch: Batch) -> Tensor | None:
+        tokens = [token for a in self.auxiliaries.values() if (token := a.token(batch)) is not None]
+        return torch.cat(tokens, dim=1) if tokens else None  # [B, width]
+
+    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch) -> Losses:
+        if not self.auxiliaries:
+            return Losses(losses.total, losses.parts)
+        if losses.seen is None:
+            raise TrainingError(
+                f"The objective {self.pipeline.config.slots['objective'].name!r} does not say what it looked at"
+                " (Losses.seen), which auxiliary losses need: leave them out, or choose another objective."
+            )
+        total, parts = losses.total, dict(losses.parts)
+        for name, auxiliary in self.auxiliaries.items():
+            more = auxiliary.loss(losses.seen, clean, batch)
+            total = total + more.total
+            parts.update({name: more.total.detach(), **{f"{name}.{part}": v for part, v in more.parts.items()}})
+        return Losses(total, parts)
 
     def after_step(self, step: int) -> None:
         ema.update(self.nets["ema"], self.nets[PHASE], self.config.ema_decay)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
-from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample
+from nanogen_core.tensors import Condition, Losses, Prediction, Seen, State, Times, per_sample
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.times import logit_normal, sampling_grid, shifted
 
@@ -32,27 +32,39 @@ class Flow:
         self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
     ) -> Losses:
         """The batch mean of the weighted losses of `nets["student"]` at times and noise drawn from `rng`."""
-        losses = self.losses_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
-        means = {name: values.mean() for name, values in losses.items()}
+        seen = self.look(nets["student"], clean, self.noise(rng), self.times(rng), condition)
+        means = {name: values.mean() for name, values in self.errors(seen, clean).items()}
         total = torch.stack([self._weight(name) * mean for name, mean in means.items()]).sum()
-        return Losses(total, {name: mean.detach() for name, mean in means.items()})
+        return Losses(total, {name: mean.detach() for name, mean in means.items()}, seen)
 
-    def losses_at(
-        self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition
-    ) -> dict[str, Tensor]:
-        """The squared error of the velocity at given noise and times `t` [B], a mean for each sample: [B] by name.
+    def look(self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition) -> Seen:
+        """One forward pass of the network at given noise and times `t` [B], its prediction as a velocity."""
+        state, times = interpolate(clean, noise, t), Times(t, t)
+        predicted = self.velocity(net(state, times, condition), state, times)
+        return Seen(state, times, predicted, self.guess(predicted.value, state, t))
+
+    def errors(self, seen: Seen, clean: State) -> dict[str, Tensor]:
+        """The squared error of the velocity, a mean for each sample: [B] by name.
 
         `flow` is of the latent, `token` of the further token where there is one, others of the network's heads.
         """
-        state = interpolate(clean, noise, t)
-        times = Times(t, t)
-        predicted = self.velocity(net(state, times, condition), state, times)
-        target = self.towards(clean, state, t)
+        predicted, target = seen.prediction, self.towards(clean, seen.state, seen.times.t)
         losses = {"flow": _squared_error(predicted.value.latent, target.latent)}
         if predicted.value.token is not None and target.token is not None:
             losses["token"] = _squared_error(predicted.value.token, target.token)
         heads = {name: _squared_error(head.latent, target.latent) for name, head in predicted.heads.items()}
         return losses | heads
+
+    def losses_at(
+        self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition
+    ) -> dict[str, Tensor]:
+        """`errors` at given noise and times `t` [B]."""
+        return self.errors(self.look(net, clean, noise, t, condition), clean)
+
+    def guess(self, velocity: State, state: State, t: Tensor) -> State:
+        """The data that a velocity at `t` [B] points to: `x_t - max(t, t_eps) v`, the inverse of `towards`."""
+        span = t.clamp(min=self.config.t_eps)
+        return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
 
     def loss_at(self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
         """The loss of the latent alone, a mean over C, h, w for each sample: [B]."""
