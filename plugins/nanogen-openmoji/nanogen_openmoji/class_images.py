@@ -18,13 +18,13 @@ class Augmentation:
     scale: tuple[float, float] = (0.8, 0.95)  # side of the drawing as a share of the image
     shift: float = 0.03  # of the centre, in each direction, as a share of the image
     degrees: float = 6.0  # of rotation, to either side
-    flip: bool = True  # mirror half of the images left to right
+    flip: bool = False  # mirror half of the images left to right
     background: tuple[float, float] = (0.8, 1.0)  # each channel of the plain colour, in [0, 1]
 
 
 NONE = Augmentation(scale=(0.9, 0.9), shift=0.0, degrees=0.0, flip=False, background=(1.0, 1.0))
 MILD = Augmentation()
-WIDE = Augmentation(scale=(0.53, 1.07), shift=0.12, degrees=25.0, background=(0.55, 1.0))
+WIDE = Augmentation(scale=(0.53, 1.07), shift=0.12, degrees=25.0, flip=True, background=(0.55, 1.0))
 
 
 def class_images(

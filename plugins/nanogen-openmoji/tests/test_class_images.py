@@ -59,7 +59,7 @@ def test_backgrounds_are_plain_and_light():
 
 
 def test_half_of_the_images_are_mirrored():
-    only_flips = Augmentation(scale=(1, 1), shift=0, degrees=0, background=(1, 1))
+    only_flips = Augmentation(scale=(1, 1), shift=0, degrees=0, flip=True, background=(1, 1))
     images = class_images(torch.full((400,), 44), torch.arange(400), size=16, augment=only_flips)
     same = (images == images[0]).flatten(1).all(dim=1).float().mean()
     assert 0.4 < same < 0.6
