@@ -4,6 +4,7 @@ import sys
 
 import numpy
 import pytest
+
 from nanogen_openmoji import drawings
 from nanogen_openmoji.drawings import class_names, classes, draw, draw_named, emoji_by_name
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from nanogen_openmoji.class_images import balanced_labels, class_images
 from nanogen_openmoji.classifier import GARBAGE, Classifier
 from nanogen_openmoji.layers import parameter_count

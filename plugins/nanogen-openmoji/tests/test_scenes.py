@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
+
 from nanogen_openmoji.colours import COLOURS
 from nanogen_openmoji.drawings import class_names
 from nanogen_openmoji.meaning import Group, Meaning, caption, plural, prompts
