@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +31,7 @@ class ObjectiveContract:
     predicts: Predicts = "velocity"
     tolerance: float = 1e-4
 
-    def nets(self, student: nn.Module) -> Mapping[str, nn.Module]:
+    def nets(self, student: Any) -> Mapping[str, Any]:
         """What `loss` gets as `nets`; override where it asks for more than the student."""
         return {"student": student}
 
@@ -46,7 +47,7 @@ class ObjectiveContract:
         """The states at t [B] on the lines from data to noise."""
         return self.clean().map(lambda x, n: (1 - per_sample(t, x)) * x + per_sample(t, x) * n, self.noise())
 
-    def loss_of(self, objective: Objective, student: nn.Module, *, step: int = 0) -> Losses:
+    def loss_of(self, objective: Objective, student: Any, *, step: int = 0) -> Losses:
         """The loss of a student on the eight clean states, with the random numbers of one step."""
         condition = condition_of(self.clean())
         return objective.loss(
@@ -152,6 +153,15 @@ class ObjectiveContract:
         condition = condition_of(clean)
         nets = self.nets(Oracle(self.predicts, scale=0.5))
         assert objective.loss(nets, clean, condition, _null(condition), Draws(3, [0])).total.isfinite()
+
+    def test_what_was_seen_is_told(self, objective: Objective) -> None:
+        seen = self.loss_of(objective, partial(Oracle(self.predicts), taps=("block.1",))).seen
+        if seen is None:
+            pytest.skip("it does not say what it looked at, so no auxiliary loss can join it")
+        late = seen.times.t > 0.1  # near the data, velocities may be damped
+        assert apart(seen.guess.latent[late], self.clean().latent[late]) <= self.tolerance
+        assert set(seen.prediction.features) == {"block.1"}
+        assert seen.guess.latent.requires_grad
 
     def _field(self, objective: Objective) -> Any:
         """The truth as a sampler sees it."""

@@ -41,8 +41,9 @@ class Oracle(nn.Module):
         self.offset = nn.Parameter(torch.zeros(()) if offset is None else offset)
 
     def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
-        """The true velocity or data of each row; `taps` are not served."""
+        """The true velocity or data of each row; every tap is the state's cells as tokens [B, h * w, C]."""
         data = data_of(condition, state)
         truth = data if self.predicts == "data" else state.map(lambda x, d: (x - d) / per_sample(times.t, x), data)
         value = truth.map(lambda value: self.scale * value)
-        return Prediction(value._replace(latent=value.latent + self.offset))
+        tokens = state.latent.flatten(2).transpose(1, 2)  # [B, h * w, C]
+        return Prediction(value._replace(latent=value.latent + self.offset), dict.fromkeys(taps, tokens))

@@ -112,7 +112,24 @@ class Fixed(TinyFlow):
         return super().loss(nets, clean, condition, null, rng)
 
 
+class WrongGuess(TinyFlow):
+    """Shows the noise that the prediction points to."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        return losses._replace(seen=losses.seen._replace(guess=losses.seen.state))
+
+
+class ForgetsFeatures(TinyFlow):
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        bare = Prediction(losses.seen.prediction.value)
+        return losses._replace(seen=losses.seen._replace(prediction=bare))
+
+
 BROKEN = {
+    WrongGuess: {"what_was_seen_is_told"},
+    ForgetsFeatures: {"what_was_seen_is_told"},
     WrongSign: {"a_step_stays_on_the_line", "the_truth_leads_from_noise_to_data"},
     OppositeVelocity: {
         "the_velocity_points_to_the_noise",

@@ -12,7 +12,7 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
-from nanogen_flow.objective import Flow, interpolate
+from nanogen_flow.objective import Flow
 
 
 class ContrastiveFlow(Flow):
@@ -37,20 +37,19 @@ class ContrastiveFlow(Flow):
 
         Rows whose condition was dropped are like any other, as in the paper.
         """
-        t = self.times(rng)  # [B]
-        state = interpolate(clean, self.noise(rng), t)
-        answer = super().velocity(nets["student"](state, Times(t, t), condition), state, Times(t, t))
-        own = self.towards(clean, state, t).latent  # [B, C, h, w]
+        seen = self.look(nets["student"], clean, self.noise(rng), self.times(rng), condition)
+        own = self.towards(clean, seen.state, seen.times.t).latent  # [B, C, h, w]
         other = own[negatives(rng)]  # [B, C, h, w]
-        states = {"flow": answer.value, **answer.heads}
-        pulls = {name: _error(state.latent, own) for name, state in states.items()}
-        pushes = {f"{name}-other": _error(state.latent, other) for name, state in states.items()}
+        answers = {"flow": seen.prediction.value, **seen.prediction.heads}
+        learnt = {name: state.latent / self.sampled_scale for name, state in answers.items()}
+        pulls = {name: _error(velocity, own) for name, velocity in learnt.items()}
+        pushes = {f"{name}-other": _error(velocity, other) for name, velocity in learnt.items()}
         repulsion = self.repulsion if len(own) > 1 else 0.0
         total = torch.stack([*pulls.values()]).sum() - repulsion * torch.stack([*pushes.values()]).sum()
-        return Losses(total, {name: value.detach() for name, value in (pulls | pushes).items()})
+        return Losses(total, {name: value.detach() for name, value in (pulls | pushes).items()}, seen)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The velocities that are sampled."""
+        """The velocities that are sampled, and that auxiliary losses see."""
         found = super().velocity(prediction, state, times)
         heads = {name: self._scaled(head) for name, head in found.heads.items()}
         return found._replace(value=self._scaled(found.value), heads=heads)

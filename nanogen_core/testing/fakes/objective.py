@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample
+from nanogen_core.tensors import Condition, Losses, Prediction, Seen, State, Times, per_sample
 
 
 @frozen(kw_only=True)
@@ -35,7 +35,8 @@ class TinyFlow:
         state = clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
         prediction: Prediction = nets["student"](state, Times(t, t), condition)
         error = (prediction.value.latent - (noise.latent - clean.latent)).square().mean()
-        return Losses(error, {"velocity": error.detach()})
+        guess = state.map(lambda x, v: x - per_sample(t, x) * v, prediction.value)
+        return Losses(error, {"velocity": error.detach()}, Seen(state, Times(t, t), prediction, guess))
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The prediction is a velocity already."""
