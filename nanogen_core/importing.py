@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from nanogen_core import compat
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import combine, import_object, resolve
-from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.layers import merge, named
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import registry
@@ -23,6 +24,7 @@ class Checkpoint(Protocol):
     state: Mapping[str, Tensor]  # of the backbone
     latent: LatentSpec
     condition: ConditionSpec
+    wanted: frozenset[str]  # capability words that it was built for, such as `two-time`
     suggested: Mapping[str, Any]  # a partial configuration: the backbone with its options, a task and a method
 
 
@@ -91,6 +93,13 @@ def _check(pipeline: Pipeline, found: Checkpoint) -> None:
             f"The checkpoint's latents are {expected} (channels, height, width), those of this tokenizer at"
             f" {pipeline.config.image_size} px are {given}: choose the tokenizer it was trained with, by --config or"
             " --set tokenizer.name=... --set tokenizer.preset=... --set image_size=..."
+        )
+    unasked = found.wanted - compat.wanted(pipeline.config.parts(), "backbone")
+    if unasked:
+        raise ConfigError(
+            f"The checkpoint's backbone has {listing(unasked)}, which no chosen part asks for: choose the method"
+            " that it was trained with (--set method=...), and install the plugin that brings it if it is not listed"
+            " by `nanogen plugins`."
         )
     wants, gets = found.condition, pipeline.conditioner.spec
     if (wants.width, wants.padded) != (gets.width, gets.padded):

@@ -10,7 +10,7 @@ Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
@@ -44,7 +44,7 @@ class Conditioner(Protocol):
     spec: ConditionSpec
 
     def encode(self, batch: Batch) -> Condition:
-        """One condition for each example: tokens [B, L, D] with L <= spec.length."""
+        """One condition for each example: tokens [B, L, D] with L <= spec.length, as long as `null`'s."""
 
     def null(self, count: int) -> Condition:
         """The condition of an unconditional sample, `count` times."""
@@ -74,7 +74,7 @@ class Objective(Protocol):
     """What the network learns, and how its answer is followed from noise to data."""
 
     def loss(
-        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+        self, nets: Mapping[str, Callable[..., Prediction]], clean: State, condition: Condition, null: Condition, rng: Draws
     ) -> Losses:
         """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`).
 

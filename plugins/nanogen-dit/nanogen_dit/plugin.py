@@ -20,6 +20,7 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:LightningDiTConfig",
             summary="Transformer with RoPE, SwiGLU and the condition in context",
             provides=ABILITIES,
+            importer="nanogen_dit.published.importer:read_published",
         ),
         Component(
             kind="backbone",
@@ -28,5 +29,6 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:DDTConfig",
             summary="The same encoder, and a wide shallow decoder that it steers token by token",
             provides=ABILITIES,
+            importer="nanogen_dit.published.importer:read_published",
         ),
     ]

@@ -11,6 +11,7 @@ from attrs import frozen
 from torch import Tensor
 
 from nanogen_core.errors import DataError
+from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
@@ -20,6 +21,7 @@ from nanogen_dit.published.files import read_checkpoint
 from nanogen_dit.published.layout import Network, entries, rope_tables
 
 SHOWN = 4  # names in an error
+RGB = 3
 NETWORKS: Mapping[str, tuple[Any, Any]] = {"lightning-dit": (LightningDiT, LightningDiTConfig), "ddt": (DDT, DDTConfig)}
 
 
@@ -31,6 +33,29 @@ class Published:
     state: Mapping[str, Tensor]  # of our module, float32
     beside: Mapping[str, Tensor]  # tensors of the file that belong to an auxiliary loss (REPA's projector)
     meta: Mapping[str, Any]  # plain values of the file: step, epoch ...
+
+    @property
+    def latent(self) -> LatentSpec:
+        """The latent that it was trained on; how many pixels a cell stands for is the tokenizer's to say."""
+        return self.architecture.latent
+
+    @property
+    def condition(self) -> ConditionSpec:
+        return self.architecture.condition
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return self.architecture.wanted
+
+    @property
+    def suggested(self) -> Mapping[str, Any]:
+        """The part of a configuration that the file tells: the backbone, the task by its condition (texts are padded),
+        the method by its channels (three are pixels)."""
+        return {
+            "task": "t2i" if self.condition.padded else "imagenet",
+            "method": "pixel" if self.latent.channels == RGB else "vae",
+            "backbone": {"name": self.backbone, **self.settings},
+        }
 
     @property
     def backbone(self) -> str:

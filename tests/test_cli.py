@@ -1,0 +1,156 @@
+"""The command line as a person meets it: whole processes, their output and their exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+VERBS = ["config", "demo", "import", "plugins", "sample", "train"]
+
+
+def nanogen(*words, cwd=None, **more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
+    environment.pop("NANOGEN_DATA", None)
+    command = [sys.executable, "-m", "nanogen_core", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
+
+
+@pytest.fixture
+def config(small, tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small))
+    return path
+
+
+@pytest.mark.parametrize("words", [[], *[[verb] for verb in VERBS], ["config", "show"], ["config", "diff"]])
+def test_every_help_is_free_of_torch(words):
+    code = (
+        "import sys; from nanogen_core.cli.main import cli\n"
+        f"try: cli({[*words, '--help']!r})\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "heavy = {'torch', 'numpy', 'accelerate', 'transformers', 'diffusers', 'PIL', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_listing_plugins_and_showing_a_configuration_are_free_of_torch(config):
+    code = (
+        "import sys; from nanogen_core.cli.main import cli\n"
+        f"for words in (['plugins'], ['config', 'show', {str(config)!r}]):\n"
+        "    try: cli(words)\n"
+        "    except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nanogen-dit" in done.stdout
+
+
+def test_train_sample_and_resume(config, tmp_path):
+    run = tmp_path / "run"
+    done = nanogen("train", config, "--output", run)
+    assert done.returncode == 0, done.stderr
+    assert "step 2/6" in done.stderr
+    assert f"are in {run}" in done.stdout
+
+    again = nanogen("train", config, "--output", run)
+    assert again.returncode == 1
+    assert "already holds a run" in again.stderr
+
+    longer = nanogen("train", run, "--resume", "--set", "train.steps=8")
+    assert longer.returncode == 0, longer.stderr
+    assert "step 8/8" in longer.stderr
+
+    drawn = nanogen("sample", run, "--label", "apple", "--label", "5", "--count", "2", "--steps", "1")
+    assert drawn.returncode == 0, drawn.stderr
+    names = sorted(path.name for path in (run / "generated").iterdir())
+    assert names == ["00000-apple.png", "00001-apple.png", "00002-5.png", "00003-5.png", "grid.png"]
+
+
+def test_ctrl_c_leaves_a_checkpoint(config, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "nanogen_core", "train", str(config), "--output", str(run)]
+    command += ["--set", "train.steps=100000", "--set", "train.log_every=1", "--set", "train.checkpoint_every=0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stderr:
+            if line.startswith("step 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=120) == 130
+    assert "with a checkpoint in" in rest
+    assert "Traceback" not in rest
+    assert len(list((run / "checkpoints").iterdir())) == 1
+    assert nanogen("sample", run, "--label", "dog", "--steps", "1").returncode == 0
+
+
+def test_show_is_what_train_writes_down(config, tmp_path):
+    shown = nanogen("config", "show", config)
+    assert nanogen("train", config, "--output", tmp_path / "run", "--set", "train.steps=1").returncode == 0
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    written["train"]["steps"] = 6
+    assert yaml.safe_load(shown.stdout) == written
+    assert json.loads(nanogen("config", "show", config, "--json").stdout) == written
+
+
+def test_diff_names_the_lines_that_differ(config, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("lr: 0.001", "lr: 0.002"))
+    assert nanogen("config", "diff", config, other).stdout == "optimizer.lr: 0.001 -> 0.002\n"
+
+
+def test_plugins_as_json():
+    listed = json.loads(nanogen("plugins", "--json").stdout)
+    assert "nanogen-core" in {plugin["distribution"] for plugin in listed["plugins"]}
+    assert listed["offers"]["backbone"]["ddt"]["distributions"] == ["nanogen-dit"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "CONFIG", "--set", "task=imagenett"], "There is no task 'imagenett'. Did you mean 'imagenet'?"),
+        (["train", "CONFIG", "--set", "method=vea"], "There is no method 'vea'. Did you mean 'vae'?"),
+        (["train", "CONFIG", "--set", "backbone.hiden=3"], "backbone.hiden: unknown key. Did you mean 'hidden'?"),
+        (["train", "CONFIG", "--set", "train.steps=many"], "train.steps: expected a whole number, got 'many'"),
+        (["train", "CONFIG", "--set", "image_size=20"], "multiples of 8, not 20"),
+        (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
+        (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),
+        (["train", "CONFIG", "--resume"], "There is nothing to resume"),
+        (["train", "nowhere.yaml"], "Cannot read the configuration nowhere.yaml: No such file"),
+        (["train", "CONFIG", "--set", "steps"], "--set takes KEY.PATH=VALUE such as train.steps=100, not 'steps'"),
+        (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
+        (["import", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["trian"], "There is no verb 'trian'. Did you mean 'train'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_a_traceback(config, tmp_path, words, sentence):
+    done = nanogen(*[config if word == "CONFIG" else word for word in words], cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") <= 3
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = nanogen("--debug", "train", "nowhere.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "Cannot read the configuration" in done.stderr
+
+
+def test_a_run_that_cannot_write_says_where(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = nanogen("train", config, "--output", tmp_path / "file" / "run")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "file" in done.stderr
