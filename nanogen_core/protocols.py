@@ -74,7 +74,12 @@ class Objective(Protocol):
     """What the network learns, and how its answer is followed from noise to data."""
 
     def loss(
-        self, nets: Mapping[str, Callable[..., Prediction]], clean: State, condition: Condition, null: Condition, rng: Draws
+        self,
+        nets: Mapping[str, Callable[..., Prediction]],
+        clean: State,
+        condition: Condition,
+        null: Condition,
+        rng: Draws,
     ) -> Losses:
         """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`).
 
