@@ -53,8 +53,8 @@ class World:
     objects: tuple[str, ...] = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
     colours: tuple[str, ...] = tuple(COLOURS)
     counts: tuple[int, ...] = (2, 3, 4)
-    families: dict[str, float] = attrs.field(  # relative frequency
-        factory=lambda: {"plain": 1.0, "coloured": 2.0, "counted": 2.0, "related": 3.0}
+    families: dict[str, float] = attrs.field(  # relative frequency: relations take longest to learn
+        factory=lambda: {"plain": 1.0, "coloured": 1.0, "counted": 1.5, "related": 6.0}
     )
     tinted: float = 0.2  # share of objects in counted and related scenes that have a colour
     large: float = 0.73  # side of a single object, and of one among others
