@@ -48,6 +48,27 @@ def nanogen_components() -> list[Component]:
             summary="AdamW (arXiv 1711.05101), fused where the device has it",
         ),
         Component(
+            kind="optimizer",
+            name="muon",
+            target="nanogen_core.training.optimizers:Muon",
+            config="nanogen_core.training.optimizer_settings:MuonConfig",
+            summary="Muon for the matrices inside blocks, AdamW for the rest",
+        ),
+        Component(
+            kind="schedule",
+            name="constant",
+            target="nanogen_core.training.schedules:Constant",
+            config="nanogen_core.training.optimizer_settings:ConstantConfig",
+            summary="the learning rate constant after its warm-up",
+        ),
+        Component(
+            kind="schedule",
+            name="cosine",
+            target="nanogen_core.training.schedules:Cosine",
+            config="nanogen_core.training.optimizer_settings:CosineConfig",
+            summary="half a cosine down to the final learning rate",
+        ),
+        Component(
             kind="schedule",
             name="constant-linear",
             target="nanogen_core.training.schedules:ConstantLinear",

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+import re
+from typing import Literal
+
+from attrs import Attribute, field, frozen, validators
 
 _unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+
+
+def _pattern(_: object, attribute: Attribute[str], value: str) -> None:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
 
 
 @frozen(kw_only=True)
@@ -14,6 +24,42 @@ class AdamWConfig:
     beta2: float = field(default=0.95, validator=_unit)
     eps: float = field(default=1e-8, validator=validators.gt(0.0))
     weight_decay: float = field(default=0.0, validator=validators.ge(0.0))
+
+
+@frozen(kw_only=True)
+class MuonConfig(AdamWConfig):
+    """Muon for the matrices whose name `hidden` finds, AdamW with the options above for everything else.
+
+    `scale` fits Muon's step to a matrix: `rms` to the size that AdamW's steps have, so that both take one `lr` (Liu et
+    al., arXiv 2502.16982); `shape` is the original sqrt(max(1, rows / columns)), which wants an `lr` of about 0.02.
+    """
+
+    momentum: float = field(default=0.95, validator=_unit)
+    nesterov: bool = True
+    iterations: int = field(default=5, validator=[validators.ge(1), validators.lt(100)])  # of Newton and Schulz
+    scale: Literal["rms", "shape"] = "rms"
+    hidden: str = field(default=r"(blocks|layers)\.\d+\.", validator=_pattern)  # regular expression, found in a name
+
+
+@frozen(kw_only=True)
+class ConstantConfig:
+    """Constant after `warmup_steps` of rising from 0."""
+
+    warmup_steps: int = field(default=0, validator=validators.ge(0))
+
+
+@frozen(kw_only=True)
+class CosineConfig:
+    """Half a cosine from 1 at the end of `warmup_steps` to `final` at `end_step`."""
+
+    warmup_steps: int = field(default=0, validator=validators.ge(0))
+    end_step: int = field(default=100_000, validator=validators.ge(1))
+    final: float = field(default=0.1, validator=_unit)
+
+    @end_step.validator
+    def _after_the_warmup(self, _: object, value: int) -> None:
+        if value <= self.warmup_steps:
+            raise ValueError(f"end_step {value} does not lie after warmup_steps {self.warmup_steps}")
 
 
 @frozen(kw_only=True)

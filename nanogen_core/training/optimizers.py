@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nanogen_core.training.optimizer_settings import AdamWConfig
+from nanogen_core.errors import TrainingError
+from nanogen_core.training.optimizer_settings import AdamWConfig, MuonConfig
+from nanogen_core.training.together import Together
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")  # where torch has a fused kernel for AdamW
+MUON_SCALES = {"rms": "match_rms_adamw", "shape": "original"}  # torch's names
 
 
 class AdamW:
@@ -20,12 +24,51 @@ class AdamW:
 
     def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
         """The optimiser of these parameters; its learning rate is then scaled by the schedule at every step."""
-        tensors = [tensor for _, tensor in parameters if tensor.requires_grad]
-        return torch.optim.AdamW(
+        return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
+
+
+class Muon:
+    """Muon (Jordan et al., 2024; torch's own) for the matrices inside a network's blocks: each step is the momentum
+    with its singular values made equal. AdamW for the rest: embeddings, heads, norms and biases."""
+
+    def __init__(self, config: MuonConfig):
+        self.config = config
+
+    def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+        """One optimiser of these parameters. Raises TrainingError where no matrix has a name that `hidden` finds."""
+        trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
+        matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
+        if not matrices:
+            raise TrainingError(
+                f"Muon would move nothing: the expression {self.config.hidden!r} finds no matrix; set "
+                f"`optimizer.hidden` to one that finds names such as {trained[0][0]!r}, or take another optimizer."
+            )
+        rest = [tensor for name, tensor in trained if name not in matrices]
+        members = [self._muon(list(matrices.values())), *([_adamw(rest, self.config)] if rest else [])]
+        return Together([tensor for _, tensor in trained], members)
+
+    def _is_hidden(self, name: str, tensor: Tensor) -> bool:
+        return tensor.ndim == 2 and re.search(self.config.hidden, name) is not None
+
+    def _muon(self, tensors: Sequence[Tensor]) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.Muon(
             tensors,
-            lr=self.config.lr,
-            betas=(self.config.beta1, self.config.beta2),
-            eps=self.config.eps,
-            weight_decay=self.config.weight_decay,
-            fused=all(tensor.device.type in FUSED_DEVICES for tensor in tensors),
+            lr=c.lr,
+            weight_decay=c.weight_decay,
+            momentum=c.momentum,
+            nesterov=c.nesterov,
+            ns_steps=c.iterations,
+            adjust_lr_fn=MUON_SCALES[c.scale],
         )
+
+
+def _adamw(tensors: Sequence[Tensor], c: AdamWConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        tensors,
+        lr=c.lr,
+        betas=(c.beta1, c.beta2),
+        eps=c.eps,
+        weight_decay=c.weight_decay,
+        fused=all(tensor.device.type in FUSED_DEVICES for tensor in tensors),
+    )
