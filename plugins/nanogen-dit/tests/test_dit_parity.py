@@ -33,6 +33,21 @@ def test_every_output_of_a_plain_case_is_checked() -> None:
     assert len(report.errors) == 9
 
 
+def test_average_velocities_wait_for_their_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nanogen_dit.parity.checks.MEANFLOW", "nanogen_not_installed")
+    report = check_case(OWN / "ddt_meanflow.json")
+    assert set(report.errors) == {"model", "u"}
+    assert {"v_guided", "du_dt", "loss_adaptive", "sample_nfe2"} <= set(report.waiting)
+
+
+def test_average_velocities_are_checked_to_the_last() -> None:
+    pytest.importorskip("nanogen_meanflow")
+    report = check_case(OWN / "ddt_meanflow.json")
+    assert not report.waiting
+    assert report.holds
+    assert len(report.errors) == 9
+
+
 def test_table_and_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from nanogen_flow.config import PREDICTIONS, FlowConfig
 from nanogen_flow.objective import Flow
 
 LIMIT = 1e-4
+MEANFLOW = "nanogen_meanflow"
 
 
 @frozen
@@ -29,7 +32,7 @@ class Report:
 
     case: str
     errors: Mapping[str, float]
-    waiting: tuple[str, ...]  # recorded outputs of a method whose plugin computes them (MeanFlow)
+    waiting: tuple[str, ...]  # recorded outputs of a method whose plugin is not installed (MeanFlow)
 
     @property
     def largest(self) -> float:
@@ -58,11 +61,19 @@ def relative_error(ours: Tensor, recorded: Tensor) -> float:
 def _outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
     """Every output that can be computed, those that were not recorded too."""
     yield from _forward(case)
-    if case.config.get("meanflow"):
-        return  # another objective's
+    yield from _average_velocity(case) if case.config.get("meanflow") else _flow(case)
+
+
+def _flow(case: Case) -> Iterator[tuple[str, Tensor]]:
     for prediction in PREDICTIONS:
         yield from _losses(case, _objective(case, prediction), prediction)
         yield from _samples(case, _objective(case, prediction), prediction)
+
+
+def _average_velocity(case: Case) -> Iterator[tuple[str, Tensor]]:
+    """What the objective of another distribution computes; nothing where that is not installed."""
+    if find_spec(MEANFLOW):
+        yield from import_module("nanogen_dit.parity.average_velocity").outputs(case)
 
 
 @torch.no_grad()

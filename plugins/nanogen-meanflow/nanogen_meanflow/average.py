@@ -1,0 +1,133 @@
+"""What the objectives share whose network predicts the average velocity u over an interval of time.
+
+`u(z_t, t, r) = 1/(t - r) * integral of v(z_s, s) ds from r to t`. Derived by t this is the MeanFlow identity
+`v = u + (t - r) du/dt`: the right-hand side is learnt to be a velocity, with du/dt held constant.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.errors import Incompatible
+from nanogen_core.protocols import Field
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Condition, Losses, Prediction, Seen, State, Times
+from nanogen_flow.config import FlowConfig
+from nanogen_flow.objective import Flow, interpolate
+from nanogen_flow.times import logit_normal, shifted
+from nanogen_meanflow.config import AverageConfig
+from nanogen_meanflow.derivative import ROUTES, Point, Slope, compound, standing
+from nanogen_meanflow.question import Question
+from nanogen_meanflow.refusals import TOKEN
+
+
+class Answer(NamedTuple):
+    """What came of a question."""
+
+    seen: Seen
+    target: Tensor  # [B, C, h, w], a velocity
+    du_dt: Tensor  # [B, C, h, w]
+    error: Tensor  # [B]: |V - target|^2, a sum over C, h, w
+
+
+class AverageVelocity(ABC):
+    """An objective on average velocities. Which velocity V is to be, and which one the path follows, are its parts'.
+
+    `flow` is the path from data to noise, with its damped velocity; `prediction` is what the network gives.
+    """
+
+    def __init__(self, config: AverageConfig, prediction: str, *, latent: LatentSpec):
+        if latent.token_width:
+            raise Incompatible(TOKEN)
+        self.config = config
+        path = FlowConfig(prediction=prediction, shift=config.shift, sample_shift=1.0, t_eps=config.t_eps)
+        self.flow = Flow(path, latent=latent)
+        self._derivative = ROUTES[config.derivative](config.difference)
+
+    @abstractmethod
+    def target(self, question: Question) -> Tensor:
+        """The velocity [B, C, h, w] that V learns to be, without gradient; guidance is mixed into it."""
+
+    @abstractmethod
+    def tangent(self, question: Question, target: Tensor) -> Tensor:
+        """The velocity [B, C, h, w] along which du/dt is taken, without gradient."""
+
+    def loss(
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+    ) -> Losses:
+        """The batch mean of weighted errors: of V, and of each further head, which learns the plain velocity.
+
+        `error` in the parts is the squared error of V, a mean over batch and latent.
+        """
+        jumps = rng.shared_uniform("meanflow.jump") < self.config.probability
+        times, noise = self.times(rng), self.flow.noise(rng)
+        question = self.ask(nets["student"], clean, noise, times if jumps else Times(times.t, times.t), condition, null)
+        answer = self.answer(question, jumps)
+        losses = {"meanflow": self.weighted(answer.error).mean(), **self._heads(answer.seen, question.velocity)}
+        parts = {**losses, "error": answer.error.mean() / clean.latent[0].numel()}
+        total = torch.stack([*losses.values()]).sum()
+        return Losses(total, {name: value.detach() for name, value in parts.items()}, answer.seen)
+
+    def ask(
+        self, net: Any, clean: State, noise: State, times: Times, condition: Condition, null: Condition
+    ) -> Question:
+        """The question about the states at `times.t` between data and noise."""
+        state = interpolate(clean, noise, times.t)
+        velocity = self.flow.towards(clean, state, times.t).latent
+        return Question(self._field(net), state, times, velocity, condition, null)
+
+    def answer(self, question: Question, jumps: bool) -> Answer:
+        """The network's answer with its derivative; without `jumps` all intervals are empty, and V = u."""
+        state, (t, r) = question.state, question.times
+        target = self.target(question)
+        slope = self._slope(question, target) if jumps else standing(question.along, Point(state.latent, t, target))
+        seen = Seen(state, question.times, slope.prediction, self.flow.guess(slope.prediction.value, state, t))
+        return Answer(seen, target, slope.du_dt, _squared(compound(slope, t - r), target))
+
+    def weighted(self, error: Tensor) -> Tensor:
+        """`error / (sg(error) + norm_eps)^norm_p`, sample by sample: [B]."""
+        return error / (error.detach() + self.config.norm_eps) ** self.config.norm_p
+
+    def times(self, rng: Draws) -> Times:
+        """An interval for each sample: the later and the earlier of two logit-normal times, both shifted."""
+        drawn = logit_normal(rng.normal("time", (2,)), self.config.time_mean, self.config.time_std)  # [B, 2]
+        r, t = shifted(drawn, self.flow.shift).sort(dim=1).values.unbind(1)
+        return Times(t, r)
+
+    def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
+        """The prediction and those of its heads as average velocities over `times`."""
+        return self.flow.velocity(prediction, state, times)
+
+    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+        """One jump from `times.t` to `times.r`: `x - (t - r) u(x, t, r)`."""
+        return self.flow.step(field, state, times, condition)
+
+    def grid(self, steps: int) -> Tensor:
+        """Equal steps, without a shift: float64 [steps + 1], falling from 1 to 0."""
+        return self.flow.grid(steps)
+
+    def _slope(self, question: Question, target: Tensor) -> Slope:
+        tangent = self.tangent(question, target)
+        return self._derivative(question.along, Point(question.state.latent, question.times.t, tangent))
+
+    def _field(self, net: Any) -> Field:
+        def field(state: State, times: Times, condition: Condition) -> Prediction:
+            return self.velocity(net(state, times, condition), state, times)
+
+        return field
+
+    def _heads(self, seen: Seen, velocity: Tensor) -> dict[str, Tensor]:
+        heads = seen.prediction.heads.items()
+        losses = {name: self.weighted(_squared(head.latent, velocity)).mean() for name, head in heads}
+        return {name: self.config.internal_weight * loss for name, loss in losses.items()}
+
+
+def _squared(predicted: Tensor, target: Tensor) -> Tensor:
+    """The sum of squared differences of each sample: [B]."""
+    return (predicted - target).square().flatten(1).sum(dim=1)

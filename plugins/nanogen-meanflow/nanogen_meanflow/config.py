@@ -1,0 +1,56 @@
+"""The options of the objectives. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+DERIVATIVES = ("exact", "central", "backward")
+PREDICTIONS = ("velocity", "x")
+
+_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+_positive = validators.gt(0.0)
+
+
+@frozen(kw_only=True)
+class AverageConfig:
+    """What every objective on average velocities has.
+
+    `derivative` is how du/dt is found: `exact`, or by differences over a time of `difference`: `central` has two more
+    evaluations, `backward` one. The README says what they cost and how far off they are.
+    """
+
+    probability: float = field(default=0.25, validator=_unit)  # of a step on intervals; the others have r = t
+    time_mean: float = -0.4  # of the normal numbers whose sigmoid is a time
+    time_std: float = field(default=1.0, validator=_positive)
+    shift: float | None = field(default=None, validator=validators.optional(_positive))  # None: of the latent
+    t_eps: float = field(default=0.05, validator=_positive)  # smallest time that a velocity is divided by
+    norm_p: float = field(default=1.0, validator=validators.ge(0.0))  # loss / (loss + norm_eps)^norm_p
+    norm_eps: float = field(default=0.01, validator=_positive)
+    internal_weight: float = field(default=1.0, validator=validators.ge(0.0))  # of each further head's loss
+    derivative: str = field(default="exact", validator=validators.in_(DERIVATIVES))
+    difference: float = field(default=0.01, validator=_positive)  # in time
+
+
+@frozen(kw_only=True)
+class MeanFlowConfig(AverageConfig):
+    """MeanFlow (arXiv 2505.13447) as DiffusionBench (arXiv 2606.24888) trains it.
+
+    The guidance scale that is learnt is `omega / (1 - kappa)`: 2 by default, none for omega = 1 and kappa = 0.
+    """
+
+    omega: float = field(default=1.0, validator=_positive)
+    kappa: float = field(default=0.5, validator=validators.and_(validators.ge(0.0), validators.lt(1.0)))
+
+
+@frozen(kw_only=True)
+class ImprovedMeanFlowConfig(AverageConfig):
+    """Improved MeanFlow (arXiv 2512.02012); with `prediction: x` pixel MeanFlow (arXiv 2601.22158).
+
+    The guidance `scale` (1: none) that is learnt holds for t_min <= t <= t_max.
+    """
+
+    probability: float = field(default=0.5, validator=_unit)
+    prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
+    scale: float = field(default=2.0, validator=validators.ge(1.0))
+    t_min: float = field(default=0.0, validator=_unit)
+    t_max: float = field(default=1.0, validator=_unit)

@@ -1,0 +1,72 @@
+"""The manifest: two objectives, three methods. Importing it loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.registry import Chosen, registry
+from nanogen_core.specs import Component, Method
+from nanogen_meanflow.refusals import TOKEN
+
+NANOGEN_API = 1
+
+WORD = "average-velocity"
+ABILITIES: dict[str, Any] = {
+    "provides": {WORD},
+    "needs": {"backbone": {"two-time", "jvp"}},
+    # guidance is learnt, and one step is what the method is for
+    "defaults": {"guidance": {"cfg": None}, "sampler": {"name": "euler", "steps": 1}},
+}
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [
+        Component(
+            kind="objective",
+            name="meanflow",
+            target="nanogen_meanflow.meanflow:MeanFlow",
+            config="nanogen_meanflow.config:MeanFlowConfig",
+            summary="MeanFlow: the network predicts the average velocity, and samples in one or two steps",
+            **ABILITIES,
+        ),
+        Component(
+            kind="objective",
+            name="improved-meanflow",
+            target="nanogen_meanflow.improved:ImprovedMeanFlow",
+            config="nanogen_meanflow.config:ImprovedMeanFlowConfig",
+            summary="Improved MeanFlow: a regression on velocities; also on images (pixel MeanFlow)",
+            **ABILITIES,
+        ),
+    ]
+
+
+@hookimpl
+def nanogen_methods() -> list[Method]:
+    pixel = {"name": "improved-meanflow", "prediction": "x", "time_mean": 0.0, "time_std": 0.8}
+    return [
+        _method("meanflow", "one or two steps on the latents of a VAE (arXiv 2505.13447)", "vae", "meanflow"),
+        _method("improved-meanflow", "the same as a regression (arXiv 2512.02012)", "vae", "improved-meanflow"),
+        _method("pixel-meanflow", "one or two steps on pixels, x-prediction (arXiv 2601.22158)", "pixel", pixel),
+    ]
+
+
+def _method(name: str, summary: str, tokenizer: str, objective: Any) -> Method:
+    return Method(
+        name=name, summary=summary, defaults={"tokenizer": tokenizer, "backbone": "ddt", "objective": objective}
+    )
+
+
+@hookimpl
+def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
+    """Refuses a further token, which an auxiliary loss may add (REG)."""
+    if WORD not in parts["objective"].component.provides:
+        return []
+    names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
+    return [TOKEN] if any("token" in _provided(name) for name in names) else []
+
+
+def _provided(auxiliary: str) -> frozenset[str]:
+    return registry().component("auxiliary", auxiliary).what.provides

@@ -1,0 +1,48 @@
+"""Everything that a network is asked at one training step."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from nanogen_core.protocols import Field
+from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
+
+
+@frozen(slots=False)  # cached properties need a __dict__
+class Question:
+    """A network, seen as a field of average velocities, with a noised batch and the velocity that led to it."""
+
+    field: Field
+    state: State  # z at times.t
+    times: Times
+    velocity: Tensor  # [B, C, h, w]: (z - data) / max(t, t_eps)
+    condition: Condition  # rows may be dropped (`condition.null`)
+    null: Condition
+
+    def along(self, z: Tensor, t: Tensor) -> Prediction:
+        """The network's answer for another z [B, C, h, w] and t [B], and the same r."""
+        return self.field(State(z), Times(t, self.times.r), self.condition)
+
+    @cached_property
+    def own(self) -> Tensor:
+        """The network's own instantaneous velocity under the condition, without gradient: [B, C, h, w]."""
+        return self._instantaneous(self.condition)
+
+    @cached_property
+    def free(self) -> Tensor:
+        """The same without condition."""
+        return self._instantaneous(self.null)
+
+    @torch.no_grad()
+    def _instantaneous(self, condition: Condition) -> Tensor:
+        t = self.times.t
+        return self.field(self.state, Times(t, t), condition).value.latent
+
+    def unless_dropped(self, guided: Tensor) -> Tensor:
+        """`guided` [B, C, h, w], but the plain velocity in rows that lost their condition: they have no guidance."""
+        dropped = self.condition.null
+        return guided if dropped is None else torch.where(per_sample(dropped, guided), self.velocity, guided)
