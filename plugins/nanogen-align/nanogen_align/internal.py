@@ -1,0 +1,51 @@
+"""Internal guidance: a network guided by what it knew halfway (a second head on an intermediate block)."""
+
+from __future__ import annotations
+
+import torch
+from attrs import evolve
+from torch import Tensor
+
+from nanogen_align.config import InternalConfig
+from nanogen_core.protocols import Field
+from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
+
+
+class Internal:
+    """`base + w (full - base)` inside the closed interval [t_min, t_max], tested on the start of a step.
+
+    Both branches of classifier-free guidance around it are guided, the unconditional one perhaps by another w. A
+    further token (REG) has no second head and stays as it is.
+    """
+
+    level = 0
+
+    def __init__(self, config: InternalConfig):
+        self.config = config
+
+    def with_scale(self, scale: float) -> Internal:
+        """The same guidance with another scale w for both branches."""
+        return Internal(evolve(self.config, scale=float(scale), null_scale=None))
+
+    def wrap(self, field: Field, null: Condition) -> Field:
+        """The guided field. A row whose condition is `null`'s is of the unconditional branch."""
+
+        def guided(state: State, times: Times, condition: Condition) -> Prediction:
+            prediction = field(state, times, condition)
+            start = times.t[0]  # all samples of a step share it; as a tensor, so that the interval is closed
+            if not self.config.t_min <= start <= self.config.t_max:
+                return prediction
+            base, full = prediction.heads["internal"].latent, prediction.value
+            scale = per_sample(self._scales(condition, null), base)
+            return Prediction(full._replace(latent=base + scale * (full.latent - base)))
+
+        return guided
+
+    def _scales(self, condition: Condition, null: Condition) -> Tensor:
+        """w of each row: [B]."""
+        size, device = (len(condition.tokens),), condition.tokens.device
+        scale = torch.full(size, self.config.scale, device=device)
+        if self.config.null_scale is None:
+            return scale
+        unconditional = (condition.tokens == null.tokens[:1]).flatten(1).all(dim=1)  # [B]
+        return torch.where(unconditional, self.config.null_scale, scale)

@@ -1,0 +1,34 @@
+"""From the width of a backbone's tokens to that of a teacher's."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nanogen_align.config import RepaConfig
+from nanogen_align.grids import as_map, as_tokens
+
+
+def linear(config: RepaConfig, width: int, out: int) -> nn.Module:
+    """One linear map, as in the published recipe."""
+    return nn.Linear(width, out)
+
+
+def mlp(config: RepaConfig, width: int, out: int) -> nn.Module:
+    """Three layers with SiLU between, as in the paper."""
+    inner = config.mlp_width
+    layers = nn.Linear(width, inner), nn.SiLU(), nn.Linear(inner, inner), nn.SiLU(), nn.Linear(inner, out)
+    return nn.Sequential(*layers)
+
+
+PROJECTORS = {"linear": linear, "mlp": mlp}
+
+
+class Convolution(nn.Module):
+    """3 x 3 over the grid of tokens: [B, N, width] -> [B, N, out]."""
+
+    def __init__(self, width: int, out: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(width, out, kernel_size=3, padding=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return as_tokens(self.convolution(as_map(tokens)))

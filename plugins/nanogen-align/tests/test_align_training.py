@@ -1,0 +1,70 @@
+"""Losses and teacher inside the loop: they train, resume, and may be cached."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core.training import checkpoint, journal
+from nanogen_core.training.loop import Run
+
+TEACHER = {"name": "tiny-vision", "patch": 8}
+ALL = {"repa": {"teacher": TEACHER, "block": 2}, "irepa": {"teacher": TEACHER, "block": 1}, "reg": {"teacher": TEACHER}}
+
+
+def run(config, folder, **options):
+    return Run(build_pipeline(config), folder, **options)
+
+
+@pytest.fixture
+def aligned(small):
+    return {**small, "auxiliary": ALL}
+
+
+def test_all_three_train_together_and_the_pipeline_needs_no_projector(aligned, tmp_path):
+    run(aligned, tmp_path).train()
+    entries = journal.read(tmp_path)
+    assert {"flow", "token", "repa", "repa.distance", "irepa", "reg"} <= entries[0].keys()
+    assert entries[-1]["repa.distance"] < entries[0]["repa.distance"]
+    assert entries[0]["loss"] == pytest.approx(
+        entries[0]["flow"] + 0.03 * entries[0]["token"] + entries[0]["repa"] + entries[0]["irepa"], rel=1e-4
+    )
+    nets = checkpoint.load(tmp_path, 4)[0]["nets"]
+    assert {"repa.weight", "irepa.convolution.weight"} <= nets.keys()
+    saved = storage.read_tensors(tmp_path / "backbone.safetensors")
+    assert not [name for name in saved if "repa" in name]
+    assert Pipeline.load(tmp_path).generate([1], tensors=True).shape == (1, 3, 16, 16)
+
+
+def test_a_resumed_run_ends_as_one_that_never_stopped(aligned, tmp_path):
+    run(aligned, tmp_path / "whole").train()
+    run(aligned, tmp_path / "parts").train()
+    import shutil
+
+    shutil.rmtree(checkpoint.path_of(tmp_path / "parts", 4))
+    run(aligned, tmp_path / "parts", resume=True).train()
+    whole, parts = (checkpoint.load(tmp_path / name, 4)[0] for name in ("whole", "parts"))
+    for part in whole:
+        assert all(torch.equal(whole[part][name], parts[part][name]) for name in whole[part])
+
+
+def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
+    run(aligned, tmp_path / "images").train()
+    aligned["train"]["cache_latents"] = True
+    cached = run(aligned, tmp_path / "cached")
+    teacher = cached.stage.auxiliaries["repa"].teacher.encoder
+    asked = teacher.asked
+    cached.train()
+    assert teacher.asked == asked + 1  # the split is one batch of the encoding; three losses share the answer
+    first, second = (checkpoint.load(tmp_path / name, 4)[0]["nets"] for name in ("images", "cached"))
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)
+
+
+def test_the_other_task_differs_in_one_line(aligned, tmp_path):
+    aligned |= {"task": "t2i", "conditioner": "text"}
+    aligned["auxiliary"] = {"repa": ALL["repa"], "reg": ALL["reg"]}
+    aligned["train"]["steps"] = 1
+    run(aligned, tmp_path).train()
+    assert journal.read(tmp_path)[0]["repa"] > 0
