@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor
 
+from nanogen_align.config import InternalConfig
+from nanogen_align.internal import Internal
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.protocols import Field
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_dit.parity.case import Case
-from nanogen_dit.parity.internal_guidance import InternalGuidance
 from nanogen_flow.config import PREDICTIONS, FlowConfig
 from nanogen_flow.objective import Flow
 
@@ -129,7 +130,7 @@ def _sample(case: Case, objective: Flow, field: Field) -> Tensor:
 def _guided(case: Case, field: Field) -> Field:
     settings: Mapping[str, Any] = case.config["sampling"]
     if settings.get("ig"):
-        field = InternalGuidance(**_interval(settings["ig"])).wrap(field)
+        field = Internal(InternalConfig(**_interval(settings["ig"]))).wrap(field, case.null)
     if settings.get("cfg"):
         field = ClassifierFree(ClassifierFreeConfig(**_interval(settings["cfg"]))).wrap(field, case.null)
     return field
