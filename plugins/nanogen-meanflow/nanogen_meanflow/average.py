@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen_core.errors import Incompatible
 from nanogen_core.protocols import Field
@@ -25,6 +25,8 @@ from nanogen_meanflow.config import AverageConfig
 from nanogen_meanflow.derivative import ROUTES, Point, Slope, compound, standing
 from nanogen_meanflow.question import Question
 from nanogen_meanflow.refusals import TOKEN
+
+Network = Callable[..., Prediction]  # (state, times, condition), a backbone or what stands in for it
 
 
 class Answer(NamedTuple):
@@ -59,7 +61,7 @@ class AverageVelocity(ABC):
         """The velocity [B, C, h, w] along which du/dt is taken, without gradient."""
 
     def loss(
-        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+        self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: Draws
     ) -> Losses:
         """The batch mean of weighted errors: of V, and of each further head, which learns the plain velocity.
 
@@ -75,7 +77,7 @@ class AverageVelocity(ABC):
         return Losses(total, {name: value.detach() for name, value in parts.items()}, answer.seen)
 
     def ask(
-        self, net: Any, clean: State, noise: State, times: Times, condition: Condition, null: Condition
+        self, net: Network, clean: State, noise: State, times: Times, condition: Condition, null: Condition
     ) -> Question:
         """The question about the states at `times.t` between data and noise."""
         state = interpolate(clean, noise, times.t)
@@ -116,7 +118,7 @@ class AverageVelocity(ABC):
         tangent = self.tangent(question, target)
         return self._derivative(question.along, Point(question.state.latent, question.times.t, tangent))
 
-    def _field(self, net: Any) -> Field:
+    def _field(self, net: Network) -> Field:
         def field(state: State, times: Times, condition: Condition) -> Prediction:
             return self.velocity(net(state, times, condition), state, times)
 

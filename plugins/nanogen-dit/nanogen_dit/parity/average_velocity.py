@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import SamplerConfig
+from nanogen_core.structure import structure
 from nanogen_dit.parity.case import Case
 from nanogen_dit.published.layout import Network
 from nanogen_meanflow.config import MeanFlowConfig
@@ -22,7 +23,7 @@ SETTINGS = ("omega", "kappa", "norm_p", "norm_eps", "t_eps")  # of the recorded 
 def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
     """The guided target, the derivative, the loss with its gradient norm, and samples in the recorded steps."""
     given = case.config.get("loss", {})
-    config = MeanFlowConfig(**{name: float(given[name]) for name in SETTINGS if name in given})
+    config = structure({name: given[name] for name in SETTINGS if name in given}, MeanFlowConfig, "loss")
     objective = MeanFlow(config, latent=case.published.architecture.latent)
     network = case.published.build(frozenset({"jvp"}))
     yield from _loss(case, objective, network)

@@ -1,0 +1,284 @@
+"""The objectives against their equations: in closed form, in numpy, and by the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nanogen_core.errors import ConfigError, Incompatible
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.structure import structure
+from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample, where_null
+from nanogen_core.testing import ObjectiveContract
+from nanogen_core.testing.comparison import LATENT as CONTRACT_LATENT
+from nanogen_meanflow.average import AverageVelocity
+from nanogen_meanflow.config import ImprovedMeanFlowConfig, MeanFlowConfig
+from nanogen_meanflow.improved import ImprovedMeanFlow
+from nanogen_meanflow.meanflow import MeanFlow
+
+LATENT = LatentSpec(2, 4, 4, factor=16)
+CONDITION, NULL = Condition(torch.ones(4, 1, 1)), Condition(torch.zeros(4, 1, 1))
+TIMES = Times(torch.tensor([0.9, 0.6, 0.5, 0.3]), torch.tensor([0.1, 0.5, 0.0, 0.2]))
+
+
+# without guidance, since with it the truth of the contracts' oracle is not what is learnt
+
+
+class TestMeanFlow(ObjectiveContract):
+    @pytest.fixture
+    def objective(self) -> AverageVelocity:
+        return MeanFlow(MeanFlowConfig(probability=0.5, kappa=0.0), latent=CONTRACT_LATENT)
+
+
+class TestImproved(ObjectiveContract):
+    @pytest.fixture
+    def objective(self) -> AverageVelocity:
+        return ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=1.0), latent=CONTRACT_LATENT)
+
+
+class TestPixel(ObjectiveContract):
+    predicts = "data"
+
+    @pytest.fixture
+    def objective(self) -> AverageVelocity:
+        return ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=1.0, prediction="x"), latent=CONTRACT_LATENT)
+
+
+class Steady(nn.Module):
+    """Answers `a z + b` where the condition is one and `c z` where it is null, whatever the times; counts its calls."""
+
+    def __init__(self, a: float = 0.5, b: float = 0.25, c: float = -1.0):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Parameter(torch.tensor(x)) for x in (a, b, c))
+        self.asked: list[tuple[Times, Condition, bool]] = []
+
+    def forward(self, state: State, times: Times, condition: Condition) -> Prediction:
+        self.asked.append((times, condition, torch.is_grad_enabled()))
+        told = per_sample(condition.tokens[:, 0, 0], state.latent)  # [B, 1, 1, 1]
+        time = per_sample(0 * times.t, state.latent)
+        return Prediction(State(told * (self.a * state.latent + self.b) + (1 - told) * self.c * state.latent + time))
+
+
+def _states() -> tuple[State, State]:
+    draws = Draws(0, range(4))
+    return State(draws.normal("clean", LATENT.shape)), State(draws.normal("noise", LATENT.shape))
+
+
+def _by_hand(times: Times = TIMES) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """z_t, the velocity, and t and t - r as columns, in numpy."""
+    clean, noise = (state.latent.double().numpy() for state in _states())
+    t, r = (x.double().numpy().reshape(4, 1, 1, 1) for x in times)
+    return (1 - t) * clean + t * noise, noise - clean, t, t - r
+
+
+def _answer(objective: AverageVelocity, net: nn.Module, condition: Condition = CONDITION, jumps: bool = True):
+    return objective.answer(objective.ask(net, *_states(), TIMES, condition, NULL), jumps)
+
+
+def test_meanflow_by_hand() -> None:
+    found = _answer(MeanFlow(MeanFlowConfig(omega=0.9, kappa=0.3), latent=LATENT), Steady())
+    z, v, _, h = _by_hand()
+    target = 0.9 * v + 0.3 * (0.5 * z + 0.25) + (1 - 0.9 - 0.3) * -z
+    du_dt = 0.5 * target
+    error = ((0.5 * z + 0.25 + h * du_dt - target) ** 2).reshape(4, -1).sum(1)
+    assert np.allclose(found.target, target, atol=1e-5)
+    assert np.allclose(found.du_dt, du_dt, atol=1e-5)
+    assert np.allclose(found.error.detach(), error, rtol=1e-4)
+
+
+def test_improved_meanflow_by_hand() -> None:
+    config = ImprovedMeanFlowConfig(scale=4.0, t_min=0.4, t_max=0.8)
+    found = _answer(ImprovedMeanFlow(config, latent=LATENT), Steady())
+    z, v, t, h = _by_hand()
+    own = 0.5 * z + 0.25
+    target = v + 0.75 * ((t >= 0.4) & (t <= 0.8)) * (own + z)
+    error = ((own + h * 0.5 * own - target) ** 2).reshape(4, -1).sum(1)
+    assert np.allclose(found.target, target, atol=1e-5)
+    assert np.allclose(found.du_dt, 0.5 * own, atol=1e-5)  # along the network's own velocity
+    assert np.allclose(found.error.detach(), error, rtol=1e-4)
+
+
+def test_pixel_meanflow_by_hand() -> None:
+    found = _answer(ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=1.0, prediction="x"), latent=LATENT), Steady())
+    z, v, t, h = _by_hand()
+    u = (z - (0.5 * z + 0.25)) / t
+    du_dt = 0.5 * u / t - u / t  # along dz/dt = u, since the network looks at no time
+    error = ((u + h * du_dt - v) ** 2).reshape(4, -1).sum(1)
+    assert np.allclose(found.seen.guess.latent.detach(), 0.5 * z + 0.25, atol=1e-5)
+    assert np.allclose(found.du_dt, du_dt, atol=1e-4)
+    assert np.allclose(found.error.detach(), error, rtol=1e-4)
+
+
+def test_the_loss_weighs_each_sample_by_itself() -> None:
+    objective = MeanFlow(MeanFlowConfig(norm_p=0.75, norm_eps=0.02), latent=LATENT)
+    error = torch.tensor([0.0, 0.01, 1.0, 300.0])
+    expected = error.numpy() / (error.numpy() + 0.02) ** 0.75
+    assert np.allclose(objective.weighted(error), expected, rtol=1e-5)
+
+
+def test_the_weight_has_no_gradient() -> None:
+    error = torch.tensor([3.0], requires_grad=True)
+    MeanFlow(MeanFlowConfig(), latent=LATENT).weighted(error).sum().backward()
+    assert error.grad is not None
+    assert error.grad.item() == pytest.approx(1 / 3.01)
+
+
+class Linear(nn.Module):
+    """The average velocity of the field v(z, t) = k (z - m), written out: one step is exact."""
+
+    k, m = 0.7, 0.3
+
+    def forward(self, state: State, times: Times, condition: Condition) -> Prediction:
+        h = (times.t - times.r).double()
+        rate = torch.where(h > 0, -torch.expm1(-self.k * h) / h.clamp(min=1e-9), self.k)  # (1 - e^(-k h)) / h
+        return Prediction(State(per_sample(rate, state.latent) * (state.latent - self.m)))
+
+
+def test_a_linear_field_in_closed_form() -> None:
+    objective = MeanFlow(MeanFlowConfig(kappa=0.0), latent=LATENT)
+    noise = _states()[1].map(torch.Tensor.double)
+    data = Linear.m + np.exp(-Linear.k) * (noise.latent.numpy() - Linear.m)  # the flow's end at t = 0
+    for steps in (1, 2, 5):
+        state, grid = noise, objective.grid(steps)
+        for t, r in pairwise(grid):
+            state = objective.step(Linear(), state, Times(t.expand(4), r.expand(4)), CONDITION)
+        assert np.allclose(state.latent, data, atol=1e-12)
+
+
+def test_the_average_velocity_of_a_linear_field_obeys_the_identity() -> None:
+    """Along the field's own velocity V = u + (t - r) du/dt is that velocity, which improved MeanFlow asks for."""
+    objective = ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=1.0), latent=LATENT)
+    clean, noise = (state.map(torch.Tensor.double) for state in _states())
+    question = objective.ask(Linear(), clean, noise, Times(*(x.double() for x in TIMES)), CONDITION, NULL)
+    found = objective.answer(question, jumps=True)
+    compound = found.seen.prediction.value.latent + per_sample(TIMES.t - TIMES.r, clean.latent) * found.du_dt
+    assert torch.allclose(compound, Linear.k * (found.seen.state.latent - Linear.m), atol=1e-6)
+
+
+def test_rows_without_condition_learn_the_plain_velocity() -> None:
+    dropped = torch.tensor([True, False, True, False])
+    condition = where_null(dropped, CONDITION, NULL)
+    _, v, _, _ = _by_hand()
+    for objective in (
+        MeanFlow(MeanFlowConfig(omega=2.0), latent=LATENT),
+        ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=3.0), latent=LATENT),
+    ):
+        found = _answer(objective, Steady(), condition).target
+        assert np.allclose(found[dropped], v[dropped.numpy()], atol=1e-5)
+        assert not np.allclose(found[~dropped], v[~dropped.numpy()], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("omega", "kappa", "calls"), [(1.0, 0.0, 1), (1.0, 0.5, 3), (0.5, 0.5, 2), (2.0, 0.0, 2), (0.9, 0.1, 2)]
+)
+def test_the_network_is_only_asked_where_it_has_a_weight(omega: float, kappa: float, calls: int) -> None:
+    net = Steady()
+    _answer(MeanFlow(MeanFlowConfig(omega=omega, kappa=kappa), latent=LATENT), net)
+    assert len(net.asked) == calls
+
+
+def test_guidance_asks_without_gradient_at_no_interval_and_null_keeps_its_mask() -> None:
+    null = NULL._replace(mask=torch.ones(4, 1, dtype=torch.bool))
+    objective, net = MeanFlow(MeanFlowConfig(), latent=LATENT), Steady()
+    objective.answer(objective.ask(net, *_states(), TIMES, CONDITION, null), jumps=True)
+    *extra, (times, condition, grad) = net.asked
+    assert all(torch.equal(asked.t, asked.r) and not gradient for asked, _, gradient in extra)
+    assert extra[1][1].mask is null.mask
+    assert grad
+    assert torch.equal(times.r, TIMES.r)
+    assert condition is CONDITION
+
+
+def test_improved_meanflow_asks_for_its_own_velocity_once() -> None:
+    for scale, jumps, calls in ((1.0, True, 2), (1.0, False, 1), (2.0, True, 3), (2.0, False, 3)):
+        net = Steady()
+        _answer(ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=scale), latent=LATENT), net, jumps=jumps)
+        assert len(net.asked) == calls
+
+
+def _step(objective: AverageVelocity, slots: range | tuple[int, ...], step: int) -> Times:
+    """The times that a step asks its network about."""
+    net, clean = Steady(), State(torch.zeros(len(slots), *LATENT.shape))
+    tokens = Condition(torch.ones(len(slots), 1, 1))
+    losses = objective.loss({"student": net}, clean, tokens, tokens, Draws(3, slots, step=step))
+    assert losses.seen is not None
+    return losses.seen.times
+
+
+def test_all_slots_of_a_step_jump_or_none_does() -> None:
+    objective = MeanFlow(MeanFlowConfig(), latent=LATENT)
+    jumps = []
+    for step in range(60):
+        whole, part = _step(objective, range(4), step), _step(objective, (2, 3), step)
+        assert torch.equal(part.t, whole.t[2:])
+        assert torch.equal(part.r, whole.r[2:])
+        jumps.append((whole.r < whole.t).tolist())
+    assert all(len(set(rows)) == 1 for rows in jumps)
+    assert 0.1 < np.mean(jumps) < 0.4
+
+
+def test_the_probability_is_kept_at_its_ends() -> None:
+    for probability in (0.0, 1.0):
+        objective = MeanFlow(MeanFlowConfig(probability=probability), latent=LATENT)
+        steps = [_step(objective, range(2), step) for step in range(5)]
+        assert {bool(jumped) for t, r in steps for jumped in r < t} == {bool(probability)}
+
+
+def test_both_times_are_logit_normal_and_shifted() -> None:
+    t, r = MeanFlow(MeanFlowConfig(shift=3.0), latent=LATENT).times(Draws(0, range(4000)))
+    logits = torch.logit(torch.cat([t, r]) / (3 - 2 * torch.cat([t, r])))  # the inverse of the shift
+    assert (r <= t).all()
+    assert abs(float(logits.mean()) + 0.4) < 0.05
+    assert abs(float(logits.std()) - 1.0) < 0.03
+
+
+def test_the_shift_is_the_latents_and_sampling_has_none() -> None:
+    objective = MeanFlow(MeanFlowConfig(), latent=LatentSpec(768, 16, 16))
+    assert objective.flow.shift == pytest.approx(6.928, abs=1e-3)
+    assert objective.grid(2).tolist() == [1.0, 0.5, 0.0]
+
+
+def test_heads_learn_the_plain_velocity_with_the_same_weight(make: Callable[..., nn.Module]) -> None:
+    net = make("internal-head")
+    clean, _ = _states()
+    tokens = Condition(torch.ones(4, 3, 6))
+    objective = MeanFlow(MeanFlowConfig(probability=1.0, internal_weight=2.0), latent=LATENT)
+    losses = objective.loss({"student": partial(net, taps=("block.2",))}, clean, tokens, tokens, Draws(0, range(4)))
+    assert losses.parts.keys() == {"meanflow", "internal", "error"}
+    assert torch.allclose(losses.total, losses.parts["meanflow"] + losses.parts["internal"])
+    seen = losses.seen
+    velocity = objective.flow.towards(clean, seen.state, seen.times.t).latent
+    error = (seen.prediction.heads["internal"].latent - velocity).square().flatten(1).sum(1)
+    assert losses.parts["internal"].item() == pytest.approx(2 * (error / (error + 0.01)).mean().item(), rel=1e-5)
+    assert set(seen.prediction.features) == {"block.2"}
+
+
+@pytest.mark.parametrize("derivative", ["exact", "central", "backward"])
+def test_every_route_trains_every_weight(make: Callable[..., nn.Module], derivative: str) -> None:
+    net = make()
+    config = ImprovedMeanFlowConfig(probability=1.0, derivative=derivative, prediction="x")
+    tokens = Condition(torch.ones(4, 3, 6))
+    objective = ImprovedMeanFlow(config, latent=LATENT)
+    objective.loss({"student": net}, _states()[0], tokens, tokens, Draws(0, range(4))).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in net.parameters())
+
+
+def test_a_further_token_is_refused() -> None:
+    with pytest.raises(Incompatible, match=r"further token.*REG"):
+        MeanFlow(MeanFlowConfig(), latent=LatentSpec(2, 4, 4, token_width=5))
+
+
+def test_options_are_checked() -> None:
+    wrong = {"kappa": 1.0, "omega": 0.0, "derivative": "guess", "probability": 1.5, "norm_eps": 0.0, "difference": 0.0}
+    for name, value in wrong.items():
+        with pytest.raises(ConfigError, match=rf"objective.*{name}"):
+            structure({name: value}, MeanFlowConfig, "objective")
+    with pytest.raises(ConfigError, match=r"objective.*scale"):
+        structure({"scale": 0.5}, ImprovedMeanFlowConfig, "objective")
