@@ -21,11 +21,11 @@ def nanogen_components() -> list[Component]:
             defaults={
                 "encoder": {"name": "minilm", "max_length": 16},  # the longest caption of a scene has 10 tokens
                 "image_size": 64,
+                "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}},
                 "per_task": {
-                    "imagenet": {"metric": "openmoji-accuracy", "guidance": {"cfg": {"scale": 3.0, "t_max": 1.0}}},
+                    "imagenet": {"metric": "openmoji-accuracy"},
                     "t2i": {
                         "metric": "openmoji-scenes",
-                        "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}},
                         "conditioner": {"name": "text", "remember": 16_384},
                     },
                 },
