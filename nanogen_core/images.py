@@ -32,15 +32,21 @@ def grid(pictures: Sequence[Image.Image], captions: Sequence[str], *, columns: i
     size = max(10, tile // 8)  # pixels
     font = ImageFont.load_default(size=size)
     texts = [_wrapped(caption, font, tile) for caption in captions]
-    head = (size + 4) * max(len(lines) for lines in texts) + 4
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (tile * min(columns, len(pictures)), (head + tile) * rows), "white")
+    heads = [_head(texts[start : start + columns], size) for start in range(0, len(texts), columns)]
+    sheet = Image.new("RGB", (tile * min(columns, len(pictures)), sum(heads) + tile * len(heads)), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (picture, lines) in enumerate(zip(pictures, texts, strict=True)):
-        left, top = index % columns * tile, index // columns * (head + tile)
-        draw.multiline_text((left + 3, top + 1), "\n".join(lines), fill="black", font=font, spacing=2)
-        sheet.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (left, top + head))
+        row, left = index // columns, index % columns * tile
+        top = sum(heads[: row + 1]) + row * tile
+        draw.multiline_text((left + 3, top - heads[row] + 1), "\n".join(lines), fill="black", font=font, spacing=2)
+        sheet.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (left, top))
     return sheet
+
+
+def _head(row: Sequence[list[str]], size: int) -> int:
+    """The height of a row's captions in pixels; a row without any lies close to the one above."""
+    lines = max(len(text) for text in row)
+    return (size + 4) * lines + 4 if any(word for text in row for word in text) else 2
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
