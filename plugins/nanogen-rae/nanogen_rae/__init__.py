@@ -1,0 +1,1 @@
+"""Representation autoencoders: frozen vision encoders whose tokens are the latent, and trained ViT decoders."""

@@ -1,0 +1,73 @@
+"""Options of the encoders and of the tokenizer `rae`. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen, validators
+
+from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss
+from nanogen_core.registry import registry
+from nanogen_rae.families import Norm
+from nanogen_rae.sizes import SIZES
+
+VISION = "vision"  #: what an encoder provides that a RAE can use
+
+
+@frozen(kw_only=True)
+class EncoderConfig:
+    """`path`: a local folder, or another name on the Hugging Face hub; by default the published one.
+
+    `levels`: how many blocks are combined, at equal distances up to the last one (RAEv2: 4); 1 is the output alone.
+    `norm`: the final norm `plain` (without its affine part), as its `own` weights have it, or `none`; by default as
+    published. `registers`: dinov2 comes without them too. `side`: the network's input in pixels, where it is not the
+    published one. `dtype`: what the network computes in; tokens are float32 always.
+    """
+
+    path: str | None = None
+    levels: int = field(default=1, validator=validators.ge(1))
+    norm: Norm | None = None
+    registers: bool = True
+    side: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
+    if size not in SIZES:
+        raise ConfigError(f"decoder size {size!r} is none of {', '.join(SIZES)}.{near_miss(size, SIZES)}")
+
+
+@frozen(kw_only=True)
+class DecoderConfig:
+    """`path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, or its diffusers folder.
+
+    `output`: whether the head writes pixels in [0, 1], or pixels normalised by the encoder's mean and deviation (the
+    decoders of the original RAE repository). `dtype`: what the decoder computes in; images are float32 always.
+    """
+
+    size: str = field(default="XL", validator=_one_of_the_sizes)
+    path: str | None = None
+    output: Literal["pixels", "normalised"] = "pixels"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+def _a_vision_encoder(config: Any, attribute: Any, name: str) -> None:
+    if VISION not in registry().component("encoder", name).what.provides:
+        raise Incompatible(
+            f"The encoder {name!r} does not see images: set `tokenizer.encoder` to one of "
+            f"{listing(registry().providing('encoder', [VISION]))}."
+        )
+
+
+@frozen(kw_only=True)
+class RAEConfig:
+    """`encoder` is the name of a vision encoder, `encoder_options` are its own options.
+
+    `statistics`: the file with the mean and variance of the latents, which `nanogen data stats` writes.
+    """
+
+    encoder: str = field(default="dinov2-vit-b", validator=_a_vision_encoder)
+    encoder_options: Mapping[str, Any] = field(factory=dict)
+    decoder: DecoderConfig = field(factory=DecoderConfig)
+    statistics: str | None = None

@@ -1,0 +1,90 @@
+"""The decoder of a RAE: a plain ViT, as that of ViT-MAE (arXiv 2111.06377), from tokens to pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen_rae.positions import positions
+from nanogen_rae.sizes import Size
+
+EPS = 1e-12  # of every LayerNorm, as in the published decoders
+INITIAL_STD = 0.02
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        q, k, v = (self._heads(layer(x)) for layer in (self.query, self.key, self.value))  # [B, H, N, D / H]
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return joined
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """A transformer block with its norms before attention and MLP."""
+
+    def __init__(self, size: Size):
+        super().__init__()
+        self.norm_before = nn.LayerNorm(size.width, eps=EPS)
+        self.attention = Attention(size.width, size.heads)
+        self.norm_after = nn.LayerNorm(size.width, eps=EPS)
+        self.mlp_in = nn.Linear(size.width, size.hidden)
+        self.mlp_out = nn.Linear(size.hidden, size.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        x = x + self.attention(self.norm_before(x))
+        moved: Tensor = x + self.mlp_out(F.gelu(self.mlp_in(self.norm_after(x))))
+        return moved
+
+
+class Decoder(nn.Module):
+    """Tokens of `channels` numbers, each of which becomes `patch` x `patch` pixels. Any grid is taken."""
+
+    table: Tensor
+
+    def __init__(self, channels: int, grid: int, patch: int, size: Size):
+        super().__init__()
+        self.patch = patch
+        self.embed = nn.Linear(channels, size.width)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, size.width))
+        self.blocks = nn.ModuleList([Block(size) for _ in range(size.depth)])
+        self.norm = nn.LayerNorm(size.width, eps=EPS)
+        self.head = nn.Linear(size.width, patch * patch * 3)
+        self.register_buffer("table", positions(size.width, grid), persistent=False)  # fixed: no part of the weights
+        self.apply(_initialise)
+        nn.init.normal_(self.class_token, std=INITIAL_STD)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, C, h, w] -> what the head writes [B, 3, h * patch, w * patch], float32."""
+        x = self.embed(tokens.flatten(2).mT)  # [B, N, D]
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1) + self.table.to(x.dtype)
+        for block in self.blocks:
+            x = block(x)
+        patches = self.head(self.norm(x))[:, 1:].float()  # [B, N, p p 3]
+        return unpatched(patches, tokens.shape[-1], self.patch)
+
+
+def unpatched(patches: Tensor, grid: int, patch: int) -> Tensor:
+    """[B, N, p p 3] -> [B, 3, H, W]: the published order, `n h w p q c` to `n c h p w q`."""
+    cells = patches.reshape(len(patches), -1, grid, patch, patch, 3)  # [B, h, w, p, q, 3]
+    return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,199 @@
+"""The published vision encoders, frozen; their tokens are the latent of a RAE (Zheng et al., arXiv 2510.11690)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen_core.errors import ConfigError, DataError, Incompatible
+from nanogen_rae.config import EncoderConfig
+from nanogen_rae.families import DINOV2_PLAIN, Family, Norm
+from nanogen_rae.pixels import prepared
+from nanogen_rae.presets import ENCODERS, Encoder
+from nanogen_rae.protocol import Encoded
+from nanogen_rae.source import Source
+from nanogen_rae.taps import tapped
+
+STRIDE = 16  # image pixels for a token, whatever the network's own patch: 256 px have 16 x 16 tokens
+
+
+class PublishedEncoder:
+    """One encoder of the table. Weights are read when the first image comes."""
+
+    def __init__(self, name: str, config: EncoderConfig):
+        self.name = name
+        self._config = config
+        self._preset = ENCODERS[name]
+        self._family = _family(name, self._preset, config)
+        self._source = Source(name, _path(self._preset, config), self._family)
+        self._device = torch.device("cpu")
+        self._loaded: tuple[int, Any] | None = None  # the input side it was loaded for, the model
+
+    # -- known without weights ---------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Of a token: from the table, or from the config.json of a local folder."""
+        facts = self._source.facts
+        sizes = facts.get("hidden_sizes") or [facts.get("hidden_size") or facts.get("num_features")]
+        return int(sizes[-1] or self._preset.width)
+
+    @property
+    def has_class_token(self) -> bool:
+        return self._preset.has_class_token
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        return self._family.input.statistics[0]
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        return self._family.input.statistics[1]
+
+    def grid(self, image_size: int) -> int:
+        """Tokens along a side: one for 16 image pixels (7 for 256 px where convnextv2 is as published).
+
+        Raises Incompatible for a size that leaves no whole number of tokens.
+        """
+        side, patch = self._side(image_size), self._patch
+        if image_size <= 0 or side % patch:
+            raise Incompatible(
+                f"The encoder {self.name!r} takes image sizes that are multiples of {STRIDE}, and {image_size} is not; "
+                f"or set its option `side` to a multiple of {patch}."
+            )
+        return side // patch
+
+    @property
+    def _patch(self) -> int:
+        patch = self._source.facts.get("patch_size", self._preset.patch)
+        return self._preset.patch if self._preset.scale else int(patch[0] if isinstance(patch, list) else patch)
+
+    def _side(self, image_size: int) -> int:
+        """Pixels of the network's input; a multiple of nothing where the image's size is not one."""
+        if self._config.side is not None:
+            return self._config.side
+        scale = self._preset.scale or self._patch / STRIDE
+        return round(image_size * scale) if (image_size * scale).is_integer() else 1
+
+    # -- encoding ----------------------------------------------------------------------------------------------------
+
+    def to(self, device: torch.device | str) -> PublishedEncoder:
+        """Where images are encoded from now on; returns the encoder itself."""
+        self._device = torch.device(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Encoded:
+        """Images [B, 3, H, H] in [-1, 1] -> tokens [B, N, D] and class token [B, D], float32."""
+        return self.look(images)
+
+    def look(self, images: Tensor) -> Encoded:
+        """The same with the gradient of the images. Raises DataError where the weights are missing."""
+        size = images.shape[-1]
+        count = self.grid(size) ** 2
+        model = self._model(self._side(size))
+        states = self._states(model, prepared(images, self._side(size), self._family.input))
+        normalised = [_normalised(state, _part(model, self._norm_path), self._norm) for state in states]
+        return self._encoded([state.float() for state in normalised], count)
+
+    def _model(self, side: int) -> Any:
+        known = self._loaded
+        if known is None or (known[0] != side and self._family.layout.library == "timm"):
+            known = (side, self._source.load(side, getattr(torch, self._config.dtype)))
+            self._loaded = known
+        return known[1].to(self._device)
+
+    def _states(self, model: Any, pixels: Tensor) -> list[Tensor]:
+        """The outputs of the chosen blocks [B, T, D], before the final norm."""
+        blocks = _part(model, self._family.layout.blocks)
+        chosen = [blocks[place] for place in _places(len(blocks), self._config.levels, self.name)]
+        with tapped(chosen) as states:
+            self._run(model, pixels.to(getattr(torch, self._config.dtype)))
+        return [state.flatten(2).mT if state.ndim == 4 else state for state in states]
+
+    def _run(self, model: Any, pixels: Tensor) -> None:
+        if self._family.layout.library == "timm":
+            model.forward_features(pixels)
+            return
+        order = {"noise": _rising(pixels, self._patch)} if self._family.ordered else {}
+        model(pixels, **self._family.call, **order)
+
+    @property
+    def _norm(self) -> Norm:
+        return self._config.norm or self._family.norm
+
+    @property
+    def _norm_path(self) -> str:
+        return self._family.layout.norm
+
+    def _encoded(self, states: Sequence[Tensor], count: int) -> Encoded:
+        """The patch tokens are the last `count` ones of each state; class and register tokens stand before them."""
+        if states[-1].shape[2] != self.width:
+            raise DataError(
+                f"{self._source.path!r} gives tokens of {states[-1].shape[2]} numbers, where the encoder {self.name!r} "
+                f"has {self.width}: set the option `path` to its own files."
+            )
+        tokens = _combined([state[:, -count:] for state in states], self._family)  # [B, N, D]
+        return Encoded(tokens, states[-1][:, 0] if self.has_class_token else None)
+
+
+def _family(name: str, preset: Encoder, config: EncoderConfig) -> Family:
+    """The family, with what the options change of it. Raises ConfigError for an option that the encoder has not."""
+    family = preset.reading
+    if config.levels > 1 and family.levels == "none":
+        raise ConfigError(f"The encoder {name!r} has stages of other widths: set its `levels` to 1.")
+    if config.registers:
+        return family
+    if preset.registerless is None:
+        raise ConfigError(f"The encoder {name!r} comes in one kind only: leave `registers` out.")
+    return family._replace(layout=DINOV2_PLAIN)
+
+
+def _path(preset: Encoder, config: EncoderConfig) -> str:
+    plain = None if config.registers else preset.registerless
+    return config.path or plain or preset.path
+
+
+def _places(depth: int, levels: int, name: str) -> list[int]:
+    """`levels` blocks at equal distances, the last one among them: 2, 5, 8, 11 for 4 of 12."""
+    if depth % levels:
+        raise ConfigError(f"The encoder {name!r} has {depth} blocks: set its `levels` to a divisor of that.")
+    distance = depth // levels
+    return list(range(distance - 1, depth, distance))
+
+
+def _part(model: Any, path: str) -> Any:
+    return reduce(getattr, path.split("."), model)
+
+
+def _rising(pixels: Tensor, patch: int) -> Tensor:
+    """[B, N] rising numbers, by which MAE orders its tokens."""
+    count = (pixels.shape[-1] // patch) ** 2
+    return torch.arange(count, device=pixels.device, dtype=torch.float32).expand(len(pixels), -1)
+
+
+def _normalised(state: Tensor, norm: nn.Module, how: Norm) -> Tensor:
+    if how == "none":
+        return state
+    if how == "own" or not isinstance(norm, nn.LayerNorm):
+        normalised: Tensor = norm(state)
+        return normalised
+    return F.layer_norm(state, norm.normalized_shape, eps=norm.eps)
+
+
+def _combined(tokens: Sequence[Tensor], family: Family) -> Tensor:
+    """One [B, N, D] from those of every level."""
+    if len(tokens) == 1:
+        return tokens[0]
+    total = torch.stack(list(tokens)).sum(dim=0)
+    if family.levels == "sum":
+        return total
+    mean = total / len(tokens)
+    if family.levels == "mean-and-token":
+        return mean + tokens[-1].mean(dim=1, keepdim=True)
+    return mean

@@ -1,0 +1,88 @@
+"""What the encoders of one family have in common, as a table. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Norm = Literal["plain", "own", "none"]  #: the final norm without its affine part, as it is, left out
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class Input(NamedTuple):
+    """How an image becomes what the network sees."""
+
+    kernel: Literal["bicubic", "bilinear"]
+    statistics: tuple[tuple[float, float, float], tuple[float, float, float]]  # mean, std of images in [0, 1]
+    antialias: bool = False
+
+
+class Layout(NamedTuple):
+    """Where things are in a model: `blocks` and `norm` are attribute paths."""
+
+    library: Literal["transformers", "timm"]
+    model: str  # class of transformers; empty for timm, whose names say it
+    blocks: str
+    norm: str
+
+
+class Family(NamedTuple):
+    """How a family is read. A ViT has a class token first, then registers, then the patches, row-major.
+
+    `levels` says how the tokens of several blocks become one (RAEv2, arXiv 2605.18324).
+    """
+
+    layout: Layout
+    input: Input
+    norm: Norm = "plain"
+    class_token: bool = True
+    levels: Literal["mean", "mean-and-token", "sum", "none"] = "mean"
+    load: Mapping[str, Any] = {}  # options of from_pretrained
+    call: Mapping[str, Any] = {}  # options of the forward pass
+    ordered: bool = False  # MAE: noise in rising order, which keeps every token in its place
+
+
+_VIT = "encoder.layer"
+_TIMM = Layout("timm", "", "blocks", "norm")
+_PE = Family(_TIMM, Input("bilinear", HALF), norm="own")
+
+DINOV2_PLAIN = Layout("transformers", "Dinov2Model", _VIT, "layernorm")
+
+FAMILIES: Mapping[str, Family] = {
+    "dinov2": Family(Layout("transformers", "Dinov2WithRegistersModel", _VIT, "layernorm"), Input("bicubic", IMAGENET)),
+    "dinov3": Family(
+        Layout("transformers", "DINOv3ViTModel", "model.layer", "norm"),
+        Input("bilinear", IMAGENET, antialias=True),
+        levels="mean-and-token",
+    ),
+    "siglip2": Family(
+        Layout("transformers", "SiglipVisionModel", "encoder.layers", "post_layernorm"),
+        Input("bicubic", HALF),
+        norm="own",  # the published recipe means to drop the affine part, but its flag has no effect
+        class_token=False,
+        call={"interpolate_pos_encoding": True},
+    ),
+    "mae": Family(
+        Layout("transformers", "ViTMAEModel", "layers", "layernorm"),
+        Input("bicubic", IMAGENET),
+        load={"mask_ratio": 0.0},
+        call={"interpolate_pos_encoding": True},
+        ordered=True,
+    ),
+    "webssl": Family(DINOV2_PLAIN, Input("bicubic", IMAGENET), norm="own"),
+    "pe": _PE._replace(norm="none"),
+    "spatialpe": _PE,
+    "langpe": _PE,
+    "eupe": Family(_TIMM, Input("bilinear", IMAGENET, antialias=True), levels="sum"),
+    "convnextv2": Family(
+        Layout("transformers", "ConvNextV2Model", "encoder.stages", "layernorm"),
+        Input("bilinear", IMAGENET),
+        norm="none",
+        class_token=False,
+        levels="none",
+    ),
+    "tipsv2": Family(Layout("transformers", "Tipsv2VisionModel", _VIT, "layernorm"), Input("bicubic", UNIT)),
+}

@@ -1,0 +1,92 @@
+"""The manifest of nanogen-rae. Loads no torch."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component, Method
+from nanogen_rae.presets import ENCODERS
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [_tokenizer(), _stage(), _no_backbone(), *map(_encoder, ENCODERS), *_small_encoders()]
+
+
+@hookimpl
+def nanogen_methods() -> list[Method]:
+    return [
+        Method(
+            name="rae",
+            summary="flow matching on the tokens of a frozen vision encoder",
+            defaults={"tokenizer": {"name": "rae"}, "backbone": {"name": "ddt"}, "objective": {"name": "flow"}},
+        )
+    ]
+
+
+def _tokenizer() -> Component:
+    return Component(
+        kind="tokenizer",
+        name="rae",
+        target="nanogen_rae.tokenizer:RAE",
+        config="nanogen_rae.config:RAEConfig",
+        summary=f"a representation autoencoder: {len(ENCODERS)} published encoders, a ViT decoder",
+        provides={"statistics", "decoder-training"},
+    )
+
+
+def _stage() -> Component:
+    """Stage 1 needs no diffusion backbone: it brings one along that holds nothing."""
+    return Component(
+        kind="stage",
+        name="rae-decoder",
+        target="nanogen_rae.stage:DecoderTraining",
+        config="nanogen_rae.stage_config:DecoderStageConfig",
+        summary="stage 1: trains a RAE's decoder on L1, LPIPS and a GAN",
+        needs={"tokenizer": {"decoder-training"}},
+        defaults={
+            "tokenizer": {"name": "rae"},
+            "backbone": {"name": "no-backbone"},
+            "objective": {"name": "flow"},
+            "train": {"batch_size": 512},
+        },
+    )
+
+
+def _no_backbone() -> Component:
+    return Component(
+        kind="backbone",
+        name="no-backbone",
+        target="nanogen_rae.no_backbone:NoBackbone",
+        summary="stands where stage 1 has no use for a backbone",
+    )
+
+
+def _encoder(name: str) -> Component:
+    encoder = ENCODERS[name]
+    return Component(
+        kind="encoder",
+        name=name,
+        target=f"nanogen_rae.published:{name}",
+        config="nanogen_rae.config:EncoderConfig",
+        summary=f"vision: {encoder.path}, tokens of {encoder.width} numbers",
+        provides={"vision"},
+    )
+
+
+def _small_encoders() -> list[Component]:
+    """What comes with nanogen-openmoji, where that is installed."""
+    if find_spec("nanogen_openmoji") is None:
+        return []
+    return [
+        Component(
+            kind="encoder",
+            name="openmoji-classifier",
+            target="nanogen_rae.openmoji:OpenMojiEncoder",
+            summary="vision: the body of OpenMoji's judge, 8 x 8 tokens of 96 numbers, for laptops",
+            provides={"vision"},
+        )
+    ]

@@ -1,0 +1,15 @@
+"""Every named encoder as an attribute of this module, so that a component's target can say which one it is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from nanogen_rae.encoder import PublishedEncoder
+from nanogen_rae.presets import ENCODERS
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ENCODERS:
+        raise AttributeError(f"module {__name__!r} has no encoder {name!r}")
+    return partial(PublishedEncoder, name)

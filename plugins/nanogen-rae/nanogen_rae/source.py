@@ -1,0 +1,87 @@
+"""Where an encoder's files lie, and how transformers and timm read them. A local folder never asks the network."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+
+from nanogen_core.errors import DataError
+from nanogen_rae.families import Family
+
+CONFIG = "config.json"
+
+
+@frozen(slots=False)
+class Source:
+    """The model `path`, a folder or a name on the hub, of a family."""
+
+    name: str  # the encoder's, for sentences
+    path: str
+    family: Family
+
+    @cached_property
+    def folder(self) -> Path | None:
+        folder = Path(self.path).expanduser()
+        return folder if folder.is_dir() else None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The vision part of a local folder's config.json; empty for a name on the hub, of which the table knows."""
+        if self.folder is None:
+            return {}
+        try:
+            content = json.loads((self.folder / CONFIG).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(self._missing()) from error
+        return dict(content.get("vision_config") or {**content, **content.get("model_args", {})})
+
+    def load(self, side: int, dtype: torch.dtype) -> Any:
+        """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""
+        reader = {"transformers": self._transformers, "timm": self._timm}[self.family.layout.library]
+        try:
+            model = reader(side)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(self._missing()) from error
+        return model.to(dtype).eval().requires_grad_(False)
+
+    def _transformers(self, side: int) -> Any:
+        import transformers  # takes seconds, and only weights need it
+
+        kind = getattr(transformers, self.family.layout.model)
+        local = self.folder is not None
+        return kind.from_pretrained(
+            str(self.folder or self.path), local_files_only=local, use_safetensors=True, **self.family.load
+        )
+
+    def _timm(self, side: int) -> Any:
+        """timm resamples a position table to `side` as it loads."""
+        timm = _import_timm(self.name)
+        name = f"local-dir:{self.folder}" if self.folder else f"hf-hub:{self.path}"
+        return timm.create_model(name, pretrained=True, num_classes=0, img_size=side)
+
+    def _missing(self) -> str:
+        what = f"{CONFIG} and model.safetensors of {self.family.layout.model or 'a timm model'}"
+        if self.folder:
+            return f"The encoder {self.name!r} cannot be read from {self.folder}: put {what} there."
+        return (
+            f"The encoder {self.name!r} is not on this machine, and {self.path!r} could not be had from the Hugging "
+            f"Face hub: put {what} into a folder and set the encoder's option `path` to it, or connect once (some "
+            f"models need `hf auth login`)."
+        )
+
+
+def _import_timm(name: str) -> Any:
+    try:
+        import timm  # type: ignore[import-not-found, unused-ignore]
+    except (ImportError, RuntimeError) as error:  # a torchvision for another torch raises the latter
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"The encoder {name!r} comes through timm, which cannot be imported here ({reason}): install timm together "
+            f"with the torchvision that was built for your torch."
+        ) from error
+    return timm

@@ -1,0 +1,160 @@
+"""Stage 1: a decoder learns to write the images whose tokens a frozen encoder gives (arXiv 2510.11690, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.randomness import Draws
+from nanogen_core.tensors import Batch, Losses, per_sample
+from nanogen_core.training import ema
+from nanogen_rae.augment import Augment
+from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
+from nanogen_rae.features import Dino, Features, Own
+from nanogen_rae.lpips import LPIPS
+from nanogen_rae.quality import psnr
+from nanogen_rae.stage_config import DecoderStageConfig
+from nanogen_rae.tokenizer import RAE
+
+DECODER, DISCRIMINATOR = "decoder", "discriminator"
+IMAGES = "rae.images"  # in `batch.extras`: the targets stay beside their tokens, in the latent cache too
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class DecoderTraining:
+    """Two optimisers in turn: `nets["decoder"]`, which `nets["ema"]` follows, and `nets["discriminator"]`.
+
+    Errors are those of images in [0, 1]. Frozen features are no part of checkpoints.
+    """
+
+    def __init__(self, config: DecoderStageConfig, *, pipeline: Pipeline):
+        self.config, self.pipeline = config, pipeline
+        self.tokenizer: RAE = pipeline.tokenizer
+        decoder = self.tokenizer.new_decoder().to(self.tokenizer.device)
+        self.nets = nn.ModuleDict({DECODER: decoder, "ema": ema.frozen_copy(decoder)})
+        self._last_weights = decoder.head.weight  # by which the adaptive weight compares gradients
+        self._distance = _distance(config, self.tokenizer)
+        self._features = _features(config, self.tokenizer)
+        self._augment = Augment(config.cutout)
+        if self._features is not None:
+            heads = Heads(self._features.width, self._features.levels)
+            self.nets[DISCRIMINATOR] = heads.to(self.tokenizer.device)
+        self.phase_names = (DECODER,) if self._features is None else (DECODER, DISCRIMINATOR)
+        self._output: Tensor | None = None  # of the decoder's phase, which the discriminator judges in the same step
+
+    def phases(self, step: int) -> Sequence[str]:
+        """The decoder at every step, the discriminator from its start on."""
+        return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
+
+    def _reached(self, step: int, share: float) -> bool:
+        return step >= share * self.pipeline.config.train.steps
+
+    def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
+        """All of the phase's own net."""
+        return [(f"{phase}.{name}", tensor) for name, tensor in self.nets[phase].named_parameters()]
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with its tokens [B, C, h, w] as latents, and its images among the extras."""
+        if batch.latents is not None or batch.images is None:
+            return batch
+        tokens = self.tokenizer.tokens(batch.images)
+        return batch._replace(latents=tokens, images=None, extras={**batch.extras, IMAGES: batch.images})
+
+    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
+        """Of the decoder on noisy tokens, or of the discriminator on what the decoder made of them."""
+        if phase == DECODER:
+            return self._decoder_loss(batch, rng)
+        return self._discriminator_loss(batch.extras[IMAGES], rng)
+
+    # -- the decoder -------------------------------------------------------------------------------------------------
+
+    def _decoder_loss(self, batch: Batch, rng: Draws) -> Losses:
+        images = batch.extras[IMAGES]
+        assert batch.latents is not None, "prepare() comes before loss()"
+        output = self.tokenizer.painted(self.nets[DECODER], self._noisy(batch.latents, rng))  # [B, 3, H, W]
+        self._output = output.detach()
+        parts = {"l1": (output - images).abs().mean() / 2, **self._perceptual(output, images)}
+        total = parts["l1"] + self.config.perceptual_weight * parts.get("perceptual", torch.zeros_like(parts["l1"]))
+        if self._features is not None and self._reached(rng.step, self.config.adversarial_from):
+            parts["adversarial"] = self._adversarial(output, rng)
+            parts["weight"] = adaptive_weight(total, parts["adversarial"], self._last_weights)
+            total = total + self.config.adversarial_weight * parts["weight"] * parts["adversarial"]
+        parts["psnr"] = psnr(self._output, images).mean()
+        return Losses(total, {name: value.detach() for name, value in parts.items()})
+
+    def _noisy(self, tokens: Tensor, rng: Draws) -> Tensor:
+        """tokens + sigma N(0, 1), sigma = tau U(0, 1) for each sample: the decoder learns to forgive diffusion."""
+        sigma = self.config.noise * rng.uniform("rae.sigma")  # [B]
+        return tokens + per_sample(sigma, tokens) * rng.normal("rae.noise", tokens.shape[1:])
+
+    def _perceptual(self, output: Tensor, images: Tensor) -> Mapping[str, Tensor]:
+        return {} if self._distance is None else {"perceptual": self._distance(output, images)}
+
+    def _adversarial(self, output: Tensor, rng: Draws) -> Tensor:
+        """- D(decoded), []."""
+        with held(self.nets[DISCRIMINATOR]):
+            return -self._judged(output, rng, "decoder").mean()
+
+    # -- the discriminator -------------------------------------------------------------------------------------------
+
+    def _discriminator_loss(self, images: Tensor, rng: Draws) -> Losses:
+        assert self._output is not None, "the decoder's phase comes first"
+        real, fake = self._judged(images, rng, "real"), self._judged(self._output, rng, "fake")
+        total = hinge(real, fake)
+        means = {"logits.real": real.mean(), "logits.fake": fake.mean(), "discriminator": total}
+        return Losses(total, {name: value.detach() for name, value in means.items()})
+
+    def _judged(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
+        assert self._features is not None
+        logits: Tensor = self.nets[DISCRIMINATOR](self._features(self._augment(images, rng, purpose)))
+        return logits
+
+    # -- after a step ------------------------------------------------------------------------------------------------
+
+    def after_step(self, step: int) -> None:
+        ema.update(self.nets["ema"], self.nets[DECODER], self.config.ema_decay)
+        self._output = None
+
+    @torch.no_grad()
+    def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
+        """Held-out images, each followed by what the averaged decoder makes of its tokens."""
+        pairs = max(1, count // 2)
+        batch = next(iter(self.pipeline.task.once("val", pairs))).to(self.tokenizer.device)
+        assert batch.images is not None
+        decoded = self.tokenizer.painted(self.nets["ema"], self.tokenizer.tokens(batch.images)).clamp(-1, 1)
+        ratios = psnr(decoded, batch.images).tolist()
+        captions = [text for ratio in ratios for text in ("original", f"decoded, {ratio:.1f} dB")]
+        return torch.stack([batch.images, decoded], dim=1).flatten(0, 1), captions
+
+    def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """The averaged decoder: `decoder.safetensors` in the run's folder."""
+        return {DECODER: self.nets["ema"].state_dict()}
+
+    def finish(self) -> Pipeline:
+        """The pipeline, whose tokenizer decodes with the averaged weights."""
+        self.tokenizer.take(self.nets["ema"])
+        return self.pipeline
+
+
+def _distance(config: DecoderStageConfig, tokenizer: RAE) -> Distance | None:
+    if config.perceptual == "lpips":
+        return LPIPS.load(config.lpips).to(tokenizer.device)
+    if config.perceptual == "encoder":
+        return lambda output, images: _token_distance(tokenizer, output, images)
+    return None
+
+
+def _token_distance(tokenizer: RAE, output: Tensor, images: Tensor) -> Tensor:
+    """Mean squared difference of the tokens of two batches of images, []."""
+    seen, wanted = tokenizer.encoder.look(output).tokens, tokenizer.encoder.encode(images).tokens
+    return (seen - wanted).square().mean()
+
+
+def _features(config: DecoderStageConfig, tokenizer: RAE) -> Features | None:
+    if config.discriminator == "dino":
+        return Dino(config.dino, tokenizer.device)
+    return Own(tokenizer.encoder) if config.discriminator == "encoder" else None

@@ -1,0 +1,274 @@
+"""Small random encoders of the published classes, saved as the hub has them; what they must give comes from calling
+transformers (or timm) itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+from torch.nn import functional as F
+
+from nanogen_core.errors import ConfigError, DataError, Incompatible
+from nanogen_core.registry import registry
+from nanogen_rae.config import EncoderConfig
+from nanogen_rae.encoder import PublishedEncoder
+from nanogen_rae.lookup import vision_encoder
+from nanogen_rae.presets import ENCODERS
+
+VIT = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+
+def saved(folder: Path, kind: str, **options: Any) -> Any:
+    """A model with norms that differ from plain ones, in `folder`."""
+    torch.manual_seed(0)
+    config = getattr(transformers, kind.replace("Model", "Config"))(**options)
+    model = getattr(transformers, kind)(config).eval()
+    for name, parameter in model.named_parameters():
+        if "norm" in name or "position_embeddings" in name:
+            torch.nn.init.normal_(parameter, mean=1.0, std=0.3)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def pixels(images: Tensor, side: int, mode: str, mean: Tensor, std: Tensor, antialias: bool = False) -> Tensor:
+    unit = (images + 1) / 2
+    if side != images.shape[-1]:
+        unit = F.interpolate(unit, (side, side), mode=mode, align_corners=False, antialias=antialias)
+    return (unit - mean[:, None, None]) / std[:, None, None]
+
+
+def plain(model: Any, norm: str) -> Any:
+    """The model with its final norm's affine part switched off, as the published code does it."""
+    layer = getattr(model, norm)
+    torch.nn.init.ones_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    return model
+
+
+def encoded(name: str, folder: Path, images: Tensor, **options: Any) -> Any:
+    encoder = PublishedEncoder(name, EncoderConfig(path=str(folder), **options))
+    found = encoder.encode(images)
+    assert encoder.width == found.tokens.shape[2]
+    assert encoder.grid(images.shape[-1]) ** 2 == found.tokens.shape[1]
+    assert encoder.has_class_token == (found.class_token is not None)
+    assert found.tokens.dtype == torch.float32
+    return found
+
+
+@torch.no_grad()
+def test_dinov2_with_registers(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "Dinov2WithRegistersModel", **VIT, patch_size=14, image_size=56, num_register_tokens=4)
+    model = plain(model, "layernorm")
+    seen = model(pixels(images, 28, "bicubic", MEAN, STD)).last_hidden_state
+    found = encoded("dinov2-vit-s", tmp_path, images)
+    torch.testing.assert_close(found.tokens, seen[:, 5:])
+    torch.testing.assert_close(found.class_token, seen[:, 0])
+
+
+@torch.no_grad()
+def test_dinov2_keeps_its_affine_part_where_asked(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "Dinov2WithRegistersModel", **VIT, patch_size=14, image_size=56, num_register_tokens=4)
+    seen = model(pixels(images, 28, "bicubic", MEAN, STD)).last_hidden_state
+    torch.testing.assert_close(encoded("dinov2-vit-b", tmp_path, images, norm="own").tokens, seen[:, 5:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "options"), [("dinov2-vit-l", {"registers": False, "norm": "own"}), ("webssl-1b", {})]
+)
+def test_dinov2_without_registers_and_webssl(
+    tmp_path: Path, images: Tensor, name: str, options: Mapping[str, Any]
+) -> None:
+    model = saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
+    seen = model(pixels(images, 28, "bicubic", MEAN, STD)).last_hidden_state
+    found = encoded(name, tmp_path, images, **options)
+    torch.testing.assert_close(found.tokens, seen[:, 1:])
+    torch.testing.assert_close(found.class_token, seen[:, 0])
+
+
+@torch.no_grad()
+def test_dinov3(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "DINOv3ViTModel", **VIT, intermediate_size=32, patch_size=16, num_register_tokens=4)
+    model = plain(model, "norm")
+    seen = model(pixels(images, 32, "bilinear", MEAN, STD)).last_hidden_state
+    found = encoded("dinov3-vit-b16", tmp_path, images)
+    torch.testing.assert_close(found.tokens, seen[:, 5:])
+    larger = encoded("dinov3-vit-b16", tmp_path, images, side=48).tokens
+    torch.testing.assert_close(
+        larger, model(pixels(images, 48, "bilinear", MEAN, STD, antialias=True)).last_hidden_state[:, 5:]
+    )
+
+
+@torch.no_grad()
+def test_siglip2_carries_its_affine_part_and_has_no_class_token(tmp_path: Path, images: Tensor) -> None:
+    half = torch.tensor([0.5] * 3)
+    model = saved(tmp_path, "SiglipVisionModel", **VIT, intermediate_size=32, patch_size=16, image_size=32)
+    seen = model(pixels(images, 32, "bicubic", half, half)).last_hidden_state
+    torch.testing.assert_close(encoded("siglip2-vit-b", tmp_path, images).tokens, seen)
+
+
+@torch.no_grad()
+def test_mae_keeps_every_token_in_its_place(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "ViTMAEModel", **VIT, intermediate_size=32, patch_size=16, image_size=64, mask_ratio=0.75)
+    model = plain(model, "layernorm")
+    model.config.mask_ratio = 0.0
+    order = torch.arange(4.0).expand(2, -1)
+    seen = model(pixels(images, 32, "bicubic", MEAN, STD), noise=order, interpolate_pos_encoding=True)
+    found = encoded("mae-vit-b", tmp_path, images)
+    torch.testing.assert_close(found.tokens, seen.last_hidden_state[:, 1:])
+    torch.testing.assert_close(found.class_token, seen.last_hidden_state[:, 0])
+
+
+@torch.no_grad()
+def test_convnextv2_gives_its_last_map(tmp_path: Path) -> None:
+    images = torch.rand(1, 3, 256, 256) * 2 - 1
+    model = saved(tmp_path, "ConvNextV2Model", hidden_sizes=[8, 8, 8, 16], depths=[1, 1, 1, 1])
+    seen = model(pixels(images, 224, "bilinear", MEAN, STD)).last_hidden_state  # [1, 16, 7, 7]
+    torch.testing.assert_close(encoded("convnextv2-t", tmp_path, images).tokens, seen.flatten(2).mT)
+
+
+@torch.no_grad()
+def test_tipsv2_sees_unnormalised_pixels(tmp_path: Path, images: Tensor) -> None:
+    options = {**VIT, "patch_size": 14, "image_size": 56}
+    model = plain(saved(tmp_path, "Tipsv2VisionModel", **options), "layernorm")
+    seen = model(pixels(images, 28, "bicubic", torch.zeros(3), torch.ones(3))).last_hidden_state
+    found = encoded("tipsv2-vit-b14", tmp_path, images)
+    torch.testing.assert_close(found.tokens, seen[:, 2:])
+    torch.testing.assert_close(found.class_token, seen[:, 0])
+
+
+@torch.no_grad()
+def test_several_levels_are_the_mean_of_normalised_tokens(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "Dinov2WithRegistersModel", **VIT, patch_size=14, image_size=28, num_register_tokens=4)
+    states = model(pixels(images, 28, "bicubic", MEAN, STD), output_hidden_states=True).hidden_states
+    levels = [F.layer_norm(states[place][:, 5:], (16,), eps=1e-6) for place in (2, 4)]
+    found = encoded("dinov2-vit-s", tmp_path, images, levels=2)
+    torch.testing.assert_close(found.tokens, (levels[0] + levels[1]) / 2)
+
+
+@torch.no_grad()
+def test_dinov3_adds_the_mean_token_of_the_last_level(tmp_path: Path, images: Tensor) -> None:
+    model = saved(tmp_path, "DINOv3ViTModel", **VIT, intermediate_size=32, patch_size=16, num_register_tokens=4)
+    with_hidden = model(pixels(images, 32, "bilinear", MEAN, STD), output_hidden_states=True)
+    raw = [state[:, 5:] for state in with_hidden.hidden_states]
+    levels = [F.layer_norm(raw[place], (16,), eps=model.config.layer_norm_eps) for place in (2, 4)]
+    wanted = sum(levels) / 2 + levels[1].mean(dim=1, keepdim=True)
+    torch.testing.assert_close(encoded("dinov3-vit-b16", tmp_path, images, levels=2).tokens, wanted)
+
+
+def test_gradients_reach_the_images(tmp_path: Path, images: Tensor) -> None:
+    saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
+    encoder = PublishedEncoder("webssl-1b", EncoderConfig(path=str(tmp_path)))
+    encoder.look(images.requires_grad_()).tokens.square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert not encoder.encode(images).tokens.requires_grad
+
+
+# -- timm ----------------------------------------------------------------------------------------------------------------
+
+
+def timm() -> Any:
+    try:
+        import timm
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"timm cannot be imported here: {str(error).splitlines()[0]}")
+    return timm
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "model_name", "patch", "prefix"),
+    [
+        ("pe-vit-l", "vit_pe_core_large_patch14_336", 14, 1),
+        ("pe-vit-g", "vit_pe_core_gigantic_patch14_448", 14, 0),
+        ("spatialpe-vit-l", "vit_pe_spatial_large_patch14_448", 14, 1),
+        ("langpe-vit-l", "vit_pe_lang_large_patch14_448", 14, 1),
+        ("eupe-vit-b16", "vit_base_patch16_dinov3_qkvb", 16, 5),
+    ],
+)
+def test_timm_encoders(tmp_path: Path, images: Tensor, name: str, model_name: str, patch: int, prefix: int) -> None:
+    """Saved at another input size: timm resamples the position table as it loads."""
+    library, small = timm(), {"embed_dim": 32, "depth": 2, "num_heads": 2}
+    small |= {"attn_pool_num_heads": 2} if "core" in model_name else {}
+    torch.manual_seed(0)
+    model = library.create_model(model_name, img_size=4 * patch, num_classes=0, **small).eval()
+    library.models.save_for_hf(model, str(tmp_path), model_args=small, safe_serialization=True)
+    direct = library.create_model(f"local-dir:{tmp_path}", pretrained=True, img_size=2 * patch, num_classes=0).eval()
+    side, half = 2 * patch, torch.tensor([0.5] * 3)
+    statistics = (MEAN, STD) if "eupe" in name else (half, half)
+    direct.norm = torch.nn.LayerNorm(32, eps=1e-5, elementwise_affine=False) if "eupe" in name else torch.nn.Identity()
+    seen = direct.forward_features(pixels(images, side, "bilinear", *statistics))
+    found = encoded(name, tmp_path, images)
+    torch.testing.assert_close(found.tokens, seen[:, prefix:], rtol=1e-4, atol=1e-5)
+
+
+# -- without weights -----------------------------------------------------------------------------------------------------
+
+
+def test_every_named_encoder_is_known_without_weights() -> None:
+    assert len(ENCODERS) >= 30
+    assert set(ENCODERS) <= set(registry().providing("encoder", ["vision"]))
+    for name, preset in ENCODERS.items():
+        encoder = vision_encoder(name)
+        assert encoder.width == preset.width
+        assert encoder.grid(256) == (7 if preset.family == "convnextv2" else 16)
+
+
+def test_the_published_recipes_encoders_have_their_latents() -> None:
+    widths = {"dinov2-vit-b": 768, "dinov3-vit-b16": 768, "siglip2-vit-b": 768}
+    widths |= {"pe-vit-l": 1024, "langpe-vit-l": 1024, "spatialpe-vit-l": 1024}
+    assert {name: vision_encoder(name).width for name in widths} == widths
+
+
+@pytest.mark.parametrize("size", [250, 0, 24])
+def test_a_size_without_a_whole_grid_is_refused(size: int) -> None:
+    with pytest.raises(Incompatible, match=f"{size}"):
+        vision_encoder("dinov2-vit-b").grid(size)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("dinov3-vit-b16", {"registers": False}, "registers"),
+        ("convnextv2-b", {"levels": 4}, "levels"),
+        ("dinov2-vit-b", {"norm": "affine"}, "plain, own, none"),
+        ("dinov2-vit-b", {"level": 4}, "Did you mean 'levels'"),
+    ],
+)
+def test_options_that_an_encoder_has_not(name: str, options: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        vision_encoder(name, options)
+
+
+def test_a_folder_without_weights_says_what_goes_there(tmp_path: Path, images: Tensor) -> None:
+    (tmp_path / "config.json").write_text('{"hidden_size": 16, "patch_size": 14}')
+    with pytest.raises(DataError, match=r"put config.json and model.safetensors of Dinov2WithRegistersModel there"):
+        vision_encoder("dinov2-vit-b", {"path": str(tmp_path)}).encode(images)
+
+
+def test_a_model_that_is_not_at_hand_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*arguments: Any, **options: Any) -> Any:
+        raise OSError("no network")
+
+    monkeypatch.setattr(transformers.DINOv3ViTModel, "from_pretrained", offline)
+    with pytest.raises(DataError, match=r"facebook/dinov3-vitb16-pretrain-lvd1689m.*set the encoder's option `path`"):
+        vision_encoder("dinov3-vit-b16").encode(images)
+
+
+def test_files_of_another_width_are_refused(tmp_path: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
+    monkeypatch.setattr(transformers.Dinov2Model, "from_pretrained", lambda *arguments, **options: model)
+    with pytest.raises(DataError, match="tokens of 16 numbers"):
+        vision_encoder("webssl-300m").encode(images)
