@@ -63,17 +63,20 @@ def discover() -> Discovery:
     """Scans the installed distributions once per process, sorted, so that the order never depends on the disk."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    points = sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point.name))
-    return Discovery(tuple(_register(manager, point) for point in points), manager)
+    points = sorted((_origin(point), point.name, point.value, point) for point in entry_points(group=GROUP))
+    return Discovery(tuple(_register(manager, origin, point) for origin, _, _, point in points), manager)
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """The distribution's name and version; its metadata is parsed at each access, so this is asked once."""
+    if point.dist is None:
+        return "unknown", "unknown"
+    metadata = point.dist.metadata
+    return metadata["Name"], metadata["Version"]
 
 
-def _register(manager: pluggy.PluginManager, point: EntryPoint) -> Plugin:
-    version = point.dist.version if point.dist else "unknown"
-    plugin = Plugin(point.name, _distribution(point), version, point.value)
+def _register(manager: pluggy.PluginManager, origin: tuple[str, str], point: EntryPoint) -> Plugin:
+    plugin = Plugin(point.name, *origin, point.value)
     try:
         module = point.load()
         _check_api(module)

@@ -13,7 +13,7 @@ from nanogen_core.specs import Component
 
 class Distribution:
     def __init__(self, name):
-        self.name, self.version = name, "1.0"
+        self.metadata = {"Name": name, "Version": "1.0"}
 
 
 class Point:

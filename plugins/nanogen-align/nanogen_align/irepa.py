@@ -33,8 +33,8 @@ class IRepa:
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """The teacher's normalised patch tokens: [B, N, D], on the backbone's grid."""
-        assert batch.images is not None, "the teacher looks at images"
-        patches, _ = self.teacher.look(batch.images)
+        assert batch.images is not None, "the teacher wants images"
+        patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.mean_share)}
 
     def token(self, batch: Batch) -> None:

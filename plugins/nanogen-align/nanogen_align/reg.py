@@ -25,8 +25,8 @@ class Reg:
 
     def __init__(self, config: RegConfig):
         self.teacher = teacher_of(config.teacher)
-        self.token_width = self.teacher.class_width
-        if not self.token_width:
+        self.token_width = self.teacher.width
+        if not self.teacher.has_class_token:
             raise Incompatible(
                 f"auxiliary.reg.teacher: {config.teacher!r} has no class token, which REG diffuses along: choose "
                 f"another teacher."
@@ -34,9 +34,9 @@ class Reg:
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """The class token of each image: [B, token_width]."""
-        assert batch.images is not None, "the teacher looks at images"
-        _, token = self.teacher.look(batch.images)
-        assert token is not None, "an encoder with a class width gives a class token"
+        assert batch.images is not None, "the teacher wants images"
+        _, token = self.teacher.encode(batch.images)
+        assert token is not None, "an encoder that has a class token gives it"
         return {EXTRA: token}
 
     def token(self, batch: Batch) -> Tensor:

@@ -34,10 +34,10 @@ class Repa:
         self.teacher = teacher_of(config.teacher)
         self.with_token = latent.token_width > 0
         self.taps: Sequence[str] = _taps(config.block, self.with_token)
-        if self.with_token and self.teacher.class_width != self.teacher.width:
+        if self.with_token and not self.teacher.has_class_token:
             raise Incompatible(
-                f"auxiliary.repa.teacher: {config.teacher!r} has no class token as wide as its patch tokens for the "
-                f"token that is diffused along: choose another teacher, or leave out that token's auxiliary."
+                f"auxiliary.repa.teacher: {config.teacher!r} has no class token to align the token with that is "
+                f"diffused along: choose another teacher, or leave out that token's auxiliary."
             )
         self.count, width = tap_shape(backbone, self.taps[-1], latent, condition)
         project = PROJECTORS[config.projector](config, width, self.teacher.width)
@@ -45,8 +45,8 @@ class Repa:
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """The teacher's tokens of the images: [B, (1) + N, D], on the backbone's grid."""
-        assert batch.images is not None, "the teacher looks at images"
-        patches, token = self.teacher.look(batch.images)
+        assert batch.images is not None, "the teacher wants images"
+        patches, token = self.teacher.encode(batch.images)
         tokens = resampled(patches, self.count)
         if self.with_token and token is not None:
             tokens = torch.cat([token[:, None], tokens], dim=1)

@@ -19,41 +19,39 @@ from nanogen_core.structure import structure
 class VisionEncoder(Protocol):
     """What a component of kind `encoder` that provides `vision` must do to be a teacher.
 
-    Its widths are known before any weights are; its weights take no gradient, its input does.
+    The first two are known before any weights are. `encode` and `look` answer with patch tokens [B, N, D], row-major,
+    and the class token [B, D] or None, for images [B, 3, H, W] in [-1, 1]; a gradient passes through `look` alone.
     """
 
-    width: int  # D, of a patch token
-    class_width: int  # of the class token; 0: it has none
+    width: int  # D
+    has_class_token: bool
 
     def to(self, device: torch.device | str) -> Any: ...
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images [B, 3, H, W] in [-1, 1] -> patch tokens [B, N, D], row-major, and the class token [B, D] or None."""
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
 
 
 class Teacher:
-    """An encoder that is asked once for each batch, however many losses look at it."""
+    """An encoder that is asked once for each batch, however many losses want its answer."""
 
     def __init__(self, encoder: VisionEncoder):
         self.encoder = encoder
-        self.width, self.class_width = encoder.width, encoder.class_width
+        self.width = encoder.width
+        self.has_class_token = encoder.has_class_token
         self._last: tuple[Tensor, tuple[Tensor, Tensor | None]] | None = None
 
-    @torch.no_grad()
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images [B, 3, H, W] -> patch tokens [B, N, D] float32, and the class token [B, D] or None."""
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images [B, 3, H, W] -> patch tokens [B, N, D] and the class token [B, D] or None, without gradient."""
         if self._last is None or self._last[0] is not images:
-            patches, token = self._encode(images)
-            self._last = images, (patches.float(), None if token is None else token.float())
+            self._last = images, self.encoder.to(images.device).encode(images)
         return self._last[1]
 
     def patches(self, images: Tensor) -> Tensor:
         """Patch tokens [B, N, D] through which a gradient reaches the images."""
-        return self._encode(images)[0]
-
-    def _encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         self.encoder.to(images.device)
-        return self.encoder.encode(images)
+        return self.encoder.look(images)[0]
 
 
 _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()

@@ -29,7 +29,7 @@ class TinyVision:
     """Random, but the same in every process; counts how often it is asked."""
 
     def __init__(self, config: TinyVisionConfig):
-        self.width, self.class_width = config.width, config.width * config.class_token
+        self.width, self.has_class_token = config.width, config.class_token
         self.asked = 0
         with torch.random.fork_rng():
             torch.manual_seed(1)
@@ -39,10 +39,14 @@ class TinyVision:
         self.net.to(device)
         return self
 
+    @torch.no_grad()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         self.asked += 1
+        return self.look(images)
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         tokens = self.net(images).flatten(2).transpose(1, 2)
-        return tokens, tokens.mean(dim=1) if self.class_width else None
+        return tokens, tokens.mean(dim=1) if self.has_class_token else None
 
 
 MANIFEST = ModuleType("tiny_vision_manifest")

@@ -94,7 +94,7 @@ def test_repa_with_a_cosine_and_three_layers_is_the_papers():
     loss, tokens = repa(projector="mlp", mlp_width=5, distance="cosine"), torch.randn(2, 16, 16)
     first, _, second, _, third = loss.nets
     projected = third(F.silu(second(F.silu(first(tokens)))))
-    patches, _ = loss.teacher.look(IMAGES.images)
+    patches, _ = loss.teacher.encode(IMAGES.images)
     a, b = F.normalize(projected, dim=-1), F.normalize(patches, dim=-1)
     found = loss.loss(seen(**{"block.2": tokens}), None, looked(loss)).total
     torch.testing.assert_close(found, -0.5 * (a * b).sum(-1).mean())
@@ -105,7 +105,7 @@ def test_with_reg_the_token_is_aligned_too_and_comes_first():
     assert loss.taps == ("block.2.token", "block.2")
     tokens, token = torch.randn(2, 16, 16), torch.randn(2, 16)
     batch = looked(loss)
-    patches, class_token = loss.teacher.look(IMAGES.images)
+    patches, class_token = loss.teacher.encode(IMAGES.images)
     torch.testing.assert_close(batch.extras["repa"], torch.cat([class_token[:, None], patches], dim=1))
     sum_of_squares = (loss.nets(tokens) - patches).square().sum() + (loss.nets(token) - class_token).square().sum()
     found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), None, batch)
@@ -125,7 +125,7 @@ def test_a_teacher_on_another_grid_is_resampled():
 
 def test_irepa_normalises_over_space_and_convolves():
     loss = IRepa(IRepaConfig(teacher=TEACHER, block=1), backbone=dit(), latent=LATENT, condition=LABELS)
-    patches, _ = loss.teacher.look(IMAGES.images)
+    patches, _ = loss.teacher.encode(IMAGES.images)
     grid = patches.reshape(2, 4, 4, 12)
     expected = (grid - 0.6 * grid.mean((1, 2), keepdim=True)) / grid.std((1, 2), keepdim=True)
     batch = looked(loss)
@@ -156,7 +156,7 @@ def test_a_teacher_without_a_class_token_is_refused_by_name():
     plain = {"name": "tiny-vision", "class_token": False}
     with pytest.raises(Incompatible, match="auxiliary.reg.teacher: .* has no class token, which REG diffuses along"):
         Reg(RegConfig(teacher=plain))
-    with pytest.raises(Incompatible, match="auxiliary.repa.teacher: .* has no class token as wide as"):
+    with pytest.raises(Incompatible, match="auxiliary.repa.teacher: .* has no class token to align"):
         Repa(RepaConfig(teacher=plain, block=1), backbone=dit(WITH_TOKEN), latent=WITH_TOKEN, condition=LABELS)
 
 
@@ -164,9 +164,9 @@ def test_losses_share_a_teacher_and_its_answer():
     first, second = teacher_of("tiny-vision"), teacher_of({"name": "tiny-vision"})
     assert first is second
     assert teacher_of({"name": "tiny-vision", "width": 5}) is not first
-    first.look(IMAGES.images), second.look(IMAGES.images)
+    first.encode(IMAGES.images), second.encode(IMAGES.images)
     assert first.encoder.asked == 1
-    first.look(IMAGES.images.clone())
+    first.encode(IMAGES.images.clone())
     assert first.encoder.asked == 2
     del first, second
     gc.collect()
@@ -179,7 +179,7 @@ def test_a_gradient_passes_through_the_teacher_to_the_images():
     assert isinstance(teacher, Teacher)
     teacher.patches(images).square().sum().backward()
     assert images.grad.abs().sum() > 0
-    assert not teacher.look(images)[0].requires_grad
+    assert not teacher.encode(images)[0].requires_grad
 
 
 # -- in a configuration ------------------------------------------------------------------------------------------------

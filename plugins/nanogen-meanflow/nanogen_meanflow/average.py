@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+from attrs import evolve
 from torch import Tensor
 
 from nanogen_core.errors import Incompatible
@@ -22,7 +23,7 @@ from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow, interpolate
 from nanogen_flow.times import logit_normal, shifted
 from nanogen_meanflow.config import AverageConfig
-from nanogen_meanflow.derivative import ROUTES, Point, Slope, compound, standing
+from nanogen_meanflow.derivative import ROUTES, Point, Slope, compound
 from nanogen_meanflow.question import Question
 from nanogen_meanflow.refusals import TOKEN
 
@@ -86,10 +87,9 @@ class AverageVelocity(ABC):
 
     def answer(self, question: Question, jumps: bool) -> Answer:
         """The network's answer with its derivative; without `jumps` all intervals are empty, and V = u."""
-        state, (t, r) = question.state, question.times
-        target = self.target(question)
-        slope = self._slope(question, target) if jumps else standing(question.along, Point(state.latent, t, target))
-        seen = Seen(state, question.times, slope.prediction, self.flow.guess(slope.prediction.value, state, t))
+        target, slope = self._over_intervals(question) if jumps else self._at_instants(question)
+        state, (t, r), u = question.state, question.times, slope.prediction.value
+        seen = Seen(state, question.times, slope.prediction, self.flow.guess(u, state, t))
         return Answer(seen, target, slope.du_dt, _squared(compound(slope, t - r), target))
 
     def weighted(self, error: Tensor) -> Tensor:
@@ -114,9 +114,16 @@ class AverageVelocity(ABC):
         """Equal steps, without a shift: float64 [steps + 1], falling from 1 to 0."""
         return self.flow.grid(steps)
 
-    def _slope(self, question: Question, target: Tensor) -> Slope:
-        tangent = self.tangent(question, target)
-        return self._derivative(question.along, Point(question.state.latent, question.times.t, tangent))
+    def _over_intervals(self, question: Question) -> tuple[Tensor, Slope]:
+        target = self.target(question)
+        at = Point(question.state.latent, question.times.t, self.tangent(question, target))
+        return target, self._derivative(question.along, at)
+
+    def _at_instants(self, question: Question) -> tuple[Tensor, Slope]:
+        """Where r = t the network's answer is its own velocity, which the target need not ask for again."""
+        prediction = question.along(question.state.latent, question.times.t)
+        own = prediction.value.latent.detach()
+        return self.target(evolve(question, known=own)), Slope(prediction, torch.zeros_like(own))
 
     def _field(self, net: Network) -> Field:
         def field(state: State, times: Times, condition: Condition) -> Prediction:

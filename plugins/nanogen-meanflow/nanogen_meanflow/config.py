@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
-DERIVATIVES = ("exact", "central", "backward")
+DERIVATIVES = ("exact", "forward", "central", "backward")
 PREDICTIONS = ("velocity", "x")
 
 _unit = validators.and_(validators.ge(0.0), validators.le(1.0))
@@ -15,8 +15,9 @@ _positive = validators.gt(0.0)
 class AverageConfig:
     """What every objective on average velocities has.
 
-    `derivative` is how du/dt is found: `exact`, or by differences over a time of `difference`: `central` has two more
-    evaluations, `backward` one. The README says what they cost and how far off they are.
+    `derivative` is how du/dt is found. Exactly: `exact` in reverse mode, `forward` in forward mode (for compiled
+    networks). By differences over a time of `difference`: `central` has two more evaluations, `backward` one. The
+    README says what they cost and how far off they are.
     """
 
     probability: float = field(default=0.25, validator=_unit)  # of a step on intervals; the others have r = t

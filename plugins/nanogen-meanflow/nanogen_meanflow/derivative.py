@@ -1,4 +1,4 @@
-"""du/dt along the path of a sample, by three routes: d/dt u(z_t, t, r) = (v d/dz + d/dt) u, with dz/dt = v."""
+"""du/dt along the path of a sample, by four routes: d/dt u(z_t, t, r) = (v d/dz + d/dt) u, with dz/dt = v."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def exact(along: Along, at: Point) -> Slope:
     return Slope(prediction, du_dt)
 
 
+def forward_mode(along: Along, at: Point) -> Slope:
+    """By dual numbers in one forward pass: exact too, a little slower, and the route that compiled networks can take."""
+
+    def answer(z: Tensor, t: Tensor) -> tuple[Tensor, Prediction]:
+        prediction = along(z, t)
+        return prediction.value.latent, prediction
+
+    _, du_dt, prediction = torch.func.jvp(answer, (at.z, at.t), (at.v, torch.ones_like(at.t)), has_aux=True)
+    return Slope(prediction, du_dt.detach())
+
+
 @frozen
 class Central:
     """`(u(z + e v, t + e) - u(z - e v, t - e)) / 2 e`: an error in e^2 and two evaluations without gradient."""
@@ -73,13 +84,9 @@ def _moved(along: Along, at: Point, span: float) -> Tensor:
     return along(at.z + span * at.v, at.t + span).value.latent
 
 
-def standing(along: Along, at: Point) -> Slope:
-    """For r = t, where du/dt has no weight: it is not computed."""
-    return Slope(along(at.z, at.t), torch.zeros_like(at.v))
-
-
 ROUTES: Mapping[str, Callable[[float], Callable[[Along, Point], Slope]]] = {
     "exact": lambda difference: exact,
+    "forward": lambda difference: forward_mode,
     "central": Central,
     "backward": Backward,
 }

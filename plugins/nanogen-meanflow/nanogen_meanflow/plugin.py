@@ -8,7 +8,7 @@ from typing import Any
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen, registry
 from nanogen_core.specs import Component, Method
-from nanogen_meanflow.refusals import TOKEN
+from nanogen_meanflow.refusals import COMPILED, TOKEN
 
 NANOGEN_API = 1
 
@@ -61,11 +61,14 @@ def _method(name: str, summary: str, tokenizer: str, objective: Any) -> Method:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Refuses a further token, which an auxiliary loss may add (REG)."""
-    if WORD not in parts["objective"].component.provides:
+    """Refuses a further token, which an auxiliary loss may add (REG), and a second backward pass once compiled."""
+    objective = parts["objective"]
+    if WORD not in objective.component.provides:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
-    return [TOKEN] if any("token" in _provided(name) for name in names) else []
+    token = any("token" in _provided(name) for name in names)
+    compiled = config.get("train", {}).get("compile") and objective.options.get("derivative", "exact") == "exact"
+    return [TOKEN] * token + [COMPILED] * bool(compiled)
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

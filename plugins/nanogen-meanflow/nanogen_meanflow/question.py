@@ -22,6 +22,7 @@ class Question:
     velocity: Tensor  # [B, C, h, w]: (z - data) / max(t, t_eps)
     condition: Condition  # rows may be dropped (`condition.null`)
     null: Condition
+    known: Tensor | None = None  # [B, C, h, w]: its own velocity, where it was computed before
 
     def along(self, z: Tensor, t: Tensor) -> Prediction:
         """The network's answer for another z [B, C, h, w] and t [B], and the same r."""
@@ -30,7 +31,7 @@ class Question:
     @cached_property
     def own(self) -> Tensor:
         """The network's own instantaneous velocity under the condition, without gradient: [B, C, h, w]."""
-        return self._instantaneous(self.condition)
+        return self._instantaneous(self.condition) if self.known is None else self.known
 
     @cached_property
     def free(self) -> Tensor:

@@ -1,6 +1,10 @@
 """The sentences for what does not go together. Loads no torch."""
 
 TOKEN = (
-    "MeanFlow does not diffuse a further token along (REG): its du/dt would need the token's own average velocity, "
-    "which nobody has published. Leave REG out, use REPA, or choose objective='flow'."
+    "MeanFlow does not diffuse a further token along (REG), as in the published code: the recipe defines no average "
+    "velocity for it. Leave REG out, use REPA, or choose objective='flow'."
+)
+COMPILED = (
+    "torch.compile has no second backward pass, by which the objective's derivative 'exact' is found: write "
+    "derivative: forward in `objective:`, or leave `train.compile` out."
 )

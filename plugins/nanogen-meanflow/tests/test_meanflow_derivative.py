@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Condition, Prediction, State, Times
-from nanogen_meanflow.derivative import Along, Backward, Central, Point, compound, exact, standing
+from nanogen_meanflow.derivative import Along, Backward, Central, Point, Slope, compound, exact, forward_mode
 
 Make = Callable[..., torch.nn.Module]
 
@@ -40,14 +40,9 @@ def test_the_exact_route_agrees_with_differences_in_float64(make: Make) -> None:
     assert _apart(exact(along, at).du_dt, truth) < 1e-7
 
 
-def test_the_exact_route_agrees_with_the_forward_mode(make: Make) -> None:
+def test_both_exact_routes_agree(make: Make) -> None:
     along, at = _asked(make().double())
-
-    def value(z: Tensor, t: Tensor) -> Tensor:
-        return along(z, t).value.latent
-
-    _, truth = torch.func.jvp(value, (at.z, at.t), (at.v, torch.ones_like(at.t)))
-    assert _apart(exact(along, at).du_dt, truth) < 1e-12
+    assert _apart(exact(along, at).du_dt, forward_mode(along, at).du_dt) < 1e-12
 
 
 def test_r_stands_still(make: Make) -> None:
@@ -66,7 +61,7 @@ def test_differences_converge_in_their_order(make: Make, route: type, order: int
     assert coarse / fine == pytest.approx(2**order, rel=0.05)
 
 
-@pytest.mark.parametrize("route", [exact, Central(1e-3), Backward(1e-3), standing])
+@pytest.mark.parametrize("route", [exact, forward_mode, Central(1e-3), Backward(1e-3)])
 def test_gradients_are_those_of_a_plain_forward_pass(make: Make, route: Callable[[Along, Point], object]) -> None:
     net = make().double()
     along, at = _asked(net)
@@ -78,20 +73,32 @@ def test_gradients_are_those_of_a_plain_forward_pass(make: Make, route: Callable
 
 def test_no_gradient_flows_through_the_derivative(make: Make) -> None:
     along, at = _asked(make().double())
-    for route in (exact, Central(1e-3), Backward(1e-3)):
+    for route in (exact, forward_mode, Central(1e-3), Backward(1e-3)):
         assert not route(along, at).du_dt.requires_grad
 
 
-def test_taps_and_heads_come_along(make: Make) -> None:
+@pytest.mark.parametrize("route", [exact, forward_mode])
+def test_taps_and_heads_come_along(make: Make, route: Callable[[Along, Point], Slope]) -> None:
     net = make("internal-head").double()
     along, at = _asked(partial(net, taps=("block.1",)))
-    prediction = exact(along, at).prediction
+    prediction = route(along, at).prediction
+    assert prediction.features["block.1"].requires_grad
     assert set(prediction.features) == {"block.1"}
     assert prediction.heads["internal"].latent.requires_grad
 
 
+def test_compiled_networks_have_the_forward_mode(make: Make) -> None:
+    net = make()
+    along, at = _asked(net.double())
+    truth = exact(along, at).du_dt
+    net.compile(backend="aot_eager")
+    assert _apart(forward_mode(along, at).du_dt, truth) < 1e-10
+    with pytest.raises(RuntimeError, match="double backward"):  # what the manifest refuses
+        exact(along, at)
+
+
 def test_the_compound_velocity_by_hand() -> None:
     u, du_dt = torch.randn(2, 1, 1, 1), torch.randn(2, 1, 1, 1)
-    slope = standing(lambda z, t: Prediction(State(u)), Point(u, torch.ones(2), u))._replace(du_dt=du_dt)
+    slope = Slope(Prediction(State(u)), du_dt)
     span = torch.tensor([0.5, 0.25])
     assert torch.allclose(compound(slope, span).flatten(), u.flatten() + span * du_dt.flatten())

@@ -197,10 +197,22 @@ def test_guidance_asks_without_gradient_at_no_interval_and_null_keeps_its_mask()
 
 
 def test_improved_meanflow_asks_for_its_own_velocity_once() -> None:
-    for scale, jumps, calls in ((1.0, True, 2), (1.0, False, 1), (2.0, True, 3), (2.0, False, 3)):
+    for scale, jumps, calls in ((1.0, True, 2), (1.0, False, 1), (2.0, True, 3), (2.0, False, 2)):
         net = Steady()
         _answer(ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=scale), latent=LATENT), net, jumps=jumps)
         assert len(net.asked) == calls
+
+
+def test_at_instants_the_answer_itself_is_the_networks_own_velocity() -> None:
+    objective, net = MeanFlow(MeanFlowConfig(omega=0.9, kappa=0.3), latent=LATENT), Steady()
+    instants = Times(TIMES.t, TIMES.t)
+    found = objective.answer(objective.ask(net, *_states(), instants, CONDITION, NULL), jumps=False)
+    z, v, _, _ = _by_hand(instants)
+    target = 0.9 * v + 0.3 * (0.5 * z + 0.25) + (1 - 0.9 - 0.3) * -z
+    assert np.allclose(found.target, target, atol=1e-5)
+    assert not found.target.requires_grad
+    assert np.allclose(found.error.detach(), ((0.5 * z + 0.25 - target) ** 2).reshape(4, -1).sum(1), rtol=1e-4)
+    assert len(net.asked) == 2
 
 
 def _step(objective: AverageVelocity, slots: range | tuple[int, ...], step: int) -> Times:
@@ -260,7 +272,7 @@ def test_heads_learn_the_plain_velocity_with_the_same_weight(make: Callable[...,
     assert set(seen.prediction.features) == {"block.2"}
 
 
-@pytest.mark.parametrize("derivative", ["exact", "central", "backward"])
+@pytest.mark.parametrize("derivative", ["exact", "forward", "central", "backward"])
 def test_every_route_trains_every_weight(make: Callable[..., nn.Module], derivative: str) -> None:
     net = make()
     config = ImprovedMeanFlowConfig(probability=1.0, derivative=derivative, prediction="x")

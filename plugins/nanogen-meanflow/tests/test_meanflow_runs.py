@@ -68,6 +68,13 @@ def test_reg_is_refused_with_the_reason(small: dict[str, Any], monkeypatch: pyte
     resolve({**small, "objective": "flow", "auxiliary": "some-reg"})
 
 
+def test_a_second_backward_pass_of_a_compiled_network_is_refused(small: dict[str, Any]) -> None:
+    small["train"]["compile"] = True
+    with pytest.raises(Incompatible, match=r"torch.compile.*derivative: forward"):
+        resolve({**small, "method": "meanflow"})
+    resolve({**small, "method": "meanflow", "objective": {"derivative": "forward"}})
+
+
 def _replace(monkeypatch: pytest.MonkeyPatch, component: Component) -> None:
     """Lets a component stand in the registry of this process as if a plugin offered it."""
     offers = registry().components[component.kind]

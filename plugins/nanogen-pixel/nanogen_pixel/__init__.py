@@ -1,1 +1,1 @@
-"""Diffusion on pixels: the identity tokenizer and the JiT setting."""
+"""Diffusion on pixels: the identity tokenizer, the settings of JiT, PixNerd and PixelGen, perceptual losses."""

@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from nanogen_align.config import DEFAULT_TEACHER
+from nanogen_align.naming import teacher_problem
 from nanogen_core.hookspecs import hookimpl
+from nanogen_core.registry import Chosen
 from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
 
+_PIXEL = Component(
+    kind="tokenizer",
+    name="pixel",
+    target="nanogen_pixel.tokenizer:Pixel",
+    summary="no tokenizer: the latent is the image",
+    provides={"pixels"},
+)
+
+_LPIPS = Component(
+    kind="auxiliary",
+    name="lpips",
+    target="nanogen_pixel.lpips:Lpips",
+    config="nanogen_pixel.config:LpipsConfig",
+    summary="perceptual distance of the guessed image (LPIPS on VGG16)",
+    needs={"tokenizer": {"pixels"}},
+)
+
+_PATCH_TOKENS = Component(
+    kind="auxiliary",
+    name="patch-tokens",
+    target="nanogen_pixel.patch_tokens:PatchTokens",
+    config="nanogen_pixel.config:PatchTokensConfig",
+    summary="distance of a vision encoder's patch tokens of the guessed image",
+    needs={"tokenizer": {"pixels"}},
+)
+
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    return [
-        Component(
-            kind="tokenizer",
-            name="pixel",
-            target="nanogen_pixel.tokenizer:Pixel",
-            summary="no tokenizer: the latent is the image",
-        )
-    ]
+    return [_PIXEL, _LPIPS, _PATCH_TOKENS]
 
 
 @hookimpl
 def nanogen_methods() -> list[Method]:
+    jit: dict[str, Any] = {"prediction": "x", "time_mean": -1.1, "time_std": 0.8}
+    perceptual: dict[str, Any] = {"auxiliary": {"lpips": {}, "patch-tokens": {}}}
     return [
-        Method(
-            name="pixel",
-            summary="flow matching on pixels, x-prediction (JiT, arXiv 2511.13720)",
-            defaults={
-                "tokenizer": {"name": "pixel"},
-                "backbone": {"name": "ddt"},
-                # trained with the shift that follows from the image's size, sampled without one
-                "objective": {
-                    "name": "flow",
-                    "prediction": "x",
-                    "time_mean": -1.1,
-                    "time_std": 0.8,
-                    "sample_shift": 1.0,
-                },
-            },
-        )
+        _method("pixel", "flow matching on pixels, x-prediction: another name of `jit`", jit),
+        _method("jit", "flow matching on pixels, x-prediction (JiT, arXiv 2511.13720)", jit),
+        _method("pixnerd", "flow matching on pixels, v-prediction (the PixNerd setting)", {"time_mean": -1.94}),
+        _method("pixelgen", "JiT with perceptual losses on its guess (PixelGen)", jit, **perceptual),
     ]
+
+
+def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) -> Method:
+    """Trained with the shift that follows from the image's size, sampled without one."""
+    flow = {"name": "flow", **objective, "sample_shift": 1.0}
+    return Method(
+        name=name, summary=summary, defaults={"tokenizer": "pixel", "backbone": "ddt", "objective": flow, **more}
+    )
+
+
+@hookimpl
+def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
+    """Whether the encoder whose tokens are compared exists."""
+    options = config.get("auxiliary", {}).get("patch-tokens")
+    if options is None:
+        return []
+    problem = teacher_problem("auxiliary.patch-tokens", options.get("teacher", DEFAULT_TEACHER))
+    return [problem] if problem else []
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {name: f"nanogen_pixel:recipes/{name}.yaml" for name in ("jit", "pixnerd", "pixelgen")}
