@@ -32,6 +32,10 @@ def manifest(*components, api=1, **extra):
     return module
 
 
+def no_components():
+    return []
+
+
 def sampler(name="s", **more):
     return Component(kind="sampler", name=name, target="x:Y", **more)
 
@@ -68,7 +72,7 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
     ("module", "reason"),
     [
         (manifest(api=2), "NANOGEN_API = 2"),
-        (manifest(nanogen_component=hookimpl(list)), "unknown hook 'nanogen_component'"),
+        (manifest(nanogen_component=hookimpl(no_components)), "unknown hook 'nanogen_component'"),
         (manifest("no component"), "is no Component"),
         (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),
     ],
