@@ -42,8 +42,8 @@ def test_the_latent_is_the_image_in_patches_of_sixteen() -> None:
     assert math.isclose(spec.time_shift, 6.928, abs_tol=1e-3)  # as published
 
 
-def test_the_method_is_that_of_jit() -> None:
-    (method,) = nanogen_methods()
-    assert method.defaults["objective"] == {
-        "name": "flow", "prediction": "x", "time_mean": -1.1, "time_std": 0.8, "sample_shift": 1.0
-    }  # fmt: skip
+def test_the_methods_are_those_of_the_papers() -> None:
+    objectives = {method.name: method.defaults["objective"] for method in nanogen_methods()}
+    jit = {"name": "flow", "prediction": "x", "time_mean": -1.1, "time_std": 0.8, "sample_shift": 1.0}
+    assert objectives["jit"] == objectives["pixel"] == objectives["pixelgen"] == jit
+    assert objectives["pixnerd"] == {"name": "flow", "time_mean": -1.94, "sample_shift": 1.0}

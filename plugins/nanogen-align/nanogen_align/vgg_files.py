@@ -1,0 +1,45 @@
+"""Where the weights of LPIPS lie on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanogen_core.errors import DataError
+
+VGG, HEADS = "vgg16-397923af.pth", "vgg.pth"
+SOURCES = {
+    VGG: "https://download.pytorch.org/models/vgg16-397923af.pth",  # torchvision's
+    HEADS: "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth",
+}
+PACKAGED = {"torchmetrics": "functional/image/lpips_models", "lpips": "weights/v0.1"}  # copies of the heads
+
+
+def weight_files(folder: str | None) -> tuple[Path, Path]:
+    """VGG16 and the linear heads: in a folder, by default torch.hub's; heads may also come with another package.
+
+    Raises DataError, which says which file goes where.
+    """
+    home = Path(folder).expanduser() if folder else Path(torch.hub.get_dir()) / "checkpoints"
+    files = home / VGG, next((path for path in (home / HEADS, *_packaged()) if path.is_file()), home / HEADS)
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        wanted = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
+        raise DataError(f"LPIPS has no weights on this machine: save {wanted}, or name the folder where they lie.")
+    return files
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that torch.save wrote, without any code in it."""
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors
+
+
+def _packaged() -> Iterator[Path]:
+    for package, place in PACKAGED.items():
+        found = find_spec(package)
+        yield from (Path(home) / place / HEADS for home in (found.submodule_search_locations or () if found else ()))
