@@ -49,5 +49,6 @@ class OpenMojiEncoder:
 
     @cached_property
     def _body(self) -> nn.Module:
-        body: nn.Module = Classifier.load().body[:LAYERS]
+        with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the file then replaces
+            body: nn.Module = Classifier.load().body[:LAYERS]
         return body

@@ -44,7 +44,8 @@ class Source:
         """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""
         reader = {"transformers": self._transformers, "timm": self._timm}[self.family.layout.library]
         try:
-            model = reader(side)
+            with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
+                model = reader(side)
         except (OSError, ValueError, RuntimeError) as error:
             raise DataError(self._missing()) from error
         return model.to(dtype).eval().requires_grad_(False)

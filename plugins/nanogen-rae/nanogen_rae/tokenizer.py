@@ -65,8 +65,7 @@ class RAE:
     def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
         """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
         tokens = self._statistics.to(latents.device).undo(latents.float())
-        dtype: torch.dtype = getattr(torch, self._config.decoder.dtype)
-        return self.painted(self._decoder.to(latents.device), tokens.to(dtype))
+        return self.painted(self._decoder.to(latents.device), tokens.to(self._dtype))
 
     def painted(self, decoder: nn.Module, tokens: Tensor) -> Tensor:
         """What a decoder of this tokenizer makes of tokens [B, C, h, w]: images [B, 3, H, W], about [-1, 1]."""
@@ -87,8 +86,12 @@ class RAE:
 
     def take(self, decoder: nn.Module) -> None:
         """Decodes with this one from now on, whatever `decoder.path` says."""
+        self._decoder = decoder.to(self._dtype).eval().requires_grad_(False)
+
+    @property
+    def _dtype(self) -> torch.dtype:
         dtype: torch.dtype = getattr(torch, self._config.decoder.dtype)
-        self._decoder = decoder.to(dtype).eval().requires_grad_(False)
+        return dtype
 
     @cached_property
     def _decoder(self) -> nn.Module:
@@ -97,8 +100,9 @@ class RAE:
                 "The RAE has no decoder: set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 run "
                 "(`stage: rae-decoder`), or to a published one."
             )
-        dtype: torch.dtype = getattr(torch, self._config.decoder.dtype)
-        return self.new_decoder().to(dtype).eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the file then replaces
+            decoder = self.new_decoder()
+        return decoder.to(self._dtype).eval().requires_grad_(False)
 
     # -- latent statistics -------------------------------------------------------------------------------------------
 

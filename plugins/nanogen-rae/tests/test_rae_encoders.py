@@ -176,7 +176,7 @@ def test_gradients_reach_the_images(tmp_path: Path, images: Tensor) -> None:
     assert not encoder.encode(images).tokens.requires_grad
 
 
-# -- timm ----------------------------------------------------------------------------------------------------------------
+# -- timm ------------------------------------------------------------------------------------------------------------
 
 
 def timm() -> Any:
@@ -214,7 +214,7 @@ def test_timm_encoders(tmp_path: Path, images: Tensor, name: str, model_name: st
     torch.testing.assert_close(found.tokens, seen[:, prefix:], rtol=1e-4, atol=1e-5)
 
 
-# -- without weights -----------------------------------------------------------------------------------------------------
+# -- without weights -------------------------------------------------------------------------------------------------
 
 
 def test_every_named_encoder_is_known_without_weights() -> None:

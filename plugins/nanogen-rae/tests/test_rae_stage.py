@@ -1,0 +1,264 @@
+"""Stage 1: the losses against their equations, the loop with every phase, exact resume, and a short training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen_core import build_pipeline, storage
+from nanogen_core.errors import ConfigError, DataError, Incompatible
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.randomness import Draws
+from nanogen_core.structure import structure
+from nanogen_core.training import checkpoint, journal
+from nanogen_core.training.loop import Interrupted, Run
+from nanogen_rae.augment import Augment
+from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
+from nanogen_rae.features import Dino
+from nanogen_rae.lpips import HEADS, LPIPS, STAGES, VGG
+from nanogen_rae.sizes import SIZES, Size
+from nanogen_rae.stage_config import DecoderStageConfig
+
+WITHOUT = {"perceptual": "none", "discriminator": "none"}
+
+
+@pytest.fixture(autouse=True)
+def _small_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nanogen_rae.tokenizer as module
+
+    monkeypatch.setattr(module, "SIZES", {**SIZES, "tiny": Size(32, 1, 2, 48)})
+
+
+def configuration(**stage: Any) -> dict[str, Any]:
+    return {
+        "task": "imagenet",
+        "dataset": {"name": "openmoji", "train": 32, "val": 8},
+        "tokenizer": {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}},
+        "stage": {"name": "rae-decoder", **stage},
+        "optimizer": {"name": "adamw", "lr": 1e-3},
+        "train": {
+            "steps": 6, "batch_size": 4, "precision": "fp32", "log_every": 1, "sample_count": 4,
+            "sample_every": 0, "checkpoint_every": 2, "keep": 9,
+        },
+    }  # fmt: skip
+
+
+def run(folder: Path, config: dict[str, Any], **options: Any) -> Pipeline:
+    return Run(build_pipeline(config), folder, **options).train()
+
+
+# -- the loop --------------------------------------------------------------------------------------------------------
+
+STAGED = {"perceptual": "encoder", "discriminator": "encoder", "discriminator_from": 0.5, "adversarial_from": 0.8}
+
+
+def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
+    pipeline = run(tmp_path, configuration(**STAGED))
+    log = {entry["step"]: entry for entry in journal.read(tmp_path)}
+    assert [step for step in log if "discriminator" in log[step]] == [4, 5, 6]  # updates from step 3, counted from 0
+    assert [step for step in log if "adversarial" in log[step]] == [6]
+    assert {"l1", "perceptual", "psnr", "lr.decoder"} <= log[1].keys()
+    saved = storage.read_tensors(tmp_path / "decoder.safetensors")
+    nets = checkpoint.load(tmp_path, 6)[0]["nets"]
+    assert all(torch.equal(value, nets[f"ema.{name}"]) for name, value in saved.items())
+    torch.testing.assert_close(pipeline.tokenizer._decoder.state_dict(), saved)
+    assert (tmp_path / "samples" / "step-00000006.png").is_file()
+    assert not (tmp_path / "backbone.safetensors").exists()
+
+
+@pytest.mark.parametrize("kept", [2, 4])
+@pytest.mark.parametrize("cached", [False, True])
+def test_resume_is_exact_before_and_after_the_gan_starts(tmp_path: Path, kept: int, cached: bool) -> None:
+    import shutil
+
+    config = configuration(**STAGED)
+    config["train"]["cache_latents"] = cached
+    run(tmp_path, config)
+    whole = checkpoint.load(tmp_path, 6)[0]
+    for step in range(kept + 2, 7, 2):
+        shutil.rmtree(checkpoint.path_of(tmp_path, step))
+    torch.rand(3)  # the global state has no part in it
+    run(tmp_path, config, resume=True)
+    again = checkpoint.load(tmp_path, 6)[0]
+    assert whole.keys() == again.keys() == {"nets", "optimizer-decoder", "optimizer-discriminator"}
+    for part, tensors in whole.items():
+        assert all(torch.equal(tensor, again[part][name]) for name, tensor in tensors.items()), part
+
+
+def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
+    run(tmp_path / "first", configuration(**WITHOUT))
+    config = configuration(**WITHOUT)
+    config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
+    stage = build_pipeline(config).stage()
+    saved = storage.read_tensors(tmp_path / "first" / "decoder.safetensors")
+    torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
+
+
+def test_from_stage_1_to_samples(tmp_path: Path) -> None:
+    """The whole road: a decoder, the statistics, a backbone, pictures."""
+    first = run(tmp_path / "stage1", configuration(**WITHOUT))
+    count = first.tokenizer.compute_statistics(first.task.once("train", 16), tmp_path / "statistics.safetensors")
+    assert count == 32
+    config = configuration()
+    del config["stage"]
+    config["tokenizer"]["decoder"]["path"] = str(tmp_path / "stage1")
+    config["tokenizer"]["statistics"] = str(tmp_path / "statistics.safetensors")
+    config |= {"method": "rae", "backbone": {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}}
+    config |= {"sampler": {"name": "euler", "steps": 2}}
+    run(tmp_path / "flow", config)
+    images = Pipeline.load(tmp_path / "flow").generate(["dog", "cat"], tensors=True)
+    assert images.shape == (2, 3, 64, 64)
+    assert images.isfinite().all()
+
+
+def test_a_tokenizer_without_a_decoder_to_train_is_refused() -> None:
+    with pytest.raises(Incompatible, match="decoder-training"):
+        build_pipeline(configuration() | {"tokenizer": "openmoji-vae"})
+
+
+def test_the_gan_cannot_start_before_its_discriminator() -> None:
+    with pytest.raises(ConfigError, match="lies before"):
+        structure({"discriminator_from": 0.5, "adversarial_from": 0.25}, DecoderStageConfig, "stage")
+
+
+# -- noise -----------------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_keyed_and_as_strong_as_stated() -> None:
+    stage = build_pipeline(configuration(**WITHOUT)).stage()
+    tokens = torch.zeros(512, 96, 8, 8)
+    noisy = stage._noisy(tokens, Draws(0, range(512), step=3))
+    sigma = noisy.flatten(1).std(dim=1)
+    assert float(sigma.max()) < 0.85
+    assert float(sigma.mean()) == pytest.approx(0.4, abs=0.03)
+    assert torch.equal(noisy[7:9], stage._noisy(tokens[:2], Draws(0, [7, 8], step=3)))
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+def test_hinge() -> None:
+    real, fake = torch.tensor([[2.0, 0.5]]), torch.tensor([[-3.0, 0.25]])
+    assert float(hinge(real, fake)) == pytest.approx(0.5 * ((0 + 0.5) / 2 + (0 + 1.25) / 2))
+
+
+def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
+    last = nn.Parameter(torch.tensor([1.0, 2.0]))
+    first, second = (last * torch.tensor([3.0, 4.0])).sum(), 0.5 * last.sum()
+    assert float(adaptive_weight(first, second, last)) == pytest.approx(5 / (0.5 * 2**0.5 + 1e-4))
+    assert float(adaptive_weight(first, 0 * second, last)) == pytest.approx(1e4)
+
+
+def test_held_weights_get_no_gradient_and_pass_it_on() -> None:
+    heads, features = Heads(8, 1), torch.randn(4, 8, 6, requires_grad=True)
+    with held(heads):
+        heads([features]).mean().backward()
+    assert features.grad is not None
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in heads.parameters())
+
+
+def test_heads_give_a_logit_for_each_place_and_level() -> None:
+    torch.manual_seed(0)
+    heads, levels = Heads(8, 2), [torch.randn(16, 8, 6), torch.randn(16, 8, 6)]
+    logits = heads(levels).detach()
+    assert logits.shape == (16, 12)
+    heads.eval()  # spectral norm stands still
+    first = heads(levels)
+    torch.testing.assert_close(heads([level[:8] for level in levels]), first[:8])  # groups of 8 are apart
+
+
+def test_augmentation_is_keyed_by_sample_and_differentiable() -> None:
+    images = (torch.rand(6, 3, 16, 16) * 2 - 1).requires_grad_()
+    augment = Augment(cutout=0.5)
+    all_of_them = augment(images, Draws(0, range(6), step=1), "real")
+    assert torch.equal(all_of_them[4:5], augment(images[4:5], Draws(0, [4], step=1), "real"))
+    assert not torch.equal(all_of_them, augment(images, Draws(0, range(6), step=1), "fake"))
+    all_of_them.sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+
+
+def test_augmentation_moves_by_an_eighth_at_most() -> None:
+    images = torch.zeros(64, 3, 16, 16)
+    images[:, :, 8, 8] = 1.0
+    moved = Augment(cutout=0.0)(images, Draws(0, range(64)), "real")
+    offsets = {(int(i.argmax()) // 16 - 8, int(i.argmax()) % 16 - 8) for i in moved.var(dim=1) + moved[:, 0]}
+    assert all(abs(down) <= 2 and abs(right) <= 2 for down, right in offsets)
+    assert len(offsets) > 10
+
+
+# -- frozen features -------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_dino_features_are_those_of_transformers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = {"hidden_size": 16, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 16}
+    model = transformers.ViTModel(transformers.ViTConfig(**options, patch_size=32)).eval()
+    model.save_pretrained(tmp_path)
+    images = torch.rand(2, 3, 224, 224) * 2 - 1
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    pixels = ((images + 1) / 2 - mean[:, None, None]) / std[:, None, None]
+    states = model(pixels, output_hidden_states=True).hidden_states
+    wanted = [(states[place][:, 1:] + states[place][:, :1]).mT for place in (0, 3, 6, 9, 12)]
+    dino = Dino(str(tmp_path), torch.device("cpu"))
+    assert (dino.width, dino.levels) == (16, 5)
+    torch.testing.assert_close(list(dino(images)), wanted, rtol=1e-4, atol=1e-5)
+
+
+def vgg_files(folder: Path) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """Random weights in the two published layouts, and torchvision's sequence of layers."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    channels = 3
+    for widths in STAGES:
+        for width in widths:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        layers.append(nn.MaxPool2d(2, 2))
+    features = nn.Sequential(*layers)
+    heads = {f"lin{n}.model.1.weight": torch.rand(1, widths[-1], 1, 1) for n, widths in enumerate(STAGES)}
+    state = {f"features.{name}": value for name, value in features.state_dict().items()}
+    torch.save({**state, "classifier.0.weight": torch.zeros(1)}, folder / VGG)
+    torch.save(heads, folder / HEADS)
+    return features, heads
+
+
+@torch.no_grad()
+def test_lpips_is_its_equation_on_torchvisions_layers(tmp_path: Path) -> None:
+    features, heads = vgg_files(tmp_path)
+    images = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    x, y = (images - shift[:, None, None]) / scale[:, None, None]
+    wanted = torch.zeros(2)
+    for place, layer in enumerate(features):
+        x, y = layer(x), layer(y)
+        if place in (3, 8, 15, 22, 29):  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+            weight = heads[f"lin{(3, 8, 15, 22, 29).index(place)}.model.1.weight"]
+            apart = (F.normalize(x, dim=1, eps=1e-10) - F.normalize(y, dim=1, eps=1e-10)).square()
+            wanted += F.conv2d(apart, weight).mean(dim=(1, 2, 3))
+    torch.testing.assert_close(LPIPS.load(str(tmp_path))(*images), wanted.mean(), rtol=1e-4, atol=1e-7)
+
+
+def test_missing_lpips_files_are_named(tmp_path: Path) -> None:
+    for folder in (None, str(tmp_path)):
+        with pytest.raises(DataError, match=r"vgg16-397923af.pth.*vgg.pth.*`stage.lpips`.*'encoder' or 'none'"):
+            build_pipeline(configuration(discriminator="none", lpips=folder)).stage()
+
+
+def test_missing_dino_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"DINO-S/8.*put config.json and model.safetensors of ViTModel there"):
+        build_pipeline(configuration(perceptual="none", dino=str(tmp_path))).stage()
+
+
+def test_a_stopped_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Run(build_pipeline(configuration(**WITHOUT)), tmp_path)
+    monkeypatch.setattr(training, "_afterwards", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises((KeyboardInterrupt, Interrupted)):
+        training.train()
