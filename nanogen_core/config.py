@@ -20,6 +20,8 @@ from nanogen_core.specs import Component
 from nanogen_core.structure import plain, structure
 from nanogen_core.training.settings import TrainConfig
 
+CONFIG = "config.yaml"  # the resolved configuration of a run or of a saved pipeline, in its folder
+
 #: What holds where nobody says otherwise.
 BASE: Mapping[str, Any] = {
     "image_size": 256,

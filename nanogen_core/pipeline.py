@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import Assembly
-from nanogen_core.config import Resolved, combine, load_config, resolve
+from nanogen_core.config import CONFIG, Resolved, combine, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.images import to_pil
 from nanogen_core.protocols import Field
@@ -21,7 +21,7 @@ from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
 from nanogen_core.tensors import Batch, State
 
-CONFIG, FACTS = "config.yaml", "pipeline.json"
+FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
 LEARNING = ("backbone", "conditioner", "objective")  # the parts whose state is the pipeline's own
 FORMAT = 1

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["config", "demo", "import", "plugins", "sample", "train"]
+VERBS = ["config", "demo", "import", "plugins", "recipes", "sample", "train"]
 
 
 def nanogen(*words, cwd=None, **more):
@@ -154,3 +154,15 @@ def test_a_run_that_cannot_write_says_where(config, tmp_path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "file" in done.stderr
+
+
+def test_a_wrong_configuration_costs_no_import_of_torch(config):
+    code = (
+        "import sys; from nanogen_core.cli.main import cli; from nanogen_core.errors import NanoGenError\n"
+        f"try: cli(['train', {str(config)!r}, '--set', 'backbone.hiden=3'], standalone_mode=False)\n"
+        "except NanoGenError as error: assert 'hiden' in str(error)\n"
+        "else: raise AssertionError\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

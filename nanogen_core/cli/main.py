@@ -17,6 +17,7 @@ VERBS = {
     "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
     "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
     "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
+    "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
     "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
     "train": ("nanogen_core.cli.train:train", "Train what a configuration describes."),
 }

@@ -20,13 +20,14 @@ def train(config: str, output: Path | None, resume: bool, settings: tuple[str, .
     """Train what CONFIG describes: a YAML file, a recipe's name, or with --resume the folder of a run."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.cli.progress import training_progress
-    from nanogen_core.pipeline import CONFIG, build_pipeline
+    from nanogen_core.config import CONFIG
 
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
+    from nanogen_core.pipeline import build_pipeline  # torch, once the configuration is known to be right
     from nanogen_core.training.loop import Run
 
     pipeline = build_pipeline(configuration.as_dict())

@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from nanogen_core import storage, yaml_files
+from nanogen_core.config import CONFIG
 from nanogen_core.data import Share
 from nanogen_core.errors import TrainingError
 from nanogen_core.images import grid, to_pil
-from nanogen_core.pipeline import CONFIG, Pipeline
+from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Stage
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch
