@@ -22,7 +22,7 @@ SETTINGS = ("omega", "kappa", "norm_p", "norm_eps", "t_eps")  # of the recorded 
 
 def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
     """The guided target, the derivative, the loss with its gradient norm, and samples in the recorded steps."""
-    given = case.config.get("loss", {})
+    given = case.config.get("loss") or {}
     config = structure({name: given[name] for name in SETTINGS if name in given}, MeanFlowConfig, "loss")
     objective = MeanFlow(config, latent=case.published.architecture.latent)
     network = case.published.build(frozenset({"jvp"}))
