@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
 
 from nanogen_core.assembly import Assembly
-from nanogen_core.config import _packaged, combine, resolve
+from nanogen_core.config import combine, resolve
 from nanogen_core.registry import registry
 from nanogen_core.specs import ConditionSpec
 
@@ -107,7 +108,8 @@ def test_the_rest_of_the_published_recipe_holds(name, task):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_tasks_differ_in_one_line(name):
-    lines = _packaged(registry().recipes[name]).read_text().splitlines()
+    package, _, file = registry().recipes[name].partition(":")
+    lines = (files(package) / file).read_text().splitlines()
     assert [line for line in lines if line.startswith("task:")] == ["task: imagenet"]
     assert len(lines) <= 9
     first, second = (resolved(name, task).as_dict() for task in TASKS)
@@ -120,7 +122,7 @@ def test_it_can_be_built_and_has_the_published_size(name, task):
     found = sum(parameter.numel() for parameter in backbone.parameters())
     hidden = resolved(name, task).slots["backbone"].config.trunk.hidden
     steered_head = 2 * 2048**2
-    assert found == pytest.approx(matrices(28, hidden, 0) + matrices(2, 2048, 6) + steered_head, rel=0.02)
+    assert found == pytest.approx(matrices(28, hidden, 0) + matrices(2, 2048, 6) + steered_head, rel=0.025)
     assert hidden != 1152 or found == pytest.approx(615e6, rel=0.015)
 
 

@@ -7,6 +7,26 @@ from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
 
+#: DiffusionBench (arXiv 2606.24888); each is good for both tasks.
+RECIPES = (
+    "e2e-flux1-vae",
+    "e2e-qwen-image-vae",
+    "e2e-qwen-image-vae-512",
+    "e2e-sd35-vae",
+    "e2e-vavae",
+    "flux1-vae",
+    "flux2-vae",
+    "flux2-vae-512",
+    "flux2-vae-reg",
+    "qwen-image-vae",
+    "qwen-image-vae-512",
+    "sd-vae-ema",
+    "sd-vae-ema-reg",
+    "sd-vae-mse",
+    "sd35-vae",
+    "sdxl-vae",
+)
+
 
 @hookimpl
 def nanogen_components() -> list[Component]:
@@ -30,3 +50,8 @@ def nanogen_methods() -> list[Method]:
             defaults={"tokenizer": {"name": "vae"}, "backbone": {"name": "ddt"}, "objective": {"name": "flow"}},
         )
     ]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {name: f"nanogen_vae:recipes/{name}.yaml" for name in RECIPES}
