@@ -61,7 +61,9 @@ def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
 
 
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
-    seconds, steps = run.watch.seconds, run.step
+    from nanogen_core.training import journal
+
+    seconds, steps = journal.read(run.folder)[-1]["seconds"], run.step  # encoding the data and drawing grids included
     return {
         "train_seconds": round(seconds, 1),
         "steps": steps,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
@@ -29,7 +29,12 @@ class Flow:
         self._to_velocity = {"velocity": _as_it_is, "x": self.towards}[config.prediction]
 
     def loss(
-        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+        self,
+        nets: Mapping[str, Callable[..., Prediction]],
+        clean: State,
+        condition: Condition,
+        null: Condition,
+        rng: Draws,
     ) -> Losses:
         """The batch mean of the weighted losses of `nets["student"]` at times and noise drawn from `rng`."""
         seen = self.look(nets["student"], clean, self.noise(rng), self.times(rng), condition)
@@ -37,7 +42,7 @@ class Flow:
         total = torch.stack([self._weight(name) * mean for name, mean in means.items()]).sum()
         return Losses(total, {name: mean.detach() for name, mean in means.items()}, seen)
 
-    def look(self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition) -> Seen:
+    def look(self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition) -> Seen:
         """One forward pass of the network at given noise and times `t` [B], its prediction as a velocity."""
         state, times = interpolate(clean, noise, t), Times(t, t)
         predicted = self.velocity(net(state, times, condition), state, times)
@@ -56,7 +61,7 @@ class Flow:
         return losses | heads
 
     def losses_at(
-        self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition
+        self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition
     ) -> dict[str, Tensor]:
         """`errors` at given noise and times `t` [B]."""
         return self.errors(self.look(net, clean, noise, t, condition), clean)
@@ -66,7 +71,9 @@ class Flow:
         span = t.clamp(min=self.config.t_eps)
         return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
 
-    def loss_at(self, net: nn.Module, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
+    def loss_at(
+        self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition
+    ) -> Tensor:
         """The loss of the latent alone, a mean over C, h, w for each sample: [B]."""
         return self.losses_at(net, clean, noise, t, condition)["flow"]
 
