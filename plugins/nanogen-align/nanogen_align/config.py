@@ -43,9 +43,13 @@ class IRepaConfig:
 
 @frozen(kw_only=True)
 class RegConfig:
-    """The weight of the token's loss is the objective's: `objective.token_weight`, 0.03."""
+    """The weight of the token's loss is the objective's: `objective.token_weight`, 0.03.
+
+    `token`: the teacher's class token, or the mean of its patch tokens, for teachers without one.
+    """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
+    token: Literal["class", "mean"] = "class"
 
 
 @frozen(kw_only=True)

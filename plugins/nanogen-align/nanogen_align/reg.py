@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -12,6 +12,20 @@ from nanogen_core.errors import Incompatible
 from nanogen_core.tensors import Batch, Losses, Seen, State
 
 EXTRA = "reg"
+
+
+def class_token(patches: Tensor, token: Tensor | None) -> Tensor:
+    """The teacher's own: [B, D]."""
+    assert token is not None, "an encoder that has a class token gives it"
+    return token
+
+
+def mean_token(patches: Tensor, token: Tensor | None) -> Tensor:
+    """The mean of the patch tokens [B, N, D]: [B, D]."""
+    return patches.mean(dim=1)
+
+
+POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class_token, "mean": mean_token}
 
 
 class Reg:
@@ -26,18 +40,17 @@ class Reg:
     def __init__(self, config: RegConfig):
         self.teacher = teacher_of(config.teacher)
         self.token_width = self.teacher.width
-        if not self.teacher.has_class_token:
+        self._pool = POOLS[config.token]
+        if config.token == "class" and not self.teacher.has_class_token:
             raise Incompatible(
                 f"auxiliary.reg.teacher: {config.teacher!r} has no class token, which REG diffuses along: choose "
-                f"another teacher."
+                f"another teacher, or set `auxiliary.reg.token` to 'mean' (of its patch tokens)."
             )
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The class token of each image: [B, token_width]."""
+        """The token of each image: [B, token_width]."""
         assert batch.images is not None, "the teacher wants images"
-        _, token = self.teacher.encode(batch.images)
-        assert token is not None, "an encoder that has a class token gives it"
-        return {EXTRA: token}
+        return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 
     def token(self, batch: Batch) -> Tensor:
         """The clean token of each example: [B, token_width]."""

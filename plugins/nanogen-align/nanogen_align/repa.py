@@ -23,8 +23,8 @@ EXTRA = "repa"
 class Repa:
     """`weight * distance(project(tokens after a block), the teacher's patch tokens)`.
 
-    Where a further token is diffused along (REG), the block's token goes before the image tokens, and the teacher's
-    class token before its patch tokens; one projector serves both.
+    Where a further token is diffused along (REG), the block's token goes before the image tokens, and the clean token
+    before the patch tokens; one projector serves both.
     """
 
     token_width = 0
@@ -32,25 +32,21 @@ class Repa:
     def __init__(self, config: RepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
         self.teacher = teacher_of(config.teacher)
-        self.with_token = latent.token_width > 0
-        self.taps: Sequence[str] = _taps(config.block, self.with_token)
-        if self.with_token and not self.teacher.has_class_token:
+        self.taps: Sequence[str] = _taps(config.block, latent.token_width > 0)
+        if latent.token_width and latent.token_width != self.teacher.width:
             raise Incompatible(
-                f"auxiliary.repa.teacher: {config.teacher!r} has no class token to align the token with that is "
-                f"diffused along: choose another teacher, or leave out that token's auxiliary."
+                f"auxiliary.repa.teacher: {config.teacher!r} has tokens of {self.teacher.width} numbers, and the token "
+                f"that is diffused along has {latent.token_width}: give both auxiliaries the same teacher."
             )
         self.count, width = tap_shape(backbone, self.taps[-1], latent, condition)
         project = PROJECTORS[config.projector](config, width, self.teacher.width)
         self.nets = project.to(next(backbone.parameters()).device)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The teacher's tokens of the images: [B, (1) + N, D], on the backbone's grid."""
+        """The teacher's patch tokens of the images: [B, N, D], on the backbone's grid."""
         assert batch.images is not None, "the teacher wants images"
-        patches, token = self.teacher.encode(batch.images)
-        tokens = resampled(patches, self.count)
-        if self.with_token and token is not None:
-            tokens = torch.cat([token[:, None], tokens], dim=1)
-        return {EXTRA: tokens}
+        patches, _ = self.teacher.encode(batch.images)
+        return {EXTRA: resampled(patches, self.count)}
 
     def token(self, batch: Batch) -> None:
         """REPA diffuses nothing along."""
@@ -58,10 +54,15 @@ class Repa:
 
     def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
         """The weighted distance, and the distance as a part."""
-        tapped = [seen.prediction.features[tap] for tap in self.taps]
-        tokens = torch.cat([x if x.ndim == 3 else x[:, None] for x in tapped], dim=1)  # [B, (1) + N, width]
-        distance = DISTANCES[self.config.distance](self.nets(tokens).float(), batch.extras[EXTRA])
+        tokens = _rows(*(seen.prediction.features[tap] for tap in self.taps))  # [B, (1) + N, width]
+        targets = batch.extras[EXTRA] if clean.token is None else _rows(clean.token, batch.extras[EXTRA])
+        distance = DISTANCES[self.config.distance](self.nets(tokens).float(), targets)
         return Losses(self.config.weight * distance, {"distance": distance.detach()})
+
+
+def _rows(*parts: Tensor) -> Tensor:
+    """Tokens [B, D] and rows of tokens [B, N, D], in this order, as one row."""
+    return torch.cat([part if part.ndim == 3 else part[:, None] for part in parts], dim=1)
 
 
 def _taps(block: int, with_token: bool) -> tuple[str, ...]:

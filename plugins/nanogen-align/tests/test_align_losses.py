@@ -26,6 +26,7 @@ from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
 
 LATENT = LatentSpec(4, 8, 8, factor=2)
+CLEAN = State(torch.zeros(2, *LATENT.shape))
 WITH_TOKEN = LatentSpec(4, 8, 8, factor=2, token_width=12)
 LABELS = ConditionSpec(11, 1, learned=2)
 TEXTS = ConditionSpec(7, 5, normalize=True, padded=True)
@@ -83,7 +84,7 @@ def test_repa_is_half_the_squared_error_of_a_linear_map():
     patches, _ = loss.teacher.encoder.encode(IMAGES.images)
     weight, bias = loss.nets.weight, loss.nets.bias
     expected = (tokens @ weight.T + bias - patches).square().mean()
-    found = loss.loss(seen(**{"block.2": tokens}), None, looked(loss))
+    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss))
     torch.testing.assert_close(found.total, 0.5 * expected)
     torch.testing.assert_close(found.parts["distance"], expected.detach())
     found.total.backward()
@@ -96,7 +97,7 @@ def test_repa_with_a_cosine_and_three_layers_is_the_papers():
     projected = third(F.silu(second(F.silu(first(tokens)))))
     patches, _ = loss.teacher.encode(IMAGES.images)
     a, b = F.normalize(projected, dim=-1), F.normalize(patches, dim=-1)
-    found = loss.loss(seen(**{"block.2": tokens}), None, looked(loss)).total
+    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss)).total
     torch.testing.assert_close(found, -0.5 * (a * b).sum(-1).mean())
 
 
@@ -104,11 +105,10 @@ def test_with_reg_the_token_is_aligned_too_and_comes_first():
     loss = repa(WITH_TOKEN)
     assert loss.taps == ("block.2.token", "block.2")
     tokens, token = torch.randn(2, 16, 16), torch.randn(2, 16)
-    batch = looked(loss)
     patches, class_token = loss.teacher.encode(IMAGES.images)
-    torch.testing.assert_close(batch.extras["repa"], torch.cat([class_token[:, None], patches], dim=1))
+    clean = State(torch.zeros(2, *LATENT.shape), class_token)
     sum_of_squares = (loss.nets(tokens) - patches).square().sum() + (loss.nets(token) - class_token).square().sum()
-    found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), None, batch)
+    found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), clean, looked(loss))
     torch.testing.assert_close(found.parts["distance"], (sum_of_squares / (2 * 17 * 12)).detach())
 
 
@@ -156,8 +156,15 @@ def test_a_teacher_without_a_class_token_is_refused_by_name():
     plain = {"name": "tiny-vision", "class_token": False}
     with pytest.raises(Incompatible, match="auxiliary.reg.teacher: .* has no class token, which REG diffuses along"):
         Reg(RegConfig(teacher=plain))
-    with pytest.raises(Incompatible, match="auxiliary.repa.teacher: .* has no class token to align"):
-        Repa(RepaConfig(teacher=plain, block=1), backbone=dit(WITH_TOKEN), latent=WITH_TOKEN, condition=LABELS)
+    reg = Reg(RegConfig(teacher=plain, token="mean"))
+    patches, _ = reg.teacher.encode(IMAGES.images)
+    torch.testing.assert_close(reg.token(looked(reg)), patches.mean(dim=1))
+
+
+def test_repa_and_reg_must_have_tokens_of_one_width():
+    narrow = {"name": "tiny-vision", "width": 5}
+    with pytest.raises(Incompatible, match="has tokens of 5 numbers, and the token that is diffused along has 12"):
+        Repa(RepaConfig(teacher=narrow, block=1), backbone=dit(WITH_TOKEN), latent=WITH_TOKEN, condition=LABELS)
 
 
 def test_losses_share_a_teacher_and_its_answer():
