@@ -10,7 +10,7 @@ Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
@@ -63,6 +63,12 @@ class Backbone(Protocol):
         `State.token`) to return in `Prediction.features`."""
 
 
+class Network(Protocol):
+    """A backbone, or something that calls one: what an objective trains."""
+
+    def __call__(self, state: State, times: Times, condition: Condition, /) -> Prediction: ...
+
+
 class Field(Protocol):
     """A network seen by the sampler: its prediction is a velocity, guided or not."""
 
@@ -75,7 +81,7 @@ class Objective(Protocol):
 
     def loss(
         self,
-        nets: Mapping[str, Callable[..., Prediction]],
+        nets: Mapping[str, Network],
         clean: State,
         condition: Condition,
         null: Condition,

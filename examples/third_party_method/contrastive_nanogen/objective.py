@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contrastive_nanogen.config import ContrastiveFlowConfig
 from nanogen_core.errors import NanoGenError
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
@@ -31,7 +32,7 @@ class ContrastiveFlow(Flow):
         self.sampled_scale = 1 - config.repulsion if config.calibrated else 1.0
 
     def loss(
-        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+        self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: Draws
     ) -> Losses:
         """The batch mean, over the student's own prediction and those of its heads. A batch of one has no other sample.
 

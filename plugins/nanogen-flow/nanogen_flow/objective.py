@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from nanogen_core.protocols import Field
+from nanogen_core.protocols import Field, Network
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, Seen, State, Times, per_sample
@@ -30,7 +30,7 @@ class Flow:
 
     def loss(
         self,
-        nets: Mapping[str, Callable[..., Prediction]],
+        nets: Mapping[str, Network],
         clean: State,
         condition: Condition,
         null: Condition,
@@ -42,7 +42,7 @@ class Flow:
         total = torch.stack([self._weight(name) * mean for name, mean in means.items()]).sum()
         return Losses(total, {name: mean.detach() for name, mean in means.items()}, seen)
 
-    def look(self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition) -> Seen:
+    def look(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> Seen:
         """One forward pass of the network at given noise and times `t` [B], its prediction as a velocity."""
         state, times = interpolate(clean, noise, t), Times(t, t)
         predicted = self.velocity(net(state, times, condition), state, times)
@@ -60,9 +60,7 @@ class Flow:
         heads = {name: _squared_error(head.latent, target.latent) for name, head in predicted.heads.items()}
         return losses | heads
 
-    def losses_at(
-        self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition
-    ) -> dict[str, Tensor]:
+    def losses_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> dict[str, Tensor]:
         """`errors` at given noise and times `t` [B]."""
         return self.errors(self.look(net, clean, noise, t, condition), clean)
 
@@ -71,9 +69,7 @@ class Flow:
         span = t.clamp(min=self.config.t_eps)
         return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
 
-    def loss_at(
-        self, net: Callable[..., Prediction], clean: State, noise: State, t: Tensor, condition: Condition
-    ) -> Tensor:
+    def loss_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
         """The loss of the latent alone, a mean over C, h, w for each sample: [B]."""
         return self.losses_at(net, clean, noise, t, condition)["flow"]
 
