@@ -11,14 +11,16 @@ from nanogen_core.registry import registry
 WORD = "vision"  # what a component of kind `encoder` provides that can be a teacher
 
 
-def slot(teacher: str | Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping that a teacher's name stands for."""
-    return {"name": teacher} if isinstance(teacher, str) else dict(teacher)
+def slot(teacher: Any) -> dict[str, Any]:
+    """The mapping that a teacher's name stands for; empty for what is neither a name nor a mapping."""
+    if isinstance(teacher, str):
+        return {"name": teacher}
+    return dict(teacher) if isinstance(teacher, Mapping) else {}
 
 
 def is_slot(_: object, attribute: Any, value: Any) -> None:
     """A validator: a name, or a mapping with one."""
-    if not isinstance(slot(value).get("name") if isinstance(value, (str, Mapping)) else None, str):
+    if not isinstance(slot(value).get("name"), str):
         raise ValueError(f"expected the name of an encoder, or a mapping with a `name`, got {value!r}")
 
 
@@ -27,20 +29,20 @@ def teacher_problem(path: str, teacher: Any) -> str | None:
 
     What is no name at all is left to the validator of the option.
     """
-    name = teacher if isinstance(teacher, str) else dict(teacher).get("name") if isinstance(teacher, Mapping) else None
+    name = slot(teacher).get("name")
     if not isinstance(name, str):
         return None
-    able = registry().providing("encoder", {WORD})
     try:
         component = registry().component("encoder", name).what
     except NanoGenError as error:
-        return f"{path}.teacher: {error} {_advice(able)}"
-    if WORD in component.provides:
-        return None
-    return f"{path}.teacher: encoder {name!r} does not provide {WORD!r}. {_advice(able)}"
+        return f"{path}.teacher: {error} {_advice()}"
+    if WORD not in component.provides:
+        return f"{path}.teacher: encoder {name!r} does not provide {WORD!r}. {_advice()}"
+    return None
 
 
-def _advice(able: list[str]) -> str:
+def _advice() -> str:
+    able = registry().providing("encoder", {WORD})
     if able:
         return f"Teachers: {listing(able)}."
     return "No installed plugin brings a vision encoder: `pip install nanogen-rae` brings them."
