@@ -13,7 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from nanogen_core import compat, yaml_files
-from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing
+from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing, near_miss
 from nanogen_core.layers import GROUPS, SLOTS, Layer, for_task, merge, named, normalise
 from nanogen_core.registry import Chosen, Registry, registry
 from nanogen_core.specs import Component
@@ -87,8 +87,14 @@ class Resolved:
 
 def load_config(path: str | Path) -> dict[str, Any]:
     """The mapping in a configuration file, or in the recipe of this name that a plugin ships."""
-    found = registry().recipes.get(str(path)) if not Path(path).suffix else None
-    return yaml_files.read(_packaged(found) if found else path)
+    if Path(path).is_file():
+        return yaml_files.read(path)
+    recipes = registry().recipes
+    if str(path) in recipes:
+        return yaml_files.read(_packaged(recipes[str(path)]))
+    if not Path(path).suffix and (near := near_miss(str(path), recipes)):
+        raise ConfigError(f"There is neither a file nor a recipe {str(path)!r}.{near} `nanogen recipes` lists them.")
+    return yaml_files.read(path)  # says why it cannot be read
 
 
 def _packaged(recipe: str) -> Path:

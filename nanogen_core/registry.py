@@ -75,9 +75,6 @@ def collect(discovery: Discovery) -> Registry:
     broken: dict[str, str] = {}
     components = _offers(discovery, "nanogen_components", Component, broken)
     methods = _offers(discovery, "nanogen_methods", Method, broken)
-    recipes: dict[str, str] = {}
-    for _plugin, answer in discovery.answers("nanogen_recipes"):
-        recipes.update(answer if isinstance(answer, Mapping) else {})
     by_kind: dict[str, dict[str, tuple[Offer[Component], ...]]] = {kind: {} for kind in KINDS}
     for offer in components:
         named = by_kind[offer.what.kind]
@@ -86,7 +83,21 @@ def collect(discovery: Discovery) -> Registry:
     for method in methods:
         by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
     plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
-    return Registry(plugins, by_kind, by_name, recipes, discovery)
+    return Registry(plugins, by_kind, by_name, _recipes(discovery, broken), discovery)
+
+
+def _recipes(discovery: Discovery, broken: dict[str, str]) -> dict[str, str]:
+    """The files by name; where several distributions have a name, each by `distribution:name` alone."""
+    by_name: dict[str, dict[str, str]] = {}
+    for plugin, answer in discovery.answers("nanogen_recipes"):
+        if not isinstance(answer, Mapping):
+            broken[_identity(plugin)] = f"nanogen_recipes: {answer!r}"
+            continue
+        for name, file in answer.items():
+            by_name.setdefault(name, {})[f"{plugin.distribution}:{name}"] = file
+    return {
+        (name if len(files) == 1 else full): file for name, files in by_name.items() for full, file in files.items()
+    }
 
 
 def _identity(plugin: Plugin) -> str:

@@ -14,7 +14,7 @@ import attrs
 import cattrs
 from cattrs.errors import BaseValidationError, IterableValidationNote
 
-from nanogen_core.errors import ConfigError, listing, near_miss
+from nanogen_core.errors import ConfigError, NanoGenError, listing, near_miss
 
 Config = TypeVar("Config")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -63,7 +63,7 @@ def _invalid(found: Mapping[str, Any], fields: Mapping[str, attrs.Attribute[Any]
         try:
             if validator is not None:
                 validator(instance, fields[name], value)
-        except (TypeError, ValueError) as error:
+        except (NanoGenError, TypeError, ValueError) as error:
             yield f"{path}.{name}: {error.args[0]}"
 
 

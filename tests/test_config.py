@@ -141,5 +141,11 @@ def test_a_missing_file_is_named(tmp_path):
         load_config(tmp_path / "nowhere.yaml")
 
 
+def test_a_recipe_is_loaded_by_its_name_and_a_near_miss_is_named():
+    assert load_config("demo")["dataset"] == "openmoji"
+    with pytest.raises(ConfigError, match="neither a file nor a recipe 'deme'. Did you mean 'demo'"):
+        load_config("deme")
+
+
 def test_numbers_in_scientific_notation_are_numbers():
     assert yaml_files.parse("lr: 1e-3", "test") == {"lr": 0.001}

@@ -136,6 +136,13 @@ def test_the_error_for_a_known_plugin_says_what_to_install(scan, monkeypatch):
         registry.known_distributions.cache_clear()
 
 
+def test_a_recipe_of_two_distributions_has_its_full_names_alone(scan):
+    first = manifest(nanogen_recipes=hookimpl(lambda: {"demo": "one:demo.yaml", "own": "one:own.yaml"}))
+    second = manifest(nanogen_recipes=hookimpl(lambda: {"demo": "two:demo.yaml"}))
+    known = scan(Point("one", "p", lambda: first), Point("two", "p", lambda: second))
+    assert known.recipes == {"one:demo": "one:demo.yaml", "two:demo": "two:demo.yaml", "own": "one:own.yaml"}
+
+
 def test_the_extras_of_the_core_name_every_plugin_of_this_repository():
     from pathlib import Path
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from nanogen_core.training import precision
 from nanogen_core.training.settings import TrainConfig
@@ -37,6 +37,10 @@ class Engine:
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
+
+    def expect_idle_nets(self) -> None:
+        """For a stage whose phases move different nets: DDP must not wait for gradients of those that stand still."""
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
 
     def start_trackers(self) -> None:
         if self._tracked:

@@ -75,6 +75,8 @@ class Run:
         if self.settings.compile:
             for net in self.stage.nets.values():
                 net.compile()
+        if len(self.stage.phase_names) > 1:
+            self.engine.expect_idle_nets()
         model: TrainStep = self.engine.accelerator.prepare(TrainStep(self.stage))
         return model
 

@@ -164,7 +164,7 @@ def test_another_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 def test_an_unknown_preset_has_a_near_miss() -> None:
     with pytest.raises(UnknownName, match=r"no VAE preset 'sdvae-mes'\. Did you mean 'sdvae-mse'\?"):
         VAEConfig(preset="sdvae-mes")
-    with pytest.raises(ConfigError, match=r"tokenizer: There is no VAE preset 'flx'\. Did you mean 'flux'\?"):
+    with pytest.raises(ConfigError, match=r"tokenizer.preset: There is no VAE preset 'flx'\. Did you mean 'flux'\?"):
         structure({"preset": "flx"}, VAEConfig, "tokenizer")
 
 
