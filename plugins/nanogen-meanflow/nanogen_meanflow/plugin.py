@@ -60,6 +60,11 @@ def _method(name: str, summary: str, tokenizer: str, objective: Any) -> Method:
 
 
 @hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {name: f"nanogen_meanflow:recipes/{name}.yaml" for name in ("meanflow", "meanflow-unguided")}
+
+
+@hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Refuses a further token, which an auxiliary loss may add (REG), and a second backward pass once compiled."""
     objective = parts["objective"]
