@@ -10,7 +10,7 @@ from attrs import field, frozen, validators
 from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss
 from nanogen_core.registry import registry
 from nanogen_rae.families import Norm
-from nanogen_rae.sizes import SIZES
+from nanogen_rae.sizes import CONV_SIZES, SIZES
 
 VISION = "vision"  #: what an encoder provides that a RAE can use
 
@@ -34,13 +34,16 @@ class EncoderConfig:
 
 
 def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
-    if size not in SIZES:
-        raise ConfigError(f"decoder size {size!r} is none of {', '.join(SIZES)}.{near_miss(size, SIZES)}")
+    known = (*CONV_SIZES, *SIZES)  # from small to large
+    if size not in known:
+        raise ConfigError(f"decoder size {size!r} is none of {', '.join(known)}.{near_miss(size, known)}")
 
 
 @frozen(kw_only=True)
 class DecoderConfig:
-    """`path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, or its diffusers folder.
+    """`size`: that of a ViT, or `tiny`, a small convolutional network for laptops.
+
+    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, or its diffusers folder.
 
     `output`: whether the head writes pixels in [0, 1], or pixels normalised by the encoder's mean and deviation (the
     decoders of the original RAE repository). `dtype`: what the decoder computes in; images are float32 always.

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import load_exactly
-from nanogen_rae.decoder import Decoder
 
 #: In a folder: what diffusers saves, then what a stage 1 run writes.
 FILES = ("diffusion_pytorch_model.safetensors", "decoder.safetensors")
@@ -41,7 +40,7 @@ NAMES = tuple(
 FIXED = "decoder_pos_embed"  # the table of positions, which is computed
 
 
-def load_decoder(decoder: Decoder, path: str) -> None:
+def load_decoder(decoder: nn.Module, path: str) -> None:
     """Fills a decoder. Raises DataError where the file is missing or of another decoder."""
     file = weights_file(Path(path).expanduser())
     state = own_names(read(file))

@@ -13,7 +13,7 @@ from nanogen_openmoji.classifier import SIZE, Classifier, resized  # type: ignor
 from nanogen_rae.families import HALF
 from nanogen_rae.protocol import Encoded
 
-LAYERS = 6  # of the body: those before it halves its 8 x 8 cells
+LAYERS = 4  # of the body: a linear map makes 18.1 dB of these tokens, and 16.6 dB of those two layers later
 GRID = 8
 
 

@@ -10,6 +10,8 @@ from nanogen_rae.presets import ENCODERS
 
 NANOGEN_API = 1
 
+STEPS = 16 * 2_502  # of stage 1: 16 epochs of ImageNet in batches of 512
+
 
 @hookimpl
 def nanogen_components() -> list[Component]:
@@ -51,7 +53,8 @@ def _stage() -> Component:
             "tokenizer": {"name": "rae"},
             "backbone": {"name": "no-backbone"},
             "objective": {"name": "flow"},
-            "train": {"batch_size": 512},
+            "schedule": {"name": "cosine", "end_step": STEPS, "final": 0.1},  # 2e-4 to 2e-5
+            "train": {"steps": STEPS, "batch_size": 512},
         },
     )
 

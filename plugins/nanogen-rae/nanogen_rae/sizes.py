@@ -15,8 +15,10 @@ class Size(NamedTuple):
     hidden: int  # of the MLP
 
 
+#: Of the convolutional decoder: its widths, one for each resolution from that of the tokens on.
+CONV_SIZES: Mapping[str, tuple[int, ...]] = {"tiny": (96, 64, 32)}
+
 SIZES: Mapping[str, Size] = {
-    "tiny": Size(192, 4, 3, 768),  # for laptops
     "B": Size(768, 12, 12, 3072),
     "L": Size(1024, 24, 16, 4096),
     "XL": Size(1152, 28, 16, 4096),

@@ -14,12 +14,13 @@ from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch
 from nanogen_rae.config import RAEConfig
+from nanogen_rae.conv_decoder import ConvDecoder
 from nanogen_rae.decoder import Decoder
 from nanogen_rae.decoder_files import load_decoder
 from nanogen_rae.lookup import vision_encoder
 from nanogen_rae.pixels import per_channel
 from nanogen_rae.protocol import VisionEncoder
-from nanogen_rae.sizes import SIZES
+from nanogen_rae.sizes import CONV_SIZES, SIZES
 from nanogen_rae.statistics import Statistics, measure, read_statistics
 
 
@@ -76,10 +77,10 @@ class RAE:
 
     # -- the decoder -------------------------------------------------------------------------------------------------
 
-    def new_decoder(self) -> Decoder:
+    def new_decoder(self) -> Decoder | ConvDecoder:
         """A decoder to train: with the weights at `decoder.path`, or with random ones where there is no path."""
         spec = self.latent(self._image_size)
-        decoder = Decoder(spec.channels, spec.height, spec.factor, SIZES[self._config.decoder.size])
+        decoder = _decoder_of(self._config.decoder.size, spec)
         if self._config.decoder.path is not None:
             load_decoder(decoder, self._config.decoder.path)
         return decoder
@@ -114,3 +115,10 @@ class RAE:
         """Writes the statistics of the latents of these images; returns how many there were. Raises DataError."""
         images = (batch.images for batch in batches if batch.images is not None)
         return measure((self.tokens(chunk.to(self.device)) for chunk in images), file)
+
+
+def _decoder_of(size: str, spec: LatentSpec) -> Decoder | ConvDecoder:
+    """A decoder with random weights for the tokens of a latent."""
+    if size in CONV_SIZES:
+        return ConvDecoder(spec.channels, spec.factor, CONV_SIZES[size])
+    return Decoder(spec.channels, spec.height, spec.factor, SIZES[size])

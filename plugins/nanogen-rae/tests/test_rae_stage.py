@@ -12,27 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen_core import build_pipeline, storage
+from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.structure import structure
 from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Interrupted, Run
+from nanogen_core.training.loop import Run
+from nanogen_core.training.schedules import Cosine
 from nanogen_rae.augment import Augment
 from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
 from nanogen_rae.features import Dino
 from nanogen_rae.lpips import HEADS, LPIPS, STAGES, VGG
-from nanogen_rae.sizes import SIZES, Size
 from nanogen_rae.stage_config import DecoderStageConfig
 
 WITHOUT = {"perceptual": "none", "discriminator": "none"}
-
-
-@pytest.fixture(autouse=True)
-def _small_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    import nanogen_rae.tokenizer as module
-
-    monkeypatch.setattr(module, "SIZES", {**SIZES, "tiny": Size(32, 1, 2, 48)})
 
 
 def configuration(**stage: Any) -> dict[str, Any]:
@@ -115,6 +109,16 @@ def test_from_stage_1_to_samples(tmp_path: Path) -> None:
     images = Pipeline.load(tmp_path / "flow").generate(["dog", "cat"], tensors=True)
     assert images.shape == (2, 3, 64, 64)
     assert images.isfinite().all()
+
+
+def test_the_published_recipe_is_what_stands_where_nobody_says_otherwise() -> None:
+    resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
+    assert (resolved.train.steps, resolved.train.batch_size) == (40_032, 512)
+    rate, schedule = resolved.slots["optimizer"].config.lr, Cosine(resolved.slots["schedule"].config)
+    assert (rate * schedule.factor(0), rate * schedule.factor(40_032)) == (2e-4, pytest.approx(2e-5))
+    stage = resolved.slots["stage"].config
+    epochs = (16 * stage.discriminator_from, 16 * stage.adversarial_from)
+    assert (stage.noise, stage.ema_decay, stage.adversarial_weight, *epochs) == (0.8, 0.9978, 0.75, 6, 8)
 
 
 def test_a_tokenizer_without_a_decoder_to_train_is_refused() -> None:
@@ -255,10 +259,3 @@ def test_missing_lpips_files_are_named(tmp_path: Path) -> None:
 def test_missing_dino_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"DINO-S/8.*put config.json and model.safetensors of ViTModel there"):
         build_pipeline(configuration(perceptual="none", dino=str(tmp_path))).stage()
-
-
-def test_a_stopped_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Run(build_pipeline(configuration(**WITHOUT)), tmp_path)
-    monkeypatch.setattr(training, "_afterwards", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises((KeyboardInterrupt, Interrupted)):
-        training.train()
