@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from nanogen_core.errors import AmbiguousName, UnknownName, listing, near_miss
+from nanogen_core.errors import AmbiguousName, NanoGenError, UnknownName, listing, near_miss
 from nanogen_core.plugins import Discovery, Plugin, discover
 from nanogen_core.specs import KINDS, Component, Method
 
@@ -126,6 +127,15 @@ def _checked(item: Any, kind: type[Offered]) -> Offered:
     if isinstance(item, Component) and item.kind not in KINDS:
         raise ValueError(f"component {item.name!r} is of the unknown kind {item.kind!r}")
     return item
+
+
+def import_object(reference: str) -> Any:
+    """The object that `"package.module:Name"` names. Raises NanoGenError where the import fails."""
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise NanoGenError(f"Cannot import {reference}: {error}.") from error
 
 
 def _find(

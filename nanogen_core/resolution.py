@@ -1,0 +1,204 @@
+"""From what a user wrote to a resolved configuration: layers merged, names found, needs met, options strict.
+
+Everything that is wrong is said at once. Nothing is imported but the modules that hold the chosen config classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanogen_core import compat
+from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing
+from nanogen_core.layers import GROUPS, SLOTS, Layer, for_task, merge, normalise
+from nanogen_core.registry import Chosen, Registry, import_object
+from nanogen_core.resolved import Part, Resolved
+from nanogen_core.specs import Component
+from nanogen_core.structure import structure
+from nanogen_core.training.settings import TrainConfig
+
+#: What holds where nobody says otherwise.
+BASE: Mapping[str, Any] = {
+    "image_size": 256,
+    "seed": 0,
+    "sampler": "euler",
+    "stage": "diffusion",
+    "optimizer": "adamw",
+    "schedule": "constant-linear",
+}
+REQUIRED = ("task", "dataset", "conditioner", "tokenizer", "backbone", "objective", *(k for k in BASE if k in SLOTS))
+OPTIONAL = tuple(kind for kind in SLOTS if kind not in REQUIRED)  # kept where a part needs them
+
+
+class Resolution:
+    """One resolution: collects every mistake before it raises."""
+
+    def __init__(self, raw: Mapping[str, Any], known: Registry):
+        given = {kind: value for kind, value in raw.items() if kind in SLOTS and _is_object(value)}
+        self.instances: dict[str, Any] = given
+        self.raw = {key: value for key, value in raw.items() if key not in given}
+        self.known = known
+        self.problems: list[NanoGenError] = []
+
+    def result(self) -> Resolved:
+        merged = self._merged()
+        chosen = self._chosen(merged)
+        self._demand(chosen, merged)
+        if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
+            parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
+            self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
+        configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
+        train = self._structure(merged.get("train", {}), TrainConfig, "train")
+        self._stop_at_problems()
+        return Resolved(
+            image_size=merged["image_size"],
+            seed=merged["seed"],
+            method=merged.get("method"),
+            slots={kind: next(iter(configured[kind].values())) for kind in SLOTS if configured.get(kind)},
+            groups={kind: configured.get(kind, {}) for kind in GROUPS},
+            removed={kind: tuple(n for n, o in merged.get(kind, {}).items() if o is None) for kind in GROUPS},
+            train=train,
+        )
+
+    def _stop_at_problems(self) -> None:
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        if self.problems:
+            lines = "".join(f"\n  - {problem}" for problem in self.problems)
+            raise ConfigError(f"The configuration has {len(self.problems)} mistakes:{lines}")
+
+    # -- layers ------------------------------------------------------------------------------------------------------
+
+    def _merged(self) -> Layer:
+        """Every layer over the ones below it. Components bring defaults along, which may name further components."""
+        mistakes: list[str] = []
+        task = _name_of(self.raw.get("task")) or ""
+        user = for_task(self.raw, task, mistakes)
+        self.problems += [ConfigError(mistake) for mistake in mistakes]
+        below = [dict(normalise(BASE, [])), self._defaults("task", task, task)]
+        above = [self._method(user.get("method"), task), user]
+        merged, names = merge([*below, *above]), None
+        while names != (names := _names(merged)):
+            brought = [self._defaults(kind, name, task) for kind, name in names if kind != "task"]
+            merged = merge([*below, *brought, *above])
+        return merged
+
+    def _defaults(self, kind: str, name: str, task: str) -> Layer:
+        """What a component brings along; nothing for an unknown name, which `_chosen` reports."""
+        try:
+            component = self.known.component(kind, name).what
+        except NanoGenError:
+            return {}
+        return self._plugin_layer(component.defaults, task, f"{kind} {name!r}")
+
+    def _method(self, name: str | None, task: str) -> Layer:
+        if name is None:
+            return {}
+        try:
+            method = self.known.method(name).what
+        except NanoGenError as error:
+            self.problems.append(error)
+            return {}
+        return self._plugin_layer({**method.defaults, "per_task": method.per_task}, task, f"method {name!r}")
+
+    def _plugin_layer(self, values: Mapping[str, Any], task: str, owner: str) -> Layer:
+        mistakes: list[str] = []
+        layer = for_task(values, task, mistakes)
+        self.problems += [ConfigError(f"The defaults of {owner} are wrong: {mistake}") for mistake in mistakes]
+        return layer
+
+    # -- names and needs ---------------------------------------------------------------------------------------------
+
+    def _chosen(self, merged: Layer) -> dict[str, dict[str, Chosen]]:
+        """The components by kind and name. A kind that no part needs is left out, whatever it says: the class task has
+        no use for the text encoder that a dataset brings along."""
+        chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in GROUPS}
+        for kind, instance in self.instances.items():
+            chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
+        names = [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
+        for kind, name in sorted(names, key=lambda pair: pair[0] in OPTIONAL):
+            if kind in OPTIONAL and not compat.asked_for(kind, chosen):
+                continue
+            options = merged[kind] if kind in SLOTS else merged[kind][name]
+            found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
+            if found:
+                chosen.setdefault(kind, {})[name] = found
+        return chosen
+
+    def _find(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen | None:
+        try:
+            offer = self.known.component(kind, name)
+        except NanoGenError as error:
+            self.problems.append(error)
+            return None
+        return Chosen(offer.what, offer.distribution, options)
+
+    def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
+        """Says which required slots are empty; one whose name leads nowhere was named before."""
+        for kind in REQUIRED:
+            if kind not in chosen and not _name_of(merged.get(kind)):
+                self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
+
+    def _hint(self, kind: str, merged: Layer) -> str:
+        if kind != "task" and "method" not in merged:
+            return f" A `method:` brings it along; installed: {listing(self.known.methods)}."
+        return f" Installed: {listing(self.known.components[kind])}."
+
+    def _mismatches(self, parts: compat.Parts, merged: Layer) -> list[str]:
+        found = compat.mismatches(parts, self.known)
+        chosen = {kind: members[0] for kind, members in parts.items() if kind in SLOTS and members}
+        for plugin, answer in self.known.discovery.answers("nanogen_check", parts=chosen, config=merged):
+            if isinstance(answer, Exception):
+                found.append(f"The check of {plugin.distribution} failed: {type(answer).__name__}: {answer}")
+            else:
+                found += answer or []
+        return found
+
+    # -- options -----------------------------------------------------------------------------------------------------
+
+    def _configured(self, kind: str, members: Mapping[str, Chosen]) -> dict[str, Part]:
+        return {name: self._part(kind, name, chosen) for name, chosen in members.items()}
+
+    def _part(self, kind: str, name: str, chosen: Chosen) -> Part:
+        path = kind if kind in SLOTS else f"{kind}.{name}"
+        config = self._config(chosen.component, chosen.options, path)
+        return Part(chosen, name, config, self.instances.get(kind))
+
+    def _config(self, component: Component, options: Mapping[str, Any], path: str) -> Any:
+        if component.config is None:
+            self.problems += [ConfigError(f"{path}.{key}: {component.name!r} takes no options") for key in options]
+            return None
+        return self._structure(options, import_object(component.config), path)
+
+    def _structure(self, values: Mapping[str, Any], into: type[Any], path: str) -> Any:
+        try:
+            return structure(values, into, path)
+        except ConfigError as error:
+            self.problems += [ConfigError(line) for line in str(error).splitlines()]
+            return None
+
+
+def _names(merged: Layer) -> list[tuple[str, str]]:
+    """(kind, name) of every component that the layers name, in order."""
+    slots = [(kind, name) for kind in SLOTS if (name := _name_of(merged.get(kind)))]
+    groups = [(kind, n) for kind in GROUPS for n, options in merged.get(kind, {}).items() if options is not None]
+    return slots + groups
+
+
+def _name_of(slot: Any) -> str | None:
+    name = slot.get("name") if isinstance(slot, Mapping) else slot
+    return name if isinstance(name, str) else None
+
+
+def _is_object(value: Any) -> bool:
+    return value is not None and not isinstance(value, (str, int, float, bool, list, tuple, Mapping))
+
+
+def _object_name(instance: Any) -> str:
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+
+
+def _object_component(kind: str, instance: Any) -> Component:
+    """An object that a caller built stands for itself; it may say what it can in `provides` and `needs`."""
+    provides, needs = getattr(instance, "provides", ()), getattr(instance, "needs", {})
+    return Component(kind=kind, name=_object_name(instance), target="", provides=provides, needs=needs)

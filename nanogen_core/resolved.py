@@ -1,0 +1,68 @@
+"""A complete configuration: the chosen parts with all their options, and the way back to plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from nanogen_core import compat
+from nanogen_core.layers import GROUPS
+from nanogen_core.registry import Chosen
+from nanogen_core.structure import plain
+from nanogen_core.training.settings import TrainConfig
+
+
+@frozen
+class Part:
+    """A chosen component with its options as an instance of its config class (None where it has none)."""
+
+    chosen: Chosen
+    written: str  # the name as it stood in the configuration, perhaps `distribution:name`
+    config: Any = None
+    instance: Any = None  # an object that the caller gave in place of a name
+
+    @property
+    def name(self) -> str:
+        return self.chosen.component.name
+
+
+@frozen
+class Resolved:
+    """A complete configuration: every option of every part has its value."""
+
+    image_size: int
+    seed: int
+    method: str | None
+    slots: Mapping[str, Part]
+    groups: Mapping[str, Mapping[str, Part]]
+    removed: Mapping[str, tuple[str, ...]]  # group -> members that were taken away
+    train: TrainConfig = field(factory=TrainConfig)
+
+    @property
+    def task(self) -> str:
+        return self.slots["task"].name
+
+    def parts(self) -> compat.Parts:
+        """Every chosen component by kind, for the checks on capability words."""
+        slots = {kind: (part.chosen,) for kind, part in self.slots.items()}
+        return {**slots, **{kind: tuple(p.chosen for p in members.values()) for kind, members in self.groups.items()}}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, every one of them spelt out; resolving them again gives the same configuration."""
+        method = {} if self.method is None else {"method": self.method}
+        slots = {kind: _written(part) for kind, part in self.slots.items()}
+        task = {"task": slots.pop("task")}
+        groups = {kind: self._group(kind) for kind in GROUPS if self._group(kind)}
+        rest = {"image_size": self.image_size, "seed": self.seed}
+        return {**task, **method, **rest, **slots, **groups, "train": plain(self.train)}
+
+    def _group(self, kind: str) -> dict[str, Any]:
+        configs = {name: part.config for name, part in self.groups[kind].items()}
+        members = {name: plain(config) if config is not None else {} for name, config in configs.items()}
+        return {**members, **dict.fromkeys(self.removed[kind])}
+
+
+def _written(part: Part) -> dict[str, Any]:
+    return {"name": part.written, **(plain(part.config) if part.config is not None else {})}
