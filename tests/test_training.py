@@ -121,6 +121,14 @@ def test_a_run_is_not_laid_over_another(small, tmp_path):
         run(small, tmp_path)
 
 
+def test_two_runs_cannot_work_in_one_folder(small, tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="Another process is training into"):
+        run(small, tmp_path).train()
+    assert not journal.read(tmp_path)
+
+
 def test_a_checkpoint_of_another_network_is_refused(small, tmp_path):
     run(small, tmp_path).train()
     small["backbone"]["depth"] = 2

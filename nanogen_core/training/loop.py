@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from nanogen_core import storage, yaml_files
@@ -87,16 +89,28 @@ class Run:
 
         Raises Interrupted, with a checkpoint, after Ctrl-C or SIGTERM; TrainingError at a loss that is no number.
         """
-        if self.engine.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            storage.write_text(self.folder / CONFIG, yaml_files.dump(self.pipeline.config.as_dict()))
-            journal.cut_after(self.folder, self.step)
-        self.engine.start_trackers()
-        try:
-            self._steps()
-        finally:
-            self.engine.close()
+        with self._alone():
+            self.engine.start_trackers()
+            try:
+                self._steps()
+            finally:
+                self.engine.close()
         return self.stage.finish()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The run's folder, for this run alone. Raises TrainingError where another process is at work in it."""
+        if not self.engine.is_main:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                storage.write_text(self.folder / CONFIG, yaml_files.dump(self.pipeline.config.as_dict()))
+                journal.cut_after(self.folder, self.step)
+                yield
+        except Timeout as error:
+            raise TrainingError(f"Another process is training into {self.folder}: name another --output.") from error
 
     def _steps(self) -> None:
         with stop_request() as stop:
