@@ -10,6 +10,16 @@ from nanogen_rae.presets import ENCODERS
 
 NANOGEN_API = 1
 
+RECIPES = (
+    "dinov2-b",
+    "dinov2-b-reg",
+    "dinov3-b",
+    "dinov3-b-reg",
+    "siglip2-b",
+    "pe-l",
+    "langpe-l",
+    "spatialpe-l",
+)
 STEPS = 16 * 2_502  # of stage 1: 16 epochs of ImageNet in batches of 512
 
 
@@ -27,6 +37,11 @@ def nanogen_methods() -> list[Method]:
             defaults={"tokenizer": {"name": "rae"}, "backbone": {"name": "ddt"}, "objective": {"name": "flow"}},
         )
     ]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {name: f"nanogen_rae:recipes/{name}.yaml" for name in RECIPES}
 
 
 def _tokenizer() -> Component:
