@@ -107,7 +107,7 @@ class Pipeline:
         guidance: float | Mapping[str, float] | None = None,
         net: nn.Module | None = None,
     ) -> Tensor:
-        draws = Draws(seed, batch.indices.tolist(), device=self.device)
+        draws = Draws(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
         condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
         field: Field = velocity_field(self.objective, net or self.backbone)
         for wrapper in self._guidance(guidance):
@@ -117,9 +117,10 @@ class Pipeline:
         return images.float()
 
     def _noise(self, draws: Draws) -> State:
-        latent = draws.normal("sample.latent", self.latent.shape)  # [B, C, h, w]
-        width = self.latent.token_width
-        return State(latent, draws.normal("sample.token", (width,)) if width else None)
+        noise = State(draws.normal("sample.latent", self.latent.shape))  # [B, C, h, w]
+        if self.latent.token_width:
+            noise = noise._replace(token=draws.normal("sample.token", (self.latent.token_width,)))
+        return noise.map(lambda x: x.to(self.device))
 
     def _guidance(self, scales: float | Mapping[str, float] | None) -> list[Any]:
         if scales is None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +74,6 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [2, 4])
 @pytest.mark.parametrize("cached", [False, True])
 def test_resume_is_exact_before_and_after_the_gan_starts(tmp_path: Path, kept: int, cached: bool) -> None:
-    import shutil
-
     config = configuration(**STAGED)
     config["train"]["cache_latents"] = cached
     run(tmp_path, config)
@@ -83,6 +86,31 @@ def test_resume_is_exact_before_and_after_the_gan_starts(tmp_path: Path, kept: i
     assert whole.keys() == again.keys() == {"nets", "optimizer-decoder", "optimizer-discriminator"}
     for part, tensors in whole.items():
         assert all(torch.equal(tensor, again[part][name]) for name, tensor in tensors.items()), part
+
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from nanogen_core import build_pipeline
+from nanogen_core.training.loop import Run
+Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
+"""
+
+
+def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
+    """Both nets are wrapped together, though one of them stands still in each phase; batch norm groups are local."""
+    config = configuration(**STAGED)
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [*launcher, str(script), str(tmp_path / "two"), json.dumps(config)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    run(tmp_path / "one", config)
+    norms = [[entry["grad_norm"] for entry in journal.read(tmp_path / name)] for name in ("one", "two")]
+    assert norms[0][:3] == pytest.approx(norms[1][:3], rel=1e-4)  # the GAN starts after these
+    assert len(norms[1]) == 6
 
 
 def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
