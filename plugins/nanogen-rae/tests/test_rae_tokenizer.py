@@ -16,7 +16,7 @@ import nanogen_rae.tokenizer as tokenizer_module
 from nanogen_core import build_pipeline, storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
-from nanogen_core.errors import ConfigError, DataError, Incompatible, UnknownName
+from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
 from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
 from nanogen_core.testing import PluginContract, TokenizerContract
@@ -200,9 +200,9 @@ def test_a_grid_that_makes_no_equal_patches_is_refused() -> None:
 
 
 def test_an_encoder_that_is_none_of_images() -> None:
-    with pytest.raises(UnknownName, match="dinov2-vit-b"):
+    with pytest.raises(NanoGenError, match="Did you mean 'dinov2-vit-b'"):
         structure({"encoder": "dinov2-vit-bb"}, RAEConfig, "tokenizer")
-    with pytest.raises(Incompatible, match="does not see images"):
+    with pytest.raises(NanoGenError, match="does not see images"):
         structure({"encoder": "qwen3-0.6b"}, RAEConfig, "tokenizer")
     with pytest.raises(ConfigError, match="tiny, B, L, XL"):
         structure({"decoder": {"size": "XXL"}}, RAEConfig, "tokenizer")
