@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -60,13 +61,7 @@ class PublishedEncoder:
 
         Raises Incompatible for a size that leaves no whole number of tokens.
         """
-        side, patch = self._side(image_size), self._patch
-        if image_size <= 0 or side % patch:
-            raise Incompatible(
-                f"The encoder {self.name!r} takes image sizes that are multiples of {STRIDE}, and {image_size} is not; "
-                f"or set its option `side` to a multiple of {patch}."
-            )
-        return side // patch
+        return self._side(image_size) // self._patch
 
     @property
     def _patch(self) -> int:
@@ -74,11 +69,15 @@ class PublishedEncoder:
         return self._preset.patch if self._preset.scale else int(patch[0] if isinstance(patch, list) else patch)
 
     def _side(self, image_size: int) -> int:
-        """Pixels of the network's input; a multiple of nothing where the image's size is not one."""
-        if self._config.side is not None:
-            return self._config.side
-        scale = self._preset.scale or self._patch / STRIDE
-        return round(image_size * scale) if (image_size * scale).is_integer() else 1
+        """Pixels along a side of the network's input. Raises Incompatible where no whole number of patches is in it."""
+        scale = self._preset.scale or Fraction(self._patch, STRIDE)
+        patches = Fraction(self._config.side or image_size * scale) / self._patch
+        if image_size <= 0 or patches.denominator > 1:
+            raise Incompatible(
+                f"The encoder {self.name!r} takes image sizes that are multiples of {STRIDE}, and {image_size} is not; "
+                f"or set its option `side` to a multiple of {self._patch}."
+            )
+        return int(patches) * self._patch
 
     # -- encoding ----------------------------------------------------------------------------------------------------
 

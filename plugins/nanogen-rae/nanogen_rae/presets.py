@@ -6,6 +6,7 @@ Loads no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 from nanogen_rae.families import FAMILIES, Family
@@ -20,7 +21,7 @@ class Encoder(NamedTuple):
     patch: int = 16
     class_token: bool = True
     registerless: str | None = None
-    scale: float | None = None  # network pixels for an image pixel; None: one patch for 16 image pixels
+    scale: Fraction | None = None  # network pixels for an image pixel; None: one patch for 16 image pixels
 
     @property
     def reading(self) -> Family:
@@ -57,7 +58,7 @@ def _eupe(size: str, width: int) -> Encoder:
 
 
 def _convnextv2(size: str, width: int) -> Encoder:
-    return Encoder("convnextv2", f"facebook/convnextv2-{size}-22k-224", width, 32, scale=224 / 256)
+    return Encoder("convnextv2", f"facebook/convnextv2-{size}-22k-224", width, 32, scale=Fraction(224, 256))
 
 
 def _tipsv2(size: str, width: int) -> Encoder:
