@@ -56,6 +56,7 @@ class Backbone(Protocol):
 
     `two-time`: it tells apart times with the same t and another r. `features`: block outputs can be tapped.
     `token`: it takes and predicts `State.token`. `internal-head`: it has a second head, in `Prediction.heads`.
+    `told`: it looks at `Condition.told`, where that is wanted.
     """
 
     def __call__(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
@@ -164,7 +165,7 @@ class Example(Protocol):
 
 class Guidance(Protocol):
     """Wraps a field in another: classifier-free guidance, internal guidance. They compose, the highest level outermost
-    (0 what looks into one network call, 1 what combines several)."""
+    (0 what looks into one network call, 1 what says what is asked, perhaps several times)."""
 
     level: int
 

@@ -28,6 +28,10 @@ KINDS = (
 TOKEN_STRIDE = 16  # image pixels under one backbone token: 32x32 latents of a 256 px image get patch 2, pixels 16
 REFERENCE_DIMENSION = 4096  # the latent of the SD-VAE at 256 px, for which the time shift is 1
 
+#: What `Condition.told` tells of a guidance by scale w: its share 1 - 1/w, and the interval of times that it holds in.
+TOLD = ("share", "t_min", "t_max")
+UNGUIDED = (0.0, 0.0, 1.0)  # w = 1
+
 
 @frozen
 class LatentSpec:

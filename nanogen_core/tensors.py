@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nanogen_core.specs import UNGUIDED
+
 
 class Times(NamedTuple):
     """The interval that the network is asked about: t = 1 is noise, t = 0 is data, and 0 <= r <= t <= 1.
@@ -42,6 +44,7 @@ class Condition(NamedTuple):
     tokens: Tensor  # [B, L, D]
     mask: Tensor | None = None  # [B, L] bool, True where a token is real; None: all of them
     null: Tensor | None = None  # [B] bool, True where the condition was dropped; None: nowhere
+    told: Tensor | None = None  # [B, 3] in [0, 1], by name in `specs.TOLD`; None: that nothing is guided
 
 
 class Prediction(NamedTuple):
@@ -105,17 +108,28 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
-    """`condition` with the rows that `dropped` [B] bool names replaced by those of `null`."""
+    """`condition` with the rows that `dropped` [B] bool names replaced by those of `null`; what is told stays."""
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
     masks = _masks(condition, null)
     mask = None if masks is None else torch.where(dropped[:, None], masks[1], masks[0])
-    return Condition(tokens, mask, dropped)
+    return Condition(tokens, mask, dropped, condition.told)
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
     """Two conditions of equal length one after the other: `[B1 + B2, L, D]`."""
     masks = _masks(first, second)
-    return Condition(torch.cat([first.tokens, second.tokens]), None if masks is None else torch.cat(masks))
+    mask = None if masks is None else torch.cat(masks)
+    untold = first.told is None and second.told is None
+    told = None if untold else torch.cat([told_by(first), told_by(second)])
+    return Condition(torch.cat([first.tokens, second.tokens]), mask, told=told)
+
+
+def told_by(condition: Condition) -> Tensor:
+    """The numbers that a network is told [B, 3]; without any, that guidance has no share in the whole of time."""
+    if condition.told is not None:
+        return condition.told
+    rows, device = len(condition.tokens), condition.tokens.device
+    return torch.tensor(UNGUIDED, device=device).expand(rows, -1)
 
 
 def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:

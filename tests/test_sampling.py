@@ -127,3 +127,15 @@ def test_a_mask_survives_beside_a_condition_without_one():
     assert where_null(torch.tensor([True]), whole, padded).mask.tolist() == [[True, True, False]]
     assert where_null(torch.tensor([False]), whole, padded).mask.tolist() == [[True, True, True]]
     assert join_conditions(whole, whole).mask is None
+
+
+def test_what_is_told_survives_dropout_and_joins():
+    told = torch.tensor([[0.5, 0.1, 0.9], [0.75, 0.0, 0.6]])
+    condition, null = Condition(torch.ones(2, 1, 3), told=told), Condition(torch.zeros(2, 1, 3))
+    assert torch.equal(where_null(torch.tensor([True, False]), condition, null).told, told)
+    both = join_conditions(condition, condition)
+    assert torch.equal(both.told, torch.cat([told, told]))
+    assert join_conditions(null, null).told is None
+    unguided = [[0.0, 0.0, 1.0]] * 2  # what a side is told that is told nothing
+    assert join_conditions(condition, null).told.tolist() == [*told.tolist(), *unguided]
+    assert join_conditions(null, condition).told.tolist() == [*unguided, *told.tolist()]

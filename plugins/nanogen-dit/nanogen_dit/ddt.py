@@ -53,8 +53,8 @@ class Decoder(nn.Module):
 class DDT(nn.Module):
     """The encoder's state tokens and the base time embedding steer a wide shallow decoder, token by token.
 
-    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `internal-head` a second
-    head, `jvp` takes the attention that has forward-mode derivatives.
+    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `told` the embeddings of
+    `condition.told`, `internal-head` a second head, `jvp` takes the attention that has forward-mode derivatives.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
 from nanogen_core.tensors import State
 from nanogen_dit.layers import RMSNorm, embedding_linear, learned_tokens, linear
 
@@ -77,6 +77,24 @@ class TimeEmbedding(nn.Module):
     def tokens(self, base: Tensor) -> Tensor:
         """The base embedding added to each learned token: [B, tokens, width]."""
         return base[:, None] + self.learned
+
+
+class ToldEmbedding(nn.ModuleDict):
+    """What is told [B, 3] -> [B, length, width]: each number by an embedding of its own, as if it were a time.
+
+    `tokens` for the share of guidance and half as many for each end of its interval, as Improved MeanFlow has them
+    (arXiv 2512.02012).
+    """
+
+    def __init__(self, width: int, tokens: int, scale: float):
+        share, *ends = TOLD
+        counts = {share: tokens, **dict.fromkeys(ends, max(1, tokens // 2))}
+        super().__init__({name: TimeEmbedding(width, count, scale) for name, count in counts.items()})
+        self.length = sum(counts.values())
+
+    def forward(self, told: Tensor) -> Tensor:
+        parts = zip(self.values(), told.unbind(1), strict=True)
+        return torch.cat([embed.tokens(embed(number)) for embed, number in parts], dim=1)  # type: ignore[operator]
 
 
 class ConditionEmbedding(nn.Module):

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State, Times
+from nanogen_core.tensors import Condition, State, Times, told_by
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
-from nanogen_dit.embeddings import ConditionEmbedding, StateEmbedding, TimeEmbedding
+from nanogen_dit.embeddings import ConditionEmbedding, StateEmbedding, TimeEmbedding, ToldEmbedding
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.rope import RoPE
 
@@ -28,10 +28,10 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """In-context conditioning: [further token, image, time tokens, second time tokens, condition] through blocks.
+    """In-context conditioning: [further token, image, time, second time, what is told, condition] through blocks.
 
     Where `two-time` is wanted, the first time embedding is given h = t - r and the second one t; else there is one,
-    given t.
+    given t. Where `told` is wanted, what the condition tells of guidance has tokens too.
     """
 
     def __init__(
@@ -48,8 +48,10 @@ class Encoder(nn.Module):
         self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
         two_times = "two-time" in wanted
         self.second_time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if two_times else None
+        self.told = ToldEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if "told" in wanted else None
         self.condition = ConditionEmbedding(condition, trunk.hidden)
-        others = config.time_tokens * (1 + two_times) + max(condition.length, condition.learned)
+        told = 0 if self.told is None else self.told.length
+        others = config.time_tokens * (1 + two_times) + told + max(condition.length, condition.learned)
         self.rope = RoPE(self.geometry.grid, trunk.hidden // trunk.heads, before=self.geometry.leading, after=others)
         kernel = kernel_for(wanted)
         self.blocks = nn.ModuleList(Block(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
@@ -67,10 +69,12 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], time, outputs)
 
     def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
-        """The tokens after the state's: times, then condition."""
+        """The tokens after the state's: times, what is told, then condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
         if self.second_time is not None:
             tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
+        if self.told is not None:
+            tokens.append(self.told(told_by(condition)))  # [B, 2 T, width]
         return [*tokens, self.condition(condition.tokens)]
 
 

@@ -18,8 +18,8 @@ from nanogen_dit.taps import features, image_tokens, read_taps
 class LightningDiT(nn.Module):
     """The encoder, a final norm and a linear head on the state's tokens.
 
-    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `internal-head` a second
-    head, `jvp` takes the attention that has forward-mode derivatives.
+    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `told` the embeddings of
+    `condition.told`, `internal-head` a second head, `jvp` takes the attention that has forward-mode derivatives.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Backbone
-from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.specs import TOLD, UNGUIDED, ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
@@ -117,6 +117,53 @@ def test_the_first_of_two_times_is_the_interval(make: Make, asked: Make) -> None
     encoder = make(wanted=("two-time",)).encoder
     state, times, condition = asked()
     assert torch.allclose(encoder(state, times, condition).time, encoder.time(times.t - times.r))
+
+
+def _told(condition: Condition) -> Condition:
+    return condition._replace(told=torch.tensor([[0.9, 0.1, 0.6], [0.5, 0.4, 1.0], [0.2, 0.0, 0.8]]).double())
+
+
+def test_every_number_that_is_told_counts(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "told"))
+    state, times, condition = asked()
+    before = net(state, times, _told(condition)).value.latent
+    for number in range(len(TOLD)):
+        other = _told(condition)
+        other.told[:, number] += 0.05
+        assert not torch.allclose(net(state, times, other).value.latent, before, rtol=1e-3)
+
+
+def test_being_told_nothing_is_being_told_of_no_guidance(make: Make, asked: Make) -> None:
+    net = make(wanted=("told",))
+    state, times, condition = asked()
+    nothing = condition._replace(told=torch.tensor([UNGUIDED] * 3))
+    assert torch.equal(net(state, times, condition).value.latent, net(state, times, nothing).value.latent)
+
+
+def test_what_is_not_wanted_is_not_looked_at(make: Make, asked: Make) -> None:
+    net = make()
+    state, times, condition = asked()
+    assert torch.equal(net(state, times, condition).value.latent, net(state, times, _told(condition)).value.latent)
+
+
+def test_each_sample_is_told_its_own(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "told"))
+    state, times, condition = asked()
+    whole = net(state, times, _told(condition)).value.latent
+    for n in range(3):
+        parts = (State(state.latent[n : n + 1]), Times(times.t[n : n + 1], times.r[n : n + 1]))
+        row = Condition(*(x if x is None else x[n : n + 1] for x in _told(condition)))
+        assert torch.allclose(net(*parts, row).value.latent, whole[n])
+
+
+def test_what_is_told_has_tokens_before_the_condition(make: Make, asked: Make) -> None:
+    """4 for the share and 2 for each end, beside the 4 of the time; padding after them is masked as before."""
+    told, plain = make(wanted=("told",)).encoder, make().encoder
+    assert len(told.rope.cos) - len(plain.rope.cos) == told.told.length == 8
+    state, times, condition = asked()
+    noise = torch.where(condition.mask[..., None], condition.tokens, torch.randn_like(condition.tokens))
+    answers = [told(state, times, _told(condition._replace(tokens=x))).tokens for x in (condition.tokens, noise)]
+    assert torch.equal(*answers)
 
 
 def test_taps_are_block_outputs(make: Make, asked: Make) -> None:

@@ -100,7 +100,11 @@ EQUAL = DDTConfig(hidden=48, depth=2, heads=3, decoder_hidden=48, decoder_depth=
 
 @pytest.mark.parametrize("condition", [LABEL, TEXT], ids=["label", "text"])
 @pytest.mark.parametrize("latent", [LATENT, evolve(LATENT, token_width=0)], ids=["token", "plain"])
-@pytest.mark.parametrize("wanted", [frozenset(), frozenset({"two-time"})], ids=["one time", "two times"])
+@pytest.mark.parametrize(
+    "wanted",
+    [frozenset(), frozenset({"two-time"}), frozenset({"two-time", "told"})],
+    ids=["one time", "two times", "told"],
+)
 @pytest.mark.parametrize(("network", "config"), [(LightningDiT, PLAIN), (DDT, EQUAL)], ids=["lightning-dit", "ddt"])
 def test_every_combination_comes_back(
     tmp_path: Path, network: Any, config: Any, latent: LatentSpec, condition: ConditionSpec, wanted: frozenset[str]
@@ -112,6 +116,7 @@ def test_every_combination_comes_back(
     again = found.build()
     assert found.architecture.latent == latent
     assert found.architecture.condition == condition
+    assert wanted <= found.architecture.wanted
     for name, x in again.state_dict().items():
         assert torch.equal(x, made.state_dict()[name])
 

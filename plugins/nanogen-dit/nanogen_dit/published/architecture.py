@@ -10,6 +10,7 @@ from attrs import frozen
 
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_dit.published.layout import TOLD_NAMES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -58,6 +59,7 @@ class _Reading:
         latent = LatentSpec(self.patch_weight[1], side, side, token_width=self.token_width)
         wanted = {
             "two-time": "t_abs_embedder.W",
+            "told": "omega_embedder.W",
             "token": "cls_in_proj_enc.weight",
             "internal-head": "base_final_layer.linear.weight",
         }
@@ -145,7 +147,8 @@ class _Reading:
         return int(self.token_width > 0)
 
     def _time_tokens(self) -> int:
-        return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in ("t_embedder", "t_abs_embedder"))
+        names = ("t_embedder", "t_abs_embedder", *TOLD_NAMES.values())
+        return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in names)
 
     def _agree(self) -> None:
         """Raises DataError where the JSON says something else than the shapes."""
