@@ -18,8 +18,8 @@ class WrongWidth(TinyTexts):
         self.spec = evolve(self.spec, width=self.spec.width + 1)
 
     def _texts(self, texts):
-        tokens, mask, null = super()._texts(texts)
-        return Condition(tokens[..., :-1], mask, null)
+        condition = super()._texts(texts)
+        return condition._replace(tokens=condition.tokens[..., :-1])
 
 
 class NoMask(TinyTexts):
@@ -45,8 +45,8 @@ class ShortNull(TinyTexts):
     """Pads to the longest text of the batch, so that a null condition does not fit among the others."""
 
     def null(self, count):
-        tokens, mask, _ = super().null(count)
-        return Condition(tokens[:, :2], mask[:, :2])
+        condition = super().null(count)
+        return Condition(condition.tokens[:, :2], condition.mask[:, :2])
 
 
 class Colourblind(TinyTexts):
