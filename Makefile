@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(sort $(wildcard plugins/nanogen-*))
 WORKERS ?= 2
 
-.PHONY: install demo test lint parity wheels clean
+.PHONY: install demo matrix test lint parity wheels clean
 
 install: $(STAMP)
 
@@ -21,6 +21,11 @@ $(STAMP): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 # make demo, make demo TASK=t2i, make demo SEED=1
 demo: install
 	$(BIN)/nanogen demo $(if $(TASK),--task $(TASK)) $(if $(SEED),--set seed=$(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+# Every method on both tasks: runs/matrix/report.html. Goes on where it was stopped. make matrix SCALE=0.1 ONLY=vae
+matrix: install
+	$(BIN)/python -m benchmarks.matrix $(if $(SCALE),--scale $(SCALE)) $(if $(TASKS),--tasks $(TASKS)) \
+		$(foreach name,$(ONLY),--only $(name)) $(if $(OUTPUT),--output $(OUTPUT))
 
 # One thread for each worker: two test processes on two cores get in each other's way otherwise.
 test: lint

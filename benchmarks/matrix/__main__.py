@@ -1,0 +1,80 @@
+"""`python -m benchmarks.matrix`: train, judge and show every method on both tasks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from benchmarks.matrix import cells, page, table
+from benchmarks.matrix.cells import Plan
+from benchmarks.matrix.order import Matrix, Record
+from nanogen_core import storage
+from nanogen_core.errors import NanoGenError
+
+
+@click.command()
+@click.option("--only", multiple=True, metavar="NAME", help="This cell, and those that it needs; repeatable.")
+@click.option("--tasks", help="Separated by commas; by default all.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, help="Share of the steps.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/matrix"), show_default=True)
+@click.option("--cells", "file", type=click.Path(path_type=Path), default=cells.FILE, help="Another plan.")
+@click.option("--budget", is_flag=True, help="Only show what the cells are expected to take.")
+def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, file: Path, budget: bool) -> None:
+    """Begin the matrix, or go on with it: finished cells are skipped, failed ones are tried again."""
+    try:
+        plan = cells.read(file)
+        chosen = tuple(tasks.split(",")) if tasks else plan.tasks
+        names = plan.chosen(only)
+        if budget:
+            click.echo(_budget(plan, names, chosen))
+            return
+        failed = fill(Matrix(plan=plan, output=output, scale=scale), names, chosen)
+    except NanoGenError as error:
+        raise SystemExit(f"Error: {error}") from error
+    sys.exit(1 if failed else 0)
+
+
+def fill(matrix: Matrix, names: list[str], tasks: tuple[str, ...]) -> list[str]:
+    """Runs the cells; the table and the page are written anew after each. Returns those that failed."""
+    failed = []
+    for record in matrix.run(names, tasks, say=_say, report=_progress):
+        _say(f"  {_told(record)}")
+        failed += [f"{record.task} {record.name}"] if record.error else []
+        write(matrix)
+    _say(f"Page: {matrix.output / 'report.html'}. Figures: {matrix.output / 'results.csv'}.")
+    return failed
+
+
+def write(matrix: Matrix) -> None:
+    records = matrix.records()
+    storage.write_text(matrix.output / "results.csv", table.text(records))
+    storage.write_text(matrix.output / "report.html", page.page(records))
+
+
+def _told(record: Record) -> str:
+    if record.figures is None:
+        return f"failed: {record.error}"
+    best = [row for row in record.figures["scores"] if row["network"] == "trained"]
+    scores = "; ".join(", ".join(f"{name} {value}" for name, value in row["scores"].items()) for row in best)
+    return f"{scores} ({record.figures['seconds']:.0f} s of training)"
+
+
+def _budget(plan: Plan, names: list[str], tasks: tuple[str, ...]) -> str:
+    lines = [f"{name:20}{plan.cells[name].steps:6} steps{plan.seconds(name):8.0f} s a task" for name in names]
+    total = sum(plan.seconds(name) for name in names) * len(tasks) / 60
+    return "\n".join([*lines, f"{total:.1f} minutes for {len(tasks)} tasks on two cores"])
+
+
+def _progress(step: int, scalars: object) -> None:
+    if step % 200 == 0:
+        _say(f"  step {step}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""One cell: from its configuration to a trained network, its figures and its picture. Goes on where it was stopped."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.matrix.cells import Cell
+from benchmarks.matrix.score import Judge
+from benchmarks.matrix.sheet import sheet
+from benchmarks.matrix.start import begin
+from nanogen_core import storage
+from nanogen_core.pipeline import Pipeline, build_pipeline
+from nanogen_core.training import checkpoint, journal
+from nanogen_core.training.loop import Run
+
+RESULT, BASELINE, STARTED, GRID = "result.json", "untrained.json", "started.json", "grid.png"
+WEIGHTS = "backbone.safetensors"
+ENOUGH = 32  # batches of 128 images for the statistics of latents
+
+Figures = dict[str, Any]
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@frozen(kw_only=True)
+class Job:
+    """A cell on one task. `start` is the folder of the cell whose weights it begins with."""
+
+    name: str
+    task: str
+    cell: Cell
+    config: Mapping[str, Any]
+    folder: Path
+    start: Path | None
+    judged: int
+    untrained: int
+
+    @property
+    def result(self) -> Figures | None:
+        """What it wrote when it was finished with this configuration."""
+        file = self.folder / RESULT
+        found: Figures | None = storage.read_json(file) if file.is_file() else None
+        return found if found and found["config"] == self.config else None
+
+
+def work(job: Job, judge: Judge, report: Report) -> Figures:
+    """Trains, scores and draws; returns the figures, which then also lie in the cell's folder."""
+    _claim(job)
+    pipeline = build_pipeline(job.config)
+    baseline = _baseline(job, pipeline, judge)
+    run, pipeline = _train(job, pipeline, report)
+    since = time.perf_counter()
+    scores = [*_logged(job), *_judged(job, pipeline, judge), *baseline]
+    _leave(job, pipeline)
+    result = {
+        "config": job.config,
+        "steps": run.step,
+        "seconds": round(journal.read(job.folder)[-1]["seconds"], 1),
+        "judging_seconds": round(time.perf_counter() - since, 1),
+        "parameters": sum(net.numel() for net in pipeline.backbone.parameters()),
+        "precision": run.engine.precision,
+        "seed": run.seed,
+        "scores": scores,
+    }
+    storage.write_json(job.folder / RESULT, result)
+    return result
+
+
+def _claim(job: Job) -> None:
+    """The folder belongs to this configuration: what another one left in it is deleted."""
+    started = job.folder / STARTED
+    if started.is_file() and storage.read_json(started) == job.config:
+        return
+    shutil.rmtree(job.folder, ignore_errors=True)
+    storage.write_json(started, job.config)
+
+
+def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]:
+    resume = bool(checkpoint.steps_in(job.folder))
+    if job.cell.start_from and job.start and not resume:
+        begin(pipeline.backbone, job.start / WEIGHTS, job.cell.start_from)
+    run = Run(pipeline, job.folder, resume=resume, report=report)
+    return run, run.train()
+
+
+def _leave(job: Job, pipeline: Pipeline) -> None:
+    """The picture, and what other cells need."""
+    if job.cell.statistics:
+        batches = islice(pipeline.task.once("train", 128), ENOUGH)
+        pipeline.tokenizer.compute_statistics(batches, job.folder / job.cell.statistics)
+    if job.cell.judge:
+        sheet(pipeline, job.cell.judge).save(job.folder / GRID, optimize=True)
+    else:
+        shutil.copyfile(max((job.folder / "samples").glob("*.png")), job.folder / GRID)
+
+
+def _logged(job: Job) -> list[Figures]:
+    last = journal.read(job.folder)[-1]
+    return [_row("trained", None, None, {name: last[name] for name in job.cell.logged})] if job.cell.logged else []
+
+
+def _judged(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
+    """The scores at each number of steps, and those of real drawings."""
+    scores = {steps: judge.sampled(pipeline, job.judged, steps=steps) for steps in job.cell.judge}
+    real = [_row("real", None, job.judged, judge.real(pipeline, job.judged))] if scores else []
+    return [*(_row("trained", steps, job.judged, found) for steps, found in scores.items()), *real]
+
+
+def _baseline(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
+    """The scores of the initial weights. They are kept: a cell that goes on has trained weights."""
+    file = job.folder / BASELINE
+    if not job.cell.judge or file.is_file():
+        return storage.read_json(file) if job.cell.judge else []
+    steps = job.cell.judge[-1]
+    found = [_row("untrained", steps, job.untrained, judge.sampled(pipeline, job.untrained, steps=steps))]
+    storage.write_json(file, found)
+    return found
+
+
+def _row(network: str, steps: int | None, samples: int | None, scores: Mapping[str, float]) -> Figures:
+    rounded = {name: round(value, 4) for name, value in scores.items()}
+    return {"network": network, "sampling_steps": steps, "samples": samples, "scores": rounded}
