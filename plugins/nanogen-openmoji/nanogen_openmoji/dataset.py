@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
+
 from nanogen_core.data import Example
 from nanogen_core.errors import ConfigError, DataError, listing, near_miss
-
 from nanogen_openmoji.class_images import balanced_labels, class_images
 from nanogen_openmoji.drawings import class_names
 from nanogen_openmoji.meaning import Meaning, caption, prompts

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain, product
 
+from torch import Tensor
+
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
-from torch import Tensor
-
 from nanogen_openmoji.classifier import Classifier
 from nanogen_openmoji.meaning import Group, Meaning, caption, prompts
 from nanogen_openmoji.scene_reader import SceneReader

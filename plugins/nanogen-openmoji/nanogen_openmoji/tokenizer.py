@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+
 from nanogen_core.errors import NanoGenError
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
-from torch import Tensor, nn
-
 from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
 
 
