@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_core.testing.comparison import (
     LABELS,
@@ -104,6 +105,14 @@ class BackboneContract:
             instant = Times(times.t, times.t)
             moved = self._moves(net, (state, times, condition), (state, instant, condition))
             assert moved == ("two-time" in self.provides)
+
+    def test_what_is_told_matters_exactly_where_stated(self, build: Build) -> None:
+        for net, state, times, condition in self.cases(build):
+            for number in range(len(TOLD)):
+                told = torch.full((ROWS, len(TOLD)), 0.5)
+                other = told + 0.25 * F.one_hot(torch.tensor(number), len(TOLD))
+                pair = [(state, times, condition._replace(told=numbers)) for numbers in (told, other)]
+                assert self._moves(net, *pair) == ("told" in self.provides)
 
     def test_every_parameter_gets_a_gradient(self, build: Build) -> None:
         for net, *inputs in self.cases(build):

@@ -19,6 +19,10 @@ class HeadContract(BackboneContract):
     provides = frozenset({"two-time", "internal-head"})
 
 
+class ToldContract(BackboneContract):
+    provides = frozenset({"two-time", "told"})
+
+
 class Wrapped(TinyBackbone):
     """A healthy backbone whose answer `spoil` changes."""
 
@@ -134,6 +138,23 @@ def test_a_broken_backbone_is_caught(broken):
 def test_an_odd_head_is_caught():
     build = partial(OddHead, TinyBackboneConfig(two_time=True))
     assert failures(HeadContract, build=build) == {"heads_are_shaped_like_the_value"}
+
+
+def test_one_that_does_not_listen_is_caught():
+    build = partial(TinyBackbone, TinyBackboneConfig(two_time=True))
+    assert failures(ToldContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
+
+
+class HearsTheShare(TinyBackbone):
+    def forward(self, state, times, condition, taps=()):
+        share = condition.told[:, :1, None] if condition.told is not None else 0.0
+        return super().forward(state, times, condition._replace(tokens=condition.tokens + share), taps)
+
+
+def test_one_that_hears_a_part_is_caught():
+    build = partial(HearsTheShare, TinyBackboneConfig(two_time=True))
+    assert failures(ToldContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
+    assert failures(TwoTimeContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
 
 
 def test_a_plain_backbone_must_not_look_at_r():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Backbone
 from nanogen_core.specs import TOLD, UNGUIDED, ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times
+from nanogen_core.testing import BackboneContract
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
@@ -22,6 +24,25 @@ Make = Callable[..., Any]
 LATENT = LatentSpec(3, 4, 6, factor=16)
 WITH_TOKEN = evolve(LATENT, token_width=7)
 LABEL = ConditionSpec(width=6, length=1, learned=3)
+
+ABLE = frozenset({"two-time", "told", "features", "internal-head", "jvp"})
+
+
+class TestLightningDiT(BackboneContract):
+    provides = ABLE
+
+    @pytest.fixture
+    def build(self) -> Make:
+        return partial(LightningDiT, LightningDiTConfig(hidden=32, depth=2, heads=2), wanted=ABLE)
+
+
+class TestDDT(BackboneContract):
+    provides = ABLE
+
+    @pytest.fixture
+    def build(self) -> Make:
+        config = DDTConfig(hidden=32, depth=2, heads=2, decoder_hidden=48, decoder_depth=1, decoder_heads=3)
+        return partial(DDT, config, wanted=ABLE)
 
 
 def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, asked: Make) -> None:
