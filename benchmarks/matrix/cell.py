@@ -17,6 +17,7 @@ from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
 from nanogen_core import storage
 from nanogen_core.pipeline import Pipeline, build_pipeline
+from nanogen_core.protocols import Stage
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 
@@ -63,7 +64,7 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
         "steps": run.step,
         "seconds": round(journal.read(job.folder)[-1]["seconds"], 1),
         "judging_seconds": round(time.perf_counter() - since, 1),
-        "parameters": sum(net.numel() for net in pipeline.backbone.parameters()),
+        "parameters": _parameters(run.stage),
         "precision": run.engine.precision,
         "seed": run.seed,
         "scores": scores,
@@ -98,6 +99,11 @@ def _leave(job: Job, pipeline: Pipeline) -> None:
         sheet(pipeline, job.cell.judge).save(job.folder / GRID, optimize=True)
     else:
         shutil.copyfile(max((job.folder / "samples").glob("*.png")), job.folder / GRID)
+
+
+def _parameters(stage: Stage) -> int:
+    """How many numbers are trained, those of auxiliary losses included."""
+    return sum(tensor.numel() for phase in stage.phase_names for _, tensor in stage.parameters_of(phase))
 
 
 def _logged(job: Job) -> list[Figures]:
