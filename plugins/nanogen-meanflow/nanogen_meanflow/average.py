@@ -70,12 +70,17 @@ class AverageVelocity(ABC):
         """
         jumps = rng.shared_uniform("meanflow.jump") < self.config.probability
         times, noise = self.times(rng), self.flow.noise(rng)
-        question = self.ask(nets["student"], clean, noise, times if jumps else Times(times.t, times.t), condition, null)
+        times = times if jumps else Times(times.t, times.t)
+        question = self.ask(nets["student"], clean, noise, times, self.told(condition, jumps, rng), null)
         answer = self.answer(question, jumps)
         losses = {"meanflow": self.weighted(answer.error).mean(), **self._heads(answer.seen, question.velocity)}
         parts = {**losses, "error": answer.error.mean() / clean.latent[0].numel()}
         total = torch.stack([*losses.values()]).sum()
         return Losses(total, {name: value.detach() for name, value in parts.items()}, answer.seen)
+
+    def told(self, condition: Condition, jumps: bool, rng: Draws) -> Condition:
+        """The condition with what the network is told of the guidance that it is to learn: here nothing."""
+        return condition
 
     def ask(
         self, net: Network, clean: State, noise: State, times: Times, condition: Condition, null: Condition

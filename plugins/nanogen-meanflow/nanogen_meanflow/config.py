@@ -44,14 +44,34 @@ class MeanFlowConfig(AverageConfig):
 
 
 @frozen(kw_only=True)
-class ImprovedMeanFlowConfig(AverageConfig):
-    """Improved MeanFlow (arXiv 2512.02012); with `prediction: x` pixel MeanFlow (arXiv 2601.22158).
-
-    The guidance `scale` (1: none) that is learnt holds for t_min <= t <= t_max.
-    """
+class RegressionConfig(AverageConfig):
+    """Improved MeanFlow (arXiv 2512.02012); with `prediction: x` pixel MeanFlow (arXiv 2601.22158)."""
 
     probability: float = field(default=0.5, validator=_unit)
     prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
+
+
+@frozen(kw_only=True)
+class ImprovedMeanFlowConfig(RegressionConfig):
+    """One guidance, chosen in training: the `scale` (1: none) that is learnt holds for t_min <= t <= t_max."""
+
+    scale: float = field(default=2.0, validator=validators.ge(1.0))
+    t_min: float = field(default=0.0, validator=_unit)
+    t_max: float = field(default=1.0, validator=_unit)
+
+
+@frozen(kw_only=True)
+class ToldMeanFlowConfig(RegressionConfig):
+    """Any guidance, chosen at sampling: scales w are drawn from [1, scale_max] with a density of `w^-scale_power`."""
+
+    scale_max: float = field(default=8.0, validator=validators.ge(1.0))
+    scale_power: float = field(default=1.0, validator=validators.ge(0.0))  # the larger, the fewer high scales
+
+
+@frozen(kw_only=True)
+class ToldGuidanceConfig:
+    """The guidance that the network is told of: the `scale` (1: none) holds for t_min <= t <= t_max."""
+
     scale: float = field(default=2.0, validator=validators.ge(1.0))
     t_min: float = field(default=0.0, validator=_unit)
     t_max: float = field(default=1.0, validator=_unit)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from torch import Tensor
 
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import per_sample
 from nanogen_meanflow.average import AverageVelocity
-from nanogen_meanflow.config import ImprovedMeanFlowConfig
+from nanogen_meanflow.config import ImprovedMeanFlowConfig, RegressionConfig
 from nanogen_meanflow.question import Question
 
 
-class ImprovedMeanFlow(AverageVelocity):
+class Regression(AverageVelocity):
     """`|V - v_g|^2`, `V = u + (t - r) sg(du/dt)`, with du/dt along the network's own velocity `(u(z, t, t), 1, 0)`.
 
     V then depends on z alone and not on the noise and data that it came from, as a regression should: the variance of
@@ -19,22 +21,33 @@ class ImprovedMeanFlow(AverageVelocity):
     Pixel MeanFlow lets the network predict `x = z - t u`, so that `u = (z - x) / max(t, t_eps)`; the loss is the same.
     """
 
-    def __init__(self, config: ImprovedMeanFlowConfig, *, latent: LatentSpec):
+    def __init__(self, config: RegressionConfig, *, latent: LatentSpec):
         super().__init__(config, config.prediction, latent=latent)
-        self.interval = (config.t_min, config.t_max)
-        self.share = 1 - 1 / config.scale  # of the guided velocity that guidance makes up
+
+    @abstractmethod
+    def share(self, question: Question) -> Tensor | None:
+        """`1 - 1/w` [B], the share of the guided velocity that guidance makes up; None: nowhere any."""
 
     def target(self, question: Question) -> Tensor:
-        """v_g inside the closed interval, v outside; without guidance the network is not asked."""
-        if not self.share:
+        """v_g; where no sample has guidance the network is not asked."""
+        share = self.share(question)
+        if share is None:
             return question.velocity
-        push = self._share(question.times.t) * (question.own - question.free)
+        push = per_sample(share, question.velocity) * (question.own - question.free)
         return question.unless_dropped(question.velocity + push)
 
     def tangent(self, question: Question, target: Tensor) -> Tensor:
         return question.own
 
-    def _share(self, t: Tensor) -> Tensor:
-        """The share at times [B]: [B, 1, 1, 1]."""
-        t_min, t_max = self.interval
-        return self.share * per_sample((t >= t_min) & (t <= t_max), t[:, None, None, None]).to(t.dtype)
+
+class ImprovedMeanFlow(Regression):
+    """With one guidance, which the network learns and is not told of."""
+
+    config: ImprovedMeanFlowConfig
+
+    def share(self, question: Question) -> Tensor | None:
+        """That of the scale inside the closed interval, 0 outside."""
+        if self.config.scale == 1.0:
+            return None
+        t = question.times.t
+        return (1 - 1 / self.config.scale) * ((t >= self.config.t_min) & (t <= self.config.t_max)).to(t.dtype)

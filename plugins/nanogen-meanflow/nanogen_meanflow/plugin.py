@@ -1,4 +1,4 @@
-"""The manifest: two objectives, three methods. Importing it loads no torch."""
+"""The manifest: three objectives, a guidance, four methods. Importing it loads no torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nanogen_meanflow.refusals import COMPILED, TOKEN
 NANOGEN_API = 1
 
 WORD = "average-velocity"
+TOLD = "told"  # of a backbone that looks at Condition.told, and of an objective that teaches it to
 ABILITIES: dict[str, Any] = {
     "provides": {WORD},
     "needs": {"backbone": {"two-time", "jvp"}},
@@ -40,6 +41,24 @@ def nanogen_components() -> list[Component]:
             summary="Improved MeanFlow: a regression on velocities; also on images (pixel MeanFlow)",
             **ABILITIES,
         ),
+        Component(
+            kind="objective",
+            name="told-meanflow",
+            target="nanogen_meanflow.told:ToldMeanFlow",
+            config="nanogen_meanflow.config:ToldMeanFlowConfig",
+            summary="Improved MeanFlow for any guidance scale and interval, which the network is told of",
+            provides={WORD, TOLD},
+            needs={"backbone": {"two-time", "jvp", TOLD}},
+            defaults={**ABILITIES["defaults"], "guidance": {"cfg": None, "told": {}}},
+        ),
+        Component(
+            kind="guidance",
+            name="told",
+            target="nanogen_meanflow.told:ToldGuidance",
+            config="nanogen_meanflow.config:ToldGuidanceConfig",
+            needs={"objective": {TOLD}},
+            summary="guidance chosen at sampling, of which the network is told: no further evaluation",
+        ),
     ]
 
 
@@ -49,6 +68,7 @@ def nanogen_methods() -> list[Method]:
     return [
         _method("meanflow", "one or two steps on the latents of a VAE (arXiv 2505.13447)", "vae", "meanflow"),
         _method("improved-meanflow", "the same as a regression (arXiv 2512.02012)", "vae", "improved-meanflow"),
+        _method("told-meanflow", "the same, guidance chosen at sampling (arXiv 2512.02012)", "vae", "told-meanflow"),
         _method("pixel-meanflow", "one or two steps on pixels, x-prediction (arXiv 2601.22158)", "pixel", pixel),
     ]
 

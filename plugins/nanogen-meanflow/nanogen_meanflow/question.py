@@ -31,7 +31,7 @@ class Question:
     @cached_property
     def own(self) -> Tensor:
         """The network's own instantaneous velocity under the condition, without gradient: [B, C, h, w]."""
-        return self._instantaneous(self.condition) if self.known is None else self.known
+        return self._instantaneous(at_instants(self.condition, self.times.t)) if self.known is None else self.known
 
     @cached_property
     def free(self) -> Tensor:
@@ -47,3 +47,12 @@ class Question:
         """`guided` [B, C, h, w], but the plain velocity in rows that lost their condition: they have no guidance."""
         dropped = self.condition.null
         return guided if dropped is None else torch.where(per_sample(dropped, guided), self.velocity, guided)
+
+
+def at_instants(condition: Condition, t: Tensor) -> Condition:
+    """`condition` for r = t [B]: there a guidance that is told either holds or does not, and does so in all of time."""
+    if condition.told is None:
+        return condition
+    share, start, end = condition.told.unbind(1)  # [B] each
+    share = torch.where((t >= start) & (t <= end), share, 0.0)
+    return condition._replace(told=torch.stack([share, torch.zeros_like(start), torch.ones_like(end)], dim=1))

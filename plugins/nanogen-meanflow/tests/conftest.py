@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,9 +22,9 @@ TEXT = ConditionSpec(width=6, length=3, normalize=True, padded=True)
 def make() -> Callable[..., torch.nn.Module]:
     """A maker of small DDTs that tell two times apart, with random numbers where they start as zero."""
 
-    def alive(*words: str) -> torch.nn.Module:
+    def alive(*words: str, depth: int = 2) -> torch.nn.Module:
         torch.manual_seed(0)
-        size: dict[str, Any] = {"hidden": 16, "depth": 2, "heads": 1}
+        size: dict[str, Any] = {"hidden": 16, "depth": depth, "heads": 1}
         config = DDTConfig(**size, decoder_hidden=16, decoder_depth=1, decoder_heads=1)
         wanted = frozenset({"two-time", "jvp", *words})
         net = DDT(config, latent=LATENT, condition=TEXT, wanted=wanted)
@@ -33,6 +33,15 @@ def make() -> Callable[..., torch.nn.Module]:
         return net
 
     return alive
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    """torch.compile as in a new process: it remembers, for the code of a network, the sizes that other tests gave it,
+    and after a second one compiles for any size, which is slower and fails in other words."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
 
 
 @pytest.fixture
