@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from attrs import evolve
 from click.testing import CliRunner
 
 from benchmarks.matrix import cell as one_cell
@@ -183,7 +184,7 @@ def _written_at(matrix):
 
 def test_a_stopped_matrix_goes_on_and_repeats_nothing(finished):
     matrix, (before, after), (first, second) = finished
-    assert "Stopped." in first.output
+    assert first.exit_code == 130
     assert {folder.name for folder in before} == {"vae"}
     assert len(after) == len(CHOSEN) * 2
     assert all(after[folder] == before[folder] for folder in before)
@@ -249,11 +250,21 @@ def test_the_page_is_whole_and_shows_every_cell(finished):
     assert "OpenMoji" in parsed.text
 
 
-def test_another_scale_begins_anew(finished):
-    matrix, _, _ = finished
-    other = Matrix(plan=matrix.plan, output=matrix.output, scale=0.5)
-    assert matrix.record("t2i", "vae").figures
-    assert other.record("t2i", "vae").figures is None
+def test_figures_of_another_question_do_not_count(finished):
+    plan, output = finished[0].plan, finished[0].output
+    shorter, closer = Matrix(plan=plan, output=output, scale=0.5), Matrix(plan=evolve(plan, judged=32), output=output)
+    assert Matrix(plan=plan, output=output).record("t2i", "meanflow").figures
+    assert shorter.record("t2i", "vae").figures is None
+    assert closer.record("t2i", "vae").figures is None
+    assert closer.job("t2i", "vae").training == finished[0].job("t2i", "vae").training  # judged anew, not trained anew
+
+
+def test_a_cell_after_another_training_of_its_need_is_another_one(finished):
+    plan, output = finished[0].plan, finished[0].output
+    longer = {**plan.cells, "vae": evolve(plan.cells["vae"], steps=5)}
+    other = Matrix(plan=evolve(plan, cells=longer), output=output)
+    assert other.record("t2i", "meanflow").figures is None
+    assert other.record("t2i", "vae+reg").figures
 
 
 def test_a_cell_whose_need_failed_says_so(tmp_path):

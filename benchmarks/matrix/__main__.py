@@ -12,6 +12,7 @@ from benchmarks.matrix.cells import Plan
 from benchmarks.matrix.order import Matrix, Record
 from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
+from nanogen_core.training.loop import Interrupted
 
 
 @click.command()
@@ -31,6 +32,9 @@ def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, f
             click.echo(_budget(plan, names, chosen))
             return
         failed = fill(Matrix(plan=plan, output=output, scale=scale), names, chosen)
+    except Interrupted:
+        _say("Stopped; the same command goes on.")
+        sys.exit(Interrupted.exit_code)
     except NanoGenError as error:
         raise SystemExit(f"Error: {error}") from error
     sys.exit(1 if failed else 0)

@@ -18,10 +18,11 @@ from benchmarks.matrix.start import begin
 from nanogen_core import storage
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.protocols import Stage
+from nanogen_core.structure import plain
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 
-RESULT, BASELINE, STARTED, GRID = "result.json", "untrained.json", "started.json", "grid.png"
+RESULT, STARTED, GRID = "result.json", "started.json", "grid.png"
 WEIGHTS = "backbone.safetensors"
 ENOUGH = 32  # batches of 128 images for the statistics of latents
 
@@ -31,39 +32,53 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @frozen(kw_only=True)
 class Job:
-    """A cell on one task. `start` is the folder of the cell whose weights it begins with."""
+    """A cell on one task. `after` are the jobs of the cells that it needs, by name."""
 
     name: str
     task: str
     cell: Cell
     config: Mapping[str, Any]
     folder: Path
-    start: Path | None
     judged: int
     untrained: int
+    after: Mapping[str, Job]
+
+    @property
+    def training(self) -> Figures:
+        """All that its weights depend on, as plain values."""
+        start = plain(self.cell.start_from) if self.cell.start_from else None
+        return {"config": self.config, "start_from": start, "after": {n: j.training for n, j in self.after.items()}}
+
+    @property
+    def asked(self) -> Figures:
+        """All that its figures depend on."""
+        judging = {"judge": list(self.cell.judge), "judged": self.judged, "untrained": self.untrained}
+        return {"training": self.training, **judging}
 
     @property
     def result(self) -> Figures | None:
-        """What it wrote when it was finished with this configuration."""
+        """What it wrote when it was finished, if it was asked the same."""
         file = self.folder / RESULT
         found: Figures | None = storage.read_json(file) if file.is_file() else None
-        return found if found and found["config"] == self.config else None
+        return found if found and found["asked"] == self.asked else None
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:
     """Trains, scores and draws; returns the figures, which then also lie in the cell's folder."""
     _claim(job)
     pipeline = build_pipeline(job.config)
+    since = time.perf_counter()
     baseline = _baseline(job, pipeline, judge)
+    judging = time.perf_counter() - since
     run, pipeline = _train(job, pipeline, report)
     since = time.perf_counter()
     scores = [*_logged(job), *_judged(job, pipeline, judge), *baseline]
     _leave(job, pipeline)
     result = {
-        "config": job.config,
+        "asked": job.asked,
         "steps": run.step,
         "seconds": round(journal.read(job.folder)[-1]["seconds"], 1),
-        "judging_seconds": round(time.perf_counter() - since, 1),
+        "judging_seconds": round(judging + time.perf_counter() - since, 1),
         "parameters": _parameters(run.stage),
         "precision": run.engine.precision,
         "seed": run.seed,
@@ -74,18 +89,19 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
 
 
 def _claim(job: Job) -> None:
-    """The folder belongs to this configuration: what another one left in it is deleted."""
+    """The folder belongs to this training: what another one left in it is deleted."""
     started = job.folder / STARTED
-    if started.is_file() and storage.read_json(started) == job.config:
+    if started.is_file() and storage.read_json(started) == job.training:
         return
     shutil.rmtree(job.folder, ignore_errors=True)
-    storage.write_json(started, job.config)
+    storage.write_json(started, job.training)
 
 
 def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]:
     resume = bool(checkpoint.steps_in(job.folder))
-    if job.cell.start_from and job.start and not resume:
-        begin(pipeline.backbone, job.start / WEIGHTS, job.cell.start_from)
+    start = job.cell.start_from
+    if start and not resume:
+        begin(pipeline.backbone, job.after[start.cell].folder / WEIGHTS, start)
     run = Run(pipeline, job.folder, resume=resume, report=report)
     return run, run.train()
 
@@ -119,14 +135,11 @@ def _judged(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
 
 
 def _baseline(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
-    """The scores of the initial weights. They are kept: a cell that goes on has trained weights."""
-    file = job.folder / BASELINE
-    if not job.cell.judge or file.is_file():
-        return storage.read_json(file) if job.cell.judge else []
+    """The scores of the initial weights."""
+    if not job.cell.judge:
+        return []
     steps = job.cell.judge[-1]
-    found = [_row("untrained", steps, job.untrained, judge.sampled(pipeline, job.untrained, steps=steps))]
-    storage.write_json(file, found)
-    return found
+    return [_row("untrained", steps, job.untrained, judge.sampled(pipeline, job.untrained, steps=steps))]
 
 
 def _row(network: str, steps: int | None, samples: int | None, scores: Mapping[str, float]) -> Figures:

@@ -50,9 +50,9 @@ class Matrix:
             cell=cell,
             config=configuration(self.plan, name, task, output=self.output, scale=self.scale),
             folder=folder(self.output, task, name),
-            start=folder(self.output, task, cell.start_from.cell) if cell.start_from else None,
             judged=self.plan.judged,
             untrained=self.plan.untrained,
+            after={need: self.job(task, need) for need in cell.needs},
         )
 
     def record(self, task: str, name: str) -> Record:
@@ -95,6 +95,6 @@ class Matrix:
             storage.write_json(failure, {"error": told, "seconds": seconds, "traceback": traceback.format_exc()})
 
     def _require(self, job: Job) -> None:
-        for need in job.cell.needs:
-            if self.record(job.task, need).figures is None:
+        for need, before in job.after.items():
+            if before.result is None:
                 raise NanoGenError(f"It needs the cell {need!r} on the same task, which did not finish.")

@@ -85,7 +85,7 @@ def _real(records: Sequence[Record], columns: Sequence[str]) -> list[str]:
     """Real drawings, one row for each image size."""
     lines: dict[str, None] = {}
     for record in records:
-        size = record.figures["config"].get("image_size") if record.figures else None
+        size = record.figures["asked"]["training"]["config"].get("image_size") if record.figures else None
         for row in rows(record):
             if row.get("network") == "real":
                 name = f"real drawings, {size} px" if size else "real drawings"
