@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["config", "demo", "import", "plugins", "recipes", "sample", "train"]
+VERBS = ["config", "data", "demo", "import", "plugins", "recipes", "sample", "train"]
 
 
 def nanogen(*words, cwd=None, **more):
@@ -109,6 +109,15 @@ def test_diff_names_the_lines_that_differ(config, tmp_path):
     assert nanogen("config", "diff", config, other).stdout == "optimizer.lr: 0.001 -> 0.002\n"
 
 
+def test_statistics_of_latents_are_measured_over_so_many_images(config, tmp_path):
+    file = tmp_path / "statistics.safetensors"
+    rae = ["--set", "tokenizer={name: rae, encoder: openmoji-classifier}", "--set", "image_size=64"]
+    done = nanogen("data", "stats", config, "--output", file, "--limit", "10", "--batch-size", "4", *rae)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"The statistics of 10 images are in {file}.\n"
+    assert file.exists()
+
+
 def test_plugins_as_json():
     listed = json.loads(nanogen("plugins", "--json").stdout)
     assert "nanogen-core" in {plugin["distribution"] for plugin in listed["plugins"]}
@@ -130,6 +139,10 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "steps"], "--set takes KEY.PATH=VALUE such as train.steps=100, not 'steps'"),
         (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
+        (
+            ["data", "stats", "CONFIG", "--output", "x"],
+            "needs no statistics; those that do: rae",
+        ),
         (["trian"], "There is no verb 'trian'. Did you mean 'train'?"),
     ],
 )

@@ -14,6 +14,7 @@ from nanogen_core.errors import NanoGenError, near_miss
 #: verb -> (where its command is, what it does)
 VERBS = {
     "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
+    "data": ("nanogen_core.cli.data:data", "Measure training data: the statistics of its latents."),
     "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
     "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
     "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
