@@ -130,7 +130,7 @@ class Pipeline:
         unknown = set(scales) - set(self.guidance)
         if unknown:
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}, only: {listing(self.guidance)}.")
-        return [g.with_scale(scales[name]) if name in scales else g for name, g in self.guidance.items()]
+        return [_scaled(g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
     # -- saved pipelines ---------------------------------------------------------------------------------------------
 
@@ -220,6 +220,13 @@ def chunks(batch: Batch, size: int) -> Iterator[Batch]:
         raise ConfigError(f"batch_size must be at least 1, got {size}.")
     for start in range(0, len(batch.indices), size):
         yield batch.part(start, start + size)
+
+
+def _scaled(guidance: Any, scale: float) -> Any:
+    try:
+        return guidance.with_scale(scale)
+    except ValueError as error:
+        raise ConfigError(f"guidance: {error.args[0]}.") from error
 
 
 def _only(guidance: Mapping[str, Any]) -> str:

@@ -134,7 +134,13 @@ class Resolution:
         return Chosen(offer.what, offer.distribution, options)
 
     def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
-        """Says which required slots are empty; one whose name leads nowhere was named before."""
+        """Says which required slots are empty; one whose name leads nowhere was named before.
+
+        Without its task or its method a configuration lacks what these bring along, which is not worth saying.
+        """
+        task, method = _name_of(merged.get("task")), _name_of(merged.get("method"))
+        if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
+            return
         for kind in REQUIRED:
             if kind not in chosen and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))

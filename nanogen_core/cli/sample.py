@@ -31,9 +31,7 @@ def sample(
 
     pipeline = Pipeline.load(folder)
     asked = [request for request in requests for _ in range(count)]
-    pictures = pipeline.generate(
-        [int(word) if word.isdecimal() else word for word in asked], seed=seed, steps=steps, guidance=guidance
-    )
+    pictures = pipeline.generate(asked, seed=seed, steps=steps, guidance=guidance)
     assert isinstance(pictures, list)
     output = output or folder / "generated"
     output.mkdir(parents=True, exist_ok=True)
