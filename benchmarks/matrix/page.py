@@ -22,8 +22,9 @@ NOTES = (
     "Small grey figures below a score: the same network with its initial weights. Accuracy, presence, colour, count"
     " and position are shares of the samples in which a small network finds what was asked for; the Fréchet distance"
     " (lower is better) is that of the features of another one between samples and held-out drawings of the same"
-    " size. The row of real drawings is what drawings of the training split reach at the same number of samples. The"
-    " judge of single drawings shares its first layers with the encoder of the cells rae, repa, irepa and reg."
+    " size. Smaller pictures are enlarged bicubically for these judges. The row of real drawings is what drawings of"
+    " the training split reach at the same number of samples. The judge of single drawings shares its first layers"
+    " with the encoder of the cells rae, repa, irepa and reg."
 )
 HEADS = {"method": "method", "sampling_steps": "sampling steps", "train_steps": "train steps", "frechet": "Fréchet"}
 PLACES = {"frechet": 2, "seconds": 0, "psnr": 1}
