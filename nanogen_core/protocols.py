@@ -183,6 +183,9 @@ class Metric(Protocol):
 
     higher_is_better: bool
 
+    def reset(self) -> None:
+        """Forgets the images so far."""
+
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1], and the questions that they answer."""
 

@@ -52,4 +52,5 @@ def resized(images: Tensor, size: int = SIZE) -> Tensor:
     """Images [B, 3, S, S] as [B, 3, size, size]; the same where they have that size."""
     if images.shape[-1] == size:
         return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+    mode = "bicubic" if images.shape[-1] < size else "bilinear"  # enlarged bilinearly, a drawing loses its lines
+    return F.interpolate(images, size=(size, size), mode=mode, antialias=True)

@@ -25,6 +25,9 @@ class Accuracy:
 
     def __init__(self) -> None:
         self._judge = Classifier.load()
+        self.reset()
+
+    def reset(self) -> None:
         self._right = self._seen = 0
 
     def update(self, images: Tensor, batch: Batch) -> None:
@@ -47,6 +50,9 @@ class Scenes:
     def __init__(self, *, dataset: Dataset) -> None:
         self._reader = SceneReader.load()
         self._world: World = getattr(dataset, "world", World())
+        self.reset()
+
+    def reset(self) -> None:
         self._verdicts: list[Verdict] = []
 
     def update(self, images: Tensor, batch: Batch) -> None:
