@@ -60,7 +60,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """The entry point: errors that a person can mend are printed as one sentence, with exit status 1."""
     # OpenMP's threads wait by spinning, which takes the cores from whatever else runs. A short spin is as quick on two
-    # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it when imported.
+    # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "--debug" in sys.argv[1:]:
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
