@@ -103,6 +103,17 @@ def test_a_capability_that_is_missing_is_said_before_anything_is_imported(small,
     assert "objective='flow'" in str(caught.value)
 
 
+def test_a_method_that_the_backbone_cannot_serve_is_refused_with_what_could(small):
+    class OneTime:
+        provides = ("features",)
+
+    with pytest.raises(Incompatible) as caught:
+        resolve({**small, "objective": "meanflow", "backbone": OneTime()})
+    sentence = str(caught.value)
+    assert sentence.startswith("objective 'meanflow' needs a backbone that provides 'jvp' and 'two-time'; backbone ")
+    assert sentence.endswith("Write backbone='ddt' or backbone='lightning-dit', or choose another objective.")
+
+
 def test_a_missing_part_is_named(small):
     del small["objective"]
     with pytest.raises(ConfigError, match="`objective:` is missing. A `method:` brings it along; installed: "):
