@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-PLUGINS := $(sort $(wildcard plugins/nanogen-*))
+PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
 .PHONY: install demo matrix test lint parity wheels clean
@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
-		-e ".[dev]" $(addprefix -e ,$(PLUGINS))
+		-e ".[dev]" $(addprefix -e ,$(PLUGINS)) -e "plugins/nanogen-openmoji[demo]"
 	touch $@
 
 # make demo, make demo TASK=t2i, make demo SEED=1
@@ -41,7 +41,7 @@ parity: install
 	$(BIN)/python -m nanogen_dit.parity $${NANOGEN_PARITY_FIXTURES:-plugins/nanogen-dit/tests/fixtures}
 
 wheels: install
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS) plugins/nanogen-openmoji
 
 clean:
 	rm -rf $(VENV) dist runs
