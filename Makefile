@@ -10,8 +10,8 @@ WORKERS ?= 2
 
 install: $(STAMP)
 
-# One environment in the checkout, editable. Done again only when a pyproject.toml or the constraints change.
-$(STAMP): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+# One environment in the checkout, editable. Done again only when this file, a pyproject.toml or the constraints change.
+$(STAMP): Makefile pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
