@@ -68,11 +68,13 @@ def discover() -> Discovery:
 
 
 def _origin(point: EntryPoint) -> tuple[str, str]:
-    """The distribution's name and version; its metadata is parsed at each access, so this is asked once."""
+    """The distribution's name and version, from the first lines of its metadata: parsing it whole takes ten times as
+    long, for the README that it holds."""
     if point.dist is None:
         return "unknown", "unknown"
-    metadata = point.dist.metadata
-    return metadata["Name"], metadata["Version"]
+    head = (point.dist.read_text("METADATA") or "").partition("\n\n")[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
+    return fields.get("Name", "unknown"), fields.get("Version", "unknown")
 
 
 def _register(manager: pluggy.PluginManager, origin: tuple[str, str], point: EntryPoint) -> Plugin:

@@ -13,7 +13,10 @@ from nanogen_core.specs import Component
 
 class Distribution:
     def __init__(self, name):
-        self.metadata = {"Name": name, "Version": "1.0"}
+        self.name = name
+
+    def read_text(self, file):
+        return f"Metadata-Version: 2.4\nName: {self.name}\nVersion: 1.0\n\nName: of something in the README\n"
 
 
 class Point:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nanogen_align.config import DEFAULT_TEACHER
-from nanogen_align.naming import teacher_problem
 from nanogen_core.hookspecs import hookimpl
-from nanogen_core.registry import Chosen
 from nanogen_core.specs import Component
+
+if TYPE_CHECKING:
+    from nanogen_core.registry import Chosen
 
 NANOGEN_API = 1
 
@@ -59,6 +59,9 @@ def nanogen_components() -> list[Component]:
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Whether the teachers that are named exist."""
+    from nanogen_align.config import DEFAULT_TEACHER  # here, so that the scan of plugins need not wait for it
+    from nanogen_align.naming import teacher_problem
+
     chosen = config.get("auxiliary", {})
     own = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
     teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in own.items()}

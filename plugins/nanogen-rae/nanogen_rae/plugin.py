@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.specs import Component, Method
-from nanogen_rae.presets import ENCODERS
+
+if TYPE_CHECKING:
+    from nanogen_rae.presets import Encoder
 
 NANOGEN_API = 1
 
@@ -25,7 +28,15 @@ STEPS = 16 * 2_502  # of stage 1: 16 epochs of ImageNet in batches of 512
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    return [_tokenizer(), _stage(), _no_backbone(), *map(_encoder, ENCODERS), *_small_encoders()]
+    from nanogen_rae.presets import ENCODERS  # here, so that the scan of plugins need not wait for the table
+
+    return [
+        _tokenizer(len(ENCODERS)),
+        _stage(),
+        _no_backbone(),
+        *(_encoder(*item) for item in ENCODERS.items()),
+        *_small_encoders(),
+    ]
 
 
 @hookimpl
@@ -44,13 +55,13 @@ def nanogen_recipes() -> dict[str, str]:
     return {name: f"nanogen_rae:recipes/{name}.yaml" for name in RECIPES}
 
 
-def _tokenizer() -> Component:
+def _tokenizer(encoders: int) -> Component:
     return Component(
         kind="tokenizer",
         name="rae",
         target="nanogen_rae.tokenizer:RAE",
         config="nanogen_rae.config:RAEConfig",
-        summary=f"a representation autoencoder: {len(ENCODERS)} published encoders, a ViT decoder",
+        summary=f"a representation autoencoder: {encoders} published encoders, a ViT decoder",
         provides={"statistics", "decoder-training"},
     )
 
@@ -83,8 +94,7 @@ def _no_backbone() -> Component:
     )
 
 
-def _encoder(name: str) -> Component:
-    encoder = ENCODERS[name]
+def _encoder(name: str, encoder: Encoder) -> Component:
     return Component(
         kind="encoder",
         name=name,
