@@ -144,18 +144,22 @@ class Pipeline:
 
         `weights` stand in for those of the parts that they name (averaged weights, while training goes on).
         """
+        self.refuse_objects()
         folder = Path(folder)
+        for name, state in {**self.state(), **(weights or {})}.items():
+            storage.write_tensors(folder / WEIGHTS.format(name), state)
+        storage.write_json(folder / FACTS, self._facts())
+        storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
+        return folder
+
+    def refuse_objects(self) -> None:
+        """Raises NanoGenError where a part was given as an object: a saved configuration could not name it."""
         given = [kind for kind, part in self.config.slots.items() if part.instance is not None]
         if given:
             raise NanoGenError(
                 f"This pipeline cannot be saved, because its {listing(given)} was given as an object: register the"
                 " class as a component of a plugin (docs/plugins.md) and choose it by name."
             )
-        for name, state in {**self.state(), **(weights or {})}.items():
-            storage.write_tensors(folder / WEIGHTS.format(name), state)
-        storage.write_json(folder / FACTS, self._facts())
-        storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
-        return folder
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of each part that learns."""

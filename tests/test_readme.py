@@ -52,6 +52,14 @@ def test_the_demo_leaves_what_it_promises(folder):
     ]
 
 
+def test_a_second_demo_begins_anew_and_takes_nothing_else_away(folder):
+    (folder / "runs" / "demo" / "mine.txt").write_text("kept")
+    done = run(["nanogen", "demo", "--judged", "64", *SHORT], folder)
+    assert "accuracy" in done
+    assert (folder / "runs" / "demo" / "mine.txt").read_text() == "kept"
+    assert len((folder / "runs" / "demo" / "log.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_python_lines_run(folder):
     (lines,) = blocks("python")
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline, storage
-from nanogen_core.errors import TrainingError
+from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_core.tensors import Losses
 from nanogen_core.training import checkpoint, ema, journal
 from nanogen_core.training.loop import Interrupted, Run
@@ -166,6 +166,13 @@ def _inputs(training, batch):
 
     t = torch.zeros(len(batch.indices))
     return State(batch.latents), Times(t, t), training.pipeline.conditioner.encode(batch)
+
+
+def test_a_run_that_could_not_be_saved_is_refused_before_it_begins(small, tmp_path):
+    objective = build_pipeline(small).objective
+    with pytest.raises(NanoGenError, match="cannot be saved, because its objective was given as an object"):
+        run({**small, "objective": objective}, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_the_newest_checkpoints_stay(small, tmp_path):

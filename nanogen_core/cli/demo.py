@@ -50,14 +50,23 @@ def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
     from nanogen_core.training.loop import Run
 
     configuration = resolved(RECIPE, settings)
-    if (output / "summary.json").exists():
-        shutil.rmtree(output)  # a finished demo
+    if (output / "summary.json").exists() and checkpoint.steps_in(output):
+        _clear(output)
     resume = bool(checkpoint.steps_in(output))
     pipeline = build_pipeline(configuration.as_dict())
     click.echo(f"Training {configuration.train.steps} steps into {output} ...", err=True)
     with training_progress(configuration.train.steps) as report:
         run = Run(pipeline, output, resume=resume, report=report)
         return run, run.train()
+
+
+def _clear(output: Path) -> None:
+    """Takes away what would make a finished demo look like a run to go on with; whatever else lies there stays."""
+    from nanogen_core.training import checkpoint, journal
+
+    shutil.rmtree(output / checkpoint.FOLDER)
+    for name in ("summary.json", journal.LOG):
+        (output / name).unlink(missing_ok=True)
 
 
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:

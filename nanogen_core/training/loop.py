@@ -43,6 +43,7 @@ class Run:
     def __init__(self, pipeline: Pipeline, folder: Path, *, resume: bool = False, report: Report | None = None):
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings, self.seed = pipeline.config.train, pipeline.config.seed
+        pipeline.refuse_objects()  # now, and not at the first checkpoint
         last = self._claim(resume)
         self.engine = Engine(self.settings, self.folder)
         pipeline.to(self.engine.device)
