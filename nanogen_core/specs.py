@@ -21,6 +21,7 @@ KINDS = (
     "sampler",
     "stage",
     "metric",
+    "features",
     "optimizer",
     "schedule",
 )

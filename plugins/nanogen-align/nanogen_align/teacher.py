@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from nanogen_align.naming import slot
-from nanogen_core.config import import_object
-from nanogen_core.registry import registry
-from nanogen_core.structure import structure
+from nanogen_core.building import build_named
 
 
 class VisionEncoder(Protocol):
@@ -62,12 +60,5 @@ def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
     key = json.dumps(slot(named), sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:
-        teacher = _SHARED[key] = Teacher(_built(**slot(named)))
+        teacher = _SHARED[key] = Teacher(build_named("encoder", slot(named), path="teacher"))
     return teacher
-
-
-def _built(name: str, **options: Any) -> VisionEncoder:
-    component = registry().component("encoder", name).what
-    config = () if component.config is None else (structure(options, import_object(component.config), "teacher"),)
-    encoder: VisionEncoder = import_object(component.target)(*config)
-    return encoder

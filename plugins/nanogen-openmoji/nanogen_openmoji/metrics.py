@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain, product
 
+import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
+from nanogen_core.evaluation.rows import Rows
 from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
+from nanogen_openmoji import shipped
 from nanogen_openmoji.classifier import Classifier
 from nanogen_openmoji.meaning import Group, Meaning, caption, prompts
 from nanogen_openmoji.scene_reader import SceneReader
 from nanogen_openmoji.scenes import World
-from nanogen_openmoji.verdict import Verdict, rates, verdict
+from nanogen_openmoji.verdict import as_numbers, shares, verdict
 
 
 class Accuracy:
@@ -25,20 +28,34 @@ class Accuracy:
 
     def __init__(self) -> None:
         self._judge = Classifier.load()
+        self.settings = {"judge": shipped.digest("classifier")}
         self.reset()
 
     def reset(self) -> None:
-        self._right = self._seen = 0
+        self._rows = Rows()
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1]; labels as asked."""
         assert batch.labels is not None
         named = self._judge.classify(images.cpu())
-        self._right += int((named == batch.labels.cpu()).sum())
-        self._seen += len(named)
+        self._rows.add(batch.indices, right=named == batch.labels.cpu())
 
     def compute(self) -> Mapping[str, float]:
-        return {"accuracy": self._right / max(1, self._seen)}
+        return self.resampled(torch.arange(self.units))
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self._rows.state()
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        self._rows.merge(state)
+
+    @property
+    def units(self) -> int:
+        """Pictures."""
+        return len(self._rows)
+
+    def resampled(self, units: Tensor) -> Mapping[str, float]:
+        return {"accuracy": float(self._rows["right"][units].double().mean())} if len(units) else {}
 
 
 class Scenes:
@@ -50,24 +67,41 @@ class Scenes:
     def __init__(self, *, dataset: Dataset) -> None:
         self._reader = SceneReader.load()
         self._world: World = getattr(dataset, "world", World())
+        self.settings = {"judge": shipped.digest("scene_reader")}
         self.reset()
 
     def reset(self) -> None:
-        self._verdicts: list[Verdict] = []
+        self._rows = Rows()
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1]; captions of this dataset's kind, or NanoGenError."""
         found = self._reader.read(images.cpu())
         truths = meanings(self._world)
+        verdicts = []
         for text, detections in zip(batch.captions or (), found, strict=True):
             if text not in truths:
                 raise NanoGenError(
                     f"The metric openmoji-scenes cannot read the caption {text!r}: it knows its own only."
                 )
-            self._verdicts.append(verdict(truths[text], detections))
+            verdicts.append(verdict(truths[text], detections))
+        self._rows.add(batch.indices, verdicts=as_numbers(verdicts))
 
     def compute(self) -> Mapping[str, float]:
-        return rates(self._verdicts)
+        return self.resampled(torch.arange(self.units))
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self._rows.state()
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        self._rows.merge(state)
+
+    @property
+    def units(self) -> int:
+        """Pictures."""
+        return len(self._rows)
+
+    def resampled(self, units: Tensor) -> Mapping[str, float]:
+        return shares(self._rows["verdicts"][units]) if len(units) else {}
 
 
 @lru_cache(maxsize=4)

@@ -38,6 +38,12 @@ def nanogen_components() -> list[Component]:
             summary="a tiny VAE for drawings: 64 px to 8 x 8 x 8",
         ),
         Component(
+            kind="features",
+            name="openmoji-classifier",
+            target="nanogen_openmoji.features:ClassifierFeatures",
+            summary="128 features of the class judge, to compare drawings in",
+        ),
+        Component(
             kind="metric",
             name="openmoji-accuracy",
             target="nanogen_openmoji.metrics:Accuracy",

@@ -1,5 +1,6 @@
 """The shipped networks' weights: safetensors in float16 beside this file, loaded as float32."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,3 +24,8 @@ def save(network: nn.Module, name: str, folder: Path = FOLDER) -> Path:
     path = folder / f"{name}.safetensors"
     save_file({key: tensor.to(torch.float16).contiguous() for key, tensor in network.state_dict().items()}, path)
     return path
+
+
+def digest(name: str, folder: Path = FOLDER) -> str:
+    """SHA-256 of the file with a network's weights: part of the fingerprint of every score that the network gives."""
+    return sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import attrs
+import torch
+from torch import Tensor
 
 from nanogen_openmoji.colours import NATURAL
 from nanogen_openmoji.meaning import Group, Meaning
@@ -42,9 +44,20 @@ def verdict(meaning: Meaning, detections: Sequence[Detection]) -> Verdict:
 
 def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """The share that is right of presence, colour, count and position, each over the captions that speak of it."""
-    answers = {skill: [getattr(each, skill) for each in verdicts] for skill in SKILLS}
-    asked = {skill: [right for right in given if right is not None] for skill, given in answers.items()}
-    return {skill: sum(given) / len(given) for skill, given in asked.items() if given}
+    return shares(as_numbers(verdicts))
+
+
+def as_numbers(verdicts: Sequence[Verdict]) -> Tensor:
+    """int8 [N, 4] in the order of `SKILLS`: 1 right, 0 wrong, -1 where the caption says nothing about it."""
+    rows = [[getattr(each, skill) for skill in SKILLS] for each in verdicts]
+    return torch.tensor([[-1 if right is None else int(right) for right in row] for row in rows], dtype=torch.int8)
+
+
+def shares(numbers: Tensor) -> dict[str, float]:
+    """`rates` of verdicts as numbers [N, 4]."""
+    columns = {skill: numbers[:, place] for place, skill in enumerate(SKILLS)}
+    asked = {skill: column[column >= 0] for skill, column in columns.items()}
+    return {skill: int(column.sum(dtype=torch.int64)) / len(column) for skill, column in asked.items() if len(column)}
 
 
 def _named(group: Group, detections: Sequence[Detection]) -> list[Detection]:

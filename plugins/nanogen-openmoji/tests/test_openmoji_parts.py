@@ -122,4 +122,4 @@ def test_judging_twice_counts_once():
         sampler={"name": "euler", "steps": 1},
     )
     assert judge(pipeline, 64) == judge(pipeline, 64)
-    assert pipeline.task.metrics()["openmoji-accuracy"]._seen == 64
+    assert pipeline.task.metrics()["openmoji-accuracy"].units == 64

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.config import import_object
-from nanogen_core.registry import registry
-from nanogen_core.structure import structure
+from nanogen_core.building import build_named
 from nanogen_rae.protocol import VisionEncoder
 
 
@@ -16,8 +14,5 @@ def vision_encoder(name: str, options: Mapping[str, Any] | None = None, path: st
 
     Raises UnknownName or AmbiguousName for the name, ConfigError for an option.
     """
-    component = registry().component("encoder", name).what
-    config = structure(options or {}, import_object(component.config), path) if component.config else None
-    arguments = () if config is None else (config,)
-    encoder: VisionEncoder = import_object(component.target)(*arguments)
+    encoder: VisionEncoder = build_named("encoder", {**(options or {}), "name": name}, path=path)
     return encoder
