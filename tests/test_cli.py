@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["config", "data", "demo", "import", "plugins", "recipes", "sample", "train"]
+VERBS = ["bench", "config", "data", "demo", "import", "plugins", "recipes", "sample", "train"]
 
 
 def nanogen(*words, cwd=None, **more):
@@ -28,7 +28,9 @@ def config(small, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("words", [[], *[[verb] for verb in VERBS], ["config", "show"], ["config", "diff"]])
+@pytest.mark.parametrize(
+    "words", [[], *[[verb] for verb in VERBS], ["config", "show"], ["config", "diff"], ["bench", "correlate"]]
+)
 def test_every_help_is_free_of_torch(words):
     code = (
         "import sys; from nanogen_core.cli.main import cli\n"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from typing import Any
 
 import click
 
-from nanogen_core.errors import NanoGenError, near_miss
+from nanogen_core.cli.verbs import Verbs
+from nanogen_core.errors import NanoGenError
 
 #: verb -> (where its command is, what it does)
 VERBS = {
+    "bench": ("nanogen_core.cli.bench:bench", "DiffusionBench: do rankings of one task say anything about the other?"),
     "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
     "data": ("nanogen_core.cli.data:data", "Measure training data: the statistics of its latents."),
     "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
@@ -25,32 +25,7 @@ VERBS = {
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
 
-class Verbs(click.Group):
-    """A group whose commands are imported when they are used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module, _, name = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in VERBS:
-            raise click.UsageError(
-                f"There is no verb {args[0]!r}.{near_miss(args[0], VERBS)} `nanogen --help` lists them."
-            )
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, VERBS[verb][1]) for verb in sorted(VERBS)])
-
-
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="nanogen-core")
 def cli(debug: bool) -> None:

@@ -1,0 +1,20 @@
+"""`nanogen bench`: lists its verbs without importing them."""
+
+from __future__ import annotations
+
+import click
+
+from nanogen_core.cli.verbs import Verbs
+
+#: verb -> (where its command is, what it does)
+VERBS = {
+    "correlate": (
+        "nanogen_core.cli.bench_correlate:correlate",
+        "Say how two kinds of score go together over models, and how sure that is.",
+    ),
+}
+
+
+@click.command(cls=Verbs, verbs=VERBS)
+def bench() -> None:
+    """DiffusionBench: do the rankings of one task say anything about the other?"""
