@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix test lint parity wheels clean
+.PHONY: install demo matrix test lint parity evaluation-cases wheels clean
 
 install: $(STAMP)
 
@@ -39,6 +39,11 @@ lint: install
 # Published checkpoints of a folder against their recorded outputs; NANOGEN_PARITY_FIXTURES names another folder.
 parity: install
 	$(BIN)/python -m nanogen_dit.parity $${NANOGEN_PARITY_FIXTURES:-plugins/nanogen-dit/tests/fixtures}
+
+# Cases of published evaluation code; NANOGEN_EVALUATION_CASES names another file of such cases.
+evaluation-cases: install
+	$(BIN)/python -m nanogen_core.evaluation.cases --known tests/data/evaluation_cases.json \
+		$${NANOGEN_EVALUATION_CASES:-tests/data/evaluation_cases.json}
 
 wheels: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS) plugins/nanogen-openmoji
