@@ -24,6 +24,7 @@ from nanogen_core.training.engine import Engine
 from nanogen_core.training.optimization import Optimization
 from nanogen_core.training.signals import stop_request
 from nanogen_core.training.step import TrainStep
+from nanogen_core.training.vitals import Noted, Vitals
 from nanogen_core.training.watch import Watch
 
 Report = Callable[[int, Mapping[str, float]], None]  # step, scalars of the last log line: for a progress bar
@@ -51,6 +52,7 @@ class Run:
         self.optimization = Optimization(
             self.stage, pipeline.parts["optimizer"], pipeline.parts["schedule"], self.settings.gradient_clip
         )
+        self.vitals = Vitals(self.optimization, self.settings.batch_size)
         self.step, self.watch = 0, Watch()
         if last is not None:
             self._resume(last)
@@ -142,13 +144,18 @@ class Run:
     def _one_step(self, batch: Batch) -> None:
         batch = self._prepared(batch)
         slots = Share.here().of(self.settings.batch_size)
-        rng = Draws(self.seed, slots, step=self.step, device=self.engine.device)
+        measured = self._logged(self.step + 1)
+        rng = (Noted if measured else Draws)(self.seed, slots, step=self.step, device=self.engine.device)
         scalars: dict[str, Tensor] = {}
-        for phase in self.stage.phases(self.step):
-            losses = self.model(phase, batch, rng)
-            self.engine.accelerator.backward(losses.total)
-            moved = self.optimization.move(phase, self.step)
-            scalars.update({"loss": losses.total.detach(), **losses.parts, **moved})
+        with self.vitals.counting(len(slots)):
+            for phase in self.stage.phases(self.step):
+                losses = self.model(phase, batch, rng)
+                self.engine.accelerator.backward(losses.total)
+                with self.vitals.moving(phase, measured) as vitals:
+                    moved = self.optimization.move(phase, self.step)
+                scalars.update({"loss": losses.total.detach(), **losses.parts, **moved, **vitals})
+        if isinstance(rng, Noted):
+            scalars.update(self.vitals.of_step(batch, rng.drawn))
         self.stage.after_step(self.step)
         self.step += 1
         self.watch.add(self.step, batch.indices, scalars, self.settings.batch_size)
@@ -157,12 +164,15 @@ class Run:
 
     def _afterwards(self) -> None:
         settings, last = self.settings, self.step == self.settings.steps
-        if self.step % settings.log_every == 0 or last:
+        if self._logged(self.step):
             self._log()
         if _due(self.step, settings.sample_every) or last:
             self._draw()
         if _due(self.step, settings.checkpoint_every) or last:
             self._save()
+
+    def _logged(self, step: int) -> bool:
+        return step % self.settings.log_every == 0 or step == self.settings.steps
 
     def _log(self) -> None:
         rates = {f"lr.{phase}": self.optimization.rate(phase) for phase in self.stage.phases(self.step - 1)}
