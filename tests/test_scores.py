@@ -1,0 +1,131 @@
+"""Scores with their settings: one fingerprint for equal ones, files that say when they were changed, mixed tables."""
+
+import json
+import math
+import statistics
+from hashlib import sha256
+
+import pytest
+from attrs import evolve
+
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.evaluation.record import as_dict, read_scores, write_scores
+from nanogen_core.evaluation.score import Interval, Score, canonical, fingerprint
+from nanogen_core.evaluation.table import comparable, footnotes
+
+INTERVAL = Interval(low=0.8, high=0.95, level=0.95, method="BCa", units=10, draws=100)
+SETTINGS = {"sampling": {"steps": 50, "sampler": "euler"}, "images": {"rounding": "round"}}
+SCORE = Score(
+    metric="accuracy",
+    value=0.9,
+    higher_is_better=True,
+    n=10,
+    component="judge",
+    values=(0.8, 1.0),
+    seeds=(0, 1),
+    interval=INTERVAL,
+    settings=SETTINGS,
+    about={"run": "runs/a"},
+)
+
+
+def with_steps(steps):
+    return evolve(SCORE, settings={**SETTINGS, "sampling": {"steps": steps, "sampler": "euler"}})
+
+
+def test_the_fingerprint_is_the_hash_of_the_canonical_json():
+    text = '{"a":[1,2.5],"b":{"c":null,"d":"é"}}'
+    assert canonical({"b": {"d": "é", "c": None}, "a": (1.0, 2.5)}) == text
+    assert fingerprint({"a": [1, 2.5], "b": {"c": None, "d": "é"}}) == sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object(), b"x"])
+def test_a_setting_that_json_cannot_hold_is_named(value):
+    with pytest.raises(NanoGenError, match=r"settings\.metric\.x is .*a score cannot carry"):
+        canonical({"metric": {"x": value}})
+
+
+def test_a_key_that_is_no_text_is_named():
+    with pytest.raises(NanoGenError, match="the key 3"):
+        canonical({"metric": {3: "x"}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 11},
+        {"seeds": (0, 2)},
+        {"higher_is_better": False},
+        {"metric": "presence"},
+        {"component": "another"},
+        {"settings": {**SETTINGS, "images": {"rounding": "truncate"}}},
+    ],
+)
+def test_whatever_a_number_depends_on_moves_its_fingerprint(change):
+    assert evolve(SCORE, **change).fingerprint != SCORE.fingerprint
+
+
+@pytest.mark.parametrize("change", [{"value": 0.1}, {"values": (0.1,)}, {"interval": None}, {"about": {"run": "b"}}])
+def test_what_was_measured_does_not(change):
+    assert evolve(SCORE, **change).fingerprint == SCORE.fingerprint
+
+
+def test_the_spread_is_over_seeds_and_needs_two():
+    assert SCORE.spread == pytest.approx(statistics.stdev([0.8, 1.0]))
+    assert evolve(SCORE, values=(0.8,)).spread is None
+
+
+def test_scores_come_back_as_they_were_written(tmp_path):
+    scores = [SCORE, evolve(SCORE, metric="presence", interval=None, seeds=(), values=(0.5,))]
+    path = write_scores(tmp_path, scores)
+    assert read_scores(path) == read_scores(tmp_path) == scores
+    entry = json.loads(path.read_text())["scores"][0]
+    assert (entry["fingerprint"], entry["spread"]) == (SCORE.fingerprint, SCORE.spread)
+
+
+def test_a_new_number_takes_the_place_of_the_old_one_and_history_keeps_both(tmp_path):
+    write_scores(tmp_path, [SCORE, with_steps(10)])
+    write_scores(tmp_path, [evolve(SCORE, value=0.7)])
+    assert [score.value for score in read_scores(tmp_path)] == [0.9, 0.7]
+    history = [json.loads(line)["value"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert history == [0.9, 0.9, 0.7]
+
+
+def test_settings_that_were_changed_by_hand_are_found(tmp_path):
+    path = write_scores(tmp_path, [SCORE])
+    path.write_text(path.read_text().replace('"steps": 50', '"steps": 250'))
+    with pytest.raises(DataError, match="measure it again"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"format": 2}', '{"format": 1, "scores": [3]}', "{", '{"format": 1, "scores": [{}]}']
+)
+def test_a_damaged_file_is_one_sentence(tmp_path, text):
+    (tmp_path / "scores.json").write_text(text)
+    with pytest.raises(DataError, match="scores.json"):
+        read_scores(tmp_path)
+
+
+def test_equal_settings_are_comparable():
+    assert comparable([SCORE, evolve(SCORE, value=0.2, about={})]) == {}
+    assert footnotes([SCORE, SCORE]) == ["", ""]
+
+
+def test_the_row_that_differs_says_in_what():
+    rows = [SCORE, with_steps(10), SCORE, evolve(SCORE, settings={**SETTINGS, "sampling": {"steps": 50}}, n=5)]
+    assert comparable(rows) == {
+        "n": [10, 10, 10, 5],
+        "sampling.steps": [50, 10, 50, 50],
+        "sampling.sampler": ["euler", "euler", "euler", "not stated"],
+    }
+    assert footnotes(rows) == [
+        "",
+        "sampling.steps 10 in place of 50",
+        "",
+        "n 5 in place of 10; sampling.sampler not stated in place of euler",
+    ]
+
+
+def test_as_dict_is_plain_json():
+    assert json.loads(json.dumps(as_dict(SCORE))) == as_dict(SCORE)
