@@ -53,7 +53,8 @@ class Vitals:
         if self._flops is not None:
             yield
             return
-        with FlopCount() as flops:
+        # eager: torch gives up for good on compiling what it first meets while kernels are being watched
+        with torch.compiler.set_stance("force_eager"), FlopCount() as flops:
             yield
         self._flops = {name: count * self._images / share for name, count in flops.figures.items()}
 
