@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from io import BytesIO
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,20 +17,39 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from nanogen_core.damage import LIMIT, Bad, BadExample, Tally, first_good
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
+from nanogen_core.pictures import decode_image as decode_image
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
-from nanogen_core.tensors import Batch
+from nanogen_core.tensors import Batch, Condition
 
 
 class Example(NamedTuple):
-    """What a dataset yields: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready."""
+    """What a dataset yields: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready.
 
-    image: Image.Image | Tensor
+    Where they were computed before, the latents [V, C, h, w] of each variant of the image (mirrored or not: the number
+    of its place chooses) stand in for it, and the token states [n, D] of the caption come along.
+    """
+
+    image: Image.Image | Tensor | None
     label: int | None = None
     caption: str | None = None
+    latents: Tensor | None = None
+    states: Tensor | None = None
+
+
+class Reading(NamedTuple):
+    """How a task reads a split: its examples, and what it does to their images. What `nanogen data prepare` asks for.
+
+    A transform that can be prepared has `variants`, a number: its answer then depends on `number % variants` alone.
+    """
+
+    examples: Examples
+    transform: Transform
 
 
 #: Makes a PIL image into a float tensor [3, S, S] in [-1, 1]. The 32-bit number is all the chance that it may use:
@@ -126,14 +144,6 @@ def once(
     return _read(examples, ([Place(index, key("once", index)) for index in span] for span in spans), transform, workers)
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
-    """The RGB picture in the bytes of an image file. Raises DataError with the file's `name` where they hold none."""
-    try:
-        return Image.open(BytesIO(data)).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"The image {name} cannot be read ({error}): repair the file or take it away.") from error
-
-
 def data_folder(root: str | None, name: str) -> Path:
     """Where a dataset lies: `root` of its configuration, or the folder `name` under the variable NANOGEN_DATA.
 
@@ -165,9 +175,12 @@ def _read(examples: Examples, places: Iterable[list[Place]], transform: Transfor
         num_workers=workers,
         generator=torch.Generator(),  # or it would take its worker seed from the global state
     )
-    for batch in batches:
-        if isinstance(batch, NanoGenError):
-            raise batch
+    tally = Tally(len(examples), getattr(examples, "bad_examples", LIMIT))
+    for answer in batches:
+        if isinstance(answer, NanoGenError):
+            raise answer
+        batch, bad = answer
+        tally.add(bad)
         yield batch
 
 
@@ -189,29 +202,49 @@ class _Reader:
     """Reads a batch's examples in a worker process, by `__getitems__` where the dataset has it."""
 
     def __init__(self, examples: Examples, transform: Transform):
+        self._examples = examples
         self._transform = transform
-        self._fetch = getattr(examples, "__getitems__", None) or partial(_one_by_one, examples)
+        self._many = getattr(examples, "__getitems__", None)
 
-    def __getitems__(self, places: list[Place]) -> Batch | NanoGenError:
+    def __getitems__(self, places: list[Place]) -> tuple[Batch, list[Bad]] | NanoGenError:
+        bad: list[Bad] = []
         try:
-            return self._batch(places, self._fetch([place.item for place in places]))
+            return self._batch(*self._good(places, bad)), bad
         except NanoGenError as error:  # as a value: a worker's exception would arrive wrapped in its traceback
             return error
 
+    def _good(self, places: list[Place], bad: list[Bad]) -> tuple[list[Place], Sequence[Example]]:
+        """The places and examples, another one in place of each bad one; its augmentation stays that of the place."""
+        if self._many is not None:
+            with suppress(BadExample):
+                return places, self._many([place.item for place in places])
+        length = len(self._examples)
+        found = [first_good(self._examples.__getitem__, place.item, length, bad) for place in places]
+        moved = [Place(item, place.number) for (item, _), place in zip(found, places, strict=True)]
+        return moved, [example for _, example in found]  # type: ignore[misc]
+
     def _batch(self, places: list[Place], examples: Sequence[Example]) -> Batch:
-        images = [self._ready(example.image, place) for example, place in zip(examples, places, strict=True)]
+        pairs = list(zip(examples, places, strict=True))
+        images = [self._ready(e.image, place) for e, place in pairs if e.image is not None]
+        latents = [e.latents[place.number % len(e.latents)] for e, place in pairs if e.latents is not None]
+        states = [example.states for example in examples if example.states is not None]
         labels = [example.label for example in examples if example.label is not None]
         captions = [example.caption for example in examples if example.caption is not None]
         return Batch(
             indices=torch.tensor([place.item for place in places]),
-            images=torch.stack(images),  # [B, 3, S, S]
+            images=torch.stack(images) if images else None,  # [B, 3, S, S]
             labels=torch.tensor(labels) if labels else None,
             captions=captions or None,
+            latents=torch.stack(latents) if latents else None,  # [B, C, h, w]
+            condition=_padded(states) if states else None,
         )
 
     def _ready(self, image: Image.Image | Tensor, place: Place) -> Tensor:
         return image if isinstance(image, Tensor) else self._transform(image, place.number)
 
 
-def _one_by_one(examples: Examples, indices: Sequence[int]) -> list[Any]:
-    return [examples[index] for index in indices]
+def _padded(states: Sequence[Tensor]) -> Condition:
+    """Token states [n, D] of each text as a condition that is as long as the longest."""
+    counts = torch.tensor([len(rows) for rows in states])  # [B]
+    tokens = pad_sequence(list(states), batch_first=True)  # [B, L, D]
+    return Condition(tokens, torch.arange(tokens.shape[1]) < counts[:, None])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nanogen_core.specs import UNGUIDED
@@ -46,6 +47,18 @@ class Condition(NamedTuple):
     null: Tensor | None = None  # [B] bool, True where the condition was dropped; None: nowhere
     told: Tensor | None = None  # [B, 3] in [0, 1], by name in `specs.TOLD`; None: that nothing is guided
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
+        """`function` applied to every tensor that is there."""
+        return Condition(*(None if value is None else function(value) for value in self))  # type: ignore[arg-type]
+
+    def padded(self, length: int) -> Condition:
+        """The same with padding after the tokens, up to `length`; itself where it is as long."""
+        missing = length - self.tokens.shape[1]
+        if not missing:
+            return self
+        tokens, mask = F.pad(self.tokens, (0, 0, 0, missing)), F.pad(_mask(self), (0, missing))
+        return self._replace(tokens=tokens, mask=mask)
+
 
 class Prediction(NamedTuple):
     """What a backbone answers. `heads` are further predictions of the same meaning as `value` (internal guidance)."""
@@ -81,6 +94,7 @@ class Batch(NamedTuple):
     captions: Sequence[str] | None = None
     latents: Tensor | None = None  # [B, C, h, w], where they were computed before
     extras: Mapping[str, Tensor] = {}  # what auxiliaries prepared of the images, by their names: [B, ...]
+    condition: Condition | None = None  # of the captions, where it was computed before; perhaps shorter than `null`'s
 
     def part(self, start: int, stop: int) -> Batch:
         """The examples from `start` to before `stop`."""
@@ -92,6 +106,7 @@ class Batch(NamedTuple):
             None if self.captions is None else self.captions[rows],
             None if self.latents is None else self.latents[rows],
             {name: value[rows] for name, value in self.extras.items()},
+            None if self.condition is None else self.condition.map(lambda value: value[rows]),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -99,7 +114,8 @@ class Batch(NamedTuple):
         fields = self._asdict()
         moved = {name: fields[name].to(device) for name in ("images", "labels", "latents") if fields[name] is not None}
         extras = {name: value.to(device) for name, value in self.extras.items()}
-        return Batch(**{**fields, **moved, "extras": extras})
+        condition = None if self.condition is None else self.condition.map(lambda value: value.to(device))
+        return Batch(**{**fields, **moved, "extras": extras, "condition": condition})
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Auxiliary
 from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Losses, State, where_null
+from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
 from nanogen_core.training import ema
 from nanogen_core.training.diffusion_settings import DiffusionConfig
 
@@ -55,13 +55,19 @@ class Diffusion:
     def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
         """The objective's loss, a part of the samples having lost their condition, and those of the auxiliaries."""
         assert batch.latents is not None, "prepare() comes before loss()"
-        condition = self.pipeline.conditioner.encode(batch)
         null = self.pipeline.conditioner.null(len(batch.indices))
+        condition = self._condition(batch, length=null.tokens.shape[1])
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
         clean = State(batch.latents, self._token(batch))
         nets: dict[str, Any] = {**self.nets, PHASE: self._tapped()}
         losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
         return self._with_auxiliaries(losses, clean, batch)
+
+    def _condition(self, batch: Batch, *, length: int) -> Condition:
+        if batch.condition is not None:
+            return batch.condition.padded(length)
+        encoded: Condition = self.pipeline.conditioner.encode(batch)
+        return encoded
 
     def _tapped(self) -> Any:
         """The student, with the block outputs that auxiliaries look at."""
