@@ -23,6 +23,7 @@ import pytest
 if TYPE_CHECKING:
     from nanogen_core.testing.backbone import BackboneContract
     from nanogen_core.testing.conditioner import ConditionerContract
+    from nanogen_core.testing.metric import MetricContract
     from nanogen_core.testing.objective import ObjectiveContract
     from nanogen_core.testing.plugin import PluginContract
     from nanogen_core.testing.task import TaskContract
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackboneContract",
     "ConditionerContract",
+    "MetricContract",
     "ObjectiveContract",
     "PluginContract",
     "TaskContract",

@@ -6,6 +6,7 @@
 from nanogen_core.testing.fakes.backbone import TinyBackbone, TinyBackboneConfig
 from nanogen_core.testing.fakes.conditioner import TinyLabels, TinyTexts, TinyTextsConfig
 from nanogen_core.testing.fakes.dataset import TinyDataset
+from nanogen_core.testing.fakes.metric import TinyColour, TinyRedness
 from nanogen_core.testing.fakes.objective import TinyFlow, TinyFlowConfig
 from nanogen_core.testing.fakes.task import TinyTask
 from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerConfig
@@ -13,10 +14,12 @@ from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerCon
 __all__ = [
     "TinyBackbone",
     "TinyBackboneConfig",
+    "TinyColour",
     "TinyDataset",
     "TinyFlow",
     "TinyFlowConfig",
     "TinyLabels",
+    "TinyRedness",
     "TinyTask",
     "TinyTexts",
     "TinyTextsConfig",

@@ -1,0 +1,169 @@
+"""Metrics that are wrong in one way, and the tests of the contract that say so."""
+
+import time
+
+import pytest
+import torch
+from contracts import failures
+
+from nanogen_core.evaluation.pixels import on_grid
+from nanogen_core.testing import MetricContract
+from nanogen_core.testing.fakes import TinyColour, TinyDataset, TinyRedness, TinyTask
+
+
+class Pointless(TinyColour):
+    higher_is_better = None
+
+
+class Undecided(TinyColour):
+    def __init__(self):
+        super().__init__()
+        self.settings = {"colours": {"red", "green"}}
+
+
+class Restless(TinyColour):
+    def __init__(self):
+        super().__init__()
+        self.settings = {"built": time.perf_counter_ns()}
+
+
+class Forgetful(TinyColour):
+    """Its settings speak of what it saw."""
+
+    def update(self, images, batch):
+        super().update(images, batch)
+        self.settings = {**self.settings, "seen": len(batch.indices)}
+
+
+class TensorScore(TinyColour):
+    def resampled(self, units):
+        return {name: torch.tensor(value) for name, value in super().resampled(units).items()}
+
+
+class NoNumber(TinyRedness):
+    def compute(self):
+        return {"redness": float("nan")}
+
+
+class MeanOfMeans(TinyRedness):
+    """Every batch counts the same, whatever its size."""
+
+    def update(self, images, batch):
+        self._sum += torch.tensor([float(images[:, 0].double().mean()), 1.0], dtype=torch.float64)
+
+
+class Drifting(TinyRedness):
+    """The later an image comes, the more it counts."""
+
+    def update(self, images, batch):
+        self._sum = self._sum / 2
+        super().update(images, batch)
+
+
+class LowPrecision(TinyRedness):
+    """A sum in bfloat16 loses what small images add."""
+
+    def update(self, images, batch):
+        super().update(images, batch)
+        self._sum = self._sum.bfloat16().double()
+
+
+class ComputeForgets(TinyColour):
+    def compute(self):
+        scores = super().compute()
+        self.reset()
+        return scores
+
+
+class NoReset(TinyColour):
+    def reset(self):
+        if not hasattr(self, "_rows"):
+            super().reset()
+
+
+class Scribbles(TinyColour):
+    def update(self, images, batch):
+        super().update(images, batch)
+        images.clamp_(-0.5, 0.5)
+
+
+class GlobalChance(TinyRedness):
+    def compute(self):
+        return {name: value + 1e-9 * float(torch.rand(())) for name, value in super().compute().items()}
+
+
+class KeepsItsOwn(TinyColour):
+    def merge(self, state):
+        if not len(self._rows):
+            super().merge(state)
+
+
+class MergeReplaces(TinyRedness):
+    def merge(self, state):
+        self._sum = state["sum"].clone()
+
+
+class ObjectState(TinyColour):
+    def state(self):
+        return {name: value[::2] if len(value) > 5 else value for name, value in super().state().items()}
+
+
+class LastPicture(TinyColour):
+    """Resampling reads the pictures as they came."""
+
+    def update(self, images, batch):
+        super().update(images, batch)
+        self._last = (images.double().mean(dim=(2, 3)).argmax(dim=1) == batch.labels).double()
+
+    def resampled(self, units):
+        scores = super().resampled(units)
+        once = len(units.unique()) == len(units)
+        return scores if once else {"colour": scores["colour"] + float(self._last[0]) + len(self._last)}
+
+
+class Cut(TinyColour):
+    """The score leaves out an image that resampling has."""
+
+    def compute(self):
+        return self.resampled(torch.arange(self.units)[1:])
+
+
+SCORES = {"another_batch_size_changes_nothing", "another_order_changes_nothing"}
+BROKEN = {
+    Pointless: {"it_says_which_way_it_points"},
+    Undecided: {"settings_are_plain_json", "equal_metrics_have_equal_settings"},
+    Restless: {"equal_metrics_have_equal_settings"},
+    Forgetful: {"equal_metrics_have_equal_settings"},
+    TensorScore: {"scores_are_numbers_by_name"},
+    NoNumber: {"scores_are_numbers_by_name"},
+    MeanOfMeans: {"another_batch_size_changes_nothing"},
+    Drifting: SCORES,
+    LowPrecision: {"another_batch_size_changes_nothing"},
+    ComputeForgets: {"computing_changes_nothing"},
+    NoReset: {"reset_forgets"},
+    Scribbles: {"images_are_left_as_they_are"},
+    GlobalChance: {"it_draws_from_keyed_generators_alone"},
+    KeepsItsOwn: {"merged_parts_are_one_pass"},
+    MergeReplaces: {"merged_parts_are_one_pass", "nothing_seen_adds_nothing"},
+    ObjectState: {"the_state_fits_a_file"},
+    LastPicture: {"units_are_the_same_in_any_order_of_arrival"},
+    Cut: {"all_units_once_are_the_score"},
+}
+
+
+@pytest.fixture
+def examples():
+    batch = next(TinyTask(dataset=TinyDataset(), image_size=16).once("train", 9))
+    wrong = torch.tensor([0, 0, 0, 0, 1, 0, 0, 0, 1])  # so that every part of it has a score of its own
+    labels = (batch.labels + wrong) % 3
+    return batch._replace(images=on_grid(batch.images), labels=labels)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_metric_is_caught(broken, examples):
+    assert BROKEN[broken] <= failures(MetricContract, build=broken, examples=examples)
+
+
+@pytest.mark.parametrize("healthy", [TinyColour, TinyRedness])
+def test_a_healthy_metric_holds(healthy, examples):
+    assert failures(MetricContract, build=healthy, examples=examples) == set()
