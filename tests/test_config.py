@@ -147,6 +147,12 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, sentence):
     assert sentence in str(caught.value)
 
 
+def test_a_merge_key_brings_what_is_not_written_beside_it(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {x: 1, y: 1e-3}\nb: &b {z: 0}\nc: {<<: [*a, *b], y: 2}")
+    assert load_config(path) == {"a": {"x": 1, "y": 0.001}, "b": {"z": 0}, "c": {"x": 1, "y": 2, "z": 0}}
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="Cannot read the configuration .*nowhere.yaml: No such file"):
         load_config(tmp_path / "nowhere.yaml")
