@@ -28,6 +28,9 @@ class Family(Protocol):
     def affine(self, model: Any, numbers: Numbers | None) -> Affine:
         """The normalisation of z; `numbers` are those of the preset."""
 
+    def tile(self, model: Any, side: int) -> None:
+        """Has images that are larger than `side` pixels encoded and decoded in tiles of it."""
+
 
 class KL:
     """AutoencoderKL: Stable Diffusion 1 to 3.5, FLUX.1, VA-VAE, and what REPA-E tuned of them."""
@@ -45,6 +48,11 @@ class KL:
 
     def affine(self, model: Any, numbers: Numbers | None) -> Affine:
         return affine_of(model.config, numbers)
+
+    def tile(self, model: Any, side: int) -> None:
+        model.enable_tiling()
+        model.tile_sample_min_size = side
+        model.tile_latent_min_size = side // KL.shape(self, model.config).factor
 
 
 class Flux2(KL):
@@ -78,6 +86,9 @@ class QwenImage(KL):
 
     def decode(self, model: Any, z: Tensor) -> Tensor:
         return super().decode(model, z[:, :, None])[:, :, 0]
+
+    def tile(self, model: Any, side: int) -> None:
+        model.enable_tiling(side, side, side * 3 // 4, side * 3 // 4)  # the others' overlap: a quarter
 
 
 FAMILIES: Mapping[str, Family] = {

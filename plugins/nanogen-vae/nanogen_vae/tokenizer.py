@@ -44,8 +44,19 @@ class VAE:
                 f"The VAE {self._name!r} takes image sizes that are multiples of {factor}, and {image_size} is not: "
                 f"set `image_size` to {near} or {near + factor}."
             )
+        self._refuse_broken_tiles(factor)
         side = image_size // factor
         return LatentSpec(channels=channels, height=side, width=side, factor=factor)
+
+    def _refuse_broken_tiles(self, factor: int) -> None:
+        """A quarter of a tile, by which tiles overlap, must be whole cells."""
+        tile, unit = self._config.tile, 4 * factor
+        if tile is not None and tile % unit:
+            near = max(unit, tile // unit * unit)
+            raise Incompatible(
+                f"`tokenizer.tile` must be a multiple of {unit} for the VAE {self._name!r}, and {tile} is not: "
+                f"set it to {near} or {near + unit}."
+            )
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -88,6 +99,10 @@ class VAE:
     @cached_property
     def _loaded(self) -> Any:
         model = self._source.load(self._file["_class_name"], self._dtype)
+        if self._config.slicing:
+            model.enable_slicing()
+        if self._config.tile is not None:
+            self._family.tile(model, self._config.tile)
         return model.eval().requires_grad_(False)
 
     @property

@@ -115,6 +115,57 @@ def test_qwen_is_fed_one_frame(tmp_path: Path, images: Tensor) -> None:
     check(saved(tmp_path, model), images, latents, lambda z: model.decode(z).sample[:, :, 0], z)
 
 
+@torch.no_grad()
+def test_slicing_changes_nothing(tmp_path: Path, images: Tensor) -> None:
+    path = saved(tmp_path, kl()).path
+    whole, sliced = VAE(VAEConfig(path=path)), VAE(VAEConfig(path=path, slicing=True))
+    asked: list[int] = []
+    sliced._model.encoder.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    latents = sliced.encode(images)
+    assert asked == [1, 1]
+    torch.testing.assert_close(latents, whole.encode(images))
+    torch.testing.assert_close(sliced.decode(latents), whole.decode(latents), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_tiles_are_those_of_diffusers(tmp_path: Path) -> None:
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    model = kl(sample_size=16, scaling_factor=1.0)  # the size of diffusers' own tiles
+    path = saved(tmp_path, model).path
+    model.enable_tiling()
+    vae, whole = VAE(VAEConfig(path=path, tile=16)), VAE(VAEConfig(path=path))
+    z = model.encode(images).latent_dist.mode()
+    torch.testing.assert_close(vae.encode(images), z)
+    torch.testing.assert_close(vae.decode(z), model.decode(z).sample)
+    assert not torch.allclose(whole.encode(images), z)  # tiles are another computation
+    assert vae.encode(images[..., :16, :16]).equal(whole.encode(images[..., :16, :16]))  # one tile is the whole
+
+
+@torch.no_grad()
+def test_tiles_of_a_video_vae_overlap_by_a_quarter(tmp_path: Path) -> None:
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"base_dim": 8, "z_dim": 4, "dim_mult": [1, 2, 2, 2], "num_res_blocks": 1}
+    model = AutoencoderKLQwenImage(**options, latents_mean=[0.0] * 4, latents_std=[1.0] * 4).eval()
+    path = saved(tmp_path, model).path
+    vae = VAE(VAEConfig(path=path, tile=32))
+    sides: list[int] = []
+    vae._model.encoder.conv_in.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    large = torch.cat([images, images], dim=3).repeat(1, 1, 2, 1)  # [1, 3, 64, 64]
+    found = vae.encode(large)
+    assert sides[:3] == [32, 32, 16]  # at 0, 24 and 48 of 64 pixels
+    model.enable_tiling(32, 32, 24, 24)
+    torch.testing.assert_close(found, model.encode(large[:, :, None]).latent_dist.mode()[:, :, 0])
+
+
+def test_a_tile_whose_quarter_is_no_whole_cell_is_refused(tmp_path: Path) -> None:
+    config = VAEConfig(path=saved(tmp_path, kl()).path, tile=20)
+    with pytest.raises(Incompatible, match=r"tokenizer\.tile` must be a multiple of 8 .* set it to 16 or 24"):
+        VAE(config).latent(64)
+    with pytest.raises(ValueError, match="tile"):
+        VAEConfig(tile=0)
+
+
 def test_the_latent_is_known_without_the_weights(tmp_path: Path) -> None:
     config = saved(tmp_path, kl())
     (tmp_path / "diffusion_pytorch_model.safetensors").unlink()
