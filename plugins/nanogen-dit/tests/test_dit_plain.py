@@ -1,0 +1,151 @@
+"""Imported checkpoints of every variant, text and label, against the networks written out from their description."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.structure import structure
+from nanogen_core.tensors import Condition, State, Times
+from nanogen_dit.config import DDTConfig, LightningDiTConfig
+from nanogen_dit.ddt import DDT
+from nanogen_dit.lightning_dit import LightningDiT
+from nanogen_dit.published import export_published, read_published
+
+from .plain import Question, forward
+
+FIXTURES = sorted(Path(__file__).with_name("fixtures").glob("*.json"))
+LABEL = ConditionSpec(width=7, length=1, learned=5)
+TEXT = ConditionSpec(width=10, length=6, normalize=True, padded=True)
+TRUNK = {"hidden": 32, "depth": 3, "heads": 2, "patch_size": 2, "time_tokens": 3}
+TAIL = {"decoder_hidden": 48, "decoder_depth": 2, "decoder_heads": 3}
+NETWORKS = {"lightning-dit": (LightningDiT, LightningDiTConfig, {}), "ddt": (DDT, DDTConfig, TAIL)}
+VARIANTS = [
+    (name, condition, words)
+    for name in NETWORKS
+    for condition in ("label", "text")
+    for words in ([], ["two-time"], ["token"], ["internal-head"], ["two-time", "internal-head"])
+    if name == "ddt" or not {"token", "internal-head"} & set(words)  # published with the decoupled one alone
+]
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_the_description_gives_what_was_recorded(path: Path) -> None:
+    """The second derivation itself, held to the published fixtures."""
+    config, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+    weights = {name.removeprefix("ckpt."): x for name, x in tensors.items() if name.startswith("ckpt.")}
+    given = {name.removeprefix("in."): x for name, x in tensors.items() if name.startswith("in.")}
+    mask = given["attn_mask"].bool() if "attn_mask" in given else None
+    cls = None
+    if "cls_clean" in given:
+        t = given["t"][:, None]
+        cls = (1 - t) * given["cls_clean"] + t * given["cls_noise"]
+    question = Question(given["x_t"], given["t"], given["context"], mask, given.get("r"), cls)
+    found = forward(weights, question, config["config"].get("base_model_depth", 0))
+    recorded = tensors.get("out.model", tensors.get("out.u"))
+    torch.testing.assert_close(found.model, recorded, rtol=1e-4, atol=1e-5)
+    for name, value in {"out.cls": found.cls, "out.base": found.base}.items():
+        if name in tensors:
+            torch.testing.assert_close(value, tensors[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "asked", "words"), VARIANTS)
+def test_an_imported_checkpoint_computes_what_the_description_says(
+    tmp_path: Path, name: str, asked: str, words: list[str]
+) -> None:
+    weights, network, depth = _published(tmp_path, name, asked, words)
+    question = _question(asked, words)
+    expected = forward(weights, question, depth)
+    found = network(*_ours(question))
+    torch.testing.assert_close(found.value.latent, expected.model, rtol=1e-4, atol=1e-5)
+    if "token" in words:
+        torch.testing.assert_close(found.value.token, expected.cls, rtol=1e-4, atol=1e-5)
+    if "internal-head" in words:
+        torch.testing.assert_close(found.heads["internal"].latent, expected.base, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("asked", ["label", "text"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str, asked: str) -> None:
+    """The guided velocity, du/dt and the adaptive loss, with forward-mode derivatives of the second derivation."""
+    config = pytest.importorskip("nanogen_meanflow.config").MeanFlowConfig
+    objective_class = pytest.importorskip("nanogen_meanflow.meanflow").MeanFlow
+    weights, network, _ = _published(tmp_path, name, asked, ["two-time"])
+    weights, network = {key: x.double() for key, x in weights.items()}, network.double()
+    question = _question(asked, ["two-time"], torch.float64)
+    clean, noise = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
+    z = _mix(clean, noise, question.t)
+    omega, kappa = 1.3, 0.4
+    null = _null(question)
+    v = (z - clean) / question.t.clamp(min=0.05).reshape(-1, 1, 1, 1)
+    own = [forward(weights, q._replace(x=z, r=q.t)).model for q in (null, question)]
+    guided = (omega * v + (1 - omega - kappa) * own[0] + kappa * own[1]).detach()
+    run = lambda x, t, r: forward(weights, question._replace(x=x, t=t, r=r)).model  # noqa: E731
+    at, along = (z, question.t, question.r), (guided, torch.ones(3).double(), torch.zeros(3).double())
+    u, du_dt = torch.func.jvp(run, at, along)
+    aim = u + (question.t - question.r).reshape(-1, 1, 1, 1) * du_dt
+    raw = (aim - guided).square().sum(dim=(1, 2, 3))
+    objective = objective_class(config(omega=omega, kappa=kappa), latent=LatentSpec(4, 8, 8))
+    _, times, condition = _ours(question)
+    asked_of = objective.ask(network, State(clean), State(noise), times, condition, _ours(null)[2])
+    answer = objective.answer(asked_of, jumps=True)
+    torch.testing.assert_close(answer.target, guided, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(answer.du_dt, du_dt, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(answer.error, raw, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(objective.weighted(answer.error), raw / (raw + 0.01), rtol=1e-5, atol=1e-6)
+
+
+def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[dict[str, Tensor], Any, int]:
+    """A checkpoint with every tensor alive, as a file, and what is imported of it."""
+    made, config, more = NETWORKS[name]
+    depth = 2 if "internal-head" in words else 0
+    options = {**TRUNK, **more, **({"internal_head_depth": depth} if depth else {})}
+    latent = LatentSpec(4, 8, 8, token_width=5 if "token" in words else 0)
+    condition = LABEL if asked == "label" else TEXT
+    network = made(structure(options, config, ""), latent=latent, condition=condition, wanted=frozenset(words))
+    for tensor in network.parameters():
+        torch.nn.init.normal_(tensor, std=0.2)
+    weights = export_published(network)
+    save_file(weights, folder / "checkpoint.safetensors")
+    beside = {"base_model_depth": depth, "input_size": 8, "cond_arch": {"num_c_tokens": condition.length}}
+    del network
+    return weights, read_published(folder / "checkpoint.safetensors", beside).build(frozenset({"jvp"})), depth
+
+
+def _question(asked: str, words: list[str], dtype: torch.dtype = torch.float32) -> Question:
+    t = torch.tensor([0.9, 0.5, 0.2], dtype=dtype)
+    context, mask = torch.tensor([0, 3, 6]), None
+    if asked == "text":
+        context, mask = torch.randn(3, 6, 10, dtype=dtype), torch.arange(6) < torch.tensor([6, 4, 1])[:, None]
+    r = t * torch.tensor([0.0, 0.4, 1.0], dtype=dtype) if "two-time" in words else None
+    cls = torch.randn(3, 5, dtype=dtype) if "token" in words else None
+    return Question(torch.randn(3, 4, 8, 8, dtype=dtype), t, context, mask, r, cls)
+
+
+def _null(question: Question) -> Question:
+    """A class of its own, or the encoding of an empty text with one valid token."""
+    if question.mask is None:
+        return question._replace(context=torch.full((3,), 6))
+    mask = (torch.arange(6) < 1).expand(3, -1)
+    return question._replace(context=torch.ones_like(question.context), mask=mask)
+
+
+def _ours(question: Question) -> tuple[State, Times, Condition]:
+    context = question.context
+    if context.ndim == 1:
+        context = F.one_hot(context, LABEL.width).to(question.x.dtype)[:, None]
+    times = Times(question.t, question.t if question.r is None else question.r)
+    return State(question.x, question.cls), times, Condition(context, question.mask)
+
+
+def _mix(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    t = t.reshape(-1, 1, 1, 1)
+    return (1 - t) * clean + t * noise
