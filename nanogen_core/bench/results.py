@@ -77,10 +77,24 @@ class LeaveOneOut:
     units: int
     low: float
     high: float
-    without_low: str  # leaving out this unit gives the lowest agreement
+    without_low: str  # leaving out this unit gives the lowest agreement, over n_low models
     without_high: str
+    n_low: int
+    n_high: int
     most_influential: tuple[LeftOut, ...]  # by the size of the change, largest first
     reason: str | None = None  # units that could not be left out, and why
+
+
+@frozen(kw_only=True)
+class Within:
+    """Pearson's agreement inside one group, where it has at least 4 models."""
+
+    over: str  # the grouping
+    group: str
+    n: int
+    agreement: float
+    low: float | None  # Fisher's interval
+    high: float | None
 
 
 @frozen(kw_only=True)
@@ -145,6 +159,7 @@ class Pair:
     agreement_ci_high: float | None
     coefficients: tuple[Coefficient, ...]
     leave_one_out: tuple[LeaveOneOut, ...]
+    within: tuple[Within, ...]
     flips: Flips
     ranges: RangeView | None  # absent where all models of the file were chosen
     points: tuple[Point, ...]
@@ -183,7 +198,7 @@ class Power:
     over: str  # "models", or the grouping whose groups are counted instead
     detectable: float  # |r| that is found with 80% power
     power: Mapping[str, float]  # true |r| -> the chance of finding it
-    needed: Mapping[str, int | None]  # true |r| -> the n for 80% power
+    needed: Mapping[str, int]  # true |r| -> the n for 80% power
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,95 @@
+"""One run of a plan: what it is asked, and whether it has answered. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from nanogen_core import storage
+from nanogen_core.bench.mini import folders
+from nanogen_core.bench.mini.plan import Plan, configuration
+
+FAILURE = "failure.json"
+
+
+@frozen(kw_only=True)
+class Job:
+    """A method, or something prepared (then `judged` is 0), on one task with one seed. `after` are the prepared runs
+    that it needs, by name."""
+
+    name: str
+    task: str
+    seed: int
+    config: Mapping[str, Any]
+    folder: Path
+    judged: int = 0
+    statistics: str | None = None
+    after: Mapping[str, Job] = {}
+
+    @property
+    def title(self) -> str:
+        return f"{self.task} {self.name}" + (f" seed {self.seed}" if self.judged else "")
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """All that its weights depend on, as plain values."""
+        return {"config": dict(self.config), "after": {name: job.training for name, job in self.after.items()}}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """All that its scores depend on."""
+        return {"training": self.training, "judged": self.judged, "statistics": self.statistics}
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What it wrote when it was finished, if it was asked the same."""
+        return folders.answer(self.folder, self.asked)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, if it did."""
+        file = self.folder / FAILURE
+        return str(storage.read_json(file)["error"]) if self.result is None and file.is_file() else None
+
+
+def jobs(plan: Plan, output: Path, names: list[str]) -> list[Job]:
+    """Every run of these methods, what they need first; the tasks and methods of one seed before the next seed."""
+    needed = {need for name in names for need in plan.methods[name].needs}
+    first = [_prepared(plan, output, task, name) for name in plan.prepared if name in needed for task in plan.tasks]
+    return [*first, *_methods(plan, output, names)]
+
+
+def _methods(plan: Plan, output: Path, names: list[str]) -> Iterator[Job]:
+    for seed in plan.seeds:
+        for name in names:
+            for task in plan.tasks:
+                yield _method(plan, output, task, name, seed)
+
+
+def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
+    variant = plan.methods[name]
+    overlay = folders.filled(variant.config, lambda need: str(output / task / need))
+    return Job(
+        name=name,
+        task=task,
+        seed=seed,
+        config=configuration(plan, overlay, task=task, seed=seed, steps=plan.steps),
+        folder=output / task / name / f"seed-{seed}",
+        judged=plan.judged,
+        after={need: _prepared(plan, output, task, need) for need in variant.needs},
+    )
+
+
+def _prepared(plan: Plan, output: Path, task: str, name: str) -> Job:
+    prepared = plan.prepared[name]
+    return Job(
+        name=name,
+        task=task,
+        seed=0,
+        config=configuration(plan, prepared.config, task=task, seed=0, steps=prepared.steps),
+        folder=output / task / name,
+        statistics=prepared.statistics,
+    )
