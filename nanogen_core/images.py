@@ -1,23 +1,65 @@
-"""The one place where tensors become 8-bit pictures, and pictures tensors."""
+"""The one place where tensors become 8-bit pictures, and pictures tensors, and where they are resized."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from nanogen_core.errors import NanoGenError, listing, near_miss
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Images [..., H, W] in [-1, 1] (clamped) -> uint8, rounded to the nearest value."""
-    return ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+#: How a value between two bytes becomes one. DiffusionBench truncates: half a level darker, on average.
+RULES: Mapping[str, Callable[[Tensor], Tensor]] = {"round": torch.round, "truncate": torch.trunc}
+
+#: How images are resized. `-naive` looks at the same few pixels however much smaller the image gets.
+KERNELS: Mapping[str, tuple[str, bool]] = {  # of interpolate: the mode, and whether it is widened when shrinking
+    "bicubic": ("bicubic", True),
+    "bilinear": ("bilinear", True),
+    "bicubic-naive": ("bicubic", False),
+    "bilinear-naive": ("bilinear", False),
+    "nearest": ("nearest-exact", False),
+}
 
 
-def to_pil(images: Tensor) -> list[Image.Image]:
+def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
+    """Images [..., H, W] in [-1, 1] (clamped) -> uint8, by one of `RULES`. Raises NanoGenError for another.
+
+    Truncation is for what a decoder answers: of bytes that were made floats before, it lowers every fourth by one.
+    """
+    return unit_to_uint8((images.detach().float() + 1) / 2, rule)
+
+
+def unit_to_uint8(values: Tensor, rule: str = "round") -> Tensor:
+    """Values in [0, 1] (clamped) -> uint8. The product with 255 has the precision of `values`: in bfloat16, as a
+    decoder under autocast answers, it is another one than in float32. Raises NanoGenError for an unknown rule."""
+    if rule not in RULES:
+        raise NanoGenError(f"There is no rounding rule {rule!r}.{near_miss(rule, RULES)} There are: {listing(RULES)}.")
+    return RULES[rule](values.detach().clamp(0, 1) * 255).to(torch.uint8)
+
+
+def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic") -> Tensor:
+    """Images [B, C, H, W] of any range -> float [B, C, *size], not clamped: a bicubic kernel overshoots at edges.
+
+    Kernels are widened when an image shrinks (antialiased) but for those whose name says otherwise. Images of that size
+    come back as they are. Raises NanoGenError for a kernel that is none of `KERNELS`.
+    """
+    if kernel not in KERNELS:
+        names = listing(KERNELS)
+        raise NanoGenError(f"There is no resize kernel {kernel!r}.{near_miss(kernel, KERNELS)} There are: {names}.")
+    target = (size, size) if isinstance(size, int) else tuple(size)
+    if tuple(images.shape[-2:]) == target:
+        return images.float()
+    mode, widened = KERNELS[kernel]
+    return F.interpolate(images.float(), size=target, mode=mode, antialias=widened)
+
+
+def to_pil(images: Tensor, rule: str = "round") -> list[Image.Image]:
     """Images [B, 3, H, W] in [-1, 1] -> B RGB pictures."""
-    rows = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()  # [B, H, W, 3]
+    rows = to_uint8(images, rule).permute(0, 2, 3, 1).cpu().numpy()  # [B, H, W, 3]
     return [Image.fromarray(row) for row in rows]
 
 

@@ -15,7 +15,6 @@ from benchmarks.matrix import cell as one_cell
 from benchmarks.matrix import cells, order, page, table
 from benchmarks.matrix.__main__ import main
 from benchmarks.matrix.cells import Start
-from benchmarks.matrix.frechet import Moments, distance, moments
 from benchmarks.matrix.order import Matrix
 from benchmarks.matrix.sheet import rows
 from benchmarks.matrix.start import begin
@@ -23,6 +22,7 @@ from nanogen_core import storage, yaml_files
 from nanogen_core.cli.config import flat
 from nanogen_core.config import combine, resolve
 from nanogen_core.errors import ConfigError, UnknownName
+from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.training.loop import Interrupted
 
 PLAN = cells.read()
@@ -94,8 +94,8 @@ def test_the_frechet_distance_of_gaussians_that_commute():
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
     first = Moments(torch.tensor([1.0, 0.0, 2.0]).double(), turn @ a.diag() @ turn.T)
     second = Moments(torch.zeros(3).double(), turn @ b.diag() @ turn.T)
-    assert distance(first, second) == pytest.approx(5 + 1 + 4)
-    assert distance(first, first) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(first, second) == pytest.approx(5 + 1 + 4)
+    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-6)
 
 
 def test_moments_are_those_of_a_sample():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.matrix.frechet import Moments, distance, moments
+from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.pipeline import Pipeline, chunks
 from nanogen_core.tensors import Batch
 from nanogen_openmoji.classifier import SIZE, Classifier
@@ -41,13 +41,13 @@ class Judge:
         if key not in self._real:
             drawn = next(pipeline.task.once("train", count))
             scores = judged(pipeline, _images, drawn)
-            near = distance(moments(self._features(_images, drawn)), self._reference(pipeline))
+            near = frechet_distance(moments(self._features(_images, drawn)), self._reference(pipeline))
             self._real[key] = {**scores, DISTANCE: near}
         return self._real[key]
 
     def _distance(self, pipeline: Pipeline, source: Source, count: int) -> float:
         conditions = next(pipeline.task.once("val", count))._replace(images=None)
-        return distance(moments(self._features(source, conditions)), self._reference(pipeline))
+        return frechet_distance(moments(self._features(source, conditions)), self._reference(pipeline))
 
     def _reference(self, pipeline: Pipeline) -> Moments:
         """Of all held-out drawings, at the pipeline's own size."""

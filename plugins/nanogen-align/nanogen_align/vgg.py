@@ -53,7 +53,7 @@ class PerceptualDistance(nn.Module):
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
         """Two batches [B, 3, H, W] in [-1, 1] -> distances [B]."""
         distances = [
-            torch.einsum("bchw,c->bhw", (_directions(f) - _directions(g)).square(), head).mean(dim=(1, 2))
+            torch.einsum("bchw,c->bhw", (directions(f) - directions(g)).square(), head).mean(dim=(1, 2))
             for f, g, head in zip(self._stages(images), self._stages(others), self.heads, strict=True)
         ]
         return torch.stack(distances).sum(dim=0)
@@ -79,6 +79,6 @@ def _layers() -> Iterator[nn.Module]:
             before = width
 
 
-def _directions(features: Tensor) -> Tensor:
-    """Unit vectors over the channels."""
+def directions(features: Tensor) -> Tensor:
+    """Unit vectors over the channels [B, C, h, w]."""
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + EPS)

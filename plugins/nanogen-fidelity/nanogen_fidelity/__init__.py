@@ -1,0 +1,1 @@
+"""How real images look, by distances between sets of them and between pairs."""
