@@ -1,0 +1,52 @@
+"""The metric `clipscore` (Hessel et al., arXiv 2104.08718), in its two conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from nanogen_core.errors import NanoGenError
+from nanogen_core.images import to_pil
+from nanogen_core.tensors import Batch
+from nanogen_textscore.clip import Clip
+from nanogen_textscore.config import CLIPScoreConfig
+from nanogen_textscore.kept import Kept, caption_numbers
+
+
+def cosines(images: Tensor, texts: Tensor) -> Tensor:
+    """The cosine of each image [B, D] with its text [B, D]: float64 [B], negative ones kept."""
+    images, texts = images.double(), texts.double()
+    return (images * texts).sum(-1) / (images.norm(dim=-1) * texts.norm(dim=-1))
+
+
+class CLIPScore(Kept):
+    """`clipscore`: the mean cosine of picture and caption, as DiffusionBench reports it, neither times 100 nor 2.5;
+    `clipscore_x100`: 100 times it, at least 0, as torchmetrics reports it.
+
+    Images of equal captions make up one unit.
+    """
+
+    def __init__(self, config: CLIPScoreConfig):
+        super().__init__()
+        self._clip = Clip(config.path, option="path")
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {"clip": self._clip.settings}
+
+    def update(self, images: Tensor, batch: Batch) -> None:
+        """Images [B, 3, H, W] in [-1, 1] with captions."""
+        if batch.captions is None:
+            raise NanoGenError(
+                "The metric clipscore judges captions, and these questions have none: use a task with them."
+            )
+        self._clip.to(images.device)
+        score = cosines(self._clip.images(to_pil(images)), self._clip.texts(batch.captions))
+        self.keep(batch.indices, caption_numbers(batch.captions), score=score)
+
+    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        mean = float(rows["score"].mean())
+        return {"clipscore": mean, "clipscore_x100": max(100 * mean, 0.0)}

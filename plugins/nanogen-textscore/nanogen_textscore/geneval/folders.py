@@ -1,0 +1,82 @@
+"""The official folders and result files, so that the original tools read ours and the other way round."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from nanogen_core.data import decode_image
+from nanogen_core.errors import DataError
+from nanogen_core.storage import read_json, write_text
+from nanogen_textscore.files import json_lines
+from nanogen_textscore.geneval.detections import Detection
+
+METADATA, SAMPLES = "metadata.jsonl", "samples"
+_SAMPLE = re.compile(r"\d+\.png")
+
+
+class Sample(NamedTuple):
+    """One picture of an official folder: the line of its prompt, and its file."""
+
+    line: Mapping[str, Any]
+    file: Path
+
+    def picture(self) -> Image.Image:
+        """As RGB. Raises DataError for a damaged file."""
+        return decode_image(self.file.read_bytes(), str(self.file))
+
+
+def write_sample(folder: Path, number: int, line: Mapping[str, Any], place: int, picture: Image.Image) -> Path:
+    """Picture `place` of prompt `number`: `00012/samples/00003.png` with `00012/metadata.jsonl`; gives its file."""
+    home = folder / f"{number:05d}"
+    write_text(home / METADATA, json.dumps(dict(line)))
+    file = home / SAMPLES / f"{place:05d}.png"
+    file.parent.mkdir(exist_ok=True)
+    picture.save(file)
+    return file
+
+
+def samples(folder: Path) -> Iterator[Sample]:
+    """The pictures of an official folder in the order of their numbers. Raises DataError where it has none."""
+    homes = sorted((home for home in folder.glob("*") if home.name.isdigit()), key=lambda home: int(home.name))
+    if not homes:
+        raise DataError(f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png: name one.")
+    for home in homes:
+        line = read_json(home / METADATA)
+        files = [file for file in (home / SAMPLES).glob("*.png") if _SAMPLE.fullmatch(file.name)]
+        yield from (Sample(line, file) for file in sorted(files, key=lambda file: int(file.stem)))
+
+
+def result(
+    file: str, line: Mapping[str, Any], correct: bool, reason: str, found: Mapping[str, list[Detection]]
+) -> dict[str, Any]:
+    """A line of the official results; `details` has [x1, y1, x2, y2, score] for each detection that counted."""
+    details = {name: [[*one.box, one.score] for one in those] for name, those in found.items()}
+    return {
+        "filename": file,
+        "tag": line["tag"],
+        "prompt": line["prompt"],
+        "correct": correct,
+        "reason": reason,
+        "metadata": json.dumps(dict(line)),
+        "details": json.dumps(details),
+    }
+
+
+def write_results(file: Path, results: Iterable[Mapping[str, Any]]) -> None:
+    """One line of JSON an image."""
+    write_text(file, "".join(json.dumps(dict(one)) + "\n" for one in results))
+
+
+def read_results(file: Path) -> list[dict[str, Any]]:
+    """The results of this or of the original tool. Raises DataError for a line without a tag and a verdict."""
+    results = list(json_lines(file))
+    for number, one in enumerate(results, start=1):
+        if not {"tag", "correct"} <= one.keys():
+            raise DataError(f"Line {number} of {file} has no `tag` and `correct`: name a results file of GenEval.")
+    return results

@@ -1,0 +1,112 @@
+"""The 553 official prompts, drawn anew: the benchmark is a sample of NumPy's `default_rng(43)` over the 80 classes of
+COCO, so that nobody needs its file. `tests/` compare the SHA-256 of the lines with that of the official file.
+
+Ghosh et al., arXiv 2310.11513; `evaluation_metadata.jsonl` of djghosh13/geneval (MIT).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nanogen_core.errors import DataError
+from nanogen_textscore.geneval.boxes import ABOVE, BELOW, LEFT, RIGHT
+from nanogen_textscore.geneval.colours import COLOURS
+
+SEED = 43
+DRAWS = 100  # of every tag but the first; equal ones are then left out
+DIGEST = "94bc1c23d27e1ac4aa6d9415ac49a6e72263694e5149eb1d895cf61f9da1c083"  # see `lines_digest`
+
+CLASSES = tuple(
+    """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
+    parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
+    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
+    tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot,
+    hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, computer mouse,
+    tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors,
+    teddy bear, hair drier, toothbrush""".replace("\n    ", " ").split(", ")
+)
+THINGS = CLASSES[1:]  # a person is asked for in no colour
+PLACES = (LEFT, RIGHT, ABOVE, BELOW)
+WORDS = {2: "two", 3: "three", 4: "four"}
+
+Line = Mapping[str, Any]
+
+
+@lru_cache(maxsize=1)
+def official_metadata() -> tuple[Line, ...]:
+    """The official lines in their order. Raises DataError where this NumPy draws other numbers."""
+    lines = tuple({json.dumps(line): line for line in _draws(np.random.default_rng(SEED))}.values())
+    if lines_digest(lines) != DIGEST:
+        raise DataError(
+            f"NumPy {np.__version__} does not draw GenEval's official prompts any more: set the option `metadata` to "
+            f"the official evaluation_metadata.jsonl."
+        )
+    return lines
+
+
+def lines_digest(lines: Sequence[Line]) -> str:
+    """SHA-256 of the lines as one JSON text each, whatever the spaces and the order of keys in their file."""
+    return hashlib.sha256("\n".join(json.dumps(line, sort_keys=True) for line in lines).encode()).hexdigest()
+
+
+def _draws(rng: np.random.Generator) -> Iterator[Line]:
+    """All draws, equal ones among them. The order of the calls of `rng` is the benchmark."""
+    for noun in _chosen(rng, CLASSES, len(CLASSES)):
+        yield _line("single_object", [_item(noun)], _a(noun))
+    for _ in range(DRAWS):
+        yield _two(*_chosen(rng, CLASSES, 2))
+    for _ in range(DRAWS):
+        yield _counted(_one(rng, CLASSES), int(rng.integers(2, 5)))
+    for _ in range(DRAWS):
+        noun, colour = _one(rng, THINGS), _one(rng, COLOURS)
+        yield _line("colors", [_item(noun, color=colour)], f"{_a(colour)} {noun}")
+    for _ in range(DRAWS):
+        yield _placed(*_chosen(rng, CLASSES, 2), _one(rng, PLACES))
+    for _ in range(DRAWS):
+        yield _coloured(_chosen(rng, THINGS, 2), _chosen(rng, COLOURS, 2))
+
+
+def _two(first: str, second: str) -> Line:
+    return _line("two_object", [_item(first), _item(second)], f"{_a(first)} and {_a(second)}")
+
+
+def _counted(noun: str, count: int) -> Line:
+    """A count is right where there are not more either."""
+    words = f"{WORDS[count]} {noun}{'es' if noun.endswith('s') else 's'}"
+    return _line("counting", [_item(noun, count)], words, exclude=[_item(noun, count + 1)])
+
+
+def _placed(noun: str, target: str, place: str) -> Line:
+    return _line("position", [_item(target), _item(noun, position=[place, 0])], f"{_a(noun)} {place} {_a(target)}")
+
+
+def _coloured(nouns: Sequence[str], colours: Sequence[str]) -> Line:
+    pairs = list(zip(nouns, colours, strict=True))
+    items = [_item(noun, color=colour) for noun, colour in pairs]
+    return _line("color_attr", items, " and ".join(f"{_a(colour)} {noun}" for noun, colour in pairs))
+
+
+def _line(tag: str, include: list[Line], words: str, **exclude: list[Line]) -> Line:
+    return {"tag": tag, "include": include, **exclude, "prompt": f"a photo of {words}"}
+
+
+def _item(noun: str, count: int = 1, **more: Any) -> Line:
+    return {"class": noun, "count": count, **more}
+
+
+def _chosen(rng: np.random.Generator, words: Sequence[str], count: int) -> list[str]:
+    return [words[place] for place in rng.choice(len(words), size=count, replace=False)]
+
+
+def _one(rng: np.random.Generator, words: Sequence[str]) -> str:
+    return words[rng.choice(len(words))]
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -1,0 +1,109 @@
+"""Where a judge's network lies, and how it is read. A local folder never asks the network."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from safetensors import SafetensorError
+
+from nanogen_core.errors import DataError
+from nanogen_textscore.files import digest
+
+SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
+WEIGHTS = ("*.safetensors", "*.bin")  # the second where there is none of the first
+
+
+@frozen(slots=False)
+class Model:
+    """The model `path`, a folder or a name on the Hugging Face hub; `option` is the setting that names it."""
+
+    path: str
+    option: str
+
+    @cached_property
+    def folder(self) -> Path:
+        """Its files with the weights. Raises DataError where they are not at hand."""
+        folder = self.plain_folder
+        if weight_files(folder):
+            return folder
+        if not self._local:
+            for pattern in WEIGHTS:
+                folder = self._downloaded(pattern)
+                if weight_files(folder):
+                    return folder
+        raise DataError(f"{self.path} has no {' and no '.join(WEIGHTS)}: set the option `{self.option}` to a model.")
+
+    @cached_property
+    def plain_folder(self) -> Path:
+        """Its files; without the weights where they are on the hub. Raises DataError where they are not at hand."""
+        return Path(self.path).expanduser() if self._local else self._downloaded()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file of weights; of several, that of the lines `name digest`."""
+        files = weight_files(self.folder)
+        if len(files) == 1:
+            return digest(files[0])
+        lines = "\n".join(f"{file.name} {digest(file)}" for file in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a score depends on: the model's name and its weights."""
+        return {"model": Path(self.path).name if self._local else self.path, "weights": self.digest}
+
+    def network(self, kind: Any, **options: Any) -> Any:
+        """`kind.from_pretrained`, frozen. Raises DataError for a damaged file, and where a weight is missing in it."""
+        loaded, report = self._read(kind, self.folder, output_loading_info=True, **options)
+        missing = sorted(set(report["missing_keys"]) & {name for name, _ in loaded.named_parameters()})
+        if missing:
+            raise DataError(
+                f"{self.folder} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}: set the option "
+                f"`{self.option}` to a model of this kind."
+            )
+        return loaded.eval().requires_grad_(False)
+
+    def helper(self, kind: Any, **options: Any) -> Any:
+        """`kind.from_pretrained` of a tokenizer, a processor or a configuration, which need no weights."""
+        return self._read(kind, self.plain_folder, **options)
+
+    @property
+    def _local(self) -> bool:
+        return Path(self.path).expanduser().is_dir()
+
+    def _read(self, kind: Any, folder: Path, **options: Any) -> Any:
+        try:
+            with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
+                return kind.from_pretrained(str(folder), local_files_only=True, **options)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DataError(
+                f"{folder} cannot be read as {kind.__name__} ({reason}): set the option `{self.option}` to a whole "
+                f"copy of such a model."
+            ) from error
+
+    def _downloaded(self, *patterns: str) -> Path:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns]))
+        except (OSError, ValueError, RuntimeError, HFValidationError) as error:
+            raise DataError(
+                f"The model {self.path!r} is no folder on this machine and could not be had from the Hugging Face "
+                f"hub: set the option `{self.option}` to a local copy of it, or connect to the network once."
+            ) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights in a folder: safetensors, or else PyTorch's."""
+    for pattern in WEIGHTS:
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found
+    return []

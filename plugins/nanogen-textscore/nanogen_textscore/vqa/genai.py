@@ -1,0 +1,69 @@
+"""The files of GenAI-Bench (Li et al., arXiv 2406.13743): prompts, and the skills that each of them asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from PIL import Image
+
+from nanogen_core.data import decode_image
+from nanogen_core.errors import DataError
+from nanogen_core.storage import read_json
+
+SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+def read_prompts(file: Path) -> dict[int, str]:
+    """The prompts of `genai_image.json` by their ids, in its order. Raises DataError for a file of another form."""
+    content = read_json(file)
+    try:
+        return {int(key): str(entry["prompt"]) for key, entry in content.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f'{file} is not of the form {{"00000": {{"prompt": ...}}}}: name genai_image.json.') from error
+
+
+def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
+    """The ids of `genai_skills.json` by skill. Raises DataError for another form, or an id that no prompt has."""
+    content = read_json(file)
+    if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
+        raise DataError(f'{file} is not of the form {{"counting": [0, 7, ...]}}: name genai_skills.json.')
+    strange = [one for ids in content.values() for one in ids if one not in known]
+    if strange:
+        raise DataError(f"{file} names the prompt {strange[0]!r}, which the prompts do not have: fetch both again.")
+    return content
+
+
+def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """The mean score of each skill's prompts, and in `all` that of the prompts with any skill, each counted once.
+
+    Only prompts with a score count; a skill without any has no mean.
+    """
+    groups = {**skills, "all": sorted({one for ids in skills.values() for one in ids})}
+    scored = {name: [scores[one] for one in ids if one in scores] for name, ids in groups.items()}
+    return {name: fmean(values) for name, values in scored.items() if values}
+
+
+def write_picture(folder: Path, key: int, picture: Image.Image) -> Path:
+    """`<folder>/00012.jpeg`, as the original tool names them; the least loss that JPEG has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{key:05d}.jpeg"
+    picture.convert("RGB").save(file, quality=100, subsampling=0)
+    return file
+
+
+def read_pictures(folder: Path, keys: Sequence[int]) -> Iterator[Image.Image]:
+    """The picture of each id, as RGB: a JPEG as the original tool has it, or a PNG. Raises DataError without one."""
+    for key in keys:
+        files = [folder / f"{key:05d}{suffix}" for suffix in SUFFIXES]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise DataError(f"There is no {files[0]}: name a folder with a picture for each prompt.")
+        yield decode_image(found.read_bytes(), str(found))
+
+
+def score_name(skill: str) -> str:
+    """`"genaibench_spatial_relation"` of `"spatial relation"`."""
+    return "_".join(["genaibench", *re.findall(r"\w+", skill)])
