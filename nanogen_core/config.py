@@ -25,14 +25,15 @@ def load_config(path: str | Path) -> dict[str, Any]:
         return yaml_files.read(path)
     recipes = registry().recipes
     if str(path) in recipes:
-        return yaml_files.read(_packaged(recipes[str(path)]))
+        return yaml_files.read(packaged(recipes[str(path)]))
     if not Path(path).suffix and (near := near_miss(str(path), recipes)):
         raise ConfigError(f"There is neither a file nor a recipe {str(path)!r}.{near} `nanogen recipes` lists them.")
     return yaml_files.read(path)  # says why it cannot be read
 
 
-def _packaged(recipe: str) -> Path:
-    package, _, name = recipe.partition(":")
+def packaged(file: str) -> Path:
+    """The file `"package:folder/file.yaml"`."""
+    package, _, name = file.partition(":")
     origin = import_module(package).__file__
     return Path(str(origin)).parent / name
 

@@ -34,5 +34,10 @@ def nanogen_recipes() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 
 @hookspec
+def nanogen_plans() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Plans of many runs that come in the plugin's wheel: `{"name": "package:folder/file.yaml"}`."""
+
+
+@hookspec
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:  # type: ignore[empty-body]
     """Reasons why the chosen parts cannot work together, one sentence each; asked before anything is imported."""

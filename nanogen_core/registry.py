@@ -48,6 +48,7 @@ class Registry:
     components: Mapping[str, Mapping[str, tuple[Offer[Component], ...]]]  # kind -> name -> offers
     methods: Mapping[str, tuple[Offer[Method], ...]]
     recipes: Mapping[str, str]
+    plans: Mapping[str, str]
     discovery: Discovery
 
     def component(self, kind: str, name: str) -> Offer[Component]:
@@ -84,15 +85,16 @@ def collect(discovery: Discovery) -> Registry:
     for method in methods:
         by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
     plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
-    return Registry(plugins, by_kind, by_name, _recipes(discovery, broken), discovery)
+    recipes, plans = (_files(discovery, hook, broken) for hook in ("nanogen_recipes", "nanogen_plans"))
+    return Registry(plugins, by_kind, by_name, recipes, plans, discovery)
 
 
-def _recipes(discovery: Discovery, broken: dict[str, str]) -> dict[str, str]:
+def _files(discovery: Discovery, hook: str, broken: dict[str, str]) -> dict[str, str]:
     """The files by name; where several distributions have a name, each by `distribution:name` alone."""
     by_name: dict[str, dict[str, str]] = {}
-    for plugin, answer in discovery.answers("nanogen_recipes"):
+    for plugin, answer in discovery.answers(hook):
         if not isinstance(answer, Mapping):
-            broken[_identity(plugin)] = f"nanogen_recipes: {answer!r}"
+            broken[_identity(plugin)] = f"{hook}: {answer!r}"
             continue
         for name, file in answer.items():
             by_name.setdefault(name, {})[f"{plugin.distribution}:{name}"] = file

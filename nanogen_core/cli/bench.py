@@ -12,6 +12,7 @@ VERBS = {
         "nanogen_core.cli.bench_correlate:correlate",
         "Say how two kinds of score go together over models, and how sure that is.",
     ),
+    "mini": ("nanogen_core.cli.bench_mini:mini", "Run the whole experiment in small, on drawings."),
 }
 
 

@@ -24,7 +24,7 @@ WORD = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 LISTING = """
 import importlib, sys
 manifest = importlib.import_module({manifest!r})
-for hook in ("nanogen_components", "nanogen_methods", "nanogen_recipes"):
+for hook in ("nanogen_components", "nanogen_methods", "nanogen_recipes", "nanogen_plans"):
     getattr(manifest, hook, list)()
 print(*[name for name in {heavy!r} if name in sys.modules])
 """

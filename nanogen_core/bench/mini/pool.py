@@ -61,11 +61,11 @@ class Pool:
             raise Stopped("Stopped, with a checkpoint of what was being trained; the same command goes on.")
 
     def _start(self) -> None:
-        busy = {job.folder for job in self._working.values()}
+        """Starts what can start; a run whose need failed is one that failed."""
         for job in list(self._waiting):
+            unfinished = {other.folder for other in (*self._waiting, *self._working.values())}
             missing = [before for before in job.after.values() if before.result is None]
-            pending = {waiting.folder for waiting in self._waiting} | busy
-            if any(before.folder in pending for before in missing):
+            if any(before.folder in unfinished for before in missing):
                 continue
             if missing:
                 self._waiting.remove(job)

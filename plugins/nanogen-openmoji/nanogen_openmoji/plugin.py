@@ -52,6 +52,12 @@ def nanogen_components() -> list[Component]:
         ),
         Component(
             kind="metric",
+            name="openmoji-frechet",
+            target="nanogen_openmoji.distance:Frechet",
+            summary="the Fréchet distance to held-out drawings, in the features of the class judge",
+        ),
+        Component(
+            kind="metric",
             name="openmoji-scenes",
             target="nanogen_openmoji.metrics:Scenes",
             summary="presence, colour, count and position of objects, GenEval's way",
@@ -63,3 +69,8 @@ def nanogen_components() -> list[Component]:
 @hookimpl
 def nanogen_recipes() -> dict[str, str]:
     return {"demo": "nanogen_openmoji:recipes/demo.yaml"}
+
+
+@hookimpl
+def nanogen_plans() -> dict[str, str]:
+    return {"mini": "nanogen_openmoji:plans/mini.yaml"}
