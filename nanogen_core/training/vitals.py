@@ -45,18 +45,18 @@ class Vitals:
     def __init__(self, optimization: Optimization, images: int):
         self._optimization = optimization
         self._images = images
-        self._flops: dict[str, float] | None = None
+        self.flops: dict[str, float] | None = None  # kept in checkpoints: a resumed run has the same first step
 
     @contextmanager
     def counting(self, share: int) -> Iterator[None]:
         """Counts what the block computes for `share` images of the global batch, if nothing was counted before."""
-        if self._flops is not None:
+        if self.flops is not None:
             yield
             return
         # eager: torch gives up for good on compiling what it first meets while kernels are being watched
         with torch.compiler.set_stance("force_eager"), FlopCount() as flops:
             yield
-        self._flops = {name: count * self._images / share for name, count in flops.figures.items()}
+        self.flops = {name: count * self._images / share for name, count in flops.figures.items()}
 
     @contextmanager
     def moving(self, phase: str, measured: bool) -> Iterator[dict[str, Tensor]]:
@@ -72,8 +72,9 @@ class Vitals:
         tensors = {f"draws.{purpose}": numbers for purpose, numbers in drawn.items()}
         if batch.latents is not None:
             tensors["latent"] = batch.latents
-        cost = {"images": float(self._images), **(self._flops or {})}
-        return {**_statistics(tensors), **{name: torch.tensor(value) for name, value in cost.items()}}
+        cost = {"images": float(self._images), **(self.flops or {})}
+        device = self._trained(next(iter(self._optimization.optimizers)))[0].device
+        return {**_statistics(tensors), **{name: torch.tensor(value, device=device) for name, value in cost.items()}}
 
     def _trained(self, phase: str) -> list[Tensor]:
         optimizer = self._optimization.optimizers[phase]
