@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.images import to_pil
@@ -18,8 +19,7 @@ from nanogen_textscore.kept import Kept, caption_numbers
 
 def cosines(images: Tensor, texts: Tensor) -> Tensor:
     """The cosine of each image [B, D] with its text [B, D]: float64 [B], negative ones kept."""
-    images, texts = images.double(), texts.double()
-    return (images * texts).sum(-1) / (images.norm(dim=-1) * texts.norm(dim=-1))
+    return F.cosine_similarity(images.double(), texts.double(), dim=-1)
 
 
 class CLIPScore(Kept):

@@ -13,7 +13,7 @@ Frozen = Any  # a name, or a mapping with `name` and options: another plugin's n
 CLIP = "openai/clip-vit-large-patch14"
 
 _positive = validators.ge(1)
-_share = validators.and_(validators.ge(0), validators.le(1))
+_share: Any = validators.and_(validators.ge(0), validators.le(1))
 
 
 def _named(instance: Any, attribute: Any, value: Any) -> None:
@@ -91,8 +91,8 @@ class VQAScoreConfig:
 
 @frozen(kw_only=True)
 class GenAIBenchConfig(VQAScoreConfig):
-    """`prompts`: the official `genai_image.json`; `skills`: `genai_skills.json`. Without them, the files of these names in
-    the folder `genaibench` under NANOGEN_DATA."""
+    """`prompts`: the official `genai_image.json`; `skills`: `genai_skills.json`. Without them, the files of these
+    names in the folder `genaibench` under NANOGEN_DATA."""
 
     prompts: str | None = None
     skills: str | None = None

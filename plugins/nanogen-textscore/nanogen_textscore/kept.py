@@ -66,7 +66,7 @@ class Kept(ABC):
         """The rows in the order of their prompts, and where each prompt's begin in it and how many there are."""
         if self._groups is None:
             prompts = self._rows[PROMPT]
-            _, counts = prompts.unique(return_counts=True)
+            _, counts = torch.unique(prompts, return_counts=True)
             self._groups = (prompts.argsort(stable=True), counts.cumsum(0) - counts, counts)
         return self._groups
 

@@ -112,24 +112,27 @@ class RecordedAnswers:
 
     def answer(self, picture: Image.Image, questions: Sequence[str], place: Place) -> list[str]:
         """Raises DataError where the file does not answer one of them."""
-        missing = [question for question in questions if (*place, question) not in self._answers]
+        known = self._answers.get(place, {})
+        missing = [question for question in questions if question not in known]
         if missing:
             raise DataError(
                 f"{self._file} has no answer for picture {place.number} of {place.item!r} to {missing[0]!r}: let the "
                 f"original tool finish, or choose another `vqa`."
             )
-        return [self._answers[(*place, question)] for question in questions]
+        return [known[question] for question in questions]
 
     @cached_property
     def _file(self) -> Path:
         return benchmark_file(self._config.file, "vqa.file", "answers")
 
     @cached_property
-    def _answers(self) -> Mapping[tuple[str, int, str], str]:
-        return {
-            (Path(one.path).name.split(".")[0], _number(one.tile), one.question): one.answer
-            for one in read_answers(self._file)
-        }
+    def _answers(self) -> Mapping[Place, Mapping[str, str]]:
+        """By picture and question."""
+        found: dict[Place, dict[str, str]] = {}
+        for one in read_answers(self._file):
+            place = Place(Path(one.path).name.split(".")[0], _number(one.tile))
+            found.setdefault(place, {})[one.question] = one.answer
+        return found
 
 
 def read_answers(file: Path) -> list[Answer]:

@@ -65,5 +65,8 @@ def aggregate(results: Sequence[Result]) -> tuple[float, dict[str, float], dict[
         for number, about in result.about.items():
             coarse.setdefault(broad(about), []).append(result.raw[number])
             fine.setdefault(detailed(about), []).append(result.raw[number])
-    means = ({name: fmean(answers) for name, answers in level.items()} for level in (coarse, fine))
-    return (fmean(result.score for result in results), *means)
+    return fmean(result.score for result in results), _means(coarse), _means(fine)
+
+
+def _means(answers: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: fmean(those) for name, those in answers.items()}

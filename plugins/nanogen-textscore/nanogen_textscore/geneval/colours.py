@@ -48,6 +48,6 @@ class ColourNamer:
         """The mean text of each colour [10, D], of unit length."""
         if noun not in self._known:
             texts = [template.format(colour=colour, noun=noun) for colour in COLOURS for template in TEMPLATES]
-            encoded = self._clip.texts(texts).unflatten(0, (len(COLOURS), len(TEMPLATES)))  # [10, 3, D]
+            encoded = self._clip.texts(texts).reshape(len(COLOURS), len(TEMPLATES), -1)  # [10, 3, D]
             self._known[noun] = F.normalize(encoded.mean(1), dim=-1)
         return self._known[noun]

@@ -25,11 +25,11 @@ DIGEST = "94bc1c23d27e1ac4aa6d9415ac49a6e72263694e5149eb1d895cf61f9da1c083"  # s
 CLASSES = tuple(
     """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
     parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
-    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
-    tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot,
-    hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, computer mouse,
-    tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors,
-    teddy bear, hair drier, toothbrush""".replace("\n    ", " ").split(", ")
+    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
+    surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange,
+    broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv,
+    laptop, computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink, refrigerator,
+    book, clock, vase, scissors, teddy bear, hair drier, toothbrush""".replace("\n    ", " ").split(", ")
 )
 THINGS = CLASSES[1:]  # a person is asked for in no colour
 PLACES = (LEFT, RIGHT, ABOVE, BELOW)
@@ -67,7 +67,7 @@ def _draws(rng: np.random.Generator) -> Iterator[Line]:
         noun, colour = _one(rng, THINGS), _one(rng, COLOURS)
         yield _line("colors", [_item(noun, color=colour)], f"{_a(colour)} {noun}")
     for _ in range(DRAWS):
-        yield _placed(*_chosen(rng, CLASSES, 2), _one(rng, PLACES))
+        yield _placed(_chosen(rng, CLASSES, 2), _one(rng, PLACES))
     for _ in range(DRAWS):
         yield _coloured(_chosen(rng, THINGS, 2), _chosen(rng, COLOURS, 2))
 
@@ -82,7 +82,8 @@ def _counted(noun: str, count: int) -> Line:
     return _line("counting", [_item(noun, count)], words, exclude=[_item(noun, count + 1)])
 
 
-def _placed(noun: str, target: str, place: str) -> Line:
+def _placed(nouns: Sequence[str], place: str) -> Line:
+    noun, target = nouns
     return _line("position", [_item(target), _item(noun, position=[place, 0])], f"{_a(noun)} {place} {_a(target)}")
 
 

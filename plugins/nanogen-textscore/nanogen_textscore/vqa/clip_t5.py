@@ -118,7 +118,7 @@ class ClipT5:
         weights = part_of(weight_files(self._model.folder), VISION)
         if not weights:
             return self._tower.network(CLIPVisionModel, dtype=self._dtype)
-        network = CLIPVisionModel(self._tower.helper(CLIPVisionConfig))
+        network: Any = CLIPVisionModel(self._tower.helper(CLIPVisionConfig))
         absent = network.load_state_dict(weights, strict=False).missing_keys
         if absent:
             raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -44,7 +44,7 @@ class VQAScore(Kept):
     def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {"vqascore": float(rows["score"].mean())}
 
-    def _keep(self, images: Tensor, batch: Batch, texts: list[str], numbers: Tensor) -> None:
+    def _keep(self, images: Tensor, batch: Batch, texts: Sequence[str], numbers: Tensor) -> None:
         self._judge.to(images.device)
         found = [self._judge.score(picture, text) for picture, text in zip(to_pil(images), texts, strict=True)]
         self.keep(batch.indices, numbers, score=torch.tensor(found, dtype=torch.float64))
