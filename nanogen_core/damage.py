@@ -16,7 +16,7 @@ from nanogen_core.errors import DataError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LIMIT = 0.01  # the share of bad examples above which a run stops
+LIMIT = 0.01  # the share of bad examples above which a run stops, where a dataset says no other in `bad_examples`
 NAMED = 10  # bad examples that are logged by name
 ROW = 100  # so many on end are no accident
 
@@ -51,7 +51,7 @@ def first_good(fetch: Callable[[int], T], index: int, length: int, bad: list[Bad
             return place % length, fetch(place % length)
         except BadExample as error:
             bad.append(Bad(place % length, error.reason, str(error)))
-    raise DataError(f"{tried} examples in a row cannot be used, from number {index} on. {bad[-tried].sentence}")
+    raise DataError(f"No example from number {index} on can be used ({tried} were tried). {bad[-tried].sentence}")
 
 
 class Tally:
@@ -71,6 +71,11 @@ class Tally:
         for bad in found:
             if bad.place not in self._seen:
                 self._note(bad)
+        if len(self) > self.limit * self.total:
+            raise DataError(
+                f"Too many examples cannot be used: {self.summary()}, and at most {self.limit:.2%} may be. The first: "
+                f"{self.first[0]} Mend the data, or set `dataset.bad_examples` to a larger share."
+            )
 
     def _note(self, bad: Bad) -> None:
         self._seen.add(bad.place)
@@ -80,11 +85,6 @@ class Tally:
             log.warning("Skipped example %d (%s): %s", bad.place, bad.reason, bad.sentence)
         elif len(self) & (len(self) - 1) == 0:  # 16, 32, 64 ...
             log.warning("Skipped so far: %s.", self.summary())
-        if len(self) > self.limit * self.total:
-            raise DataError(
-                f"Too many examples cannot be used: {self.summary()}, and at most {self.limit:.2%} may be. The first: "
-                f"{self.first[0]} Mend the data, or set `dataset.bad_examples` to a larger share."
-            )
 
     def summary(self) -> str:
         """`"12 of 1000 (7 empty file, 5 no image)"`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -32,6 +33,15 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         raise
     except Exception as error:  # damaged bytes make Pillow's decoders raise whatever their code runs into
         raise _bad(_reason(error), name, str(error) or type(error).__name__) from error
+
+
+def read_image(path: Path) -> Image.Image:
+    """The RGB picture in an image file, see `decode_image`. Raises BadExample."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _bad("unreadable file", str(path), error.strerror or str(error)) from error
+    return decode_image(data, str(path))
 
 
 def _bad(reason: str, name: str, why: str) -> BadExample:

@@ -21,13 +21,21 @@ class LabelConfig:
 
 @frozen(kw_only=True)
 class FolderConfig:
-    """`root`: the folder that holds `train` and `val`; without it, the folder `imagenet` under NANOGEN_DATA."""
+    """`root`: the folder that holds `train` and `val`; without it, the folder `imagenet` under NANOGEN_DATA.
+
+    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    """
 
     root: str | None = None
+    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
 
 
 @frozen(kw_only=True)
 class ParquetConfig:
-    """`root`: the folder of the parquet files, or of `data` with them; without it, `imagenet` under NANOGEN_DATA."""
+    """`root`: the folder of the parquet files, or of `data` with them; without it, `imagenet` under NANOGEN_DATA.
+
+    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    """
 
     root: str | None = None
+    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])

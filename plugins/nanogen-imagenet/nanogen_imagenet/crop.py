@@ -30,6 +30,11 @@ class CropAndFlip:
     size: int
     flip: bool
 
+    @property
+    def variants(self) -> int:
+        """An image, and where it may be mirrored its mirror image."""
+        return 2 if self.flip else 1
+
     def __call__(self, image: Image.Image, number: int) -> Tensor:
         pixels = to_tensor(centre_crop(image.convert("RGB"), self.size))  # [3, size, size]
         return pixels.flip(-1) if self.flip and number & 1 else pixels

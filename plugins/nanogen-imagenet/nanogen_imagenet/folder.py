@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from nanogen_core.data import Example, data_folder, decode_image
+from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing, near_miss
+from nanogen_core.pictures import read_image
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.names import folder_names
 
@@ -46,7 +47,14 @@ class ImageNetFolder:
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
                 f"Both need the same classes."
             )
-        return FolderExamples(folder, self._folders)
+        return FolderExamples(folder, self._folders, self._config.bad_examples)
+
+    @staticmethod
+    def recognises(source: str) -> bool:
+        """Whether `root` may be this: a folder whose `train` holds folders with images."""
+        train = Path(source).expanduser() / "train"
+        folders = [entry.path for entry in os.scandir(train) if entry.is_dir()] if train.is_dir() else []
+        return any(_is_image(entry.name) for folder in folders for entry in os.scandir(folder))
 
     def _split(self, split: str) -> Path:
         folder = self.root / split
@@ -75,7 +83,8 @@ def class_folders(split: Path) -> tuple[str, ...]:
 class FolderExamples:
     """The images of one split, class by class and sorted, read from disk one by one."""
 
-    def __init__(self, folder: Path, classes: Sequence[str]):
+    def __init__(self, folder: Path, classes: Sequence[str], bad_examples: float):
+        self.bad_examples = bad_examples
         self._folder = folder
         self._classes = tuple(classes)
         files = [_images(folder / name) for name in classes]
@@ -86,10 +95,19 @@ class FolderExamples:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size, and its label. Raises DataError, naming the file, where it cannot be read."""
-        label = bisect_right(self._starts, index) - 1
-        path = self._folder / self._classes[label] / self._files[index]
-        return Example(decode_image(path.read_bytes(), str(path)), label=label)
+        """An RGB image in its own size, and its label. Raises BadExample, naming the file, where it cannot be read."""
+        label = self._label(index)
+        return Example(read_image(self._path(index, label)), label=label)
+
+    def files(self) -> list[Path]:
+        """The image files, in order."""
+        return [self._path(index, self._label(index)) for index in range(len(self))]
+
+    def _label(self, index: int) -> int:
+        return bisect_right(self._starts, index) - 1
+
+    def _path(self, index: int, label: int) -> Path:
+        return self._folder / self._classes[label] / self._files[index]
 
 
 def _images(folder: Path) -> list[str]:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 
-from nanogen_core.data import Example, data_folder, decode_image
+from nanogen_core.damage import BadExample
+from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing
+from nanogen_core.pictures import decode_image
 from nanogen_imagenet.config import ParquetConfig
 from nanogen_imagenet.names import listed_names
 
@@ -42,7 +44,14 @@ class ImageNetParquet:
 
     def open(self, split: str, image_size: int, view: str) -> ParquetExamples:
         """One split, `train` or `val`; images come in their own size. Raises DataError where it has no files."""
-        return ParquetExamples(self._files(split))
+        return ParquetExamples(self._files(split), self._config.bad_examples)
+
+    @staticmethod
+    def recognises(source: str) -> bool:
+        """Whether `root` may be this: a folder of `train-*.parquet` with the columns of images and labels."""
+        folder = Path(source).expanduser()
+        files = sorted([*folder.glob("train-*.parquet"), *folder.glob("data/train-*.parquet")])
+        return bool(files) and set(COLUMNS) <= set(pyarrow.parquet.read_schema(files[0]).names)
 
     def _files(self, split: str) -> list[Path]:
         files = sorted(self.root.glob(f"{PREFIXES.get(split, f'{split}-')}*.parquet"))
@@ -65,7 +74,9 @@ class Group(NamedTuple):
 class ParquetExamples:
     """Random access to the rows of all files: a row group is decoded when one of its rows is asked for."""
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[Path], bad_examples: float):
+        self.bad_examples = bad_examples
+        self._files = list(files)
         sizes = [(Group(path, number), rows) for path in files for number, rows in enumerate(_group_sizes(path))]
         self._groups = [group for group, _ in sizes]
         ends = list(accumulate(rows for _, rows in sizes))
@@ -76,11 +87,18 @@ class ParquetExamples:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size, and its label. Raises DataError, naming the row, where it cannot be read."""
+        """An RGB image in its own size, and its label. Raises BadExample, naming the row, where it cannot be read."""
         place = bisect_right(self._starts, index) - 1
         group, row = self._groups[place], index - self._starts[place]
         image, label = (read_group(group).column(name)[row].as_py() for name in COLUMNS)
-        return Example(decode_image(image["bytes"] or b"", f"{group.path} row group {group.number} row {row}"), label)
+        name = f"{group.path} row group {group.number} row {row}"
+        if label is None or label < 0:
+            raise BadExample("no label", f"The image {name} has no label: give it one or take it away.")
+        return Example(decode_image((image or {}).get("bytes") or b"", name), label)
+
+    def files(self) -> list[Path]:
+        """The parquet files, in order."""
+        return self._files
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         """Many rows, each row group read once however the rows are spread."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from nanogen_core.data import loader, once
+from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Dataset, Metric
 from nanogen_core.randomness import key
@@ -40,9 +40,13 @@ class ImageNet:
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
         """Batches without end of images [B, 3, S, S] in [-1, 1] and labels [B]; only `train` is flipped."""
-        transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
-        examples = self._dataset.open(split, self.image_size, VIEW)
+        examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, workers=workers)
+
+    def reading(self, split: str) -> Reading:
+        """The examples of a split, and what becomes of their images in training."""
+        transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
+        return Reading(self._dataset.open(split, self.image_size, VIEW), transform)
 
     def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every image of the split once, in order and not flipped: what reference statistics are made of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
 from typing import Any
@@ -85,6 +85,10 @@ class PublishedEncoder:
         """Where images are encoded from now on; returns the encoder itself."""
         self._device = torch.device(device)
         return self
+
+    def weights(self, image_size: int) -> Mapping[str, Tensor]:
+        """The tensors of the model for images of this size. Raises DataError where the weights are missing."""
+        return dict(self._model(self._side(image_size)).state_dict())
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:

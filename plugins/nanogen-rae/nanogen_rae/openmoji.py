@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -46,6 +47,10 @@ class OpenMojiEncoder:
         """The same with the gradient of the images."""
         cells: Tensor = self._body.to(self._device)(resized(images.float(), SIZE))  # [B, 96, 8, 8]
         return Encoded(F.layer_norm(cells.flatten(2).mT, (self.width,)), None)
+
+    def weights(self, image_size: int) -> Mapping[str, Tensor]:
+        """The tensors that the tokens depend on."""
+        return dict(self._body.state_dict())
 
     @cached_property
     def _body(self) -> nn.Module:

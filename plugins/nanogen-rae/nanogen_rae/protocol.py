@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -28,6 +29,9 @@ class VisionEncoder(Protocol):
 
     def to(self, device: torch.device | str) -> VisionEncoder:
         """Where images are encoded from now on; returns the encoder itself."""
+
+    def weights(self, image_size: int) -> Mapping[str, Tensor]:
+        """The tensors that the tokens of images of this size depend on. Raises DataError where they are missing."""
 
     def encode(self, images: Tensor) -> Encoded:
         """Images [B, 3, H, H] in [-1, 1] -> tokens, without gradient. Raises DataError where weights are missing."""

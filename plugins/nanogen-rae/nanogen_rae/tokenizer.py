@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -51,6 +51,11 @@ class RAE:
                 f"divides the image's side, or choose another encoder."
             )
         return LatentSpec(self.encoder.width, grid, grid, factor=image_size // grid)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The tensors that `encode` depends on. Raises DataError where a file is missing."""
+        statistics = {f"statistics.{name}": value for name, value in self._statistics._asdict().items()}
+        return {**self.encoder.weights(self._image_size), **statistics}
 
     def tokens(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, H] in [-1, 1] -> the encoder's tokens [B, C, h, w] before they are standardised."""

@@ -17,10 +17,13 @@ class WebDatasetConfig:
     as `/data/{00000..00099}.tar`; without it, the folder `t2i` under NANOGEN_DATA.
 
     `validation`: the held-out tars, in the same three ways; without it, the folder `val` under the root.
+
+    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
     """
 
     root: str | None = None
     validation: str | None = None
+    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
 
 
 @frozen(kw_only=True)

@@ -23,6 +23,7 @@ class ResizeAndCrop:
     """A transform of `nanogen_core.data`: image -> float32 [3, size, size] in [-1, 1]. Nothing in it is random."""
 
     size: int
+    variants = 1
 
     def __call__(self, image: Image.Image, number: int) -> Tensor:
         return to_tensor(resize_and_crop(image.convert("RGB"), self.size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,10 @@ class HFText:
         """Where texts are encoded from now on; returns the encoder itself."""
         self._device = torch.device(device)
         return self
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The tensors that `encode` depends on."""
+        return dict(self._model.state_dict())
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: int) -> Condition:

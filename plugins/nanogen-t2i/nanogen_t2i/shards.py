@@ -19,12 +19,21 @@ def is_pattern(text: str) -> bool:
 
 def tars_of_pattern(pattern: str) -> list[Path]:
     """The files of a pattern, braces expanded as webdataset does. Raises DataError where one is missing."""
-    expanded = [str(Path(part).expanduser()) for part in expand_urls(pattern)]
-    found = {part: sorted(glob(part)) for part in expanded}
+    found = _by_part(pattern)
     missing = [part for part, files in found.items() if not files]
     if missing:
         raise DataError(f"There is no file {missing[0]}, which the pattern {pattern!r} asks for: mend `dataset.root`.")
     return [Path(file) for files in found.values() for file in files]
+
+
+def expanded(pattern: str) -> list[Path]:
+    """The files of a pattern that are there."""
+    return [Path(file) for files in _by_part(pattern).values() for file in files]
+
+
+def _by_part(pattern: str) -> dict[str, list[str]]:
+    parts = [str(Path(part).expanduser()) for part in expand_urls(pattern)]
+    return {part: sorted(glob(part)) for part in parts}
 
 
 def tars_of_folder(folder: Path) -> list[Path]:

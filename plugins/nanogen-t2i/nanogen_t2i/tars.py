@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from nanogen_core.errors import DataError
 IMAGES = ("jpg", "jpeg", "png", "webp")
 CAPTION = "txt"
 MISSING = -1  # the offset of a part that a sample lacks
+CUT = -2  # the offset of what a tar that is cut short has lost; its "size" is the byte where the tar ends
 
 
 class Span(NamedTuple):
@@ -31,11 +33,14 @@ NOWHERE = Span(MISSING, 0)
 def index_tar(path: Path) -> NDArray[np.int64]:
     """A row for each sample: offset and size of its image, offset and size of its caption; -1 for a missing one.
 
-    Samples are files of one name up to the first dot, as webdataset has it. Raises DataError for a file that is no
-    plain tar, is cut short, or holds one name twice.
+    Samples are files of one name up to the first dot, as webdataset has it. A tar that is cut short, damaged, or no
+    plain tar has one row more for what is lost, with -2 in place of offsets. Raises DataError for a name that is there
+    twice.
     """
     samples: dict[str, dict[str, Span]] = {}
     for name, span in _files(path):
+        if span.offset == CUT:
+            return np.vstack([_whole(samples), np.array([[*span, *span]])])
         base, extension = base_plus_ext(name)
         if base is None:
             continue  # a name without an extension, or of a hidden file, belongs to no sample
@@ -43,14 +48,18 @@ def index_tar(path: Path) -> NDArray[np.int64]:
         if extension.lower() in parts:
             raise DataError(f"{path} holds {name} twice: write each sample once.")
         parts[extension.lower()] = span
+    return _rows(samples)
+
+
+def _rows(samples: Mapping[str, Mapping[str, Span]]) -> NDArray[np.int64]:
     rows = [(*_image(parts), *parts.get(CAPTION, NOWHERE)) for parts in samples.values()]
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def complete(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows that have both parts; the very same array where all of them have."""
-    whole = (rows[:, [0, 2]] != MISSING).all(axis=1)
-    return rows if whole.all() else rows[whole]
+def _whole(samples: Mapping[str, Mapping[str, Span]]) -> NDArray[np.int64]:
+    """The rows but for the last one, where that lost a part to the cut: it is what the cut has taken."""
+    rows = _rows(samples)
+    return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
 
 
 def read_span(path: Path, span: Span) -> bytes:
@@ -65,14 +74,17 @@ def _image(parts: dict[str, Span]) -> Span:
 
 
 def _files(path: Path) -> Iterator[tuple[str, Span]]:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isreg():
-                    yield member.name, Span(member.offset_data, member.size)
+    """The files in a tar that are whole. Links, devices and folders are passed over; nothing is ever extracted."""
+    size, end = path.stat().st_size, 0
+    with suppress(tarfile.TarError), tarfile.open(path, "r:") as tar:
+        for member in tar:
+            end = member.offset
+            if member.offset_data + member.size > size:
+                break
+            if member.isreg():
+                yield member.name, Span(member.offset_data, member.size)
+        else:
             end = tar.offset
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path} is not a whole, uncompressed tar ({error}): fetch or write it again.") from error
     # tarfile takes a damaged header for the end, so that half a tar would pass as a whole one
     if read_span(path, Span(end, tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
-        raise DataError(f"{path} is cut short or damaged at byte {end}: fetch or write it again.")
+        yield "", Span(CUT, end)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 
-from nanogen_core.data import loader, once
+from nanogen_core.damage import first_good
+from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Dataset, Examples, Metric
 from nanogen_core.randomness import key
@@ -29,7 +31,12 @@ class T2I:
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
         """Batches without end of images [B, 3, S, S] in [-1, 1] and B captions."""
-        return loader(self._open(split), batch_size, transform=self._transform, seed=seed, start=start, workers=workers)
+        examples, transform = self.reading(split)
+        return loader(examples, batch_size, transform=transform, seed=seed, start=start, workers=workers)
+
+    def reading(self, split: str) -> Reading:
+        """The examples of a split, and what becomes of their images."""
+        return Reading(self._open(split), self._transform)
 
     def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every image of the split once, in order: what reference statistics are made of."""
@@ -64,7 +71,8 @@ class T2I:
     def _held_out(self, count: int, seed: int) -> list[str]:
         examples = self._open("val")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
-        return [_caption_of(examples, index) for index in order[:count].tolist()]
+        ask = partial(_caption_of, examples)
+        return [first_good(ask, index, len(examples), [])[1] for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
         return self._dataset.open(split, self.image_size, VIEW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
 import os
@@ -9,6 +10,7 @@ import tarfile
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +18,14 @@ import torch
 import webdataset
 from PIL import Image
 
+from nanogen_core.damage import BadExample
 from nanogen_core.data import loader
 from nanogen_core.errors import DataError
 from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
 from nanogen_t2i.dataset import WebDataset
-from nanogen_t2i.tars import Span, index_tar, read_span
+from nanogen_t2i.tars import CUT, Span, index_tar, read_span
 from nanogen_t2i.task import T2I
 
 
@@ -60,7 +63,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def dataset(root: Path | str, **options: str) -> WebDataset:
+def dataset(root: Path | str, **options: Any) -> WebDataset:
     return WebDataset(WebDatasetConfig(root=str(root), **options))
 
 
@@ -100,10 +103,15 @@ def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, cap
     with tarfile.open(path, "w") as tar:
         for name in ["1.png", "2.png", "2.txt", "3.txt"]:
             add(tar, name, shaded(2) if name.endswith("png") else b"two")
+    task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), bad_examples=0.7))
     with caplog.at_level(logging.WARNING):
-        examples = dataset(str(tmp_path / "*.tar")).open("train", 16, "captions")
-    assert (len(examples), examples.skipped, examples[0].caption) == (1, 2, "two")
-    assert "Skipped 2 samples" in caplog.text
+        (batch,) = task.once("train", 4)
+    assert batch.captions == ["two", "two", "two"]
+    assert batch.indices.tolist() == [1, 1, 1]  # the next good one stands in, around the end
+    assert "example 0 (no caption)" in caplog.text
+    assert "example 2 (no image)" in caplog.text
+    with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\), and at most 1\.00% may be"):
+        list(T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"))).once("train", 4))
 
 
 def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
@@ -114,14 +122,18 @@ def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
         index_tar(tmp_path / "twice.tar")
 
 
-def test_a_tar_cut_anywhere_is_an_error_that_names_it(tmp_path: Path) -> None:
-    whole = write(tmp_path / "whole.tar", range(3)).read_bytes()
-    ends = len(whole.rstrip(b"\0"))  # what comes after is padding and the end mark
+def test_a_tar_cut_anywhere_keeps_what_is_whole_and_one_bad_example_that_names_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "whole.tar", range(3))
+    whole = path.read_bytes()
+    ends = [int(max(row[0] + row[1], row[2] + row[3])) for row in index_tar(path)]  # of the samples
     cut = tmp_path / "cut.tar"
-    for size in range(1, ends, 97):
+    for size in range(1, len(whole.rstrip(b"\0")), 97):  # what comes after is padding and the end mark
         cut.write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"cut\.tar"):
-            index_tar(cut)
+        rows = index_tar(cut)
+        assert np.array_equal(rows[:-1], index_tar(path)[: sum(end <= size for end in ends)]), size
+        assert (rows[-1] == CUT).tolist() == [True, False, True, False]
+    with pytest.raises(BadExample, match=r"cut\.tar is no whole, plain tar"):
+        dataset(str(cut) + "*").open("train", 16, "captions")[len(rows) - 1]
 
 
 def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
@@ -129,8 +141,36 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[1024 : 1024 + 300] = b"\xff" * 300
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"bad\.tar"):
-        index_tar(path)
+    assert index_tar(path)[-1, 0] == CUT
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar", gzip.compress(bytes(20_000))], ids=["empty", "text", "gzip"])
+def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.tar").write_bytes(content)
+    assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0]]
+    with pytest.raises(DataError, match=r"\(1 were tried\)\. .*x\.tar is no whole, plain tar"):
+        list(T2I(image_size=16, dataset=dataset(tmp_path)).once("train", 4))
+
+
+def test_nothing_in_a_tar_can_write_or_read_outside_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a secret")
+    with tarfile.open(home / "evil.tar", "w") as tar:
+        add(tar, "../../escaped.png", shaded(1))
+        add(tar, "../../escaped.txt", b"climbing")
+        add(tar, str(tmp_path / "absolute.png"), shaded(2))
+        add(tar, str(tmp_path / "absolute.txt"), b"absolute")
+        for name, kind in [("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE)]:
+            add(tar, f"{name}.png", shaded(3))
+            link = tarfile.TarInfo(f"{name}.txt")
+            link.type, link.linkname = kind, str(secret)
+            tar.addfile(link)
+    before = sorted(tmp_path.rglob("*"))
+    (batch,) = T2I(image_size=16, dataset=dataset(home, bad_examples=0.5)).once("train", 8)
+    assert batch.captions == ["climbing", "absolute", "climbing", "climbing"]  # links are no captions
+    assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
 
 
 def test_the_index_is_kept_and_made_anew_when_the_tar_changes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +58,10 @@ class VAE:
                 f"`tokenizer.tile` must be a multiple of {unit} for the VAE {self._name!r}, and {tile} is not: "
                 f"set it to {near} or {near + unit}."
             )
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The tensors that `encode` depends on. Raises DataError where the weights are missing."""
+        return dict(self._model.state_dict())
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""What prepared latents depend on, in plain values: two of these are equal, or the latents are other ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_core.assembly import Assembly
+from nanogen_core.data import Reading
+from nanogen_core.errors import NanoGenError
+from nanogen_core.resolved import Part
+from nanogen_core.structure import plain
+
+UNIMPORTANT = ("bad_examples",)  # options that change no latent
+
+
+def wanted(parts: Assembly) -> dict[str, Any]:
+    """Of a configuration: how images and captions become latents and token states. Reads the networks' weights."""
+    slots = parts.resolved.slots
+    return {
+        "task": _options(slots["task"]),
+        "image_size": parts.resolved.image_size,
+        "tokenizer": {**_options(slots["tokenizer"]), "weights": weights_hash(parts["tokenizer"])},
+        "latent": list(parts["latent"].shape),
+        "text": _text(parts),
+        "classes": sha256("\n".join(parts["classes"]).encode()).hexdigest(),
+    }
+
+
+def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
+    """Of a split as it lies there: its dataset with its options, its length, and a hash of its files' names and sizes.
+
+    Datasets whose examples have no `files()` are told apart by their options alone.
+    """
+    files = getattr(reading.examples, "files", None)
+    facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
+    return facts if files is None else {**facts, "files": files_hash(files())}
+
+
+def variants(reading: Reading, task: str) -> int:
+    """How many images a transform makes of one. Raises NanoGenError where it does not say so."""
+    found = getattr(reading.transform, "variants", None)
+    if found is None:
+        raise NanoGenError(
+            f"The latents of the task {task!r} cannot be prepared, because its transform does not say how many variants"
+            " of an image it has (`variants`): train it on pixels."
+        )
+    return int(found)
+
+
+def weights_hash(part: Any) -> str | None:
+    """SHA-256 over the tensors that a part's `weights()`, or else its `state_dict()`, names; None where it has none."""
+    tensors: Mapping[str, Tensor] = getattr(part, "weights", getattr(part, "state_dict", dict))()
+    if not tensors:
+        return None
+    total = sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def files_hash(files: list[Path]) -> str:
+    """SHA-256 over the names, from the folder that all share, and sizes of files; not over their contents, which would
+    be read twice."""
+    home = os.path.commonpath([file.parent for file in files])
+    total = sha256()
+    for file in files:
+        total.update(f"{os.path.relpath(file, home)}\t{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+def _text(parts: Assembly) -> dict[str, Any] | None:
+    """None for a condition that costs nothing to make."""
+    spec = parts["condition"]
+    if not spec.padded:
+        return None
+    shape = {"length": spec.length, "width": spec.width}
+    if "encoder" not in parts.resolved.slots:
+        return {**_options(parts.resolved.slots["conditioner"]), **shape}
+    encoder = parts.resolved.slots["encoder"]
+    return {**_options(encoder), **shape, "weights": weights_hash(parts["encoder"])}
+
+
+def _options(part: Part) -> dict[str, Any]:
+    """The name and options of a part without paths, which are other ones on another machine: the hash of the weights
+    speaks for what lies there."""
+    options = {} if part.config is None else plain(part.config)
+    kept = {key: value for key, value in options.items() if key not in UNIMPORTANT and not _is_path(value)}
+    return {"name": part.name, **kept}
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and (os.sep in value or Path(value).exists())

@@ -1,0 +1,94 @@
+"""`manifest.json`: what lies in a folder of prepared latents, and whether that is what a configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+from nanogen_core import storage
+from nanogen_core.damage import Tally
+from nanogen_core.errors import DataError
+
+NAME = "manifest.json"
+FORMAT = 1
+
+
+@frozen(kw_only=True)
+class Manifest:
+    """`wanted`, `source`: see `identity`. `classes`: the label names, so that training needs no source.
+
+    `shards` have `examples`, `bytes`, and the SHA-256 of their `tar` and `index`; there are none while the folder is
+    still being written. `skipped` counts bad examples by reason, and `first` says what was wrong with the first ten.
+    """
+
+    wanted: Mapping[str, Any]
+    source: Mapping[str, Any]
+    classes: list[str]
+    variants: int
+    dtype: str
+    shard_size: int
+    batch_size: int  # of encoding; another one may move the last bit of a latent
+    shards: list[dict[str, Any]] = field(factory=list)
+    skipped: Mapping[str, int] = field(factory=dict)
+    first: list[str] = field(factory=list)
+    format: int = FORMAT
+
+    @property
+    def examples(self) -> int:
+        return int(self.source["examples"])
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.shards)
+
+    def write(self, folder: Path) -> None:
+        storage.write_json(folder / NAME, asdict(self))
+
+    def finished(self, shards: list[dict[str, Any]], tally: Tally) -> dict[str, Any]:
+        """The fields that are known when all shards are there."""
+        return {"shards": shards, "skipped": dict(sorted(tally.reasons.items())), "first": tally.first}
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a folder. Raises DataError where there is none, or one of another format."""
+    if not (folder / NAME).is_file():
+        raise DataError(
+            f"{folder} holds no prepared latents (no {NAME}): make them by `nanogen data prepare SOURCE {folder}`."
+        )
+    values = storage.read_json(folder / NAME)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError(f"{folder / NAME} is of another format than this nanogen-core reads ({FORMAT}).")
+    try:
+        return Manifest(**values)
+    except TypeError as error:
+        raise DataError(f"{folder / NAME} is damaged ({error}): prepare the latents again.") from error
+
+
+def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raises DataError, naming both values, where the facts of a folder are not those that are asked for."""
+    found = [
+        f"{name} is {_shown(old)} there and {_shown(new)} here" for name, old, new in _differences(there, here, "")
+    ]
+    if found:
+        raise DataError(
+            f"The latents in {folder} were prepared otherwise than this configuration asks: {'; '.join(found)}. Mend "
+            f"the configuration, or prepare into another folder."
+        )
+
+
+def _differences(there: Any, here: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(there, Mapping) and isinstance(here, Mapping) and there.get("name") == here.get("name"):
+        for key in dict.fromkeys([*there, *here]):
+            yield from _differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+    elif isinstance(there, Mapping) and isinstance(here, Mapping):
+        yield name, there.get("name"), here.get("name")
+    elif there != here:
+        yield name, there, here
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:16]}...{text[-1]}"
