@@ -16,6 +16,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, combine, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.images import to_pil
+from nanogen_core.prepared import manifest
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
@@ -38,7 +39,7 @@ def build_pipeline(
     """
     resolved = resolve(combine(config, options))
     torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
-    return Pipeline(resolved, Assembly(resolved)).to(device or "cpu")
+    return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
 
 class Pipeline:
@@ -202,6 +203,16 @@ class Pipeline:
         for name, state in self.state().items():
             path = folder / WEIGHTS.format(name)
             load_exactly(self.parts[name], storage.read_tensors(path), expected=state, source=path)
+
+
+def _assembly(resolved: Resolved) -> Assembly:
+    """The parts; a model that is trained on prepared latents can do without the images that these were made of."""
+    if resolved.train.latents is None:
+        return Assembly(resolved)
+    known = manifest.read(Path(resolved.train.latents).expanduser())
+    assembly = Assembly(resolved, {"classes": tuple(known.classes)})
+    assembly.excuse_dataset()
+    return assembly
 
 
 def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], source: Path) -> None:

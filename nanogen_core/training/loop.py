@@ -16,6 +16,7 @@ from nanogen_core.data import Share
 from nanogen_core.errors import TrainingError
 from nanogen_core.images import grid, to_pil
 from nanogen_core.pipeline import Pipeline
+from nanogen_core.prepared import training as prepared
 from nanogen_core.protocols import Stage
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch
@@ -129,6 +130,9 @@ class Run:
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings
+        if settings.latents is not None:
+            options = {"seed": self.seed, "start": self.step, "workers": settings.workers}
+            return prepared.batches(Path(settings.latents), self.pipeline.parts, settings.batch_size, **options)
         if settings.cache_latents:
             split = task.once("train", ENCODING_BATCH, workers=settings.workers)
             return cache.loader(

@@ -15,7 +15,8 @@ class TrainConfig:
     """The loop's settings; the defaults are the published recipe.
 
     `precision` "auto" takes bf16 where the device has units for it and fp32 elsewhere (bf16 without units is 5 to 12
-    times slower on a CPU). `cache_latents` encodes the training split once and keeps its latents in memory.
+    times slower on a CPU). `cache_latents` encodes the training split once and keeps its latents in memory;
+    `latents` is a folder that `nanogen data prepare` wrote: it is read in place of images, cached or not.
     A period of 0 means never; the last step is always saved.
     """
 
@@ -26,6 +27,7 @@ class TrainConfig:
     compile: bool = False
     workers: int = field(default=0, validator=_count)  # processes that read data
     cache_latents: bool = False
+    latents: str | None = None
     log_every: int = field(default=50, validator=_positive)
     sample_every: int = field(default=5_000, validator=_count)
     sample_count: int = field(default=32, validator=_positive)
