@@ -76,7 +76,7 @@ def _verdict(given: Given) -> Any:
     found = {name: [Detection(box[:4], 1.0) for box in boxes] for name, boxes in given["detected"].items()}
     named = given.get("colors", {})
     margin = {"margin": given[MARGIN]} if MARGIN in given else {}
-    right, reason = verdict(found, given["metadata"], lambda those, noun: named[noun][: len(those)], **margin)
+    right, reason = verdict(found, given["metadata"], lambda those, noun: named.get(noun, [])[: len(those)], **margin)
     return {"correct": right, "reason": reason}
 
 
@@ -95,10 +95,10 @@ def _instances(given: Given) -> Any:
     return [{"label": one.label, "score": one.score, "mask_pixels": int(one.mask.sum())} for one in found]
 
 
-@RUNNERS.add("geneval", "image", "mask", "box")
+@RUNNERS.add("geneval", "image", "box")
 def _crop(given: Given) -> Any:
-    mask = array(given["mask"]).astype(np.uint8)
-    image = pictures(given["image"], shape=(1, *mask.shape, 3))[0]
+    mask = array(given["mask"]).astype(np.uint8) if "mask" in given else None
+    image = pictures(given["image"])[0]
     cut = crop(Image.fromarray(image), Detection(given["box"], 1.0, mask))
     return {"size_wh": cut.size, "pixels_rgb": np.asarray(cut)}
 
@@ -159,7 +159,7 @@ def _squared(given: Given) -> Any:
     background = tuple(given["background"])
     square = squared(Image.fromarray(pictures(given["image"])[0]), background)
     empty = (np.asarray(square) == background).all(-1)  # [H, W]
-    bare = {"rows_of_background": empty.all(1), "columns_of_background": empty.all(0)}
+    bare = {"rows_of_background": empty.all(1), "cols_of_background": empty.all(0)}
     return {"size": square.size, **{name: np.flatnonzero(which) for name, which in bare.items()}}
 
 
@@ -195,7 +195,7 @@ def _crowd(words: str) -> dict[str, list[Detection]]:
         raise DataError(f"The detections {words!r} are not of the form '20 dogs with scores .99-.001k'.")
     count, noun, first, sign, step = match.groups()
     slope = float(step) if sign == "+" else -float(step)
-    return {noun: [Detection((0, 0, 9, 9), float(first) + slope * k) for k in range(int(count))]}
+    return {noun: [Detection((20 * k, 0, 20 * k + 9, 9), float(first) + slope * k) for k in range(int(count))]}
 
 
 def _mask_logits(given: Any) -> Tensor:
@@ -206,9 +206,7 @@ def _mask_logits(given: Any) -> Tensor:
     masks = torch.zeros([int(side) for side in shape.split("x")])
     queries = _QUERY.findall(words)
     if not queries:
-        raise DataError(
-            f"The masks {given!r} are not of the form '2x4x4: q0 +6 at rows0-1 cols0-1 else -6; q1 all +1'."
-        )
+        raise DataError(f"The masks {given!r} are not of the form '2x4x4: q0 +6 at rows0-1 cols0-1 else -6'.")
     for number, _, value, rest in queries:
         other = _ELSE.search(rest)
         masks[int(number)] = float(other[1]) if other else float(value)

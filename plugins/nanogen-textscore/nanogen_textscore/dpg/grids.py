@@ -1,8 +1,14 @@
-"""The original tool's images: one file a prompt, in which up to four pictures make a square of two by two."""
+"""The original tool's images: one file a prompt, in which up to four pictures make a square of two by two.
+
+`python -m nanogen_textscore.dpg.grids join IMAGES GRIDS` makes them of kept samples, `split GRIDS IMAGES` takes them
+apart for `nanogen evaluate`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -22,26 +28,67 @@ def tiles(resolution: int, count: int = TILES) -> list[Tile]:
     return [(left, top, left + resolution, top + resolution) for left, top in corners[:count]]
 
 
-def write_grid(folder: Path, item: str, pictures: Sequence[Image.Image]) -> Path:
-    """`<item>.png` of up to four square pictures of one size; one alone stands there as it is."""
+def joined(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Up to four square pictures of one size as one; what is missing stays black. Raises NanoGenError for others."""
     resolution = pictures[0].width
     if any(picture.size != (resolution, resolution) for picture in pictures):
-        raise NanoGenError(f"The pictures of {item!r} are not squares of one size, so that they make no grid.")
-    side = resolution if len(pictures) == 1 else 2 * resolution
-    grid = Image.new("RGB", (side, side))
+        raise NanoGenError("Pictures that are not squares of one size make no grid: sample them at one image size.")
+    grid = Image.new("RGB", (2 * resolution, 2 * resolution))
     for tile, picture in zip(tiles(resolution, len(pictures)), pictures, strict=True):
         grid.paste(picture, tile[:2])
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{item}.png"
-    grid.save(file)
-    return file
+    return grid
 
 
-def read_grid(folder: Path, item: str, count: int) -> Iterator[Image.Image]:
-    """The `count` pictures of an item, as RGB. Raises DataError where the file is missing or damaged."""
-    file = folder / f"{item}.png"
-    if not file.is_file():
-        raise DataError(f"There is no {file}: name a folder with one picture `<item_id>.png` for each prompt.")
-    grid = decode_image(file.read_bytes(), str(file))
-    resolution = grid.width if count == 1 else grid.width // 2
-    yield from (grid.crop(tile) for tile in tiles(resolution, count))
+def separated(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
+    """The first `count` pictures of a grid."""
+    return [grid.crop(tile) for tile in tiles(grid.width // 2, count)]
+
+
+def picture_file(folder: Path, item: str, number: int) -> Path:
+    """Where picture `number` of a prompt with several lies, before they are joined."""
+    return folder / item / f"{number:05d}.png"
+
+
+def join(source: Path, target: Path) -> None:
+    """`<target>/<item>.png` of the pictures in each folder `<source>/<item>`. Raises DataError where there is none."""
+    folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir()]
+    if not folders:
+        raise DataError(f"{source} has no folders with the pictures of a prompt each: name one that was kept.")
+    target.mkdir(parents=True, exist_ok=True)
+    for folder in folders:
+        joined([_read(file) for file in sorted(folder.glob("*.png"))]).save(target / f"{folder.name}.png")
+
+
+def split(source: Path, target: Path) -> None:
+    """The other way round. Raises DataError where there is no grid."""
+    files = sorted(source.glob("*.png"))
+    if not files:
+        raise DataError(f"{source} has no grids <item_id>.png: name a folder of the original tool.")
+    for file in files:
+        for number, picture in enumerate(separated(_read(file))):
+            place = picture_file(target, file.stem, number)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(place)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0, or 1 where a folder is not as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m nanogen_textscore.dpg.grids", description=__doc__)
+    parser.add_argument("action", choices=["join", "split"])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    chosen = parser.parse_args(arguments)
+    try:
+        {"join": join, "split": split}[chosen.action](chosen.source, chosen.target)
+    except (NanoGenError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _read(file: Path) -> Image.Image:
+    return decode_image(file.read_bytes(), str(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,6 +16,7 @@ from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
 from nanogen_textscore.config import DPGConfig
 from nanogen_textscore.dpg.answers import Answerer, Place
+from nanogen_textscore.dpg.grids import picture_file
 from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
 from nanogen_textscore.dpg.scoring import YES, broad, detailed, judged
 from nanogen_textscore.files import benchmark_file, digest, text_of
@@ -51,6 +52,14 @@ class DPGBench(Kept):
     def questions(self) -> Batch:
         """The official prompts in the order of their ids. Raises DataError where a file is missing."""
         return self._prompts.questions()
+
+    def layout(self, folder: Path) -> list[Path]:
+        """Where the original tool looks for the image of each question: `<item_id>.png`. Several of one prompt lie in a
+        folder of its name until `grids.join` makes one of them."""
+        each = self._config.images_per_prompt
+        if each == 1:
+            return [folder / f"{item}.png" for item in self._ids]
+        return [picture_file(folder, item, number) for item in self._ids for number in range(each)]
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""

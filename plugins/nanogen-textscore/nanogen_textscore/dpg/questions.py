@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nanogen_core.errors import DataError
+from nanogen_core.evaluation.sources.folder import natural
 from nanogen_textscore.files import text_of
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
@@ -48,11 +49,11 @@ def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dp
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """Texts by id, in the order of the ids as texts: of a folder of `<id>.txt`, or an `id2prompt.json`."""
+    """Texts by id, of a folder of `<id>.txt` or an `id2prompt.json`: in the order in which their images are read."""
     prompts = {file.stem: text_of(file) for file in path.glob("*.txt")} if path.is_dir() else _json(path)
     if not prompts:
         raise DataError(f"{path} has no prompts: name the official folder `prompts` or an id2prompt.json.")
-    return dict(sorted(prompts.items()))
+    return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
 
 
 def _question(number: int, row: Mapping[str, str], source: str) -> tuple[int, Question]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +31,15 @@ class Sample(NamedTuple):
         return decode_image(self.file.read_bytes(), str(self.file))
 
 
-def write_sample(folder: Path, number: int, line: Mapping[str, Any], place: int, picture: Image.Image) -> Path:
-    """Picture `place` of prompt `number`: `00012/samples/00003.png` with `00012/metadata.jsonl`; gives its file."""
-    home = folder / f"{number:05d}"
-    write_text(home / METADATA, json.dumps(dict(line)))
-    file = home / SAMPLES / f"{place:05d}.png"
-    file.parent.mkdir(exist_ok=True)
-    picture.save(file)
-    return file
+def lay_out(folder: Path, lines: Sequence[Mapping[str, Any]], each: int) -> list[Path]:
+    """Writes `00012/metadata.jsonl` for each prompt, and gives the place of each of its `each` pictures:
+    `00012/samples/00003.png`."""
+    places = []
+    for number, line in enumerate(lines):
+        home = folder / f"{number:05d}"
+        write_text(home / METADATA, json.dumps(dict(line)))
+        places += [home / SAMPLES / f"{place:05d}.png" for place in range(each)]
+    return places
 
 
 def samples(folder: Path) -> Iterator[Sample]:

@@ -19,7 +19,7 @@ from nanogen_textscore.config import GenEvalConfig
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.geneval.colours import ColourNamer
 from nanogen_textscore.geneval.detections import Rules, kept
-from nanogen_textscore.geneval.folders import result, samples
+from nanogen_textscore.geneval.folders import lay_out, result, samples
 from nanogen_textscore.geneval.metadata import classes, read_metadata, tag_counts
 from nanogen_textscore.geneval.official import lines_digest, official_metadata
 from nanogen_textscore.geneval.verdict import verdict
@@ -61,6 +61,10 @@ class GenEval(Kept):
     def questions(self) -> Batch:
         """The prompts, `images_per_prompt` rows each. Raises DataError where a file was named and is missing."""
         return self._prompts.questions()
+
+    def layout(self, folder: Path) -> list[Path]:
+        """Makes the official folders, and says where the image of each question is to lie in them."""
+        return lay_out(folder, self._lines, self._config.images_per_prompt)
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""

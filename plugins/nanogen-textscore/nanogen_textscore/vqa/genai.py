@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image
-
-from nanogen_core.data import decode_image
 from nanogen_core.errors import DataError
 from nanogen_core.storage import read_json
-
-SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 def read_prompts(file: Path) -> dict[int, str]:
@@ -46,22 +41,9 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
     return {name: fmean(values) for name, values in scored.items() if values}
 
 
-def write_picture(folder: Path, key: int, picture: Image.Image) -> Path:
-    """`<folder>/00012.jpeg`, as the original tool names them; the least loss that JPEG has."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{key:05d}.jpeg"
-    picture.convert("RGB").save(file, quality=100, subsampling=0)
-    return file
-
-
-def read_pictures(folder: Path, keys: Sequence[int]) -> Iterator[Image.Image]:
-    """The picture of each id, as RGB: a JPEG as the original tool has it, or a PNG. Raises DataError without one."""
-    for key in keys:
-        files = [folder / f"{key:05d}{suffix}" for suffix in SUFFIXES]
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
-            raise DataError(f"There is no {files[0]}: name a folder with a picture for each prompt.")
-        yield decode_image(found.read_bytes(), str(found))
+def picture_name(key: int, number: int, each: int) -> str:
+    """`"00012.jpeg"`, as the original tool names the only picture of a prompt; with a number where there are several."""
+    return f"{key:05d}.jpeg" if each == 1 else f"{key:05d}-{number}.jpeg"
 
 
 def score_name(skill: str) -> str:

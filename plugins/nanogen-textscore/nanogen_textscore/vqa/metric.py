@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept, caption_numbers
 from nanogen_textscore.prompts import Prompts
-from nanogen_textscore.vqa.genai import read_prompts, read_skills, score_name
+from nanogen_textscore.vqa.genai import picture_name, read_prompts, read_skills, score_name
 from nanogen_textscore.vqa.protocol import VQAJudge
 
 
@@ -66,6 +67,11 @@ class GenAIBench(VQAScore):
     def questions(self) -> Batch:
         """The official prompts in the order of their file. Raises DataError where it is missing."""
         return self._prompts.questions()
+
+    def layout(self, folder: Path) -> list[Path]:
+        """Where the original tool looks for the image of each question: `00012.jpeg`."""
+        each = self._config.images_per_prompt
+        return [folder / picture_name(key, number, each) for key in self._texts for number in range(each)]
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""
