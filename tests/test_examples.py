@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nanogen_core.cli.config import flat
 from nanogen_core.config import load_config, resolve
+from nanogen_core.differences import flat
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAY_DIFFER = ("task.", "conditioner.", "encoder.", "dataset.", "metric.", "guidance.cfg.scale")

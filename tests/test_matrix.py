@@ -19,8 +19,8 @@ from benchmarks.matrix.order import Matrix
 from benchmarks.matrix.sheet import rows
 from benchmarks.matrix.start import begin
 from nanogen_core import storage, yaml_files
-from nanogen_core.cli.config import flat
 from nanogen_core.config import combine, resolve
+from nanogen_core.differences import flat
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.training.loop import Interrupted

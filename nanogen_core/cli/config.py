@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from nanogen_core.cli.options import overrides
+from nanogen_core.differences import ABSENT, differences
 
 
 @click.group()
@@ -37,23 +37,10 @@ def diff(first: str, second: str, settings: tuple[str, ...]) -> None:
     """Print the resolved lines in which FIRST and SECOND differ."""
     from nanogen_core.cli.options import resolved
 
-    a, b = (dict(flat(resolved(name, settings).as_dict())) for name in (first, second))
-    for key in [*a, *(key for key in b if key not in a)]:
-        if a.get(key, _ABSENT) != b.get(key, _ABSENT):
-            click.echo(f"{key}: {_shown(a, key)} -> {_shown(b, key)}")
+    a, b = (resolved(name, settings).as_dict() for name in (first, second))
+    for line in differences(a, b):
+        click.echo(f"{line.key}: {_shown(line.first)} -> {_shown(line.second)}")
 
 
-_ABSENT = object()
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """`{"train": {"steps": 1}}` as `("train.steps", 1)`."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    return json.dumps(values[key], ensure_ascii=False) if key in values else "(absent)"
+def _shown(value: Any) -> str:
+    return ABSENT if value == ABSENT else json.dumps(value, ensure_ascii=False)
