@@ -14,9 +14,11 @@ from nanogen_core.errors import NanoGenError
 VERBS = {
     "bench": ("nanogen_core.cli.bench:bench", "DiffusionBench: do rankings of one task say anything about the other?"),
     "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
-    "data": ("nanogen_core.cli.data:data", "Measure training data: the statistics of its latents."),
+    "data": ("nanogen_core.cli.data:data", "Measure training data, or encode them once: stats, prepare."),
     "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
+    "evaluate": ("nanogen_core.cli.evaluate:evaluate", "Judge a model's samples, or images from any program."),
     "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
+    "plan": ("nanogen_core.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),
     "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
     "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
     "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),

@@ -12,6 +12,6 @@ def from_uint8(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
 
 
-def on_grid(images: Tensor) -> Tensor:
+def on_grid(images: Tensor, rounding: str = "round") -> Tensor:
     """Images [..., H, W] in [-1, 1] -> the values that are left of them in an image file."""
-    return from_uint8(to_uint8(images))
+    return from_uint8(to_uint8(images, rounding))

@@ -1,0 +1,188 @@
+"""`nanogen evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nanogen_core.cli.options import overrides
+
+if TYPE_CHECKING:
+    from nanogen_core.cli.tally import Report
+    from nanogen_core.evaluation.evaluate import Evaluation
+    from nanogen_core.evaluation.score import Interval, Score
+    from nanogen_core.protocols import Metric
+
+
+#: What only samples that are made have, and its words on the command line.
+SAMPLING = {
+    "seeds": "--seed",
+    "steps": "--steps",
+    "guidance": "--guidance",
+    "scales": "--guidance-search",
+    "guidance_by": "--guidance-by",
+    "keep_images": "--keep-images",
+    "rounding": "--rounding",
+}
+
+
+def _names(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _scales(context: click.Context, parameter: click.Parameter, text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 1.5,2,3.") from error
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--metrics", callback=_names, default="", help="Names, with commas; by default those of the run.")
+@click.option("--count", type=click.IntRange(min=1), help="Images; by default 50,000 samples, or all that are there.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Of the samples; repeatable: the mean is the score.")
+@click.option("--steps", type=click.IntRange(min=1), help="Sampling steps; by default as configured.")
+@click.option("--guidance", type=float, help="Guidance scale, 1 for none; by default as configured.")
+@click.option("--guidance-search", "scales", callback=_scales, default="", help="Take the best of these scales: 1,2,3")
+@click.option("--guidance-by", help="The score that the search goes by; by default the first one.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--rounding", type=click.Choice(["round", "truncate"]), default="round", show_default=True)
+@click.option("--intervals", type=click.IntRange(min=0), help="Bootstrap draws, 0 for none; by default 1000.")
+@click.option("--keep-images", is_flag=True, help="Write the samples as PNG files into OUTPUT/images.")
+@click.option("--config", help="For images: the configuration whose dataset and task a metric asks for.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of scores.json; by default beside SOURCE.")
+@click.option("--save-every", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds.")
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a text.")
+@overrides
+def evaluate(source: Path, as_json: bool, **options: Any) -> None:
+    """Judge the samples of a run or a saved pipeline, a folder of images, or an .npz of them, from any program.
+
+    The scores, with their settings and intervals, go to scores.json. The same command goes on with what was stopped.
+    Under torchrun, the processes share the work.
+    """
+    from nanogen_core.cli.tally import tally
+    from nanogen_core.data import Share
+
+    with tally() as report:
+        judged = _judge_run if _is_run(source) else _judge_images
+        scores, folder = judged(source, options, report)
+    if not Share.here().rank:
+        _show(scores, folder, as_json)
+
+
+def _is_run(source: Path) -> bool:
+    from nanogen_core.config import CONFIG
+
+    return (source / CONFIG).is_file()
+
+
+def _judge_run(source: Path, options: dict[str, Any], report: Report) -> tuple[list[Score], Path]:
+    """The scores of a model, and the folder in which they lie."""
+    from nanogen_core.cli.options import override_layer
+    from nanogen_core.errors import ConfigError
+    from nanogen_core.evaluation import judges
+    from nanogen_core.evaluation.options import Sampling
+    from nanogen_core.evaluation.subjects import Model
+    from nanogen_core.pipeline import Pipeline
+
+    if options["scales"] and options["guidance"] is not None:
+        raise ConfigError("--guidance says the scale that --guidance-search is to find: give one of them.")
+    loaded = Pipeline.load(source, device=_device())
+    pipeline, metrics = judges.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
+    sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding")})
+    model, seeds = Model(pipeline, options["count"], sampling), options["seeds"] or (0,)
+    evaluation, folder = _evaluation(source, metrics, options, report)
+    if options["scales"]:
+        model = evaluation.searched(model, options["scales"], seeds=seeds, by=options["guidance_by"])
+    return evaluation.scores(model, seeds), folder
+
+
+def _judge_images(source: Path, options: dict[str, Any], report: Report) -> tuple[list[Score], Path]:
+    """The scores of images that are there, and the folder in which they lie."""
+    from nanogen_core.cli.options import override_layer
+    from nanogen_core.config import load_config
+    from nanogen_core.evaluation import judges
+    from nanogen_core.evaluation.sources.archive import Archive
+    from nanogen_core.evaluation.sources.folder import Folder
+    from nanogen_core.evaluation.subjects import Images
+
+    _refuse_sampling(options)
+    images = Archive(source, count=options["count"]) if source.is_file() else Folder(source, count=options["count"])
+    context = None if options["config"] is None else load_config(options["config"])
+    settings = override_layer(options["settings"])
+    metrics = judges.of_images(images.questions, options["metrics"], settings, context)
+    evaluation, folder = _evaluation(source, metrics, options, report)
+    return evaluation.scores(Images(images)), folder
+
+
+def _refuse_sampling(options: dict[str, Any]) -> None:
+    """Images that are there are judged as they are."""
+    from nanogen_core.errors import ConfigError
+
+    given = [words for name, words in SAMPLING.items() if options[name] not in (None, (), [], False, "round")]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} belongs to samples that are to be made, and these images are there already: leave it"
+            " out."
+        )
+
+
+def _evaluation(
+    source: Path, metrics: dict[str, Metric], options: dict[str, Any], report: Report
+) -> tuple[Evaluation, Path]:
+    from nanogen_core.evaluation.evaluate import Evaluation
+    from nanogen_core.evaluation.options import Certainty, Effort
+
+    beside = source if source.is_dir() else source.with_name(f"{source.stem}.scores")
+    folder = options["output"] or beside
+    evaluation = Evaluation(
+        metrics=metrics,
+        folder=folder,
+        effort=Effort(batch_size=options["batch_size"], save_every=options["save_every"]),
+        certainty=Certainty(draws=options["intervals"]),
+        about={"source": str(source)},
+        keep=options["keep_images"],
+        report=report,
+    )
+    return evaluation, folder
+
+
+def _device() -> str:
+    """The accelerator of this process, where there is one."""
+    import os
+
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def _show(scores: Sequence[Score], folder: Path, as_json: bool) -> None:
+    from nanogen_core.evaluation.record import FILE, as_dict
+
+    if as_json:
+        click.echo(json.dumps([as_dict(score) for score in scores], indent=2, ensure_ascii=False))
+        return
+    width = max((len(score.metric) for score in scores), default=0)
+    for score in scores:
+        click.echo(f"{score.metric:<{width}}  {_line(score)}")
+    click.echo(f"With all settings: {folder / FILE}.")
+
+
+def _line(score: Score) -> str:
+    """`0.934 +- 0.004  [0.918, 0.949]  higher is better  n 1024 x 3 seeds  9f86d081884c7d65`"""
+    spread = "" if score.spread is None else f" +- {score.spread:.2g}"
+    ends = "no interval" if score.interval is None else _ends(score.interval)
+    seeds = f" x {len(score.seeds)} seeds" if len(score.seeds) > 1 else ""
+    way = "higher" if score.higher_is_better else "lower"
+    return (
+        f"{score.value:.4g}{spread}  {ends or 'no interval'}  {way} is better  n {score.n}{seeds}  {score.fingerprint}"
+    )
+
+
+def _ends(known: Interval) -> str:
+    return f"[{known.low:.4g}, {known.high:.4g}] at {known.level:.0%} ({known.method})"

@@ -1,0 +1,107 @@
+"""The metrics that were named, built with the parts that they ask for: those of a pipeline, or those of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nanogen_core.assembly import Assembly
+from nanogen_core.config import Part, Resolved, resolve
+from nanogen_core.errors import ConfigError, NanoGenError, listing
+from nanogen_core.layers import merge, named
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.protocols import Metric
+from nanogen_core.registry import Chosen, import_object, registry
+from nanogen_core.structure import structure
+from nanogen_core.tensors import Batch
+
+TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
+FREE = ("metric", "task", "dataset", "sampler", "guidance")  # what may be set over a trained pipeline's configuration
+
+
+def of_pipeline(
+    pipeline: Pipeline, names: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[Pipeline, dict[str, Metric]]:
+    """The metrics of these names (none: those of the configuration), and the pipeline, with `settings` over both.
+
+    Raises UnknownName for a metric that is not installed, Incompatible for one that this task cannot serve, and
+    ConfigError for a setting that would need another training.
+    """
+    fixed = sorted(set(settings) - set(FREE))
+    if fixed:
+        raise ConfigError(
+            f"{', '.join(fixed)} cannot be set for a trained pipeline; what can be: {listing(FREE)} (--set ...)."
+        )
+    asked = dict.fromkeys(names) or pipeline.config.groups["metric"]
+    layer = {**settings, "metric": _options(asked, settings)}
+    resolved = resolve(merge([named(pipeline.config.as_dict()), named(layer)]))
+    known = {name: pipeline.parts[name] for name in TRAINED if name in pipeline.parts}
+    parts = Assembly(resolved, known)
+    parts.excuse_dataset()
+    return Pipeline(resolved, parts), {name: parts["metrics"][name] for name in _some(asked)}
+
+
+def of_images(
+    questions: Batch, names: Sequence[str], settings: Mapping[str, Any], context: Mapping[str, Any] | None = None
+) -> dict[str, Metric]:
+    """The metrics of these names for images that are there. `context` is a configuration whose parts (a dataset, a
+    task) they may ask for. Raises UnknownName, ConfigError, and NanoGenError where the images lack labels or captions
+    that a metric needs."""
+    options = _options(dict.fromkeys(_some(names)), settings)
+    if context is None:
+        extra = sorted(set(settings) - {"metric"})
+        if extra:
+            raise ConfigError(f"Images have no {', '.join(extra)} to set: name a configuration with --config.")
+        metrics = {name: _part(name, options[name]) for name in options}
+        resolved = Resolved(image_size=0, seed=0, method=None, slots={}, groups={"metric": metrics}, removed={})
+        parts = Assembly(resolved)
+    else:
+        resolved = resolve(merge([named(context), named({**settings, "metric": options})]))
+        parts = Assembly(resolved)
+    for name in options:
+        _refuse_unasked(resolved.groups["metric"][name], questions)
+    return {name: parts["metrics"][name] for name in options}
+
+
+def _some(names: Any) -> Any:
+    if not names:
+        raise ConfigError(
+            "There is no metric to judge by: name some with --metrics NAME,NAME; installed:"
+            f" {listing(registry().components['metric'])}."
+        )
+    return names
+
+
+def _options(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of each metric that was asked for."""
+    given = settings.get("metric", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError("--set metric.NAME.OPTION=VALUE sets an option; --metrics says which metrics there are.")
+    unasked = sorted(set(given) - set(asked))
+    if unasked:
+        raise ConfigError(f"An option is set of {listing(unasked)}, and the metrics asked for are {listing(asked)}.")
+    return {name: dict(given.get(name) or {}) for name in asked}
+
+
+def _part(name: str, options: Mapping[str, Any]) -> Part:
+    offer = registry().component("metric", name)
+    component = offer.what
+    path = f"metric.{name}"
+    if component.config is None and options:
+        raise ConfigError(f"{path}: {component.name!r} takes no options, got {listing(options)}.")
+    config = None if component.config is None else structure(options, import_object(component.config), path)
+    return Part(Chosen(component, offer.distribution, options), name, config)
+
+
+def _refuse_unasked(part: Part, questions: Batch) -> None:
+    """Raises NanoGenError where a metric of labels or captions is to judge images without any."""
+    component = part.chosen.component
+    present = {"labels": questions.labels is not None, "captions": questions.captions is not None}
+    missing = [word for word in component.needs.get("task", ()) if not present.get(word, True)]
+    own = getattr(import_object(component.target), "questions", None)
+    if missing and own is None:
+        file = {"labels": "labels.csv (file,label)", "captions": "prompts.csv (file,prompt)"}[missing[0]]
+        raise NanoGenError(
+            f"The metric {part.name!r} needs {missing[0]}, and nothing says what these images show: write {file} beside"
+            " them."
+        )

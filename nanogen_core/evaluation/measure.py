@@ -1,0 +1,73 @@
+"""One pass: the images of a source are shown to metrics, each once over all processes, and forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from nanogen_core.data import Share
+from nanogen_core.errors import NanoGenError
+from nanogen_core.evaluation.gather import gather, wait
+from nanogen_core.evaluation.keep import Keep
+from nanogen_core.evaluation.options import Effort
+from nanogen_core.evaluation.progress import Progress
+from nanogen_core.evaluation.sources import Source
+from nanogen_core.protocols import Metric
+from nanogen_core.tensors import Batch
+
+Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Reports nothing."""
+
+
+def measure(
+    source: Source,
+    metrics: Mapping[str, Metric],
+    *,
+    effort: Effort,
+    report: Report = quiet,
+    what: str = "images",
+    folder: Path | None = None,
+    keep: Keep | None = None,
+) -> None:
+    """Shows every image of the source to fresh metrics; those of process 0 have then seen all of them.
+
+    With a `folder`, what was seen is saved there every `effort.save_every` seconds, and a pass that was stopped goes
+    on from it. A batch never leaves this function. Raises NanoGenError where the folder cannot be written.
+    """
+    share = Share.here()
+    for metric in metrics.values():
+        metric.reset()
+    progress = Progress(folder or Path(), metrics, len(source.questions.indices), share)
+    if folder is not None:
+        progress.load()
+        wait(share)  # or one process could save while another one still reads
+    seen = int(progress.done.sum())
+    total = seen + sum(map(len, progress.todo(effort.batch_size)))  # what falls to this process
+    saved = time.monotonic()
+    for batch in source.read(list(progress.todo(effort.batch_size))):
+        _show(metrics, batch)
+        if keep is not None:
+            keep(batch)
+        progress.add(batch.indices)
+        seen += len(batch.indices)
+        report(what, seen, total)
+        if folder is not None and time.monotonic() - saved >= effort.save_every:
+            progress.save()
+            saved = time.monotonic()
+    if folder is not None:
+        progress.save()
+    gather(metrics, share)
+
+
+@torch.no_grad()
+def _show(metrics: Mapping[str, Metric], batch: Batch) -> None:
+    if batch.images is None:
+        raise NanoGenError("A source of images gave a batch without images.")
+    for metric in metrics.values():
+        metric.update(batch.images, batch)

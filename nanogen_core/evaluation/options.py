@@ -1,0 +1,51 @@
+"""How an evaluation is done. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen, validators
+
+
+@frozen(kw_only=True)
+class Search:
+    """A guidance scale that was looked for: the best of `grid` by the score `criterion` over `count` samples of
+    `seed`, which is none of those that the model is judged by. `scores` is what was found, in the grid's order."""
+
+    grid: tuple[float, ...]
+    criterion: str
+    seed: int
+    count: int
+    scores: tuple[float, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of it a score depends on."""
+        return {"grid": list(self.grid), "criterion": self.criterion, "seed": self.seed, "count": self.count}
+
+
+@frozen(kw_only=True)
+class Sampling:
+    """How samples are made; None is what the pipeline's configuration says."""
+
+    steps: int | None = None
+    guidance: float | Mapping[str, float] | None = None
+    rounding: str = "round"  # one of `images.RULES`
+    search: Search | None = None
+
+
+@frozen(kw_only=True)
+class Effort:
+    """How the work is done: no score depends on it."""
+
+    batch_size: int = field(default=64, validator=validators.ge(1))
+    save_every: float = 60.0  # seconds between two saved states
+
+
+@frozen(kw_only=True)
+class Certainty:
+    """Bootstrap intervals: `draws` samples of the units (0: none), at the `level`."""
+
+    draws: int | None = None  # None: what the metric asks for in `interval_draws`, or 1000
+    level: float = field(default=0.95, validator=[validators.gt(0.0), validators.lt(1.0)])

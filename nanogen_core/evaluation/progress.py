@@ -1,0 +1,121 @@
+"""How far an evaluation has come: what its metrics saw, in one file a process, to go on from after a stop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from nanogen_core import storage
+from nanogen_core.data import Share
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.protocols import Metric
+
+FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
+DONE = "done"
+NAME = "process-{:05d}.safetensors"
+
+
+class Progress:
+    """The saved state of one pass over `count` images in a folder of its own: another pass has another folder.
+
+    A file holds the rows that a process has shown to its metrics, and what these kept. Where fewer processes go on,
+    they take over the files of the others; a file whose rows another one already has is left alone.
+    """
+
+    def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: Share):
+        self._folder, self._metrics, self._share = folder, metrics, share
+        self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has seen
+        self._mine = torch.zeros(count, dtype=torch.bool)
+
+    def load(self) -> None:
+        """Gives the metrics what this process and those that are no longer there had seen."""
+        for number, path in enumerate(self._usable()):
+            if number % self._share.world == self._share.rank:
+                self._take(path)
+
+    def save(self) -> None:
+        """Writes what this process has seen. Raises NanoGenError where there is no room for it."""
+        tensors = {
+            f"{name}|{key}": value for name, metric in self._metrics.items() for key, value in metric.state().items()
+        }
+        path = self._folder / NAME.format(self._share.rank)
+        with writing(path):
+            storage.write_tensors(path, {**tensors, DONE: self._mine})
+
+    def add(self, rows: Tensor) -> None:
+        """Notes rows [B] int64 as seen by this process."""
+        self._mine[rows] = True
+        self.done[rows] = True
+
+    def todo(self, batch_size: int) -> Iterator[range]:
+        """The rows that are left for this process, in parts of at most `batch_size`.
+
+        The parts lie on a grid that does not depend on what is done, and go round the processes in turn: one that is
+        started again sees the very batches that it would have seen.
+        """
+        rank, world = self._share
+        for start in range(rank * batch_size, len(self.done), world * batch_size):
+            part = self.done[start : start + batch_size].tolist()
+            yield from (range(start + a, start + b) for a, b in _false_runs(part))
+
+    def _usable(self) -> list[Path]:
+        """The files whose rows no file before them has; `done` becomes all their rows."""
+        usable = []
+        for path in sorted(self._folder.glob(NAME.format(0).replace("00000", "*"))):
+            done = _read_done(path)
+            if len(done) == len(self.done) and not bool((done & self.done).any()):
+                self.done |= done
+                usable.append(path)
+        return usable
+
+    def _take(self, path: Path) -> None:
+        tensors = storage.read_tensors(path)
+        self._mine |= tensors.pop(DONE)
+        for name, metric in self._metrics.items():
+            state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}
+            metric.merge(state)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an error of the disk into a sentence that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise NanoGenError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or name another --output; the same"
+            " command then goes on from what was saved last."
+        ) from error
+
+
+def clear(folder: Path) -> None:
+    """Takes a finished pass away, and the folder around it where it was the last one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def _read_done(path: Path) -> Tensor:
+    try:
+        with safe_open(path, "pt") as file:
+            done: Tensor = file.get_tensor(DONE)
+            return done
+    except Exception as error:
+        raise DataError(f"{path} is no whole file: delete it, and the evaluation does its part again.") from error
+
+
+def _false_runs(done: list[bool]) -> Iterator[tuple[int, int]]:
+    """The first and past-the-last place of every run of False."""
+    start = None
+    for place, value in enumerate([*done, True]):
+        if not value and start is None:
+            start = place
+        elif value and start is not None:
+            yield start, place
+            start = None

@@ -1,0 +1,84 @@
+"""What is judged: a model, which draws what its judges ask for, or images that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from attrs import evolve, field, frozen
+
+from nanogen_core.errors import DataError
+from nanogen_core.evaluation.asking import by_questions
+from nanogen_core.evaluation.options import Sampling
+from nanogen_core.evaluation.sources import Source
+from nanogen_core.evaluation.sources.sampled import Sampled
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.protocols import Metric
+from nanogen_core.tensors import Batch
+
+COUNT = 50_000  # images, as published
+
+
+class Subject(Protocol):
+    """Something to judge."""
+
+    def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
+        """The images that the metrics are to be shown, and which of them are to see these."""
+
+
+@frozen
+class Model:
+    """A pipeline's samples: `count` of them for its task's questions (balanced over classes, or held-out captions),
+    and for a metric with questions of its own one for each of them, `count` being the most."""
+
+    pipeline: Pipeline
+    count: int | None = None
+    sampling: Sampling = field(factory=Sampling)
+
+    def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
+        for questions, members in by_questions(metrics):
+            asked = self._asked(questions)
+            yield Sampled(self.pipeline, asked, self.sampling, seed=seed or 0), members
+
+    def sampled(self, **changes: Any) -> Model:
+        """The same model, sampled otherwise."""
+        return evolve(self, sampling=evolve(self.sampling, **changes))
+
+    def _asked(self, questions: Batch | None) -> Batch:
+        """The questions do not depend on the seed: only the noise of their answers does."""
+        if questions is None:
+            asked: Batch = self.pipeline.task.questions(self.count or COUNT, seed=0)
+            return asked
+        return questions if self.count is None else questions.part(0, self.count)
+
+
+@frozen
+class Images:
+    """Images that are there. A metric with questions of its own takes them for the answers, in order, where nothing
+    beside the images says what they show."""
+
+    source: Source
+
+    def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
+        told = self.source.questions.labels is not None or self.source.questions.captions is not None
+        for questions, members in by_questions(metrics):
+            yield (self.source if told or questions is None else Answers(self.source, questions, members)), members
+
+
+class Answers:
+    """The images of a source as the answers to these questions. Raises DataError where their numbers differ."""
+
+    def __init__(self, source: Source, questions: Batch, names: Iterable[str]):
+        images = len(source.questions.indices)
+        if images != len(questions.indices):
+            raise DataError(
+                f"There are {images} images without prompts, and {', '.join(names)} asks {len(questions.indices)}"
+                " questions: give one image for each, in their order, or a prompts.csv that says what each shows."
+            )
+        self._source = source
+        self.questions, self.settings, self.about = questions, source.settings, source.about
+
+    def read(self, spans: Iterable[range]) -> Iterator[Batch]:
+        for batch in self._source.read(spans):
+            first = int(batch.indices[0])
+            yield self.questions.part(first, first + len(batch.indices))._replace(images=batch.images)
