@@ -13,6 +13,7 @@ VERBS = {
         "Say how two kinds of score go together over models, and how sure that is.",
     ),
     "mini": ("nanogen_core.cli.bench_mini:mini", "Run the whole experiment in small, on drawings."),
+    "report": ("nanogen_core.cli.bench_report:report", "Write one HTML page about a table of scores."),
 }
 
 

@@ -1,0 +1,59 @@
+"""`nanogen bench report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("place", metavar="FOLDER|TABLE.csv")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; by default beside the table."
+)
+@click.option("--x", "xs", multiple=True, metavar="COLUMN", help="Scores of the first task; repeatable.")
+@click.option("--y", "ys", multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable.")
+@click.option("--where", multiple=True, metavar="CONDITION", help="Which rows to study beside all: family!=pixel.")
+@click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
+@click.option("--title", help="The page's heading.")
+@click.option("--about", multiple=True, metavar="TEXT", help="A paragraph below the heading; repeatable.")
+def report(
+    place: str,
+    output: Path | None,
+    xs: tuple[str, ...],
+    ys: tuple[str, ...],
+    where: tuple[str, ...],
+    said: tuple[str, ...],
+    title: str | None,
+    about: tuple[str, ...],
+) -> None:
+    """Write one HTML page about a table of scores: rankings, how far they agree, and how sure that is.
+
+    The place is a folder that `nanogen bench mini` filled, a CSV file with a row for each model, or `published`.
+    """
+    from nanogen_core import storage
+    from nanogen_core.bench.requirements import need_statistics
+
+    need_statistics()
+    from nanogen_core.cli.bench_correlate import _direction
+    from nanogen_core.report.page import page
+    from nanogen_core.report.reading import Request, read, written_to
+
+    request = Request(
+        place=place,
+        xs=_words(xs),
+        ys=_words(ys),
+        where=where,
+        said=dict(map(_direction, said)),
+        title=title,
+        about=about,
+    )
+    file = output or written_to(place)
+    storage.write_text(file, page(read(request)))
+    click.echo(f"The page is in {file}.")
+
+
+def _words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """`("a,b", "c")` as `("a", "b", "c")`."""
+    return tuple(word.strip() for words in given for word in words.split(",") if word.strip())

@@ -1,0 +1,131 @@
+"""From a folder or a file to what the page is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from nanogen_core import yaml_files
+from nanogen_core.bench.conditions import choose
+from nanogen_core.bench.results import Study
+from nanogen_core.bench.study import study
+from nanogen_core.bench.table import SHIPPED, Table, read_table
+from nanogen_core.errors import DataError
+from nanogen_core.report.columns import CLASSES, TEXTS, columns
+from nanogen_core.report.subject import Picture, Subject
+
+TABLE, PLAN, FILE = "table.csv", "plan.yaml", "report.html"
+SAMPLES = "*/*/seed-*/samples/step-*.png"  # TASK/METHOD/seed-N/, as `nanogen bench mini` lays them out
+QUICK = 100  # draws of a study that is made only to see whether one can be
+
+
+@frozen(kw_only=True)
+class Request:
+    """What was asked for. Without `xs` or `ys`, the folder's plan says them, or else the columns that are known."""
+
+    place: str
+    xs: Sequence[str] = ()
+    ys: Sequence[str] = ()
+    where: Sequence[str] = ()
+    said: Mapping[str, str] = field(factory=dict)
+    title: str | None = None
+    about: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        return Path(self.place) if Path(self.place).is_dir() else None
+
+
+def written_to(place: str) -> Path:
+    """Where the page goes when nobody says: into the folder, or beside the table under its name."""
+    if Path(place).is_dir():
+        return Path(place) / FILE
+    return Path(f"{place}.html") if place in SHIPPED else Path(place).with_suffix(".html")
+
+
+def read(request: Request) -> Subject:
+    """Everything on the page. What cannot be worked out is a sentence on it.
+
+    Raises DataError where the table is missing or damaged or has no such column; ConfigError for an unknown direction.
+    """
+    table = _table(request)
+    request = _completed(request, table)
+    for name in (*request.xs, *request.ys):
+        table.column(name)
+    chosen, why = _studies(table, request, request.where)
+    narrowed = len(choose(table, request.where).rows) < len(table.rows)
+    everyone, why_all = _studies(table, request, ()) if narrowed else ([], [])
+    return Subject(
+        title=request.title or f"DiffusionBench: {Path(request.place).resolve().stem}",
+        about=request.about,
+        table=table,
+        columns=columns(table, request.xs, request.ys, request.said),
+        chosen=chosen or everyone,
+        everyone=everyone if chosen else (),
+        omitted=list(dict.fromkeys([*why, *why_all])),
+        pictures=list(_pictures(request.folder)) if request.folder else (),
+    )
+
+
+def _table(request: Request) -> Table:
+    if request.folder is None:
+        return read_table(request.place)
+    file = request.folder / TABLE
+    if not file.is_file():
+        raise DataError(f"{request.folder} has no {TABLE}: `nanogen bench mini` or `nanogen bench collect` writes one.")
+    return read_table(file)
+
+
+def _completed(request: Request, table: Table) -> Request:
+    """With the columns to compare: those of the plan, or the first known one of classes and every one of texts."""
+    plan = yaml_files.read(request.folder / PLAN) if request.folder and (request.folder / PLAN).is_file() else {}
+    known = columns(table, (), (), {})
+    xs = request.xs or plan.get("x") or [column.name for column in known if column.task == CLASSES][:1]
+    ys = request.ys or plan.get("y") or [column.name for column in known if column.task == TEXTS]
+    return evolve(request, xs=tuple(xs), ys=tuple(ys))
+
+
+# -- the studies -------------------------------------------------------------------------------------------------
+
+
+def _studies(table: Table, request: Request, where: Sequence[str]) -> tuple[list[Study], list[str]]:
+    """A study for each first score that goes, and a sentence for each pair that does not."""
+    if not request.xs or not request.ys:
+        return [], ["The table lacks scores of one task, so that nothing can be compared: --x and --y name them."]
+    found, why = [], []
+    for x in request.xs:
+        reasons = {y: _reason(table, x, y, request, where) for y in request.ys}
+        ys = [y for y, reason in reasons.items() if reason is None]
+        why += [reason for reason in reasons.values() if reason]
+        found += [study(table, x=x, ys=ys, where=where, said=request.said)] if ys else []
+    return found, why
+
+
+def _reason(table: Table, x: str, y: str, request: Request, where: Sequence[str]) -> str | None:
+    """Why this pair cannot be studied, if it cannot."""
+    try:
+        study(table, x=x, ys=[y], where=where, said=request.said, draws=QUICK)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+# -- the pictures ------------------------------------------------------------------------------------------------
+
+
+def _pictures(folder: Path) -> Iterator[Picture]:
+    """The last sheet of the first seed of every method, by task."""
+    sheets: dict[tuple[str, str], Path] = {}
+    for file in sorted(folder.glob(SAMPLES), key=_age):
+        task, method, *_ = file.relative_to(folder).parts
+        sheets[task, method] = file
+    for (task, method), file in sorted(sheets.items()):
+        step, seed = int(file.stem.partition("-")[2]), file.parts[-3].partition("-")[2]
+        yield Picture(task, method, file, f"samples after {step:,} steps, seed {seed}")
+
+
+def _age(file: Path) -> tuple[int, str]:
+    """Higher seeds first and later steps last, so that the last one seen is the latest of the lowest seed."""
+    return (-int(file.parts[-3].partition("-")[2]), file.name)
