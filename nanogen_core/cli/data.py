@@ -1,4 +1,4 @@
-"""`nanogen data stats`."""
+"""`nanogen data stats`, and the group that `nanogen data prepare` belongs to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nanogen_core.cli.data_prepare import prepare
 from nanogen_core.cli.options import overrides
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ WORD = "statistics"  # what a tokenizer provides that standardises its latents b
 
 @click.group()
 def data() -> None:
-    """Measure training data."""
+    """Measure training data, or encode them once."""
+
+
+data.add_command(prepare)
 
 
 @data.command()

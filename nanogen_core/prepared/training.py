@@ -32,6 +32,7 @@ def opened(folder: Path, parts: Assembly) -> Latents:
 
     Raises DataError or TrainingError.
     """
+    folder = folder.expanduser()
     found = manifest.read(folder)
     if not found.complete:
         raise DataError(f"The latents in {folder} are not all there yet: call `nanogen data prepare` again to go on.")
