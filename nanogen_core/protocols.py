@@ -271,7 +271,11 @@ class Stage(Protocol):
         """After the optimisers moved: EMA, queues."""
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids."""
+        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids.
+
+        Every process is asked at once: they may share out the work (`training.ranks`), and the first one's answer,
+        which must be all pictures, is drawn.
+        """
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         """What a saved pipeline gets of the state so far: part -> state dict."""

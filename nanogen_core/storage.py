@@ -29,6 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes a private file
         os.replace(temporary, path)
+        sync(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -57,33 +58,65 @@ def read_json(path: Path) -> Any:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises DataError where the file is missing or damaged."""
+    """The tensors of a safetensors file, in memory. Raises DataError where the file is missing or damaged."""
     if not path.is_file():
         raise DataError(f"{path} does not exist.")
     try:
-        return load_file(path)
+        # copies: what safetensors gives lies in the mapped file, which may be deleted, and at odd addresses
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(f"{path} is no whole safetensors file: {error}.") from error
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its name, synced, when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    """A temporary folder beside `path` that takes its name, synced with all that is in it, when the block ends well."""
+    temporary = begin_folder(path)
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        finish_folder(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def begin_folder(path: Path) -> Path:
+    """An empty temporary folder beside `path`, for `finish_folder`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+
+
+def finish_folder(temporary: Path, path: Path) -> None:
+    """Gives a filled temporary folder its name; what had the name before is deleted."""
+    for entry in temporary.rglob("*"):
+        sync(entry)
+    sync(temporary)
+    remove_folder(path)
+    os.chmod(temporary, 0o755)  # mkdtemp makes a private folder
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Deletes a folder, if it is there, so that a crash leaves it whole or not under its name."""
+    if path.is_dir():
+        doomed = begin_folder(path)
+        os.replace(path, doomed)
+        shutil.rmtree(doomed)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes the temporary files and folders that a killed process left in `folder`."""
+    for left in folder.glob(".*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

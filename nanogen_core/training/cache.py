@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from nanogen_core.data import Order, Share
 from nanogen_core.tensors import Batch
+from nanogen_core.training import ranks
 
 
 def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> Batch:
-    """One batch that holds every example of a finite reading, with latents in place of images."""
-    parts = [prepare(batch) for batch in batches]
-    first = parts[0]
-    return Batch(
-        indices=torch.cat([part.indices for part in parts]),
-        labels=None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None]),
-        captions=None if first.captions is None else [text for part in parts for text in part.captions or ()],
-        latents=torch.cat([part.latents for part in parts if part.latents is not None]),  # [N, C, h, w]
-        extras={name: torch.cat([part.extras[name] for part in parts]) for name in first.extras},
-    )
+    """One batch that holds every example of a finite reading in its order, with latents in place of images.
+
+    Where several processes share the reading, each encodes its part, and all of them hold everything.
+    """
+    mine = [prepare(batch) for batch in batches]
+    parts = [part for of_rank in ranks.gathered([part.to("cpu") for part in mine]) for part in of_rank]
+    joined = Batch(*(_joined([part[field] for part in parts]) for field in range(len(Batch._fields))))
+    home = mine[0].latents.device if mine and mine[0].latents is not None else "cpu"
+    return rows(joined, joined.indices.argsort().tolist()).to(home)
 
 
 def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
@@ -29,15 +31,32 @@ def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0)
     order = Order(len(everything.indices), seed)
     slots = Share.here().of(batch_size)
     for number in count(start):
-        yield _rows(everything, [order[number * batch_size + slot].item for slot in slots])
+        yield rows(everything, [order[number * batch_size + slot].item for slot in slots])
 
 
-def _rows(everything: Batch, rows: list[int]) -> Batch:
-    chosen = torch.tensor(rows, device=everything.indices.device)
-    return Batch(
-        indices=everything.indices[chosen],
-        labels=None if everything.labels is None else everything.labels[chosen],
-        captions=None if everything.captions is None else [everything.captions[row] for row in rows],
-        latents=None if everything.latents is None else everything.latents[chosen],
-        extras={name: value[chosen] for name, value in everything.extras.items()},
-    )
+def rows(batch: Batch, places: Sequence[int]) -> Batch:
+    """The examples at these places of a batch."""
+    return Batch(*(_at(value, list(places)) for value in batch))
+
+
+def _at(value: Any, places: list[int]) -> Any:
+    """The rows of whatever a batch holds: a tensor, texts, tensors by name or in a tuple, or nothing."""
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else value[places]
+    if isinstance(value, Mapping):
+        return {name: _at(part, places) for name, part in value.items()}
+    if hasattr(value, "_fields"):
+        return type(value)(*(_at(part, places) for part in value))
+    return [value[place] for place in places]
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """The rows of several such things one after the other."""
+    first = values[0]
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else torch.cat(list(values))
+    if isinstance(first, Mapping):
+        return {name: _joined([value[name] for value in values]) for name in first}
+    if hasattr(first, "_fields"):
+        return type(first)(*(_joined(parts) for parts in zip(*values, strict=True)))
+    return [text for value in values for text in value]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core import storage
-from nanogen_core.errors import TrainingError
+from nanogen_core.errors import DataError, TrainingError
+from nanogen_core.training import integrity, placement, ranks, sharded
 
 FOLDER = "checkpoints"
-_NAME = re.compile(r"step-(\d{8})")
+FACTS = "state.json"
+_NAME = re.compile(r"step-(\d{8,})")
+log = logging.getLogger(__name__)
+
+Tensors = Mapping[str, Tensor]
 
 
 def path_of(run: Path, step: int) -> Path:
@@ -23,41 +31,118 @@ def path_of(run: Path, step: int) -> Path:
 
 
 def steps_in(run: Path) -> list[int]:
-    """The steps of the whole checkpoints of a run, in rising order."""
+    """The steps of the checkpoints of a run, in rising order."""
     folders = (run / FOLDER).glob("step-*")
     return sorted(int(match[1]) for folder in folders if (match := _NAME.fullmatch(folder.name)))
 
 
-def save(run: Path, step: int, states: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+# -- writing and reading one -----------------------------------------------------------------------------------------
+
+
+def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
     """Writes the tensors of every part and the facts of the run; a crash leaves no half checkpoint."""
-    with storage.whole_folder(path_of(run, step)) as folder:
+    path = path_of(run, step)
+    with storage.whole_folder(path) as folder:
         for name, tensors in states.items():
             storage.write_tensors(folder / f"{name}.safetensors", tensors)
-        storage.write_json(folder / "state.json", {"step": step, **facts})
+        _seal(folder, {"step": step, **facts})
 
 
-def load(run: Path, step: int) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """What `save` wrote. Raises DataError where a file is damaged."""
+def save_together(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
+    """The same by all processes, each of which writes and lists its share: a folder for each part."""
+    path = path_of(run, step)
+    temporary = ranks.from_main(partial(storage.begin_folder, path))
+    try:
+        for name, tensors in states.items():
+            sharded.write(temporary / name, tensors)
+        files = integrity.files_in(temporary)[ranks.rank() :: ranks.world()]
+        listed = ranks.gathered(integrity.listing(temporary, files))
+        if ranks.rank() == 0:
+            _seal(temporary, {"step": step, **facts}, {name: entry for part in listed for name, entry in part.items()})
+            storage.finish_folder(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _seal(folder: Path, facts: Mapping[str, Any], listed: integrity.Listing | None = None) -> None:
+    """Writes the facts, and the manifest of all files, of which those that are `listed` were looked at before."""
+    storage.write_json(folder / FACTS, facts)
+    listed = listed or {}
+    rest = [file for file in integrity.files_in(folder) if file.relative_to(folder).as_posix() not in listed]
+    integrity.seal(folder, {**listed, **integrity.listing(folder, rest)})
+
+
+def load(
+    run: Path, step: int, like: Mapping[str, Tensors] | None = None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """What was saved, by one process or by many. Raises DataError where a file is damaged.
+
+    `like` has, by part and name, tensors that are shared out as the loaded ones are to be: those of this name, and
+    those of an optimiser's `name|key`.
+    """
     folder = path_of(run, step)
-    facts = storage.read_json(folder / "state.json")
-    return {file.stem: storage.read_tensors(file) for file in sorted(folder.glob("*.safetensors"))}, facts
+    facts = storage.read_json(folder / FACTS)
+    parts = {entry.stem for entry in folder.iterdir() if entry.is_dir() or entry.suffix == ".safetensors"}
+    return {part: _read(folder, part, (like or {}).get(part, {})) for part in sorted(parts)}, facts
+
+
+def _read(folder: Path, part: str, like: Tensors) -> dict[str, Tensor]:
+    def model(name: str) -> Tensor | None:
+        return like.get(name.split("|")[0])
+
+    if (folder / part).is_dir():
+        return sharded.read(folder / part, model)
+    tensors = storage.read_tensors(folder / f"{part}.safetensors")
+    return {name: placement.placed(tensor, model(name)) for name, tensor in tensors.items()}
+
+
+# -- those of a run --------------------------------------------------------------------------------------------------
 
 
 def newest(run: Path) -> int:
-    """The step to go on from. Raises TrainingError where the run has no checkpoint."""
+    """The step of the newest whole checkpoint; damaged ones are reported. Raises TrainingError where there is none."""
     steps = steps_in(run)
     if not steps:
         raise TrainingError(
             f"There is nothing to resume in {run}: it holds no checkpoint. Start it without --resume, or name another"
             " folder with --output."
         )
-    return steps[-1]
+    reasons = []
+    for step in reversed(steps):
+        try:
+            integrity.verify(path_of(run, step))
+        except DataError as error:
+            reasons.append(str(error))
+            log.warning("The checkpoint of step %d is skipped: %s", step, error)
+        else:
+            return step
+    raise TrainingError(
+        f"There is nothing to resume in {run}: none of its checkpoints is whole. {' '.join(reasons)} Restore one, or"
+        " start again in another folder with --output."
+    )
 
 
-def thin_out(run: Path, keep: int) -> None:
-    """Deletes all checkpoints but the newest `keep`."""
+def tidy(run: Path, step: int) -> None:
+    """Clears what a killed run left, before one goes on from `step`: half checkpoints are deleted, and damaged ones
+    of later steps get another name, under which nothing takes or counts them."""
+    storage.sweep(run / FOLDER)
+    for later in steps_in(run):
+        if later > step:
+            path = path_of(run, later)
+            aside = path.with_name(f"damaged-{path.name}")
+            storage.remove_folder(aside)
+            os.replace(path, aside)
+
+
+def thin_out(run: Path, keep: int, every: int = 0) -> None:
+    """Deletes all checkpoints but the newest `keep`, and those of every `every`-th step (0: of none)."""
     for step in steps_in(run)[:-keep]:
-        shutil.rmtree(path_of(run, step))
+        if not every or step % every:
+            storage.remove_folder(path_of(run, step))
+
+
+# -- the state of networks and optimisers ----------------------------------------------------------------------------
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
@@ -68,7 +153,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> d
     return flat
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], flat: Mapping[str, Tensor]) -> None:
+def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], flat: Tensors) -> None:
     """Puts back what `optimizer_state` gave."""
     state: dict[int, dict[str, Tensor]] = {}
     for joint, value in flat.items():
@@ -77,7 +162,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def load_nets(nets: nn.Module, tensors: Mapping[str, Tensor], run: Path) -> None:
+def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
     """Loads the networks of a stage. Raises TrainingError where the configuration now builds other ones."""
     try:
         nets.load_state_dict(dict(tensors))

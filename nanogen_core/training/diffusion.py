@@ -14,7 +14,8 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Auxiliary
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
-from nanogen_core.training import ema
+from nanogen_core.training import ema, ranks
+from nanogen_core.training.cache import rows
 from nanogen_core.training.diffusion_settings import DiffusionConfig
 
 PHASE = "student"
@@ -96,10 +97,11 @@ class Diffusion:
         ema.update(self.nets["ema"], self.nets[PHASE], self.config.ema_decay)
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Pictures of the task's own questions, by the averaged weights."""
+        """Pictures of the task's own questions, by the averaged weights; every process draws as many."""
         questions = self.pipeline.task.questions(count)
-        images = self.pipeline.sample(questions, seed=self.pipeline.config.seed, net=self.nets["ema"])
-        return images, self.pipeline.task.describe(questions)
+        mine = rows(questions, ranks.places(count))
+        images = self.pipeline.sample(mine, seed=self.pipeline.config.seed, net=self.nets["ema"])
+        return torch.cat(ranks.gathered(images.cpu()))[:count], self.pipeline.task.describe(questions)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         return {"backbone": self.nets["ema"].state_dict()}

@@ -7,12 +7,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedType
+from torch import nn
 
+from nanogen_core.errors import TrainingError
+from nanogen_core.protocols import Stage
 from nanogen_core.training import precision
+from nanogen_core.training.blocks import checkpoint_activations, compile_blocks
 from nanogen_core.training.settings import TrainConfig
+from nanogen_core.training.step import TrainStep, is_trained
+from nanogen_core.training.strategy import STRATEGIES, Strategy
 
 TRACKER = "tensorboard"
+FOREIGN = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 class Engine:
@@ -28,6 +35,13 @@ class Engine:
             log_with=TRACKER if self._tracked else None,
             project_dir=folder,
         )
+        if self.accelerator.distributed_type in FOREIGN:
+            raise TrainingError(
+                f"The launcher was set up for {self.accelerator.distributed_type.value}: leave that out of accelerate's"
+                " configuration (accelerate launch --multi_gpu), and set train.strategy to fsdp to share out weights."
+            )
+        self.settings = settings
+        self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)
 
     @property
     def device(self) -> torch.device:
@@ -38,9 +52,14 @@ class Engine:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def expect_idle_nets(self) -> None:
-        """For a stage whose phases move different nets: DDP must not wait for gradients of those that stand still."""
-        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+    def prepared(self, stage: Stage) -> nn.Module:
+        """The training step of a stage as it is called, with its networks as the settings want them."""
+        for net in stage.nets.values():
+            if self.settings.checkpoint_activations and is_trained(net):
+                checkpoint_activations(net)
+            if self.settings.compile:
+                compile_blocks(net)
+        return self.strategy.wrap(TrainStep(stage), stage)
 
     def start_trackers(self) -> None:
         if self._tracked:

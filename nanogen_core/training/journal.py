@@ -10,12 +10,22 @@ from typing import Any
 from nanogen_core import storage
 
 LOG = "log.jsonl"
+CLOCKS = (
+    "seconds",
+    "images_per_second",
+)  # the wall clock's; all else is the same however often a run is stopped
 
 
 def append(run: Path, entry: Mapping[str, Any]) -> None:
     """Adds one line, in one write, so that a crash leaves at most one broken line at the end."""
     with (run / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def sync(run: Path) -> None:
+    """Waits until what was logged is on the disk: before a checkpoint of a later step is."""
+    if (run / LOG).exists():
+        storage.sync(run / LOG)
 
 
 def read(run: Path) -> list[dict[str, Any]]:

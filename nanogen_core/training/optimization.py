@@ -7,17 +7,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 
 from nanogen_core.protocols import Stage
-from nanogen_core.training import checkpoint
+from nanogen_core.training import checkpoint, placement
 
 
 class Optimization:
-    """Moves the parameters of a phase; its state goes into checkpoints by parameter names."""
+    """Moves the parameters of a phase; its state goes into checkpoints by parameter names.
 
-    def __init__(self, stage: Stage, factory: Any, schedule: Any, gradient_clip: float):
-        self.schedule, self.gradient_clip = schedule, gradient_clip
+    `scaler` is what losses were multiplied by, in fp16.
+    """
+
+    def __init__(
+        self, stage: Stage, factory: Any, schedule: Any, gradient_clip: float, scaler: GradScaler | None = None
+    ):
+        self.schedule, self.gradient_clip, self.scaler = schedule, gradient_clip, scaler
         parameters = {phase: stage.parameters_of(phase) for phase in stage.phase_names}
+        self.parameters = {f"optimizer-{phase}": dict(pairs) for phase, pairs in parameters.items()}
         self.names = {phase: [name for name, _ in pairs] for phase, pairs in parameters.items()}
         self.optimizers: dict[str, torch.optim.Optimizer] = {p: factory.build(q) for p, q in parameters.items()}
         self._rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
@@ -25,14 +32,23 @@ class Optimization:
     def move(self, phase: str, step: int) -> dict[str, Tensor]:
         """One step of the phase's optimiser from the gradients that lie there; returns the norm before clipping."""
         optimizer = self.optimizers[phase]
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
         parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.gradient_clip)
         factor = self.schedule.factor(step)
         for group, rate in zip(optimizer.param_groups, self._rates[phase], strict=True):
             group["lr"] = rate * factor
-        optimizer.step()
+        self._step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        return {"grad_norm": norm.detach()}
+        return {"grad_norm": placement.whole(norm.detach())}
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.scaler is None:
+            optimizer.step()
+        else:
+            self.scaler.step(optimizer)  # or not, where a gradient has left the range of fp16
+            self.scaler.update()
 
     def rate(self, phase: str) -> float:
         """The learning rate of the last step."""
@@ -44,6 +60,13 @@ class Optimization:
             for phase, optimizer in self.optimizers.items()
         }
 
-    def load_state(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def facts(self) -> dict[str, Any]:
+        """What else a checkpoint must hold."""
+        return {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
+
+    def load_state(self, states: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+        """Puts back what `state` and `facts` gave."""
         for phase, optimizer in self.optimizers.items():
-            checkpoint.load_optimizer_state(optimizer, self.names[phase], states[f"optimizer-{phase}"])
+            checkpoint.load_optimizer_state(optimizer, self.names[phase], states.get(f"optimizer-{phase}", {}))
+        if self.scaler is not None and "scaler" in facts:
+            self.scaler.load_state_dict(facts["scaler"])

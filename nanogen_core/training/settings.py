@@ -17,14 +17,23 @@ class TrainConfig:
     `precision` "auto" takes bf16 where the device has units for it and fp32 elsewhere (bf16 without units is 5 to 12
     times slower on a CPU). `cache_latents` encodes the training split once and keeps its latents in memory;
     `latents` is a folder that `nanogen data prepare` wrote: it is read in place of images, cached or not.
-    A period of 0 means never; the last step is always saved.
+    `batch_size` examples are shared equally by the processes, and each computes its share in `accumulate` equal parts,
+    one after the other, for want of memory: the step is the same. `compile` and `checkpoint_activations` are for the
+    repeated blocks of the networks. `strategy` "ddp" keeps all weights on each process, "fsdp" a share, of which it
+    gathers one block at a time (`shard_by: step`: all of them for the step, as MeanFlow's exact derivative needs).
+    A period of 0 means never; the last step is always saved. The newest `keep` checkpoints stay, and those of every
+    `keep_every`-th step.
     """
 
     steps: int = field(default=100_000, validator=_positive)
     batch_size: int = field(default=1024, validator=_positive)  # over all processes
     gradient_clip: float = field(default=1.0, validator=validators.gt(0.0))  # global L2 norm
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    accumulate: int = field(default=1, validator=_positive)
     compile: bool = False
+    checkpoint_activations: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    shard_by: Literal["block", "step"] = "block"
     workers: int = field(default=0, validator=_count)  # processes that read data
     cache_latents: bool = False
     latents: str | None = None
@@ -32,4 +41,10 @@ class TrainConfig:
     sample_every: int = field(default=5_000, validator=_count)
     sample_count: int = field(default=32, validator=_positive)
     checkpoint_every: int = field(default=5_000, validator=_count)
-    keep: int = field(default=2, validator=_positive)  # newest checkpoints that stay
+    keep: int = field(default=2, validator=_positive)
+    keep_every: int = field(default=0, validator=_count)
+
+    @accumulate.validator
+    def _divides_the_batch(self, _: object, value: int) -> None:
+        if self.batch_size % value:
+            raise ValueError(f"{value} equal parts cannot be made of a batch_size of {self.batch_size}")

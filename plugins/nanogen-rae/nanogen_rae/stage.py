@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, per_sample
-from nanogen_core.training import ema
+from nanogen_core.training import ema, ranks
 from nanogen_rae.augment import Augment
 from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
 from nanogen_rae.features import Dino, Features, Own
@@ -122,13 +122,21 @@ class DecoderTraining:
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Held-out images, each followed by what the averaged decoder makes of its tokens."""
-        pairs = max(1, count // 2)
-        batch = next(iter(self.pipeline.task.once("val", pairs))).to(self.tokenizer.device)
+        pairs = -(-max(1, count // 2) // ranks.world())  # of each process, which reads its own batch of them
+        mine = self._decoded(next(iter(self.pipeline.task.once("val", pairs)), None))
+        images, captions = zip(*(part for part in ranks.gathered(mine) if part is not None), strict=True)
+        return torch.cat(images), [text for part in captions for text in part]
+
+    def _decoded(self, batch: Batch | None) -> tuple[Tensor, list[str]] | None:
+        """Images and decoded ones in turn, on the CPU; None for a process to which no image fell."""
+        if batch is None:
+            return None
+        batch = batch.to(self.tokenizer.device)
         assert batch.images is not None
         decoded = self.tokenizer.painted(self.nets["ema"], self.tokenizer.tokens(batch.images)).clamp(-1, 1)
         ratios = psnr(decoded, batch.images).tolist()
         captions = [text for ratio in ratios for text in ("original", f"decoded, {ratio:.1f} dB")]
-        return torch.stack([batch.images, decoded], dim=1).flatten(0, 1), captions
+        return torch.stack([batch.images, decoded], dim=1).flatten(0, 1).cpu(), captions
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The averaged decoder: `decoder.safetensors` in the run's folder."""
