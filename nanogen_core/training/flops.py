@@ -19,13 +19,13 @@ class FlopCount(TorchDispatchMode):
     """Counts the matrix products, convolutions and attentions of a block: a multiplication and an addition are two.
 
     Torch's FlopCounterMode follows modules by hooks, which forward-mode and double differentiation do not bear; this
-    follows kernels alone. `without_gradient` is what was computed under `torch.no_grad`: frozen encoders and teachers,
-    and the optimiser.
+    follows kernels alone. `without_gradient` is what was computed under `torch.no_grad` (frozen encoders and teachers,
+    the optimiser), `with_gradient` the rest, backward passes included.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self.with_gradient = 0
         self.without_gradient = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,12 +37,14 @@ class FlopCount(TorchDispatchMode):
         return out
 
     def _add(self, flops: int) -> None:
-        self.total += flops
         backward = torch._C._current_graph_task_id() != -1  # a backward pass runs: that keeps no graph either
         if not torch.is_grad_enabled() and not backward:
             self.without_gradient += flops
+        else:
+            self.with_gradient += flops
 
     @property
     def figures(self) -> dict[str, float]:
         """By the names under which they are logged."""
-        return {"flops": float(self.total), "flops.without_gradient": float(self.without_gradient)}
+        counts = {"with_gradient": self.with_gradient, "without_gradient": self.without_gradient}
+        return {f"flops.{name}": float(count) for name, count in counts.items()}

@@ -39,7 +39,7 @@ class Vitals:
     `weights.PHASE`: the L2 norm of what the phase trains. `update.PHASE`: that of its last change over it.
     `state.PHASE.KEY`: that of the optimiser's tensors of this key (`exp_avg`). `latent.mean`, `latent.std`: of the
     clean latents of the batch. `draws.PURPOSE.mean`, `.std`: of the random numbers (`noise`, `time`). `images`: of the
-    global batch. `flops`, `flops.without_gradient`: see `FlopCount`; those of the process's first step.
+    global batch. `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; those of the process's first step.
     """
 
     def __init__(self, optimization: Optimization, images: int):
