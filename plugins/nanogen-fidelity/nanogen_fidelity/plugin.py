@@ -7,7 +7,37 @@ from nanogen_core.specs import Component
 
 NANOGEN_API = 1
 
+SPACES = {
+    "inception": ("inception:Inception", "InceptionConfig", "the network of FID, 2048 features"),
+    "convnext": ("vision:ConvNeXt", "VisionConfig", "ConvNeXt V2 base, 1024 features (timm)"),
+    "dinov2_cls": ("vision:DinoV2", "VisionConfig", "DINOv2 large, class token (timm)"),
+    "mae_cls": ("vision:Mae", "VisionConfig", "MAE large, class token (timm)"),
+    "siglip_cls": ("vision:SigLip", "VisionConfig", "SigLIP 2 so400m, attention pool (timm)"),
+    "clip_cls": ("vision:Clip", "VisionConfig", "CLIP large, class token (timm)"),
+}
+METRICS = {
+    "fid": ("frechet:fid", "FidConfig", "Fréchet Inception distance (arXiv 1706.08500)"),
+    "rfid": ("frechet:rfid", "FidConfig", "the same, of reconstructions to their originals"),
+    "frechet": ("frechet:frechet", "FrechetConfig", "Fréchet distance in any space of features"),
+    "inception-score": ("inception_score:InceptionScore", "InceptionScoreConfig", "arXiv 1606.03498, three variants"),
+    "kid": ("neighbours:Kid", "KidConfig", "kernel Inception distance (arXiv 1801.01401)"),
+    "prdc": ("neighbours:Prdc", "PrdcConfig", "precision, recall, density, coverage"),
+    "fdr6": ("spaces:Fdr6", "Fdr6Config", "Fréchet distances in six spaces over those of real images"),
+    "mind6": ("spaces:Mind6", "Mind6Config", "sliced distances in six spaces (arXiv 2605.06797)"),
+    "psnr": ("paired:Psnr", "PsnrConfig", "peak signal-to-noise ratio to the originals, dB"),
+    "ssim": ("paired:Ssim", "PairedConfig", "structural similarity to the originals"),
+    "lpips": ("paired:Lpips", "LpipsConfig", "perceptual distance to the originals (arXiv 1801.03924)"),
+}
+
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    return []
+    return [
+        *(_component("features", "nanogen_fidelity", name, *parts) for name, parts in SPACES.items()),
+        *(_component("metric", "nanogen_fidelity.metrics", name, *parts) for name, parts in METRICS.items()),
+    ]
+
+
+def _component(kind: str, package: str, name: str, target: str, config: str, summary: str) -> Component:
+    config = f"nanogen_fidelity.config:{config}"
+    return Component(kind=kind, name=name, target=f"{package}.{target}", config=config, summary=summary)

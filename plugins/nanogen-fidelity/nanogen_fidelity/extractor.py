@@ -1,0 +1,68 @@
+"""A frozen network in front of metrics: read at the first call, and asked once about the same images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.building import Named, build_named
+from nanogen_core.images import to_uint8
+from nanogen_core.protocols import Features
+
+CHUNK = 32  # images at a time: the largest layer of the FID network takes 175 MB for them
+
+
+class Extractor:
+    """A component of the kind `features`. Subclasses say `load`, `look`, `settings` and `width`."""
+
+    width: int
+    settings: Mapping[str, Any]
+    gives: Sequence[str] = ("features",)  # what `look` gives, in order
+
+    def __init__(self) -> None:
+        self._network: nn.Module | None = None
+        self._last: tuple[Tensor, Sequence[Tensor]] | None = None
+
+    def load(self) -> nn.Module:
+        """The network with its weights. Raises DataError where they are missing or of another one."""
+        raise NotImplementedError
+
+    def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+        """What the network sees in bytes [B, 3, H, W]: the features [B, D], and what else it says of each image."""
+        raise NotImplementedError
+
+    @property
+    def network(self) -> nn.Module:
+        if self._network is None:
+            self._network = self.load().eval().requires_grad_(False)
+        return self._network
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] -> float32 [B, D], on the CPU."""
+        return self.see(images)[0]
+
+    @torch.no_grad()
+    def see(self, images: Tensor) -> Sequence[Tensor]:
+        """All that `look` gives, float32 on the CPU; images that are asked about again are not looked at again."""
+        if self._last is None or self._last[0] is not images:
+            network = self.network.to(images.device)
+            parts = [self.look(network, to_uint8(part)) for part in images.split(CHUNK)]
+            self._last = images, [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
+        return self._last[1]
+
+
+_SHARED: WeakValueDictionary[str, Features] = WeakValueDictionary()
+
+
+def shared(named: Named, *, path: str = "features") -> Features:
+    """The features of this name and options; metrics that name the same ones share them, and their network."""
+    key = json.dumps(named, sort_keys=True, default=str)
+    features = _SHARED.get(key)
+    if features is None:
+        features = _SHARED[key] = build_named("features", named, path=path)
+    return features

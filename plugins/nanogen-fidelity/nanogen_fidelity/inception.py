@@ -1,0 +1,62 @@
+"""`inception`: the space of FID, by the published weights of its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from nanogen_core.errors import DataError
+from nanogen_core.pipeline import load_exactly
+from nanogen_fidelity.config import InceptionConfig
+from nanogen_fidelity.extractor import Extractor
+from nanogen_fidelity.inception_network import SIDE, WIDTH, InceptionNetwork
+from nanogen_fidelity.weights import file_digest, hub_file, read_state
+
+#: As torch-fidelity (release v0.2.0) and pytorch-fid publish them.
+FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
+WHAT = "the FID network (published by torch-fidelity and pytorch-fid)"
+COUNTERS = "num_batches_tracked"  # of the batch normalisation: some files have them, and nothing reads them
+
+
+class Inception(Extractor):
+    """2048 numbers an image; `see` gives the 1008 logits without bias beside them."""
+
+    width = WIDTH
+    gives = ("features", "logits")
+
+    def __init__(self, config: InceptionConfig):
+        super().__init__()
+        self.config = config
+
+    @cached_property
+    def file(self) -> Path:
+        """Raises DataError, which says which file goes where."""
+        return hub_file(self.config.weights, FILES, WHAT)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+        weights = file_digest(self.file)
+        return {"network": "inception-v3-compat", "weights": weights, "size": SIDE, "resize": "bilinear TF1"}
+
+    def load(self) -> nn.Module:
+        network = InceptionNetwork()
+        fill(network, read_state(self.file), self.file)
+        return network
+
+    def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+        seen: Sequence[Tensor] = network(pixels)
+        return seen
+
+
+def fill(network: InceptionNetwork, state: Mapping[str, Tensor], source: Path) -> None:
+    """Loads published weights. Raises DataError where they are of another network."""
+    own = network.state_dict()
+    counters = {name: value for name, value in own.items() if name.endswith(COUNTERS)}
+    given = {name: value for name, value in state.items() if not name.endswith(COUNTERS)}
+    if not all(value.isfinite().all() for value in given.values()):
+        raise DataError(f"{source} holds weights that are not finite: it is damaged.")
+    load_exactly(network, {**counters, **given}, expected=own, source=source)

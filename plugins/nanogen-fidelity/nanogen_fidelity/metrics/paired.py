@@ -1,0 +1,126 @@
+"""`psnr`, `ssim` and `lpips`: each image beside its original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_align.vgg import PerceptualDistance
+from nanogen_align.vgg_files import weight_files
+from nanogen_core.errors import DataError
+from nanogen_core.evaluation import likeness
+from nanogen_core.images import to_uint8
+from nanogen_core.tensors import Batch
+from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
+from nanogen_fidelity.metrics.kept import Resampling
+from nanogen_fidelity.reference import Reference
+from nanogen_fidelity.weights import file_digest
+
+ORIGINAL = "original"  # in `batch.extras`: [B, 3, H, W] in [-1, 1]
+
+
+class Paired(Resampling):
+    """Keeps one number an image; the score is their mean. Subclasses say `name` and `compare`."""
+
+    name: str
+
+    def __init__(self, config: PairedConfig):
+        super().__init__()
+        self._reference = None if config.reference is None else Reference(config.reference)
+
+    def compare(self, images: Tensor, originals: Tensor) -> Tensor:
+        """Two batches [B, 3, H, W] in [-1, 1] -> [B]."""
+        raise NotImplementedError
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {"reference": None if self._reference is None else self._reference.digest}
+
+    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Raises DataError where the images have no originals, or such of another size."""
+        originals = self._originals(batch).to(images.device)
+        if originals.shape != images.shape:
+            ours, theirs = list(images.shape[1:]), list(originals.shape[1:])
+            raise DataError(f"{self.name} compares images {ours} with originals {theirs}: both must have one size.")
+        return {self.name: self.compare(images, originals).double()}
+
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {self.name: float(rows[self.name].mean())}
+
+    def _originals(self, batch: Batch) -> Tensor:
+        if ORIGINAL in batch.extras:
+            return batch.extras[ORIGINAL]
+        if self._reference is None:
+            raise DataError(f"{self.name} needs the originals: name them by its option `reference`.")
+        wanted = sorted(set(batch.indices.tolist()))
+        if wanted[-1] >= len(self._source.questions.indices):
+            count = len(self._source.questions.indices)
+            raise DataError(f"{self.name}: image {wanted[-1]} has no original, the reference has {count} images.")
+        read = self._source.read(range(index, index + 1) for index in wanted)
+        found = {index: original.images for index, original in zip(wanted, read, strict=True)}
+        return torch.cat([found[index] for index in batch.indices.tolist()])
+
+    @cached_property
+    def _source(self) -> Any:
+        assert self._reference is not None
+        return self._reference.images()
+
+
+class Psnr(Paired):
+    """`psnr`: in dB, at most 100."""
+
+    name = "psnr"
+    higher_is_better = True
+
+    def __init__(self, config: PsnrConfig):
+        super().__init__(config)
+        self._unit_range = likeness.published_unit_range if config.dark_quirk else likeness.unit_range
+        self._quirk = config.dark_quirk
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {**super().settings, "dark_quirk": self._quirk}
+
+    def compare(self, images: Tensor, originals: Tensor) -> Tensor:
+        pairs = zip(to_uint8(images).split(1), to_uint8(originals).split(1), strict=True)
+        return torch.cat([likeness.psnr(self._unit_range(a), self._unit_range(b)) for a, b in pairs])
+
+
+class Ssim(Paired):
+    """`ssim`: 1 for equal images."""
+
+    name = "ssim"
+    higher_is_better = True
+
+    def compare(self, images: Tensor, originals: Tensor) -> Tensor:
+        ours, theirs = (likeness.unit_range(to_uint8(batch)) for batch in (images, originals))
+        return likeness.ssim(ours, theirs)
+
+
+class Lpips(Paired):
+    """`lpips`: on VGG16, by the network of `nanogen-align`."""
+
+    name = "lpips"
+    higher_is_better = False
+
+    def __init__(self, config: LpipsConfig):
+        super().__init__(config)
+        self._folder = config.folder
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        files = weight_files(self._folder)
+        return {**super().settings, "network": "vgg16", "weights": [file_digest(file) for file in files]}
+
+    @cached_property
+    def _network(self) -> PerceptualDistance:
+        return PerceptualDistance.load(self._folder)
+
+    def compare(self, images: Tensor, originals: Tensor) -> Tensor:
+        """Distances [B]."""
+        distances: Tensor = self._network.to(images.device)(images, originals)
+        return distances

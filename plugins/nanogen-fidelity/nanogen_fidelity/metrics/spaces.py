@@ -1,0 +1,103 @@
+"""`fdr6` and `mind6`: one distance in each of six spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from nanogen_core.evaluation.frechet import frechet_distance
+from nanogen_core.evaluation.mind import PROJECTIONS, mind
+from nanogen_core.evaluation.moments import RunningMoments
+from nanogen_core.protocols import Features
+from nanogen_core.tensors import Batch
+from nanogen_fidelity.config import Fdr6Config, Mind6Config
+from nanogen_fidelity.extractor import shared
+from nanogen_fidelity.metrics.kept import OfRows
+from nanogen_fidelity.reference import Reference
+from nanogen_fidelity.spaces import STATISTICS, relative
+
+
+def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
+    """The extractors of the chosen spaces by name."""
+    given = {space: {"weights": config.weights[space]} if space in config.weights else {} for space in config.spaces}
+    return {space: shared({"name": space, **options}, path=f"weights.{space}") for space, options in given.items()}
+
+
+class Fdr6:
+    """`fdr_<space>`: the Fréchet distance over that of real images; `fdr6`, their mean, where all six are there."""
+
+    higher_is_better = False
+
+    def __init__(self, config: Fdr6Config):
+        """Raises DataError where a file of statistics is missing."""
+        self._features = spaces_of(config)
+        self._references = {space: Reference(f"{config.reference}/{STATISTICS[space]}") for space in config.spaces}
+        self.reset()
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            space: {"features": dict(features.settings), "reference": self._references[space].digest}
+            for space, features in self._features.items()
+        }
+
+    def reset(self) -> None:
+        self._running = {space: RunningMoments() for space in self._features}
+
+    def update(self, images: Tensor, batch: Batch) -> None:
+        """Images [B, 3, H, W] in [-1, 1]."""
+        for space, features in self._features.items():
+            self._running[space].add(batch.indices, features(images))
+
+    def compute(self) -> Mapping[str, float]:
+        if not all(map(len, self._running.values())):
+            return {}
+        return relative({space: self._distance(space) for space in self._features})
+
+    def state(self) -> Mapping[str, Tensor]:
+        return {
+            f"{space}.{name}": value
+            for space, running in self._running.items()
+            for name, value in running.state().items()
+        }
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        for space, running in self._running.items():
+            prefix = f"{space}."
+            running.merge({name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)})
+
+    def _distance(self, space: str) -> float:
+        known = self._references[space].moments(self._features[space])
+        return frechet_distance(self._running[space].moments(), known)
+
+
+class Mind6(OfRows):
+    """`mind_<space>` for each space. There is no score `mind6`: the published name stands for the six."""
+
+    higher_is_better = False
+
+    def __init__(self, config: Mind6Config):
+        super().__init__()
+        self._features = spaces_of(config)
+        self._reference = Reference(config.reference)
+        self._seed = config.seed
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        spaces = {space: dict(features.settings) for space, features in self._features.items()}
+        drawn = {"projections": PROJECTIONS, "seed": self._seed}
+        return {"spaces": spaces, "reference": self._reference.digest, **drawn}
+
+    @cached_property
+    def known(self) -> Mapping[str, Tensor]:
+        """The reference's features in each space [M, D]."""
+        return {space: self._reference.rows(features) for space, features in self._features.items()}
+
+    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        return {space: features(images) for space, features in self._features.items()}
+
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {f"mind_{space}": mind(rows[space], self.known[space], seed=self._seed) for space in self._features}

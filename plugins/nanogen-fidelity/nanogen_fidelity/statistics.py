@@ -1,0 +1,76 @@
+"""`python -m nanogen_fidelity.statistics IMAGES FILE.npz`: the reference file of a set of images, to compare with."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanogen_core import storage
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.evaluation.moments import RunningMoments
+from nanogen_core.evaluation.sources import Source
+from nanogen_core.protocols import Features
+from nanogen_core.tensors import Batch
+from nanogen_fidelity.extractor import shared
+from nanogen_fidelity.reference import BATCH, COUNT, MOMENTS, ROWS, SPACE, Reference, plain
+
+
+def compute_statistics(
+    batches: Iterable[Batch], features: Features, file: Path, *, keep_features: bool = False
+) -> Mapping[str, Any]:
+    """Writes the moments of images in a space, for `fid`, `frechet`, `rfid` and `fdr6`; with `keep_features` also the
+    features, for `kid`, `prdc` and an extrapolated distance. Returns `count` and the space's settings.
+
+    Batches have `indices` and `images` [B, 3, H, W] on the 8-bit grid. Raises DataError for fewer than two images.
+    """
+    running, parts = RunningMoments(), []
+    for batch in batches:
+        if batch.images is None:
+            raise DataError("Statistics are made of images, and a batch had none.")
+        rows = features(batch.images)
+        running.add(batch.indices, rows)
+        parts += [rows] if keep_features else []
+    found, space = running.moments(), plain(features)
+    arrays = {MOMENTS[0][0]: found.mean.numpy(), MOMENTS[0][1]: found.covariance.numpy(), COUNT: len(running)}
+    kept = {ROWS: torch.cat(parts).numpy()} if keep_features else {}
+    content = io.BytesIO()
+    np.savez(content, **arrays, **kept, **{SPACE: json.dumps(space)})
+    storage.write_bytes(file, content.getvalue())
+    return {"count": len(running), **space}
+
+
+def all_of(source: Source) -> Iterable[Batch]:
+    """Every image of a source, in order."""
+    count = len(source.questions.indices)
+    return source.read(range(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m nanogen_fidelity.statistics", description=__doc__)
+    parser.add_argument("images", help="a folder of images, or an .npz with arr_0")
+    parser.add_argument("file", type=Path, help="the .npz to write")
+    parser.add_argument("--features", default="inception", help="the name of the space")
+    parser.add_argument("--weights", help="a file with the weights of its network")
+    parser.add_argument("--keep-features", action="store_true", help="the features too, for KID and neighbours")
+    chosen = parser.parse_args(arguments)
+    named = {"name": chosen.features, **({"weights": chosen.weights} if chosen.weights else {})}
+    try:
+        source = Reference(chosen.images).images()
+        made = compute_statistics(all_of(source), shared(named), chosen.file, keep_features=chosen.keep_features)
+    except NanoGenError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(made))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
