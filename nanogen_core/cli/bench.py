@@ -12,6 +12,7 @@ VERBS = {
         "nanogen_core.cli.bench_correlate:correlate",
         "Say how two kinds of score go together over models, and how sure that is.",
     ),
+    "audit": ("nanogen_core.cli.bench_audit:audit", "Say whether two training regimes are equal but for the task."),
     "mini": ("nanogen_core.cli.bench_mini:mini", "Run the whole experiment in small, on drawings."),
     "report": ("nanogen_core.cli.bench_report:report", "Write one HTML page about a table of scores."),
 }
