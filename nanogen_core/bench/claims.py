@@ -1,15 +1,15 @@
 """Sentences, made from the numbers, and what the numbers say to them.
 
-A sentence is *supported* or *contradicted* only where every bootstrap interval (over models, and over each grouping
-that has enough groups) says so, and for "related at all" the corrected p-value too; else it is *open*. Nothing is
-supported by the absence of a finding: "says little" needs intervals that exclude more.
+A sentence is *supported* or *contradicted* only where every interval (bootstrap over models, over each grouping that
+has enough groups, and Fisher's) says so, and for "related at all" the corrected p-value too; else it is *open*.
+Nothing is supported by the absence of a finding: "says little" needs intervals that exclude more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nanogen_core.bench.groupings import plural
+from nanogen_core.bench.groupings import number_of
 from nanogen_core.bench.results import Claim, Difference, Interval, Pair, Power, Within
 
 LITTLE, NEARLY = 0.3, 0.9  # |agreement| below which x says little of y, and from which it ranks nearly alike
@@ -19,7 +19,7 @@ ALPHA = 0.05
 def summary(pair: Pair) -> str:
     """One sentence with the agreement, its intervals, its p-value and n."""
     intervals = decisive(pair.coefficient("pearson").intervals)
-    spans = ", ".join(f"{span(one)} over {units(one)}" for one in intervals) or "none (too few models)"
+    spans = ", ".join(f"{span(one)} {source(one)}" for one in intervals) or "none (too few models)"
     return (
         f"Over these {pair.n} models {_together(pair)}: agreement {pair.agreement:+.3f} (Pearson's raw r is "
         f"{pair.pearson:+.3f}, n = {pair.n}), 95% interval {spans}; {probability(pair.p_holm)} after Holm's "
@@ -97,8 +97,8 @@ def cautions(pairs: Sequence[Pair], power: Sequence[Power]) -> list[str]:
 
 
 def decisive(intervals: Sequence[Interval]) -> list[Interval]:
-    """The bootstrap intervals that have numbers."""
-    return [one for one in intervals if one.method == "bca" and one.low is not None]
+    """The intervals that have numbers."""
+    return [one for one in intervals if one.low is not None]
 
 
 def span(interval: Interval) -> str:
@@ -106,9 +106,9 @@ def span(interval: Interval) -> str:
     return f"{interval.agreement_low:+.3f} to {interval.agreement_high:+.3f}"
 
 
-def units(interval: Interval) -> str:
-    """`"21 models"`, `"11 tokenizers"`."""
-    return f"{interval.units} {plural(interval.over)}"
+def source(interval: Interval) -> str:
+    """`"over 21 models"`, `"over 11 tokenizers"`, `"by Fisher's z"`."""
+    return "by Fisher's z" if interval.method == "fisher" else f"over {number_of(interval.units, interval.over)}"
 
 
 def probability(p: float) -> str:
@@ -142,6 +142,7 @@ def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Claim]:
     if view is None:
         return []
     wider = view.spread_all / view.spread
+    narrower = "narrower" if wider > 1 else "wider"
     return [
         Claim(
             text=f"The agreement over all {view.n_all} models, {view.agreement_all:+.3f}, describes these {view.n}.",
@@ -152,7 +153,7 @@ def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Claim]:
             ),
         ),
         Claim(
-            text=f"The other range of {pair.x} alone makes {pair.agreement:+.3f} of {view.agreement_all:+.3f}.",
+            text=f"The {narrower} range of {pair.x} alone turns {view.agreement_all:+.3f} into {pair.agreement:+.3f}.",
             verdict=_verdict(False, _outside(intervals, view.expected)),
             because=(
                 f"at the spread of these, n = {view.n}, the agreement over all, n = {view.n_all}, would be "
@@ -169,7 +170,7 @@ def _outside(intervals: Sequence[Interval], value: float) -> bool:
 def _zero(intervals: Sequence[Interval]) -> str:
     around = [one for one in intervals if not _all([one], lambda low, high: low > 0 or high < 0)]
     if around or not intervals:
-        whose = f"The interval over {units(around[0])} holds zero: that" if around else "That"
+        whose = f"The interval {source(around[0])} holds zero: that" if around else "That"
         return f"{whose} they are unrelated is not excluded"
     return "No interval holds zero"
 
@@ -181,7 +182,7 @@ def _together(pair: Pair) -> str:
 
 
 def _spans(intervals: Sequence[Interval]) -> str:
-    return "; ".join(f"{span(one)} ({units(one)})" for one in intervals) or "interval: none"
+    return "; ".join(f"{span(one)} {source(one)}" for one in intervals) or "interval: none"
 
 
 def _all(intervals: Sequence[Interval], holds: Callable[[float, float], bool]) -> bool:

@@ -8,6 +8,8 @@ from scipy.stats import norm
 
 from nanogen_core.bench.resampling import LEVEL, Bounds
 
+ROUNDING = 1e-12
+
 
 def fisher(name: str, estimate: float, n: int) -> Bounds:
     """The interval of a coefficient over n independent models.
@@ -15,7 +17,7 @@ def fisher(name: str, estimate: float, n: int) -> Bounds:
     The variance of z is 1 / (n - 3) for Pearson's r (Fisher 1921), (1 + rho^2 / 2) / (n - 3) for Spearman's
     (Bonett and Wright 2000) and 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957).
     """
-    if abs(estimate) >= 1:
+    if abs(estimate) > 1 - ROUNDING:
         return Bounds(None, None, "the two sides rank the models alike or opposite without exception")
     if name == "kendall" and n == 4:
         return Bounds(None, None, "4 models are too few")

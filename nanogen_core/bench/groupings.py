@@ -41,13 +41,14 @@ class Grouping:
         table[self.index, range(len(self.index))] = 1
         return table
 
-    @property
-    def plural(self) -> str:
-        return plural(self.name)
-
 
 def plural(name: str) -> str:
     return name if name == MODELS else re.sub(r"y$", "ie", name) + "s"
+
+
+def number_of(count: int, name: str) -> str:
+    """`"11 tokenizers"`, `"1 family"`."""
+    return f"{count} {name.removesuffix('s') if count == 1 else plural(name)}"
 
 
 def grouping(name: str, labels: Sequence[str]) -> Grouping:
@@ -77,8 +78,9 @@ def labels(name: str, table: Table) -> dict[str, str]:
 
 
 def defaults(table: Table) -> tuple[str, ...]:
-    """What is grouped by when nothing is said: tokenizers, and families where the table has that column."""
-    return tuple(name for name in DEFAULT if name == TOKENIZER or name in table.columns)
+    """What is grouped by when nothing is said: tokenizers and families, where that makes groups at all."""
+    there = [name for name in DEFAULT if name == TOKENIZER or name in table.columns]
+    return tuple(name for name in there if 1 < len(set(labels(name, table).values())) < len(table.rows))
 
 
 def _by_model(table: Table) -> list[tuple[str, Row]]:

@@ -12,7 +12,7 @@ from scipy.stats import DegenerateDataWarning
 from statsmodels.stats.multitest import multipletests
 
 from nanogen_core.bench.coefficients import Floats, Integers, Resampled
-from nanogen_core.bench.groupings import Grouping
+from nanogen_core.bench.groupings import Grouping, number_of
 
 LEVEL = 0.95
 FEWEST_UNITS = 5  # 126 different resamples; fewer leave too few values for a 95% interval
@@ -38,7 +38,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
     """
     size = len(units.groups)
     if size < FEWEST_UNITS:
-        return Bounds(None, None, f"{size} {units.plural} are too few to draw from")
+        return Bounds(None, None, f"{number_of(size, units.name)}: too few to draw from")
     estimate = statistic(np.ones((1, len(units.index))))[0]
 
     def drawn(index: Integers, axis: int = -1) -> Floats:
@@ -46,7 +46,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
         values = statistic(counts @ units.members)
         return np.where(np.isnan(values), estimate, values).reshape(index.shape[:-1])
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # told below, in words
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = stats.bootstrap(
             (np.arange(size),),

@@ -11,16 +11,16 @@ from nanogen_core.bench.claims import cautions, difference_claim, pair_claims, s
 from nanogen_core.bench.conditions import choose
 from nanogen_core.bench.differences import difference_of
 from nanogen_core.bench.directions import directions
-from nanogen_core.bench.groupings import MODELS, Grouping, defaults, labels
+from nanogen_core.bench.groupings import Grouping, defaults, labels, plural
 from nanogen_core.bench.pairs import pair_of
 from nanogen_core.bench.plan import Plan
 from nanogen_core.bench.power import power_of
 from nanogen_core.bench.resampling import FEWEST_UNITS, LEVEL, holm
-from nanogen_core.bench.results import COEFFICIENTS, Difference, Pair, Study
+from nanogen_core.bench.results import COEFFICIENTS, Difference, Pair, Power, Study
 from nanogen_core.bench.table import Table
 from nanogen_core.errors import ConfigError, DataError
 
-MOST_MODELS = 1_000  # beyond, Kendall's tau of every resample takes minutes
+MOST_MODELS = 500  # beyond, Kendall's tau of every resample takes minutes
 
 
 def study(
@@ -50,8 +50,7 @@ def study(
     plan = _plan(table, (x, *ys), where, said or {}, clusters, draws, seed)
     pairs = _pairs_corrected([pair_of(plan, x, y) for y in ys])
     differences = _differences_corrected([difference_of(plan, x, *two) for two in combinations(ys, 2)])
-    units = plan.units(plan.chosen.models)
-    power = tuple(power_of(len(by.groups), by.plural) for by in units if _can_tell(by))
+    power = _power(plan, min(pairs, key=lambda pair: pair.n))
     return Study(
         source=table.source,
         conditions=tuple(where),
@@ -61,7 +60,7 @@ def study(
         seed=seed,
         level=LEVEL,
         directions=plan.directions,
-        groupings={by.name: _members(by, plan.chosen.models) for by in units[1:]},
+        groupings={by.name: _members(by, plan.chosen.models) for by in plan.units(plan.chosen.models)[1:]},
         pairs=pairs,
         differences=differences,
         power=power,
@@ -80,6 +79,8 @@ def _plan(
     draws: int,
     seed: int,
 ) -> Plan:
+    if len(columns) < 2:
+        raise ConfigError("--y names no column.")
     for column in (*columns, *said):
         table.column(column)
     twice = next((column for column in columns if columns.count(column) > 1), None)
@@ -92,7 +93,7 @@ def _plan(
         table=table,
         chosen=chosen,
         directions=directions(columns, said),
-        groups={name: labels(name, table) for name in clusters or defaults(table)},
+        groups={name: labels(name, table) for name in clusters or defaults(chosen)},
         draws=draws,
         seed=seed,
     )
@@ -116,8 +117,11 @@ def _differences_corrected(differences: Sequence[Difference]) -> tuple[Differenc
     return tuple(attrs.evolve(one, p_holm=p) for one, p in zip(differences, corrected, strict=True))
 
 
-def _can_tell(units: Grouping) -> bool:
-    return units.name == MODELS or len(units.groups) >= FEWEST_UNITS
+def _power(plan: Plan, pair: Pair) -> tuple[Power, ...]:
+    """With each model counted for one, and with each group where there are enough of them."""
+    by_models, *others = plan.units([point.model for point in pair.points])
+    enough = [by for by in others if len(by.groups) >= FEWEST_UNITS]
+    return tuple(power_of(len(by.groups), plural(by.name)) for by in (by_models, *enough))
 
 
 def _members(by: Grouping, models: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nanogen_core.bench.claims import probability, span
-from nanogen_core.bench.groupings import plural
+from nanogen_core.bench.claims import probability, source, span
+from nanogen_core.bench.groupings import number_of
 from nanogen_core.bench.results import Claim, Difference, Interval, Pair, Study
 
 FLIPS = 3
@@ -58,14 +58,10 @@ def _pair(pair: Pair) -> Table:
     table.add_row(f"raw, n = {pair.n}", *(f"{one.raw:+.3f}" for one in pair.coefficients))
     table.add_row(f"agreement, n = {pair.n}", *(f"{one.agreement:+.3f}" for one in pair.coefficients))
     for at, first in enumerate(pair.coefficients[0].intervals):
-        table.add_row(f"  {_source(first)}", *(_span(one.intervals[at]) for one in pair.coefficients))
+        table.add_row(f"  {source(first)}", *(_span(one.intervals[at]) for one in pair.coefficients))
     table.add_row("p", *(_p(one.p_value) for one in pair.coefficients))
     table.add_row("p, Holm over the pairs", *(_p(one.p_holm) for one in pair.coefficients))
     return table
-
-
-def _source(interval: Interval) -> str:
-    return "Fisher's z" if interval.method == "fisher" else f"over {interval.units} {plural(interval.over)}"
 
 
 def _span(interval: Interval) -> str:
@@ -76,7 +72,7 @@ def _left_out(pair: Pair) -> Iterator[str]:
     for view in pair.leave_one_out:
         one = view.most_influential[0]
         yield (
-            f"Leaving out one of {view.units} {plural(view.over)}: agreement {view.low:+.3f} (without "
+            f"Leaving out one of {number_of(view.units, view.over)}: agreement {view.low:+.3f} (without "
             f"{view.without_low}, n = {view.n_low}) to {view.high:+.3f} (without {view.without_high}, n = "
             f"{view.n_high}). {one.what} moves it most, by {one.change:+.3f} ({one.scaled:+.1f} standard errors)."
         )
@@ -98,7 +94,7 @@ def _differences(differences: Sequence[Difference]) -> Table:
     table.add_row("agreement, difference", *(f"{one.difference:+.3f}" for one in differences))
     for at, first in enumerate(differences[0].intervals):
         if first.low is not None:
-            table.add_row(f"  {_source(first)}", *(_span(one.intervals[at]) for one in differences))
+            table.add_row(f"  {source(first)}", *(_span(one.intervals[at]) for one in differences))
     table.add_row("Williams' t", *(f"{one.t:+.2f} ({one.degrees} df)" for one in differences))
     table.add_row("p, Holm", *(_p(one.p_holm) for one in differences))
     return table
