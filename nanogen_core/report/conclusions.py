@@ -13,20 +13,28 @@ SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open
 
 
 def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Content]:
-    """The section's content: every group's tiles, the claims of the first one open and those of the others folded."""
-    return [part for group in groups for part in _group(group, label, open=group is groups[0])]
-
-
-def _group(group: Group, label: Callable[[str], str], *, open: bool) -> list[Markup]:
-    told = zip(group.pairs, group.summaries, strict=True)
-    claims = element("ul", [_claim(claim) for claim in group.claims], class_="claims")
-    cautions = element("ul", [element("li", caution) for caution in group.cautions])
+    """The section's content: the tiles of all groups, then what each bears, that of the first one open."""
     return [
-        element("h3", f"Over {group.what}"),
-        element("ul", [_tile(pair, sentence, label) for pair, sentence in told], class_="tiles"),
-        folded(f"Sentences that {group.short} support, contradict or leave open", claims, open=open),
-        folded(f"What to keep in mind about {group.short}", cautions, open=open),
+        [_tiles(group, label) for group in groups],
+        [_claims(group, open=group is groups[0]) for group in groups],
+        [_cautions(group, open=group is groups[0]) for group in groups],
     ]
+
+
+def _tiles(group: Group, label: Callable[[str], str]) -> list[Markup]:
+    told = zip(group.pairs, group.summaries, strict=True)
+    tiles = [_tile(pair, sentence, label) for pair, sentence in told]
+    return [element("h3", f"Over {group.what}"), element("ul", tiles, class_="tiles")]
+
+
+def _claims(group: Group, *, open: bool) -> Markup:
+    claims = element("ul", [_claim(claim) for claim in group.claims], class_="claims")
+    return folded(f"Sentences that {group.short} support, contradict or leave open", claims, open=open)
+
+
+def _cautions(group: Group, *, open: bool) -> Markup:
+    cautions = element("ul", [element("li", caution) for caution in group.cautions])
+    return folded(f"What to keep in mind about {group.short}", cautions, open=open)
 
 
 def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:

@@ -11,7 +11,7 @@ from nanogen_core.report.markup import Markup, element
 from nanogen_core.report.scales import Scale, place
 
 WIDTH, ROW, TOP, BOTTOM = 360, 30, 8, 30  # SVG units
-LONGEST = 52  # characters over a row
+LONGEST = 60  # characters over a row
 
 
 @frozen

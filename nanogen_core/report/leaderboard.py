@@ -106,11 +106,15 @@ def _row(board: Board, row: Row) -> Markup:
     return element(
         "tr",
         tables.name(model, element("span", f"† {note}", class_="note") if note else None),
-        tables.text(board.marks[family].icon(), " ", element("bdi", family or "none")) if family is not None else None,
+        _family(board.marks[family], family) if family is not None else None,
         [tables.figure(found.get(model), 1) for found in board.places.values()],
         [_score(board, column, row) for column in board.subject.columns],
         data_family=family,
     )
+
+
+def _family(mark: Mark, family: str) -> Markup:
+    return element("td", mark.icon(), " ", element("bdi", family or "none"), class_="text family")
 
 
 def _score(board: Board, column: Column, row: Row) -> Markup:

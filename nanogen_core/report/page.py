@@ -12,6 +12,7 @@ from attrs import frozen
 
 from nanogen_core.bench.table import Table
 from nanogen_core.report.against import against
+from nanogen_core.report.audits import audits
 from nanogen_core.report.columns import title
 from nanogen_core.report.conclusions import conclusions
 from nanogen_core.report.correlations import correlations
@@ -117,7 +118,8 @@ def _studied(subject: Subject) -> list[Section]:
 def _seen(subject: Subject) -> list[Section]:
     """What lies beside the table, where it does."""
     samples = Section("samples", "Samples", "What the models draw", pictures(subject.pictures))
-    return [samples] if subject.pictures else []
+    regimes = Section("audit", "Audit", "Whether both tasks were trained alike", audits(subject.audits))
+    return [*([regimes] if subject.audits else []), *([samples] if subject.pictures else [])]
 
 
 def _footer(table: Table) -> Markup:

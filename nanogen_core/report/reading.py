@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, field, frozen
 
-from nanogen_core import yaml_files
+from nanogen_core import storage, yaml_files
+from nanogen_core.bench.audit.lines import Audit
 from nanogen_core.bench.conditions import choose
 from nanogen_core.bench.results import Study
 from nanogen_core.bench.study import study
 from nanogen_core.bench.table import SHIPPED, Table, read_table
-from nanogen_core.errors import DataError
+from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.report.columns import CLASSES, TEXTS, columns
 from nanogen_core.report.subject import Picture, Subject
+from nanogen_core.structure import structure
 
-TABLE, PLAN, FILE = "table.csv", "plan.yaml", "report.html"
+TABLE, PLAN, AUDITS, FILE = "table.csv", "plan.yaml", "audits.json", "report.html"
 SAMPLES = "*/*/seed-*/samples/step-*.png"  # TASK/METHOD/seed-N/, as `nanogen bench mini` lays them out
 QUICK = 100  # draws of a study that is made only to see whether one can be
 
@@ -65,6 +68,7 @@ def read(request: Request) -> Subject:
         chosen=chosen or everyone,
         everyone=everyone if chosen else (),
         omitted=list(dict.fromkeys([*why, *why_all])),
+        audits=_audits(request.folder) if request.folder else {},
         pictures=list(_pictures(request.folder)) if request.folder else (),
     )
 
@@ -112,7 +116,26 @@ def _reason(table: Table, x: str, y: str, request: Request, where: Sequence[str]
     return None
 
 
-# -- the pictures ------------------------------------------------------------------------------------------------
+# -- what lies beside the table ----------------------------------------------------------------------------------
+
+
+def _audits(folder: Path) -> dict[str, list[Audit]]:
+    """Method -> its audits, seed by seed."""
+    file = folder / AUDITS
+    if not file.is_file():
+        return {}
+    worked_out = ("equal", "verdict")
+    return {
+        method: [_audit({key: value for key, value in one.items() if key not in worked_out}, file) for one in runs]
+        for method, runs in storage.read_json(file).items()
+    }
+
+
+def _audit(values: Mapping[str, Any], file: Path) -> Audit:
+    try:
+        return structure(values, Audit, "audit")
+    except ConfigError as error:
+        raise DataError(f"{file} is damaged: {error}. `nanogen bench mini` writes it.") from error
 
 
 def _pictures(folder: Path) -> Iterator[Picture]:

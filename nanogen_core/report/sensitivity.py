@@ -48,7 +48,7 @@ def _drawing(group: Group, label: Label) -> Markup:
 
 
 def _interval(pair: Pair, view: LeaveOneOut, group: Group, label: Label) -> Interval:
-    name = f"{label(pair.x)} and {label(pair.y)}, n = {pair.n}: of {view.units} {plural(view.over)}"
+    name = f"{label(pair.x)} and {label(pair.y)}, n = {pair.n}: {view.units} {plural(view.over)}"
     return Interval(name, view.low, pair.agreement, view.high, group.style, f"{name}: {bounds(view.low, view.high)}")
 
 

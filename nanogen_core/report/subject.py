@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from attrs import define, field, frozen
 
+from nanogen_core.bench.audit.lines import Audit
 from nanogen_core.bench.results import Study
 from nanogen_core.bench.table import Row, Table
 from nanogen_core.report.columns import Column
@@ -42,7 +42,7 @@ class Subject:
     chosen: Sequence[Study] = ()
     everyone: Sequence[Study] = ()
     omitted: Sequence[str] = ()
-    audits: Mapping[str, Any] = field(factory=dict)
+    audits: Mapping[str, Sequence[Audit]] = field(factory=dict)  # by method: its runs of both tasks, seed by seed
     pictures: Sequence[Picture] = ()
 
     @property
