@@ -1,0 +1,21 @@
+"""Options of the dataset `arrow`. Loads no torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+
+@frozen(kw_only=True)
+class ArrowConfig:
+    """`root`: a folder that `save_to_disk` wrote, or one of `train-*.parquet` (perhaps in `data` below it); without it,
+    the folder `arrow` under NANOGEN_DATA.
+
+    `image`, `label`, `caption`: the columns; by default they are known by their types and usual names.
+    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    """
+
+    root: str | None = None
+    image: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
