@@ -30,7 +30,7 @@ def mind(generated: Tensor, real: Tensor, *, projections: int = PROJECTIONS, see
 def unit_directions(count: int, width: int, generator: torch.Generator) -> Tensor:
     """`count` Gaussian directions of unit length [count, D] float32."""
     directions = torch.randn(count, width, generator=generator)
-    lengths: Tensor = directions.norm(dim=1, keepdim=True)  # type: ignore[no-untyped-call]
+    lengths: Tensor = directions.norm(dim=1, keepdim=True)
     return directions / lengths.clamp(min=1e-12)
 
 
