@@ -77,10 +77,8 @@ def _value(value: Any) -> str:
 
 
 def _curves(audit: Audit) -> list[Content]:
-    figures = [
-        element("figure", curves(name, dict(zip(audit.tasks, pair, strict=True))))
-        for name, pair in audit.curves.items()
-    ]
+    drawn = [curves(name, pair, audit.tasks) for name, pair in audit.curves.items()]
+    figures = [element("figure", drawing) for drawing in drawn if drawing]
     return [_key(audit.tasks), element("div", figures, class_="charts small")] if figures else []
 
 
