@@ -10,10 +10,10 @@ LOWER, HIGHER = "lower", "higher"
 
 #: The first words of a column's name -> what is better. "fid" answers for fid_cfg and fid_nocfg too.
 KNOWN: Mapping[str, str] = {
-    **dict.fromkeys(("fid", "sfid", "rfid", "fd", "fdr", "fdr6", "frechet", "kid", "mind", "lpips"), LOWER),
+    **dict.fromkeys(("fid", "sfid", "rfid", "fd", "fdr", "fdr6", "frechet", "kid", "mind", "mind6", "lpips"), LOWER),
     **dict.fromkeys(("is", "inception_score", "precision", "recall", "density", "coverage", "psnr", "ssim"), HIGHER),
     **dict.fromkeys(("geneval", "dpgbench", "dpg_bench", "genaibench", "genai_bench", "vqascore", "clipscore"), HIGHER),
-    **dict.fromkeys(("accuracy", "presence", "count", "colour", "position"), HIGHER),
+    **dict.fromkeys(("accuracy", "presence", "count", "colour", "position", "scenes"), HIGHER),
 }
 #: With one of these words a name is about a score and no score.
 ABOUT = frozenset({"error", "high", "low", "loss", "n", "rank", "seed", "seeds", "sd", "se", "std", "weight"})

@@ -23,6 +23,7 @@ TITLES = {
     "count": ("Count", TEXTS),
     "colour": ("Colour", TEXTS),
     "position": ("Position", TEXTS),
+    "scenes": ("Scenes (mean)", TEXTS),
 }
 WORDS = {"cfg": "guided", "nocfg": "unguided"}
 ARROWS = {LOWER: "↓", HIGHER: "↑"}

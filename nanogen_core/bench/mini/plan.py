@@ -49,8 +49,8 @@ class Plan:
     """The experiment. Every method is trained for `steps` on each of the two `tasks` with each of the `seeds`, and
     judged by `judged` pictures.
 
-    `means` are columns that are the mean of others. `x` and `y` are the columns to correlate: of the first and of the
-    second task. `quick` is laid over the plan by `--quick`.
+    `x` and `y` are the columns to correlate: of the first and of the second task. `quick` is laid over the plan by
+    `--quick`.
     """
 
     tasks: tuple[str, ...] = field(validator=[validators.min_len(2), validators.max_len(2)])
@@ -62,7 +62,6 @@ class Plan:
     x: tuple[str, ...]
     y: tuple[str, ...]
     prepared: Mapping[str, Prepared] = field(factory=dict)
-    means: Mapping[str, tuple[str, ...]] = field(factory=dict)
     quick: Mapping[str, Any] = field(factory=dict)
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:

@@ -38,7 +38,6 @@ def find(output: Path, task: str, name: str, seed: int) -> Job:
 def work(job: Job) -> dict[str, Any]:
     """Trains and judges; returns the result, which then also lies in the run's folder."""
     from nanogen_core.bench.mini.judging import judge
-    from nanogen_core.evaluation.record import write_scores
     from nanogen_core.pipeline import build_pipeline
     from nanogen_core.training import checkpoint, journal
     from nanogen_core.training.loop import Run
@@ -48,9 +47,7 @@ def work(job: Job) -> dict[str, Any]:
     run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), report=_report)
     pipeline = run.train()
     trained = time.perf_counter()
-    scores = judge(pipeline, job.judged) if job.judged else []
-    if scores:
-        write_scores(job.folder, scores)
+    scores = judge(pipeline, job.folder, job.judged) if job.judged else []
     if job.statistics:
         batches = islice(pipeline.task.once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
         pipeline.tokenizer.compute_statistics(batches, job.folder / job.statistics)

@@ -60,7 +60,7 @@ class Accuracy:
 
 class Scenes:
     """`presence`, `colour`, `count`, `position`: the share of pictures, of those whose caption speaks of it, in which
-    the scene reader finds it right."""
+    the scene reader finds it right; `scenes`: the mean of these shares, as GenEval's score is that over its tags."""
 
     higher_is_better = True
 
@@ -101,7 +101,10 @@ class Scenes:
         return len(self._rows)
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
-        return shares(self._rows["verdicts"][units]) if len(units) else {}
+        if not len(units):
+            return {}
+        found = shares(self._rows["verdicts"][units])
+        return {**found, "scenes": sum(found.values()) / len(found)}
 
 
 @lru_cache(maxsize=4)
