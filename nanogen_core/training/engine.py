@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedType
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from nanogen_core.errors import TrainingError
@@ -29,6 +30,7 @@ class Engine:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = precision.choose(settings.precision, device)
         self._tracked = find_spec(TRACKER) is not None
+        AcceleratorState._reset_state()  # or the precision of a process's first run would be that of all
         self.accelerator = Accelerator(
             mixed_precision=precision.ACCELERATE_NAMES[self.precision],
             cpu=device.type == "cpu",
@@ -70,5 +72,5 @@ class Engine:
             self.accelerator.log(dict(scalars), step=step)
 
     def close(self) -> None:
-        if self._tracked:
-            self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:  # not end_training(), which parts the processes
+            tracker.finish()

@@ -84,11 +84,11 @@ class Sharded:
                 f" ({', '.join(stage.phase_names)}): set train.strategy to ddp."
             )
         for net in stage.nets.values():
-            if not is_trained(net):
-                self._share_out(net)
+            if not is_trained(net):  # it is called by itself, in float32
+                self._share_out(net, MixedPrecisionPolicy())
                 fully_shard(net, mesh=self._mesh)
             elif self._by_block:
-                self._share_out(net)
+                self._share_out(net, self._blocks)
         fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
         model: nn.Module = self._accelerator.prepare_model(step, evaluation_mode=True)  # for its autocast alone
         return model
@@ -99,9 +99,9 @@ class Sharded:
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
         checkpoint.save_together(run, step, states, facts)
 
-    def _share_out(self, net: nn.Module) -> None:
+    def _share_out(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
         for block in blocks_of(net):
-            fully_shard(block, mesh=self._mesh, mp_policy=self._blocks)
+            fully_shard(block, mesh=self._mesh, mp_policy=policy)
 
 
 @contextmanager
