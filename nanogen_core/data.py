@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,7 +66,9 @@ class Share(NamedTuple):
 
     @classmethod
     def here(cls) -> Share:
-        """As torchrun and accelerate's launcher say it in the environment."""
+        """As torchrun and accelerate's launcher say it in the environment; all of it where `undivided` holds."""
+        if _UNDIVIDED.get():
+            return cls()
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     def of(self, batch_size: int) -> range:
@@ -77,6 +80,19 @@ class Share(NamedTuple):
                 f"choose a batch size that is a multiple of {self.world}."
             )
         return range(self.rank * size, (self.rank + 1) * size)
+
+
+_UNDIVIDED: ContextVar[bool] = ContextVar("undivided", default=False)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Inside the block this process reads data as if it were alone: a metric's reference is the whole split."""
+    token = _UNDIVIDED.set(True)
+    try:
+        yield
+    finally:
+        _UNDIVIDED.reset(token)
 
 
 class Place(NamedTuple):
@@ -226,8 +242,9 @@ class _Reader:
     def _batch(self, places: list[Place], examples: Sequence[Example]) -> Batch:
         pairs = list(zip(examples, places, strict=True))
         images = [self._ready(e.image, place) for e, place in pairs if e.image is not None]
-        latents = [e.latents[place.number % len(e.latents)] for e, place in pairs if e.latents is not None]
-        states = [example.states for example in examples if example.states is not None]
+        known = [(getattr(e, "latents", None), place) for e, place in pairs]  # an example need not have these two
+        latents = [rows[place.number % len(rows)] for rows, place in known if rows is not None]
+        states = [rows for e in examples if (rows := getattr(e, "states", None)) is not None]
         labels = [example.label for example in examples if example.label is not None]
         captions = [example.caption for example in examples if example.caption is not None]
         return Batch(

@@ -29,13 +29,15 @@ def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str
     """Train on drawings that come with a plugin, and look at the result. Begins anew where a demo has finished."""
     from nanogen_core import storage
     from nanogen_core.evaluation.judge import judge
+    from nanogen_core.evaluation.record import write_scores
 
     chosen = (*settings, *([f"task={task}"] if task else []))
     output = output or Path("runs") / (f"demo-{task}" if task else "demo")
     run, pipeline = _train(chosen, output)
     click.echo(f"Judging {judged} samples ...", err=True)
     scores = judge(pipeline, judged, seed=pipeline.config.seed)
-    summary = {**{name: round(value, 4) for name, value in scores.items()}, **_figures(run, pipeline)}
+    write_scores(output, scores)
+    summary = {**{score.metric: round(score.value, 4) for score in scores}, **_figures(run, pipeline)}
     storage.write_json(output / "summary.json", summary)
     _show(pipeline, output / "samples.png")
     click.echo(f"Pictures: {output / 'samples.png'}. Figures: {output / 'summary.json'}. Log: {output / 'log.jsonl'}.")

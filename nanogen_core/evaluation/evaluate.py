@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ from nanogen_core import storage
 from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, NanoGenError, listing
 from nanogen_core.evaluation import gather, intervals, progress
+from nanogen_core.evaluation.aside import aside
 from nanogen_core.evaluation.entry import Entry, combined, entries
 from nanogen_core.evaluation.keep import FOLDER as IMAGES
 from nanogen_core.evaluation.keep import Keep, keeper
-from nanogen_core.evaluation.measure import Report, measure, quiet
+from nanogen_core.evaluation.measure import measure, quiet
 from nanogen_core.evaluation.options import Certainty, Effort, Search
 from nanogen_core.evaluation.record import write_scores
 from nanogen_core.evaluation.score import Score, fingerprint
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.evaluation.subjects import COUNT, Model, Subject
 from nanogen_core.protocols import Metric
+
+Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
 
 RESULT = "result.json"  # of a finished pass, until all of them are
 
@@ -42,6 +46,7 @@ class Evaluation:
     about: Mapping[str, Any] = field(factory=dict)
     keep: bool = False
     report: Report = quiet
+    share: Share = field(factory=Share.here)
     _states: list[Path] = field(factory=list)  # folders of passes, to be taken away when all are done
 
     def scores(self, subject: Subject, seeds: Sequence[int] = ()) -> list[Score]:
@@ -52,12 +57,12 @@ class Evaluation:
         """
         if len(set(seeds)) < len(seeds):
             raise ConfigError(f"The seeds {', '.join(map(str, seeds))} name one twice, which would count it twice.")
-        with self._alone():
+        with aside(), self._alone():
             scores = self._scores(subject, seeds)
             if self.folder is not None and scores:
                 with progress.writing(self.folder):
                     write_scores(self.folder, scores)
-            gather.wait(Share.here())
+            gather.wait(self.share)
             while self._states:
                 progress.clear(self._states.pop())
         return scores
@@ -67,16 +72,16 @@ class Evaluation:
         first) over samples of a seed that is none of `seeds`. Of equally good scales the first one is taken."""
         seed = max(seeds, default=-1) + 1
         quick = evolve(self, certainty=Certainty(draws=0), keep=False)
-        with quick._alone():
+        with aside(), quick._alone():
             rows = [quick._scores(model.sampled(guidance=scale), [seed]) for scale in scales]
         best = _best(scales, [_deciding(row, by) for row in rows]) if rows[0] else None
-        scale, criterion, values = gather.told(best, Share.here())
+        scale, criterion, values = gather.told(best, self.share)
         search = Search(grid=tuple(scales), criterion=criterion, seed=seed, count=model.count or COUNT, scores=values)
         return model.sampled(guidance=scale, search=search)
 
     def _scores(self, subject: Subject, seeds: Sequence[int]) -> list[Score]:
         passes = [self._pass(subject, seed) for seed in seeds or (None,)]
-        return [] if Share.here().rank else combined(passes, tuple(seeds), self.certainty, self.about)
+        return [] if self.share.rank else combined(passes, tuple(seeds), self.certainty, self.about)
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 
@@ -91,10 +96,10 @@ class Evaluation:
     def _measured(
         self, source: Source, metrics: dict[str, Metric], seed: int | None, state: Path | None
     ) -> list[Entry]:
-        what = "images" if seed is None else f"samples of seed {seed}"
+        report = partial(self.report, "images" if seed is None else f"samples of seed {seed}")
         keep = self._keeper(source, metrics, seed)
-        measure(source, metrics, effort=self.effort, report=self.report, what=what, folder=state, keep=keep)
-        if Share.here().rank:
+        measure(source, metrics, effort=self.effort, report=report, folder=state, keep=keep, share=self.share)
+        if self.share.rank:
             return []
         found = [
             entry
@@ -114,9 +119,9 @@ class Evaluation:
     def _finished(self, state: Path | None) -> list[Entry]:
         """The entries of a pass that was finished before the evaluation was stopped; empty where it was not."""
         path = None if state is None else state / RESULT
-        stored = storage.read_json(path) if path and not Share.here().rank and path.exists() else {}
+        stored = storage.read_json(path) if path and not self.share.rank and path.exists() else {}
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
-        known: list[Entry] = gather.told(found, Share.here())
+        known: list[Entry] = gather.told(found, self.share)
         return known
 
     def _state(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Path | None:
@@ -139,7 +144,7 @@ class Evaluation:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """The folder, for this evaluation alone."""
-        if self.folder is None or Share.here().rank:
+        if self.folder is None or self.share.rank:
             yield
             return
         with progress.writing(self.folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from nanogen_core.data import Share
 from nanogen_core.protocols import Metric
+
+PATIENCE = timedelta(days=30)  # the others wait while process 0 computes scores and intervals
 
 
 def gather(metrics: Mapping[str, Metric], share: Share) -> None:
@@ -56,4 +59,4 @@ def _group() -> Any:
     """A gloo group of all processes, beside whatever a training uses."""
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-    return dist.new_group(backend="gloo")
+    return dist.new_group(backend="gloo", timeout=PATIENCE)

@@ -18,10 +18,11 @@ from nanogen_core.evaluation.sources import Source
 from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
-Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
+Count = Callable[[int, int], None]  # how many are done, of how many: for a progress bar
+ALONE = Share()
 
 
-def quiet(what: str, done: int, total: int) -> None:
+def quiet(*figures: object) -> None:
     """Reports nothing."""
 
 
@@ -30,17 +31,16 @@ def measure(
     metrics: Mapping[str, Metric],
     *,
     effort: Effort,
-    report: Report = quiet,
-    what: str = "images",
+    report: Count = quiet,
     folder: Path | None = None,
     keep: Keep | None = None,
+    share: Share = ALONE,
 ) -> None:
     """Shows every image of the source to fresh metrics; those of process 0 have then seen all of them.
 
     With a `folder`, what was seen is saved there every `effort.save_every` seconds, and a pass that was stopped goes
     on from it. A batch never leaves this function. Raises NanoGenError where the folder cannot be written.
     """
-    share = Share.here()
     for metric in metrics.values():
         metric.reset()
     progress = Progress(folder or Path(), metrics, len(source.questions.indices), share)
@@ -56,7 +56,7 @@ def measure(
             keep(batch)
         progress.add(batch.indices)
         seen += len(batch.indices)
-        report(what, seen, total)
+        report(seen, total)
         if folder is not None and time.monotonic() - saved >= effort.save_every:
             progress.save()
             saved = time.monotonic()

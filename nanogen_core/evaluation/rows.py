@@ -15,10 +15,12 @@ class Rows:
 
     def __init__(self) -> None:
         self._parts: list[dict[str, Tensor]] = []
+        self._tidy = True  # nothing came since the rows were sorted: sorting thousands of features again takes long
 
     def add(self, indices: Tensor, **columns: Tensor) -> None:
         """Rows [B, ...] of the examples with these indices [B] int64."""
         self._parts.append({INDEX: indices.cpu(), **{name: value.detach().cpu() for name, value in columns.items()}})
+        self._tidy = False
 
     def __getitem__(self, name: str) -> Tensor:
         """All rows of one column [N, ...], in the order of the indices. Raises KeyError where there are none."""
@@ -33,13 +35,15 @@ class Rows:
             self._parts = [{name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}]
         if not self._parts:
             return {}
-        self._parts = [_sorted(self._parts[0])]
+        if not self._tidy:
+            self._parts, self._tidy = [_sorted(self._parts[0])], True
         return dict(self._parts[0])
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
         """Adds the rows of another one's `state`."""
         if state:
             self._parts.append(dict(state))
+            self._tidy = False
 
 
 def _sorted(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
