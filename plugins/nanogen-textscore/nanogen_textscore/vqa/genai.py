@@ -42,7 +42,7 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
 
 
 def picture_name(key: int, number: int, each: int) -> str:
-    """`"00012.jpeg"`, as the original tool names the only picture of a prompt; with a number where there are several."""
+    """`"00012.jpeg"`, as the original tool names a prompt's only picture; numbered where there are several."""
     return f"{key:05d}.jpeg" if each == 1 else f"{key:05d}-{number}.jpeg"
 
 
