@@ -31,6 +31,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         return _rgb(_upright(picture), name)
     except BadExample:
         raise
+    except UnidentifiedImageError as error:  # whose own words hold an address in memory
+        raise _bad("no image", name, "its bytes are of no format that Pillow knows") from error
     except Exception as error:  # damaged bytes make Pillow's decoders raise whatever their code runs into
         raise _bad(_reason(error), name, str(error) or type(error).__name__) from error
 
@@ -49,8 +51,6 @@ def _bad(reason: str, name: str, why: str) -> BadExample:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no image"
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels"
     return "cut short" if "truncated" in str(error) else "damaged image"

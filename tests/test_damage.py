@@ -1,0 +1,127 @@
+"""Bad examples are replaced by their place alone, counted, named, and few."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from itertools import islice
+
+import pytest
+import torch
+from torch import Tensor
+
+from nanogen_core.damage import NAMED, Bad, BadExample, Tally, first_good
+from nanogen_core.data import Example, loader, once
+from nanogen_core.errors import DataError
+from nanogen_core.tensors import Batch
+
+BAD = {3, 4, 9}
+
+
+class Numbers:
+    """Images that hold their own number; three of them are bad."""
+
+    bad_examples = 0.5
+
+    def __init__(self, length: int = 10, bad: set[int] = BAD):
+        self.length, self.bad = length, bad
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Example:
+        if index in self.bad:
+            raise BadExample("odd" if index % 2 else "even", f"Number {index} is bad.")
+        return Example(torch.full((3, 2, 2), float(index)))
+
+
+class Many(Numbers):
+    def __getitems__(self, indices: list[int]) -> list[Example]:
+        return [self[index] for index in indices]
+
+
+def never(image: object, number: int) -> Tensor:
+    raise AssertionError
+
+
+def indices(batches: list[Batch]) -> list[int]:
+    return [int(index) for batch in batches for index in batch.indices]
+
+
+@pytest.mark.parametrize("kind", [Numbers, Many])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_next_good_one_stands_in_around_the_end(kind: type[Numbers], workers: int) -> None:
+    batches = list(once(kind(), 4, transform=never, workers=workers))
+    assert indices(batches) == [0, 1, 2, 5, 5, 5, 6, 7, 8, 0]
+    assert [float(image[0, 0, 0]) for batch in batches for image in batch.images] == indices(batches)  # type: ignore[union-attr]
+
+
+def test_every_good_place_of_the_order_is_as_it_would_be_without_damage() -> None:
+    whole = indices(list(islice(loader(Numbers(bad=set()), 4, transform=never, seed=2), 9)))
+    mended = indices(list(islice(loader(Numbers(), 4, transform=never, seed=2), 9)))
+    resumed = indices(list(islice(loader(Numbers(), 4, transform=never, seed=2, start=5), 4)))
+    assert [b if a not in BAD else None for a, b in zip(whole, mended, strict=True)] == [
+        a if a not in BAD else None for a in whole
+    ]
+    assert mended[20:] == resumed
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_too_many_stop_with_one_sentence(workers: int) -> None:
+    numbers = Numbers(bad={1, 2, 3})
+    numbers.bad_examples = 0.2
+    sentence = (
+        r"^Too many examples cannot be used: 3 of 10 \(2 odd, 1 even\), and at most 20\.00% may be\. "
+        r"The first: Number 1 is bad\. Mend the data, or set `dataset\.bad_examples` to a larger share\.$"
+    )
+    with pytest.raises(DataError, match=sentence):
+        list(once(numbers, 5, transform=never, workers=workers))
+
+
+def test_exactly_the_share_may_be_bad() -> None:
+    numbers = Numbers(bad={1, 2})
+    numbers.bad_examples = 0.2
+    assert len(indices(list(once(numbers, 5, transform=never)))) == 10
+
+
+def test_one_percent_is_what_nobody_sets() -> None:
+    class Plain(Numbers):
+        pass
+
+    del Numbers.bad_examples
+    try:
+        assert len(list(once(Plain(200, {1, 2}), 200, transform=never))) == 1
+        with pytest.raises(DataError, match=r"3 of 200 .* at most 1\.00%"):
+            list(once(Plain(200, {1, 2, 3}), 200, transform=never))
+    finally:
+        Numbers.bad_examples = 0.5
+
+
+def test_a_dataset_of_nothing_good_ends_at_once() -> None:
+    with pytest.raises(
+        DataError, match=r"No example from number 0 on can be used \(100 were tried\)\. Number 0 is bad"
+    ):
+        list(once(Numbers(10**6, set(range(10**6))), 1, transform=never))
+
+
+def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally(1000, 0.5)
+    with caplog.at_level(logging.WARNING):
+        for number in [*range(40), *range(40)]:
+            tally.add([Bad(number, "odd" if number % 2 else "even", f"Number {number} is bad.")])
+    assert len(tally) == 40
+    assert dict(tally.reasons) == {"even": 20, "odd": 20}
+    assert tally.first == [f"Number {number} is bad." for number in range(NAMED)]
+    assert [f"Number {number} is bad." in caplog.text for number in range(40)] == [True] * NAMED + [False] * 30
+    assert "Skipped so far: 32 of 1000 (16 even, 16 odd)" in caplog.text
+
+
+def test_first_good_says_what_it_passed() -> None:
+    bad: list[Bad] = []
+    assert first_good(Numbers().__getitem__, 9, 10, bad)[0] == 0
+    assert bad == [Bad(9, "odd", "Number 9 is bad.")]
+
+
+def test_a_bad_example_travels_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(BadExample("odd", "Number 1 is bad.")))
+    assert (error.reason, str(error)) == ("odd", "Number 1 is bad.")
