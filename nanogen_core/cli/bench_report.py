@@ -16,7 +16,7 @@ import click
 @click.option("--y", "ys", multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Which rows to study beside all: family!=pixel.")
 @click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
-@click.option("--title", help="The page's heading.")
+@click.option("--title", default="", help="The page's heading.")
 @click.option("--about", multiple=True, metavar="TEXT", help="A paragraph below the heading; repeatable.")
 def report(
     place: str,
@@ -25,7 +25,7 @@ def report(
     ys: tuple[str, ...],
     where: tuple[str, ...],
     said: tuple[str, ...],
-    title: str | None,
+    title: str,
     about: tuple[str, ...],
 ) -> None:
     """Write one HTML page about a table of scores: rankings, how far they agree, and how sure that is.

@@ -18,9 +18,9 @@ class Group:
 
     @property
     def what(self) -> str:
-        """`"21 models (family!=pixel, family!=meanflow)"`."""
+        """`"21 models (family ≠ pixel, family ≠ meanflow)"`."""
         study = self.studies[0]
-        chosen = f" ({', '.join(study.conditions)})" if study.conditions else ""
+        chosen = f" ({', '.join(map(_condition, study.conditions))})" if study.conditions else ""
         return f"{'' if chosen else 'all '}{study.n} models{chosen}"
 
     @property
@@ -57,3 +57,8 @@ class Group:
 
     def pair(self, x: str, y: str) -> Pair:
         return next(pair for pair in self.pairs if (pair.x, pair.y) == (x, y))
+
+
+def _condition(text: str) -> str:
+    """As it is read, not as it is typed."""
+    return text.replace("!=", " ≠ ").replace("<=", " ≤ ").replace(">=", " ≥ ")

@@ -80,7 +80,7 @@ def _header(subject: Subject, sections: Sequence[Section]) -> Markup:
         element("button", "Dark page", type="button", class_="theme", hidden=True),
         aria_label="Contents",
     )
-    about = [element("p", text, class_="lead") for text in subject.about]
+    about = [element("p", text) for text in subject.about]
     return element("header", element("h1", element("bdi", subject.title)), about, nav)
 
 

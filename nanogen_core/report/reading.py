@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ QUICK = 100  # draws of a study that is made only to see whether one can be
 
 @frozen(kw_only=True)
 class Request:
-    """What was asked for. Without `xs` or `ys`, the folder's plan says them, or else the columns that are known."""
+    """What was asked for; see `_completed` for what was not said."""
 
     place: str
     xs: Sequence[str] = ()
     ys: Sequence[str] = ()
     where: Sequence[str] = ()
     said: Mapping[str, str] = field(factory=dict)
-    title: str | None = None
+    title: str = ""
     about: Sequence[str] = ()
 
     @property
@@ -61,7 +62,7 @@ def read(request: Request) -> Subject:
     narrowed = len(choose(table, request.where).rows) < len(table.rows)
     everyone, why_all = _studies(table, request, ()) if narrowed else ([], [])
     return Subject(
-        title=request.title or f"DiffusionBench: {Path(request.place).resolve().stem}",
+        title=request.title,
         about=request.about,
         table=table,
         columns=columns(table, request.xs, request.ys, request.said),
@@ -83,12 +84,23 @@ def _table(request: Request) -> Table:
 
 
 def _completed(request: Request, table: Table) -> Request:
-    """With the columns to compare: those of the plan, or the first known one of classes and every one of texts."""
-    plan = yaml_files.read(request.folder / PLAN) if request.folder and (request.folder / PLAN).is_file() else {}
+    """With what was not said: as the plan or the shipped table has it, or else the first known column of classes and
+    every one of texts."""
+    said = _preset(request)
     known = columns(table, (), (), {})
-    xs = request.xs or plan.get("x") or [column.name for column in known if column.task == CLASSES][:1]
-    ys = request.ys or plan.get("y") or [column.name for column in known if column.task == TEXTS]
-    return evolve(request, xs=tuple(xs), ys=tuple(ys))
+    xs = request.xs or said.get("x") or [column.name for column in known if column.task == CLASSES][:1]
+    ys = request.ys or said.get("y") or [column.name for column in known if column.task == TEXTS]
+    about, where = request.about or said.get("about", ()), request.where or said.get("where", ())
+    title = request.title or said.get("title") or f"DiffusionBench: {Path(request.place).resolve().stem}"
+    return evolve(request, xs=tuple(xs), ys=tuple(ys), where=tuple(where), about=tuple(about), title=title)
+
+
+def _preset(request: Request) -> Mapping[str, Any]:
+    if request.place in SHIPPED:
+        name = f"{request.place}.yaml"
+        return dict(yaml_files.parse((files("nanogen_core.report") / name).read_text(encoding="utf-8"), name))
+    plan = request.folder / PLAN if request.folder else None
+    return yaml_files.read(plan) if plan and plan.is_file() else {}
 
 
 # -- the studies -------------------------------------------------------------------------------------------------
