@@ -9,8 +9,12 @@ from attrs import field, frozen, validators
 
 from nanogen_fidelity.spaces import NORMS
 
-Named = str | Mapping[str, Any]
 Variant = Literal["diffusionbench", "torch-fidelity", "adm"]
+
+
+def _named(instance: Any, attribute: Any, value: object) -> None:
+    if not isinstance(value, (str, Mapping)):
+        raise ValueError(f"must be a name, or a mapping with a name and options, got {value!r}")
 
 
 @frozen(kw_only=True)
@@ -35,7 +39,7 @@ class FrechetConfig:
     `extrapolate`: also the distance of infinitely many images."""
 
     reference: str
-    features: Named
+    features: Any = field(validator=_named)
     keep_rows: bool = True
     extrapolate: bool = False
 
@@ -45,7 +49,7 @@ class FidConfig:
     """As FrechetConfig, in the space of the FID network: 50,000 rows would take 400 MB."""
 
     reference: str
-    features: Named = "inception"
+    features: Any = field(default="inception", validator=_named)
     keep_rows: bool = False
     extrapolate: bool = False
 
@@ -56,7 +60,7 @@ class InceptionScoreConfig:
 
     variant: Variant = "diffusionbench"
     splits: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
-    features: Named = "inception"
+    features: Any = field(default="inception", validator=_named)
 
 
 @frozen(kw_only=True)
@@ -64,7 +68,7 @@ class KidConfig:
     """`subset_size`: of random subsets, as torch-fidelity takes 100 of 1000; None: all pairs, without chance."""
 
     reference: str
-    features: Named = "inception"
+    features: Any = field(default="inception", validator=_named)
     subset_size: int | None = field(default=None, validator=validators.optional(validators.ge(2)))
     subsets: int = field(default=100, validator=validators.ge(1))
     seed: int = 2020
@@ -75,7 +79,7 @@ class PrdcConfig:
     """`k`: neighbours for precision and recall; `density_k`: for density and coverage."""
 
     reference: str
-    features: Named = "inception"
+    features: Any = field(default="inception", validator=_named)
     k: int = field(default=3, validator=validators.ge(1))
     density_k: int = field(default=5, validator=validators.ge(1))
 

@@ -36,7 +36,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{file} is no whole file of tensors: {str(error).splitlines()[0]}.") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{file} is no whole file of tensors: {reason}.") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{file} holds a {type(content).__name__} and no tensors by name.")
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
