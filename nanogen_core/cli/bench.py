@@ -13,6 +13,8 @@ VERBS = {
         "Say how two kinds of score go together over models, and how sure that is.",
     ),
     "audit": ("nanogen_core.cli.bench_audit:audit", "Say whether two training regimes are equal but for the task."),
+    "card": ("nanogen_core.cli.bench_card:card", "Write the entry of one model: both tasks, seeds, fingerprints."),
+    "collect": ("nanogen_core.cli.bench_collect:collect", "Make a table of models from the scores of runs."),
     "mini": ("nanogen_core.cli.bench_mini:mini", "Run the whole experiment in small, on drawings."),
     "report": ("nanogen_core.cli.bench_report:report", "Write one HTML page about a table of scores."),
 }

@@ -6,27 +6,32 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from nanogen_core.data import Share, once
 from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.evaluation.rows import Rows
-from nanogen_core.protocols import Task
+from nanogen_core.images import to_tensor
+from nanogen_core.protocols import Dataset, Task
 from nanogen_core.tensors import Batch
+from nanogen_openmoji.classifier import SIZE
 from nanogen_openmoji.features import ClassifierFeatures
 
 BATCH = 256
 
 
 class Frechet:
-    """`frechet`: in the 128 features of the class judge, to all held-out drawings of the task at its image size. It
-    rises as pictures become fewer: only distances of equally many compare."""
+    """`frechet`: in the 128 features of the class judge, to all held-out drawings of the task. These have 64 px, as
+    the judge was trained on, whatever size the pictures have: so models of different image sizes compare. The distance
+    rises as pictures become fewer: only those of equally many compare."""
 
     higher_is_better = False
 
-    def __init__(self, *, task: Task) -> None:
-        self._task = task
+    def __init__(self, *, task: Task, dataset: Dataset) -> None:
+        self._task, self._dataset = task, dataset
         self._features = ClassifierFeatures()
-        self.settings = {"features": dict(self._features.settings), "reference": "val", "size": task.image_size}
+        self.settings = {"features": dict(self._features.settings), "reference": "val", "reference_size": SIZE}
         self.reset()
 
     def reset(self) -> None:
@@ -58,5 +63,11 @@ class Frechet:
 
     @cached_property
     def _held_out(self) -> Moments:
-        batches = self._task.once("val", BATCH)
+        view = "captions" if self._task.questions(1).labels is None else "labels"
+        batches = once(self._dataset.open("val", SIZE, view), BATCH, transform=_square, share=Share())
         return moments(torch.cat([self._features(batch.images) for batch in batches if batch.images is not None]))
+
+
+def _square(picture: Image.Image, number: int) -> Tensor:
+    """For a dataset whose images are not drawn to size."""
+    return to_tensor(picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))

@@ -1,0 +1,28 @@
+"""`nanogen bench card`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN...")
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of Markdown.")
+@click.option("--output", type=click.Path(path_type=Path), help="A folder for card.md and card.json.")
+def card(runs: tuple[str, ...], as_json: bool, output: Path | None) -> None:
+    """Write the entry of one model: its runs on both tasks, seeds, intervals, fingerprints."""
+    from nanogen_core import storage
+    from nanogen_core.bench.collected.card import card as entry
+    from nanogen_core.bench.collected.card import markdown
+    from nanogen_core.bench.collected.entries import entries
+
+    found = entry(entries(runs))
+    if output is None:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else markdown(found), nl=as_json)
+        return
+    storage.write_json(output / "card.json", found)
+    storage.write_text(output / "card.md", markdown(found))
+    click.echo(f"{output / 'card.md'}, {output / 'card.json'}")
