@@ -1,0 +1,180 @@
+"""Training on prepared latents sees what training on pixels sees: the same examples, flips, captions and losses."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from prepared_data import config, on_latents, picture, resolved
+
+from nanogen_core import build_pipeline
+from nanogen_core.errors import DataError, TrainingError
+from nanogen_core.prepared import training
+from nanogen_core.prepared.prepare import Options, prepare
+from nanogen_core.training import journal
+from nanogen_core.training.loop import Run
+
+SMALL = Options(shard_size=5, batch_size=4)
+
+
+def losses(pipeline, folder: Path) -> list[float]:
+    Run(pipeline, folder).train()
+    return [entry["loss"] for entry in journal.read(folder)]
+
+
+def both(folder: Path, task: str, root: Path, count: int, **over):
+    """The first batches of pixels, and of latents, of one configuration."""
+    pipeline = build_pipeline(config(task, root, **over))
+    pixels = pipeline.task.batches("train", 6, seed=3)
+    latents = training.batches(folder, pipeline.parts, 6, seed=3)
+    return pipeline, list(zip(islice(pixels, count), islice(latents, count), strict=True))
+
+
+def test_labels_latents_and_flips_are_those_of_the_pixels(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9)  # three epochs
+    mirrored = 0
+    for pixels, latents in pairs:
+        assert torch.equal(pixels.indices, latents.indices)
+        assert torch.equal(pixels.labels, latents.labels)
+        assert latents.images is None
+        torch.testing.assert_close(latents.latents, pipeline.tokenizer.encode(pixels.images), rtol=1e-6, atol=1e-6)
+        other = pipeline.tokenizer.encode(pixels.images.flip(-1))
+        mirrored += int((latents.latents - other).abs().flatten(1).amax(1).lt(1e-5).sum())
+    assert mirrored == 0  # a picture and its mirror image have other latents, so the flips were told apart
+
+
+def test_captions_and_their_encodings_are_those_of_the_pixels(tars: Path, tmp_path: Path) -> None:
+    prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
+    pipeline, pairs = both(tmp_path / "latents", "t2i", tars, 5)
+    for pixels, latents in pairs:
+        assert list(pixels.captions) == list(latents.captions)
+        torch.testing.assert_close(latents.latents, pipeline.tokenizer.encode(pixels.images), rtol=1e-6, atol=1e-6)
+        fresh, kept = pipeline.conditioner.encode(pixels), latents.condition.padded(12)
+        assert torch.equal(fresh.mask, kept.mask)
+        assert not fresh.mask.all()
+        torch.testing.assert_close(kept.tokens, fresh.tokens, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_a_run_on_latents_has_the_losses_of_one_on_pixels(task: str, request, tmp_path: Path) -> None:
+    root = request.getfixturevalue({"imagenet": "folders", "t2i": "tars"}[task])
+    prepare(resolved(task, root), tmp_path / "latents", SMALL)
+    plain = losses(build_pipeline(config(task, root)), tmp_path / "pixels")
+    prepared = losses(on_latents(tmp_path / "latents", task, root), tmp_path / "run")
+    assert prepared == pytest.approx(plain, rel=1e-6)
+    assert len(set(plain)) == 8
+
+
+def test_no_caption_is_encoded_again(tars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
+    pipeline = on_latents(tmp_path / "latents", "t2i", tars)
+    asked: list[str] = []
+    encode = pipeline.parts["encoder"].encode
+    monkeypatch.setattr(pipeline.parts["encoder"], "encode", lambda texts, n: asked.extend(texts) or encode(texts, n))
+    run = Run(pipeline, tmp_path / "run")
+    run._one_step(next(run._batches()))
+    assert set(asked) == {""}  # the null condition
+
+
+def test_bad_examples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:
+    for name in ("n01/2.png", "n02/0.png", "n03/5.png"):
+        (folders / "train" / name).write_bytes(b"no picture")
+    generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "bad_examples": 0.5}}
+    found = prepare(resolved("imagenet", folders, **generous), tmp_path / "latents", SMALL)
+    assert found.skipped == {"no image": 3}
+    pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9, **generous)
+    for pixels, latents in pairs:
+        assert torch.equal(pixels.indices, latents.indices)
+        torch.testing.assert_close(latents.latents, pipeline.tokenizer.encode(pixels.images), rtol=1e-6, atol=1e-6)
+
+
+def test_the_images_need_not_be_there(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    plain = losses(build_pipeline(config("imagenet", folders)), tmp_path / "pixels")
+    shutil.rmtree(folders)
+    pipeline = on_latents(tmp_path / "latents", "imagenet", folders)
+    assert losses(pipeline, tmp_path / "run") == pytest.approx(plain, rel=1e-6)
+    assert pipeline.parts["classes"] == ("n01", "n02", "n03")
+
+
+def test_a_resumed_run_on_latents_goes_on_where_it_was(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    pipeline = build_pipeline(config("imagenet", folders))
+    whole = list(islice(training.batches(tmp_path / "latents", pipeline.parts, 6, seed=1), 7))
+    later = list(islice(training.batches(tmp_path / "latents", pipeline.parts, 6, seed=1, start=4, workers=2), 3))
+    for first, second in zip(whole[4:], later, strict=True):
+        assert torch.equal(first.latents, second.latents)
+
+
+def test_kept_in_half_precision_they_are_near(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", Options(shard_size=5, dtype="bfloat16"))
+    pipeline, ((pixels, latents),) = both(tmp_path / "latents", "imagenet", folders, 1)
+    exact = pipeline.tokenizer.encode(pixels.images)
+    assert latents.latents.dtype == torch.float32
+    assert torch.equal(latents.latents, exact.bfloat16().float())
+
+
+# -- refusals -----------------------------------------------------------------------------------------------------
+
+
+def refused(folder: Path, root: Path, words: str, **over) -> None:
+    with pytest.raises(DataError, match=words):
+        training.opened(folder, on_latents(folder, "imagenet", root, **over).parts)
+
+
+def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path) -> None:
+    latents = tmp_path / "latents"
+    prepare(resolved("imagenet", folders), latents, SMALL)
+    refused(latents, folders, r"image_size is 16 there and 32 here", image_size=32)
+    refused(latents, folders, r"tokenizer is 'openmoji-vae' there and 'pixel' here", tokenizer="pixel")
+    unflipped = build_pipeline(config("imagenet", folders, task={"name": "imagenet", "flip": False}))
+    with pytest.raises(DataError, match=r"task\.flip is True there and False here"):
+        training.opened(latents, unflipped.parts)
+    pipeline = on_latents(latents, "imagenet", folders)
+    with torch.no_grad():
+        next(pipeline.tokenizer.parameters()).add_(1e-6)
+    with pytest.raises(DataError, match=r"tokenizer\.weights is '\w{15}\.\.\.' there and '\w{15}\.\.\.' here"):
+        training.opened(latents, pipeline.parts)
+
+
+def test_another_text_encoder_is_refused(tars: Path, tmp_path: Path) -> None:
+    prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
+    other = on_latents(tmp_path / "latents", "t2i", tars, encoder={"name": "minilm", "max_length": 9})
+    with pytest.raises(DataError, match=r"text\.max_length is 12 there and 9 here; text\.length is 12 there"):
+        training.opened(tmp_path / "latents", other.parts)
+
+
+def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    picture(1).save(folders / "train/n02/new.png")
+    refused(tmp_path / "latents", folders, r"source\.examples is 18 there and 19 here; source\.files is '.*' there and")
+
+
+def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
+    latents = tmp_path / "latents"
+    with pytest.raises(DataError, match=r"latents holds no prepared latents \(no manifest\.json\): make them by"):
+        on_latents(latents, "imagenet", folders)
+    prepare(resolved("imagenet", folders), latents, SMALL)
+    shard = latents / "shard-00001.tar"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-512])
+    refused(latents, folders, rf"shard-00001\.tar has {len(whole) - 512} bytes, and its manifest says {len(whole)}")
+    shard.unlink()
+    refused(latents, folders, r"shard-00001\.tar is missing")
+    shard.write_bytes(bytes(len(whole)))
+    examples = training.opened(latents, on_latents(latents, "imagenet", folders).parts)
+    with pytest.raises(DataError, match=r"shard-00001\.tar is damaged at byte 512 \(example 5\): delete it with"):
+        examples[5]
+
+
+def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    pipeline = on_latents(
+        tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
+    )
+    with pytest.raises(TrainingError, match=r"The auxiliary loss repa looks at images, and `train\.latents` has none"):
+        training.opened(tmp_path / "latents", pipeline.parts)
