@@ -42,9 +42,9 @@ class Plan:
         """
         models, columns = complete(self.chosen, *names)
         if len(models) < FEWEST_MODELS:
-            have = "model has" if len(models) == 1 else "models have"
+            have = "has" if len(models) == 1 else "have"
             raise DataError(
-                f"{len(models)} of the {len(self.chosen.rows)} chosen {have} both {' and '.join(names)}; "
+                f"Of the {len(self.chosen.rows)} chosen models {len(models)} {have} {' and '.join(names)}; "
                 f"a correlation needs at least {FEWEST_MODELS}."
             )
         for name, values in zip(names, columns, strict=True):

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, permutation p-values (both SciPy's) and Holm's correction (statsmodels')."""
+"""Bootstrap intervals and permutation p-values (both SciPy's), and Holm's correction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from attrs import frozen
 from scipy import stats
 from scipy.stats import DegenerateDataWarning
-from statsmodels.stats.multitest import multipletests
 
 from nanogen_core.bench.coefficients import Floats, Integers, Resampled
 from nanogen_core.bench.groupings import Grouping, number_of
@@ -84,9 +83,12 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction; a NaN stays one and does not count."""
+    """Holm's step-down correction (1979); a NaN stays one and does not count.
+
+    statsmodels' `multipletests` gives the same and runs the garbage collector each time: 0.3 s.
+    """
     p = np.array(p_values, dtype=np.float64)
-    known = np.isfinite(p)
-    if known.any():
-        p[known] = multipletests(p[known], method="holm")[1]
+    order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN last
+    steps = np.arange(len(order), 0, -1)
+    p[order] = np.minimum(1, np.maximum.accumulate(p[order] * steps))
     return [float(one) for one in p]

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from nanogen_core.bench.coefficients import RESAMPLED
 from nanogen_core.bench.groupings import MODELS, grouping
@@ -136,3 +137,5 @@ def test_holm():
     assert corrected[::2] == pytest.approx([0.02, 0.04])
     assert np.isnan(corrected[1])
     assert holm([]) == []
+    many = np.random.default_rng(0).uniform(size=30) ** 3
+    assert holm(many) == pytest.approx(multipletests(many, method="holm")[1])

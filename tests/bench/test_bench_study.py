@@ -164,7 +164,7 @@ def test_a_seed_decides_the_draws():
         ({"ys": ["fid"]}, ConfigError, "asked for twice"),
         ({"ys": []}, ConfigError, "names no column"),
         ({"where": ["fid<-100"]}, DataError, "No row"),
-        ({"where": ["model=m1"]}, DataError, "1 of the 1 chosen model has both fid and geneval"),
+        ({"where": ["model=m1"]}, DataError, "Of the 1 chosen models 1 has fid and geneval"),
         ({"said": {"fiid": "lower"}}, DataError, "Did you mean 'fid'"),
         ({"clusters": ["team"]}, DataError, "--cluster team"),
     ],
