@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,14 +39,15 @@ class CLIPScore(Kept):
         return {"clip": self._clip.settings}
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1] with captions."""
+        """Images [B, 3, H, W] in [-1, 1] with captions. They are judged one by one."""
         if batch.captions is None:
             raise NanoGenError(
                 "The metric clipscore judges captions, and these questions have none: use a task with them."
             )
         self._clip.to(images.device)
-        score = cosines(self._clip.images(to_pil(images)), self._clip.texts(batch.captions))
-        self.keep(batch.indices, caption_numbers(batch.captions), score=score)
+        seen = torch.cat([self._clip.images([picture]) for picture in to_pil(images)])  # [B, D]
+        read = torch.cat([self._clip.texts([caption]) for caption in batch.captions])
+        self.keep(batch.indices, caption_numbers(batch.captions), score=cosines(seen, read))
 
     def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         mean = float(rows["score"].mean())

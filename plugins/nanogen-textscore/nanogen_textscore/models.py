@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 from attrs import frozen
 from safetensors import SafetensorError
+from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_textscore.files import digest
@@ -57,13 +60,18 @@ class Model:
         """What a score depends on: the model's name and its weights."""
         return {"model": Path(self.path).name if self._local else self.path, "weights": self.digest}
 
-    def network(self, kind: Any, **options: Any) -> Any:
-        """`kind.from_pretrained`, frozen. Raises DataError for a damaged file, and where a weight is missing in it."""
-        loaded, report = self._read(kind, self.folder, output_loading_info=True, **options)
+    def network(self, kind: Any, *, weights: Mapping[str, Tensor] | None = None, **options: Any) -> Any:
+        """`kind.from_pretrained`, frozen, with the weights of its files or these ones.
+
+        Raises DataError for a damaged file, and where a weight is missing.
+        """
+        given = {} if weights is None else {"state_dict": dict(weights)}
+        folder = self.folder if weights is None else None
+        loaded, report = self._read(kind, folder, output_loading_info=True, **given, **options)
         missing = sorted(set(report["missing_keys"]) & {name for name, _ in loaded.named_parameters()})
         if missing:
             raise DataError(
-                f"{self.folder} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}: set the option "
+                f"{self.path} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}: set the option "
                 f"`{self.option}` to a model of this kind."
             )
         return loaded.eval().requires_grad_(False)
@@ -76,15 +84,15 @@ class Model:
     def _local(self) -> bool:
         return Path(self.path).expanduser().is_dir()
 
-    def _read(self, kind: Any, folder: Path, **options: Any) -> Any:
+    def _read(self, kind: Any, folder: Path | None, **options: Any) -> Any:
         try:
-            with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
-                return kind.from_pretrained(str(folder), local_files_only=True, **options)
+            with torch.random.fork_rng(devices=[]), _quiet():  # building draws weights, which the files then replace
+                return kind.from_pretrained(folder and str(folder), local_files_only=True, **options)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataError(
-                f"{folder} cannot be read as {kind.__name__} ({reason}): set the option `{self.option}` to a whole "
-                f"copy of such a model."
+                f"{folder or self.path} cannot be read as {kind.__name__} ({reason}): set the option "
+                f"`{self.option}` to a whole copy of such a model."
             ) from error
 
     def _downloaded(self, *patterns: str) -> Path:
@@ -98,6 +106,22 @@ class Model:
                 f"The model {self.path!r} is no folder on this machine and could not be had from the Hugging Face "
                 f"hub: set the option `{self.option}` to a local copy of it, or connect to the network once."
             ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bar and report: what is missing is an error here, and the rest means nothing."""
+    from transformers.utils import logging as theirs
+
+    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity_error()  # type: ignore[no-untyped-call]
+    theirs.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(level)
+        if bars:
+            theirs.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def weight_files(folder: Path) -> list[Path]:

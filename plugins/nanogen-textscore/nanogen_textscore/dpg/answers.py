@@ -130,9 +130,16 @@ class RecordedAnswers:
         """By picture and question."""
         found: dict[Place, dict[str, str]] = {}
         for one in read_answers(self._file):
-            place = Place(Path(one.path).name.split(".")[0], _number(one.tile))
+            place = Place(Path(one.path).name.split(".")[0], self._number(one.tile))
             found.setdefault(place, {})[one.question] = one.answer
         return found
+
+    def _number(self, tile: Tile) -> int:
+        """Which of a grid's four tiles it is."""
+        known = tiles(tile[2] - tile[0])
+        if tile not in known:
+            raise DataError(f"{tile} in {self._file} is no tile of a grid: name a file of the original tool.")
+        return known.index(tile)
 
 
 def read_answers(file: Path) -> list[Answer]:
@@ -150,8 +157,3 @@ def read_answers(file: Path) -> list[Answer]:
 def write_answers(file: Path, answers: Iterable[Answer]) -> None:
     """The same lines."""
     write_text(file, "".join(f"{one.path}, {one.tile}, {one.question}, {one.answer}\n" for one in answers))
-
-
-def _number(tile: Tile) -> int:
-    """Which of a grid's four tiles it is."""
-    return tiles(tile[2] - tile[0]).index(tile)

@@ -93,8 +93,9 @@ class ClipT5:
         config = T5Config.from_dict({**self._facts, "model_type": "t5"})
         network = self._model.network(T5ForConditionalGeneration, config=config, dtype=self._dtype)
         own = part_of(weight_files(self._model.folder), "lm_head.")
-        if own:
-            network.lm_head.weight = nn.Parameter(own["weight"].to(self._dtype), requires_grad=False)
+        if not own:
+            raise DataError(f"{self._model.folder} has no weights lm_head.*: set `judge.path` to a CLIP-FlanT5.")
+        network.lm_head.weight = nn.Parameter(own["weight"].to(self._dtype), requires_grad=False)
         return network
 
     @cached_property
@@ -118,13 +119,8 @@ class ClipT5:
         weights = part_of(weight_files(self._model.folder), VISION)
         if not weights:
             return self._tower.network(CLIPVisionModel, dtype=self._dtype)
-        network: Any = CLIPVisionModel(self._tower.helper(CLIPVisionConfig))
-        absent = network.load_state_dict(weights, strict=False).missing_keys
-        if absent:
-            raise DataError(
-                f"{self._model.folder} lacks weights of its vision tower, such as {absent[0]}: fetch it again."
-            )
-        return network.to(self._dtype).eval().requires_grad_(False)
+        config = self._tower.helper(CLIPVisionConfig)
+        return self._model.network(CLIPVisionModel, weights=weights, config=config, dtype=self._dtype)
 
     @cached_property
     def _tower(self) -> Model:

@@ -1,0 +1,126 @@
+"""CLIPScore against CLIP called directly, and the rows that all metrics of this plugin keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.images import to_tensor
+from nanogen_core.tensors import Batch
+from nanogen_textscore.clip import Clip
+from nanogen_textscore.clipscore import CLIPScore, cosines
+from nanogen_textscore.config import CLIPScoreConfig
+from nanogen_textscore.files import digest
+from nanogen_textscore.kept import Kept
+
+CAPTIONS = ["a red dog", "photo of a mouse", "dog", "a red dog", "yes no " * 20]
+
+
+def noise(seed: int, size: tuple[int, int] = (24, 16)) -> Image.Image:
+    """A picture of random pixels, width by height."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (size[1], size[0], 3), generator=generator, dtype=torch.uint8)
+    return Image.fromarray(pixels.numpy())
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.stack([to_tensor(noise(seed)) for seed in range(5)])
+
+
+def test_clipscore_is_the_logit_of_clip_without_its_scale(clip_folder, images):
+    from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+
+    metric = CLIPScore(CLIPScoreConfig(path=str(clip_folder)))
+    metric.update(images, Batch(torch.arange(5), captions=CAPTIONS))
+    network, processor = CLIPModel.from_pretrained(clip_folder), CLIPImageProcessorPil.from_pretrained(clip_folder)
+    words = AutoTokenizer.from_pretrained(clip_folder)(
+        CAPTIONS, padding=True, truncation=True, max_length=12, return_tensors="pt"
+    )
+    pixels = processor(images=[noise(seed) for seed in range(5)], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        logits = network(pixel_values=pixels, **words).logits_per_image.diag() / network.logit_scale.exp()
+    mean = float(logits.double().mean())
+    assert metric.compute() == pytest.approx({"clipscore": mean, "clipscore_x100": max(100 * mean, 0)}, rel=1e-5)
+    assert metric.units == 4  # two captions are equal
+    assert metric.settings["clip"]["weights"] == digest(clip_folder / "model.safetensors")
+    json.dumps(metric.settings)
+
+
+def test_it_depends_on_no_batch_order_or_process(clip_folder, images):
+    asked = Batch(torch.arange(5), captions=CAPTIONS)
+    whole, one, other = (CLIPScore(CLIPScoreConfig(path=str(clip_folder))) for _ in range(3))
+    whole.update(images, asked)
+    for index in (4, 0, 2):
+        one.update(images[index : index + 1], asked.part(index, index + 1))
+    other.update(images[[3, 1]], Batch(torch.tensor([3, 1]), captions=[CAPTIONS[3], CAPTIONS[1]]))
+    one.merge(other.state())
+    assert one.compute() == pytest.approx(whole.compute(), rel=1e-6)
+    units = torch.tensor([3, 0, 0, 1])
+    assert one.resampled(units) == pytest.approx(whole.resampled(units), rel=1e-6)
+
+
+def test_negative_cosines_are_kept_in_one_convention_and_not_in_the_other(clip_folder):
+    metric = CLIPScore(CLIPScoreConfig(path=str(clip_folder)))
+    metric.keep(torch.tensor([0]), torch.tensor([0]), score=torch.tensor([-0.25], dtype=torch.float64))
+    assert metric.compute() == {"clipscore": -0.25, "clipscore_x100": 0.0}
+    assert cosines(torch.tensor([[3.0, 4.0]]), torch.tensor([[-6.0, -8.0]])).tolist() == pytest.approx([-1.0])
+
+
+def test_captions_are_needed(clip_folder, images):
+    with pytest.raises(NanoGenError, match="clipscore judges captions"):
+        CLIPScore(CLIPScoreConfig(path=str(clip_folder))).update(images, Batch(torch.arange(5)))
+
+
+def test_a_model_that_is_no_clip_is_a_sentence(tmp_path, clip_folder):
+    (tmp_path / "model.safetensors").write_bytes((clip_folder / "model.safetensors").read_bytes())
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be read as CLIPModel .*set the option `path`"):
+        Clip(str(tmp_path), option="path").texts(["a dog"])
+
+
+class Numbers(Kept):
+    """Keeps a number of each image."""
+
+    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {"mean": float(rows["value"].mean()), "count": float(len(rows["value"]))}
+
+
+def test_units_are_prompts_whatever_their_numbers_of_images():
+    prompts, values = torch.tensor([7, -3, 7, 7, 0]), torch.arange(5, dtype=torch.float64)
+    metric = Numbers()
+    metric.keep(torch.arange(5), prompts, value=values)
+    assert metric.units == 3
+    images = {0: [1], 1: [4], 2: [0, 2, 3]}  # of each unit, the prompts in the order of their numbers
+    for drawn in ([0], [2], [2, 0], [1, 1, 2], [0, 1, 2]):
+        chosen = [image for unit in drawn for image in images[unit]]
+        expected = {"mean": sum(chosen) / len(chosen), "count": len(chosen)}
+        assert metric.resampled(torch.tensor(drawn)) == pytest.approx(expected)
+    assert metric.resampled(torch.tensor([], dtype=torch.int64)) == {}
+
+
+def test_nothing_seen_is_no_score_and_a_reset_forgets():
+    metric = Numbers()
+    assert (metric.compute(), metric.units) == ({}, 0)
+    metric.keep(torch.tensor([0]), torch.tensor([0]), value=torch.tensor([1.0]))
+    assert metric.units == 1
+    metric.reset()
+    assert (metric.compute(), metric.units) == ({}, 0)
+
+
+def test_an_image_that_comes_twice_counts_once():
+    metric = Numbers()
+    for _ in range(2):
+        metric.keep(torch.tensor([0, 1]), torch.tensor([0, 0]), value=torch.tensor([1.0, 3.0]))
+    assert metric.compute() == {"mean": 2.0, "count": 2.0}
+
+
+def test_a_digest_is_that_of_sha256sum(tmp_path: Path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert digest(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
