@@ -6,7 +6,7 @@ The folder that it fills (by default `runs/mini`):
     TASK/METHOD/seed-N/         a run like any other: config.yaml, log.jsonl, samples/step-*.png, the pipeline
         scores.json             its scores, as `nanogen evaluate` writes them (`evaluation.record`)
         result.json             that it is finished, for which question, and what it cost; failure.json if it failed
-    TASK/PREPARED/              a run that others need first (a decoder); no scores.json
+    prepared/NAME/              a run that others need first (a decoder); no scores.json
     logs/                       what each process said, one text for each run
     runs.csv                    a row for each run: model, family, task, seed, its scores, their n, its cost
     table.csv                   a row for each method: model, family, the means over seeds of both tasks' scores,

@@ -34,6 +34,10 @@ def experiment(
         with FileLock(output / ".lock", timeout=0):
             storage.write_text(output / PLAN, yaml_files.dump(dict(raw)))
             Pool(output, slots or cores(), say).run(todo)
+            from nanogen_core.bench.mini import outcome  # torch, which the processes need sooner
+
+            for line in outcome.write(plan, output, todo):
+                say(line)
     except Timeout as error:
         raise TrainingError(f"Another process is at work in {output}: name another --output.") from error
     return [job for job in todo if job.result is None]

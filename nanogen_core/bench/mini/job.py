@@ -13,6 +13,7 @@ from nanogen_core.bench.mini import folders
 from nanogen_core.bench.mini.plan import Plan, configuration
 
 FAILURE = "failure.json"
+PREPARED = "prepared"  # the folder of the runs that others need
 
 
 @frozen(kw_only=True)
@@ -58,7 +59,7 @@ class Job:
 def jobs(plan: Plan, output: Path, names: list[str]) -> list[Job]:
     """Every run of these methods, what they need first; the tasks and methods of one seed before the next seed."""
     needed = {need for name in names for need in plan.methods[name].needs}
-    first = [_prepared(plan, output, task, name) for name in plan.prepared if name in needed for task in plan.tasks]
+    first = [_prepared(plan, output, name) for name in plan.prepared if name in needed]
     return [*first, *_methods(plan, output, names)]
 
 
@@ -71,7 +72,7 @@ def _methods(plan: Plan, output: Path, names: list[str]) -> Iterator[Job]:
 
 def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
     variant = plan.methods[name]
-    overlay = folders.filled(variant.config, lambda need: str(output / task / need))
+    overlay = folders.filled(variant.config, lambda need: str(output / PREPARED / need))
     return Job(
         name=name,
         task=task,
@@ -79,17 +80,17 @@ def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
         config=configuration(plan, overlay, task=task, seed=seed, steps=plan.steps),
         folder=output / task / name / f"seed-{seed}",
         judged=plan.judged,
-        after={need: _prepared(plan, output, task, need) for need in variant.needs},
+        after={need: _prepared(plan, output, need) for need in variant.needs},
     )
 
 
-def _prepared(plan: Plan, output: Path, task: str, name: str) -> Job:
+def _prepared(plan: Plan, output: Path, name: str) -> Job:
     prepared = plan.prepared[name]
     return Job(
         name=name,
-        task=task,
+        task=prepared.task,
         seed=0,
-        config=configuration(plan, prepared.config, task=task, seed=0, steps=prepared.steps),
-        folder=output / task / name,
+        config=configuration(plan, prepared.config, task=prepared.task, seed=0, steps=prepared.steps),
+        folder=output / PREPARED / name,
         statistics=prepared.statistics,
     )

@@ -35,10 +35,12 @@ class Variant:
 
 @frozen(kw_only=True)
 class Prepared:
-    """A run that methods need first, once for each task, and that is no method itself. `statistics` is the file in
-    its folder that gets the statistics of its latents."""
+    """A run that methods need first, and that is no method itself. It is made once, on one task, and serves both: or
+    the two would differ in more than the task. `statistics` is the file in its folder that gets the statistics of its
+    latents."""
 
     summary: str
+    task: str
     steps: int = field(validator=_positive)
     config: Mapping[str, Any] = field(factory=dict)
     statistics: str | None = None
