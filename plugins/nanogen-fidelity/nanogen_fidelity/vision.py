@@ -70,17 +70,19 @@ class Vision(Extractor):
         return {**used, "resize": "bicubic antialias", "autocast": self.config.autocast}
 
     def load(self) -> nn.Module:
-        """Raises DataError where timm has no weights, and NanoGenError where there is no timm."""
-        sizes = {"dynamic_img_size": True, "dynamic_img_pad": True} if self.space.any_size else {}
+        """Raises DataError where the weights are missing or of another model, NanoGenError where there is no timm."""
         file = self.config.weights
-        source = {"checkpoint_path": str(self._file(file))} if file else {"pretrained": True}
+        sizes = {"dynamic_img_size": True, "dynamic_img_pad": True} if self.space.any_size else {}
+        create = _timm().create_model
         try:
-            network: nn.Module = _timm().create_model(self.space.model, num_classes=0, **source, **sizes)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            network: nn.Module = create(self.space.model, pretrained=file is None, num_classes=0, **sizes)
+        except Exception as error:  # whatever the hub, its cache and the network between raise
             raise DataError(
-                f"The weights of {self.space.model} could not be read ({str(error).splitlines()[0]}): put them into the"
-                " Hugging Face cache, or name the file with `weights`."
+                f"timm has no weights of {self.space.model} ({_reason(error)}): put them into the Hugging Face cache,"
+                " or name a file of them with `weights`."
             ) from error
+        if file:
+            fill(network, self._file(file))
         return network
 
     def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
@@ -96,6 +98,22 @@ class Vision(Extractor):
         if not file.is_file():
             raise DataError(f"{file}, which `weights` names, is no file: it must hold weights that timm reads.")
         return file
+
+
+def fill(network: nn.Module, file: Path) -> None:
+    """Loads a file as timm or the model's authors publish it. Raises DataError where it is of another model."""
+    models, family = import_module("timm.models"), import_module(type(network).__module__)
+    try:
+        left = models.load_checkpoint(network, str(file), strict=False, filter_fn=family.checkpoint_filter_fn)
+    except Exception as error:  # whatever the readers of files, and the names in them, raise
+        raise DataError(f"{file} holds no weights of this model: {_reason(error)}.") from error
+    foreign = [name for name in left.unexpected_keys if not name.startswith("head.")]  # classes, or a projection
+    if left.missing_keys or foreign:
+        raise DataError(f"{file} is of another model: {[*left.missing_keys, *foreign][0]!r} is in one of them alone.")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def normalised(pixels: Tensor, space: Space) -> Tensor:
