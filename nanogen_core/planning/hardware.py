@@ -1,0 +1,36 @@
+"""What a GPU has, by its maker's data sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen, validators
+
+from nanogen_core.errors import UnknownName, listing, near_miss
+
+_positive = validators.gt(0.0)
+
+
+@frozen(kw_only=True)
+class GPU:
+    """`memory` in GiB, `tflops` of dense bf16 products."""
+
+    memory: float = field(validator=_positive)
+    tflops: float = field(validator=_positive)
+
+
+GPUS: Mapping[str, GPU] = {
+    "a100-40": GPU(memory=40, tflops=312),
+    "a100": GPU(memory=80, tflops=312),
+    "h100": GPU(memory=80, tflops=989),
+    "h200": GPU(memory=141, tflops=989),
+    "l40s": GPU(memory=48, tflops=362),
+    "rtx4090": GPU(memory=24, tflops=165),
+}
+
+
+def gpu_of(name: str) -> GPU:
+    """The GPU of this name. Raises UnknownName."""
+    if name not in GPUS:
+        raise UnknownName(f"There is no GPU {name!r} in the table.{near_miss(name, GPUS)} Known: {listing(GPUS)}.")
+    return GPUS[name]

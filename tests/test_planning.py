@@ -1,0 +1,181 @@
+"""What a plan says, against closed forms and against steps that were really taken."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from nanogen_core.cli.main import cli
+from nanogen_core.config import combine, resolve
+from nanogen_core.errors import TrainingError, UnknownName
+from nanogen_core.planning import cost as costs
+from nanogen_core.planning.hardware import GPU, gpu_of
+from nanogen_core.planning.plan import Setting, plan_for
+from nanogen_core.randomness import Draws
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Condition, State
+from nanogen_core.training.optimizer_settings import AdamWConfig, MuonConfig
+from nanogen_core.training.optimizers import AdamW, Muon
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"
+SMALL = {
+    "task": "imagenet",
+    "dataset": "openmoji",
+    "method": "vae",
+    "tokenizer": "openmoji-vae",
+    "backbone": {"name": "lightning-dit", "hidden": 64, "depth": 3, "heads": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return costs.cost_of(resolve(combine(SMALL, {})), classes=10)
+
+
+def cost(**changes):
+    values = {
+        "latent": LatentSpec(4, 32, 32, factor=8),
+        "parameters": 1_000_000,
+        "state_bytes": 8.0,
+        "flops": 1e12,
+        "activations": 10_000_000,
+        "checkpointed": 1_000_000,
+        "copies": 2_000_000,
+        "block_parameters": 100_000,
+    }
+    return costs.Cost(**{**values, **changes})
+
+
+def test_flops_are_those_of_the_matrix_products(small):
+    """Forward: 2 m n k of each linear map and of both products of attention; backward twice that."""
+    width, inner, depth = 64, int(2 / 3 * 4 * 64), 3
+    image, times, condition = 16, 4, 8
+    tokens = image + times + condition
+    block = 2 * tokens * width * (4 * width + 3 * inner) + 4 * tokens**2 * width
+    patch = 2 * image * (8 * 4) * width
+    forward = depth * block + patch + 2 * image * width * (8 * 4)
+    time_mlp = 2 * (512 * width + width * width)
+    table = 2 * 64 * width  # the one-hot label; its gradient is the weight's alone
+    expected = 3 * (forward + time_mlp) + 2 * table - 2 * image * (8 * 4) * width - 2 * 512 * width
+    assert small.flops == pytest.approx(expected, rel=0.02)
+
+
+def test_activations_are_those_that_a_real_step_keeps(small):
+    """Grows by this much with each image, measured on tensors that have memory."""
+    from nanogen_core.assembly import Assembly
+
+    parts = Assembly(resolve(combine(SMALL, {})))
+    kept = [real_bytes(parts, images) for images in (2, 5)]
+    assert small.activations == pytest.approx((kept[1] - kept[0]) / 3, rel=0.01)
+    assert small.parameters == sum(p.numel() for p in parts["backbone"].parameters())
+
+
+def real_bytes(parts, images):
+    net, latent, spec = parts["backbone"], parts["latent"], parts["condition"]
+    condition = Condition(torch.zeros(images, spec.length, spec.width), None, torch.zeros(images, dtype=torch.bool))
+    storages = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    found = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in storages:
+            found[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autocast("cpu", torch.bfloat16), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        clean = State(torch.zeros(images, *latent.shape))
+        losses = parts["objective"].loss({"student": net}, clean, condition, condition, Draws(0, range(images)))
+    assert losses.total.requires_grad
+    return sum(storage.nbytes() for storage in found.values())
+
+
+def test_checkpointing_keeps_what_goes_into_blocks_and_the_inside_of_one(small):
+    assert small.checkpointed < small.activations / 2
+    assert small.copies >= 2 * small.parameters * 0.8  # bf16 copies of the matrices
+
+
+def test_the_cost_of_a_choice_is_the_mean_over_the_choices(small):
+    jumps = costs.cost_of(resolve(combine({**SMALL, "method": "meanflow"}, {})), classes=10)
+    assert 1.2 * small.flops < jumps.flops < 2.5 * small.flops  # a quarter of the steps has a second backward pass
+    assert jumps.activations > 1.2 * small.activations
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(8, 8, bias=False) for _ in range(3)])
+        self.head = nn.Linear(8, 8, bias=False)
+
+
+def test_the_state_of_an_optimiser_is_what_it_keeps():
+    assert costs._state_bytes(AdamW(AdamWConfig()), Net()) == 8.0
+    assert costs._state_bytes(Muon(MuonConfig()), Net()) == 3 / 4 * 4 + 1 / 4 * 8
+    assert costs.blocks_of(Net()) and all(isinstance(block, nn.Linear) for block in costs.blocks_of(Net()))
+
+
+def test_memory_by_strategy():
+    setting = Setting(gpus=4, gpu=GPU(memory=80, tflops=100))
+    ddp, again, fsdp, both = plan_for(cost(), setting, batch_size=8, steps=10).memory
+    assert ddp.weights == 1_000_000 * (4 + 4 + 4 + 8 + 4) + 2_000_000
+    assert (ddp.activations, again.activations) == (20_000_000, 2_000_000)
+    assert fsdp.weights == 1_000_000 * 20 / 4 + 2 * 100_000 * 6
+    assert both.total == fsdp.weights + 2_000_000
+
+
+def test_times_are_those_of_the_rates():
+    setting = Setting(gpus=2, gpu=GPU(memory=80, tflops=100), utilisation=0.5, link=1.0)
+    plan = plan_for(cost(), setting, batch_size=100, steps=864)
+    assert plan.compute_seconds == pytest.approx(100 * 1e12 / (2 * 100e12 * 0.5))
+    assert plan.transfer_seconds == pytest.approx(2 * 0.5 * 4e6 / 1e9)
+    assert plan.figures["days"] == pytest.approx(864 / 86_400)
+    assert plan.figures["tokens_per_second"] == pytest.approx(100 * 256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus", "sentence"),
+    [
+        ({}, 1, "Nothing: DDP holds the batch"),
+        ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy holds 4 images"),
+        ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that holds 4 images"),
+        ({"flops": 1e6}, 8, "The network between the GPUs: 1 images a GPU"),
+    ],
+)
+def test_what_breaks_first_is_said(changes, gpus, sentence):
+    plan = plan_for(cost(**changes), Setting(gpus=gpus, gpu=gpu_of("h100")), batch_size=8, steps=1)
+    assert sentence in plan.first_limit
+
+
+def test_wrong_machines_are_one_sentence():
+    with pytest.raises(TrainingError, match="cannot be shared equally by 3 processes"):
+        plan_for(cost(), Setting(gpus=3, gpu=gpu_of("h100")), batch_size=8, steps=1)
+    with pytest.raises(UnknownName, match="no GPU 'h10'.*Did you mean 'h100'"):
+        gpu_of("h10")
+
+
+def test_the_command_prints_figures_for_people_and_programs(tmp_path):
+    (tmp_path / "small.yaml").write_text(json.dumps({**SMALL, "train": {"batch_size": 64, "steps": 10}}))
+    words = ["plan", str(tmp_path / "small.yaml"), "--gpus", "2"]
+    shown = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert "What breaks first" in shown.output
+    figures = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).output)
+    assert figures["images_per_gpu"] == 32
+    assert [entry["strategy"] for entry in figures["memory"]][0] == "ddp"
+
+
+def test_the_tables_of_the_document_are_what_the_command_says():
+    """`docs/scaling.md` names its command; one column of each kind is computed again."""
+    text = DOCUMENT.read_text()
+    command = re.search(r"nanogen plan (\S+) --gpus 64 --json", text)
+    figures = json.loads(
+        CliRunner().invoke(cli, ["plan", command[1], "--gpus", "64", "--json"], catch_exceptions=False).output
+    )
+    row = next(line for line in text.splitlines() if line.startswith("| 64 |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    memory = {entry["strategy"]: f"{entry['total'] / 1024**3:.1f}" for entry in figures["memory"]}
+    assert cells[2:6] == [memory[name] for name in ("ddp", "ddp, checkpointed", "fsdp", "fsdp, checkpointed")]
+    assert cells[6] == f"{figures['compute_seconds_per_step']:.3f}"
+    assert cells[7] == f"{figures['transfer_seconds_per_step']:.3f}"
