@@ -152,6 +152,7 @@ class Run:
                 with self.vitals.moving(phase, measured) as vitals:
                     moved = self.optimization.move(phase, self.step)
                 scalars.update({**moved, **vitals})
+        scalars.update(self.vitals.cost() if measured else {})
         self.stage.after_step(self.step)
         self.step += 1
         self.watch.add(self.step, batch.indices, scalars, self.settings.batch_size)
@@ -165,7 +166,7 @@ class Run:
             losses = self.model(phase, batch, rng)
             self.engine.accelerator.backward(losses.total / self.settings.accumulate)
             scalars.update({"loss": losses.total.detach(), **losses.parts})
-        return {**scalars, **(self.vitals.of_step(batch, rng.drawn) if isinstance(rng, Noted) else {})}
+        return {**scalars, **(self.vitals.of_batch(batch, rng.drawn) if isinstance(rng, Noted) else {})}
 
     def _afterwards(self) -> None:
         settings, last = self.settings, self.step == self.settings.steps

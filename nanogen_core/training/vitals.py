@@ -67,14 +67,18 @@ class Vitals:
         if measured:
             found.update(self._of_phase(phase, before))
 
-    def of_step(self, batch: Batch, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The figures of a prepared batch, of the numbers that were drawn for it, and of its cost."""
+    def of_batch(self, batch: Batch, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The figures of a prepared batch, and of the numbers that were drawn for it."""
         tensors = {f"draws.{purpose}": numbers for purpose, numbers in drawn.items()}
         if batch.latents is not None:
             tensors["latent"] = batch.latents
-        cost = {"images": float(self._images), **(self.flops or {})}
+        return _statistics(tensors)
+
+    def cost(self) -> dict[str, Tensor]:
+        """What a step takes: images and operations."""
         device = self._trained(next(iter(self._optimization.optimizers)))[0].device
-        return {**_statistics(tensors), **{name: torch.tensor(value, device=device) for name, value in cost.items()}}
+        figures = {"images": float(self._images), **(self.flops or {})}
+        return {name: torch.tensor(value, device=device) for name, value in figures.items()}
 
     def _trained(self, phase: str) -> list[Tensor]:
         optimizer = self._optimization.optimizers[phase]
