@@ -20,7 +20,7 @@ from nanogen_core.prepared import manifest
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
-from nanogen_core.tensors import Batch, State
+from nanogen_core.tensors import Batch, State, trimmed
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
@@ -109,7 +109,7 @@ class Pipeline:
         net: nn.Module | None = None,
     ) -> Tensor:
         draws = Draws(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
-        condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
+        condition, null = trimmed(self.conditioner.encode(batch), self.conditioner.null(len(batch.indices)))
         field: Field = velocity_field(self.objective, net or self.backbone)
         for wrapper in self._guidance(guidance):
             field = wrapper.wrap(field, null)

@@ -140,6 +140,20 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
     return Condition(torch.cat([first.tokens, second.tokens]), mask, told=told)
 
 
+def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
+    """The same conditions without the columns in which no row of any has a real token, and without a mask where
+    nothing is padded then: padding at the end is seen by nobody, so a network's answers stay what they are."""
+    if all(condition.mask is None for condition in conditions):
+        return conditions
+    masks = [_mask(condition) for condition in conditions]
+    real = torch.stack([mask.any(dim=0) for mask in masks]).any(dim=0)  # [L]
+    length = int(real.nonzero().max()) + 1
+    return tuple(
+        condition._replace(tokens=condition.tokens[:, :length], mask=None if mask.all() else mask)
+        for condition, mask in zip(conditions, (mask[:, :length] for mask in masks), strict=True)
+    )
+
+
 def told_by(condition: Condition) -> Tensor:
     """The numbers that a network is told [B, 3]; without any, that guidance has no share in the whole of time."""
     if condition.told is not None:

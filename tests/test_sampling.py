@@ -6,7 +6,7 @@ import torch
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State, join_conditions, where_null
+from nanogen_core.tensors import Condition, Prediction, State, join_conditions, trimmed, where_null
 
 
 class Straight:
@@ -139,3 +139,31 @@ def test_what_is_told_survives_dropout_and_joins():
     unguided = [[0.0, 0.0, 1.0]] * 2  # what a side is told that is told nothing
     assert join_conditions(condition, null).told.tolist() == [*told.tolist(), *unguided]
     assert join_conditions(null, condition).told.tolist() == [*unguided, *told.tolist()]
+
+
+def test_padding_that_no_row_needs_is_taken_away():
+    tokens, mask = torch.randn(2, 6, 3), torch.arange(6) < torch.tensor([2, 4])[:, None]
+    first, null = trimmed(Condition(tokens, mask), Condition(tokens, torch.arange(6) < torch.tensor([1, 1])[:, None]))
+    assert first.tokens.equal(tokens[:, :4])
+    assert first.mask.equal(mask[:, :4])
+    assert null.tokens.shape == first.tokens.shape
+    assert null.mask.sum() == 2
+
+
+def test_a_mask_that_hides_nothing_is_taken_away():
+    tokens, mask = torch.randn(2, 6, 3), (torch.arange(6) < 4).expand(2, -1)
+    (alone,) = trimmed(Condition(tokens, mask))
+    assert alone.mask is None
+    assert alone.tokens.shape == (2, 4, 3)
+    whole, null = trimmed(Condition(tokens), Condition(tokens, mask))
+    assert whole.tokens.shape == null.tokens.shape == (2, 6, 3)
+    assert whole.mask is None
+    assert null.mask.equal(mask)
+    unmasked = Condition(tokens)
+    assert trimmed(unmasked)[0] is unmasked
+
+
+def test_padding_within_a_row_stays():
+    mask = torch.tensor([[True, False, True, False, False]])
+    (found,) = trimmed(Condition(torch.randn(1, 5, 3), mask))
+    assert found.mask.tolist() == [[True, False, True]]

@@ -14,7 +14,7 @@ from attrs import evolve
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Backbone
 from nanogen_core.specs import TOLD, UNGUIDED, ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State, Times
+from nanogen_core.tensors import Condition, State, Times, trimmed
 from nanogen_core.testing import BackboneContract
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
@@ -24,6 +24,7 @@ Make = Callable[..., Any]
 LATENT = LatentSpec(3, 4, 6, factor=16)
 WITH_TOKEN = evolve(LATENT, token_width=7)
 LABEL = ConditionSpec(width=6, length=1, learned=3)
+TEXT = ConditionSpec(width=10, length=5, normalize=True, padded=True)
 
 ABLE = frozenset({"two-time", "told", "features", "internal-head", "jvp"})
 
@@ -274,3 +275,12 @@ def test_it_can_be_traced_as_one_graph(make: Make, asked: Make) -> None:
     assert torch.allclose(
         compiled(state, times, condition, ("block.1",)).value.latent, net(state, times, condition).value.latent
     )
+
+
+def test_padding_that_is_taken_away_changes_no_answer(make: Make, asked: Make) -> None:
+    state, times, condition = asked()
+    longer = Condition(F.pad(condition.tokens, (0, 0, 0, 4), value=9.0), F.pad(condition.mask, (0, 4)))
+    net = make(condition=evolve(TEXT, length=9))
+    (short,) = trimmed(longer)
+    assert short.tokens.shape[1] == 5
+    torch.testing.assert_close(net(state, times, short).value.latent, net(state, times, longer).value.latent)
