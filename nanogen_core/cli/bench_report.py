@@ -16,6 +16,7 @@ import click
 @click.option("--y", "ys", multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Which rows to study beside all: family!=pixel.")
 @click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
+@click.option("--draws", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True)
 @click.option("--title", default="", help="The page's heading.")
 @click.option("--about", multiple=True, metavar="TEXT", help="A paragraph below the heading; repeatable.")
 def report(
@@ -25,6 +26,7 @@ def report(
     ys: tuple[str, ...],
     where: tuple[str, ...],
     said: tuple[str, ...],
+    draws: int,
     title: str,
     about: tuple[str, ...],
 ) -> None:

@@ -36,6 +36,7 @@ class Request:
     said: Mapping[str, str] = field(factory=dict)
     title: str = ""
     about: Sequence[str] = ()
+    draws: int = 10_000  # of each bootstrap, and permutations
 
     @property
     def folder(self) -> Path | None:
@@ -115,7 +116,7 @@ def _studies(table: Table, request: Request, where: Sequence[str]) -> tuple[list
         reasons = {y: _reason(table, x, y, request, where) for y in request.ys}
         ys = [y for y, reason in reasons.items() if reason is None]
         why += [reason for reason in reasons.values() if reason]
-        found += [study(table, x=x, ys=ys, where=where, said=request.said)] if ys else []
+        found += [study(table, x=x, ys=ys, where=where, said=request.said, draws=request.draws)] if ys else []
     return found, why
 
 
