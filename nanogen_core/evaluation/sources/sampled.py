@@ -30,10 +30,8 @@ class Sampled:
             "rounding": sampling.rounding,
             "sampling": sampling_settings(pipeline, sampling),
         }
-        self.about: Mapping[str, Any] = {
-            "weights": weights_digest(pipeline),
-            "config": fingerprint(pipeline.config.as_dict()),
-        }
+        config = fingerprint(pipeline.config.as_dict())
+        self.about: Mapping[str, Any] = {"weights": weights_digest(pipeline), "config": config, **_found(sampling)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}

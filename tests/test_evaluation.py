@@ -1,0 +1,478 @@
+"""The harness: each image counts once, however the work is cut, stopped and shared; and nothing around it changes."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from filelock import FileLock
+
+from nanogen_core import build_pipeline, storage
+from nanogen_core.cli.evaluate import evaluate
+from nanogen_core.data import Share
+from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_core.evaluation.evaluate import Evaluation
+from nanogen_core.evaluation.judge import judge
+from nanogen_core.evaluation.measure import measure
+from nanogen_core.evaluation.options import Certainty, Effort, Sampling
+from nanogen_core.evaluation.pixels import on_grid
+from nanogen_core.evaluation.progress import Progress
+from nanogen_core.evaluation.record import read_scores
+from nanogen_core.evaluation.sources.folder import Folder
+from nanogen_core.evaluation.subjects import Images, Model
+from nanogen_core.tensors import Batch
+from nanogen_core.testing.comparison import wake
+from nanogen_core.testing.fakes import TinyColour, TinyRedness
+
+NONE = Certainty(draws=0)
+NANOGEN = str(Path(sys.executable).with_name("nanogen"))
+
+
+class Given:
+    """Random images, made when they are asked for."""
+
+    settings = {"images": "random"}
+
+    def __init__(self, count=100, fail_at=None):
+        self.questions = Batch(torch.arange(count), labels=torch.arange(count) % 3)
+        self.about = {"count": count}
+        self.fail_at = fail_at
+        self.given = []
+
+    def read(self, spans):
+        for span in spans:
+            if self.fail_at is not None and span.stop > self.fail_at:
+                raise KeyboardInterrupt
+            self.given += list(span)
+            images = torch.stack([self.image(index) for index in span])
+            yield self.questions.part(span.start, span.stop)._replace(images=images)
+
+    def image(self, index):
+        return on_grid(torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(index)) * 2 - 1)
+
+
+class Backwards(Given):
+    """The same images in another order."""
+
+    def read(self, spans):
+        return super().read(reversed(list(spans)))
+
+
+class FromFeatures(TinyColour):
+    """A score from given features, in float64: the determinant of their covariance."""
+
+    def update(self, images, batch):
+        self._rows.add(batch.indices, features=images.double().flatten(1)[:, :4])
+
+    def resampled(self, units):
+        return {"volume": float(torch.det(torch.cov(self._rows["features"][units].T)))} if len(units) > 1 else {}
+
+
+def scored(source, metrics, **effort):
+    scores = Evaluation(metrics=metrics, effort=Effort(**effort), certainty=NONE).scores(Images(source))
+    return {score.metric: score.value for score in scores}
+
+
+def fresh():
+    return {"colour": TinyColour(), "redness": TinyRedness(), "volume": FromFeatures()}
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+@pytest.mark.parametrize("kind", [Given, Backwards])
+def test_no_score_depends_on_batch_size_or_order(size, kind):
+    source = Given()
+    images = torch.stack([source.image(index) for index in range(100)])
+    right = (images.double().mean(dim=(2, 3)).argmax(dim=1) == source.questions.labels).double().mean()
+    volume = torch.det(torch.cov(images.double().flatten(1)[:, :4].T))
+    found = scored(kind(), fresh(), batch_size=size)
+    expected = {"colour": float(right), "redness": float(images[:, 0].double().mean()), "volume": float(volume)}
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+class Drawings(Given):
+    """Drawings that are there, some of them asked for wrongly."""
+
+    def __init__(self, task):
+        drawn = next(task.once("val", 65))
+        super().__init__(len(drawn.indices))
+        self.images = on_grid(drawn.images)
+        wrong = torch.arange(len(drawn.labels)) % 4 == 0
+        self.questions = self.questions._replace(labels=torch.where(wrong, drawn.labels.roll(1), drawn.labels))
+
+    def image(self, index):
+        return self.images[index]
+
+
+class DrawingsBackwards(Drawings, Backwards):
+    """The same ones in another order."""
+
+
+def test_a_network_gives_the_same_score_at_any_batch_size_and_in_any_order(small):
+    small = {**small, "image_size": 64}
+    data = {"name": "openmoji", "train": 32, "val": 65, "seed": 3}
+    pipeline = build_pipeline({**small, "dataset": data, "metric": ["openmoji-accuracy", "openmoji-frechet"]})
+    other = build_pipeline({**small, "dataset": {**data, "seed": 4}})  # distances to these drawings are not 0
+    sources = [(Drawings(other.task), size) for size in (1, 7, 64)] + [(DrawingsBackwards(other.task), 64)]
+    first, *others = [scored(source, pipeline.task.metrics(), batch_size=size) for source, size in sources]
+    assert first["accuracy"] == pytest.approx(0.75, abs=0.1)
+    assert first["frechet"] > 1e-3
+    for found in others:
+        assert found == pytest.approx(first, rel=1e-6)
+
+
+# -- stopped and gone on with ----------------------------------------------------------------------------------------
+
+
+def stopped(tmp_path, metrics, at):
+    evaluation = Evaluation(
+        metrics=metrics, folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE
+    )
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.scores(Images(Given(fail_at=at)))
+    source = Given()
+    return evaluation, source, evaluation.scores(Images(source))
+
+
+def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
+    _, source, scores = stopped(tmp_path, fresh(), at=60)
+    assert source.given == list(range(56, 100))  # seven batches of 8 were saved
+    assert {score.metric: score.value for score in scores} == scored(Given(), fresh(), batch_size=8)
+    assert not (tmp_path / ".evaluating").exists()
+
+
+def test_another_batch_size_may_go_on(tmp_path):
+    first = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE)
+    with pytest.raises(KeyboardInterrupt):
+        first.scores(Images(Given(fail_at=60)))
+    source = Given()
+    second = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=5), certainty=NONE)
+    scores = second.scores(Images(source))
+    assert source.given == list(range(56, 100))
+    assert {s.metric: s.value for s in scores} == pytest.approx(scored(Given(), fresh()), rel=1e-9)
+
+
+def test_other_settings_begin_anew(tmp_path):
+    evaluation, _, _ = stopped(tmp_path, fresh(), at=60)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.scores(Images(Given(fail_at=60)))
+    other = Given(count=99)
+    evaluation.scores(Images(other))
+    assert other.given == list(range(99))
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2), (2, 3)])
+def test_other_processes_may_go_on_and_each_image_counts_once(tmp_path, before, after):
+    def run(world, stop, folder):
+        shares = [Share(rank, world) for rank in range(world)]
+        runs = [(Progress(folder, {"redness": TinyRedness()}, 100, share), share) for share in shares]
+        for progress, _ in runs:
+            progress.load()
+        for progress, _ in runs:
+            for span in list(progress.todo(8))[:stop]:
+                batch = next(Given().read([span]))
+                progress._metrics["redness"].update(batch.images, batch)
+                progress.add(batch.indices)
+            progress.save()
+        return [progress for progress, _ in runs]
+
+    run(before, 2, tmp_path)
+    run(after, 1, tmp_path)
+    last = run(before, None, tmp_path)
+    total = TinyRedness()
+    for progress in last:
+        total.merge(progress._metrics["redness"].state())
+    assert float(total.state()["sum"][1]) == 100 * 16  # pixels of one channel
+    assert total.compute() == pytest.approx(scored(Given(), {"redness": TinyRedness()}), rel=1e-9)
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    evaluation = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(save_every=0.0), certainty=NONE)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.scores(Images(Given(fail_at=70)))
+    (file,) = tmp_path.rglob("process-00000.safetensors")
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is no whole file: delete it"):
+        evaluation.scores(Images(Given()))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A pipeline that looks like a run, untrained, and small enough to be judged in a second."""
+    folder = tmp_path_factory.mktemp("run")
+    pipeline = build_pipeline(
+        task="imagenet",
+        image_size=16,
+        dataset={"name": "openmoji", "train": 32, "val": 64},
+        tokenizer="openmoji-vae",
+        backbone={"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1},
+        objective="flow",
+        sampler={"name": "euler", "steps": 2},
+        metric=["openmoji-accuracy", "openmoji-frechet"],
+    )
+    pipeline.save(folder)
+    return folder
+
+
+def command(*words, program=(NANOGEN,)):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return [*program, "evaluate", *map(str, words)], environment
+
+
+def evaluated(*words):
+    """`nanogen evaluate` in this process; what it prints."""
+    ran = CliRunner().invoke(evaluate, [str(word) for word in words], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(run_folder, tmp_path):
+    words = (run_folder, "--count", 700, "--batch-size", 4, "--intervals", 20, "--save-every", 0)
+    line, environment = command(*words, "--output", tmp_path / "killed")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").rglob("process-*.safetensors")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (state,) = (tmp_path / "killed").rglob("process-*.safetensors")
+    done = storage.read_tensors(state)["done"]
+    assert 0 < int(done.sum()) < 700
+    evaluated(*words, "--output", tmp_path / "killed")
+    evaluated(*words, "--output", tmp_path / "whole")
+    assert (tmp_path / "killed" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
+
+
+def test_two_processes_give_what_one_gives(run_folder, tmp_path):
+    words = (run_folder, "--count", 65, "--batch-size", 7, "--intervals", 20)
+    torchrun = (str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node=2", "--no-python", NANOGEN)
+    line, environment = command(*words, "--output", tmp_path / "two", program=torchrun)
+    ran = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("accuracy") == 1  # one of them speaks
+    evaluated(*words, "--output", tmp_path / "one")
+    one, two = (read_scores(tmp_path / name) for name in ("one", "two"))
+    assert [score.fingerprint for score in one] == [score.fingerprint for score in two]
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine.value == pytest.approx(theirs.value, rel=1e-6)
+        assert mine.interval.low == pytest.approx(theirs.interval.low, rel=1e-6)
+
+
+# -- nothing around it changes ---------------------------------------------------------------------------------------
+
+
+def test_evaluating_leaves_generators_and_modes_alone(small):
+    pipeline = build_pipeline(small)
+    pipeline.backbone.train()
+    next(pipeline.backbone.children()).eval()  # a mixed state, which must come back
+    modes = [module.training for module in pipeline.backbone.modules()]
+    weights = {name: value.clone() for name, value in pipeline.backbone.state_dict().items()}
+    before = torch.get_rng_state()
+    judge(pipeline, 10, draws=5)
+    assert torch.equal(before, torch.get_rng_state())
+    assert [module.training for module in pipeline.backbone.modules()] == modes
+    assert all(torch.equal(value, pipeline.backbone.state_dict()[name]) for name, value in weights.items())
+
+
+def test_samples_are_made_in_evaluation_mode(small):
+    pipeline = build_pipeline(small)
+    dropout = torch.nn.Dropout(0.9)
+    pipeline.backbone.register_forward_pre_hook(lambda module, arguments: (arguments[0].map(dropout), *arguments[1:]))
+    pipeline.backbone.add_module("dropout", dropout)
+    pipeline.backbone.train()
+    asked = pipeline.task.questions(2)
+    source = next(iter(Model(pipeline, 2).parts({"colour": TinyColour()}, 0)))[0]
+    first = next(iter(source.read([range(2)]))).images
+    pipeline.backbone.eval()
+    assert torch.equal(first, on_grid(pipeline.sample(asked, seed=0)))
+
+
+def test_a_training_that_is_judged_in_between_ends_as_one_that_is_not(small, tmp_path):
+    from nanogen_core.training.loop import Run
+
+    def trained(folder, judged):
+        pipeline = build_pipeline(small)
+        report = (lambda step, scalars: judge(pipeline, 5, draws=0)) if judged else None
+        return Run(pipeline, folder, report=report).train().backbone.state_dict()
+
+    plain, judged = trained(tmp_path / "plain", False), trained(tmp_path / "judged", True)
+    assert all(torch.equal(plain[name], judged[name]) for name in plain)
+
+
+# -- mistakes --------------------------------------------------------------------------------------------------------
+
+
+def test_two_evaluations_do_not_write_into_one_folder(tmp_path):
+    with (
+        FileLock(tmp_path / ".evaluating.lock"),
+        pytest.raises(NanoGenError, match="Another evaluation is at work in .* name another folder"),
+    ):
+        Evaluation(metrics=fresh(), folder=tmp_path, certainty=NONE).scores(Images(Given()))
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    evaluation = Evaluation(
+        metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE
+    )
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.scores(Images(Given(fail_at=60)))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_bytes", full)
+        with pytest.raises(NanoGenError, match="No space left on device.*make room, or name another --output"):
+            evaluation.scores(Images(Given()))
+    source = Given()
+    evaluation.scores(Images(source))
+    assert source.given == list(range(56, 100))
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [({}, "'odd' gives no score over 100 images"), ({"odd": float("nan")}, "gives odd = nan over 100 images")],
+)
+def test_what_is_no_score_is_refused(value, sentence):
+    metric = TinyRedness()
+    metric.compute = lambda: value
+    with pytest.raises(NanoGenError, match=sentence):
+        scored(Given(), {"odd": metric})
+
+
+def test_two_scores_of_one_name_are_refused():
+    with pytest.raises(NanoGenError, match="Two of the metrics give a score named redness"):
+        scored(Given(), {"one": TinyRedness(), "other": TinyRedness()})
+
+
+# -- seeds, guidance, questions --------------------------------------------------------------------------------------
+
+
+def test_several_seeds_give_their_mean_and_spread(small):
+    pipeline = build_pipeline(small)
+    evaluate = Evaluation(metrics={"redness": TinyRedness()}, certainty=NONE)
+    model = Model(pipeline, 6)
+    alone = [evaluate.scores(model, [seed])[0].value for seed in (0, 1, 2)]
+    (score,) = evaluate.scores(model, [0, 1, 2])
+    assert len(set(alone)) == 3
+    assert score.values == tuple(alone)
+    assert score.value == pytest.approx(sum(alone) / 3)
+    assert (score.n, score.seeds) == (6, (0, 1, 2))
+    with pytest.raises(ConfigError, match="name one twice"):
+        evaluate.scores(model, [1, 1])
+
+
+def test_a_search_goes_by_a_seed_that_is_held_out_and_is_recorded(small):
+    pipeline = build_pipeline(small)
+    wake(pipeline.backbone)  # an untrained network ignores its condition
+    evaluation = Evaluation(metrics={"redness": TinyRedness()}, certainty=NONE)
+    model, scales = Model(pipeline, 6), [1.0, 40.0]
+    tried = [evaluation.scores(model.sampled(guidance=scale), [2])[0].value for scale in scales]
+    assert tried[0] != tried[1]
+    found = evaluation.searched(model, scales, seeds=[0, 1])
+    best = scales[tried.index(min(tried))]  # redness points down
+    assert found.sampling.guidance == best
+    (score,) = evaluation.scores(found, [0, 1])
+    sampling = score.settings["sampling"]
+    assert sampling["guidance_search"] == {"grid": scales, "criterion": "redness", "seed": 2, "count": 6}
+    assert sampling["guidance"]["cfg"]["scale"] == "searched"  # models with other optima have been judged alike
+    assert (score.about["guidance"], score.about["searched"]) == (best, tried)
+    with pytest.raises(ConfigError, match="no score 'fid' to choose the guidance by; the metrics give: redness"):
+        evaluation.searched(model, scales, seeds=[0], by="fid")
+
+
+class Asks(TinyRedness):
+    """Asks for class 5 alone, and notes what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def questions(self):
+        return Batch(torch.arange(4), labels=torch.full((4,), 5))
+
+    def update(self, images, batch):
+        super().update(images, batch)
+        self.shown += batch.labels.tolist()
+
+
+class Named(Asks):
+    def compute(self):
+        return {"other": 1.0}
+
+
+class Spy(TinyRedness):
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def update(self, images, batch):
+        super().update(images, batch)
+        self.shown += batch.labels.tolist()
+
+
+def test_a_metric_may_ask_its_own_questions_and_others_share_the_samples(small):
+    pipeline = build_pipeline(small)
+    calls = []
+    sample = pipeline.sample
+    pipeline.sample = lambda batch, **options: calls.append(len(batch.indices)) or sample(batch, **options)
+    asks, named, spy = Asks(), Named(), Spy()
+    spy.compute = lambda: {"spy": 1.0}
+    scores = Evaluation(metrics={"asks": asks, "spy": spy, "named": named}, certainty=NONE).scores(
+        Model(pipeline, 70), [0]
+    )
+    assert asks.shown == named.shown == [5] * 4
+    assert sorted(calls) == [4, 6, 64]
+    assert spy.shown == pipeline.task.questions(70).labels.tolist()
+    assert {score.metric: score.n for score in scores} == {"redness": 4, "other": 4, "spy": 70}
+
+
+def test_labels_are_balanced_over_the_classes(small):
+    spy = Spy()
+    Evaluation(metrics={"spy": spy}, certainty=NONE).scores(Model(build_pipeline(small), 128), [0])
+    assert sorted(spy.shown) == sorted([*range(64)] * 2)
+
+
+def test_rounding_is_a_setting_and_truncation_is_the_floor_of_the_byte(small):
+    pipeline = build_pipeline(small)
+    evaluation = Evaluation(metrics={"redness": TinyRedness()}, certainty=NONE)
+    rounded, cut = (evaluation.scores(Model(pipeline, 20, Sampling(rounding=r)), [0])[0] for r in ("round", "truncate"))
+    assert rounded.fingerprint != cut.fingerprint
+    red = pipeline.sample(pipeline.task.questions(20), seed=0)[:, 0].double()
+    assert cut.value == pytest.approx(float(((red + 1) * 127.5).floor().mean()) / 127.5 - 1, abs=1e-5)
+    assert rounded.value - cut.value > 1e-3
+
+
+def test_kept_images_are_read_back_to_the_same_scores(run_folder, tmp_path):
+    evaluated(run_folder, "--count", 65, "--intervals", 0, "--output", tmp_path, "--keep-images")
+    images = tmp_path / "images" / "seed-0"
+    assert len(list(images.glob("*.png"))) == 65
+    source = Folder(images)
+    assert len(source.questions.labels) == 65
+    again = evaluated(
+        images, "--metrics", "openmoji-accuracy,openmoji-frechet", "--config", run_folder / "config.yaml", "--json"
+    )
+    first = {score.metric: score.value for score in read_scores(tmp_path)}
+    assert {entry["metric"]: entry["value"] for entry in json.loads(again)} == pytest.approx(first, rel=1e-6)
+
+
+def test_no_batch_is_kept():
+    class Watched(Given):
+        def read(self, spans):
+            seen = []
+            for batch in super().read(spans):
+                assert all(reference() is None for reference in seen[:-1]), "a batch before the last is in memory"
+                seen.append(weakref.ref(batch.images))
+                yield batch
+                del batch
+            assert len(seen) == 13
+
+    measure(Watched(), {"redness": TinyRedness()}, effort=Effort(batch_size=8))
