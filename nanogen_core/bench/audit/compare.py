@@ -33,7 +33,7 @@ def audit(first: Path | str, second: Path | str) -> Audit:
     differing = differences(a.config, b.config)
     other_task = _task(a) != _task(b)
     lines = [
-        *configured.lines(a.config, b.config, differing),
+        *configured.lines(a.config, b.config, differing, other_task),
         *logged.lines(a.curves, b.curves, other_task),
     ]
     names = dict.fromkeys([*a.curves, *b.curves])

@@ -48,11 +48,12 @@ BY_TASK = "may differ, since the tasks do"
 BESIDE = "no part of the regime"
 
 
-def lines(first: Mapping[str, Any], second: Mapping[str, Any], differing: Sequence[Difference]) -> list[Line]:
+def lines(
+    first: Mapping[str, Any], second: Mapping[str, Any], differing: Sequence[Difference], other_task: bool
+) -> list[Line]:
     """A line for each name above, for the rest of what is trained by, and for what is not trained by."""
     values = dict(flat(first)), dict(flat(second))
     keys = list(dict.fromkeys(key for side in values for key in side))
-    other_task = first.get("task") != second.get("task")
     taken: set[str] = set()
     found = []
     for name, beginnings in NAMED.items():
