@@ -1,0 +1,20 @@
+"""What worker processes of the tests are asked to do, in a module that loads no torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from nanogen_core.errors import DataError
+
+
+def dying() -> Callable[[int], None]:
+    return lambda number: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def complaining() -> Callable[[int], None]:
+    def make(number: int) -> None:
+        raise DataError(f"The shard {number - number % 2} is odd.")
+
+    return make
