@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix test lint parity evaluation-cases wheels clean
+.PHONY: install demo matrix bench test lint parity evaluation-cases wheels clean
 
 install: $(STAMP)
 
@@ -26,6 +26,10 @@ demo: install
 matrix: install
 	$(BIN)/python -m benchmarks.matrix $(if $(SCALE),--scale $(SCALE)) $(if $(TASKS),--tasks $(TASKS)) \
 		$(foreach name,$(ONLY),--only $(name)) $(if $(OUTPUT),--output $(OUTPUT))
+
+# Speed and memory, each against another side in the same run: runs/bench/table.md. make bench ONLY="step ema"
+bench: install
+	$(BIN)/python -m benchmarks.speed $(foreach name,$(ONLY),--only $(name)) $(if $(OUTPUT),--output $(OUTPUT))
 
 # One thread for each worker: two test processes on two cores get in each other's way otherwise.
 test: lint

@@ -34,15 +34,20 @@ def scan() -> float:
     return float(done.stdout)
 
 
-def main() -> None:
+def medians() -> dict[str, float]:
+    """Seconds of each command and of the scan."""
     taken: dict[str, list[float]] = {name: [] for name in (*COMMANDS, "scan")}
     for _ in range(ROUNDS):
         for name, command in COMMANDS.items():
             taken[name].append(seconds(command))
         taken["scan"].append(scan())
-    medians = {name: round(statistics.median(values), 4) for name, values in taken.items()}
-    medians["help_more_than_click"] = round(medians["help"] - medians["click"], 4)
-    print(json.dumps(medians, indent=2))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def main() -> None:
+    found = medians()
+    found["help_more_than_click"] = found["help"] - found["click"]
+    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=2))
 
 
 if __name__ == "__main__":

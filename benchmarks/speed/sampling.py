@@ -1,0 +1,85 @@
+"""Sampling: captions without needless tokens, guidance without needless evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.speed.parts import CLASSES, pipeline
+from benchmarks.speed.timing import Row, in_turn, ratio
+from nanogen_core.guidance import ClassifierFree
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.sampling import velocity_field
+from nanogen_core.settings import ClassifierFreeConfig
+from nanogen_core.specs import ConditionSpec
+from nanogen_core.tensors import Batch, Condition, State, trimmed
+from nanogen_dit.config import LightningDiTConfig
+from nanogen_dit.lightning_dit import LightningDiT
+
+LENGTH, SHORTEST, LONGEST = 256, 20, 80  # tokens of a text encoder's answer, and of captions
+REQUESTS, STEPS = 16, 10
+INTERVAL = (0.3, 0.8)
+
+
+def texts() -> Iterator[Row]:
+    """Captions of 20 to 80 tokens, padded to 256, with guidance."""
+    spec = ConditionSpec(width=1024, length=LENGTH, normalize=True, padded=True)
+    model = pipeline("tiny")
+    net = LightningDiT(LightningDiTConfig(size="tiny"), latent=model.latent, condition=spec, wanted=frozenset()).eval()
+    condition, null = _captions(spec)
+    noise = State(torch.randn(REQUESTS, *model.latent.shape))
+
+    def sample(*asked: Condition) -> None:
+        field = ClassifierFree(ClassifierFreeConfig(scale=6.0)).wrap(velocity_field(model.objective, net), asked[1])
+        model.sampler.sample(model.objective, field, noise, asked[0], STEPS)
+
+    figure, detail = ratio(lambda: sample(*trimmed(condition, null)), partial(sample, condition, null), rounds=7)
+    yield Row(
+        name="text sampling with guidance, tiny",
+        against="all 256 tokens",
+        figure=figure,
+        at_least=1.5,
+        detail=f"{detail}, {REQUESTS} captions",
+    )
+
+
+def _captions(spec: ConditionSpec) -> tuple[Condition, Condition]:
+    lengths = torch.linspace(SHORTEST, LONGEST, REQUESTS).long()
+    tokens = torch.randn(REQUESTS, LENGTH, spec.width)
+    ends = torch.arange(LENGTH)
+    return Condition(tokens, ends < lengths[:, None]), Condition(tokens, (ends < 1).expand(REQUESTS, -1))
+
+
+def labels() -> Iterator[Row]:
+    """Guidance inside an interval, against guidance throughout: the time saved for each evaluation saved."""
+    model = pipeline("tiny", guidance={"cfg": {"scale": 4.0, "t_min": INTERVAL[0], "t_max": INTERVAL[1]}})
+    whole = pipeline("tiny", guidance={"cfg": {"scale": 4.0}})
+    asked = Batch(torch.arange(64), labels=torch.arange(64) % CLASSES)
+    ours, other = (partial(_sample, which, asked) for which in (model, whole))
+    counts = [_evaluations(which) for which in (model, whole)]
+    mine, theirs = in_turn(ours, other, rounds=7)
+    quicker = median(b / a for a, b in zip(mine, theirs, strict=True))
+    yield Row(
+        name="label sampling with an interval, tiny",
+        against="the evaluations saved",
+        figure=quicker / (counts[1] / counts[0]),
+        unit="of it",
+        at_least=0.95,
+        detail=f"{quicker:.2f}x for {counts[0]} of {counts[1]} evaluations",
+    )
+
+
+def _sample(model: Pipeline, asked: Batch) -> torch.Tensor:
+    return model.sample(asked, steps=50)
+
+
+def _evaluations(model: Pipeline) -> int:
+    """Network evaluations of one picture."""
+    cfg: Any = model.guidance["cfg"].config
+    times = model.objective.grid(50)[:-1].float()
+    inside = int(((times >= cfg.t_min) & (times <= cfg.t_max)).sum())
+    return len(times) + inside

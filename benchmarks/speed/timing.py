@@ -1,0 +1,80 @@
+"""Two sides in turn, so that a drifting machine bears on both alike; a row of the table."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from attrs import frozen
+
+Work = Callable[[], object]
+
+
+@frozen(kw_only=True)
+class Row:
+    """One line: `figure` is what `at_least` (or `at_most`) speaks of, in `unit` (`x`: times as quick as `against`)."""
+
+    name: str
+    against: str
+    figure: float
+    unit: str = "x"
+    at_least: float | None = None
+    at_most: float | None = None
+    detail: str = ""
+
+    @property
+    def holds(self) -> bool:
+        over = self.at_least is None or self.figure >= self.at_least
+        return over and (self.at_most is None or self.figure <= self.at_most)
+
+    @property
+    def bound(self) -> str:
+        if self.at_least is not None:
+            return f">= {self.at_least:g}"
+        return "" if self.at_most is None else f"<= {self.at_most:g}"
+
+
+def seconds(work: Work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_turn(*sides: Work, rounds: int, warm_up: int = 2) -> list[list[float]]:
+    """The seconds of each side in each round; the order turns round by round."""
+    for _ in range(warm_up):
+        for side in sides:
+            side()
+    taken: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
+        for place in order:
+            taken[place].append(seconds(sides[place]))
+    return taken
+
+
+def ratio(ours: Work, other: Work, *, rounds: int, warm_up: int = 2) -> tuple[float, str]:
+    """How many times as quick ours is (the median of the rounds' ratios), and both medians in words."""
+    mine, theirs = in_turn(ours, other, rounds=rounds, warm_up=warm_up)
+    found = median(b / a for a, b in zip(mine, theirs, strict=True))
+    return found, f"{median(mine) * 1e3:.1f} ms against {median(theirs) * 1e3:.1f} ms"
+
+
+def peak_mib() -> float:
+    """The largest resident size that this process had so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "against": row.against,
+        "figure": row.figure,
+        "unit": row.unit,
+        "bound": row.bound,
+        "holds": row.holds,
+        "detail": row.detail,
+    }

@@ -1,0 +1,84 @@
+"""The two sides of the speed figures compute the same, and a row says whether it holds."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmarks.speed.__main__ import PARTS, main, table
+from benchmarks.speed.parts import batch, pipeline, plain_loop
+from benchmarks.speed.timing import Row, as_json, ratio
+from nanogen_core.tensors import Condition, State
+
+
+@pytest.fixture(scope="module")
+def model():
+    found = pipeline("tiny")
+    torch.manual_seed(0)
+    for tensor in found.backbone.parameters():  # the heads begin at zero
+        torch.nn.init.normal_(tensor, std=0.05)
+    return found
+
+
+def test_the_plain_loop_has_the_loss_and_the_gradients_of_ours(model):
+    given = batch()
+    other = plain_loop(model, given)
+    t, noise = torch.rand(64), torch.randn(64, 8, 8, 8)
+    labels = given.labels
+    theirs = other.loss(noise, t, labels)
+    tokens = torch.nn.functional.one_hot(labels, 65).float()[:, None]
+    state = State(given.latents)
+    ours = model.objective.loss_at(model.backbone, state, State(noise), t, Condition(tokens)).mean()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    norms = [
+        torch.stack([g.norm() for g in torch.autograd.grad(loss, list(net.parameters()))]).norm()
+        for loss, net in ((ours, model.backbone), (theirs, other.net))
+    ]
+    torch.testing.assert_close(*norms, rtol=1e-4, atol=1e-6)
+
+
+def test_the_plain_loop_learns(model):
+    other = plain_loop(model, batch())
+    before = [tensor.clone() for tensor in other.ema.parameters()]
+    other()
+    assert any(not a.equal(b) for a, b in zip(before, other.ema.parameters(), strict=True))
+
+
+def test_a_row_is_held_to_its_bound():
+    assert Row(name="a", against="b", figure=1.4, at_least=1.3).holds
+    assert not Row(name="a", against="b", figure=1.2, at_least=1.3).holds
+    assert not Row(name="a", against="b", figure=0.3, at_most=0.25).holds
+    shown = table(
+        {
+            "machine": {"threads": 2},
+            "rows": [{**as_json(Row(name="a", against="b", figure=1.2, at_least=1.3)), "peak_mib": 5}],
+        }
+    )
+    assert "| a | b | 1.20x | >= 1.3 | NO | 5 |  |" in shown
+
+
+def test_a_ratio_is_how_many_times_as_quick_ours_is(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("benchmarks.speed.timing.time.perf_counter", lambda: clock[0])
+
+    def taking(seconds):
+        def work():
+            clock[0] += seconds
+
+        return work
+
+    figure, detail = ratio(taking(0.5), taking(1.0), rounds=3)
+    assert figure == 2.0
+    assert detail == "500.0 ms against 1000.0 ms"
+
+
+def test_an_unknown_part_is_named():
+    result = CliRunner().invoke(main, ["--only", "stp"])
+    assert "No part 'stp'. Did you mean 'step'" in str(result.exception)
+
+
+def test_a_part_prints_its_rows_with_their_memory():
+    (row,) = json.loads(CliRunner().invoke(main, ["--here", "--only", "draws"], catch_exceptions=False).output)
+    assert row["peak_mib"] > 100
+    assert set(PARTS) >= {"step", "bf16", "efficiency", "texts", "labels", "meanflow", "ema", "start"}
