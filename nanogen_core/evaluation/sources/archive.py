@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError  # of numpy, for a header that is no Python literal
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from nanogen_core.evaluation.pixels import from_uint8
 from nanogen_core.tensors import Batch
 
 IMAGES, LABELS = "arr_0", "arr_1"
-DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+DAMAGED = (OSError, ValueError, EOFError, KeyError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
 
 
 class Archive:
