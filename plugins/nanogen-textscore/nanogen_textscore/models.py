@@ -18,6 +18,7 @@ from nanogen_core.errors import DataError
 from nanogen_textscore.files import digest
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
+CONFIG = "config.json"  # without which transformers would take the sizes of another model
 WEIGHTS = ("*.safetensors", "*.bin")  # the second where there is none of the first
 
 
@@ -32,6 +33,8 @@ class Model:
     def folder(self) -> Path:
         """Its files with the weights. Raises DataError where they are not at hand."""
         folder = self.plain_folder
+        if not (folder / CONFIG).is_file():
+            raise DataError(f"{self.path} has no {CONFIG}: set the option `{self.option}` to a whole copy of a model.")
         if weight_files(folder):
             return folder
         if not self._local:

@@ -79,8 +79,13 @@ def test_captions_are_needed(clip_folder, images):
         CLIPScore(CLIPScoreConfig(path=str(clip_folder))).update(images, Batch(torch.arange(5)))
 
 
-def test_a_model_that_is_no_clip_is_a_sentence(tmp_path, clip_folder):
+def test_a_model_that_is_no_whole_clip_is_a_sentence(tmp_path, clip_folder):
     (tmp_path / "model.safetensors").write_bytes((clip_folder / "model.safetensors").read_bytes())
+    with pytest.raises(DataError, match=f"{tmp_path} has no config.json: set the option `path`"):
+        Clip(str(tmp_path), option="path").texts(["a dog"])
+    (tmp_path / "config.json").write_text(
+        (clip_folder / "config.json").read_text().replace('"projection_dim": 8', '"projection_dim": 9')
+    )
     with pytest.raises(DataError, match=f"{tmp_path} cannot be read as CLIPModel .*set the option `path`"):
         Clip(str(tmp_path), option="path").texts(["a dog"])
 

@@ -126,7 +126,7 @@ def directly(parts, tokenizer_folder: Path, vision_folder: Path, picture: Image.
         encoded = t5.encoder(inputs_embeds=states).last_hidden_state
         yes, end = tokenizer("Yes")["input_ids"]
         decoded = t5.decoder(input_ids=torch.tensor([[0, yes]]), encoder_hidden_states=encoded).last_hidden_state[0]
-        chances = (decoded @ t5.lm_head.weight.T).double().softmax(-1)
+        chances = (decoded @ t5.lm_head.weight.T)[:, : len(tokenizer)].double().softmax(-1)
     return float((chances[0, yes] * chances[1, end]).sqrt())
 
 
@@ -194,6 +194,7 @@ def test_a_missing_weight_is_an_error_and_never_a_random_number(
 
 def test_missing_and_damaged_models_are_sentences(tmp_path, clip_t5_folder, t5_tokenizer_folder, monkeypatch):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
     with pytest.raises(DataError, match=r"empty has no \*.safetensors and no \*.bin: set the option `judge.path`"):
         judge(tmp_path / "empty", t5_tokenizer_folder).score(noise(0), "a dog")
     (tmp_path / "config.json").write_bytes((clip_t5_folder / "config.json").read_bytes())

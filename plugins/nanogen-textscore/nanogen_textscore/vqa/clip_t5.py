@@ -51,7 +51,8 @@ class ClipT5:
         labels = torch.tensor([self._tokens(ANSWER)], device=self._device)  # [1, T]
         states = self._states(flan_prompt(text), self._patches(picture))  # [1, L, D]
         answer = self._t5.to(self._device)(inputs_embeds=states, labels=labels)
-        return answer_probability(answer.logits[0], labels[0])
+        known = answer.logits[0, :, : len(self._tokenizer)]  # T5 has rows past its words, which the original cuts off
+        return answer_probability(known, labels[0])
 
     def _patches(self, picture: Image.Image) -> Tensor:
         """The picture as states of the T5 [N, D]."""
