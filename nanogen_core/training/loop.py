@@ -152,6 +152,7 @@ class Run:
                 with self.vitals.moving(phase, measured) as vitals:
                     moved = self.optimization.move(phase, self.step)
                 scalars.update({**moved, **vitals})
+            self.optimization.moved()
         scalars.update(self.vitals.cost() if measured else {})
         self.stage.after_step(self.step)
         self.step += 1

@@ -30,7 +30,8 @@ class Optimization:
         self._rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
 
     def move(self, phase: str, step: int) -> dict[str, Tensor]:
-        """One step of the phase's optimiser from the gradients that lie there; returns the norm before clipping."""
+        """One step of the phase's optimiser from the gradients that lie there; returns the norm before clipping, and 0
+        for a step that fp16 had no room for."""
         optimizer = self.optimizers[phase]
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
@@ -41,13 +42,18 @@ class Optimization:
             group["lr"] = rate * factor
         self._step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        return {"grad_norm": placement.whole(norm.detach())}
+        norm = placement.whole(norm.detach())
+        return {"grad_norm": norm if self.scaler is None else torch.where(norm.isfinite(), norm, 0.0)}
 
     def _step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.scaler is None:
             optimizer.step()
         else:
             self.scaler.step(optimizer)  # or not, where a gradient has left the range of fp16
+
+    def moved(self) -> None:
+        """After the optimisers of all phases."""
+        if self.scaler is not None:
             self.scaler.update()
 
     def rate(self, phase: str) -> float:

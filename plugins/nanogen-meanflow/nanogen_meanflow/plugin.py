@@ -8,7 +8,7 @@ from typing import Any
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen, registry
 from nanogen_core.specs import Component, Method
-from nanogen_meanflow.refusals import COMPILED, TOKEN
+from nanogen_meanflow.refusals import COMPILED, SHARED, TOKEN
 
 NANOGEN_API = 1
 
@@ -86,14 +86,17 @@ def nanogen_recipes() -> dict[str, str]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Refuses a further token, which an auxiliary loss may add (REG), and a second backward pass once compiled."""
+    """Refuses a further token, which an auxiliary loss may add (REG), and a second backward pass where there is none:
+    through compiled blocks, and through blocks whose weights FSDP has given back after the first."""
     objective = parts["objective"]
     if WORD not in objective.component.provides:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
     token = any("token" in _provided(name) for name in names)
-    compiled = config.get("train", {}).get("compile") and objective.options.get("derivative", "exact") == "exact"
-    return [TOKEN] * token + [COMPILED] * bool(compiled)
+    train, twice = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
+    compiled = twice and train.get("compile", False)
+    shared = twice and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
+    return [TOKEN] * token + [COMPILED] * bool(compiled) + [SHARED] * shared
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

@@ -8,3 +8,7 @@ COMPILED = (
     "torch.compile has no second backward pass, by which the objective's derivative 'exact' is found: write "
     "derivative: forward in `objective:`, or leave `train.compile` out."
 )
+SHARED = (
+    "FSDP gathers a block's weights for one backward pass, and the objective's derivative 'exact' needs two: set "
+    "`train.shard_by` to step, which gathers all of them, or write derivative: forward in `objective:`."
+)

@@ -75,6 +75,14 @@ def test_a_second_backward_pass_of_a_compiled_network_is_refused(small: dict[str
     resolve({**small, "method": "meanflow", "objective": {"derivative": "forward"}})
 
 
+def test_blocks_that_are_shared_out_are_refused_for_a_second_backward_pass(small: dict[str, Any]) -> None:
+    small["train"]["strategy"] = "fsdp"
+    with pytest.raises(Incompatible, match=r"FSDP gathers.*`train.shard_by` to step.*derivative: forward"):
+        resolve({**small, "method": "meanflow"})
+    resolve({**small, "method": "meanflow", "objective": {"derivative": "forward"}})
+    resolve({**small, "method": "meanflow", "train": {**small["train"], "shard_by": "step"}})
+
+
 def _replace(monkeypatch: pytest.MonkeyPatch, component: Component) -> None:
     """Lets a component stand in the registry of this process as if a plugin offered it."""
     offers = registry().components[component.kind]

@@ -1,0 +1,166 @@
+"""What spares memory or time and must not change a number: accumulation, recomputed activations, one call for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nanogen_core import build_pipeline
+from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.tensors import Batch
+from nanogen_core.training import checkpoint, ema, journal
+from nanogen_core.training.blocks import blocks_of, checkpoint_activations, compile_blocks
+from nanogen_core.training.loop import Run
+from nanogen_core.training.optimization import Optimization
+from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantConfig
+from nanogen_core.training.optimizers import AdamW
+from nanogen_core.training.schedules import Constant
+from nanogen_core.training.step import means, micro_batches
+
+
+def trained(config: dict[str, Any], folder: Path, **train: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+    run = Run(build_pipeline({**config, "train": {**config["train"], "log_every": 1, **train}}), folder)
+    run.train()
+    return [entry["loss"] for entry in journal.read(folder)], checkpoint.load(folder, run.step)[0]["nets"]
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_accumulated_parts_make_the_step_of_the_whole_batch(small: dict[str, Any], tmp_path: Path, parts: int) -> None:
+    losses, nets = trained(small, tmp_path / "whole")
+    accumulated, again = trained(small, tmp_path / "parts", accumulate=parts)
+    assert accumulated == pytest.approx(losses, abs=1e-6)
+    for name, tensor in nets.items():
+        torch.testing.assert_close(again[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_have_the_slots_of_their_place_in_the_global_batch() -> None:
+    batch = Batch(torch.arange(30, 36))
+    parts = list(micro_batches(batch, range(6, 12), 3))
+    assert [part.indices.tolist() for part, _ in parts] == [[30, 31], [32, 33], [34, 35]]
+    assert [list(slots) for _, slots in parts] == [[6, 7], [8, 9], [10, 11]]
+
+
+def test_parts_that_would_be_unequal_are_refused(small: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"train.accumulate: 3 equal parts cannot be made of a batch_size of 8"):
+        build_pipeline({**small, "train": {**small["train"], "accumulate": 3}})
+    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be accumulated in 3 equal parts"):
+        list(micro_batches(Batch(torch.arange(4)), range(4), 3))
+
+
+def test_scalars_of_parts_are_averaged() -> None:
+    assert means([{"loss": torch.tensor(1.0)}, {"loss": torch.tensor(4.0)}]) == {"loss": torch.tensor(2.5)}
+
+
+class Blocks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Module()
+        self.trunk.layers = nn.ModuleList(Block() for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.trunk.layers:
+            x = layer(x)
+        return x
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList([nn.Linear(4, 4)])
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x + self.parts[0](x).tanh()
+
+
+def test_blocks_are_the_outermost_lists_members() -> None:
+    net = Blocks()
+    assert list(blocks_of(net)) == list(net.trunk.layers)
+
+
+def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> None:
+    torch.manual_seed(0)
+    net, x = Blocks(), torch.randn(2, 4)
+    (plain,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
+    checkpoint_activations(net)
+    (again,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
+    assert torch.equal(plain, again)
+    assert [block.calls for block in net.trunk.layers] == [1 + 2] * 3
+
+
+@pytest.mark.parametrize("method", ["flow", "meanflow"])
+def test_recomputed_activations_change_no_number_of_a_training(
+    small: dict[str, Any], tmp_path: Path, method: str
+) -> None:
+    del small["objective"], small["sampler"]
+    small.update({"objective": "flow"} if method == "flow" else {"method": "meanflow"})
+    losses, nets = trained(small, tmp_path / "kept")
+    again, others = trained(small, tmp_path / "recomputed", checkpoint_activations=True)
+    assert losses == again
+    assert all(torch.equal(tensor, others[name]) for name, tensor in nets.items())
+
+
+def test_compilation_is_asked_for_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+    net, plain = Blocks(), nn.Linear(2, 2)
+    compile_blocks(net)
+    compile_blocks(plain)
+    assert compiled == [*net.trunk.layers, plain]
+
+
+def test_the_average_in_one_call_is_the_loop_over_parameters_to_the_last_bit() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(37, 11), nn.BatchNorm1d(11), nn.Linear(11, 300, bias=False))
+    average, plain = ema.frozen_copy(net), ema.frozen_copy(net)
+    for _ in range(20):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.add_(torch.randn_like(parameter))
+            net[1].running_mean.add_(1)
+            for mine, theirs in zip(plain.parameters(), net.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - 0.9995)
+        ema.update(average, net, 0.9995)
+    for mine, theirs in zip(average.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(average[1].running_mean, net[1].running_mean)
+
+
+class OneNet:
+    phase_names = ("student",)
+
+    def __init__(self, net: nn.Module):
+        self.net = net
+
+    def parameters_of(self, phase: str) -> list[tuple[str, nn.Parameter]]:
+        return list(self.net.named_parameters())
+
+
+def test_a_scaled_loss_moves_the_weights_as_a_plain_one_and_an_overflow_does_not() -> None:
+    """The scaler is torch's; 2^10 is a power of two, so that scaling back is exact."""
+    torch.manual_seed(0)
+    start, x = nn.Linear(3, 2), torch.randn(5, 3)
+    weights = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        net = nn.Linear(3, 2)
+        net.load_state_dict(start.state_dict())
+        steps = Optimization(OneNet(net), AdamW(AdamWConfig(lr=0.1)), Constant(ConstantConfig()), 0.5, scaler)
+        for step in range(3):
+            loss = net(x).square().sum()
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            norm = steps.move("student", step)["grad_norm"]
+            steps.moved()
+        weights.append((net.weight.detach().clone(), norm))
+    assert torch.equal(weights[0][0], weights[1][0])
+    assert torch.equal(weights[0][1], weights[1][1])
+    before = net.weight.detach().clone()
+    scaler.scale(net(x).sum() * torch.inf).backward()
+    assert steps.move("student", 3)["grad_norm"] == 0
+    steps.moved()
+    assert torch.equal(net.weight, before)
+    assert steps.facts()["scaler"]["scale"] == 512.0
