@@ -10,10 +10,10 @@ NANOGEN_API = 1
 SPACES = {
     "inception": ("inception:Inception", "InceptionConfig", "the network of FID, 2048 features"),
     "convnext": ("vision:ConvNeXt", "VisionConfig", "ConvNeXt V2 base, 1024 features (timm)"),
-    "dinov2_cls": ("vision:DinoV2", "VisionConfig", "DINOv2 large, class token (timm)"),
-    "mae_cls": ("vision:Mae", "VisionConfig", "MAE large, class token (timm)"),
-    "siglip_cls": ("vision:SigLip", "VisionConfig", "SigLIP 2 so400m, attention pool (timm)"),
-    "clip_cls": ("vision:Clip", "VisionConfig", "CLIP large, class token (timm)"),
+    "dinov2-cls": ("vision:DinoV2", "VisionConfig", "DINOv2 large, class token (timm)"),
+    "mae-cls": ("vision:Mae", "VisionConfig", "MAE large, class token (timm)"),
+    "siglip-cls": ("vision:SigLip", "VisionConfig", "SigLIP 2 so400m, attention pool (timm)"),
+    "clip-cls": ("vision:Clip", "VisionConfig", "CLIP large, class token (timm)"),
 }
 METRICS = {
     "fid": ("frechet:fid", "FidConfig", "Fréchet Inception distance (arXiv 1706.08500)"),

@@ -23,7 +23,10 @@ from nanogen_fidelity.spaces import STATISTICS, relative
 def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
     """The extractors of the chosen spaces by name."""
     given = {space: {"weights": config.weights[space]} if space in config.weights else {} for space in config.spaces}
-    return {space: shared({"name": space, **options}, path=f"weights.{space}") for space, options in given.items()}
+    return {
+        space: shared({"name": space.replace("_", "-"), **options}, path=f"weights.{space}")
+        for space, options in given.items()
+    }
 
 
 class Fdr6:
