@@ -129,7 +129,7 @@ class PlainDiT(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
         tokens = torch.cat([self.x_embedder(x), self.t_embedder(t), self.ctx_embedder(label)], dim=1)
-        mask = torch.ones(len(x), 1, 1, tokens.shape[1], dtype=torch.bool)
+        mask = torch.ones(len(x), 1, 1, tokens.shape[1], dtype=torch.bool, device=x.device)
         for block in self.blocks:
             tokens = block(tokens, self.cos, self.sin, mask)
         out = self.final_layer(tokens[:, : self.grid**2])
@@ -147,10 +147,9 @@ class PlainLoop:
 
     def __call__(self) -> None:
         count = len(self.latents)
-        t = torch.sigmoid(self.time_mean + torch.randn(count))
-        label = torch.where(
-            torch.rand(count) < 0.1, self.net.ctx_embedder.embedding_table.num_embeddings - 1, self.labels
-        )
+        t = torch.sigmoid(self.time_mean + torch.randn(count, device=self.latents.device))
+        dropped = torch.rand(count, device=self.labels.device) < 0.1
+        label = torch.where(dropped, self.net.ctx_embedder.embedding_table.num_embeddings - 1, self.labels)
         loss = self.loss(torch.randn_like(self.latents), t, label)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)

@@ -1,0 +1,115 @@
+"""`python -m benchmarks.gpu`: see benchmarks/gpu.sh, which runs it unattended."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
+from nanogen_core import storage
+from nanogen_core.training.flops import FlopCount
+
+PRODUCT = 8192  # side of the matrices that tell the machine's own rate
+WARM_UP = 3
+
+
+@click.command()
+@click.option("--small", is_flag=True, help="A tiny network on any device: to try the script.")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/gpu/results.json"), show_default=True)
+def main(small: bool, steps: int, output: Path) -> None:
+    """Measure, and write the figures as JSON after each model, so that a stopped run leaves what it has."""
+    if not small and not torch.cuda.is_available():
+        raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
+    torch.set_float32_matmul_precision("high")
+    rate = _rate(256 if small else PRODUCT)
+    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": []}
+    for model in SMALL if small else MODELS:
+        for row in _rows(model, steps, rate):
+            result["rows"].append(row)
+            storage.write_json(output, result)
+            click.echo(json.dumps(row))
+    click.echo(f"Figures: {output}.")
+
+
+def _rows(model: Model, steps: int, rate: float) -> list[dict[str, Any]]:
+    """Ours eager, ours compiled where the model is, and the plain loop."""
+    variants = [("ours", False), *([("ours, compiled", True)] if model.compile else [])]
+    rows = [_ours(model, side, compiled, steps, rate) for side, compiled in variants]
+    if model.plain:
+        rows.append(_plain(model, steps))
+        for row in rows[:-1]:
+            row["times_the_plain_loop"] = row["images_per_second"] / rows[-1]["images_per_second"]
+    return rows
+
+
+def _ours(model: Model, side: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+    run = run_of(model, compiled=compiled, precision="bf16")
+    given = batch_of(model, run)
+    with FlopCount() as count, torch.compiler.set_stance("force_eager"):
+        run._one_step(given)
+    flops = count.with_gradient + count.without_gradient
+    figures = _measured(model, lambda: run._one_step(given), steps)
+    share = flops * figures["images_per_second"] / model.batch_size / rate
+    return {"model": model.name, "side": side, **figures, "flops_per_step": flops, "utilisation": share}
+
+
+def _plain(model: Model, steps: int) -> dict[str, Any]:
+    run = run_of(model, compiled=False, precision="fp32")
+    loop = plain_of(run, batch_of(model, run))
+    del run
+    return {"model": model.name, "side": "plain loop", **_measured(model, loop, steps)}
+
+
+def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    for _ in range(WARM_UP):
+        step()
+    seconds = _timed(step, steps)
+    return {
+        "images": model.batch_size,
+        "images_per_second": model.batch_size * steps / seconds,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None,
+    }
+
+
+def _timed(work: Callable[[], object], times: int) -> float:
+    _wait()
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _rate(side: int) -> float:
+    """FLOPs a second of one large bf16 product: the peak that is within reach."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
+    torch.mm(a, b)
+    times = 20
+    return 2 * side**3 * times / _timed(lambda: torch.mm(a, b), times)
+
+
+def _machine() -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"device": device, "torch": torch.__version__, "cuda": torch.version.cuda}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What only a CUDA device can show; benchmarks/gpu.sh runs it. The script itself is tried on a CPU."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.models import SMALL, Model, batch_of, run_of
+
+ROOT = os.path.dirname(os.path.dirname(__file__))
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+TINY = SMALL[0]
+
+
+def losses(run, count=3):
+    given = batch_of(TINY, run)
+    for _ in range(count):
+        run._one_step(given)
+    return [scalars["loss"] for scalars in run.watch.pending()]
+
+
+@cuda
+def test_autocast_is_bf16_and_the_weights_stay_float32():
+    run = run_of(TINY, compiled=False, precision="bf16")
+    seen = []
+    run.pipeline.backbone.encoder.blocks[0].mlp.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    assert all(torch.isfinite(torch.tensor(losses(run))))
+    assert seen[0] == torch.bfloat16
+    assert {p.dtype for p in run.pipeline.backbone.parameters()} == {torch.float32}
+
+
+@cuda
+def test_adamw_is_fused():
+    run = run_of(TINY, compiled=False, precision="bf16")
+    assert all(group["fused"] for group in run.optimization.optimizers["student"].param_groups)
+
+
+@cuda
+def test_flash_attention_is_chosen_where_nothing_is_padded():
+    run = run_of(TINY, compiled=False, precision="bf16")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        losses(run, 1)
+    names = " ".join(event.key for event in profile.key_averages())
+    assert "flash" in names.lower()
+
+
+@cuda
+def test_a_compiled_step_has_the_loss_of_an_eager_one():
+    eager, compiled = (run_of(TINY, compiled=word, precision="fp32") for word in (False, True))
+    torch.manual_seed(1)
+    first = losses(eager)
+    torch.manual_seed(1)
+    assert losses(compiled) == pytest.approx(first, rel=1e-4)
+
+
+@cuda
+def test_fsdp2_runs_on_one_device(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "{task: imagenet, method: vae, dataset: {name: openmoji, train: 32, val: 8}, tokenizer: openmoji-vae,"
+        " backbone: {name: lightning-dit, size: tiny}, train: {steps: 3, batch_size: 8, strategy: fsdp,"
+        " sample_every: 0, sample_count: 2}}"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
+    command += ["-m", "nanogen_core", "train", str(config), "--output", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@cuda
+def test_sampling_on_the_device_gives_the_picture_of_the_cpu():
+    run = run_of(TINY, compiled=False, precision="fp32")
+    net = run.pipeline.backbone
+    x, device = torch.randn(2, *run.pipeline.latent.shape), run.engine.device
+    given = batch_of(Model(name="", backbone={}, batch_size=2), run)
+    condition = run.pipeline.conditioner.encode(given)
+    from nanogen_core.tensors import State, Times
+
+    times = Times(torch.full((2,), 0.5), torch.full((2,), 0.5))
+    there = net(State(x.to(device)), Times(*(t.to(device) for t in times)), condition).value.latent.cpu()
+    here = net.cpu()(State(x), times, condition._replace(tokens=condition.tokens.cpu())).value.latent
+    assert F.mse_loss(there, here) < 1e-6
+
+
+def test_the_script_of_figures_runs_in_a_small_setting(tmp_path):
+    file = tmp_path / "results.json"
+    CliRunner().invoke(main, ["--small", "--steps", "1", "--output", str(file)], catch_exceptions=False)
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["side"] for row in rows] == ["ours", "plain loop", "ours"]
+    assert all(row["images_per_second"] > 0 for row in rows)
+    assert rows[0]["times_the_plain_loop"] > 0
+    assert rows[2]["model"] == "tiny, meanflow"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_device_it_is_one_sentence():
+    result = CliRunner().invoke(main, [])
+    assert "There is no CUDA device" in str(result.exception)
