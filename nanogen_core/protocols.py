@@ -282,3 +282,12 @@ class Stage(Protocol):
 
     def finish(self) -> Pipeline:
         """The pipeline with these weights."""
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """What a stage also has where averages of its backbone are kept, of which others can be made after training."""
+
+    def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
+        """After `step` steps, by their width (`training.power_ema`), the parameters of averages; empty where none are
+        due. Weights that are shared out over processes may stay so."""

@@ -45,8 +45,11 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def _structured(value: Any, kind: Any, owner: type) -> Any:
-    if attrs.has(kind):
-        return structure(value, kind, "")
+    options = next((option for option in (kind, *get_args(kind)) if attrs.has(option)), None)  # also `Options | None`
+    if options is not None and not (value is None and options is not kind):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"expected keys and values, got {value!r}")
+        return structure(value, options, "")
     return _CONVERTER.structure(value, kind)
 
 

@@ -16,6 +16,7 @@ VERBS = {
     "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
     "data": ("nanogen_core.cli.data:data", "Measure training data, or encode them once: stats, prepare."),
     "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
+    "ema": ("nanogen_core.cli.ema:ema", "Make averages of other widths of a finished run's snapshots."),
     "evaluate": ("nanogen_core.cli.evaluate:evaluate", "Judge a model's samples, or images from any program."),
     "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
     "plan": ("nanogen_core.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),

@@ -17,6 +17,7 @@ from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
 from nanogen_core.training import ema, ranks
 from nanogen_core.training.cache import rows
 from nanogen_core.training.diffusion_settings import DiffusionConfig
+from nanogen_core.training.power_averages import PowerAverages
 
 PHASE = "student"
 
@@ -33,6 +34,8 @@ class Diffusion:
         self.auxiliaries = dict(auxiliaries)
         self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": ema.frozen_copy(pipeline.backbone)})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
+        self._powers = PowerAverages(config.ema_snapshots, pipeline.backbone, pipeline.config.train.steps)
+        self.nets.update(self._powers.nets)
         self._taps = tuple(dict.fromkeys(tap for a in self.auxiliaries.values() for tap in a.taps))
 
     def phases(self, step: int) -> Sequence[str]:
@@ -95,6 +98,10 @@ class Diffusion:
 
     def after_step(self, step: int) -> None:
         ema.update(self.nets["ema"], self.nets[PHASE], self.config.ema_decay)
+        self._powers.update(self.nets[PHASE], step + 1)
+
+    def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
+        return self._powers.due(step)
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Pictures of the task's own questions, by the averaged weights; every process draws as many."""

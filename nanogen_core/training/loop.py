@@ -175,6 +175,7 @@ class Run:
             outputs.log(self)
         if _due(self.step, settings.sample_every) or last:
             outputs.draw(self)
+        outputs.keep(self)
         if _due(self.step, settings.checkpoint_every) or last:
             outputs.save(self)
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from nanogen_core import storage
 from nanogen_core.errors import TrainingError
 from nanogen_core.images import grid, to_pil
-from nanogen_core.training import checkpoint, journal, placement
+from nanogen_core.protocols import Snapshotting
+from nanogen_core.training import checkpoint, journal, placement, snapshots
 
 if TYPE_CHECKING:
     from nanogen_core.training.loop import Run
@@ -44,6 +45,16 @@ def draw(run: Run) -> None:
         storage.write_bytes(run.folder / SAMPLES / f"step-{run.step:08d}.png", picture.getvalue())
 
 
+def keep(run: Run) -> None:
+    """The averages that are due, for good."""
+    if not isinstance(run.stage, Snapshotting):
+        return
+    for width, tensors in run.stage.snapshots(run.step).items():
+        whole = placement.whole_on_cpu(tensors)
+        if run.engine.is_main:
+            snapshots.write(run.folder, snapshots.Snapshot(run.step, width), whole)
+
+
 def save(run: Run) -> None:
     """The pipeline as it would be used now, then the checkpoint; a NaN since the last log line is found first.
 
@@ -70,6 +81,7 @@ def tidy(run: Run) -> None:
     for folder in (run.folder, run.folder / SAMPLES):
         storage.sweep(folder)
     checkpoint.tidy(run.folder, run.step)
+    snapshots.tidy(run.folder, run.step)
     checkpoint.thin_out(run.folder, run.settings.keep, run.settings.keep_every)
 
 
