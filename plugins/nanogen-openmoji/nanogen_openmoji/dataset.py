@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
+from attrs import evolve
 
 from nanogen_core.data import Example
 from nanogen_core.errors import ConfigError, DataError, listing, near_miss
@@ -26,7 +27,8 @@ class OpenMoji:
     def __init__(self, config: OpenMojiConfig):
         self.config = config
         self.classes: Sequence[str] = class_names()
-        self.world = World(objects=_known(config.objects))
+        world = World(objects=_known(config.objects))
+        self.world = evolve(world, held_out=_held_out(world, config.hold_out))
 
     def open(self, split: str, image_size: int, view: str) -> Drawn:
         """The examples of `"train"` or `"val"` as `"labels"` or `"captions"`."""
@@ -87,6 +89,13 @@ def _known(objects: tuple[str, ...]) -> tuple[str, ...]:
     if len(objects) < 2:
         raise ConfigError("dataset.objects: name at least two objects, or no scene can have a relation.")
     return objects
+
+
+def _held_out(world: World, every: int) -> frozenset[str]:
+    """Every so many-th caption of each family but the plain one; none for 0."""
+    families = prompts(world.objects, world.colours, world.counts)
+    composed = [family for name, family in families.items() if name != "plain"] if every else []
+    return frozenset(caption(meaning) for family in composed for meaning in family[::every])
 
 
 def _spread(family: list[Meaning], place: int) -> Meaning:

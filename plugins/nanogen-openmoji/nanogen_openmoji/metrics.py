@@ -60,14 +60,15 @@ class Accuracy:
 
 class Scenes:
     """`presence`, `colour`, `count`, `position`: the share of pictures, of those whose caption speaks of it, in which
-    the scene reader finds it right; `scenes`: the mean of these shares, as GenEval's score is that over its tags."""
+    the scene reader finds it right; `scenes`: the mean of these shares, as GenEval's score is that over its tags;
+    `scenes_unseen`: the same over the captions that the dataset keeps out of its scenes, where it does."""
 
     higher_is_better = True
 
     def __init__(self, *, dataset: Dataset) -> None:
         self._reader = SceneReader.load()
         self._world: World = getattr(dataset, "world", World())
-        self.settings = {"judge": shipped.digest("scene_reader")}
+        self.settings = {"judge": shipped.digest("scene_reader"), "held_out": len(self._world.held_out)}
         self.reset()
 
     def reset(self) -> None:
@@ -84,7 +85,8 @@ class Scenes:
                     f"The metric openmoji-scenes cannot read the caption {text!r}: it knows its own only."
                 )
             verdicts.append(verdict(truths[text], detections))
-        self._rows.add(batch.indices, verdicts=as_numbers(verdicts))
+        unseen = torch.tensor([text in self._world.held_out for text in batch.captions or ()], dtype=torch.bool)
+        self._rows.add(batch.indices, verdicts=as_numbers(verdicts), unseen=unseen)
 
     def compute(self) -> Mapping[str, float]:
         return self.resampled(torch.arange(self.units))
@@ -103,8 +105,14 @@ class Scenes:
     def resampled(self, units: Tensor) -> Mapping[str, float]:
         if not len(units):
             return {}
-        found = shares(self._rows["verdicts"][units])
-        return {**found, "scenes": sum(found.values()) / len(found)}
+        verdicts, unseen = self._rows["verdicts"][units], self._rows["unseen"][units]
+        found = shares(verdicts)
+        new = {"scenes_unseen": _mean(shares(verdicts[unseen]))} if unseen.any() else {}
+        return {**found, "scenes": _mean(found), **new}
+
+
+def _mean(found: Mapping[str, float]) -> float:
+    return sum(found.values()) / len(found)
 
 
 @lru_cache(maxsize=4)

@@ -8,13 +8,19 @@ from attrs import field, frozen, validators
 OBJECTS = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
 
 _count = validators.ge(1)
+_held_out = validators.in_([0, *range(2, 101)])  # of all captions nothing would be left to learn
 
 
 @frozen(kw_only=True)
 class OpenMojiConfig:
-    """`train` and `val` are the numbers of images; `objects` are the class names that occur in captioned scenes."""
+    """`train` and `val` are the numbers of images; `objects` are the class names that occur in captioned scenes.
+
+    `hold_out`: every so many-th coloured, counted and related caption of those to judge by occurs in no scene, so that
+    answering it takes putting known words together anew; 0: all occur.
+    """
 
     train: int = field(default=20_480, validator=_count)
     val: int = field(default=2_048, validator=_count)
     seed: int = 0
     objects: tuple[str, ...] = OBJECTS
+    hold_out: int = field(default=0, validator=_held_out)
