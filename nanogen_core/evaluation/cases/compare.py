@@ -26,9 +26,9 @@ def _mapping(expected: Mapping[str, Any], found: Any, tolerance: float, path: st
         return f"{path or 'it'} should have the keys {', '.join(expected)}, is {found!r}"
     named = {str(key): value for key, value in found.items()}
     for key in ["correct"] if "correct" in expected and "reason" in expected else expected:
-        if key not in named:
+        if key not in named and expected[key] is not None:
             return f"{path}.{key} is missing".lstrip(".")
-        if wrong := difference(expected[key], named[key], tolerance, f"{path}.{key}".lstrip(".")):
+        if wrong := difference(expected[key], named.get(key), tolerance, f"{path}.{key}".lstrip(".")):
             return wrong
     return None
 
@@ -42,6 +42,8 @@ def _list(expected: Sequence[Any], found: Any, tolerance: float, path: str) -> s
 
 
 def _equal(expected: Any, found: Any, tolerance: float) -> bool:
+    if expected is None:  # JSON has no word for a number that is none
+        return found is None or (isinstance(found, float) and not math.isfinite(found))
     if isinstance(expected, (int, float)) and not isinstance(expected, bool):
         if isinstance(found, bool) or not isinstance(found, (int, float)):
             return False

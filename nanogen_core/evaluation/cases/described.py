@@ -24,7 +24,8 @@ DEFAULT_SHAPE = (1, 16, 16, 3)  # of pictures whose shape nothing says: constant
 _SHAPE = re.compile(r"\b(\d+(?:x\d+)+)\b(?:\s*\((HxW|WxH)\))?")
 _IMAGE = re.compile(r"\bimage\s*(\d+)[:\s]+")
 _CHANNEL = re.compile(r"\bchannel\s*(\d+)\s*=")
-_PATCH = re.compile(r"\brows?\s*(\d+)(?:(?:\.\.|-)(\d+))?\s*,?\s*cols?\s*(\d+)(?:(?:\.\.|-)(\d+))?\s*=\s*([-+.\w]+)")
+_SPAN = r"s?\s*(\d+)(?:(?:\.\.|-)(\d+))?"
+_PATCH = re.compile(rf"\b(?=row|col)(?:row{_SPAN})?[\s,]*(?:col(?:umn)?{_SPAN})?\s*=\s*([-+.\w]+)")
 _TYPE = re.compile(r"\b(uint8|float32|float64|float)\b")
 
 
@@ -62,10 +63,15 @@ def array(given: Any, *, others: Mapping[str, Array] = {}, shape: Sequence[int] 
     base = _PATCH.sub("", text).strip(" ,;:")
     values = _filled(_TYPE.sub("", base).strip(" ,;:"), tuple(shape), others, given)
     for top, bottom, left, right, value in patches:
-        rows, columns = slice(int(top), int(bottom or top) + 1), slice(int(left), int(right or left) + 1)
+        rows, columns = _span(top, bottom), _span(left, right)
         place = (rows, columns) if len(shape) < 4 else (slice(None), rows, columns)
         values[place] = number(value)
     return values
+
+
+def _span(first: str, last: str) -> slice:
+    """From one number to another, both included; all where there is none."""
+    return slice(int(first), int(last or first) + 1) if first else slice(None)
 
 
 def _images(text: str) -> list[str]:

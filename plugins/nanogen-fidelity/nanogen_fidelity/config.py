@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from attrs import field, frozen, validators
@@ -84,10 +84,10 @@ class PrdcConfig:
     density_k: int = field(default=5, validator=validators.ge(1))
 
 
-def _known_spaces(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
+def _known_spaces(instance: Any, attribute: Any, value: Iterable[str]) -> None:
     unknown = sorted(set(value) - set(NORMS))
-    if unknown or not value:
-        raise ValueError(f"must name some of {', '.join(NORMS)}, got {', '.join(unknown) or 'none'}")
+    if unknown:
+        raise ValueError(f"names no space with {', '.join(unknown)}; there are {', '.join(NORMS)}")
 
 
 @frozen(kw_only=True)
@@ -95,8 +95,8 @@ class Fdr6Config:
     """`reference`: the folder with the six published files of statistics. `weights`: files by space."""
 
     reference: str
-    spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=_known_spaces)
-    weights: Mapping[str, str] = field(factory=dict)
+    spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
+    weights: Mapping[str, str] = field(factory=dict, validator=_known_spaces)
 
 
 @frozen(kw_only=True)
@@ -104,8 +104,8 @@ class Mind6Config:
     """`reference`: an `.npz` or a folder of images. `weights`: files by space."""
 
     reference: str
-    spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=_known_spaces)
-    weights: Mapping[str, str] = field(factory=dict)
+    spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
+    weights: Mapping[str, str] = field(factory=dict, validator=_known_spaces)
     seed: int = 2020
 
 

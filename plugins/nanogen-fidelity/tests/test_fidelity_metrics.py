@@ -208,6 +208,8 @@ def test_fdr6_is_absent_unless_all_six_are_finite():
 def test_an_unknown_space_or_a_missing_file_is_named(tiny, statistics):
     with pytest.raises(ConfigError, match="dinov3"):
         metric("fdr6", reference=str(statistics), spaces=["dinov3"])
+    with pytest.raises(ConfigError, match="dinov3"):
+        metric("fdr6", reference=str(statistics), weights={"dinov3": "file"})
     (statistics / STATISTICS["mae_cls"]).unlink()
     with pytest.raises(DataError, match="vit_large_patch16_224_mae_in256_t224_stats.npz"):
         metric("fdr6", reference=str(statistics))

@@ -22,11 +22,9 @@ from nanogen_fidelity.spaces import STATISTICS, relative
 
 def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
     """The extractors of the chosen spaces by name."""
-    given = {space: {"weights": config.weights[space]} if space in config.weights else {} for space in config.spaces}
-    return {
-        space: shared({"name": space.replace("_", "-"), **options}, path=f"weights.{space}")
-        for space, options in given.items()
-    }
+    named = {space: {"name": space.replace("_", "-")} for space in config.spaces}
+    given = {space: {"weights": file} for space, file in config.weights.items()}
+    return {space: shared({**named[space], **given.get(space, {})}, path=f"weights.{space}") for space in named}
 
 
 class Fdr6:
