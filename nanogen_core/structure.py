@@ -7,8 +7,8 @@ validator that fails, so the attributes are taken one by one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import SimpleNamespace, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 import cattrs
@@ -45,7 +45,8 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def _structured(value: Any, kind: Any, owner: type) -> Any:
-    options = next((option for option in (kind, *get_args(kind)) if attrs.has(option)), None)  # also `Options | None`
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)  # `Options | None`
+    options = next((option for option in kinds if attrs.has(option)), None)
     if options is not None and not (value is None and options is not kind):
         if not isinstance(value, Mapping):
             raise TypeError(f"expected keys and values, got {value!r}")
