@@ -1,0 +1,115 @@
+"""The memory that statistics over many images take: `python -m benchmarks.evaluation_memory [--counts 500,2000]`.
+
+PNG files of 256 px are made in a temporary folder and evaluated by `nanogen evaluate`'s own code, in a fresh process
+for each count: the moments of 2048 features, which a frozen random convolution stands in for (Inception's weights are
+not here, and its own memory does not grow with the number of images). Prints the peak resident set of each count, the
+slope in bytes an image, and what 50,000 images would take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+SIZE, WIDTH, MANY = 256, 2048, 50_000
+DISTINCT = 50  # images that are drawn; the others are links to them
+
+
+class Moments:
+    """A metric that keeps the moments of random features: what a Fréchet distance at 2048 dimensions keeps."""
+
+    higher_is_better = False
+    settings: Mapping[str, object] = {"features": "random convolution", "width": WIDTH}
+
+    def __init__(self) -> None:
+        from nanogen_core.evaluation.moments import RunningMoments
+
+        generator = torch.Generator().manual_seed(0)
+        self._kernel = torch.randn(WIDTH, 3, 16, 16, generator=generator)
+        self._moments = RunningMoments()
+
+    def reset(self) -> None:
+        """It is used once."""
+
+    def update(self, images: Tensor, batch: object) -> None:
+        """Images [B, 3, 256, 256] -> 2048 features each."""
+        seen = torch.nn.functional.conv2d(images, self._kernel, stride=64)  # [B, 2048, 4, 4]
+        self._moments.add(batch.indices, seen.relu().mean(dim=(2, 3)))  # type: ignore[attr-defined]
+
+    def compute(self) -> Mapping[str, float]:
+        """The trace of the covariance."""
+        return {"trace": float(self._moments.moments().covariance.trace())}
+
+    def state(self) -> Mapping[str, Tensor]:
+        """As the metrics of Fréchet distances save it."""
+        return self._moments.state()
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        """Of another process."""
+        self._moments.merge(state)
+
+
+def make(folder: Path, count: int) -> None:
+    """`count` PNG files of noise, which compresses badly."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        file = folder / f"{number:06d}.png"
+        if number < DISTINCT:
+            Image.fromarray(generator.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)).save(file, compress_level=1)
+        else:
+            file.hardlink_to(folder / f"{number % DISTINCT:06d}.png")
+
+
+def peak(folder: Path) -> int:
+    """Bytes that this process took at most, after evaluating the folder."""
+    from nanogen_core.cli.tally import tally
+    from nanogen_core.evaluation.evaluate import Evaluation
+    from nanogen_core.evaluation.sources.folder import Folder
+    from nanogen_core.evaluation.subjects import Images
+
+    with tally() as report, tempfile.TemporaryDirectory() as output:
+        Evaluation(metrics={"moments": Moments()}, folder=Path(output), report=report).scores(Images(Folder(folder)))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measured(count: int) -> int:
+    """The peak of a fresh process over `count` images."""
+    with tempfile.TemporaryDirectory() as name:
+        make(Path(name), count)
+        command = [sys.executable, "-m", "benchmarks.evaluation_memory", "--folder", name]
+        return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def main() -> None:
+    """Prints the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", default="500,2000")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.folder:
+        print(peak(given.folder))
+        return
+    few, many = map(int, given.counts.split(","))
+    peaks = {few: measured(few), many: measured(many)}
+    slope = (peaks[many] - peaks[few]) / (many - few)
+    found = {
+        **{f"peak_mb_at_{count}": round(value / 1e6) for count, value in peaks.items()},
+        "bytes_per_image": round(slope),
+        f"peak_mb_at_{MANY}": round((peaks[many] + slope * (MANY - many)) / 1e6),
+    }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
