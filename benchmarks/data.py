@@ -1,0 +1,219 @@
+"""What prepared latents bring: reading them, training on them, and the memory that many of them need.
+
+`python -m benchmarks.data` prints the rows as JSON. Each measurement runs in a process of its own, so that its peak
+memory is its own; with one thread, since what is compared would share the machine otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+FAST = 3_000  # samples a second
+MANY = 100_000  # latents
+STEPS = {"tiny": 20, "sd": 3}
+SIZES = {"tiny": 64, "sd": 256}
+BATCHES = {"tiny": 64, "sd": 4}
+SD_VAE = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+}
+
+
+def rows(many: int = MANY) -> list[Row]:
+    """`name`, `ours`, `other`, `unit`, `ratio` (ours to the other; more is better), `peak_rss` of ours in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            _against(_measured("read", folder, 4_000, 32), "latent shards, one process", FAST),
+            *(_trained(kind, folder) for kind in ("tiny", "sd")),
+            _memory("read", "reading", folder, 1_000, many),
+            _memory("prepare", "preparing", folder, 1_000, many // 20),
+        ]
+
+
+def _against(ours: Row, name: str, other: float) -> Row:
+    ratio = ours["rate"] / other
+    return {
+        "name": name, "ours": ours["rate"], "other": other, "unit": "samples/s", "ratio": ratio, "peak_rss": ours["rss"]
+    }  # fmt: skip
+
+
+def _trained(kind: str, folder: str) -> Row:
+    """Training on cached latents against encoding on the fly, images per second."""
+    pixels, latents = (_measured("train", folder, kind, source) for source in ("pixels", "latents"))
+    return _against(latents, f"training from cached latents, {kind} VAE", pixels["rate"])
+
+
+def _memory(what: str, name: str, folder: str, few: int, many: int) -> Row:
+    """Peak memory with many latents against few; the ratio is few to many, so that 1 says that many need no more."""
+    small, large = (_measured(what, folder, count, 8) for count in (few, many))
+    return {
+        "name": f"{name} {many} latents against {few}, peak memory", "ours": large["rss"], "other": small["rss"],
+        "unit": "MB", "ratio": small["rss"] / large["rss"], "peak_rss": large["rss"],
+    }  # fmt: skip
+
+
+def _measured(*words: object) -> Row:
+    """What a process of its own measures: `rate` in samples a second, `rss` in MB."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    call = [sys.executable, "-m", "benchmarks.data", *map(str, words)]
+    ran = subprocess.run(call, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def _rss() -> float:
+    """Peak resident size of this process in MB; Linux counts in KiB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+
+
+# -- in a process of their own ----------------------------------------------------------------------------------------
+
+
+def read(folder: str, count: str, side: str) -> Row:
+    """Reads `count` latents of 4 x side x side, both flips, once in a shuffled order, in batches of 256."""
+    from nanogen_core.data import loader
+    from nanogen_core.prepared import training
+    from nanogen_core.prepared.latents import Latents
+    from nanogen_core.prepared.manifest import read as read_manifest
+
+    home = Path(folder) / f"{count}x{side}"
+    if not home.is_dir():
+        _run_alone(partial(_write, home, int(count), int(side)))
+    batches = loader(Latents(home, read_manifest(home)), 256, transform=training._never)
+    next(batches)
+    start = time.perf_counter()
+    seen = sum(len(batch.indices) for batch in islice(batches, int(count) // 256))
+    return {"rate": seen / (time.perf_counter() - start), "rss": _rss()}
+
+
+def _write(home: Path, count: int, side: int) -> None:
+    import torch
+
+    from nanogen_core.prepared.manifest import Manifest
+    from nanogen_core.prepared.members import pack
+    from nanogen_core.prepared.shards import Shard
+
+    home.mkdir()
+    size = 1_000
+    latents = torch.randn(2, 4, side, side)
+    for number in range(-(-count // size)):
+        members = range(number * size, min(number * size + size, count))
+        Shard(home, number).write((member, pack(latents + member, None, member % 1000, None)) for member in members)
+    facts = [Shard(home, number).facts() for number in range(-(-count // size))]
+    Manifest(
+        wanted={}, source={"examples": count}, classes=[], variants=2, dtype="float32", shard_size=size,
+        batch_size=32, shards=facts,
+    ).write(home)  # fmt: skip
+
+
+def _run_alone(function: Callable[[], None]) -> None:
+    """In a forked process, whose memory is not counted as ours."""
+    child = os.fork()
+    if not child:
+        function()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def prepare(folder: str, count: str, side: str) -> Row:
+    """Prepares `count` drawings of the smallest size."""
+    from nanogen_core.config import resolve
+    from nanogen_core.prepared.prepare import Options
+    from nanogen_core.prepared.prepare import prepare as run
+
+    config = {**_model(int(side)), "dataset": {"name": "openmoji", "train": int(count)}, "tokenizer": "openmoji-vae"}
+    start = time.perf_counter()
+    run(resolve(config), Path(folder) / f"prepared-{count}", Options())
+    return {"rate": int(count) / (time.perf_counter() - start), "rss": _rss()}
+
+
+def train(folder: str, kind: str, source: str) -> Row:
+    """Trains a few steps on PNG files, or on their latents, which are prepared first."""
+    from nanogen_core import build_pipeline
+    from nanogen_core.config import resolve
+    from nanogen_core.prepared.prepare import Options
+    from nanogen_core.prepared.prepare import prepare as run
+
+    config, latents = _folder_config(Path(folder), kind), Path(folder) / f"latents-{kind}"
+    if source == "latents":
+        _run_alone(lambda: void(run(resolve(config), latents, Options(batch_size=8))))
+        config["train"] = {**config["train"], "latents": str(latents)}
+    steps = _steps(build_pipeline(config), Path(folder) / f"run-{kind}-{source}")
+    next(steps)  # reads weights
+    start = time.perf_counter()
+    seen = sum(islice(steps, STEPS[kind]))
+    return {"rate": seen / (time.perf_counter() - start), "rss": _rss()}
+
+
+def void(_: object) -> None:
+    """Drops an answer."""
+
+
+def _steps(pipeline: Any, folder: Path) -> Iterator[int]:
+    """The loop's own steps, without its logs, samples and checkpoints; each gives the number of its images."""
+    from nanogen_core.training.loop import Run
+
+    run = Run(pipeline, folder)
+    for batch in run._batches():
+        run._one_step(batch)
+        yield len(batch.indices)
+
+
+def _folder_config(folder: Path, kind: str) -> dict[str, Any]:
+    images = folder / f"images-{kind}"
+    if not images.is_dir():
+        _write_images(images, SIZES[kind], 4 * BATCHES[kind])
+    tokenizer = "openmoji-vae" if kind == "tiny" else {"name": "vae", "path": str(_sd_vae(folder))}
+    train = {"steps": 100, "batch_size": BATCHES[kind], "precision": "auto"}
+    dataset = {"name": "imagenet-folder", "root": str(images)}
+    return {**_model(SIZES[kind]), "dataset": dataset, "tokenizer": tokenizer, "train": train}
+
+
+def _model(size: int) -> dict[str, Any]:
+    backbone = {"name": "lightning-dit", "hidden": 128, "depth": 6, "heads": 4}  # the demo's
+    return {"task": "imagenet", "objective": "flow", "backbone": backbone, "image_size": size}
+
+
+def _write_images(folder: Path, size: int, count: int) -> None:
+    import torch
+    from torch.nn.functional import interpolate
+
+    from nanogen_core.images import to_pil
+
+    for place in range(2):
+        (folder / "train" / f"class{place}").mkdir(parents=True)
+    smooth = interpolate(torch.rand(count, 3, 9, 9), size=size, mode="bicubic").clamp(0, 1) * 2 - 1
+    for number, picture in enumerate(to_pil(smooth)):
+        picture.save(folder / "train" / f"class{number % 2}" / f"{number}.png")
+
+
+def _sd_vae(folder: Path) -> Path:
+    """An AutoencoderKL of the size of Stable Diffusion's, with random weights."""
+    home = folder / "sd-vae"
+    if not home.is_dir():
+        from diffusers import AutoencoderKL
+
+        AutoencoderKL(**SD_VAE).save_pretrained(home)
+    return home
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        print(json.dumps(rows(), indent=2))
+    else:
+        measure = {"read": read, "prepare": prepare, "train": train}[sys.argv[1]]
+        print(json.dumps(measure(*sys.argv[2:])))
