@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test lint parity evaluation-cases wheels clean
+.PHONY: install demo matrix bench test torture lint parity evaluation-cases wheels clean
 
 install: $(STAMP)
 
@@ -34,6 +34,10 @@ bench: install
 # One thread for each worker: two test processes on two cores get in each other's way otherwise.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# The long forms of the tests that kill runs: KILLS deaths each of every kind of training, minutes each. SEED=1 repeats.
+torture: install
+	OMP_NUM_THREADS=1 $(BIN)/python tests/processes/torture.py $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 lint: install
 	$(BIN)/ruff check .

@@ -155,7 +155,7 @@ def test_two_processes_have_the_losses_of_one(run: Launched, name: str) -> None:
         assert curve(run.folder / name, "error") == pytest.approx(curve(run.folder / alone, "error"), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", EQUAL)
+@pytest.mark.parametrize("name", [name for name in EQUAL if "muon" not in name])  # whose iterations are in bf16
 def test_two_processes_end_with_the_weights_averages_and_moments_of_one(run: Launched, name: str) -> None:
     assert_same_end(run.folder / TOGETHER[name][0], run.folder / name)
 

@@ -63,6 +63,17 @@ def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not(tmp_path: Pa
     assert ended.stdout.count("killed ") == 20
 
 
+def test_a_folder_without_a_run_is_not_begun_by_resume(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from nanogen_core.cli.main import cli
+
+    answer = CliRunner().invoke(cli, ["train", str(tmp_path), "--resume"])
+    assert isinstance(answer.exception, TrainingError)
+    assert "There is nothing to resume" in str(answer.exception)
+    assert not list(tmp_path.iterdir())
+
+
 # -- damaged checkpoints ---------------------------------------------------------------------------------------------
 
 
@@ -301,7 +312,8 @@ def test_a_killed_run_frees_its_folder_though_its_readers_still_live(tmp_path: P
     """Processes that read data are forks, which inherit open files: the lock must not live on in them."""
     child = os.fork()
     if not child:
-        FileLock(tmp_path / ".lock").acquire(timeout=0)
+        lock = FileLock(tmp_path / ".lock")
+        lock.acquire(timeout=0)
         reader = os.fork()
         if reader:
             (tmp_path / "reader").write_text(str(reader))

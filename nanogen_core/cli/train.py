@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nanogen_core.cli.options import overrides
+from nanogen_core.errors import TrainingError
 
 
 @click.command()
@@ -25,12 +26,16 @@ def train(config: str, output: Path | None, resume: bool, settings: tuple[str, .
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
+    elif resume and folder.is_dir():
+        raise TrainingError(f"There is nothing to resume in {folder}: it holds no {CONFIG}, so no run began there.")
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # torch, once the configuration is known to be right
+    from nanogen_core.training import ranks
     from nanogen_core.training.loop import Run
 
     pipeline = build_pipeline(configuration.as_dict())
     with training_progress(configuration.train.steps) as report:
         Run(pipeline, output, resume=resume, report=report).train()
-    click.echo(f"Trained {configuration.train.steps} steps. The pipeline, its log and its samples are in {output}.")
+    if ranks.rank() == 0:
+        click.echo(f"Trained {configuration.train.steps} steps. The pipeline, its log and its samples are in {output}.")

@@ -72,7 +72,7 @@ class Sharded:
         self._accelerator = accelerator
         self._by_block = settings.shard_by == "block"
         if not dist.is_initialized():  # one process, which shares with nobody
-            dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+            dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         self._mesh = init_device_mesh(accelerator.device.type, (dist.get_world_size(),))
         numbers = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
         self._blocks = MixedPrecisionPolicy(numbers, torch.float32, cast_forward_inputs=False)

@@ -72,7 +72,8 @@ def _over_processes(values: Sequence[Tensor]) -> list[float]:
     """The mean of each over the processes: one collective call and one wait for all of them."""
     if not values:
         return []
-    numbers: list[float] = ranks.mean(torch.stack([value.float() for value in values])).tolist()
+    home = values[0].device
+    numbers: list[float] = ranks.mean(torch.stack([value.float().to(home) for value in values])).tolist()
     return numbers
 
 

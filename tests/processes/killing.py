@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.utils.tensorboard
 from PIL import Image
 
 from nanogen_core import build_pipeline
@@ -238,6 +239,7 @@ def main() -> None:
     data = DATA[asked.data](asked.folder / "data")
     config = configuration(data, asked.workers, {"strategy": asked.strategy})
     life = forked(config, asked.processes)
+    build_pipeline(config)  # imports what it needs once, for all that are forked
     if asked.command_line:
         life = commanded(config, asked.processes, asked.folder / "run.json")
     torture(life, asked.folder, asked.kills, random.Random(seed))
