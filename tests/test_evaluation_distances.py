@@ -160,6 +160,19 @@ def test_running_moments_are_those_of_numpy_in_any_parts(shift):
         assert together.moments().examples == 101
 
 
+@pytest.mark.parametrize("count", [40, 65, 400])
+def test_the_distance_does_not_hang_on_batches_order_or_merges(count):
+    """From given features to 1e-9, for 64 dimensions: also with fewer examples than these."""
+    rows, reference = correlated(count, 64, seed=1).float() + 10, moments(correlated(200, 64, seed=2) + 10)
+    everyone = torch.arange(count)
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    merged = running(rows, [everyone[::2]])
+    merged.merge(running(rows, everyone[1::2].split(5)).state())
+    ways = [running(rows, parts) for parts in (everyone.split(1), everyone.split(64), shuffled.split(7))]
+    distances = [frechet_distance(way.moments(), reference) for way in (*ways, merged)]
+    assert distances == pytest.approx([distances[0]] * 4, rel=1e-9)
+
+
 def test_an_example_that_comes_twice_counts_once():
     rows = drawn(6, 3)
     again = running(rows, [torch.tensor([0, 1, 1, 2]), torch.tensor([2, 3, 4, 5, 0])])
