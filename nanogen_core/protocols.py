@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Turns images into latents of about zero mean and unit variance, and back."""
+    """Turns images into latents of about zero mean and unit variance, and back.
+
+    `weights()`, or else `state_dict()`, names the tensors that `encode` depends on: prepared latents keep their hash.
+    """
 
     def latent(self, image_size: int) -> LatentSpec:
         """The latent of an `image_size` x `image_size` image. Raises NanoGenError for a size that it cannot take."""
@@ -105,7 +108,10 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """What is to be drawn, and for whom: it reads a dataset its own way and says how the result is judged."""
+    """What is to be drawn, and for whom: it reads a dataset its own way and says how the result is judged.
+
+    One whose latents can be prepared has `reading(split) -> data.Reading` as well: its examples and their transform.
+    """
 
     image_size: int
 
@@ -134,7 +140,10 @@ class Task(Protocol):
 
 
 class Dataset(Protocol):
-    """What a task reads. `classes` are its label names, in order; empty where it has none."""
+    """What a task reads. `classes` are its label names, in order; empty where it has none.
+
+    A static method `recognises(source)` may say whether its option `root` may be this folder or pattern.
+    """
 
     classes: Sequence[str]
 
@@ -143,7 +152,11 @@ class Dataset(Protocol):
 
 
 class Examples(Protocol):
-    """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred."""
+    """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred.
+
+    An example that cannot be used raises `damage.BadExample`, and the next good one stands in. `bad_examples` is the
+    share that may be so (1% without it). `files()` lists what is read, so that prepared latents know their source.
+    """
 
     def __len__(self) -> int: ...
 
