@@ -32,7 +32,7 @@ class CLIPScore(Kept):
 
     def __init__(self, config: CLIPScoreConfig):
         super().__init__()
-        self._clip = Clip(config.path, option="path")
+        self._clip = Clip(config.path, option="clipscore.path")
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:

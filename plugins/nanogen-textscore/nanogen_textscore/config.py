@@ -84,16 +84,17 @@ class RecordedAnswersConfig:
 
 @frozen(kw_only=True)
 class VQAScoreConfig:
-    """`judge`: an encoder that provides `vqascore`."""
+    """`judge`: an encoder that provides `vqascore`; without it the one that DiffusionBench calls `vqascore`."""
 
-    judge: Frozen = field(default="clip-flant5-xxl", validator=_named)
+    judge: Frozen = field(default="clip-flant5-xl", validator=_named)
 
 
 @frozen(kw_only=True)
 class GenAIBenchConfig(VQAScoreConfig):
-    """`prompts`: the official `genai_image.json`; `skills`: `genai_skills.json`. Without them, the files of these
-    names in the folder `genaibench` under NANOGEN_DATA."""
+    """`prompts`: the official `genai_image.json`; `skills`: `genai_skills.json`. Without them, the files of these names
+    in the folder `genaibench` under NANOGEN_DATA."""
 
+    judge: Frozen = field(default="clip-flant5-xxl", validator=_named)
     prompts: str | None = None
     skills: str | None = None
     images_per_prompt: int = field(default=1, validator=_positive)

@@ -22,7 +22,7 @@ def benchmark_file(option: str | None, setting: str, default: str) -> Path:
     home = os.environ.get("NANOGEN_DATA")
     if option is None and home is None:
         raise DataError(
-            f"Nothing says where {Path(default).name} lies: set the option `{setting}` to it, or the environment "
+            f"Nothing says where {default} lies: set the option `{setting}` to it, or the environment "
             f"variable NANOGEN_DATA to a folder that holds {default}."
         )
     path = Path(option).expanduser() if option is not None else Path(str(home)).expanduser() / default

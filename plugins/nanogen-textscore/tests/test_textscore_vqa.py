@@ -256,7 +256,7 @@ def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_pat
     assert metric.units == 4
     assert metric.resampled(torch.tensor([0, 0]))["genaibench"] == pytest.approx(1.0)
     assert [place.name for place in metric.layout(tmp_path)][:2] == ["00000.jpeg", "00001.jpeg"]
-    json.dumps(metric.settings)
+    assert json.loads(json.dumps(metric.settings)).keys() == {"judge", "prompts", "skills", "images_per_prompt"}
 
 
 def test_a_prompt_in_several_skills_counts_once_in_all():

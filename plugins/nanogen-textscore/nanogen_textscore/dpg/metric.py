@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError
@@ -18,7 +19,7 @@ from nanogen_textscore.config import DPGConfig
 from nanogen_textscore.dpg.answers import Answerer, Place
 from nanogen_textscore.dpg.grids import picture_file
 from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
-from nanogen_textscore.dpg.scoring import YES, broad, detailed, judged
+from nanogen_textscore.dpg.scoring import YES, Judged, broad, detailed, judged
 from nanogen_textscore.files import benchmark_file, digest, text_of
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept
@@ -65,31 +66,27 @@ class DPGBench(Kept):
         """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""
         numbers = self._prompts.numbers(batch)
         self._vqa.to(images.device)
-        places = (self._place(*pair) for pair in zip(numbers.tolist(), batch.indices.tolist(), strict=True))
-        rows = []
-        for picture, place in zip(to_pil(images), places, strict=True):
-            asked = [question.text for question in self._asked[place.item].values()]
-            answers = [int(answer == YES) for answer in self._vqa.answer(picture, asked, place)]
-            rows.append(answers + [ABSENT] * (self._most - len(answers)))
-        self.keep(batch.indices, numbers, answers=torch.tensor(rows, dtype=torch.int8).reshape(len(rows), self._most))
+        judgements = [
+            self._judged(picture, self._place(number, index))
+            for picture, number, index in zip(to_pil(images), numbers.tolist(), batch.indices.tolist(), strict=True)
+        ]
+        answers = torch.full((len(judgements), self._most), ABSENT, dtype=torch.int8)
+        for row, one in enumerate(judgements):
+            answers[row, : len(one.raw)] = torch.tensor(list(one.raw.values()))
+        score = torch.tensor([one.score for one in judgements], dtype=torch.float64)
+        self.keep(batch.indices, numbers, answers=answers, score=score)
 
     def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        answers, numbers = rows["answers"], rows[PROMPT].tolist()
-        pairs = zip(numbers, answers.tolist(), strict=True)
-        total = sum(self._score(number, tuple(row)) for number, row in pairs)
-        return {"dpgbench": total / len(numbers), **self._by_category(answers, rows[PROMPT])}
+        return {"dpgbench": float(rows["score"].mean()), **self._by_category(rows["answers"], rows[PROMPT])}
 
     def _place(self, number: int, index: int) -> Place:
         return Place(self._ids[number], index % self._config.images_per_prompt)
 
-    def _score(self, number: int, answers: tuple[int, ...]) -> float:
-        """The mean of what is left of one image's answers."""
-        known = self._known.setdefault(number, {})
-        if answers not in known:
-            asked = self._asked[self._ids[number]]
-            raw = {key: float(answer) for key, answer in zip(asked, answers, strict=False)}
-            known[answers] = judged(raw, {key: question.parents for key, question in asked.items()}).score
-        return known[answers]
+    def _judged(self, picture: Image.Image, place: Place) -> Judged:
+        questions = self._asked[place.item]
+        answers = self._vqa.answer(picture, [question.text for question in questions.values()], place)
+        raw = {number: float(answer == YES) for number, answer in zip(questions, answers, strict=True)}
+        return judged(raw, {number: question.parents for number, question in questions.items()})
 
     def _by_category(self, answers: Tensor, numbers: Tensor) -> dict[str, float]:
         """The mean raw answer by the score's name."""
@@ -110,11 +107,6 @@ class DPGBench(Kept):
                     empty = torch.zeros(len(self._ids), self._most, dtype=torch.bool)
                     found.setdefault(name, empty)[number, place] = True
         return dict(sorted(found.items()))
-
-    @cached_property
-    def _known(self) -> dict[int, dict[tuple[int, ...], float]]:
-        """Scores by prompt and answers: a bootstrap asks for the same ones thousands of times."""
-        return {}
 
     @cached_property
     def _most(self) -> int:

@@ -45,7 +45,7 @@ class GenEval(Kept):
             position_threshold=config.position_threshold,
         )
         self._detector = frozen_judge("detector", config.detector, path="detector")
-        self._clip = Clip(config.clip, option="clip")
+        self._clip = Clip(config.clip, option="geneval.clip")
         self._colours = ColourNamer(self._clip)
 
     @cached_property

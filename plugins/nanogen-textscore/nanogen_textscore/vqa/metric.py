@@ -14,7 +14,7 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
 from nanogen_textscore.config import GenAIBenchConfig, VQAScoreConfig
-from nanogen_textscore.files import benchmark_file
+from nanogen_textscore.files import benchmark_file, digest
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept, caption_numbers
 from nanogen_textscore.prompts import Prompts
@@ -61,8 +61,12 @@ class GenAIBench(VQAScore):
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        each = self._config.images_per_prompt
-        return {"judge": self._judge.settings, "prompts": self._prompts.digest, "images_per_prompt": each}
+        return {
+            "judge": self._judge.settings,
+            "prompts": self._prompts.digest,
+            "skills": digest(self._skills_file),
+            "images_per_prompt": self._config.images_per_prompt,
+        }
 
     def questions(self) -> Batch:
         """The official prompts in the order of their file. Raises DataError where it is missing."""
@@ -90,11 +94,15 @@ class GenAIBench(VQAScore):
     @cached_property
     def _skills(self) -> Mapping[str, Tensor]:
         """For each score of a skill, which prompts have it: [P] bool."""
-        skills = read_skills(benchmark_file(self._config.skills, "skills", "genaibench/genai_skills.json"), self._texts)
+        skills = read_skills(self._skills_file, self._texts)
         groups = {**skills, "all": [one for ids in skills.values() for one in ids]}
         return {
             score_name(name): torch.tensor([key in set(ids) for key in self._texts]) for name, ids in groups.items()
         }
+
+    @cached_property
+    def _skills_file(self) -> Path:
+        return benchmark_file(self._config.skills, "skills", "genaibench/genai_skills.json")
 
     @cached_property
     def _prompts(self) -> Prompts:
