@@ -464,6 +464,23 @@ def test_kept_images_are_read_back_to_the_same_scores(run_folder, tmp_path):
     assert {entry["metric"]: entry["value"] for entry in json.loads(again)} == pytest.approx(first, rel=1e-6)
 
 
+class LaidOut(Asks):
+    def layout(self, folder):
+        (folder / "metadata.txt").write_text("official")
+        return [folder / f"{prompt:05d}" / "samples" / f"{place:05d}.png" for prompt in range(2) for place in range(2)]
+
+
+def test_kept_images_lie_in_a_metrics_official_layout_and_are_read_from_it(small, tmp_path):
+    metric = LaidOut()
+    evaluation = Evaluation(metrics={"laid": metric}, folder=tmp_path, certainty=NONE, keep=True)
+    (score,) = evaluation.scores(Model(build_pipeline(small)), [0])
+    images = tmp_path / "images" / "seed-0"
+    names = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.png"))
+    assert names == [f"0000{prompt}/samples/0000{place}.png" for prompt in range(2) for place in range(2)]
+    assert (images / "metadata.txt").exists()
+    assert scored(Folder(images), {"laid": LaidOut()})["redness"] == score.value
+
+
 def test_no_batch_is_kept():
     class Watched(Given):
         def read(self, spans):
