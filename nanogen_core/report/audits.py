@@ -24,7 +24,14 @@ def audits(found: Mapping[str, Sequence[Audit]]) -> list[Content]:
         f"{equal} of {count} pairs of runs were trained under equal regimes but for the task. Each line below is judged"
         " by the rule beside it.",
     )
-    return [told, [_audit(method, audit) for method, runs in found.items() for audit in runs]]
+    return [told, [_audit(name, audit) for method, runs in found.items() for name, audit in _named(method, runs)]]
+
+
+def _named(method: str, runs: Sequence[Audit]) -> list[tuple[str, Audit]]:
+    """With a number, where the method has several runs."""
+    if len(runs) == 1:
+        return [(method, runs[0])]
+    return [(f"{method}, seed {i} of {len(runs)}", audit) for i, audit in enumerate(runs, 1)]
 
 
 def _audit(method: str, audit: Audit) -> Markup:
@@ -39,18 +46,17 @@ def _audit(method: str, audit: Audit) -> Markup:
 
 
 def _lines(audit: Audit) -> Markup:
-    heads = [Head(name, text=True) for name in ("Compared", "In", *audit.tasks, "Verdict", "Rule")]
+    heads = [Head(name, text=True) for name in ("Compared", "Verdict", *audit.tasks, "Rule")]
     rows = [_line(line) for line in audit.lines]
     return tables.table(heads, rows, caption="What was compared: configured exactly, measured by the rule.")
 
 
 def _line(line: Line) -> list[Content]:
     return [
-        tables.name(line.name),
-        tables.text(line.group),
+        tables.name(line.name, line.group),
+        tables.text(element("span", SIGNS[line.verdict], class_=f"verdict {TONES[line.verdict]}")),
         tables.text(_value(line.first), long=True),
         tables.text(_value(line.second), long=True),
-        element("td", element("span", SIGNS[line.verdict], class_=f"verdict {TONES[line.verdict]}"), class_="text"),
         tables.text(line.rule, long=True),
     ]
 
@@ -72,7 +78,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_value(one)}" for key, one in value.items())
+        return "; ".join(f"{key}: {_value(one)}" for key, one in value.items()) or "no options"
     return ", ".join(map(_value, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -28,7 +28,7 @@ TITLES = {
 WORDS = {"cfg": "guided", "nocfg": "unguided"}
 ARROWS = {LOWER: "↓", HIGHER: "↑"}
 SPREAD = "_sd"  # ends the name of the column with another one's standard deviation over seeds
-MOST_DECIMALS = 4
+MOST_DECIMALS = 3
 
 
 @frozen

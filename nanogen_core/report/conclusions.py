@@ -9,6 +9,7 @@ from nanogen_core.report.groups import Group
 from nanogen_core.report.markup import Content, Markup, element, folded
 from nanogen_core.report.tables import bounds, signed
 
+MOST_OPEN = 30  # claims that are not folded
 SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open": "? Open"}
 
 
@@ -16,7 +17,7 @@ def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Co
     """The section's content: the tiles of all groups, then what each bears, that of the first one open."""
     return [
         [_tiles(group, label) for group in groups],
-        [_claims(group, open=group is groups[0]) for group in groups],
+        [_claims(group, open=group is groups[0] and len(group.claims) <= MOST_OPEN) for group in groups],
         [_cautions(group, open=group is groups[0]) for group in groups],
     ]
 
@@ -43,7 +44,7 @@ def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:
         "li",
         element("strong", f"{label(pair.x)} and {label(pair.y)}"),
         element("span", signed(pair.agreement, 3), class_="value"),
-        element("span", f"agreement, 95 % {interval}, n = {pair.n}", class_="under"),
+        element("span", f"agreement, 95 % {interval}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{pair.n}", class_="under"),
         element("span", f"raw Pearson r {signed(pair.pearson, 3)}", class_="under"),
         element("p", sentence),
     )

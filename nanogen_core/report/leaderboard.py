@@ -14,7 +14,7 @@ from nanogen_core.report.families import Mark
 from nanogen_core.report.flips import ranks
 from nanogen_core.report.markup import Content, Markup, element
 from nanogen_core.report.scales import number
-from nanogen_core.report.subject import FAMILY, NOTES, Subject
+from nanogen_core.report.subject import FAMILY, NOTE, Subject
 from nanogen_core.report.tables import Head
 
 ID = "models"
@@ -60,7 +60,7 @@ def mean_ranks(subject: Subject, task: str) -> dict[str, float]:
 
 def _best(subject: Subject, column: Column) -> float | None:
     values = [value for row in subject.table.rows if (value := column.value(row)) is not None]
-    if column.direction is None or len(values) < 2:
+    if column.direction is None or len(set(values)) < 2:
         return None
     return min(values) if column.lower else max(values)
 
@@ -86,7 +86,7 @@ def _heads(board: Board) -> list[Head]:
     ]
     scores = [
         Head(
-            [_title(column), element("small", column.name)],
+            _title(column),
             best_first="ascending" if column.lower else "descending",
         )
         for column in board.subject.columns
@@ -95,13 +95,13 @@ def _heads(board: Board) -> list[Head]:
 
 
 def _title(column: Column) -> list[Content]:
-    """The title and the arrow, broken nowhere but after a comma."""
-    words = f"{column.title}\N{NO-BREAK SPACE}{column.arrow}".rstrip().split(", ")
-    return [[element("span", part, class_="whole"), " "] for part in [*(f"{word}," for word in words[:-1]), words[-1]]]
+    """The title with its arrow, broken between words alone, and the column's name in the file where it is another."""
+    shown = f"{column.title}\N{NO-BREAK SPACE}{column.arrow}".rstrip().replace("-", "\N{NON-BREAKING HYPHEN}")
+    return [shown, element("small", column.name) if column.name != column.title else None]
 
 
 def _row(board: Board, row: Row) -> Markup:
-    model, note = board.subject.model(row), row.get(NOTES)
+    model, note = board.subject.model(row), row.get(NOTE)
     family = row[FAMILY] if board.marks else None
     return element(
         "tr",
@@ -134,7 +134,7 @@ def _caption(board: Board) -> str:
         told.append(f"Mean rank, {task.lower()}: over {'; '.join(titles)} (1 is best).")
     if any(column.spread(row) is not None for column in subject.columns for row in subject.table.rows):
         told.append("±: standard deviation over seeds.")
-    if any(row.get(NOTES) for row in subject.table.rows):
+    if any(row.get(NOTE) for row in subject.table.rows):
         told.append("†: measured otherwise than most models of the table, in what the note says.")
     return " ".join(told)
 

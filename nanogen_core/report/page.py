@@ -117,9 +117,12 @@ def _studied(subject: Subject) -> list[Section]:
 
 def _seen(subject: Subject) -> list[Section]:
     """What lies beside the table, where it does."""
-    samples = Section("samples", "Samples", "What the models draw", pictures(subject.pictures))
-    regimes = Section("audit", "Audit", "Whether both tasks were trained alike", audits(subject.audits))
-    return [*([regimes] if subject.audits else []), *([samples] if subject.pictures else [])]
+    sections = []
+    if subject.audits:
+        sections.append(Section("audit", "Audit", "Whether both tasks were trained alike", audits(subject.audits)))
+    if subject.pictures:
+        sections.append(Section("samples", "Samples", "What the models draw", pictures(subject.pictures)))
+    return sections
 
 
 def _footer(table: Table) -> Markup:

@@ -20,7 +20,8 @@ from nanogen_core.report.columns import CLASSES, TEXTS, columns
 from nanogen_core.report.subject import Picture, Subject
 from nanogen_core.structure import structure
 
-TABLE, PLAN, AUDITS, FILE = "table.csv", "plan.yaml", "audits.json", "report.html"
+TABLE, FILE = "table.csv", "report.html"
+PLAN, AUDITS, CORRELATIONS = "plan.yaml", "audits.json", "correlations.json"
 SAMPLES = "*/*/seed-*/samples/step-*.png"  # TASK/METHOD/seed-N/, as `nanogen bench mini` lays them out
 QUICK = 100  # draws of a study that is made only to see whether one can be
 
@@ -93,15 +94,28 @@ def _completed(request: Request, table: Table) -> Request:
     ys = request.ys or said.get("y") or [column.name for column in known if column.task == TEXTS]
     about, where = request.about or said.get("about", ()), request.where or said.get("where", ())
     title = request.title or said.get("title") or f"DiffusionBench: {Path(request.place).resolve().stem}"
-    return evolve(request, xs=tuple(xs), ys=tuple(ys), where=tuple(where), about=tuple(about), title=title)
+    directions = {**_directions(request.folder), **request.said}
+    return evolve(
+        request, xs=tuple(xs), ys=tuple(ys), where=tuple(where), about=tuple(about), title=title, said=directions
+    )
 
 
 def _preset(request: Request) -> Mapping[str, Any]:
     if request.place in SHIPPED:
         name = f"{request.place}.yaml"
         return dict(yaml_files.parse((files("nanogen_core.report") / name).read_text(encoding="utf-8"), name))
-    plan = request.folder / PLAN if request.folder else None
-    return yaml_files.read(plan) if plan and plan.is_file() else {}
+    return _plan(request.folder)
+
+
+def _plan(folder: Path | None) -> Mapping[str, Any]:
+    return yaml_files.read(folder / PLAN) if folder and (folder / PLAN).is_file() else {}
+
+
+def _directions(folder: Path | None) -> dict[str, str]:
+    """Which way the scores point, as the metrics themselves said when the folder's studies were made."""
+    file = folder / CORRELATIONS if folder else None
+    studies = storage.read_json(file) if file and file.is_file() else {}
+    return {column: way for found in studies.values() for column, way in found.get("directions", {}).items()}
 
 
 # -- the studies -------------------------------------------------------------------------------------------------
@@ -153,13 +167,16 @@ def _audit(values: Mapping[str, Any], file: Path) -> Audit:
 
 def _pictures(folder: Path) -> Iterator[Picture]:
     """The last sheet of the first seed of every method, by task."""
+    methods = _plan(folder).get("methods", {})
     sheets: dict[tuple[str, str], Path] = {}
     for file in sorted(folder.glob(SAMPLES), key=_age):
         task, method, *_ = file.relative_to(folder).parts
         sheets[task, method] = file
     for (task, method), file in sorted(sheets.items()):
         step, seed = int(file.stem.partition("-")[2]), file.parts[-3].partition("-")[2]
-        yield Picture(task, method, file, f"samples after {step:,} steps, seed {seed}")
+        summary = methods.get(method, {}).get("summary")
+        told = f"samples after {step:,} steps, seed {seed}"
+        yield Picture(task, method, file, f"{summary}; {told}" if summary else told)
 
 
 def _age(file: Path) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 STEPS = (1, 2, 2.5, 5, 10)  # what a step between two ticks may be, times a power of ten
+LONG = 6  # digits before or after the point that fit beside an axis
 MARGIN = 0.06  # of the spread of the values, kept free at either end
 
 
@@ -36,9 +37,11 @@ class Scale:
         return power * next(step for step in STEPS if step * power >= least * (1 - 1e-9))
 
     def tick_text(self, value: float, about: int = 5) -> str:
-        """A tick with as many decimals as its step has."""
+        """A tick with as many decimals as its step has; with an exponent where that would be long."""
         step = self.step(about)
         decimals = next((places for places in range(9) if math.isclose(round(step, places), step)), 9)
+        if decimals > LONG or max(abs(self.low), abs(self.high)) >= 10**LONG:
+            return f"{value:.4g}".replace("e+0", "e").replace("e-0", "e−").replace("-", "−")
         return number(value, decimals)
 
 

@@ -14,7 +14,7 @@ from nanogen_core.bench.table import Row, Table
 from nanogen_core.report.columns import Column
 from nanogen_core.report.groups import Group
 
-FAMILY, NOTES = "family", "notes"
+FAMILY, NOTE = "family", "note"
 
 
 @frozen

@@ -45,6 +45,12 @@ def test_every_value_is_inside_and_a_few_ticks_are(values):
     assert len(set(texts)) == len(texts)
 
 
+def test_long_numbers_at_an_axis_have_an_exponent():
+    assert Scale(0, 1.6e9, 0, 1).tick_text(1.5e9) == "1.5e9"
+    assert Scale(0, 2e-7, 0, 1).tick_text(5e-8) == "5e−8"
+    assert Scale(0, 600_000, 0, 1).tick_text(200_000) == "200000"
+
+
 def test_numbers_have_a_true_minus_and_no_minus_zero():
     assert number(-0.5549, 3) == "−0.555"
     assert number(-0.0004, 3) == "0.000"

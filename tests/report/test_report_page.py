@@ -166,7 +166,7 @@ def test_nothing_comes_from_elsewhere(published):
 def nasty_folder(folder):
     """A folder of `nanogen bench mini`'s kind in which every name and text is hostile."""
     rows = [
-        {**row, "family": NASTY[i % 4], "notes": NASTY[-1 - i % 4], "fid": row["fid"] + i / 10}
+        {**row, "family": NASTY[i % 4], "note": NASTY[-1 - i % 4], "fid": row["fid"] + i / 10}
         for i, row in enumerate(models(NASTY))
     ]
     table(folder, rows, "table.csv")
@@ -317,8 +317,8 @@ def test_two_hundred_models_with_very_long_names(tmp_path):
 
 
 def test_spreads_and_notes_stand_at_their_rows(tmp_path):
-    rows = models("abcdef", fid_sd=0.25, notes="")
-    rows[2]["notes"] = "sampling.steps 25 in place of 50"
+    rows = models("abcdef", fid_sd=0.25, note="")
+    rows[2]["note"] = "sampling.steps 25 in place of 50"
     parsed = Page(made(table(tmp_path, rows)))
     assert "± 0" in parsed.text
     assert "† sampling.steps 25 in place of 50" in parsed.text
