@@ -22,6 +22,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
+from nanogen_core.data import Order
 from nanogen_core.errors import TrainingError
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
@@ -76,10 +77,11 @@ TOGETHER: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "cached-ddp": ("cached", flow(cache_latents=True), {}),
     "one-to-ddp": ("flow", flow(), {"resume": True}),
     "one-to-fsdp": ("flow", flow(strategy="fsdp"), {"resume": True}),
+    "poisoned-ddp": ("flow", flow(), {"poisoned": True}),
     "stopped-ddp": ("flow", flow(), {"stop_after": HALF}),
     "stopped-fsdp": ("flow", flow(strategy="fsdp"), {"stop_after": HALF}),
 }  # fmt: skip
-EQUAL = [name for name in TOGETHER if not name.startswith("stopped")]
+EQUAL = [name for name in TOGETHER if not name.startswith(("stopped", "poisoned"))]
 
 
 class Launched:
@@ -204,6 +206,15 @@ def test_a_signal_to_one_process_stops_all_of_them_at_one_step_with_a_checkpoint
     assert answer["step"] in (HALF, HALF + 1)
     assert f"Stopped at step {answer['step']} of {STEPS}" in answer["stopped"]
     assert checkpoint.newest(run.folder / name) == answer["step"]
+
+
+def test_a_loss_that_is_no_number_on_one_process_stops_all_with_the_examples_of_that_one(run: Launched) -> None:
+    order = Order(32, 0)
+    examples = ", ".join(str(order[2 * 8 + slot].item) for slot in range(4, 8))
+    first, second = run.answers["poisoned-ddp"]["failed"]
+    assert first == second
+    assert f"Step 3: loss is nan. Its batch has the examples {examples} of the training split." in first
+    assert checkpoint.steps_in(run.folder / "poisoned-ddp") == []
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from nanogen_core import build_pipeline
+from nanogen_core.errors import TrainingError
 from nanogen_core.training import placement, ranks
 from nanogen_core.training.loop import Interrupted, Run
 
@@ -75,6 +76,17 @@ def dying(run: Run) -> None:
     run._one_step = step  # type: ignore[method-assign]
 
 
+def poisoned(run: Run) -> None:
+    """The second process alone has a loss that is no number, at its third step."""
+    loss = run.stage.loss
+
+    def poison(*given: Any) -> Any:
+        losses = loss(*given)
+        return losses._replace(total=losses.total * (torch.nan if run.step == 2 and ranks.rank() == 1 else 1))
+
+    run.stage.loss = poison  # type: ignore[method-assign]
+
+
 def carried_out(scenario: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     pipeline = build_pipeline(scenario["config"])
@@ -83,12 +95,16 @@ def carried_out(scenario: dict[str, Any]) -> dict[str, Any]:
         watched(run, answer)
     if scenario.get("stop_after"):
         stopping(run, scenario["stop_after"])
+    if scenario.get("poisoned"):
+        poisoned(run)
     if scenario.get("dies"):
         dying(run)
     try:
         run.train()
     except Interrupted as error:
         answer["stopped"] = str(error)
+    except TrainingError as error:
+        answer["failed"] = ranks.gathered(str(error))
     answer["step"] = run.step
     answer["share"] = sum(tensor.numel() for tensor in placement.local(pipeline.backbone.parameters()))
     return answer
