@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nanogen_core import storage
 from nanogen_core.evaluation.asking import LaidOut
@@ -16,6 +17,7 @@ from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
 FOLDER = "images"
+AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # for the layouts that ask for JPEG; PNG is exact and takes no notice
 
 Keep = Callable[[Batch], None]  # is given every batch, to write its images
 
@@ -39,7 +41,7 @@ def keeper(folder: Path, questions: Batch, metrics: Mapping[str, Metric]) -> Kee
         for index, picture in zip(batch.indices.tolist(), to_pil(batch.images), strict=True):
             with writing(files[index]):
                 files[index].parent.mkdir(parents=True, exist_ok=True)
-                picture.save(files[index])
+                picture.save(files[index], **AS_IT_IS)
 
     return keep
 
