@@ -245,13 +245,15 @@ def test_a_process_that_fails_ends_the_run_with_its_own_traceback(tmp_path: Path
 def test_torchrun_and_accelerate_launch_run_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "flow.json").write_text(json.dumps(flow(steps=2)))
     words = ["-m", "nanogen_core", "train", str(tmp_path / "flow.json"), "--output"]
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-                  "--num_machines", "1", "--mixed_precision", "no", "--main_process_port", "0"]  # fmt: skip
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+                  "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                  "--main_process_port", "0"]  # fmt: skip
     for launcher, folder in ((LAUNCH, "torchrun"), (accelerate, "accelerate")):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         ended = subprocess.run([*launcher, *words, str(tmp_path / folder)], capture_output=True, text=True,
                                env=environment, timeout=600)  # fmt: skip
         assert ended.returncode == 0, ended.stderr[-3000:]
+        assert checkpoint.load(tmp_path / folder, 2)[1]["processes"] == 2
     assert curve(tmp_path / "torchrun") == curve(tmp_path / "accelerate")
 
 

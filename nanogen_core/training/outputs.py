@@ -16,7 +16,7 @@ from nanogen_core import storage
 from nanogen_core.errors import TrainingError
 from nanogen_core.images import grid, to_pil
 from nanogen_core.protocols import Snapshotting
-from nanogen_core.training import checkpoint, journal, placement, snapshots
+from nanogen_core.training import checkpoint, journal, placement, ranks, snapshots
 
 if TYPE_CHECKING:
     from nanogen_core.training.loop import Run
@@ -64,6 +64,7 @@ def save(run: Run) -> None:
         "seconds": run.watch.seconds,
         "pending": run.watch.pending(),
         "flops": run.vitals.flops,
+        "processes": ranks.world(),
         **run.optimization.facts(),
     }
     weights = {part: placement.whole_on_cpu(tensors) for part, tensors in run.stage.weights().items()}
