@@ -1,0 +1,290 @@
+"""The experiment in small: its plan, its questions, its processes, and one so tiny that it ends in a minute."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from attrs import evolve
+
+from nanogen_core import storage, yaml_files
+from nanogen_core.bench.mini import outcome, plan
+from nanogen_core.bench.mini.experiment import experiment
+from nanogen_core.bench.mini.job import jobs
+from nanogen_core.bench.mini.pool import Pool
+from nanogen_core.config import resolve
+from nanogen_core.differences import differences
+from nanogen_core.errors import ConfigError, UnknownName
+from nanogen_core.registry import registry
+
+MAY_DIFFER = ("task.", "conditioner.", "encoder.", "metric.", "guidance.cfg.scale")
+RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}
+TINY = {
+    "tasks": ["imagenet", "t2i"],
+    "seeds": [0],
+    "steps": 4,
+    "judged": 8,
+    "x": ["accuracy"],
+    "y": ["presence"],
+    "quick": {"steps": 2},
+    "base": {
+        "method": "vae",
+        "image_size": 16,
+        "dataset": {"name": "openmoji", "train": 32, "val": 16},
+        "tokenizer": "openmoji-vae",
+        "backbone": {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1},
+        "sampler": {"steps": 1},
+        "schedule": {"name": "constant-linear"},
+        "train": {"batch_size": 8, "precision": "fp32", "log_every": 1, "sample_count": 1, "sample_every": 0},
+    },
+    "prepared": {
+        "decoder": {
+            "summary": "a decoder",
+            "task": "imagenet",
+            "steps": 1,
+            "statistics": "statistics.safetensors",
+            "config": {
+                "method": "rae",
+                "image_size": 64,
+                "tokenizer": RAE,
+                "backbone": "no-backbone",
+                "stage": {"name": "rae-decoder", "discriminator": "none", "perceptual": "encoder"},
+            },
+        }
+    },
+    "methods": {
+        "vae": {"summary": "a", "family": "vae"},
+        "rae": {
+            "summary": "b",
+            "family": "rae",
+            "config": {"method": "rae", "image_size": 64, "tokenizer": {**RAE, "statistics": "{decoder}/statistics"}},
+        },
+    },
+}
+
+
+def tiny(**changes):
+    return {**TINY, **changes}
+
+
+# -- the plan --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_run_of_the_shipped_plan_resolves(tmp_path, quick):
+    shipped = plan.checked(plan.read(plan.find("mini"), quick=quick))
+    assert len(shipped.methods) >= 8
+    assert len(shipped.seeds) >= 2
+    todo = jobs(shipped, tmp_path, list(shipped.methods))
+    assert len(todo) == len(shipped.methods) * 2 * len(shipped.seeds) + len(shipped.prepared)
+    for job in todo:
+        resolved = resolve(job.config)
+        assert resolved.seed == job.seed
+        if job.judged:
+            assert resolved.train.steps == shipped.steps  # equal for all
+
+
+def test_the_two_runs_of_a_method_differ_in_what_follows_from_the_task_alone(tmp_path):
+    shipped = plan.checked(plan.read(plan.find("mini")))
+    for name in shipped.methods:
+        first, second = (job for job in jobs(shipped, tmp_path, [name]) if job.judged and job.seed == 0)
+        found = differences(resolve(first.config).as_dict(), resolve(second.config).as_dict())
+        assert not [line.key for line in found if not line.key.startswith(MAY_DIFFER)]
+
+
+def test_a_need_is_prepared_first_and_once(tmp_path):
+    todo = jobs(plan.checked(TINY), tmp_path, ["vae", "rae"])
+    assert [job.name for job in todo] == ["decoder", "vae", "vae", "rae", "rae"]
+    place = str(tmp_path / "prepared" / "decoder" / "statistics")
+    assert {job.config["tokenizer"]["statistics"] for job in todo if job.name == "rae"} == {place}
+    assert [job.name for job in jobs(plan.checked(TINY), tmp_path, ["vae"])] == ["vae", "vae"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prepared": {}}, r"plan.methods.rae: 'decoder' is not among the prepared runs: none"),
+        ({"tasks": ["imagenet"]}, "plan.tasks"),
+        ({"steps": 0}, "plan.steps"),
+        ({"judged": 1}, "plan.judged"),
+        ({"methods": {}}, "plan.methods"),
+        ({"stepz": 1}, "stepz.*Did you mean 'steps'"),
+        ({"seeds": []}, "plan.seeds"),
+    ],
+)
+def test_a_wrong_plan_is_a_sentence(changes, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        plan.checked(tiny(**changes))
+
+
+def test_an_unknown_plan_or_method_is_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'mini'"):
+        plan.find("mimi")
+    with pytest.raises(UnknownName, match="'rae'"):
+        plan.checked(TINY).chosen(("rea",))
+    assert "mini" in registry().plans
+
+
+def test_a_wrong_configuration_is_found_before_anything_starts(tmp_path):
+    methods = {"bad": {"summary": "c", "family": "c", "config": {"backbone": {"hidden": "wide"}}}}
+    with pytest.raises(ConfigError, match="imagenet bad seed 0: .*backbone.hidden"):
+        experiment(tiny(methods=methods), tmp_path / "out", only=(), slots=1, say=print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_quick_lies_over_the_plan(tmp_path):
+    file = tmp_path / "plan.yaml"
+    file.write_text(yaml_files.dump(TINY))
+    assert plan.read(file)["steps"] == 4
+    assert plan.read(file, quick=True)["steps"] == 2
+
+
+# -- questions and answers -------------------------------------------------------------------------------------------
+
+
+def test_a_result_counts_while_the_question_is_the_same(tmp_path):
+    job = jobs(plan.checked(TINY), tmp_path, ["rae"])[1]
+    storage.write_json(job.folder / "result.json", {"asked": job.asked, "scores": {}})
+    assert job.result
+    longer = {"decoder": {**TINY["prepared"]["decoder"], "steps": 2}}
+    others = [{"judged": 16}, {"steps": 5}, {"base": {**TINY["base"], "sampler": {"steps": 2}}}, {"prepared": longer}]
+    for changes in others:
+        assert jobs(plan.checked(tiny(**changes)), tmp_path, ["rae"])[1].result is None
+
+
+def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch):
+    """Without any process: the first job of the pool ends at once, with nothing to show."""
+    monkeypatch.setattr(Pool, "_process", lambda self, job: Ended())
+    told = []
+    todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
+    Pool(tmp_path, 2, told.append).run(todo)
+    assert "ended with the status 9" in todo[0].error
+    assert todo[1].error == "It needs imagenet decoder, which failed."
+    assert len(told) == 4
+
+
+class Ended:
+    """A process that is over."""
+
+    returncode = 9
+    stdin = None
+
+    def poll(self):
+        return 9
+
+
+# -- from end to end -------------------------------------------------------------------------------------------------
+
+
+def start(folder):
+    words = ["bench", "mini", "--plan", str(folder / "tiny.yaml"), "--output", str(folder / "out"), "--jobs", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "nanogen_core", *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def seen(folder, pattern, seconds=600):
+    """Waits until a file is there that has something in it."""
+    until = time.monotonic() + seconds
+    while not any(file.stat().st_size for file in folder.glob(pattern)):
+        assert time.monotonic() < until, f"no {pattern} in {folder}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An experiment of one good method and one that breaks in training, killed in the middle and gone on with."""
+    folder = tmp_path_factory.mktemp("mini")
+    broken = {"optimizer": {"name": "muon", "hidden": "nothing-is-called-so"}}  # known when it is built
+    methods = {"vae": TINY["methods"]["vae"], "broken": {"summary": "c", "family": "vae", "config": broken}}
+    (folder / "tiny.yaml").write_text(yaml_files.dump(tiny(methods=methods, prepared={})))
+    first = start(folder)
+    seen(folder, "out/*/vae/seed-0/result.json")
+    first.kill()  # SIGKILL
+    first.communicate()
+    kept = {file: file.stat().st_mtime_ns for file in folder.glob("out/*/*/*/result.json")}
+    second = start(folder)
+    told = second.communicate(timeout=600)[1]
+    return folder / "out", kept, second.returncode, told
+
+
+def test_a_killed_experiment_goes_on_and_repeats_nothing(finished):
+    output, kept, code, told = finished
+    assert kept
+    assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
+    assert code == 1  # a method failed
+    assert "0 of 4 runs were finished before" not in told
+    for task in ("imagenet", "t2i"):
+        log = (output / task / "vae" / "seed-0" / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
+
+
+def test_a_method_that_fails_is_said_and_the_rest_goes_on(finished):
+    output, _, _, told = finished
+    assert "imagenet broken seed 0: failed: Muon would move nothing" in told
+    assert json.loads((output / "t2i" / "broken" / "seed-0" / "failure.json").read_text())["error"]
+
+
+def test_the_tables_of_an_experiment(finished):
+    output = finished[0]
+    runs = list(csv.DictReader((output / "runs.csv").open()))
+    assert [(row["model"], row["task"], row["seed"], row["steps"]) for row in runs] == [
+        ("vae", "imagenet", "0", "4"),
+        ("vae", "t2i", "0", "4"),
+    ]
+    (row,) = csv.DictReader((output / "table.csv").open())
+    assert (row["model"], row["family"], row["n"]) == ("vae", "vae", "8")
+    assert 0 <= float(row["accuracy"]) <= 1
+    assert 0 <= float(row["presence"]) <= 1
+    (audited,) = json.loads((output / "audits.json").read_text())["vae"]
+    assert audited["tasks"] == ["imagenet", "t2i"]
+    assert json.loads((output / "correlations.json").read_text()) == {}
+    assert "a correlation needs at least 4" in finished[3]
+
+
+def test_correlations_over_enough_models(finished, tmp_path):
+    """The runs of the one model as those of five, with scores that rank them: 0.1, 0.2 ... on both tasks."""
+    import shutil
+
+    output = finished[0]
+    names = ["a", "b", "c", "d", "e"]
+    many = plan.checked(tiny(methods=dict.fromkeys(names, TINY["methods"]["vae"]), prepared={}))
+    todo = jobs(many, tmp_path, names)
+    for job in todo:
+        shutil.copytree(output / job.task / "vae" / "seed-0", job.folder)
+        _rescore(job, (names.index(job.name) + 1) / 10)
+    told = list(outcome.write(many, tmp_path, todo))
+    (pair,) = json.loads((tmp_path / "correlations.json").read_text())["accuracy"]["pairs"]
+    assert pair["n"] == 5
+    assert pair["pearson"] == pytest.approx(1)
+    assert told[0].startswith("By accuracy (higher is better; means over 1 seeds): e 0.500, d 0.400")
+
+
+def _rescore(job, value):
+    from nanogen_core.evaluation.record import read_scores, write_scores
+
+    scores = [evolve(score, value=value, values=(value,)) for score in read_scores(job.folder)]
+    (job.folder / "scores.json").unlink()
+    write_scores(job.folder, scores)
+    result = storage.read_json(job.folder / "result.json")
+    storage.write_json(job.folder / "result.json", {**result, "asked": job.asked})
+
+
+def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):
+    base = {**TINY["base"], "train": {**TINY["base"]["train"], "batch_size": 2}}
+    methods = {"vae": TINY["methods"]["vae"]}
+    raw = tiny(methods=methods, prepared={}, steps=20_000, base=base)
+    (tmp_path / "tiny.yaml").write_text(yaml_files.dump(raw))
+    process = start(tmp_path)
+    seen(tmp_path, "out/imagenet/vae/seed-0/log.jsonl")
+    seen(tmp_path, "out/t2i/vae/seed-0/log.jsonl")
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=600)[1]
+    assert process.returncode == 130
+    assert "the same command goes on" in told
+    for task in ("imagenet", "t2i"):
+        assert list((tmp_path / "out" / task / "vae" / "seed-0" / "checkpoints").glob("step-*"))
