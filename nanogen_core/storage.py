@@ -1,4 +1,7 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed. Tensors as safetensors only."""
+"""Files that are whole or not there: written beside their place, synced, then renamed. Tensors as safetensors only.
+
+Loads torch for tensors alone: what lists runs, or holds their folders, needs none.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
 
 from nanogen_core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -44,6 +48,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
     write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
 
 
@@ -59,6 +65,8 @@ def read_json(path: Path) -> Any:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, in memory. Raises DataError where the file is missing or damaged."""
+    from safetensors.torch import load_file
+
     if not path.is_file():
         raise DataError(f"{path} does not exist.")
     try:

@@ -22,6 +22,7 @@ VERBS = {
     "plan": ("nanogen_core.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),
     "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
     "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
+    "runs": ("nanogen_core.cli.runs:runs", "List runs: running, finished, stopped, failed, damaged."),
     "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
     "train": ("nanogen_core.cli.train:train", "Train what a configuration describes."),
 }

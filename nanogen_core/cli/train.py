@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nanogen_core.cli.options import overrides
 from nanogen_core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from nanogen_core.training.rehearsal import Rehearsal
 
 
 @click.command()
@@ -16,13 +20,16 @@ from nanogen_core.errors import TrainingError
     "--output", type=click.Path(path_type=Path), help="The run's folder; by default runs/ and the file's name."
 )
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint; an error where there is none.")
+@click.option("--dry-run", is_flag=True, help="Build everything, take one step, say what it needs, write nothing.")
 @overrides
-def train(config: str, output: Path | None, resume: bool, settings: tuple[str, ...]) -> None:
+def train(config: str, output: Path | None, resume: bool, dry_run: bool, settings: tuple[str, ...]) -> None:
     """Train what CONFIG describes: a YAML file, a recipe's name, or with --resume the folder of a run."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.cli.progress import training_progress
     from nanogen_core.config import CONFIG
 
+    if resume and dry_run:
+        raise click.UsageError("--dry-run takes the first step of a fresh run: leave out --resume.")
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
@@ -31,11 +38,37 @@ def train(config: str, output: Path | None, resume: bool, settings: tuple[str, .
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # torch, once the configuration is known to be right
-    from nanogen_core.training import ranks
+    from nanogen_core.training import ranks, trackers
     from nanogen_core.training.loop import Run
 
+    trackers.chosen(configuration.train.trackers)  # a name that leads nowhere, before anything is loaded
+    if dry_run:
+        from nanogen_core.training.rehearsal import rehearse
+
+        found = rehearse(configuration)
+        if ranks.rank() == 0:
+            click.echo(_described(found))
+        return
     pipeline = build_pipeline(configuration.as_dict())
     with training_progress(configuration.train.steps) as report:
         Run(pipeline, output, resume=resume, report=report).train()
     if ranks.rank() == 0:
         click.echo(f"Trained {configuration.train.steps} steps. The pipeline, its log and its samples are in {output}.")
+
+
+def _described(found: Rehearsal) -> str:
+    scalars = "  ".join(f"{name} {found.scalars[name]:.4f}" for name in ("loss", "grad_norm"))
+    total = [sum(column) for column in zip(*found.counts.values(), strict=True)]
+    lines = [
+        "  ".join(f"{name} {value}" for name, value in found.setting.items()),
+        "",
+        *(f"{name:18}{shape}" for name, shape in found.shapes.items()),
+        "",
+        f"{'parameters':18}{'all':>16}{'trained':>16}",
+        *(f"{name:18}{a:16,}{b:16,}" for name, (a, b) in [*found.counts.items(), ("total", total)]),
+        "",
+        f"one step: {scalars}  {found.flops / 1e9:.3f} GFLOPs  {found.seconds:.1f} s (the first, with its batch)",
+        "peak memory: " + ", ".join(f"{size / 1e6:,.0f} MB of the {what}" for what, size in found.peak.items()),
+        "Nothing was written.",
+    ]
+    return "\n".join(lines)

@@ -16,6 +16,7 @@ from nanogen_core.errors import DataError, TrainingError
 
 LOCK = ".lock"
 OWNER = ".running.json"
+PATIENCE = 0.5  # seconds: longer than `at_work` holds the lock
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE)
     except Timeout as error:
         raise TrainingError(
             f"Another process is training into {folder}{_owner(folder)}: wait for its end, or name another --output."
@@ -38,6 +39,22 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def at_work(folder: Path) -> str | None:
+    """Who is at work in the folder, in words; None where nobody is, or where one may not look.
+
+    It takes the lock for an instant, which a run that begins then waits out.
+    """
+    if not (folder / LOCK).is_file():
+        return None
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return None
+    except Timeout:
+        return _owner(folder).strip(" ()") or "since a moment ago"
+    except OSError:
+        return None
 
 
 def _owner(folder: Path) -> str:

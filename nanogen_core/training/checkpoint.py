@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,23 +16,14 @@ from torch import Tensor, nn
 from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.training import integrity, placement, ranks, sharded
+from nanogen_core.training.places import FOLDER as FOLDER
+from nanogen_core.training.places import path_of as path_of
+from nanogen_core.training.places import steps_in as steps_in
 
-FOLDER = "checkpoints"
 FACTS = "state.json"
-_NAME = re.compile(r"step-(\d{8,})")
 log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Tensor]
-
-
-def path_of(run: Path, step: int) -> Path:
-    return run / FOLDER / f"step-{step:08d}"
-
-
-def steps_in(run: Path) -> list[int]:
-    """The steps of the checkpoints of a run, in rising order."""
-    folders = (run / FOLDER).glob("step-*")
-    return sorted(int(match[1]) for folder in folders if (match := _NAME.fullmatch(folder.name)))
 
 
 # -- writing and reading one -----------------------------------------------------------------------------------------

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState
+from accelerate.utils import ProjectConfiguration
 from torch import nn
 
 from nanogen_core.errors import TrainingError
 from nanogen_core.protocols import Stage
-from nanogen_core.training import precision
+from nanogen_core.training import precision, trackers
 from nanogen_core.training.blocks import checkpoint_activations, compile_blocks
 from nanogen_core.training.settings import TrainConfig
 from nanogen_core.training.step import TrainStep, is_trained
 from nanogen_core.training.strategy import STRATEGIES, Strategy
 
-TRACKER = "tensorboard"
 FOREIGN = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 class Engine:
-    """An Accelerator with the run's precision, and TensorBoard beside the log where it is installed."""
+    """An Accelerator with the run's precision, strategy and trackers. Raises ConfigError for one that is not there."""
 
     def __init__(self, settings: TrainConfig, folder: Path):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = precision.choose(settings.precision, device)
-        self._tracked = find_spec(TRACKER) is not None
         AcceleratorState._reset_state()  # or the precision of a process's first run would be that of all
         self.accelerator = Accelerator(
             mixed_precision=precision.ACCELERATE_NAMES[self.precision],
             cpu=device.type == "cpu",
-            log_with=TRACKER if self._tracked else None,
-            project_dir=folder,
+            log_with=list(trackers.chosen(settings.trackers)) or None,
+            project_config=ProjectConfiguration(str(folder), logging_dir=str(folder / trackers.FOLDER)),
         )
         if self.accelerator.distributed_type in FOREIGN:
             raise TrainingError(
@@ -43,6 +40,7 @@ class Engine:
                 " configuration (accelerate launch --multi_gpu), and set train.strategy to fsdp to share out weights."
             )
         self.settings = settings
+        self.trackers = trackers.Trackers(self.accelerator)
         self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)
 
     @property
@@ -62,15 +60,3 @@ class Engine:
             if self.settings.compile:
                 compile_blocks(net)
         return self.strategy.wrap(TrainStep(stage), stage)
-
-    def start_trackers(self) -> None:
-        if self._tracked:
-            self.accelerator.init_trackers(TRACKER)
-
-    def track(self, step: int, scalars: Mapping[str, float]) -> None:
-        if self._tracked:
-            self.accelerator.log(dict(scalars), step=step)
-
-    def close(self) -> None:
-        for tracker in self.accelerator.trackers:  # not end_training(), which parts the processes
-            tracker.finish()

@@ -20,7 +20,7 @@ from nanogen_core.prepared import training as prepared
 from nanogen_core.protocols import Stage
 from nanogen_core.randomness import Draws, key
 from nanogen_core.tensors import Batch
-from nanogen_core.training import cache, checkpoint, journal, outputs, ranks
+from nanogen_core.training import cache, checkpoint, failure, journal, outputs, ranks
 from nanogen_core.training.alone import alone
 from nanogen_core.training.engine import Engine
 from nanogen_core.training.optimization import Optimization
@@ -95,16 +95,26 @@ class Run:
         """
         with full_disk(self.folder), ExitStack() as stack:
             ranks.from_main(lambda: self._begin(stack))
-            self.engine.start_trackers()
-            stack.callback(self.engine.close)
+            self.engine.trackers.start(self.pipeline.config, self.folder, self.step)
+            stack.callback(self.engine.trackers.close)
             self._steps()
         return self.stage.finish()
+
+    def first_step(self) -> tuple[Batch, Mapping[str, float]]:
+        """Takes one step and writes nothing: for a dry run. The batch, and the scalars that would be logged.
+
+        Raises TrainingError at a loss that is no number.
+        """
+        batch = next(self._batches())
+        self._one_step(batch)
+        return batch, self.watch.summary()
 
     def _begin(self, stack: ExitStack) -> None:
         """Takes the run's folder, for this run alone, and clears what a killed one left."""
         stack.enter_context(alone(self.folder))
         if checkpoint.steps_in(self.folder) != self._found:
             raise TrainingError(f"Another run worked in {self.folder} while this one was set up: start this one again.")
+        stack.enter_context(failure.noted(self.folder, lambda: self.step, but=Interrupted))
         outputs.tidy(self)
         storage.write_text(self.folder / CONFIG, yaml_files.dump(self.pipeline.config.as_dict()))
         journal.cut_after(self.folder, self.step)

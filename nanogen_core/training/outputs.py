@@ -32,7 +32,7 @@ def log(run: Run) -> None:
     scalars = {**run.watch.summary(), **rates}
     if run.engine.is_main:
         journal.append(run.folder, {"step": run.step, **scalars})
-        run.engine.track(run.step, scalars)
+        run.engine.trackers.log(run.step, scalars)
         run.report(run.step, scalars)
 
 
@@ -40,9 +40,10 @@ def draw(run: Run) -> None:
     """A sheet of samples, of which every process draws a part."""
     images, captions = run.stage.samples(run.settings.sample_count)
     if run.engine.is_main:
-        picture = BytesIO()
-        grid(to_pil(images), captions, columns=GRID_COLUMNS).save(picture, "PNG")
-        storage.write_bytes(run.folder / SAMPLES / f"step-{run.step:08d}.png", picture.getvalue())
+        sheet, file = grid(to_pil(images), captions, columns=GRID_COLUMNS), BytesIO()
+        sheet.save(file, "PNG")
+        storage.write_bytes(run.folder / SAMPLES / f"step-{run.step:08d}.png", file.getvalue())
+        run.engine.trackers.show(run.step, {SAMPLES: sheet})
 
 
 def keep(run: Run) -> None:

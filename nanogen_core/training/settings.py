@@ -22,7 +22,8 @@ class TrainConfig:
     repeated blocks of the networks. `strategy` "ddp" keeps all weights on each process, "fsdp" a share, of which it
     gathers one block at a time (`shard_by: step`: all of them for the step, as MeanFlow's exact derivative needs).
     A period of 0 means never; the last step is always saved. The newest `keep` checkpoints stay, and those of every
-    `keep_every`-th step.
+    `keep_every`-th step. `trackers` are those of accelerate by name (wandb, mlflow, ...); "auto" is TensorBoard where
+    it is installed.
     """
 
     steps: int = field(default=100_000, validator=_positive)
@@ -43,6 +44,7 @@ class TrainConfig:
     checkpoint_every: int = field(default=5_000, validator=_count)
     keep: int = field(default=2, validator=_positive)
     keep_every: int = field(default=0, validator=_count)
+    trackers: tuple[str, ...] = ("auto",)
 
     @accumulate.validator
     def _divides_the_batch(self, _: object, value: int) -> None:

@@ -42,6 +42,7 @@ NO_TRAINING = (  # touches what is drawn, judged or written down
     "train.cache_latents",
     "train.latents",
     "train.compile",
+    "train.trackers",
 )
 EXACT = "every line the same"
 BY_TASK = "may differ, since the tasks do"

@@ -1,0 +1,82 @@
+"""`nanogen train --dry-run`: the first step of the real run, and nothing on the disk."""
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from nanogen_core import build_pipeline
+from nanogen_core.cli.train import train
+from nanogen_core.config import resolve
+from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.training import journal
+from nanogen_core.training.loop import Run
+from nanogen_core.training.rehearsal import rehearse
+
+
+@pytest.fixture
+def place(small, tmp_path, monkeypatch):
+    """A working folder with a configuration and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    return tmp_path
+
+
+def files(folder):
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_the_step_is_the_first_of_a_real_run(small, tmp_path, strategy):
+    small["train"].update(log_every=1, steps=1, strategy=strategy)
+    pipeline = Run(build_pipeline(small), tmp_path).train()
+    found, real = rehearse(resolve(small)), journal.read(tmp_path)[0]
+    for name in ("loss", "grad_norm"):
+        assert found.scalars[name] == real[name]
+    assert found.flops == real["flops.with_gradient"] + real["flops.without_gradient"] > 0
+    size = sum(parameter.numel() for parameter in pipeline.backbone.parameters())
+    assert found.counts["backbone"] == (size, size)
+    assert found.counts["ema"] == (size, 0)
+    assert found.counts["tokenizer"] == (sum(p.numel() for p in pipeline.tokenizer.parameters()), 0)
+    assert "student" not in found.counts  # which is the backbone
+    assert found.shapes["images"] == "[8, 3, 16, 16] float32"
+    assert found.peak["process"] > 50e6
+
+
+def test_the_command_writes_nothing(place):
+    before = files(place)
+    said = CliRunner().invoke(train, ["small.yaml", "--dry-run", "--output", "run"], catch_exceptions=False)
+    assert said.exit_code == 0
+    for word in (
+        "images            [8, 3, 16, 16] float32",
+        "backbone",
+        "one step: loss ",
+        "GFLOPs",
+        "MB of the process",
+    ):
+        assert word in said.output
+    assert said.output.endswith("Nothing was written.\n")
+    assert files(place) == before
+
+
+def test_a_run_that_is_there_is_not_touched(small, place):
+    Run(build_pipeline(small), place / "run").train()
+    before = files(place)
+    said = CliRunner().invoke(train, ["small.yaml", "--dry-run", "--output", "run"], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert files(place) == before
+
+
+def test_nothing_is_cached_for_one_step(small):
+    small["train"]["cache_latents"] = True
+    assert "images" in rehearse(resolve(small)).shapes
+
+
+def test_mistakes_are_those_of_training(small, place):
+    with pytest.raises(TrainingError, match="fsdp does not scale losses for fp16"):
+        rehearse(resolve({**small, "train": {**small["train"], "strategy": "fsdp", "precision": "fp16"}}))
+    words = ["small.yaml", "--dry-run", "--set", "train.trackers=[nowhere]"]
+    with pytest.raises(ConfigError, match="no tracker 'nowhere'"):
+        CliRunner().invoke(train, words, catch_exceptions=False)
+    both = CliRunner().invoke(train, ["small.yaml", "--dry-run", "--resume"])
+    assert both.exit_code == 2
+    assert "leave out --resume" in both.output
