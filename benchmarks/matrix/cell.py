@@ -16,13 +16,14 @@ from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
 from nanogen_core import storage
+from nanogen_core.bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.protocols import Stage
 from nanogen_core.structure import plain
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 
-RESULT, STARTED, GRID = "result.json", "started.json", "grid.png"
+GRID = "grid.png"
 WEIGHTS = "backbone.safetensors"
 ENOUGH = 32  # batches of 128 images for the statistics of latents
 
@@ -58,14 +59,12 @@ class Job:
     @property
     def result(self) -> Figures | None:
         """What it wrote when it was finished, if it was asked the same."""
-        file = self.folder / RESULT
-        found: Figures | None = storage.read_json(file) if file.is_file() else None
-        return found if found and found["asked"] == self.asked else None
+        return folders.answer(self.folder, self.asked)
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:
     """Trains, scores and draws; returns the figures, which then also lie in the cell's folder."""
-    _claim(job)
+    folders.claim(job.folder, job.training)
     pipeline = build_pipeline(job.config)
     since = time.perf_counter()
     baseline = _baseline(job, pipeline, judge)
@@ -84,17 +83,8 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
         "seed": run.seed,
         "scores": scores,
     }
-    storage.write_json(job.folder / RESULT, result)
+    storage.write_json(job.folder / folders.RESULT, result)
     return result
-
-
-def _claim(job: Job) -> None:
-    """The folder belongs to this training: what another one left in it is deleted."""
-    started = job.folder / STARTED
-    if started.is_file() and storage.read_json(started) == job.training:
-        return
-    shutil.rmtree(job.folder, ignore_errors=True)
-    storage.write_json(started, job.training)
 
 
 def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen, validators
 
 from nanogen_core import yaml_files
+from nanogen_core.bench.mini.folders import braces, filled
 from nanogen_core.config import combine
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
 from nanogen_core.structure import structure
 
 FILE = Path(__file__).with_name("cells.yaml")
 WARMUP, CONSTANT = 1 / 30, 2 / 3  # of the steps: the learning rate rises, stays, and falls to 0 at the end
-
-_FOLDER = re.compile(r"\{([\w+-]+)\}")  # `{vae}` in an overlay: the folder of that cell for the same task
 
 
 @frozen(kw_only=True)
@@ -54,7 +52,7 @@ class Cell:
     def needs(self) -> list[str]:
         """The cells that must be finished before this one."""
         start = [] if self.start_from is None else [self.start_from.cell]
-        return list(dict.fromkeys([*start, *_folders(self.config)]))
+        return list(dict.fromkeys([*start, *braces(self.config)]))
 
 
 @frozen(kw_only=True)
@@ -106,8 +104,8 @@ def overlay(plan: Plan, name: str, task: str) -> dict[str, Any]:
 
 def configuration(plan: Plan, name: str, task: str, *, output: Path, scale: float = 1.0) -> dict[str, Any]:
     """The same with its length, and with the folders of other cells in place of their names."""
-    filled: dict[str, Any] = _filled(overlay(plan, name, task), lambda cell: str(folder(output, task, cell)))
-    return combine(filled, lengths(filled, max(1, round(plan.cells[name].steps * scale)), scale))
+    whole = filled(overlay(plan, name, task), lambda cell: str(folder(output, task, cell)))  # `{vae}`: that cell's
+    return combine(whole, lengths(whole, max(1, round(plan.cells[name].steps * scale)), scale))
 
 
 def folder(output: Path, task: str, cell: str) -> Path:
@@ -125,24 +123,3 @@ def lengths(config: Mapping[str, Any], steps: int, scale: float) -> dict[str, An
             "end_step": steps,
         },
     }
-
-
-def _folders(value: Any) -> Iterator[str]:
-    """The names in braces in all texts of a configuration."""
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif isinstance(value, str):
-        yield from _FOLDER.findall(value)
-        return
-    elif not isinstance(value, (list, tuple)):
-        return
-    for part in value:
-        yield from _folders(part)
-
-
-def _filled(value: Any, path: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _filled(part, path) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_filled(part, path) for part in value]
-    return _FOLDER.sub(lambda match: path(match[1]), value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""One run of a plan: what it is asked, and whether it has answered. Loads no torch."""
+"""One run of a plan: what it is asked, and whether it has answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan of many runs: one base configuration, and a short overlay for each method. Loads no torch."""
+"""A plan of many runs: one base configuration, and a short overlay for each method."""
 
 from __future__ import annotations
 

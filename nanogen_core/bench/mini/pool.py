@@ -1,4 +1,4 @@
-"""Works through the runs of a plan, several at a time, each in a process of its own. Loads no torch."""
+"""Works through the runs of a plan, several at a time, each in a process of its own."""
 
 from __future__ import annotations
 
