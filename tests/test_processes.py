@@ -77,11 +77,12 @@ TOGETHER: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "cached-ddp": ("cached", flow(cache_latents=True), {}),
     "one-to-ddp": ("flow", flow(), {"resume": True}),
     "one-to-fsdp": ("flow", flow(strategy="fsdp"), {"resume": True}),
+    "bf16-fsdp": ("flow", flow(precision="bf16", strategy="fsdp"), {}),
     "poisoned-ddp": ("flow", flow(), {"poisoned": True}),
     "stopped-ddp": ("flow", flow(), {"stop_after": HALF}),
     "stopped-fsdp": ("flow", flow(strategy="fsdp"), {"stop_after": HALF}),
 }  # fmt: skip
-EQUAL = [name for name in TOGETHER if not name.startswith(("stopped", "poisoned"))]
+EQUAL = [name for name in TOGETHER if not name.startswith(("stopped", "poisoned", "bf16"))]
 
 
 class Launched:
@@ -174,6 +175,13 @@ def test_fsdp_keeps_a_share_of_the_weights_on_each_process(run: Launched) -> Non
         assert run.answers[name]["share"] == pytest.approx(
             run.answers[name.replace("fsdp", "ddp")]["share"] / 2, rel=0.05
         )
+
+
+def test_fsdp_computes_in_bf16_and_keeps_float32(run: Launched) -> None:
+    losses = curve(run.folder / "bf16-fsdp")
+    assert losses == pytest.approx(curve(run.folder / "flow"), rel=0.01)
+    assert losses != pytest.approx(curve(run.folder / "flow"), abs=1e-6)
+    assert {tensor.dtype for tensor in state(run.folder / "bf16-fsdp").values()} == {torch.float32}
 
 
 def test_ddp_writes_one_file_for_each_part_and_fsdp_one_for_each_process(run: Launched) -> None:
