@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["bench", "config", "data", "demo", "import", "plugins", "recipes", "sample", "train"]
+VERBS = ["bench", "config", "data", "demo", "ema", "import", "plugins", "recipes", "runs", "sample", "train"]
 
 
 def nanogen(*words, cwd=None, **more):

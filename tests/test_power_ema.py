@@ -1,7 +1,10 @@
 """Averages along power functions: the mathematics against quadrature and explicit sums, the files, the command."""
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +225,22 @@ def test_a_resumed_run_has_the_snapshots_of_one_that_never_stopped(keeping, tmp_
     assert len(whole) == 12
     for snapshot, tensors in whole.items():
         assert all(torch.equal(tensor, parts[snapshot][name]) for name, tensor in tensors.items())
+
+
+def test_two_processes_that_share_out_the_weights_keep_what_one_keeps(keeping, tmp_path):
+    Run(build_pipeline(keeping), tmp_path / "alone").train()
+    keeping["train"].update(strategy="fsdp", trackers=[])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(keeping))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "nanogen_core", "train", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*launch, *words], env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, two = contents(tmp_path / "alone"), contents(tmp_path / "two")
+    assert alone.keys() == two.keys()
+    for snapshot, tensors in alone.items():
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(two[snapshot][name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_is_kept_by_default(small, tmp_path):
