@@ -206,7 +206,8 @@ class Metric(Protocol):
     """A judge of pictures. `higher_is_better` says which way it points; `update` may be called any number of times.
 
     No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
-    by its index (`evaluation.rows`), or as float64 sums.
+    by its index (`evaluation.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
+    last score.
     """
 
     higher_is_better: bool

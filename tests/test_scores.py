@@ -129,3 +129,26 @@ def test_the_row_that_differs_says_in_what():
 
 def test_as_dict_is_plain_json():
     assert json.loads(json.dumps(as_dict(SCORE))) == as_dict(SCORE)
+
+
+def test_what_a_metric_notes_stands_beside_its_score():
+    """A Frechet distance over few images says that it is biased."""
+    import torch
+
+    from nanogen_core.evaluation.entry import combined, entries
+    from nanogen_core.evaluation.options import Certainty
+    from nanogen_core.tensors import Batch
+
+    class Source:
+        questions, settings, about = Batch(torch.arange(3)), {}, {"source": "x"}
+
+    class Few:
+        higher_is_better, settings, notes = False, {}, ("3 images are few.",)
+
+        def compute(self):
+            return {"distance": 1.0}
+
+    certainty = Certainty(draws=0)
+    (score,) = combined([list(entries("few", Few(), Source(), certainty, lambda: None))], (), certainty, {})
+    assert score.about["notes"] == ["3 images are few."]
+    assert score.about["source"] == "x"

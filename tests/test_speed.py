@@ -49,12 +49,8 @@ def test_a_row_is_held_to_its_bound():
     assert Row(name="a", against="b", figure=1.4, at_least=1.3).holds
     assert not Row(name="a", against="b", figure=1.2, at_least=1.3).holds
     assert not Row(name="a", against="b", figure=0.3, at_most=0.25).holds
-    shown = table(
-        {
-            "machine": {"threads": 2},
-            "rows": [{**as_json(Row(name="a", against="b", figure=1.2, at_least=1.3)), "peak_mib": 5}],
-        }
-    )
+    row = Row(name="a", against="b", figure=1.2, at_least=1.3, peak_mib=5)
+    shown = table({"machine": {"threads": 2}, "rows": [as_json(row)]})
     assert "| a | b | 1.20x | >= 1.3 | NO | 5 |  |" in shown
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.speed import sampling, starting, training
-from benchmarks.speed.timing import Row, as_json, peak_mib
+from benchmarks.speed import sampling, starting, stored, training
+from benchmarks.speed.timing import Row, as_json
 from nanogen_core import storage
 from nanogen_core.errors import UnknownName, listing, near_miss
 
@@ -27,6 +27,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "meanflow": training.meanflow,
     "ema": training.average,
     "draws": training.draws,
+    "data": stored.latents,
     "start": starting.start,
 }
 
@@ -42,7 +43,7 @@ def main(only: tuple[str, ...], output: Path, here: bool) -> None:
             raise SystemExit(str(UnknownName(f"No part {name!r}.{near_miss(name, PARTS)} Parts: {listing(PARTS)}.")))
     names = only or tuple(PARTS)
     if here:
-        click.echo(json.dumps([{**as_json(row), "peak_mib": round(peak_mib())} for row in PARTS[names[0]]()]))
+        click.echo(json.dumps([as_json(row) for row in PARTS[names[0]]()]))
         return
     rows = [row for name in names for row in _measured(name)]
     result = {"machine": machine(), "rows": rows}

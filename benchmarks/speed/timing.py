@@ -24,6 +24,7 @@ class Row:
     at_least: float | None = None
     at_most: float | None = None
     detail: str = ""
+    peak_mib: float | None = None  # where it was measured in another process than the row's own
 
     @property
     def holds(self) -> bool:
@@ -77,4 +78,5 @@ def as_json(row: Row) -> dict[str, Any]:
         "bound": row.bound,
         "holds": row.holds,
         "detail": row.detail,
+        "peak_mib": round(peak_mib() if row.peak_mib is None else row.peak_mib),
     }

@@ -45,7 +45,7 @@ def correlate(
         x=x,
         ys=[name.strip() for names in ys for name in names.split(",") if name.strip()],
         where=where,
-        said=dict(map(_direction, said)),
+        said=dict(map(direction_said, said)),
         clusters=clusters or None,
         draws=draws,
         seed=seed,
@@ -62,7 +62,8 @@ def correlate(
         console.print(part)
 
 
-def _direction(text: str) -> tuple[str, str]:
+def direction_said(text: str) -> tuple[str, str]:
+    """`fid=lower` as the column and the way. Raises ConfigError."""
     column, equals, way = text.partition("=")
     if not equals:
         raise ConfigError(f"--direction takes COLUMN=lower or COLUMN=higher, not {text!r}.")

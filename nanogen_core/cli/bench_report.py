@@ -38,7 +38,7 @@ def report(
     from nanogen_core.bench.requirements import need_statistics
 
     need_statistics()
-    from nanogen_core.cli.bench_correlate import _direction
+    from nanogen_core.cli.bench_correlate import direction_said
     from nanogen_core.report.page import page
     from nanogen_core.report.reading import Request, read, written_to
 
@@ -47,7 +47,7 @@ def report(
         xs=_words(xs),
         ys=_words(ys),
         where=where,
-        said=dict(map(_direction, said)),
+        said=dict(map(direction_said, said)),
         title=title,
         about=about,
     )

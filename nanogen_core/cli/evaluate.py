@@ -170,6 +170,8 @@ def _show(scores: Sequence[Score], folder: Path, as_json: bool) -> None:
     width = max((len(score.metric) for score in scores), default=0)
     for score in scores:
         click.echo(f"{score.metric:<{width}}  {_line(score)}")
+    for note in dict.fromkeys(note for score in scores for note in score.about.get("notes", ())):
+        click.echo(f"Note: {note}")
     click.echo(f"With all settings: {folder / FILE}.")
 
 

@@ -38,7 +38,7 @@ def entries(name: str, metric: Metric, source: Source, certainty: Certainty, tic
             "higher_is_better": metric.higher_is_better,
             "n": count,
             "settings": {"judge": dict(metric.settings), **source.settings},
-            "about": dict(source.about),
+            "about": {**source.about, **_notes(metric)},
             "resamples": _written(resamples.get(score)),
         }
 
@@ -68,6 +68,12 @@ def _score(column: Sequence[Entry], seeds: tuple[int, ...], level: float, about:
         about={**first["about"], **about, "versions": versions},
         **{name: first[name] for name in ("metric", "component", "higher_is_better", "n", "settings")},
     )
+
+
+def _notes(metric: Metric) -> dict[str, list[str]]:
+    """What a metric says must stand beside its score: that it is biased by so few images."""
+    notes = list(getattr(metric, "notes", ()))
+    return {"notes": notes} if notes else {}
 
 
 def _written(resamples: Resamples | None) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
 FOLDER = "images"
-AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # for the layouts that ask for JPEG; PNG is exact and takes no notice
+AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # where a layout asks for JPEG; PNG takes no notice
 
 Keep = Callable[[Batch], None]  # is given every batch, to write its images
 
