@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nanogen_core import storage, yaml_files
+from nanogen_core.bench.mini import outcome
 from nanogen_core.bench.mini.job import Job, jobs
 from nanogen_core.bench.mini.plan import checked
 from nanogen_core.bench.mini.pool import Pool, Say, cores
@@ -20,7 +21,8 @@ from nanogen_core.errors import NanoGenError, TrainingError
 def experiment(
     raw: Mapping[str, Any], output: Path, *, only: tuple[str, ...], slots: int | None, say: Say
 ) -> list[Job]:
-    """Runs what is not finished and writes the tables of what is. Returns the runs that failed.
+    """Runs what is not finished of the methods `only` names (none: all), and writes the tables of all that is. Returns
+    the runs that failed.
 
     Raises ConfigError before anything starts where one of the configurations is wrong; pool.Stopped after Ctrl-C.
     """
@@ -34,9 +36,7 @@ def experiment(
         with FileLock(output / ".lock", timeout=0):
             storage.write_text(output / PLAN, yaml_files.dump(dict(raw)))
             Pool(output, slots or cores(), say).run(todo)
-            from nanogen_core.bench.mini import outcome  # torch, which the processes need sooner
-
-            for line in outcome.write(plan, output, todo):
+            for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
                 say(line)
     except Timeout as error:
         raise TrainingError(f"Another process is at work in {output}: name another --output.") from error
