@@ -235,4 +235,4 @@ def test_options_of_samples_are_refused_for_images(tmp_path):
     words = [str(tmp_path), "--metrics", "openmoji-accuracy", "--seed", "1", "--steps", "3"]
     ran = CliRunner().invoke(evaluate, words)
     assert isinstance(ran.exception, ConfigError)
-    assert str(ran.exception).startswith("--seed, --steps belongs to samples that are to be made")
+    assert str(ran.exception).startswith("--seed, --steps belongs to a model's samples")

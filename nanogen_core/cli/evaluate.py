@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nanogen_core.cli.tally import Report
     from nanogen_core.evaluation.evaluate import Evaluation
     from nanogen_core.evaluation.score import Interval, Score
+    from nanogen_core.pipeline import Pipeline
     from nanogen_core.protocols import Metric
 
 
@@ -26,6 +27,7 @@ SAMPLING = {
     "scales": "--guidance-search",
     "guidance_by": "--guidance-by",
     "keep_images": "--keep-images",
+    "reconstruct": "--reconstruct",
     "rounding": "--rounding",
 }
 
@@ -53,6 +55,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--rounding", type=click.Choice(["round", "truncate"]), default="round", show_default=True)
 @click.option("--intervals", type=click.IntRange(min=0), help="Bootstrap draws, 0 for none; by default 1000.")
+@click.option("--reconstruct", is_flag=True, help="Judge the tokenizer: real images through it and back.")
 @click.option("--keep-images", is_flag=True, help="Write the samples as PNG files into OUTPUT/images.")
 @click.option("--config", help="For images: the configuration whose dataset and task a metric asks for.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of scores.json; by default beside SOURCE.")
@@ -94,12 +97,25 @@ def _judge_run(source: Path, options: dict[str, Any], report: Report) -> tuple[l
         raise ConfigError("--guidance says the scale that --guidance-search is to find: give one of them.")
     loaded = Pipeline.load(source, device=_device())
     pipeline, metrics = judges.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
+    if options["reconstruct"]:
+        return _judge_tokenizer(source, pipeline, metrics, options, report)
     sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding")})
     model, seeds = Model(pipeline, options["count"], sampling), options["seeds"] or (0,)
     evaluation, folder = _evaluation(source, metrics, options, report)
     if options["scales"]:
         model = evaluation.searched(model, options["scales"], seeds=seeds, by=options["guidance_by"])
     return evaluation.scores(model, seeds), folder
+
+
+def _judge_tokenizer(
+    source: Path, pipeline: Pipeline, metrics: dict[str, Metric], options: dict[str, Any], report: Report
+) -> tuple[list[Score], Path]:
+    """The scores of reconstructions, and the folder in which they lie."""
+    from nanogen_core.evaluation.subjects import Reconstructions
+
+    _refuse_sampling({**options, "reconstruct": False, "rounding": None})
+    evaluation, folder = _evaluation(source, metrics, options, report)
+    return evaluation.scores(Reconstructions(pipeline, options["count"], options["rounding"])), folder
 
 
 def _judge_images(source: Path, options: dict[str, Any], report: Report) -> tuple[list[Score], Path]:
@@ -127,8 +143,7 @@ def _refuse_sampling(options: dict[str, Any]) -> None:
     given = [words for name, words in SAMPLING.items() if options[name] not in (None, (), [], False, "round")]
     if given:
         raise ConfigError(
-            f"{', '.join(given)} belongs to samples that are to be made, and these images are there already: leave it"
-            " out."
+            f"{', '.join(given)} belongs to a model's samples, which are not what is judged here: leave it out."
         )
 
 

@@ -11,6 +11,7 @@ from nanogen_core.errors import DataError
 from nanogen_core.evaluation.asking import by_questions
 from nanogen_core.evaluation.options import Sampling
 from nanogen_core.evaluation.sources import Source
+from nanogen_core.evaluation.sources.reconstructed import Reconstructed
 from nanogen_core.evaluation.sources.sampled import Sampled
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Metric
@@ -50,6 +51,18 @@ class Model:
             asked: Batch = self.pipeline.task.questions(self.count or COUNT, seed=0)
             return asked
         return questions if self.count is None else questions.part(0, self.count)
+
+
+@frozen
+class Reconstructions:
+    """What a pipeline's tokenizer leaves of the first `count` images of the validation split."""
+
+    pipeline: Pipeline
+    count: int | None = None
+    rounding: str = "round"
+
+    def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
+        yield Reconstructed(self.pipeline, self.count or COUNT, rounding=self.rounding), dict(metrics)
 
 
 @frozen

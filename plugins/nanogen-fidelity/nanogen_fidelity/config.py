@@ -55,6 +55,17 @@ class FidConfig:
 
 
 @frozen(kw_only=True)
+class RfidConfig:
+    """As FidConfig; without a `reference`, what is evaluated brings its originals (`nanogen evaluate --reconstruct`),
+    of which moments alone are kept."""
+
+    reference: str | None = None
+    features: Any = field(default="inception", validator=_named)
+    keep_rows: bool = False
+    extrapolate: bool = False
+
+
+@frozen(kw_only=True)
 class InceptionScoreConfig:
     """`splits`: how many, but for `adm`, where it is the size of a split. None: as published (10, and 5000)."""
 

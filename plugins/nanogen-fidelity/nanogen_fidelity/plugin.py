@@ -17,7 +17,7 @@ SPACES = {
 }
 METRICS = {
     "fid": ("frechet:fid", "FidConfig", "Fréchet Inception distance (arXiv 1706.08500)"),
-    "rfid": ("frechet:rfid", "FidConfig", "the same, of reconstructions to their originals"),
+    "rfid": ("frechet:rfid", "RfidConfig", "the same, of reconstructions to their originals"),
     "frechet": ("frechet:frechet", "FrechetConfig", "Fréchet distance in any space of features"),
     "inception-score": ("inception_score:InceptionScore", "InceptionScoreConfig", "arXiv 1606.03498, three variants"),
     "kid": ("neighbours:Kid", "KidConfig", "kernel Inception distance (arXiv 1801.01401)"),

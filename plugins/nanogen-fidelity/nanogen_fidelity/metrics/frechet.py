@@ -8,20 +8,21 @@ from typing import Any
 
 from torch import Tensor
 
-from nanogen_core.errors import ConfigError
+from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.evaluation.extrapolation import POINTS, extrapolated_distance
 from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments, small_sample
 from nanogen_core.evaluation.moments import RunningMoments
+from nanogen_core.evaluation.sources.reconstructed import ORIGINAL
 from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
-from nanogen_fidelity.config import FidConfig, FrechetConfig
+from nanogen_fidelity.config import FidConfig, FrechetConfig, RfidConfig
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
 
 WIDE, FEW = 512, 100  # a resampling in so many features takes seconds: an interval is made of so few then
 
-Config = FrechetConfig | FidConfig
+Config = FrechetConfig | FidConfig | RfidConfig
 
 
 class Compared:
@@ -81,6 +82,49 @@ class OfMoments(Compared):
         self._running.merge(state)
 
 
+class OfOriginals:
+    """`rfid` against the originals that come with the images: sums of both."""
+
+    higher_is_better = False
+
+    def __init__(self, config: RfidConfig):
+        if config.keep_rows or config.extrapolate:
+            raise ConfigError("rfid: `keep_rows` and `extrapolate` need a `reference` that is named.")
+        self.features = shared(config.features)
+        self.notes: tuple[str, ...] = ()
+        self.reset()
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return {"features": dict(self.features.settings), "reference": "the originals"}
+
+    def reset(self) -> None:
+        self._sides = {"image": RunningMoments(), ORIGINAL: RunningMoments()}
+
+    def update(self, images: Tensor, batch: Batch) -> None:
+        """Images [B, 3, H, W] in [-1, 1]. Raises DataError where they come without originals."""
+        if ORIGINAL not in batch.extras:
+            raise DataError("rfid needs the originals: name them by its option `reference`, or use --reconstruct.")
+        for name, seen in {"image": images, ORIGINAL: batch.extras[ORIGINAL]}.items():
+            self._sides[name].add(batch.indices, self.features(seen))
+
+    def compute(self) -> Mapping[str, float]:
+        if not len(self._sides["image"]):
+            return {}
+        found, known = (side.moments() for side in self._sides.values())
+        self.notes = tuple(dict.fromkeys(note for note in map(small_sample, (found, known)) if note))
+        return {"rfid": frechet_distance(found, known)}
+
+    def state(self) -> Mapping[str, Tensor]:
+        sides = self._sides.items()
+        return {f"{side}.{name}": tensor for side, kept in sides for name, tensor in kept.state().items()}
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        for side, kept in self._sides.items():
+            names = {name for name in state if name.startswith(f"{side}.")}
+            kept.merge({name.removeprefix(f"{side}."): state[name] for name in names})
+
+
 class WithRows(Compared, Resampling):
     """Keeps the features: 8 KB an image in 2048 of them, for an interval and the extrapolated distance."""
 
@@ -118,9 +162,9 @@ def fid(config: FidConfig) -> Metric:
     return _made(config, "fid")
 
 
-def rfid(config: FidConfig) -> Metric:
+def rfid(config: RfidConfig) -> Metric:
     """`rfid`: of reconstructions; the reference are their originals."""
-    return _made(config, "rfid")
+    return OfOriginals(config) if config.reference is None else _made(config, "rfid")
 
 
 def _made(config: Config, name: str) -> Metric:

@@ -13,14 +13,13 @@ from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation import likeness
+from nanogen_core.evaluation.sources.reconstructed import ORIGINAL
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.weights import file_digest
-
-ORIGINAL = "original"  # in `batch.extras`: [B, 3, H, W] in [-1, 1]
 
 
 class Paired(Resampling):
@@ -55,7 +54,9 @@ class Paired(Resampling):
         if ORIGINAL in batch.extras:
             return batch.extras[ORIGINAL]
         if self._reference is None:
-            raise DataError(f"{self.name} needs the originals: name them by its option `reference`.")
+            raise DataError(
+                f"{self.name} needs the originals: name them by its option `reference`, or use --reconstruct."
+            )
         wanted = sorted(set(batch.indices.tolist()))
         if wanted[-1] >= len(self._source.questions.indices):
             count = len(self._source.questions.indices)
