@@ -27,7 +27,8 @@ from nanogen_core.errors import TrainingError
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 
-STEPS, HALF = 6, 3
+LONGER = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many steps: `make torture`
+STEPS, HALF = 6 * LONGER, 3 * LONGER
 SCRIPT = Path(__file__).parent / "processes" / "scenarios.py"
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CONFIG: dict[str, Any] = {

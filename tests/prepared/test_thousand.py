@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from nanogen_core.prepared.latents import Latents
 from nanogen_core.prepared.prepare import Options, prepare
 
 SIDE = 8
+TIMES = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many files: `make torture`
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 Colour = tuple[int, int, int]
 Made = tuple[bytes, "Colour | str"]  # a file, and the colour that it shows or the reason why it shows none
@@ -122,9 +124,9 @@ def test_seven_hundred_files_in_class_folders(tmp_path: Path) -> None:
     makers = list(IMAGES.values())
     (tmp_path / "data/train/a").mkdir(parents=True)
     expected: list[Colour | str] = []
-    for number in range(700):
+    for number in range(700 * TIMES):
         data, what = makers[number % len(makers)](number)
-        (tmp_path / f"data/train/a/{number:04d}{ENDINGS[number % 3]}").write_bytes(data)
+        (tmp_path / f"data/train/a/{number:05d}{ENDINGS[number % 3]}").write_bytes(data)
         expected.append(what)
     found, examples = prepared("imagenet", tmp_path / "data", tmp_path / "latents")
     check(examples, expected)
@@ -132,7 +134,7 @@ def test_seven_hundred_files_in_class_folders(tmp_path: Path) -> None:
     bad = [number for number, what in enumerate(expected) if isinstance(what, str)]
     assert len(found.first) == 10
     for number, sentence in zip(bad, found.first, strict=False):
-        assert f"{number:04d}{ENDINGS[number % 3]} cannot be read" in sentence
+        assert f"{number:05d}{ENDINGS[number % 3]} cannot be read" in sentence
 
 
 def test_three_hundred_samples_in_tars_that_break_off(tmp_path: Path) -> None:
@@ -145,15 +147,15 @@ def test_three_hundred_samples_in_tars_that_break_off(tmp_path: Path) -> None:
     ]
     expected: list[Colour | str] = []
     (tmp_path / "tars").mkdir()
-    for part in range(20):
+    for part in range(20 * TIMES):
         samples = []
         for number in range(15 * part, 15 * part + 15):
             caption, reason = captions[number % 5]
             image, what = IMAGES["good"](number) if number % 15 != 5 else (None, "no image")
-            samples.append((f"{number:04d}", image, caption))
+            samples.append((f"{number:05d}", image, caption))
             expected.append(reason if reason and image else what)
         expected[-1] = "tar cut short"
-        write_tar(tmp_path / f"tars/{part:02d}.tar", samples, lost=700 + part)
+        write_tar(tmp_path / f"tars/{part:04d}.tar", samples, lost=700 + part % 20)
     found, examples = prepared("t2i", tmp_path / "tars", tmp_path / "latents")
     check(examples, expected)
     assert sum(found.skipped.values()) == sum(isinstance(what, str) for what in expected)
