@@ -190,3 +190,24 @@ def test_the_command_writes_both_forms(runs, tmp_path):
     assert answer.exit_code == 0, answer.output
     assert json.loads((tmp_path / "card" / "card.json").read_text())["model"] == "vae"
     assert (tmp_path / "card" / "card.md").read_text().startswith("# vae\n")
+
+
+def test_a_difference_of_all_scores_is_said_once():
+    from nanogen_core.bench.collected.models import Mean, _notes
+    from nanogen_core.evaluation.score import Score
+
+    def mean(column, steps, count=1):
+        scores = [
+            Score(metric=column, value=0.5, higher_is_better=True, n=8, component=column, values=(0.5,),
+                  settings={"sampling": {"steps": steps}})
+            for _ in range(count)
+        ]  # fmt: skip
+        return Mean(column=column, metric=column, task="a", seeds=tuple(range(count)), scores=tuple(scores))
+
+    means = {name: {column: mean(column, 25, 2) for column in ("x", "y")} for name in ("one", "two")}
+    means["fast"] = {column: mean(column, 4, 2) for column in ("x", "y")}
+    means["short"] = {"x": mean("x", 25), "y": mean("y", 25, 2)}
+    assert _notes(means) == {
+        "fast": ["every score: sampling.steps 4 in place of 25"],
+        "short": ["x: runs 1 in place of 2"],
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -95,16 +95,28 @@ def _means(runs: Sequence[Entry], columns: Mapping[tuple[str, str], str]) -> dic
 
 
 def _notes(means: Mapping[str, Mapping[str, Mean]]) -> dict[str, list[str]]:
-    """Model -> what is to be said at its row."""
-    notes: dict[str, list[str]] = {}
+    """Model -> what is to be said at its row, each thing once with the columns that it is about."""
+    said: dict[str, dict[str, list[str]]] = {}  # model -> words -> columns
     for column in dict.fromkeys(column for row in means.values() for column in row):
-        rows = [(name, score) for name, row in means.items() if column in row for score in row[column].scores]
-        for (name, _), note in zip(rows, footnotes([seedless(score) for _, score in rows]), strict=True):
-            if note and f"{column}: {note}" not in notes.get(name, ()):
-                notes.setdefault(name, []).append(f"{column}: {note}")
-        counts = {name: len(row[column].scores) for name, row in means.items() if column in row}
-        usual = statistics.mode(counts.values())
-        for name, count in counts.items():
-            if count != usual:
-                notes.setdefault(name, []).append(f"{column}: runs {count} in place of {usual}")
-    return notes
+        for name, words in _differences(means, column):
+            columns = said.setdefault(name, {}).setdefault(words, [])
+            columns += [column] if column not in columns else []
+    return {
+        name: [f"{_which(columns, means[name])}: {words}" for words, columns in things.items()]
+        for name, things in said.items()
+    }
+
+
+def _differences(means: Mapping[str, Mapping[str, Mean]], column: str) -> Iterator[tuple[str, str]]:
+    """(model, words) where a score of this column is measured otherwise than most, or over fewer runs."""
+    rows = [(name, score) for name, row in means.items() if column in row for score in row[column].scores]
+    for (name, _), note in zip(rows, footnotes([seedless(score) for _, score in rows]), strict=True):
+        if note:
+            yield name, note
+    counts = {name: len(row[column].scores) for name, row in means.items() if column in row}
+    usual = statistics.mode(counts.values())
+    yield from ((name, f"runs {count} in place of {usual}") for name, count in counts.items() if count != usual)
+
+
+def _which(columns: Sequence[str], row: Mapping[str, Mean]) -> str:
+    return "every score" if len(columns) == len(row) > 1 else ", ".join(columns)
