@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import nn
 from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.tensors import Batch
-from nanogen_core.training import checkpoint, ema, journal
+from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.blocks import blocks_of, checkpoint_activations, compile_blocks
+from nanogen_core.training.ema import Average
 from nanogen_core.training.loop import Run
 from nanogen_core.training.optimization import Optimization
 from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantConfig
@@ -117,7 +119,7 @@ def test_compilation_is_asked_for_block_by_block(monkeypatch: pytest.MonkeyPatch
 def test_the_average_in_one_call_is_the_loop_over_parameters_to_the_last_bit() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(37, 11), nn.BatchNorm1d(11), nn.Linear(11, 300, bias=False))
-    average, plain = ema.frozen_copy(net), ema.frozen_copy(net)
+    average, plain = Average(net), deepcopy(net)
     for _ in range(20):
         with torch.no_grad():
             for parameter in net.parameters():
@@ -125,10 +127,10 @@ def test_the_average_in_one_call_is_the_loop_over_parameters_to_the_last_bit() -
             net[1].running_mean.add_(1)
             for mine, theirs in zip(plain.parameters(), net.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - 0.9995)
-        ema.update(average, net, 0.9995)
-    for mine, theirs in zip(average.parameters(), plain.parameters(), strict=True):
+        average.update(0.9995)
+    for mine, theirs in zip(average.net.parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    assert torch.equal(average[1].running_mean, net[1].running_mean)
+    assert torch.equal(average.net[1].running_mean, net[1].running_mean)
 
 
 class OneNet:

@@ -132,7 +132,7 @@ def walked(tmp_path_factory):
     averages = PowerAverages(SnapshotConfig(sigma_rel=WIDTHS, every=EVERY), net, STEPS)
     for step, values in enumerate(walk, start=1):
         net.weight.data.copy_(values[None])
-        averages.update(net, step)
+        averages.update(step)
         for width, parameters in averages.due(step).items():
             snapshots.write(folder, Snapshot(step, width), parameters)
     storage.write_tensors(folder / "backbone.safetensors", {"weight": net.weight})

@@ -10,7 +10,8 @@ from PIL import Image
 from nanogen_core import Pipeline, build_pipeline, storage
 from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_core.tensors import Losses
-from nanogen_core.training import checkpoint, ema, journal
+from nanogen_core.training import checkpoint, journal
+from nanogen_core.training.ema import Average
 from nanogen_core.training.loop import Interrupted, Run
 from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantLinearConfig
 from nanogen_core.training.optimizers import AdamW
@@ -203,14 +204,14 @@ def test_a_log_whose_last_line_broke_is_read_up_to_there(tmp_path):
 
 def test_the_average_is_the_geometric_series():
     net = torch.nn.Linear(1, 1, bias=False)
-    average = ema.frozen_copy(net)
+    average = Average(net)
     first = float(net.weight.detach())
     values = [2.0, -1.0, 4.0]
     for value in values:
         net.weight.data.fill_(value)
-        ema.update(average, net, 0.9)
+        average.update(0.9)
     expected = 0.9**3 * first + 0.1 * sum(0.9 ** (2 - i) * value for i, value in enumerate(values))
-    assert float(average.weight) == pytest.approx(expected, rel=1e-6)
+    assert float(average.net.weight) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fused_adamw_is_adamw():

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.speed.parts import batch, pipeline, plain_loop, run, settings
 from benchmarks.speed.timing import Row, in_turn, ratio
 from nanogen_core.randomness import Draws
-from nanogen_core.training import ema
+from nanogen_core.training.ema import Average
 from nanogen_core.training.flops import FlopCount
 from nanogen_core.training.loop import Run
 from nanogen_dit import attention
@@ -74,14 +74,14 @@ def average() -> Iterator[Row]:
     """The update of the averaged weights."""
     for size in ROUNDS:
         net = pipeline(size).backbone
-        ours, other = ema.frozen_copy(net), ema.frozen_copy(net)
+        ours, other = Average(net), Average(net).net
 
         def loop(mean: torch.nn.Module = other, net: torch.nn.Module = net) -> None:
             with torch.no_grad():
                 for average, parameter in zip(mean.parameters(), net.parameters(), strict=True):
                     average.mul_(0.9995).add_(parameter, alpha=1 - 0.9995)
 
-        figure, detail = ratio(partial(ema.update, ours, net, 0.9995), loop, rounds=50)
+        figure, detail = ratio(partial(ours.update, 0.9995), loop, rounds=50)
         yield Row(name=f"EMA update, {size}", against="a loop", figure=figure, at_least=1.5, detail=detail)
 
 

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from nanogen_core import memory
 from nanogen_core.cli.verbs import Verbs
 from nanogen_core.errors import NanoGenError
 
@@ -41,6 +42,7 @@ def main() -> None:
     # OpenMP's threads wait by spinning, which takes the cores from whatever else runs. A short spin is as quick on two
     # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    memory.keep_freed()
     if "--debug" in sys.argv[1:]:
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
         cli()

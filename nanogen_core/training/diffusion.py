@@ -14,9 +14,10 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Auxiliary
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
-from nanogen_core.training import ema, ranks
+from nanogen_core.training import ranks
 from nanogen_core.training.cache import rows
 from nanogen_core.training.diffusion_settings import DiffusionConfig
+from nanogen_core.training.ema import Average
 from nanogen_core.training.power_averages import PowerAverages
 
 PHASE = "student"
@@ -32,7 +33,8 @@ class Diffusion:
         self.config = config
         self.pipeline = pipeline
         self.auxiliaries = dict(auxiliaries)
-        self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": ema.frozen_copy(pipeline.backbone)})
+        self._average = Average(pipeline.backbone)
+        self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": self._average.net})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
         self._powers = PowerAverages(config.ema_snapshots, pipeline.backbone, pipeline.config.train.steps)
         self.nets.update(self._powers.nets)
@@ -97,8 +99,8 @@ class Diffusion:
         return Losses(total, parts)
 
     def after_step(self, step: int) -> None:
-        ema.update(self.nets["ema"], self.nets[PHASE], self.config.ema_decay)
-        self._powers.update(self.nets[PHASE], step + 1)
+        self._average.update(self.config.ema_decay)
+        self._powers.update(step + 1)
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
         return self._powers.due(step)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nanogen_core import storage, yaml_files
+from nanogen_core import memory, storage, yaml_files
 from nanogen_core.config import CONFIG
 from nanogen_core.data import Share
 from nanogen_core.errors import TrainingError
@@ -47,6 +47,7 @@ class Run:
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings, self.seed = pipeline.config.train, pipeline.config.seed
         pipeline.refuse_objects()  # now, and not at the first checkpoint
+        memory.keep_freed()
         self.engine = Engine(self.settings, self.folder)
         self._found = ranks.from_main(lambda: checkpoint.steps_in(self.folder))
         last = ranks.from_main(partial(self._claim, resume))
@@ -126,11 +127,13 @@ class Run:
                 self._one_step(batch)
                 self._afterwards()
                 if agreed(bool(stop)) and self.step < self.settings.steps:
+                    agreed.close()
                     outputs.save(self)
                     raise Interrupted(
                         f"Stopped at step {self.step} of {self.settings.steps}, with a checkpoint in {self.folder}:"
                         " go on with --resume."
                     )
+        agreed.close()
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nanogen_core.training import ema, power_ema
+from nanogen_core.training import power_ema
 from nanogen_core.training.diffusion_settings import SnapshotConfig
+from nanogen_core.training.ema import Average
 
 
 class PowerAverages:
@@ -19,14 +20,15 @@ class PowerAverages:
 
     def __init__(self, config: SnapshotConfig | None, net: nn.Module, last: int):
         self.widths = {} if config is None else {_name(width): width for width in config.sigma_rel}
-        self.nets = {name: ema.frozen_copy(net) for name in self.widths}
+        self._averages = {name: Average(net) for name in self.widths}
+        self.nets = {name: average.net for name, average in self._averages.items()}
         self._gammas = {name: power_ema.gamma_of(width) for name, width in self.widths.items()}
         self._every, self._last = (config.every if config else 1), last
 
-    def update(self, net: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """After the optimiser's step 1, 2, ...: the first one's weights are taken as they are."""
-        for name, average in self.nets.items():
-            ema.update(average, net, power_ema.decay(self._gammas[name], step))
+        for name, average in self._averages.items():
+            average.update(power_ema.decay(self._gammas[name], step))
 
     def due(self, step: int) -> dict[float, Mapping[str, Tensor]]:
         """The parameters of each average, by its width, if they are to be kept after this step."""

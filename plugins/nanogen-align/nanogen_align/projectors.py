@@ -6,17 +6,18 @@ from torch import Tensor, nn
 
 from nanogen_align.config import RepaConfig
 from nanogen_align.grids import as_map, as_tokens
+from nanogen_core.linear import Linear
 
 
 def linear(config: RepaConfig, width: int, out: int) -> nn.Module:
     """One linear map, as in the published recipe."""
-    return nn.Linear(width, out)
+    return Linear(width, out)
 
 
 def mlp(config: RepaConfig, width: int, out: int) -> nn.Module:
     """Three layers with SiLU between, as in the paper."""
     inner = config.mlp_width
-    layers = nn.Linear(width, inner), nn.SiLU(), nn.Linear(inner, inner), nn.SiLU(), nn.Linear(inner, out)
+    layers = Linear(width, inner), nn.SiLU(), Linear(inner, inner), nn.SiLU(), Linear(inner, out)
     return nn.Sequential(*layers)
 
 

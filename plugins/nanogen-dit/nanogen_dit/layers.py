@@ -6,13 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_core.linear import Linear
+
 EPS = 1e-6
 EMBEDDING_STD = 0.02
 
 
 def linear(inputs: int, outputs: int, *, parts: int = 1, bias: bool = True) -> nn.Linear:
     """A linear map, Xavier-uniform with zero bias. `parts` maps fused into one are initialised each as its own."""
-    layer = nn.Linear(inputs, outputs, bias=bias)
+    layer = Linear(inputs, outputs, bias=bias)
     for part in layer.weight.chunk(parts):
         nn.init.xavier_uniform_(part)
     if bias:
@@ -22,7 +24,7 @@ def linear(inputs: int, outputs: int, *, parts: int = 1, bias: bool = True) -> n
 
 def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear map that starts as zero: the output layers and the adaLN maps."""
-    layer = nn.Linear(inputs, outputs)
+    layer = Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
@@ -30,7 +32,7 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
 
 def embedding_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     """A linear map that starts as normal(0.02): the time MLP and the class embedding."""
-    layer = nn.Linear(inputs, outputs, bias=bias)
+    layer = Linear(inputs, outputs, bias=bias)
     nn.init.normal_(layer.weight, std=EMBEDDING_STD)
     if bias:
         nn.init.zeros_(layer.bias)

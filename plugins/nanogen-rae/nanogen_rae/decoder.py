@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen_core.linear import Linear
 from nanogen_rae.positions import positions
 from nanogen_rae.sizes import Size
 
@@ -19,8 +20,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.out = nn.Linear(width, width)
+        self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
+        self.out = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] -> [B, N, D]."""
@@ -41,8 +42,8 @@ class Block(nn.Module):
         self.norm_before = nn.LayerNorm(size.width, eps=EPS)
         self.attention = Attention(size.width, size.heads)
         self.norm_after = nn.LayerNorm(size.width, eps=EPS)
-        self.mlp_in = nn.Linear(size.width, size.hidden)
-        self.mlp_out = nn.Linear(size.hidden, size.width)
+        self.mlp_in = Linear(size.width, size.hidden)
+        self.mlp_out = Linear(size.hidden, size.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] -> [B, N, D]."""
@@ -59,11 +60,11 @@ class Decoder(nn.Module):
     def __init__(self, channels: int, grid: int, patch: int, size: Size):
         super().__init__()
         self.patch = patch
-        self.embed = nn.Linear(channels, size.width)
+        self.embed = Linear(channels, size.width)
         self.class_token = nn.Parameter(torch.zeros(1, 1, size.width))
         self.blocks = nn.ModuleList([Block(size) for _ in range(size.depth)])
         self.norm = nn.LayerNorm(size.width, eps=EPS)
-        self.head = nn.Linear(size.width, patch * patch * 3)
+        self.head = Linear(size.width, patch * patch * 3)
         self.register_buffer("table", positions(size.width, grid), persistent=False)  # fixed: no part of the weights
         self.apply(_initialise)
         nn.init.normal_(self.class_token, std=INITIAL_STD)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, per_sample
-from nanogen_core.training import ema, ranks
+from nanogen_core.training import ranks
+from nanogen_core.training.ema import Average
 from nanogen_rae.augment import Augment
 from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
 from nanogen_rae.features import Dino, Features, Own
@@ -35,7 +36,8 @@ class DecoderTraining:
         self.config, self.pipeline = config, pipeline
         self.tokenizer: RAE = pipeline.tokenizer
         decoder = self.tokenizer.new_decoder().to(self.tokenizer.device)
-        self.nets = nn.ModuleDict({DECODER: decoder, "ema": ema.frozen_copy(decoder)})
+        self._average = Average(decoder)
+        self.nets = nn.ModuleDict({DECODER: decoder, "ema": self._average.net})
         self._last_weights = decoder.head.weight  # by which the adaptive weight compares gradients
         self._distance = _distance(config, self.tokenizer)
         self._features = _features(config, self.tokenizer)
@@ -116,7 +118,7 @@ class DecoderTraining:
     # -- after a step ------------------------------------------------------------------------------------------------
 
     def after_step(self, step: int) -> None:
-        ema.update(self.nets["ema"], self.nets[DECODER], self.config.ema_decay)
+        self._average.update(self.config.ema_decay)
         self._output = None
 
     @torch.no_grad()
