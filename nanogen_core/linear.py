@@ -47,9 +47,10 @@ def _is_quicker(x: Tensor, weight: Tensor) -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    function: Any = Product if torch.compiler.is_compiling() else DualProduct
     # views: of leaves themselves autograd does not tell whether a backward pass goes on to them
-    out: Tensor = function.apply(x, weight.view_as(weight), None if bias is None else bias.view_as(bias))
+    weight, bias = weight.view_as(weight), None if bias is None else bias.view_as(bias)
+    function: Any = Product if torch.compiler.is_compiling() else DualProduct
+    out: Tensor = function.apply(x, weight, bias, torch.is_grad_enabled())
     return out
 
 
@@ -80,7 +81,7 @@ class Product(torch.autograd.Function):
     """`x weight^T + bias`, whose derivatives are products again: in reverse mode, which is all that compiles."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:
         return _kernel(x, weight, bias)
 
     @staticmethod
@@ -91,7 +92,7 @@ class Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> Any:
         if gradient is None:
-            return None, None, None
+            return None, None, None, None
         x, weight = ctx.saved_tensors
         product = _product if torch.is_grad_enabled() else _kernel
         rows = gradient.flatten(0, -2)  # [R, N]
@@ -99,11 +100,18 @@ class Product(torch.autograd.Function):
             product(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
             _outer(product, rows, x.flatten(0, -2)) if _is_wanted(ctx, 1) else None,
             rows.sum(dim=0) if _is_wanted(ctx, 2) else None,
+            None,
         )
 
 
 class DualProduct(Product):
-    """The same, which also has a derivative in forward mode and can be mapped over."""
+    """The same, which also has a derivative in forward mode and can be mapped over, and whose work counts as torch's
+    own does: with a gradient or without."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:
+        with torch.set_grad_enabled(recorded):  # in here it is off by default
+            return _kernel(x.detach(), weight.detach(), None if bias is None else bias.detach())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -113,17 +121,17 @@ class DualProduct(Product):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = tangents
+        of_x, of_weight, of_bias, _ = tangents
         parts = [] if of_x is None else [_product(of_x, weight)]
         parts += [] if of_weight is None else [_product(x, of_weight)]
         parts += [] if of_bias is None else [of_bias.expand(*x.shape[:-1], -1)]
         return torch.stack(parts).sum(dim=0) if len(parts) > 1 else next(iter(parts), None)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
+    def vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, weight: Tensor, bias: Any, recorded: bool) -> Any:
         if in_dims[1] is None and in_dims[2] is None:
             return linear(x.movedim(in_dims[0], 0), weight, bias), 0
-        return torch.vmap(F.linear, in_dims=in_dims)(x, weight, bias), 0
+        return torch.vmap(F.linear, in_dims=in_dims[:3])(x, weight, bias), 0
 
 
 def _outer(product: Callable[..., Tensor], rows: Tensor, inputs: Tensor) -> Tensor:

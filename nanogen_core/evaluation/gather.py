@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nanogen_core import farewell
 from nanogen_core.data import Share
 from nanogen_core.protocols import Metric
 
@@ -59,4 +60,5 @@ def _group() -> Any:
     """A gloo group of all processes, beside whatever a training uses."""
     if not dist.is_initialized():
         dist.init_process_group("gloo")
+    farewell.registered()
     return dist.new_group(backend="gloo", timeout=PATIENCE)

@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration
 from torch import nn
 
+from nanogen_core import farewell
 from nanogen_core.errors import TrainingError
 from nanogen_core.protocols import Stage
 from nanogen_core.training import precision, trackers
@@ -39,6 +40,7 @@ class Engine:
                 f"The launcher was set up for {self.accelerator.distributed_type.value}: leave that out of accelerate's"
                 " configuration (accelerate launch --multi_gpu), and set train.strategy to fsdp to share out weights."
             )
+        farewell.registered()
         self.settings = settings
         self.trackers = trackers.Trackers(self.accelerator)
         self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)

@@ -33,24 +33,18 @@ class FlopCount(TorchDispatchMode):
         out = func(*args, **kwargs)
         formula = flop_registry.get(_LIKE.get(func._overloadpacket, func._overloadpacket))
         if formula is not None:
-            self._add(formula(*args, **kwargs, out_val=out), _in_function(func, args))
+            self._add(formula(*args, **kwargs, out_val=out))
         return out
 
-    def _add(self, flops: int, in_function: bool) -> None:
+    def _add(self, flops: int) -> None:
         backward = torch._C._current_graph_task_id() != -1  # a backward pass runs: that keeps no graph either
-        if torch.is_grad_enabled() or backward or in_function:
-            self.with_gradient += flops
-        else:
+        if not torch.is_grad_enabled() and not backward:
             self.without_gradient += flops
+        else:
+            self.with_gradient += flops
 
     @property
     def figures(self) -> dict[str, float]:
         """By the names under which they are logged."""
         counts = {"with_gradient": self.with_gradient, "without_gradient": self.without_gradient}
         return {f"flops.{name}": float(count) for name, count in counts.items()}
-
-
-def _in_function(func: Any, args: Any) -> bool:
-    """Whether a kernel that torch has no derivative of is the forward pass of an autograd.Function, which runs in
-    no-gradient mode, while what it was given still asks for a gradient."""
-    return func.namespace != "aten" and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args)

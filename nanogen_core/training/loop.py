@@ -127,13 +127,11 @@ class Run:
                 self._one_step(batch)
                 self._afterwards()
                 if agreed(bool(stop)) and self.step < self.settings.steps:
-                    agreed.close()
                     outputs.save(self)
                     raise Interrupted(
                         f"Stopped at step {self.step} of {self.settings.steps}, with a checkpoint in {self.folder}:"
                         " go on with --resume."
                     )
-        agreed.close()
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings

@@ -86,15 +86,10 @@ class Agreement:
         self._pending = dist.all_reduce(self._asked, group=self._group, async_op=True)
         return before
 
-    def close(self) -> None:
-        """Waits for the last question: a thread that still answers it when the interpreter ends aborts the process."""
-        self._answer()
-
     def _answer(self) -> bool:
         if self._pending is None:
             return False
         self._pending.wait()
-        self._pending = None
         return bool(self._asked.item())
 
 

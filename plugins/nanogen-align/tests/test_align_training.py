@@ -58,8 +58,11 @@ def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
     cached.train()
     assert teacher.asked == asked + 1  # the split is one batch of the encoding; three losses share the answer
     first, second = (checkpoint.load(tmp_path / name, 4)[0]["nets"] for name in ("images", "cached"))
-    for name in first:
-        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)
+    # by norms: where a gradient is next to nothing, Adam makes a step of the last digit of a product
+    apart = {name: (first[name] - second[name]).norm() / first[name].norm().clamp(min=1e-3) for name in first}
+    assert max(apart.values()) < 1e-4
+    losses = [[entry["loss"] for entry in journal.read(tmp_path / name)] for name in ("images", "cached")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_the_other_task_differs_in_one_line(aligned, tmp_path):
