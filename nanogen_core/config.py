@@ -39,9 +39,20 @@ def packaged(file: str) -> Path:
 
 
 def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration and the keywords that go over it, as one mapping that is yet to be resolved."""
+    """A configuration and the keywords that go over it, also over its `per_task` parts, as one mapping that is yet to
+    be resolved."""
     raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    return merge([named(raw), named(options)])
+    over, parts = named(options), raw.get("per_task")
+    if isinstance(parts, Mapping):
+        raw = {**raw, "per_task": {task: _under(part, over) for task, part in parts.items()}}
+    return merge([named(raw), over])
+
+
+def _under(part: Any, over: Mapping[str, Any]) -> Any:
+    """A `per_task` part with keywords over what it says."""
+    if not isinstance(part, Mapping):
+        return part  # a mistake, which is told when it is resolved
+    return merge([named(part), {key: value for key, value in over.items() if key in part}])
 
 
 def resolve(raw: Mapping[str, Any], known: Registry | None = None) -> Resolved:

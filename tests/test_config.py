@@ -49,6 +49,24 @@ def test_keywords_go_over_a_mapping(small):
     assert combine({"dataset": "openmoji"}, {"dataset": {"train": 5}})["dataset"] == {"name": "openmoji", "train": 5}
 
 
+def test_keywords_go_over_what_holds_for_one_task(small):
+    """`--set train.steps=30` is meant, whatever a recipe says of the task."""
+    small["per_task"] = {
+        "imagenet": {
+            "train": {"steps": 7, "batch_size": 2},
+            "schedule": {"name": "cosine", "end_step": 7},
+            "guidance": {"cfg": {"scale": 9.0}},
+        },
+    }
+    over = {"train": {"steps": 3}, "schedule": "constant", "guidance": {"cfg": {"scale": 2.0}}}
+    found = resolve(combine(small, over))
+    assert (found.train.steps, found.train.batch_size) == (3, 2)
+    assert found.slots["schedule"].name == "constant"
+    assert found.groups["guidance"]["cfg"].config.scale == 2.0
+    kept = resolve(combine(small, {"seed": 3}))
+    assert (kept.train.steps, kept.slots["schedule"].name) == (7, "cosine")
+
+
 def test_all_mistakes_are_said_at_once_with_their_paths(small):
     small["backbone"]["hiden"] = 3
     small["train"].update(steps="many", batch_size=0, precision="fp8")
