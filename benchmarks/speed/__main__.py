@@ -13,7 +13,7 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.speed import sampling, starting, stored, training
+from benchmarks.speed import demo, sampling, starting, stored, training
 from benchmarks.speed.timing import Row, as_json
 from nanogen_core import storage
 from nanogen_core.errors import UnknownName, listing, near_miss
@@ -28,6 +28,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "ema": training.average,
     "draws": training.draws,
     "data": stored.latents,
+    "demo": demo.memory,
     "start": starting.start,
 }
 

@@ -19,11 +19,23 @@ def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> B
 
     Where several processes share the reading, each encodes its part, and all of them hold everything.
     """
-    mine = [prepare(batch) for batch in batches]
+    mine = _compact(prepare(batch) for batch in batches)
     parts = [part for of_rank in ranks.gathered([part.to("cpu") for part in mine]) for part in of_rank]
-    joined = Batch(*(_joined([part[field] for part in parts]) for field in range(len(Batch._fields))))
     home = mine[0].latents.device if mine and mine[0].latents is not None else "cpu"
+    joined: Batch = _joined(parts)
     return rows(joined, joined.indices.argsort().tolist()).to(home)
+
+
+def _compact(parts: Iterable[Batch]) -> list[Batch]:
+    """The parts, joined by twos, fours, eights as they come: few large ones. Many small ones, each kept where a batch
+    of images lay before, leave no room there for the next: the process grew to three times the size."""
+    found: list[tuple[int, Batch]] = []
+    for part in parts:
+        size = 1
+        while found and found[-1][0] == size:
+            size, part = 2 * size, _joined([found.pop()[1], part])
+        found.append((size, part))
+    return [part for _, part in found]
 
 
 def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
