@@ -146,15 +146,27 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 def assert_same_end(first: Path, second: Path) -> None:
     one, two = state(first), state(second)
     assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+    if LONGER == 1:
+        for name in one:
+            torch.testing.assert_close(
+                two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+            )
+        return
+    # of gradients that are next to nothing (biases of keys) Adam makes whole steps, whose signs are the last digits':
+    # over many steps these go apart, and all that can be asked for is that nothing else does
+    for part in dict.fromkeys(name.partition("/")[0] for name in one):
+        names = [name for name in one if name.startswith(part)]
+        apart = torch.stack([(two[name] - one[name]).double().norm() for name in names]).norm()
+        assert apart <= 1e-3 * torch.stack([one[name].double().norm() for name in names]).norm(), part
 
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_have_the_losses_of_one(run: Launched, name: str) -> None:
     alone = TOGETHER[name][0]
     assert len(curve(run.folder / name)) == STEPS
-    assert curve(run.folder / name) == pytest.approx(curve(run.folder / alone), abs=1e-5)
+    exact = 12 if "muon" in name else STEPS  # whose iterations are in bf16: in the long form they drift apart
+    assert curve(run.folder / name)[:exact] == pytest.approx(curve(run.folder / alone)[:exact], abs=1e-5)
+    assert curve(run.folder / name) == pytest.approx(curve(run.folder / alone), abs=1e-3)
     if "meanflow" in name or "forward" in name:  # whose loss is weighted to be about 1 whatever the error
         assert curve(run.folder / name, "error") == pytest.approx(curve(run.folder / alone, "error"), rel=1e-5)
 
