@@ -95,10 +95,10 @@ class Product(torch.autograd.Function):
             return None, None, None, None
         x, weight = ctx.saved_tensors
         product = _product if torch.is_grad_enabled() else _kernel
-        rows = gradient.flatten(0, -2)  # [R, N]
+        rows = gradient.reshape(-1, gradient.shape[-1])  # [R, N]
         return (
             product(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
-            _outer(product, rows, x.flatten(0, -2)) if _is_wanted(ctx, 1) else None,
+            _outer(product, rows, x.reshape(-1, x.shape[-1])) if _is_wanted(ctx, 1) else None,
             rows.sum(dim=0) if _is_wanted(ctx, 2) else None,
             None,
         )

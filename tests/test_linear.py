@@ -52,6 +52,23 @@ def test_values_and_gradients(shape: tuple[int, int], bias: bool) -> None:
 
 
 @HERE
+@pytest.mark.parametrize("size", [(), (1,), (3, 1, 2)])
+def test_any_number_of_rows(size: tuple[int, ...]) -> None:
+    (ours, plain), x = pair(40, 24), torch.randn(*size, 24)
+    for found, expected in zip(
+        torch.autograd.grad(ours(x).square().sum(), ours.parameters()),
+        torch.autograd.grad(plain(x).square().sum(), plain.parameters()),
+        strict=True,
+    ):
+        assert_close([found], [expected])
+    strided = torch.randn(24, 7).t()  # not contiguous, and a gradient that is expanded from one number
+    assert_close(
+        torch.autograd.grad(ours(strided).sum(), ours.parameters()),
+        torch.autograd.grad(plain(strided).sum(), plain.parameters()),
+    )
+
+
+@HERE
 @pytest.mark.parametrize("shape", SHAPES)
 def test_second_derivatives_by_weights_too(shape: tuple[int, int]) -> None:
     """A penalty on the gradient by x, differentiated by everything."""
