@@ -14,7 +14,7 @@ def keep_freed() -> bool:
     """Asks glibc not to hand freed memory back to the system; whether it does so.
 
     By default it hands back every tensor of some size, and a step on a CPU spends up to a third of its time on pages
-    that it had a step before: 20,000 to 60,000 page faults in each of the tiny network (109 ms; 71 ms without them).
+    that it had a step before: 20,000 to 28,000 page faults in each of the tiny network (109 ms; 71 ms without them).
     The peak stays what it was; between peaks the process keeps it. The user's own `MALLOC_` settings are left alone.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
