@@ -50,6 +50,7 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(aligned, tmp_path):
 
 
 def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
+    aligned["optimizer"]["eps"] = 1e-4  # or Adam makes whole steps of gradients that are rounding alone
     run(aligned, tmp_path / "images").train()
     aligned["train"]["cache_latents"] = True
     cached = run(aligned, tmp_path / "cached")
@@ -58,9 +59,8 @@ def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
     cached.train()
     assert teacher.asked == asked + 1  # the split is one batch of the encoding; three losses share the answer
     first, second = (checkpoint.load(tmp_path / name, 4)[0]["nets"] for name in ("images", "cached"))
-    # by norms: where a gradient is next to nothing, Adam makes a step of the last digit of a product
-    apart = {name: (first[name] - second[name]).norm() / first[name].norm().clamp(min=1e-3) for name in first}
-    assert max(apart.values()) < 1e-4
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)
     losses = [[entry["loss"] for entry in journal.read(tmp_path / name)] for name in ("images", "cached")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
