@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity evaluation-cases wheels clean
+.PHONY: install demo matrix bench test torture lint parity fidelity evaluation-cases wheels clean
 
 install: $(STAMP)
 
@@ -49,6 +49,10 @@ lint: install
 # Published checkpoints of a folder against their recorded outputs; NANOGEN_PARITY_FIXTURES names another folder.
 parity: install
 	$(BIN)/python -m nanogen_dit.parity $${NANOGEN_PARITY_FIXTURES:-plugins/nanogen-dit/tests/fixtures}
+
+# The recorded behaviour of the published code: a line for each fixture. NANOGEN_FIDELITY_FIXTURES names another folder.
+fidelity: install
+	$(BIN)/python -m tests.fidelity
 
 # Cases of published evaluation code; NANOGEN_EVALUATION_CASES names another file of such cases.
 evaluation-cases: install

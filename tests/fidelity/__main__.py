@@ -1,0 +1,56 @@
+"""`python -m tests.fidelity [FOLDER]`: one line for each fixture. Exit status 1 where one misses or is unknown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of
+
+VARIABLE = "NANOGEN_FIDELITY_FIXTURES"
+OWN = Path(__file__).parent / "fixtures"
+
+
+def main(arguments: list[str]) -> int:
+    """Measures the folder of the arguments, of `NANOGEN_FIDELITY_FIXTURES`, or the tests' own."""
+    torch.set_num_threads(1)  # the networks are small: threads would only wait for each other
+    folder = Path(next(iter(arguments), "") or os.environ.get(VARIABLE) or OWN)
+    fixtures = fixtures_in(folder)
+    if not fixtures:
+        print(f"There is no fixture (NAME.json) in {folder}: set {VARIABLE} to a folder of fixtures.", file=sys.stderr)
+        return 1
+    results = [_report(path, path.relative_to(folder)) for path in fixtures]
+    return 0 if all(results) else 1
+
+
+def _report(path: Path, name: Path) -> bool:
+    """Prints the line of one fixture. Returns whether it holds."""
+    if is_training_curve(path):
+        print(f"{name!s:<40} a training curve: `make equivalence` runs it")
+        return True
+    measure = measure_of(path)
+    if measure is None:
+        print(f"{name!s:<40} UNKNOWN KIND")
+        return False
+    try:
+        found = list(measure(path))
+    except Exception as error:
+        print(f"{name!s:<40} FAILS: {type(error).__name__}: {error}")
+        return False
+    if not found:
+        print(f"{name!s:<40} FAILS: nothing was compared")
+        return False
+    worst = max(found, key=lambda measurement: measurement.share)
+    missed = [measurement for measurement in found if not measurement.holds]
+    verdict = f"MISSES {len(missed)} of {len(found)}" if missed else f"holds ({len(found)} compared)"
+    print(f"{name!s:<40} {worst.error:.2e} of {worst.tolerance:.0e} ({worst.name})  {verdict}")
+    for measurement in missed[:5]:
+        print(f"    {measurement.name}: {measurement.error:.3e}, tolerance {measurement.tolerance:.0e}")
+    return not missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

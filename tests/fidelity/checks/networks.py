@@ -1,0 +1,18 @@
+"""A network with random weights in the published layout: forward pass, losses, gradient norms, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nanogen_dit.parity import LIMIT, check_case
+from tests.fidelity.measurement import Measurement
+
+
+def measure(path: Path) -> Iterator[Measurement]:
+    """Every recorded output. One that is not computed has an infinite error."""
+    report = check_case(path)
+    for name, error in report.errors.items():
+        yield Measurement(name, error, LIMIT)
+    for name in report.waiting:
+        yield Measurement(f"{name} (not computed)", float("inf"), LIMIT)

@@ -1,0 +1,46 @@
+"""The kinds of fixture. A fixture is measured by the module of `checks` whose name its file name begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from tests.fidelity import checks
+from tests.fidelity.measurement import Measurement
+
+#: Fixtures that take minutes. `make equivalence` runs them.
+TRAINING_CURVES = "training_curve"
+#: The folder of networks in the published layout, whose file names are free.
+NETWORKS = "networks"
+
+Measure = Callable[[Path], Iterable[Measurement]]
+
+
+def fixtures_in(folder: Path) -> list[Path]:
+    """The JSON files of a folder and of its `networks/`, sorted. A tensor file without a JSON file is listed too."""
+    found: list[Path] = []
+    for place in (folder, folder / NETWORKS):
+        found += place.glob("*.json")
+        found += (path for path in place.glob("*.safetensors") if not path.with_suffix(".json").exists())
+    return sorted(found)
+
+
+def is_training_curve(path: Path) -> bool:
+    return path.name.startswith(TRAINING_CURVES)
+
+
+def measure_of(path: Path) -> Measure | None:
+    """The function that measures this fixture, or None for an unknown kind. The longest matching name decides."""
+    if path.suffix != ".json":
+        return None
+    if path.parent.name == NETWORKS:
+        return _imported(NETWORKS)
+    names = [module.name for module in iter_modules(checks.__path__) if path.name.startswith(module.name)]
+    return _imported(max(names, key=len)) if names else None
+
+
+def _imported(name: str) -> Measure:
+    measure: Measure = import_module(f"{checks.__name__}.{name}").measure
+    return measure
