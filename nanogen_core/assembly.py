@@ -48,6 +48,15 @@ class Assembly(Mapping[str, Any]):
                 self._open.pop()
         return self._built[name]
 
+    def built(self) -> dict[str, Any]:
+        """The parts of slots and groups that were built so far. A member of a group is named like `guidance cfg`."""
+        found = {name: part for name, part in self._built.items() if name in self.resolved.slots}
+        for kind, word in GROUP_NAMES.items():
+            group = self._built.get(word)
+            if isinstance(group, _Group):
+                found.update({f"{kind} {name}": part for name, part in group.built.items()})
+        return found
+
     def supply(self, name: str, part: Any) -> None:
         """Adds a part that was made elsewhere."""
         self._built[name] = part
@@ -116,12 +125,12 @@ class _Group(Mapping[str, Any]):
 
     def __init__(self, assembly: Assembly, parts: Mapping[str, Part]):
         self._assembly, self._parts = assembly, parts
-        self._built: dict[str, Any] = {}
+        self.built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._built:
-            self._built[name] = self._assembly.build(self._parts[name])
-        return self._built[name]
+        if name not in self.built:
+            self.built[name] = self._assembly.build(self._parts[name])
+        return self.built[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

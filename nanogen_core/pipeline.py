@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,14 +18,17 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, combine, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.images import to_pil
+from nanogen_core.modes import eval_mode
 from nanogen_core.prepared import manifest
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
+from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State, trimmed
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
+PARTS = ("task", "conditioner", "tokenizer", "latent", "backbone", "objective", "sampler")
 LEARNING = ("backbone", "conditioner", "objective")  # the parts whose state is the pipeline's own
 FORMAT = 1
 
@@ -45,17 +50,35 @@ def build_pipeline(
 class Pipeline:
     """One model: its parts by name, and the road from a request to pictures."""
 
+    task: Any
+    conditioner: Any
+    tokenizer: Any
+    latent: LatentSpec
+    backbone: nn.Module
+    objective: Any
+    sampler: Any
+    guidance: Mapping[str, Any]  # by name, the innermost first
+
     def __init__(self, config: Resolved, parts: Assembly):
-        self.config = config
-        self.parts = parts
-        self.task = parts["task"]
-        self.conditioner = parts["conditioner"]
-        self.tokenizer = parts["tokenizer"]
-        self.latent = parts["latent"]
-        self.backbone: nn.Module = parts["backbone"]
-        self.objective = parts["objective"]
-        self.sampler = parts["sampler"]
-        self.guidance: dict[str, Any] = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
+        guidance = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
+        self.__dict__.update(
+            config=config, parts=parts, guidance=MappingProxyType(guidance), **{name: parts[name] for name in PARTS}
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses another part: the configuration, the optimiser and a saved pipeline would not know it."""
+        if name in self.__dict__:
+            raise NanoGenError(
+                f"A part of a pipeline cannot be replaced: give it when the pipeline is built,"
+                f" `build_pipeline(..., {name}=...)`."
+            )
+        super().__setattr__(name, value)
+
+    def with_modules(self, **modules: nn.Module) -> Pipeline:
+        """This pipeline with other modules in the place of parts that learn, such as averages of their weights."""
+        found = copy(self)
+        found.__dict__.update(modules)
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -94,8 +117,11 @@ class Pipeline:
         return images if tensors else to_pil(images)
 
     def sample(self, batch: Batch, *, batch_size: int = 64, **options: Any) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] for a batch of requests; `options` are those of `generate`, and `net`."""
-        parts = [self._sample(chunk, **options) for chunk in chunks(batch, batch_size)]
+        """Images [B, 3, H, W] in [-1, 1] for a batch of requests; `options` are those of `generate`.
+
+        Every module is in evaluation mode meanwhile."""
+        with eval_mode(self.backbone, self.conditioner, self.tokenizer, self.objective, *self.guidance.values()):
+            parts = [self._sample(chunk, **options) for chunk in chunks(batch, batch_size)]
         return torch.cat(parts).clamp(-1, 1)
 
     @torch.no_grad()
@@ -106,11 +132,10 @@ class Pipeline:
         seed: int = 0,
         steps: int | None = None,
         guidance: float | Mapping[str, float] | None = None,
-        net: nn.Module | None = None,
     ) -> Tensor:
         draws = Draws(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
         condition, null = trimmed(self.conditioner.encode(batch), self.conditioner.null(len(batch.indices)))
-        field: Field = velocity_field(self.objective, net or self.backbone)
+        field: Field = velocity_field(self.objective, self.backbone)
         for wrapper in self._guidance(guidance):
             field = wrapper.wrap(field, null)
         state = self.sampler.sample(self.objective, field, self._noise(draws), condition, steps)

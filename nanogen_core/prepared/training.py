@@ -11,6 +11,7 @@ from torch import Tensor
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.data import loader
 from nanogen_core.errors import DataError, TrainingError, listing
+from nanogen_core.modes import modules_of
 from nanogen_core.prepared import identity, manifest
 from nanogen_core.prepared.latents import Latents
 from nanogen_core.prepared.manifest import Manifest
@@ -37,6 +38,7 @@ def opened(folder: Path, parts: Assembly) -> Latents:
     if not found.complete:
         raise DataError(f"The latents in {folder} are not all there yet: call `nanogen data prepare` again to go on.")
     _refuse_auxiliaries(parts)
+    _refuse_learning_conditioner(found, parts)
     manifest.refuse_others(folder, found.wanted, identity.wanted(parts))
     _refuse_other_source(folder, found, parts)
     return Latents(folder, found)
@@ -49,6 +51,16 @@ def _refuse_auxiliaries(parts: Assembly) -> None:
         raise TrainingError(
             f"The auxiliary loss {listing(names)} looks at images, and `train.latents` has none: leave it out, or "
             f"train on pixels."
+        )
+
+
+def _refuse_learning_conditioner(found: Manifest, parts: Assembly) -> None:
+    """Encoded captions would be those of its weights before training."""
+    modules = modules_of(parts["conditioner"])
+    if found.wanted.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
+        raise TrainingError(
+            "The conditioner learns, and `train.latents` holds captions that its first weights encoded: train on"
+            " images."
         )
 
 

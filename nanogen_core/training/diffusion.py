@@ -19,13 +19,35 @@ from nanogen_core.training.cache import rows
 from nanogen_core.training.diffusion_settings import DiffusionConfig
 from nanogen_core.training.ema import Average
 from nanogen_core.training.power_averages import PowerAverages
+from nanogen_core.training.step import is_trained
 
 PHASE = "student"
+AVERAGE = "ema"
+#: The parts that this stage trains -> the name of their module in `nets`, and that of its average.
+NETS = {
+    "backbone": (PHASE, AVERAGE),
+    "conditioner": ("conditioner", "ema_conditioner"),
+    "objective": ("objective", "ema_objective"),
+}
+
+
+def learning_parts(pipeline: Pipeline) -> dict[str, nn.Module]:
+    """The backbone, and the conditioner and the objective where they have parameters to train."""
+    found = {part: getattr(pipeline, part) for part in NETS}
+    return {part: module for part, module in found.items() if part == "backbone" or _learns(module)}
+
+
+def _learns(part: Any) -> bool:
+    return isinstance(part, nn.Module) and is_trained(part)
 
 
 class Diffusion:
-    """Trains `nets["student"]` by the objective and the auxiliary losses; `nets["ema"]` follows it and is what is
-    sampled and saved. An auxiliary's own weights lie in `nets` under its name and are trained along."""
+    """Trains the backbone, `nets["student"]`, by the objective and the auxiliary losses.
+
+    A conditioner or an objective with parameters is trained too, as `nets["conditioner"]` and `nets["objective"]`, and
+    so are the `nets` of an auxiliary, under its name. Averages of the weights (`nets["ema"]` of the backbone) are
+    what is sampled and saved.
+    """
 
     phase_names = (PHASE,)
 
@@ -33,8 +55,10 @@ class Diffusion:
         self.config = config
         self.pipeline = pipeline
         self.auxiliaries = dict(auxiliaries)
-        self._average = Average(pipeline.backbone)
-        self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": self._average.net})
+        learning = learning_parts(pipeline)
+        self._averages = {part: Average(module) for part, module in learning.items()}
+        self.nets = nn.ModuleDict({NETS[part][0]: module for part, module in learning.items()})
+        self.nets.update({NETS[part][1]: average.net for part, average in self._averages.items()})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
         self._powers = PowerAverages(config.ema_snapshots, pipeline.backbone, pipeline.config.train.steps)
         self.nets.update(self._powers.nets)
@@ -45,9 +69,8 @@ class Diffusion:
         return self.phase_names
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """Everything but the average."""
-        named = self.nets.named_parameters()
-        return [(name, tensor) for name, tensor in named if tensor.requires_grad and not name.startswith("ema.")]
+        """Everything that learns. Averages need no gradient."""
+        return [(name, tensor) for name, tensor in self.nets.named_parameters() if tensor.requires_grad]
 
     @torch.no_grad()
     def prepare(self, batch: Batch) -> Batch:
@@ -99,7 +122,8 @@ class Diffusion:
         return Losses(total, parts)
 
     def after_step(self, step: int) -> None:
-        self._average.update(self.config.ema_decay)
+        for average in self._averages.values():
+            average.update(self.config.ema_decay)
         self._powers.update(step + 1)
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
@@ -109,13 +133,15 @@ class Diffusion:
         """Pictures of the task's own questions, by the averaged weights; every process draws as many."""
         questions = self.pipeline.task.questions(count)
         mine = rows(questions, ranks.places(count))
-        images = self.pipeline.sample(mine, seed=self.pipeline.config.seed, net=self.nets["ema"])
+        averaged = self.pipeline.with_modules(**{part: average.net for part, average in self._averages.items()})
+        images = averaged.sample(mine, seed=self.pipeline.config.seed)
         return torch.cat(ranks.gathered(images.cpu()))[:count], self.pipeline.task.describe(questions)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        return {"backbone": self.nets["ema"].state_dict()}
+        return {part: average.net.state_dict() for part, average in self._averages.items()}
 
     def finish(self) -> Pipeline:
         """The pipeline with the averaged weights."""
-        self.pipeline.backbone.load_state_dict(self.nets["ema"].state_dict())
+        for part, average in self._averages.items():
+            getattr(self.pipeline, part).load_state_dict(average.net.state_dict())
         return self.pipeline

@@ -27,6 +27,7 @@ from nanogen_core.training.optimization import Optimization
 from nanogen_core.training.outputs import full_disk
 from nanogen_core.training.signals import stop_request
 from nanogen_core.training.step import means, micro_batches
+from nanogen_core.training.untrained import refuse_untrained
 from nanogen_core.training.vitals import Noted, Vitals
 from nanogen_core.training.watch import Watch
 
@@ -61,6 +62,7 @@ class Run:
             self.settings.gradient_clip,
             self.engine.accelerator.scaler,
         )
+        refuse_untrained(pipeline.parts.built(), self.optimization.trained())
         self.vitals = Vitals(self.optimization, self.settings.batch_size)
         self.step, self.watch = 0, Watch()
         if last is not None:

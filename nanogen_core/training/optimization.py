@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from nanogen_core.protocols import Stage
@@ -55,6 +55,11 @@ class Optimization:
         """After the optimisers of all phases."""
         if self.scaler is not None:
             self.scaler.update()
+
+    def trained(self) -> Iterator[nn.Parameter]:
+        """Every parameter that some optimiser moves."""
+        for optimizer in self.optimizers.values():
+            yield from (tensor for group in optimizer.param_groups for tensor in group["params"])
 
     def rate(self, phase: str) -> float:
         """The learning rate of the last step."""

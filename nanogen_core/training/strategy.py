@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from inspect import isfunction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
 from nanogen_core.errors import TrainingError
 from nanogen_core.protocols import Stage
@@ -83,10 +84,17 @@ class Sharded:
                 f"train.strategy: fsdp trains stages with one optimiser, and this one has {len(stage.phase_names)}"
                 f" ({', '.join(stage.phase_names)}): set train.strategy to ddp."
             )
+        scalars = [name for name, parameter in stage.nets.named_parameters() if not parameter.ndim]
+        if scalars:
+            raise TrainingError(
+                f"train.strategy: fsdp cannot share out a number, and {scalars[0]} is a scalar parameter: give it the"
+                " shape [1], or set train.strategy to ddp."
+            )
         for net in stage.nets.values():
             if not is_trained(net):  # it is called by itself, in float32
                 self._share_out(net, MixedPrecisionPolicy())
                 fully_shard(net, mesh=self._mesh)
+                _gather_in_methods(net)
             elif self._by_block:
                 self._share_out(net, self._blocks)
         fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
@@ -102,6 +110,14 @@ class Sharded:
     def _share_out(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
         for block in blocks_of(net):
             fully_shard(block, mesh=self._mesh, mp_policy=policy)
+
+
+def _gather_in_methods(net: nn.Module) -> None:
+    """Gathers the weights in every public method of the net's own classes, not in `forward` alone."""
+    own = [kind for kind in type(net).__mro__ if not issubclass(nn.Module, kind) and not issubclass(kind, FSDPModule)]
+    for name in {name for kind in own for name, value in vars(kind).items() if isfunction(value)}:
+        if not name.startswith("_") and name != "forward":
+            register_fsdp_forward_method(net, name)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from nanogen_core.data import undivided
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation.pixels import on_grid
 from nanogen_core.evaluation.score import fingerprint
-from nanogen_core.evaluation.sources.sampled import at_rest, weights_digest
+from nanogen_core.evaluation.sources.sampled import weights_digest
+from nanogen_core.modes import eval_mode
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.structure import plain
@@ -67,6 +68,6 @@ class Reconstructed:
     def _there_and_back(self, images: Tensor, indices: Tensor) -> Batch:
         tokenizer, device = self._pipeline.tokenizer, self._pipeline.device
         originals = on_grid(images, self._rounding).to(device)
-        with at_rest(self._pipeline):
+        with eval_mode(tokenizer):
             decoded = tokenizer.decode(tokenizer.encode(originals), Draws(0, indices.tolist())).float()
         return Batch(indices, images=on_grid(decoded, self._rounding), extras={ORIGINAL: originals})

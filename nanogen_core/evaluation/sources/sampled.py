@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen_core.evaluation.options import Sampling
 from nanogen_core.evaluation.pixels import on_grid
@@ -37,8 +36,7 @@ class Sampled:
         options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}
         for span in spans:
             asked = self.questions.part(span.start, span.stop)
-            with at_rest(self._pipeline):
-                images = self._pipeline.sample(asked, batch_size=len(span), **options)
+            images = self._pipeline.sample(asked, batch_size=len(span), **options)
             yield asked._replace(images=on_grid(images, self._sampling.rounding))
 
 
@@ -94,18 +92,3 @@ def weights_digest(pipeline: Pipeline) -> str:
 
 def _bytes(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-@contextmanager
-def at_rest(pipeline: Pipeline) -> Iterator[None]:
-    """The pipeline's networks in evaluation mode, and afterwards each module in the mode that it was in."""
-    parts = (pipeline.backbone, pipeline.conditioner, pipeline.tokenizer, pipeline.objective)
-    modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
-    modes: Mapping[nn.Module, bool] = {module: module.training for module in modules}
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

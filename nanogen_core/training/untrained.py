@@ -1,0 +1,29 @@
+"""Refuses parameters that ask for a gradient and have no optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from nanogen_core.errors import TrainingError
+from nanogen_core.modes import modules_of
+
+
+def refuse_untrained(parts: Mapping[str, Any], trained: Iterable[nn.Parameter]) -> None:
+    """Raises TrainingError where a part has a parameter with `requires_grad` that is not among the trained ones."""
+    moved = {id(parameter) for parameter in trained}
+    for part, value in parts.items():
+        names = [name for name, parameter in _parameters(value) if id(parameter) not in moved]
+        if names:
+            raise TrainingError(
+                f"Nothing trains the {part}'s parameter {names[0]!r}"
+                + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+                + f": freeze them with requires_grad_(False), or choose a stage that trains the {part}."
+            )
+
+
+def _parameters(part: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    for module in modules_of(part):
+        yield from ((name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad)
