@@ -83,7 +83,9 @@ def test_a_stopped_and_resumed_run_ends_as_one_that_never_stopped(small, tmp_pat
     run(small, tmp_path / "whole").train()
     stopped = run(small, tmp_path / "parts")
     stop_after(stopped, 5)
-    with pytest.raises(Interrupted, match="Stopped at step 5 of 8, with a checkpoint .* go on with --resume"):
+    with pytest.raises(
+        Interrupted, match="Stopped at step 5 of 8. .* holds the checkpoint of step 5: resume with --resume"
+    ):
         stopped.train()
     run(small, tmp_path / "parts", resume=True).train()
     assert_same(final_state(tmp_path / "whole"), final_state(tmp_path / "parts"))
@@ -112,13 +114,15 @@ def test_cached_latents_train_as_images_do(small, tmp_path):
 
 
 def test_resuming_nothing_is_an_error(small, tmp_path):
-    with pytest.raises(TrainingError, match="There is nothing to resume in .*: it holds no checkpoint"):
+    with pytest.raises(TrainingError, match="There is nothing to resume in .*: it holds no run"):
         run(small, tmp_path, resume=True)
 
 
 def test_a_run_is_not_laid_over_another(small, tmp_path):
     run(small, tmp_path).train()
-    with pytest.raises(TrainingError, match="already holds a run: go on with it by --resume, or name another"):
+    with pytest.raises(
+        TrainingError, match="already holds a run: resume it with --resume, move it aside with --overwrite, or"
+    ):
         run(small, tmp_path)
 
 
@@ -133,8 +137,13 @@ def test_two_runs_cannot_work_in_one_folder(small, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(small, tmp_path):
     run(small, tmp_path).train()
     small["backbone"]["depth"] = 2
-    with pytest.raises(TrainingError, match="belongs to another configuration"):
+    with pytest.raises(TrainingError, match=r"another configuration: backbone.depth was 1 and is 2"):
         run(small, tmp_path, resume=True)
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("depth: 1", "depth: 2"))
+    with pytest.raises(TrainingError, match=r"another configuration: it has no ema.encoder.blocks.1") as caught:
+        run(small, tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step_and_its_batch(small, tmp_path):

@@ -92,7 +92,7 @@ def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]
     start = job.cell.start_from
     if start and not resume:
         begin(pipeline.backbone, job.after[start.cell].folder / WEIGHTS, start)
-    run = Run(pipeline, job.folder, resume=resume, report=report)
+    run = Run(pipeline, job.folder, resume=resume, restart=True, report=report)
     return run, run.train()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
 @click.option("--judged", type=click.IntRange(min=1), default=JUDGED, show_default=True, help="Samples to judge.")
 @overrides
 def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
-    """Train on drawings that come with a plugin, and look at the result. Begins anew where a demo has finished."""
+    """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""
     from nanogen_core import storage
     from nanogen_core.evaluation.judge import judge
     from nanogen_core.evaluation.record import write_scores
@@ -52,23 +51,13 @@ def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
     from nanogen_core.training.loop import Run
 
     configuration = resolved(RECIPE, settings)
-    if (output / "summary.json").exists() and checkpoint.steps_in(output):
-        _clear(output)
-    resume = bool(checkpoint.steps_in(output))
+    finished = (output / "summary.json").exists()
+    resume = bool(checkpoint.steps_in(output)) and not finished
     pipeline = build_pipeline(configuration.as_dict())
     click.echo(f"Training {configuration.train.steps} steps into {output} ...", err=True)
     with training_progress(configuration.train.steps) as report:
-        run = Run(pipeline, output, resume=resume, report=report)
+        run = Run(pipeline, output, resume=resume, overwrite=finished, restart=True, report=report)
         return run, run.train()
-
-
-def _clear(output: Path) -> None:
-    """Takes away what would make a finished demo look like a run to go on with; whatever else lies there stays."""
-    from nanogen_core.training import checkpoint, journal
-
-    shutil.rmtree(output / checkpoint.FOLDER)
-    for name in ("summary.json", journal.LOG):
-        (output / name).unlink(missing_ok=True)
 
 
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 @click.option(
     "--output", type=click.Path(path_type=Path), help="The run's folder; by default runs/ and the file's name."
 )
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint; an error where there is none.")
+@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint; an error where there is none.")
+@click.option("--overwrite", is_flag=True, help="Move a run or a pipeline in the output folder aside and start anew.")
 @click.option("--dry-run", is_flag=True, help="Build everything, take one step, say what it needs, write nothing.")
 @overrides
-def train(config: str, output: Path | None, resume: bool, dry_run: bool, settings: tuple[str, ...]) -> None:
+def train(
+    config: str, output: Path | None, resume: bool, overwrite: bool, dry_run: bool, settings: tuple[str, ...]
+) -> None:
     """Train what CONFIG describes: a YAML file, a recipe's name, or with --resume the folder of a run."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.cli.progress import training_progress
@@ -30,6 +33,8 @@ def train(config: str, output: Path | None, resume: bool, dry_run: bool, setting
 
     if resume and dry_run:
         raise click.UsageError("--dry-run takes the first step of a fresh run: leave out --resume.")
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run and --overwrite moves it aside: leave one out.")
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
@@ -51,7 +56,7 @@ def train(config: str, output: Path | None, resume: bool, dry_run: bool, setting
         return
     pipeline = build_pipeline(configuration.as_dict())
     with training_progress(configuration.train.steps) as report:
-        Run(pipeline, output, resume=resume, report=report).train()
+        Run(pipeline, output, resume=resume, overwrite=overwrite, report=report).train()
     if ranks.rank() == 0:
         click.echo(f"Trained {configuration.train.steps} steps. The pipeline, its log and its samples are in {output}.")
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.training import integrity, placement, ranks, sharded
+from nanogen_core.training.journal import LOG
 from nanogen_core.training.places import FOLDER as FOLDER
 from nanogen_core.training.places import path_of as path_of
 from nanogen_core.training.places import steps_in as steps_in
@@ -94,9 +95,14 @@ def newest(run: Path) -> int:
     """The step of the newest whole checkpoint; damaged ones are reported. Raises TrainingError where there is none."""
     steps = steps_in(run)
     if not steps:
+        begun = (run / LOG).exists()
         raise TrainingError(
-            f"There is nothing to resume in {run}: it holds no checkpoint. Start it without --resume, or name another"
-            " folder with --output."
+            f"There is nothing to resume in {run}: "
+            + (
+                "its run was stopped before the first checkpoint. Start it anew with --overwrite."
+                if begun
+                else "it holds no run. Start one without --resume, or name another folder with --output."
+            )
         )
     reasons = []
     for step in reversed(steps):
@@ -153,9 +159,18 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
 
 
 def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
-    """Loads the networks of a stage. Raises TrainingError where the configuration now builds other ones."""
-    try:
+    """Loads the networks of a stage. Raises TrainingError, naming the first difference, for those of another stage."""
+    own = nets.state_dict()
+    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    other = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    if not (missing or unknown or other):
         nets.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise TrainingError(f"The checkpoint in {run} belongs to another configuration: {reason}") from error
+        return
+    if other:
+        name = other[0]
+        reason = f"{name} has the shape {list(tensors[name].shape)} there and {list(own[name].shape)} here"
+    else:
+        reason = f"it has no {missing[0]}" if missing else f"{unknown[0]} is unknown here"
+    raise TrainingError(
+        f"The checkpoint in {run} belongs to another configuration: {reason}. Resume with the run's own config.yaml."
+    )

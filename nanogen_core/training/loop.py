@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +22,9 @@ from nanogen_core.prepared import training as prepared
 from nanogen_core.protocols import Stage
 from nanogen_core.randomness import Draws, key
 from nanogen_core.tensors import Batch
-from nanogen_core.training import cache, checkpoint, failure, journal, outputs, ranks
+from nanogen_core.training import cache, checkpoint, failure, journal, outputs, ranks, record, run_folder
 from nanogen_core.training.alone import alone
+from nanogen_core.training.batches import Stopped, WorkerLost, watched
 from nanogen_core.training.engine import Engine
 from nanogen_core.training.optimization import Optimization
 from nanogen_core.training.outputs import full_disk
@@ -33,6 +36,7 @@ from nanogen_core.training.watch import Watch
 
 Report = Callable[[int, Mapping[str, float]], None]  # step, scalars of the last log line: for a progress bar
 ENCODING_BATCH = 256
+log = logging.getLogger(__name__)
 
 
 class Interrupted(TrainingError):
@@ -44,14 +48,28 @@ class Interrupted(TrainingError):
 class Run:
     """One training run in one folder. `train()` takes it to its last step. Every process of a run has one."""
 
-    def __init__(self, pipeline: Pipeline, folder: Path, *, resume: bool = False, report: Report | None = None):
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        restart: bool = False,
+        report: Report | None = None,
+    ):
+        """`resume` goes on from the newest checkpoint. `overwrite` moves what the folder holds aside. `restart` begins
+        anew in a folder whose run has no checkpoint yet."""
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings, self.seed = pipeline.config.train, pipeline.config.seed
         pipeline.refuse_objects()  # now, and not at the first checkpoint
         memory.keep_freed()
         self.engine = Engine(self.settings, self.folder)
+        if overwrite:
+            ranks.from_main(self._move_aside)
         self._found = ranks.from_main(lambda: checkpoint.steps_in(self.folder))
-        last = ranks.from_main(partial(self._claim, resume))
+        last = ranks.from_main(partial(self._claim, resume, restart))
+        self.record = ranks.from_main(partial(self._recorded, last))
         pipeline.to(self.engine.device)
         self.stage: Stage = pipeline.stage()
         self.model = self.engine.prepared(self.stage)
@@ -70,15 +88,23 @@ class Run:
 
     # -- setting up --------------------------------------------------------------------------------------------------
 
-    def _claim(self, resume: bool) -> int | None:
-        """The step to resume from, or None. A fresh run must not lie over another one."""
+    def _move_aside(self) -> None:
+        moved = run_folder.move_aside(self.folder)
+        if moved is not None:
+            log.warning("What %s held is now in %s.", self.folder, moved)
+
+    def _claim(self, resume: bool, restart: bool) -> int | None:
+        """The step to resume from, or None. A new run must not write over another run or a pipeline."""
         if resume:
             return checkpoint.newest(self.folder)
-        if self._found:
-            raise TrainingError(
-                f"{self.folder} already holds a run: go on with it by --resume, or name another folder with --output."
-            )
+        if not restart or self._found:
+            run_folder.refuse_occupied(self.folder)
         return None
+
+    def _recorded(self, last: int | None) -> dict[str, Any]:
+        """What `run.json` is to say. Raises TrainingError for a resume with another configuration or other data."""
+        parts, precision = self.pipeline.parts, self.engine.precision
+        return record.begun(parts, precision) if last is None else record.resumed(self.folder, parts, last, precision)
 
     def _resume(self, step: int) -> None:
         like = {"nets": self.stage.nets.state_dict(), **self.optimization.parameters}
@@ -119,21 +145,45 @@ class Run:
             raise TrainingError(f"Another run worked in {self.folder} while this one was set up: start this one again.")
         stack.enter_context(failure.noted(self.folder, lambda: self.step, but=Interrupted))
         outputs.tidy(self)
-        storage.write_text(self.folder / CONFIG, yaml_files.dump(self.pipeline.config.as_dict()))
+        config = self.pipeline.config.as_dict()
+        if self.step:
+            record.keep_config(self.folder, config, self.step)
+        storage.write_json(self.folder / run_folder.RECORD, self.record)
+        storage.write_text(self.folder / CONFIG, yaml_files.dump(config))
         journal.cut_after(self.folder, self.step)
 
     def _steps(self) -> None:
+        if self.step and self._due_sheet() and not outputs.sheet_of(self).exists():
+            outputs.draw(self)  # the run was stopped between this step's checkpoint and its sheet
         agreed = ranks.Agreement()
-        with stop_request() as stop:
-            for batch in islice(self._batches(), self.settings.steps - self.step):
-                self._one_step(batch)
-                self._afterwards()
-                if agreed(bool(stop)) and self.step < self.settings.steps:
-                    outputs.save(self)
-                    raise Interrupted(
-                        f"Stopped at step {self.step} of {self.settings.steps}, with a checkpoint in {self.folder}:"
-                        " go on with --resume."
-                    )
+        with stop_request() as stop, watched(self._batches(), stop.__bool__, workers=self.settings.workers) as batches:
+            try:
+                for batch in islice(batches, self.settings.steps - self.step):
+                    self._one_step(batch)
+                    self._afterwards()
+                    if agreed(bool(stop)) and self.step < self.settings.steps:
+                        self._interrupt()
+            except Stopped:
+                self._interrupt(together=False)
+            except WorkerLost as error:
+                saved = self._saved(together=False)
+                raise TrainingError(
+                    f"A process that reads data ended ({error}), perhaps because memory ran out. {saved} Lower"
+                    " train.workers if it happens again."
+                ) from error
+
+    def _interrupt(self, *, together: bool = True) -> None:
+        """Raises Interrupted, after a checkpoint."""
+        raise Interrupted(f"Stopped at step {self.step} of {self.settings.steps}. {self._saved(together=together)}")
+
+    def _saved(self, *, together: bool) -> str:
+        """Saves a checkpoint and says from which step the run resumes. All processes save `together`, or none does."""
+        if self.step and (together or ranks.world() == 1) and self.step not in checkpoint.steps_in(self.folder):
+            outputs.save(self)
+        steps = checkpoint.steps_in(self.folder)
+        if not steps:
+            return f"{self.folder} holds no checkpoint yet: start again with --overwrite."
+        return f"{self.folder} holds the checkpoint of step {steps[-1]}: resume with --resume."
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings
@@ -183,14 +233,20 @@ class Run:
         return {**scalars, **(self.vitals.of_batch(batch, rng.drawn) if isinstance(rng, Noted) else {})}
 
     def _afterwards(self) -> None:
+        """The checkpoint comes before the sheet: nothing that goes wrong in a sheet costs a step."""
         settings, last = self.settings, self.step == self.settings.steps
         if self._logged(self.step):
             outputs.log(self)
-        if _due(self.step, settings.sample_every) or last:
-            outputs.draw(self)
         outputs.keep(self)
         if _due(self.step, settings.checkpoint_every) or last:
             outputs.save(self)
+        if self._due_sheet():
+            outputs.draw(self)
+
+    def _due_sheet(self) -> bool:
+        """`sample_every` steps have passed, or it was the last one. 0 means never."""
+        period = self.settings.sample_every
+        return _due(self.step, period) or (bool(period) and self.step == self.settings.steps)
 
     def _logged(self, step: int) -> bool:
         return step % self.settings.log_every == 0 or step == self.settings.steps

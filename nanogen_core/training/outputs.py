@@ -6,6 +6,7 @@ Every process calls these functions at the same steps; the first one writes.
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 GRID_COLUMNS = 8
 SAMPLES = "samples"
+logger = logging.getLogger(__name__)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -32,18 +34,35 @@ def log(run: Run) -> None:
     scalars = {**run.watch.summary(), **rates}
     if run.engine.is_main:
         journal.append(run.folder, {"step": run.step, **scalars})
-        run.engine.trackers.log(run.step, scalars)
-        run.report(run.step, scalars)
+        with optional("The trackers were not told of step %d", run.step):
+            run.engine.trackers.log(run.step, scalars)
+        with optional("The progress of step %d could not be shown", run.step):
+            run.report(run.step, scalars)
+
+
+def sheet_of(run: Run) -> Path:
+    """Where the sheet of samples of the present step lies."""
+    return run.folder / SAMPLES / f"step-{run.step:08d}.png"
 
 
 def draw(run: Run) -> None:
-    """A sheet of samples, of which every process draws a part."""
-    images, captions = run.stage.samples(run.settings.sample_count)
-    if run.engine.is_main:
-        sheet, file = grid(to_pil(images), captions, columns=GRID_COLUMNS), BytesIO()
-        sheet.save(file, "PNG")
-        storage.write_bytes(run.folder / SAMPLES / f"step-{run.step:08d}.png", file.getvalue())
-        run.engine.trackers.show(run.step, {SAMPLES: sheet})
+    """A sheet of samples. Every process draws a part. A failure is logged, and the training goes on."""
+    with optional("The sample sheet of step %d could not be drawn", run.step):
+        images, captions = run.stage.samples(run.settings.sample_count)
+        if run.engine.is_main:
+            sheet, file = grid(to_pil(images), captions, columns=GRID_COLUMNS), BytesIO()
+            sheet.save(file, "PNG")
+            storage.write_bytes(sheet_of(run), file.getvalue())
+            run.engine.trackers.show(run.step, {SAMPLES: sheet})
+
+
+@contextmanager
+def optional(what: str, step: int) -> Iterator[None]:
+    """Logs an error in the block as a warning. No sheet, tracker or progress bar may end a run."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning(f"{what}: %s: %s. The training goes on.", step, type(error).__name__, error)
 
 
 def keep(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM as a request: the step at hand is finished and saved, then the run stops."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop: the run finishes its step, saves a checkpoint, and ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class StopRequest:
@@ -33,7 +33,8 @@ def stop_request() -> Iterator[StopRequest]:
     if current_thread() is not main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.ask) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    before = {number: signal.signal(number, request.ask) for number in heard}
     try:
         yield request
     finally:

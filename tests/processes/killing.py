@@ -118,7 +118,7 @@ def fork(config: dict[str, Any], folder: Path, goes_on: bool, rank: int, world: 
             place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
             os.environ.update({name: str(value) for name, value in place.items()})
             os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
-        Run(build_pipeline(config), folder, resume=goes_on).train()
+        Run(build_pipeline(config), folder, resume=goes_on, overwrite=not goes_on).train()
         status = 0
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -133,7 +133,7 @@ def commanded(config: dict[str, Any], processes: int, file: Path) -> Life:
     words = [sys.executable, "-m", *(launcher if processes > 1 else []), "nanogen_core", "train", str(file)]
 
     def life(folder: Path, goes_on: bool) -> list[int]:
-        options = ["--output", str(folder), *(["--resume"] if goes_on else [])]
+        options = ["--output", str(folder), "--resume" if goes_on else "--overwrite"]
         quiet = subprocess.DEVNULL
         return [subprocess.Popen([*words, *options], start_new_session=True, stdout=quiet, stderr=quiet).pid]
 

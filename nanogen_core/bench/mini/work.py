@@ -44,7 +44,7 @@ def work(job: Job) -> dict[str, Any]:
 
     folders.claim(job.folder, job.training)
     pipeline = build_pipeline(job.config)
-    run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), report=_report)
+    run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), restart=True, report=_report)
     pipeline = run.train()
     trained = time.perf_counter()
     scores = judge(pipeline, job.folder, job.judged) if job.judged else []
