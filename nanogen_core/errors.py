@@ -44,3 +44,14 @@ def near_miss(word: str, known: Iterable[str]) -> str:
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
     """`"a, b, c"` in alphabetical order, for the part of a sentence that says what exists."""
     return ", ".join(sorted(names)) or empty
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine or its device has no memory left. Loads no torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "Storage size calculation overflowed")

@@ -50,6 +50,8 @@ def build_pipeline(
 class Pipeline:
     """One model: its parts by name, and the road from a request to pictures."""
 
+    config: Resolved
+    parts: Assembly
     task: Any
     conditioner: Any
     tokenizer: Any

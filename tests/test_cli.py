@@ -181,3 +181,31 @@ def test_a_wrong_configuration_costs_no_import_of_torch(config):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("size", [10**14, 2**62])
+def test_too_little_memory_is_one_sentence(monkeypatch, capsys, size):
+    """The error is torch's own, for more memory than any machine has."""
+    import torch
+
+    from nanogen_core.cli import main as command
+
+    monkeypatch.setattr(command, "cli", lambda **options: torch.empty(size))
+    monkeypatch.setattr(sys, "argv", ["nanogen", "train", "x"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said == f"Error: {command.OUT_OF_MEMORY}\n"
+
+
+def test_another_runtime_error_keeps_its_traceback(monkeypatch):
+    from nanogen_core.cli import main as command
+
+    def broken(**options):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(command, "cli", broken)
+    monkeypatch.setattr(sys, "argv", ["nanogen", "train", "x"])
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        command.main()

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from nanogen_core import build_pipeline
 from nanogen_core.cli.train import train
 from nanogen_core.config import resolve
-from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_core.training import journal
 from nanogen_core.training.loop import Run
 from nanogen_core.training.rehearsal import rehearse
@@ -80,3 +80,27 @@ def test_mistakes_are_those_of_training(small, place):
     both = CliRunner().invoke(train, ["small.yaml", "--dry-run", "--resume"])
     assert both.exit_code == 2
     assert "leave out --resume" in both.output
+
+
+def test_the_questions_a_sampling_step_and_a_checkpoint_are_tried(small, tmp_path, monkeypatch):
+    small["train"]["sample_every"] = 3
+    found = rehearse(resolve(small))
+    assert found.sheet is None
+    Run(build_pipeline({**small, "train": {**small["train"], "steps": 1}}), tmp_path).train()
+    folder = tmp_path / "checkpoints" / "step-00000001"
+    assert found.checkpoint == pytest.approx(sum(file.stat().st_size for file in folder.rglob("*")), rel=0.01)
+
+    def questions(self, count, *, seed=0):
+        raise DataError("There is no split 'val'.")
+
+    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.questions", questions)
+    assert rehearse(resolve(small)).sheet == "DataError: There is no split 'val'."
+
+
+def test_the_command_says_that_sheets_would_fail(small, place, monkeypatch):
+    small["train"]["sample_every"] = 3
+    (place / "small.yaml").write_text(yaml.safe_dump(small))
+    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.questions", lambda self, count, *, seed=0: 1 / 0)
+    said = CliRunner().invoke(train, ["small.yaml", "--dry-run"], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "samples: FAIL (ZeroDivisionError: division by zero); the training would go on without sheets" in said.output

@@ -9,7 +9,7 @@ import click
 
 from nanogen_core import memory
 from nanogen_core.cli.verbs import Verbs
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import NanoGenError, is_out_of_memory
 
 #: verb -> (where its command is, what it does)
 VERBS = {
@@ -27,6 +27,10 @@ VERBS = {
     "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
     "train": ("nanogen_core.cli.train:train", "Train what a configuration describes."),
 }
+OUT_OF_MEMORY = (
+    "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"
+    " or --count, or raise train.accumulate."
+)
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
 
@@ -59,6 +63,11 @@ def main() -> None:
         sys.exit(getattr(error, "exit_code", 1))
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}{_place(error)}.", err=True)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
         sys.exit(1)
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint; an error where there is none.")
 @click.option("--overwrite", is_flag=True, help="Move a run or a pipeline in the output folder aside and start anew.")
-@click.option("--dry-run", is_flag=True, help="Build everything, take one step, say what it needs, write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Build everything, try one step, one checkpoint and one sample; keep nothing."
+)
 @overrides
 def train(
     config: str, output: Path | None, resume: bool, overwrite: bool, dry_run: bool, settings: tuple[str, ...]
@@ -73,6 +75,8 @@ def _described(found: Rehearsal) -> str:
         *(f"{name:18}{a:16,}{b:16,}" for name, (a, b) in [*found.counts.items(), ("total", total)]),
         "",
         f"one step: {scalars}  {found.flops / 1e9:.3f} GFLOPs  {found.seconds:.1f} s (the first, with its batch)",
+        f"checkpoint: {found.checkpoint / 1e6:,.1f} MB",
+        *([f"samples: FAIL ({found.sheet}); the training would go on without sheets"] if found.sheet else []),
         "peak memory: " + ", ".join(f"{size / 1e6:,.0f} MB of the {what}" for what, size in found.peak.items()),
         "Nothing was written.",
     ]

@@ -246,7 +246,7 @@ class Run:
     def _due_sheet(self) -> bool:
         """`sample_every` steps have passed, or it was the last one. 0 means never."""
         period = self.settings.sample_every
-        return _due(self.step, period) or (bool(period) and self.step == self.settings.steps)
+        return bool(period) and (self.step % period == 0 or self.step == self.settings.steps)
 
     def _logged(self, step: int) -> bool:
         return step % self.settings.log_every == 0 or step == self.settings.steps

@@ -15,9 +15,9 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from nanogen_core.pipeline import Pipeline, build_pipeline
-from nanogen_core.resolved import Resolved
+from nanogen_core.resolved import Part, Resolved
 from nanogen_core.tensors import Batch
-from nanogen_core.training import ranks
+from nanogen_core.training import checkpoint, outputs, ranks
 from nanogen_core.training.loop import Run
 
 PARTS = ("tokenizer", "conditioner", "backbone", "objective")  # of a pipeline, those that may hold weights
@@ -38,31 +38,59 @@ class Rehearsal:
     shapes: Mapping[str, str]
     counts: Mapping[str, Count]
     scalars: Mapping[str, float]
+    sheet: str | None  # why no sheet of samples can be drawn; None where it can, or where none is asked for
+    checkpoint: int  # bytes
     seconds: float  # of the first step, which may compile, with its batch
     flops: float  # of the step, over all processes
     peak: Mapping[str, int]  # bytes: of this process, and of its device
 
 
 def rehearse(config: Resolved) -> Rehearsal:
-    """Builds what the configuration describes and takes one step. Latents are not cached, which would take an epoch.
+    """Builds what the configuration describes, takes one step, saves a checkpoint into a temporary folder, and draws a
+    sample in one sampling step. Latents are not cached, which would take an epoch.
 
     Every process calls it. Raises what training would, up to there.
     """
-    config = evolve(config, train=evolve(config.train, cache_latents=False))
+    config = evolve(config, train=evolve(config.train, cache_latents=False), slots=_one_sampling_step(config.slots))
     with TemporaryDirectory() as folder:
         run = Run(build_pipeline(config.as_dict()), Path(folder))
         counts = dict(_counts(run))
         begun = time.perf_counter()
         batch, scalars = run.first_step()
+        seconds = time.perf_counter() - begun
+        outputs.save(run)
+        size = sum(file.stat().st_size for file in checkpoint.path_of(Path(folder), run.step).rglob("*"))
+        sheet = _sheet(run)
     return Rehearsal(
         setting=_setting(run),
         shapes=dict(_shapes(batch, run.pipeline)),
         counts=counts,
         scalars=scalars,
-        seconds=time.perf_counter() - begun,
+        sheet=sheet,
+        checkpoint=size,
+        seconds=seconds,
         flops=sum((run.vitals.flops or {}).values()),
         peak=_peak(run.engine.device),
     )
+
+
+def _one_sampling_step(slots: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts, with a sampler that takes one step where its options have `steps`."""
+    sampler = slots.get("sampler")
+    if sampler is None or not hasattr(sampler.config, "steps"):
+        return dict(slots)
+    return {**slots, "sampler": evolve(sampler, config=evolve(sampler.config, steps=1))}
+
+
+def _sheet(run: Run) -> str | None:
+    """Asks for the sheet's samples, as many as there are processes; why that fails, or None."""
+    if not run.settings.sample_every:
+        return None
+    try:
+        run.stage.samples(ranks.world())
+    except Exception as error:  # the training would go on without sheets
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _setting(run: Run) -> dict[str, str]:
