@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
                  "decoder_hidden": 16, "decoder_depth": 1, "decoder_heads": 1},
     "stage": {"name": "diffusion", "ema_decay": 0.5},
     "optimizer": {"name": "adamw", "lr": 1e-3, "eps": EPS},
-    "train": {"steps": STEPS, "batch_size": 8, "precision": "fp32", "log_every": 1, "sample_every": 0,
+    "train": {"steps": STEPS, "batch_size": 8, "precision": "fp32", "log_every": 1, "sample_every": STEPS,
               "sample_count": 5, "checkpoint_every": HALF},
 }  # fmt: skip
 
