@@ -144,9 +144,13 @@ def test_pixelgen_has_its_two_losses():
     }  # fmt: skip
 
 
-def test_pixels_are_sampled_without_a_shift():
-    for name in ("jit", "pixnerd", "pixelgen"):
-        assert resolved(name, "t2i").slots["objective"].config.sample_shift == 1.0
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["jit", "pixnerd", "pixelgen"])
+def test_pixels_are_sampled_without_a_shift_but_for_pixnerd_on_text(name, task):
+    with torch.device("meta"):
+        objective = Assembly(resolved(name, task), KNOWN[task])["objective"]
+    published = 48**0.5 if (name, task) == ("pixnerd", "t2i") else 1.0  # 48 = 3 * 256 * 256 / 4096
+    assert (objective.shift, objective.sample_shift) == (pytest.approx(48**0.5), pytest.approx(published))
 
 
 def nanogen(*words):
