@@ -65,8 +65,8 @@ class CosineConfig:
 @frozen(kw_only=True)
 class ConstantLinearConfig:
     """Constant for `constant_steps` (after `warmup_steps` of rising from 0), then linear, reaching `final` times the
-    learning rate at `end_step`. The published recipe: 40 ImageNet epochs (5 virtual ones of 10,000 steps for text) are
-    50,000 steps, 800 (100) are a million; a run of 100,000 steps ends on the way down."""
+    learning rate at `end_step`. The defaults are the published ones for text: 5 and 100 virtual epochs of 10,000 steps.
+    The ImageNet recipes set 40 and 800 epochs of 1,251 steps. Published runs end on the way down."""
 
     warmup_steps: int = field(default=0, validator=validators.ge(0))
     constant_steps: int = field(default=50_000, validator=validators.ge(0))

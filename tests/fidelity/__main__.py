@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of
+from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of, notes_of
 
 VARIABLE = "NANOGEN_FIDELITY_FIXTURES"
 OWN = Path(__file__).parent / "fixtures"
@@ -49,6 +49,8 @@ def _report(path: Path, name: Path) -> bool:
     print(f"{name!s:<40} {worst.error:.2e} of {worst.tolerance:.0e} ({worst.name})  {verdict}")
     for measurement in missed[:5]:
         print(f"    {measurement.name}: {measurement.error:.3e}, tolerance {measurement.tolerance:.0e}")
+    for note in notes_of(path):
+        print(f"    {note}")
     return not missed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 from tests.fidelity import checks
 from tests.fidelity.measurement import Measurement
@@ -33,6 +34,17 @@ def is_training_curve(path: Path) -> bool:
 
 def measure_of(path: Path) -> Measure | None:
     """The function that measures this fixture, or None for an unknown kind. The longest matching name decides."""
+    check = _check_of(path)
+    return None if check is None else check.measure
+
+
+def notes_of(path: Path) -> Iterable[str]:
+    """What the check of this fixture says beside its measurements, such as fields that it does not compare."""
+    notes = getattr(_check_of(path), "notes", None)
+    return () if notes is None else notes(path)
+
+
+def _check_of(path: Path) -> Any:
     if path.suffix != ".json":
         return None
     if path.parent.name == NETWORKS:
@@ -41,6 +53,5 @@ def measure_of(path: Path) -> Measure | None:
     return _imported(max(names, key=len)) if names else None
 
 
-def _imported(name: str) -> Measure:
-    measure: Measure = import_module(f"{checks.__name__}.{name}").measure
-    return measure
+def _imported(name: str) -> Any:
+    return import_module(f"{checks.__name__}.{name}")

@@ -35,7 +35,7 @@ def config(name: str, root: Path | str, **over: Any) -> dict[str, Any]:
     encoder = {"encoder": {"name": "minilm", "max_length": 12}} if name == "t2i" else {}
     train = {"steps": 8, "batch_size": 6, "precision": "fp32", "log_every": 1, "sample_every": 0, "sample_count": 2}
     settings = {
-        "task": name,
+        "task": {"name": name, "flip": True} if name == "imagenet" else name,
         "image_size": SIZE,
         "dataset": {"name": dataset, "root": str(root)},
         "tokenizer": "openmoji-vae",

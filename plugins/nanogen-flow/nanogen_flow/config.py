@@ -9,7 +9,7 @@ PREDICTIONS = ("velocity", "x")
 
 @frozen(kw_only=True)
 class FlowConfig:
-    """The recipe of DiffusionBench (arXiv 2606.24888). Pixel methods set `sample_shift: 1.0`."""
+    """The recipe of DiffusionBench (arXiv 2606.24888). Pixel methods set `sample_shift: 1.0` (not PixNerd on text)."""
 
     prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
     time_mean: float = 0.0  # of the normal numbers whose sigmoid is the time

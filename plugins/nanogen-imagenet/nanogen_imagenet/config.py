@@ -7,9 +7,9 @@ from attrs import field, frozen, validators
 
 @frozen(kw_only=True)
 class ImageNetConfig:
-    """`flip`: mirror training images left to right with probability one half."""
+    """`flip`: mirror training images left to right with probability one half. The published runs do not."""
 
-    flip: bool = True
+    flip: bool = False
 
 
 @frozen(kw_only=True)

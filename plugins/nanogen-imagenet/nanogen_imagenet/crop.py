@@ -1,4 +1,4 @@
-"""ADM's centre crop and the random flip: from a picture of any size to what a network sees."""
+"""ADM's centre crop and an optional random flip: from a picture of any size to what a network sees."""
 
 from __future__ import annotations
 

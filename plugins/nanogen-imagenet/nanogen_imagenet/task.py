@@ -39,7 +39,7 @@ class ImageNet:
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        """Batches without end of images [B, 3, S, S] in [-1, 1] and labels [B]; only `train` is flipped."""
+        """Batches without end of images [B, 3, S, S] in [-1, 1] and labels [B]; `flip` mirrors those of `train`."""
         examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, workers=workers)
 

@@ -60,17 +60,20 @@ def test_batches_show_the_colour_of_their_label(root: Path) -> None:
         assert torch.equal(batch.images.mean(dim=(2, 3)).argmax(1), batch.labels)
 
 
-def test_only_training_images_are_flipped(root: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"flip": False}, {"flip": True}])
+def test_only_training_images_are_flipped_and_only_where_asked(root: Path, options: dict[str, bool]) -> None:
     split = Image.new("L", (30, 30))
     split.paste(255, (15, 0, 30, 30))
     for folder in ("train", "val"):
         for path in (root / folder).rglob("*.JPEG"):
             split.save(path)
     right = {
-        s: torch.cat([b.images[:, 0, 8, -1] for b in islice(task(root).batches(s, 9), 4)]) > 0 for s in ("train", "val")
+        split: torch.cat([b.images[:, 0, 8, -1] for b in islice(task(root, **options).batches(split, 9), 4)]) > 0
+        for split in ("train", "val")
     }  # type: ignore[index]
     assert right["val"].all()
-    assert 0 < right["train"].sum() < len(right["train"])
+    assert right["train"].any()
+    assert bool(right["train"].all()) is not options.get("flip", False)
 
 
 def test_once_gives_the_validation_set_in_order(root: Path) -> None:

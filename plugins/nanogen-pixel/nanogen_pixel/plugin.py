@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
+
 from nanogen_align.config import DEFAULT_TEACHER
 from nanogen_align.naming import teacher_problem
 from nanogen_core.hookspecs import hookimpl
@@ -52,17 +54,23 @@ def nanogen_methods() -> list[Method]:
     return [
         _method("pixel", "flow matching on pixels, x-prediction: another name of `jit`", jit),
         _method("jit", "flow matching on pixels, x-prediction (JiT, arXiv 2511.13720)", jit),
-        _method("pixnerd", "flow matching on pixels, v-prediction (the PixNerd setting)", {"time_mean": -1.94}),
+        _pixnerd(),
         _method("pixelgen", "JiT with perceptual losses on its guess (PixelGen)", jit, **perceptual),
     ]
 
 
 def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) -> Method:
-    """Trained with the shift that follows from the image's size, sampled without one."""
+    """Trains with the shift that follows from the image's size and samples without a shift."""
     flow = {"name": "flow", **objective, "sample_shift": 1.0}
     return Method(
         name=name, summary=summary, defaults={"tokenizer": "pixel", "backbone": "ddt", "objective": flow, **more}
     )
+
+
+def _pixnerd() -> Method:
+    """The published system samples PixNerd's captions, and only those, with the training shift."""
+    method = _method("pixnerd", "flow matching on pixels, v-prediction (the PixNerd setting)", {"time_mean": -1.94})
+    return evolve(method, per_task={"t2i": {"objective": {"sample_shift": None}}})
 
 
 @hookimpl

@@ -47,3 +47,5 @@ def test_the_methods_are_those_of_the_papers() -> None:
     jit = {"name": "flow", "prediction": "x", "time_mean": -1.1, "time_std": 0.8, "sample_shift": 1.0}
     assert objectives["jit"] == objectives["pixel"] == objectives["pixelgen"] == jit
     assert objectives["pixnerd"] == {"name": "flow", "time_mean": -1.94, "sample_shift": 1.0}
+    exceptions = {method.name: method.per_task for method in nanogen_methods() if method.per_task}
+    assert exceptions == {"pixnerd": {"t2i": {"objective": {"sample_shift": None}}}}

@@ -10,11 +10,14 @@ from nanogen_core.images import to_tensor
 
 
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """The central `size` x `size` pixels of an image whose short side was brought to `size` by a bicubic filter."""
-    scale = size / min(image.size)
-    wide, high = max(size, round(image.width * scale)), max(size, round(image.height * scale))
+    """The central `size` x `size` pixels of an image whose short side was brought to `size` by a bicubic filter.
+
+    Sides are rounded as by torchvision's Resize and CenterCrop: the long side down, half a pixel of offset to even.
+    """
+    short = min(image.size)
+    wide, high = size * image.width // short, size * image.height // short
     image = image.resize((wide, high), Image.Resampling.BICUBIC)
-    left, top = (wide - size) // 2, (high - size) // 2
+    left, top = round((wide - size) / 2), round((high - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 

@@ -106,7 +106,17 @@ def test_every_shape_comes_out_square(shape: tuple[int, int]) -> None:
     assert resize_and_crop(Image.new("L", shape), 32).size == (32, 32)
 
 
-def test_the_crop_is_the_centre_of_the_bicubic_image() -> None:
-    image = Image.effect_noise((60, 96), 80)
-    expected = image.resize((30, 48), Image.Resampling.BICUBIC).crop((0, 9, 30, 39))
+@pytest.mark.parametrize(
+    ("shape", "resized", "corner"),
+    [  # torchvision 0.28: the size that Resize(30) makes, the corner that CenterCrop(30) begins at
+        ((60, 96), (30, 48), (0, 9)),
+        ((60, 99), (30, 49), (0, 10)),  # 49.5 down; 9.5 to even
+        ((94, 60), (47, 30), (8, 0)),  # 8.5 to even
+        ((30, 35), (30, 35), (0, 2)),
+    ],
+)
+def test_the_crop_is_torchvisions(shape: tuple[int, int], resized: tuple[int, int], corner: tuple[int, int]) -> None:
+    image = Image.effect_noise(shape, 80)
+    (left, top), bicubic = corner, Image.Resampling.BICUBIC
+    expected = image.resize(resized, bicubic).crop((left, top, left + 30, top + 30))
     assert resize_and_crop(image, 30).tobytes() == expected.tobytes()

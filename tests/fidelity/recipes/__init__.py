@@ -1,0 +1,1 @@
+"""Our recipes in the words of the published configurations."""
