@@ -91,14 +91,15 @@ class BackboneContract:
         for net, state, times, condition in self.cases(build):
             if condition.mask is None:
                 continue
-            rows = [condition._replace(mask=_first_rows_masked(condition.mask, count)) for count in (ROWS, ROWS - 1)]
-            for null in rows:
-                noise = null._replace(tokens=torch.where(null.mask[..., None], null.tokens, null.tokens * -3 + 5))
-                outputs = [net(state, times, given).value.latent for given in (null, noise)]
+            everywhere, mixed = (_first_rows_masked(condition.mask, count) for count in (ROWS, ROWS - 1))
+            for mask in (everywhere, mixed):
+                noise = torch.where(mask[..., None], condition.tokens, condition.tokens * -3 + 5)
+                pair = [condition._replace(tokens=tokens, mask=mask) for tokens in (condition.tokens, noise)]
+                outputs = [net(state, times, given).value.latent for given in pair]
                 assert outputs[0].isfinite().all()
                 assert apart(*outputs) <= self.tolerance
-            together, mixed = (net(state, times, null).value.latent for null in rows)
-            assert apart(together[:-1], mixed[:-1]) <= self.tolerance
+            rows = [net(state, times, condition._replace(mask=mask)).value.latent[:-1] for mask in (everywhere, mixed)]
+            assert apart(*rows) <= self.tolerance
 
     def test_a_null_text_has_finite_derivatives(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
