@@ -46,9 +46,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Published checkpoints of a folder against their recorded outputs; NANOGEN_PARITY_FIXTURES names another folder.
+# Networks in the published layout against their recorded outputs; NANOGEN_PARITY_FIXTURES names one other folder.
 parity: install
-	$(BIN)/python -m nanogen_dit.parity $${NANOGEN_PARITY_FIXTURES:-plugins/nanogen-dit/tests/fixtures}
+	$(BIN)/python -m nanogen_dit.parity plugins/nanogen-dit/tests/fixtures tests/fidelity/fixtures/networks
 
 # The recorded behaviour of the published code: a line for each fixture. NANOGEN_FIDELITY_FIXTURES names another folder.
 fidelity: install

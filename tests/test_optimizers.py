@@ -1,5 +1,6 @@
 """Optimisers against torch's own and against their equations; schedules against closed forms; exact resume."""
 
+import copy
 import math
 import os
 import signal
@@ -13,7 +14,9 @@ from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.structure import structure
 from nanogen_core.training import checkpoint
+from nanogen_core.training.fused import fused_rows
 from nanogen_core.training.loop import Interrupted, Run
+from nanogen_core.training.muon import MuonOptimizer
 from nanogen_core.training.optimizer_settings import (
     AdamWConfig,
     ConstantConfig,
@@ -83,6 +86,72 @@ def test_muon_is_torchs_on_the_hidden_matrices_and_adamw_on_the_rest(net):
     assert same(net, other)
 
 
+class Fused(nn.Module):
+    """Three matrices of unequal heights in one parameter, or as parameters of their own."""
+
+    ROWS = (8, 4, 12)
+
+    def __init__(self, apart):
+        super().__init__()
+        weight = torch.randn(sum(self.ROWS), 8)
+        self.blocks = nn.ModuleList([nn.Module()])
+        if apart:
+            self.blocks[0].parts = nn.ParameterList(part.clone() for part in weight.split(self.ROWS))
+        else:
+            self.blocks[0].weight = nn.Parameter(weight)
+            self.blocks[0].fused_rows = {"weight": self.ROWS}
+
+    def forward(self, x):
+        block = self.blocks[0]
+        weight = torch.cat(list(block.parts)) if hasattr(block, "parts") else block.weight
+        return (x @ weight.T).tanh().square().sum(dim=1)
+
+
+@pytest.mark.parametrize(("scale", "name"), [("rms", "match_rms_adamw"), ("shape", "original")])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_a_fused_parameter_moves_as_its_matrices_do_in_torchs_muon(scale, name, nesterov):
+    torch.manual_seed(0)
+    fused = Fused(apart=False)
+    torch.manual_seed(0)
+    apart = Fused(apart=True)
+    config = MuonConfig(lr=1e-2, weight_decay=0.1, scale=scale, nesterov=nesterov)
+    ours = Muon(config).build(list(fused.named_parameters()), fused_rows(fused))
+    torchs = torch.optim.Muon(list(apart.parameters()), lr=1e-2, weight_decay=0.1, adjust_lr_fn=name, nesterov=nesterov)
+    as_one = copy.deepcopy(fused)
+    wrong = Muon(config).build(list(as_one.named_parameters()))
+    for step in range(3):
+        x = torch.randn(16, 8, generator=torch.Generator().manual_seed(step))
+        for net, optimizer in ((fused, ours), (apart, torchs), (as_one, wrong)):
+            net(x).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    parts = torch.cat(list(apart.blocks[0].parts))
+    assert torch.equal(fused.blocks[0].weight, parts)
+    assert (as_one.blocks[0].weight - parts).abs().max() > 1e-3
+
+
+def test_a_run_tells_its_optimiser_what_is_fused(small, tmp_path):
+    small["optimizer"] = {"name": "muon", "lr": 1e-2}
+    run = Run(build_pipeline(small), tmp_path / "run")
+    muon = run.optimization.optimizers["student"].members[0]
+    rows = {name: muon._fused.get(p) for name, p in run.pipeline.backbone.named_parameters() if "blocks" in name}
+    assert rows["encoder.blocks.0.attention.qkv.weight"] == (16, 16, 16)
+    assert rows["encoder.blocks.0.mlp.w12.weight"] == (42, 42)
+    assert rows["encoder.blocks.0.attention.proj.weight"] is None
+
+
+def test_rows_that_do_not_add_up_are_an_error():
+    net = Fused(apart=False)
+    net.blocks[0].fused_rows = {"weight": (8, 8)}
+    with pytest.raises(TrainingError, match=r"blocks.0.fused_rows: weight has 24 rows, and its parts \[8, 8\] have 16"):
+        fused_rows(net)
+
+
+def test_a_copy_of_a_network_is_fused_as_well():
+    net = copy.deepcopy(Fused(apart=False))
+    assert fused_rows(net) == {net.blocks[0].weight: Fused.ROWS}
+
+
 def test_a_step_of_muon_is_the_gradient_with_equal_singular_values(net):
     """Without momentum, in the original scale: W - lr U V^T up to what five iterations in bfloat16 leave over."""
     before = net.blocks[0].weight.detach().clone()
@@ -130,7 +199,7 @@ def test_its_state_is_named_after_the_right_parameters_and_resumes_exactly(net):
 def test_a_net_of_hidden_matrices_alone_needs_no_adamw():
     blocks = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(4, 4, bias=False)])})
     optimizer = Muon(MuonConfig()).build(list(blocks.named_parameters()))
-    assert [type(member) for member in optimizer.members] == [torch.optim.Muon]
+    assert [type(member) for member in optimizer.members] == [MuonOptimizer]
 
 
 def test_muon_without_a_matrix_says_what_to_set(net):

@@ -112,7 +112,7 @@ def meanflow() -> Iterator[Row]:
     given = batch()
     ours, other, with_our_products = (_jumping() for _ in range(3))
     for module in list(other.pipeline.backbone.modules()):
-        if type(module) is Linear:
+        if isinstance(module, Linear):
             module.__class__ = nn.Linear
     steps = partial(ours._one_step, given), *(_by_jvp(side, given) for side in (other, with_our_products))
     mine, theirs, mixed = in_turn(*steps, rounds=11)

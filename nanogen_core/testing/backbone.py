@@ -86,6 +86,32 @@ class BackboneContract:
             outputs = [net(state, times, condition._replace(tokens=tokens)) for tokens in (condition.tokens, noise)]
             assert apart(outputs[0].value.latent, outputs[1].value.latent) <= self.tolerance
 
+    def test_a_null_text_is_not_seen(self, build: Build) -> None:
+        """Its mask is all false. Rows of it stand alone, and beside real ones where conditions are dropped."""
+        for net, state, times, condition in self.cases(build):
+            if condition.mask is None:
+                continue
+            everywhere, mixed = (_first_rows_masked(condition.mask, count) for count in (ROWS, ROWS - 1))
+            for mask in (everywhere, mixed):
+                noise = torch.where(mask[..., None], condition.tokens, condition.tokens * -3 + 5)
+                pair = [condition._replace(tokens=tokens, mask=mask) for tokens in (condition.tokens, noise)]
+                outputs = [net(state, times, given).value.latent for given in pair]
+                assert outputs[0].isfinite().all()
+                assert apart(*outputs) <= self.tolerance
+            rows = [net(state, times, condition._replace(mask=mask)).value.latent[:-1] for mask in (everywhere, mixed)]
+            assert apart(*rows) <= self.tolerance
+
+    def test_a_null_text_has_finite_derivatives(self, build: Build) -> None:
+        for net, state, times, condition in self.cases(build):
+            if condition.mask is None:
+                continue
+            null = condition._replace(mask=_first_rows_masked(condition.mask, ROWS - 1))
+            _everything(net(state, times, null)).backward()  # type: ignore[no-untyped-call]
+            gradients = [(name, p.grad) for name, p in net.named_parameters() if p.grad is not None]
+            assert [name for name, gradient in gradients if not gradient.isfinite().all()] == []
+            if "jvp" in self.provides:
+                assert all(part.isfinite().all() for part in _along_time(net, state, times, null))
+
     def test_the_condition_matters(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             other = condition._replace(tokens=condition.tokens.roll(1, dims=-1))
@@ -153,6 +179,11 @@ class BackboneContract:
 
 def _shape(token: Tensor | None) -> tuple[int, ...] | None:
     return None if token is None else tuple(token.shape)
+
+
+def _first_rows_masked(mask: Tensor, count: int) -> Tensor:
+    """The mask [B, L] with its first `count` rows all false."""
+    return mask & (torch.arange(len(mask)) >= count)[:, None]
 
 
 def _row(part: Any, row: int) -> Any:

@@ -11,6 +11,7 @@ from torch.amp import GradScaler
 
 from nanogen_core.protocols import Stage
 from nanogen_core.training import checkpoint, placement
+from nanogen_core.training.fused import fused_rows
 
 
 class Optimization:
@@ -26,7 +27,10 @@ class Optimization:
         parameters = {phase: stage.parameters_of(phase) for phase in stage.phase_names}
         self.parameters = {f"optimizer-{phase}": dict(pairs) for phase, pairs in parameters.items()}
         self.names = {phase: [name for name, _ in pairs] for phase, pairs in parameters.items()}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {p: factory.build(q) for p, q in parameters.items()}
+        fused = fused_rows(stage.nets)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            phase: factory.build(pairs, fused) for phase, pairs in parameters.items()
+        }
         self._rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
 
     def move(self, phase: str, step: int) -> dict[str, Tensor]:

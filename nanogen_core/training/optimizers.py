@@ -1,4 +1,7 @@
-"""Optimisers as components: each makes a torch optimiser for the named parameters of one phase."""
+"""Optimisers as components: each makes a torch optimiser for the named parameters of one phase.
+
+`build(parameters, fused)`: `fused` says which parameters hold several matrices (see `training.fused`).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
+from nanogen_core.training.fused import NOT_FUSED, FusedRows
+from nanogen_core.training.muon import MuonOptimizer
 from nanogen_core.training.optimizer_settings import AdamWConfig, MuonConfig
 from nanogen_core.training.together import Together
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")  # where torch has a fused kernel for AdamW
-MUON_SCALES = {"rms": "match_rms_adamw", "shape": "original"}  # torch's names
 
 
 class AdamW:
@@ -22,19 +26,23 @@ class AdamW:
     def __init__(self, config: AdamWConfig):
         self.config = config
 
-    def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    def build(
+        self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
+    ) -> torch.optim.Optimizer:
         """The optimiser of these parameters; its learning rate is then scaled by the schedule at every step."""
         return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
 
 
 class Muon:
-    """Muon (Jordan et al., 2024; torch's own) for the matrices inside a network's blocks: each step is the momentum
-    with its singular values made equal. AdamW for the rest: embeddings, heads, norms and biases."""
+    """Muon for the matrices inside a network's blocks, fused ones each by itself. AdamW for the rest: embeddings,
+    heads, norms and biases."""
 
     def __init__(self, config: MuonConfig):
         self.config = config
 
-    def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    def build(
+        self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
+    ) -> torch.optim.Optimizer:
         """One optimiser of these parameters. Raises TrainingError where no matrix has a name that `hidden` finds."""
         trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
         matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
@@ -44,22 +52,23 @@ class Muon:
                 f"`optimizer.hidden` to one that finds names such as {trained[0][0]!r}, or take another optimizer."
             )
         rest = [tensor for name, tensor in trained if name not in matrices]
-        members = [self._muon(list(matrices.values())), *([_adamw(rest, self.config)] if rest else [])]
+        members = [self._muon(list(matrices.values()), fused), *([_adamw(rest, self.config)] if rest else [])]
         return Together([tensor for _, tensor in trained], members)
 
     def _is_hidden(self, name: str, tensor: Tensor) -> bool:
         return tensor.ndim == 2 and re.search(self.config.hidden, name) is not None
 
-    def _muon(self, tensors: Sequence[Tensor]) -> torch.optim.Optimizer:
+    def _muon(self, tensors: Sequence[Tensor], fused: FusedRows) -> torch.optim.Optimizer:
         c = self.config
-        return torch.optim.Muon(
+        return MuonOptimizer(
             tensors,
             lr=c.lr,
             weight_decay=c.weight_decay,
             momentum=c.momentum,
             nesterov=c.nesterov,
-            ns_steps=c.iterations,
-            adjust_lr_fn=MUON_SCALES[c.scale],
+            iterations=c.iterations,
+            scale=c.scale,
+            fused=fused,
         )
 
 

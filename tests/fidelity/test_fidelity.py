@@ -6,7 +6,6 @@ from tests.fidelity.__main__ import OWN
 from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of
 
 MEASURED = [path for path in fixtures_in(OWN) if not is_training_curve(path) and measure_of(path)]
-MEASURED = [path for path in MEASURED if path.parent.name != "networks"]
 
 
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)

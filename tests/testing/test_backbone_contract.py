@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import torch
 from contracts import failures
 from torch import nn
 
@@ -67,6 +68,38 @@ class LeaksMaskedTokens(TinyBackbone):
         return super().forward(state, times, Condition(condition.tokens), taps)
 
 
+class SeesTheNullText(TinyBackbone):
+    """Takes an all-false mask for none at all."""
+
+    def forward(self, state, times, condition, taps=()):
+        mask = None if condition.mask is None else condition.mask | ~condition.mask.any(dim=1, keepdim=True)
+        return super().forward(state, times, condition._replace(mask=mask), taps)
+
+
+class AveragesNothing(TinyBackbone):
+    """Divides by the number of real tokens."""
+
+    def forward(self, state, times, condition, taps=()):
+        if condition.mask is not None:
+            real = condition.mask[..., None]
+            mean = (condition.tokens * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
+            condition = Condition(mean)
+        return super().forward(state, times, condition, taps)
+
+
+class BreaksGradients(TinyBackbone):
+    """Has a root of the number of real tokens, whose derivative is infinite for none."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.share = nn.Parameter(torch.ones(()))
+
+    def forward(self, state, times, condition, taps=()):
+        count = torch.ones(len(condition.tokens)) if condition.mask is None else condition.mask.sum(dim=1)
+        root = (self.share * count).sqrt()[:, None, None]
+        return super().forward(state, times, condition._replace(tokens=condition.tokens * root), taps)
+
+
 class IgnoresCondition(TinyBackbone):
     def forward(self, state, times, condition, taps=()):
         return super().forward(state, times, condition._replace(tokens=condition.tokens * 0), taps)
@@ -119,7 +152,10 @@ BROKEN = {
     MixesRows: {"batch_items_are_kept_apart"},
     Dropout: {"evaluation_has_no_chance"},
     InPlace: {"inputs_are_left_as_they_were"},
-    LeaksMaskedTokens: {"masked_tokens_do_not_leak"},
+    LeaksMaskedTokens: {"masked_tokens_do_not_leak", "a_null_text_is_not_seen"},
+    SeesTheNullText: {"a_null_text_is_not_seen"},
+    AveragesNothing: {"a_null_text_is_not_seen", "a_null_text_has_finite_derivatives"},
+    BreaksGradients: {"a_null_text_has_finite_derivatives"},
     IgnoresCondition: {"the_condition_matters"},
     IgnoresState: {"the_state_matters"},
     IgnoresTime: {"time_matters"},

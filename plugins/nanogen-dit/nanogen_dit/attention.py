@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_dit.layers import RMSNorm, linear
+from nanogen_core.linear import Linear
+from nanogen_dit.layers import FusedLinear, RMSNorm
 from nanogen_dit.rope import Rotation, rotate
 
 #: (q, k, v) [B, heads, S, d] and a mask [B, 1, 1, S] of the keys, True where one is real, or None -> [B, heads, S, d]
@@ -51,10 +52,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.kernel = kernel
-        self.qkv = linear(width, 3 * width, parts=3)
+        self.qkv = FusedLinear(width, width, parts=3)
         self.q_norm = RMSNorm(width // heads)
         self.k_norm = RMSNorm(width // heads)
-        self.proj = linear(width, width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
         q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).unbind(2)  # [B, S, heads, d] each

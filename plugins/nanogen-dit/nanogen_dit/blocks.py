@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from nanogen_dit.attention import Attention, Kernel
 from nanogen_dit.config import Trunk
-from nanogen_dit.layers import RMSNorm, SwiGLU, modulate, zero_linear
+from nanogen_dit.layers import RMSNorm, SwiGLU, ZeroLinear, modulate
 from nanogen_dit.rope import Rotation
 
 
@@ -31,7 +31,7 @@ class SteeredBlock(Block):
 
     def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
         super().__init__(trunk, mlp_ratio, kernel)
-        self.modulation = zero_linear(trunk.hidden, 6 * trunk.hidden)
+        self.modulation = ZeroLinear(trunk.hidden, 6 * trunk.hidden)
 
     def forward(self, x: Tensor, rotation: Rotation, style: Tensor) -> Tensor:  # type: ignore[override]
         """`style` [B, S, hidden] is the steering signal after its SiLU."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -27,6 +27,9 @@ class Trunk:
             )
 
 
+#: Initial weights: those of the published code, or our own variant (see `initial_weights.py`).
+INITS = ("published", "xavier")
+
 SIZES: Mapping[str, Trunk] = {
     "tiny": Trunk(128, 6, 4),
     "small": Trunk(384, 12, 6),
@@ -45,11 +48,10 @@ DDT_SIZES: Mapping[str, tuple[Trunk, Trunk]] = {
 }
 
 
-def _one_of(known: Mapping[str, object]) -> Any:
+def _one_of(known: Collection[str]) -> Any:
     def check(_: object, attribute: Attribute[str], value: str) -> None:
         if value not in known:
-            sizes = ", ".join(known)  # from small to large
-            raise ConfigError(f"{attribute.name}: {value!r} is none of {sizes}.{near_miss(value, known)}")
+            raise ConfigError(f"{attribute.name}: {value!r} is none of {', '.join(known)}.{near_miss(value, known)}")
 
     return check
 
@@ -78,6 +80,7 @@ class BackboneConfig:
     mlp_ratio: float = field(default=4.0, validator=_positive)  # SwiGLU width: int(2/3 * ratio * hidden)
     patch_size: int | None = field(default=None, validator=_positive)  # latent cells a side; None: from the latent
     time_tokens: int = field(default=4, validator=_positive)
+    init: str = field(default="published", validator=_one_of(INITS))
     time_scale: float = field(default=1.0, validator=_positive)  # deviation of the fixed Fourier frequencies
     internal_head_depth: int | None = field(default=None, validator=_positive)  # encoder block, from 1; None: no head
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from attrs import evolve
 from torch import Tensor, nn
 
+from nanogen_core.linear import Linear
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
@@ -17,7 +18,7 @@ from nanogen_dit.embeddings import StateEmbedding
 from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.heads import SteeredHead, cast
-from nanogen_dit.layers import linear
+from nanogen_dit.initial_weights import INITIAL_WEIGHTS
 from nanogen_dit.rope import RoPE
 from nanogen_dit.taps import features, image_tokens, read_taps
 
@@ -69,11 +70,12 @@ class DDT(nn.Module):
         inner, outer = config.trunk.hidden, config.decoder.hidden
         self.encoder = Encoder(config, latent, condition, wanted)
         self.geometry = self.encoder.geometry
-        self.connector = linear(inner, outer) if inner != outer else nn.Identity()
+        self.connector = Linear(inner, outer) if inner != outer else nn.Identity()
         self.decoder = Decoder(config, latent, wanted)
         self.internal_depth = config.internal_depth(config.trunk, wanted)
         image = evolve(latent, token_width=0)  # the further token has no internal head
         self.internal_head = SteeredHead(image, self.geometry, inner) if self.internal_depth else None
+        INITIAL_WEIGHTS[config.init](self)
 
     def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""

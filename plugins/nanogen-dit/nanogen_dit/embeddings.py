@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_core.linear import Linear
 from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
 from nanogen_core.tensors import State
-from nanogen_dit.layers import RMSNorm, embedding_linear, learned_tokens, linear
+from nanogen_dit.layers import EmbeddingLinear, PatchLinear, RMSNorm, learned_tokens
 
 FREQUENCIES = 256
 
@@ -31,7 +32,7 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, token_width: int, width: int):
         super().__init__()
-        self.proj = linear(token_width, width)
+        self.proj = Linear(token_width, width)
         self.norm = RMSNorm(width)
 
     def forward(self, token: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ class StateEmbedding(nn.Module):
     def __init__(self, latent: LatentSpec, patch: int, width: int):
         super().__init__()
         self.patch_size = patch
-        self.patch = linear(latent.channels * patch**2, width)
+        self.patch = PatchLinear(latent.channels * patch**2, width)
         self.token = TokenEmbedding(latent.token_width, width) if latent.token_width else None
 
     def forward(self, state: State) -> Tensor:
@@ -63,8 +64,8 @@ class TimeEmbedding(nn.Module):
     def __init__(self, width: int, tokens: int, scale: float):
         super().__init__()
         self.register_buffer("frequencies", torch.randn(FREQUENCIES) * scale)
-        self.mlp_in = embedding_linear(2 * FREQUENCIES, width)
-        self.mlp_out = embedding_linear(width, width)
+        self.mlp_in = EmbeddingLinear(2 * FREQUENCIES, width)
+        self.mlp_out = EmbeddingLinear(width, width)
         self.learned = learned_tokens(tokens, width)
 
     def forward(self, t: Tensor) -> Tensor:
@@ -107,10 +108,10 @@ class ConditionEmbedding(nn.Module):
         super().__init__()
         self.norm = RMSNorm(condition.width) if condition.normalize else nn.Identity()
         if condition.learned:
-            self.proj = embedding_linear(condition.width, width, bias=False)
+            self.proj = EmbeddingLinear(condition.width, width, bias=False)
             self.learned = learned_tokens(condition.learned, width)
         else:
-            self.proj = linear(condition.width, width)
+            self.proj = Linear(condition.width, width)
             self.register_parameter("learned", None)
 
     def forward(self, tokens: Tensor) -> Tensor:

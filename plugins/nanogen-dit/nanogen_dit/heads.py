@@ -8,7 +8,7 @@ from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import State
 from nanogen_dit.embeddings import unpatchify
 from nanogen_dit.geometry import Geometry
-from nanogen_dit.layers import RMSNorm, modulate, zero_linear
+from nanogen_dit.layers import RMSNorm, ZeroLinear, modulate
 
 
 def cast(value: State, like: State) -> State:
@@ -22,8 +22,8 @@ class Readout(nn.Module):
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__()
         self.geometry = geometry
-        self.image = zero_linear(width, latent.channels * geometry.patch**2)
-        self.token = zero_linear(width, latent.token_width) if latent.token_width else None
+        self.image = ZeroLinear(width, latent.channels * geometry.patch**2)
+        self.token = ZeroLinear(width, latent.token_width) if latent.token_width else None
 
     def forward(self, tokens: Tensor) -> State:
         if self.token is None:
@@ -52,7 +52,7 @@ class SteeredHead(Head):
 
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__(latent, geometry, width)
-        self.modulation = zero_linear(width, 2 * width)
+        self.modulation = ZeroLinear(width, 2 * width)
 
     def forward(self, tokens: Tensor, style: Tensor) -> State:  # type: ignore[override]
         """`style` [B, (1) + N, width] is the steering signal after its SiLU."""

@@ -1,4 +1,8 @@
-"""The small layers: a linear map as the papers initialise it, RMSNorm, SwiGLU, adaLN's modulation."""
+"""The small layers: linear maps by their initial values, RMSNorm, SwiGLU, adaLN's modulation.
+
+Every map starts as in the published code: `Linear` keeps torch's default (weight and bias uniform in
++-1/sqrt(inputs)), the others say what differs.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +16,41 @@ EPS = 1e-6
 EMBEDDING_STD = 0.02
 
 
-def linear(inputs: int, outputs: int, *, parts: int = 1, bias: bool = True) -> nn.Linear:
-    """A linear map, Xavier-uniform with zero bias. `parts` maps fused into one are initialised each as its own."""
-    layer = Linear(inputs, outputs, bias=bias)
-    for part in layer.weight.chunk(parts):
-        nn.init.xavier_uniform_(part)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer
+class FusedLinear(Linear):
+    """`parts` linear maps of the same inputs, stored as one matrix: their rows stand one below the other."""
+
+    def __init__(self, inputs: int, outputs: int, parts: int):
+        super().__init__(inputs, parts * outputs)
+        self.fused_rows = {"weight": (outputs,) * parts}  # see nanogen_core.training.fused
 
 
-def zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear map that starts as zero: the output layers and the adaLN maps."""
-    layer = Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+class PatchLinear(Linear):
+    """The map of a patch embedding. Initial values: Xavier-uniform, zero bias."""
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
 
 
-def embedding_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
-    """A linear map that starts as normal(0.02): the time MLP and the class embedding."""
-    layer = Linear(inputs, outputs, bias=bias)
-    nn.init.normal_(layer.weight, std=EMBEDDING_STD)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer
+class ZeroLinear(Linear):
+    """A linear map that starts at zero: output layers and adaLN maps."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class EmbeddingLinear(Linear):
+    """A map of the time MLP, or the class table. Initial values: normal(0.02); a bias keeps torch's default."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.normal_(self.weight, std=EMBEDDING_STD)
 
 
 def learned_tokens(count: int, width: int) -> nn.Parameter:
-    """Learned tokens [count, width], normal(0.02)."""
-    return nn.Parameter(torch.randn(count, width) * EMBEDDING_STD)
+    """Learned tokens [count, width]. Initial values: normal(1 / sqrt(width))."""
+    return nn.Parameter(torch.randn(count, width) * width**-0.5)
 
 
 class RMSNorm(nn.Module):
@@ -62,8 +71,8 @@ class SwiGLU(nn.Module):
     def __init__(self, width: int, ratio: float):
         super().__init__()
         inner = int(2 / 3 * ratio * width)
-        self.w12 = linear(width, 2 * inner, parts=2)
-        self.w3 = linear(inner, width)
+        self.w12 = FusedLinear(width, inner, parts=2)
+        self.w3 = Linear(inner, width)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.w12(x).chunk(2, dim=-1)

@@ -12,6 +12,7 @@ from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.config import LightningDiTConfig
 from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.heads import Head, cast
+from nanogen_dit.initial_weights import INITIAL_WEIGHTS
 from nanogen_dit.taps import features, image_tokens, read_taps
 
 
@@ -38,6 +39,7 @@ class LightningDiT(nn.Module):
         self.internal_depth = config.internal_depth(config.trunk, wanted)
         image = evolve(latent, token_width=0)  # the further token has no internal head
         self.internal_head = Head(image, self.geometry, width) if self.internal_depth else None
+        INITIAL_WEIGHTS[config.init](self)
 
     def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""

@@ -20,6 +20,7 @@ class Answer(NamedTuple):
     model: Tensor  # [B, C, h, w]
     cls: Tensor | None
     base: Tensor | None
+    blocks: list[Tensor]  # the state's tokens after each block of the encoder, [B, (1) + N, D]
 
 
 class Question(NamedTuple):
@@ -40,7 +41,7 @@ def forward(w: Weights, q: Question, base_depth: int = 0) -> Answer:
     side = q.x.shape[-1] // patch
     image = F.conv2d(q.x, w[f"{first}.proj.weight"], w[f"{first}.proj.bias"], stride=patch).flatten(2).mT  # [B, N, D]
     if q.cls is not None:
-        image = torch.cat([_cls_token(w, q.cls, "enc")[:, None], image], dim=1)
+        image = torch.cat([_cls_token(w, q.cls, "_enc" if decoupled else "")[:, None], image], dim=1)
     embedding, times = _time(w, "t_embedder", q.t if q.r is None else q.t - q.r)
     if q.r is not None:
         times = torch.cat([times, _time(w, "t_abs_embedder", q.t)[1]], dim=1)
@@ -51,27 +52,36 @@ def forward(w: Weights, q: Question, base_depth: int = 0) -> Answer:
         visible[:, -q.mask.shape[1] :] = q.mask
     lead = int(q.cls is not None)
     angles = _angles(side, lead, x.shape[1], w["blocks.0.attn.q_norm.weight"].shape[0])
-    base = None
+    base, outputs = None, []
     for i in encoders:
         x = x + _attention(w, f"blocks.{i}.attn", _rms(x, w[f"blocks.{i}.norm1.weight"]), angles, visible)
         x = x + _swiglu(w, f"blocks.{i}.mlp", _rms(x, w[f"blocks.{i}.norm2.weight"]))
+        outputs.append(x[:, : image.shape[1]])
         if i + 1 == base_depth:
-            c = F.silu(x[:, lead : image.shape[1]] + embedding[:, None])
-            base = _unpatch(_modulated_head(w, "base_final_layer", c, c)[0], patch, side)
+            base = _unpatch(_base(w, outputs[-1][:, lead:], embedding, decoupled), patch, side)
     tokens = x[:, : image.shape[1]]
     if not decoupled:
         tokens = _rms(tokens, w["final_layer.norm_final.weight"])
-        return Answer(_unpatch(_linear(w, "final_layer.linear", tokens[:, lead:]), patch, side), None, base)
+        cls = _linear(w, "final_layer.cls_linear", tokens[:, 0]) if lead else None
+        return Answer(_unpatch(_linear(w, "final_layer.linear", tokens[:, lead:]), patch, side), cls, base, outputs)
     c = F.silu(tokens + embedding[:, None])
     c = _linear(w, "s_projector", c) if "s_projector.weight" in w else c
     y = F.conv2d(q.x, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=patch).flatten(2).mT
     if q.cls is not None:
-        y = torch.cat([_cls_token(w, q.cls, "dec")[:, None], y], dim=1)
+        y = torch.cat([_cls_token(w, q.cls, "_dec")[:, None], y], dim=1)
     for i in range(len(encoders), blocks):
         y = _decoder_block(w, f"blocks.{i}", y, c, side, lead)
     linear, normed = _modulated_head(w, "final_layer", y, c)
     cls = _linear(w, "final_layer.cls_linear", normed[:, 0]) if lead else None
-    return Answer(_unpatch(linear[:, lead:], patch, side), cls, base)
+    return Answer(_unpatch(linear[:, lead:], patch, side), cls, base, outputs)
+
+
+def _base(w: Weights, tokens: Tensor, embedding: Tensor, decoupled: bool) -> Tensor:
+    """The second head, on the image tokens of an encoder block."""
+    if not decoupled:
+        return _linear(w, "base_final_layer.linear", _rms(tokens, w["base_final_layer.norm_final.weight"]))
+    c = F.silu(tokens + embedding[:, None])
+    return _modulated_head(w, "base_final_layer", c, c)[0]
 
 
 def _depth(w: Weights) -> int:
@@ -87,7 +97,7 @@ def _rms(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _cls_token(w: Weights, cls: Tensor, where: str) -> Tensor:
-    return _rms(_linear(w, f"cls_in_proj_{where}", cls), w[f"cls_in_norm_{where}.weight"])
+    return _rms(_linear(w, f"cls_in_proj{where}", cls), w[f"cls_in_norm{where}.weight"])
 
 
 def _time(w: Weights, name: str, t: Tensor) -> tuple[Tensor, Tensor]:

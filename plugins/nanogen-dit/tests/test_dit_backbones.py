@@ -16,6 +16,7 @@ from nanogen_core.protocols import Backbone
 from nanogen_core.specs import TOLD, UNGUIDED, ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times, trimmed
 from nanogen_core.testing import BackboneContract
+from nanogen_dit.attention import Attention, fused, quicker, written
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
@@ -97,6 +98,53 @@ def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, asked: Make) 
     assert torch.equal(net(state, times, leaky).value.latent, before)
     other = Condition(torch.where(condition.mask[..., None], noise, condition.tokens), condition.mask)
     assert not torch.allclose(net(state, times, other).value.latent, before)
+
+
+@pytest.mark.parametrize("kernel", [fused, written, quicker], ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("wanted", [(), ("two-time", "jvp")], ids=["one time", "two times"])
+def test_of_a_null_text_no_token_is_a_key_and_all_others_are(
+    make: Make, asked: Make, wanted: tuple[str, ...], kernel: Any
+) -> None:
+    """An all-false mask is the same as a condition of no tokens at all, alone and beside rows that have some."""
+    net = make(wanted=wanted)
+    for module in net.modules():
+        if isinstance(module, Attention):
+            module.kernel = kernel
+    state, times, condition = asked()
+    none = net(state, times, Condition(condition.tokens[:, :0])).value.latent
+    null = condition._replace(mask=torch.zeros_like(condition.mask))
+    torch.testing.assert_close(net(state, times, null).value.latent, none)
+    mixed = condition._replace(mask=condition.mask & torch.tensor([[True], [False], [True]]))
+    found = net(state, times, mixed).value.latent
+    torch.testing.assert_close(found[1], none[1])
+    torch.testing.assert_close(found[[0, 2]], net(state, times, condition).value.latent[[0, 2]])
+
+
+def test_a_null_text_has_the_derivative_of_no_text(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "jvp"))
+    state, times, condition = asked()
+
+    def slope(given: Condition) -> torch.Tensor:
+        def at(t: torch.Tensor) -> torch.Tensor:
+            value: torch.Tensor = net(state, Times(t, times.r), given).value.latent
+            return value
+
+        tangent: torch.Tensor = torch.func.jvp(at, (times.t,), (torch.ones_like(times.t),))[1]
+        return tangent
+
+    null = condition._replace(mask=torch.zeros_like(condition.mask))
+    torch.testing.assert_close(slope(null), slope(Condition(condition.tokens[:, :0])))
+
+
+def test_a_null_text_under_autocast(make: Make, asked: Make) -> None:
+    net = make().float()
+    state, times, condition = asked()
+    single = State(state.latent.float()), Times(times.t.float(), times.r.float())
+    null = Condition(condition.tokens.float(), torch.zeros_like(condition.mask))
+    with torch.autocast("cpu", torch.bfloat16):
+        value = net(*single, null).value.latent
+    exact = net(*single, Condition(null.tokens[:, :0])).value.latent
+    assert (value - exact).norm() < 0.1 * exact.norm()
 
 
 def test_padding_can_be_cut_off_or_left_unmasked_where_there_is_none(make: Make, asked: Make) -> None:

@@ -80,7 +80,8 @@ def test_queries_and_keys_are_normalised() -> None:
     rotation = RoPE((2, 3), 16)(6)
     before = attention(x := torch.randn(1, 6, 32), rotation)
     with torch.no_grad():
-        attention.qkv.weight[:64] *= 3  # of q and k
+        for tensor in (attention.qkv.weight, attention.qkv.bias):
+            tensor[:64] *= 3  # of q and k
     assert torch.allclose(attention(x, rotation), before, atol=1e-5)
 
 
@@ -97,8 +98,9 @@ def test_rms_norm_stays_float32_under_autocast() -> None:
 def test_swiglu_is_its_equation_and_its_width_is_not_rounded() -> None:
     mlp, x = SwiGLU(32, 4.0), torch.randn(5, 32)
     assert mlp.w3.in_features == 85
-    w1, w2 = mlp.w12.weight.chunk(2)
-    assert torch.allclose(mlp(x), (F.silu(x @ w1.T) * (x @ w2.T)) @ mlp.w3.weight.T, atol=1e-6)
+    (w1, w2), (b1, b2) = mlp.w12.weight.chunk(2), mlp.w12.bias.chunk(2)
+    inner = F.silu(x @ w1.T + b1) * (x @ w2.T + b2)
+    assert torch.allclose(mlp(x), inner @ mlp.w3.weight.T + mlp.w3.bias, atol=1e-6)
 
 
 def test_patches_are_a_strided_convolution_and_heads_have_the_channel_last() -> None:
@@ -113,9 +115,9 @@ def test_time_features() -> None:
     embedding, t = TimeEmbedding(16, 4, 1.0), torch.tensor([0.0, 0.25])
     angle = 2 * torch.pi * t[:, None] * embedding.frequencies
     features = torch.cat([torch.sin(angle), torch.cos(angle)], 1)
-    hidden = F.silu(features @ embedding.mlp_in.weight.T)
+    hidden = F.silu(features @ embedding.mlp_in.weight.T + embedding.mlp_in.bias)
     base = embedding(t)
-    assert torch.allclose(base, hidden @ embedding.mlp_out.weight.T, atol=1e-6)
+    assert torch.allclose(base, hidden @ embedding.mlp_out.weight.T + embedding.mlp_out.bias, atol=1e-6)
     assert torch.equal(embedding.tokens(base)[1, 2], base[1] + embedding.learned[2])
     assert "frequencies" not in dict(embedding.named_parameters())
 

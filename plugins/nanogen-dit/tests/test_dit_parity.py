@@ -13,14 +13,16 @@ from safetensors.torch import load_file, save_file
 from nanogen_dit.parity import LIMIT, cases_in, check_case
 from nanogen_dit.parity.__main__ import VARIABLE, main
 
-OWN = Path(__file__).parent / "fixtures"
-FOLDER = Path(os.environ.get(VARIABLE) or OWN)
+from .recorded import CASES, OWN, RECIPE
+
+CHOSEN = cases_in(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else CASES
 
 
-@pytest.mark.parametrize("path", cases_in(FOLDER), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHOSEN, ids=lambda path: path.stem)
 def test_case_holds(path: Path) -> None:
     report = check_case(path)
     assert report.errors
+    assert not report.missing
     for name, error in report.errors.items():
         assert error < LIMIT, name
     if report.waiting:
@@ -31,6 +33,42 @@ def test_every_output_of_a_plain_case_is_checked() -> None:
     report = check_case(OWN / "ddt_label.json")
     assert not report.waiting
     assert len(report.errors) == 9
+
+
+@pytest.mark.skipif(not RECIPE.exists(), reason="the fixtures of the recipe lie in the repository alone")
+def test_every_output_of_the_recipes_networks_is_checked() -> None:
+    for name, count in {"ddt_text_null": 14, "lightningdit_reg": 16}.items():
+        report = check_case(RECIPE / f"{name}.json")
+        assert (len(report.errors), report.missing, report.waiting) == (count, (), ())
+
+
+def test_an_output_that_nothing_computes_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for name in ("ddt_label", "ddt_meanflow"):
+        shutil.copy(OWN / f"{name}.json", tmp_path)
+        tensors = load_file(OWN / f"{name}.safetensors") | {"out.unheard_of": torch.ones(1)}
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+    assert main([str(tmp_path)]) == 1
+    lines = capsys.readouterr().out
+    assert lines.count("FAILS") == lines.count("NOT COMPUTED: unheard_of") == 2
+
+
+def test_a_case_that_cannot_be_read_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for suffix in ("json", "safetensors"):
+        shutil.copy(OWN / f"lightningdit_label.{suffix}", tmp_path)
+        shutil.copy(OWN / f"ddt_label.{suffix}", tmp_path)
+    (tmp_path / "ddt_label.safetensors").write_bytes(b"damaged")
+    assert main([str(tmp_path)]) == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith("ddt_label")
+    assert "FAILS" in first
+    assert second.startswith("lightningdit_label")
+    assert "holds" in second
 
 
 def test_average_velocities_wait_for_their_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +107,8 @@ def test_an_empty_folder_is_an_error(
     monkeypatch.delenv(VARIABLE, raising=False)
     assert main([str(tmp_path)]) == 1
     assert "no parity case" in capsys.readouterr().err
+    assert main([]) == 1
+    assert "Name a folder of parity cases" in capsys.readouterr().err
 
 
 def test_wrong_shapes_and_nan_count_as_infinite() -> None:
@@ -76,4 +116,6 @@ def test_wrong_shapes_and_nan_count_as_infinite() -> None:
 
     assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
     assert relative_error(torch.tensor([float("nan")]), torch.ones(1)) == float("inf")
+    assert relative_error(torch.zeros(2), torch.zeros(2)) == 0
+    assert relative_error(torch.ones(2), torch.zeros(2)) == float("inf")
     assert relative_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])) == 0.5

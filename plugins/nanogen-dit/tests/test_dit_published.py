@@ -21,12 +21,13 @@ from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published import export_published, import_published, infer, read_checkpoint, read_published
 from nanogen_dit.published.layout import entries
 
-FIXTURES = Path(__file__).parent / "fixtures"
-CASES = sorted(FIXTURES.glob("*.json"))
+from .recorded import CASES
+
+FILES = {path.stem: path.with_suffix(".safetensors") for path in CASES}
 
 
 def _tensors(name: str) -> dict[str, Tensor]:
-    found = load_file(FIXTURES / f"{name}.safetensors")
+    found = load_file(FILES[name])
     return {key.removeprefix("ckpt."): x for key, x in found.items() if key.startswith("ckpt.")}
 
 
@@ -58,7 +59,7 @@ def test_shapes_alone_tell_as_much_as_the_configuration(path: Path) -> None:
 
 
 def test_settings_for_a_configuration_file() -> None:
-    settings, state = import_published(FIXTURES / "ddt_reg_repa.safetensors")
+    settings, state = import_published(FILES["ddt_reg_repa"])
     assert settings == {
         "name": "ddt",
         "hidden": 48,
@@ -79,6 +80,7 @@ def test_what_the_network_was_built_for() -> None:
     assert wanted["ddt_meanflow"] == {"two-time"}
     assert wanted["ddt_reg_repa"] == {"token"}
     assert wanted["ddt_internal_guidance"] == {"internal-head"}
+    assert wanted["lightningdit_reg"] == {"token"}
     assert wanted["ddt_text"] == set()
 
 

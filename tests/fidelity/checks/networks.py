@@ -14,5 +14,5 @@ def measure(path: Path) -> Iterator[Measurement]:
     report = check_case(path)
     for name, error in report.errors.items():
         yield Measurement(name, error, LIMIT)
-    for name in report.waiting:
+    for name in (*report.missing, *report.waiting):
         yield Measurement(f"{name} (not computed)", float("inf"), LIMIT)

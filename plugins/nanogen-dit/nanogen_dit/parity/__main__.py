@@ -1,9 +1,10 @@
-"""`python -m nanogen_dit.parity FOLDER`: a line for each case; exit status 1 where one is off by more than 1e-4."""
+"""`python -m nanogen_dit.parity FOLDER...`: a line for each case. Exit status 1 where one is off by more than 1e-4."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import torch
 
@@ -14,25 +15,40 @@ VARIABLE = "NANOGEN_PARITY_FIXTURES"
 
 
 def main(arguments: list[str]) -> int:
-    """Checks the folder that `NANOGEN_PARITY_FIXTURES` names, else the one of the arguments; the exit status."""
+    """Checks the folder that `NANOGEN_PARITY_FIXTURES` names, else those of the arguments; the exit status."""
     torch.set_num_threads(1)  # the networks are so small that threads would only wait for each other
-    folder = os.environ.get(VARIABLE) or next(iter(arguments), "")
+    named = os.environ.get(VARIABLE)
+    folders = [named] if named else arguments
+    if not folders:
+        print(f"Name a folder of parity cases, as an argument or in {VARIABLE}.", file=sys.stderr)
+        return 1
     try:
-        reports = [check_case(path) for path in cases_in(folder)]
+        paths = [path for folder in folders for path in cases_in(folder)]
     except NanoGenError as error:
         print(error, file=sys.stderr)
         return 1
-    for report in reports:
-        print(line(report))
-    return 0 if all(report.holds for report in reports) else 1
+    held = [_holds(path) for path in paths]
+    return 0 if all(held) else 1
+
+
+def _holds(path: Path) -> bool:
+    """Prints the line of one case. Returns whether it holds."""
+    try:
+        report = check_case(path)
+    except NanoGenError as error:
+        print(f"{path.stem:<24} FAILS: {error}")
+        return False
+    print(line(report))
+    return report.holds
 
 
 def line(report: Report) -> str:
-    """The case, its largest relative error, each error, and what waits for the plugin of its method."""
+    """The case, its largest relative error, each error, and what was not computed."""
     verdict = "holds" if report.holds else f"FAILS (limit {LIMIT:.0e})"
     errors = "  ".join(f"{name} {error:.1e}" for name, error in report.errors.items())
     waiting = f"  waiting for its plugin: {', '.join(report.waiting)}" if report.waiting else ""
-    return f"{report.case:<24} {report.largest:.2e} {verdict}\n    {errors}{waiting}"
+    missing = f"  NOT COMPUTED: {', '.join(report.missing)}" if report.missing else ""
+    return f"{report.case:<24} {report.largest:.2e} {verdict}\n    {errors}{waiting}{missing}"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from attrs import frozen
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
-from nanogen_core.tensors import Condition, State, Times
+from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.published import Published, read_published
 from nanogen_dit.published.layout import Network
 
@@ -58,6 +59,32 @@ class Case:
     @property
     def noise(self) -> State:
         return State(self.inputs["noise"], self.inputs.get("cls_noise"))
+
+    @property
+    def repa_taps(self) -> tuple[str, ...]:
+        """The block outputs that REPA reads; none without a projector. Blocks are counted from 1."""
+        if not self.published.beside:
+            return ()
+        tap = f"block.{self.config['config']['repa_layer_depth']}"
+        return (f"{tap}.token", tap) if self.published.architecture.latent.token_width else (tap,)
+
+    @property
+    def projector(self) -> nn.Linear | None:
+        """REPA's projector, which belongs to the auxiliary loss; None where the checkpoint has none."""
+        if not self.published.beside:
+            return None
+        tensors = {name.removeprefix("repa_projector."): x for name, x in self.published.beside.items()}
+        out, width = tensors["weight"].shape
+        projector = nn.Linear(width, out)
+        projector.load_state_dict(tensors)
+        return projector
+
+    def repa_tokens(self, projector: nn.Module, prediction: Prediction) -> Tensor:
+        """The projected class token, where there is one, and image tokens: [B, (1) + N, z]."""
+        tapped = [prediction.features[tap] for tap in self.repa_taps]
+        rows = torch.cat([x if x.ndim == 3 else x[:, None] for x in tapped], dim=1)  # [B, (1) + N, width]
+        projected: Tensor = projector(rows)
+        return projected
 
     @property
     def condition(self) -> Condition:

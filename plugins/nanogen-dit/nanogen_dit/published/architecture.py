@@ -50,7 +50,8 @@ class _Reading:
         self.config = config
         self.decoupled = "s_embedder.proj.weight" in shapes
         self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
-        self.token_width = shapes.get("cls_in_proj_enc.weight", (0, 0))[1]
+        self.token_weight = "cls_in_proj_enc.weight" if self.decoupled else "cls_in_proj.weight"
+        self.token_width = shapes.get(self.token_weight, (0, 0))[1]
         self.steered = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
 
     def architecture(self) -> Architecture:
@@ -60,7 +61,7 @@ class _Reading:
         wanted = {
             "two-time": "t_abs_embedder.W",
             "told": "omega_embedder.W",
-            "token": "cls_in_proj_enc.weight",
+            "token": self.token_weight,
             "internal-head": "base_final_layer.linear.weight",
         }
         return Architecture(

@@ -64,8 +64,9 @@ def attention(heads: int) -> Change:
 
 def entries(network: Network) -> list[Entry]:
     """Every tensor of the network's state dict, in the published layout."""
-    found = [*_lightning_dit(network)] if isinstance(network, LightningDiT) else [*_ddt(network)]
-    return [entry for entry in found if entry.ours in network.state_dict()]
+    state = network.state_dict()
+    found = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)
+    return [entry for entry in found if entry.ours in state]
 
 
 def rope_tables(network: Network) -> dict[str, Tensor]:
@@ -99,16 +100,16 @@ def _norm(ours: str, theirs: str, weight: Change = SAME) -> Iterator[Entry]:
 
 
 def _lightning_dit(network: LightningDiT) -> Iterator[Entry]:
-    yield from _encoder(network.encoder, "x_embedder")
+    yield from _encoder(network.encoder, "x_embedder", "")
     yield from _head("head", "final_layer", "norm_final")
     yield from _head("internal_head", "base_final_layer", "norm_final")
 
 
 def _ddt(network: DDT) -> Iterator[Entry]:
     patch = network.geometry.patch
-    yield from _encoder(network.encoder, "s_embedder")
+    yield from _encoder(network.encoder, "s_embedder", "_enc")
     yield from _linear("connector", "s_projector")
-    yield from _state("decoder.state", "x_embedder", "dec", patch)
+    yield from _state("decoder.state", "x_embedder", "_dec", patch)
     inner, outer = network.encoder.trunk, network.decoder.trunk
     for number in range(outer.depth):
         yield from _block(f"decoder.blocks.{number}", f"blocks.{inner.depth + number}", outer.heads)
@@ -116,8 +117,8 @@ def _ddt(network: DDT) -> Iterator[Entry]:
     yield from _head("internal_head", "base_final_layer", "norm")
 
 
-def _encoder(encoder: Encoder, patch_name: str) -> Iterator[Entry]:
-    yield from _state("encoder.state", patch_name, "enc", encoder.geometry.patch)
+def _encoder(encoder: Encoder, patch_name: str, side: str) -> Iterator[Entry]:
+    yield from _state("encoder.state", patch_name, side, encoder.geometry.patch)
     yield from _time("encoder.time", "t_embedder")
     yield from _time("encoder.second_time", "t_abs_embedder")
     for name, theirs in TOLD_NAMES.items():
@@ -128,9 +129,10 @@ def _encoder(encoder: Encoder, patch_name: str) -> Iterator[Entry]:
 
 
 def _state(ours: str, patch_name: str, side: str, patch: int) -> Iterator[Entry]:
+    """`side` ends the names of the class token's map and norm: DDT has one pair in its encoder, one in its decoder."""
     yield from _linear(f"{ours}.patch", f"{patch_name}.proj", weight=patches(patch))
-    yield from _linear(f"{ours}.token.proj", f"cls_in_proj_{side}")
-    yield from _norm(f"{ours}.token.norm", f"cls_in_norm_{side}")
+    yield from _linear(f"{ours}.token.proj", f"cls_in_proj{side}")
+    yield from _norm(f"{ours}.token.norm", f"cls_in_norm{side}")
 
 
 def _time(ours: str, theirs: str) -> Iterator[Entry]:

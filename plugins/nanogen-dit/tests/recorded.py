@@ -1,0 +1,9 @@
+"""Where the recorded networks of the published layout lie: beside these tests, and among the fixtures of the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+OWN = Path(__file__).with_name("fixtures")
+RECIPE = Path(__file__).parents[3] / "tests" / "fidelity" / "fixtures" / "networks"
+CASES = [path for folder in (OWN, RECIPE) for path in sorted(folder.glob("*.json"))]
