@@ -52,8 +52,8 @@ class TinyBackbone(nn.Module):
 
 
 def mean_token(condition: Condition) -> Tensor:
-    """The mean of the real tokens, [B, D]."""
+    """The mean of the real tokens, [B, D]; zero in a row without any."""
     if condition.mask is None:
         return condition.tokens.mean(dim=1)
     real = condition.mask[..., None]
-    return torch.where(real, condition.tokens, 0).sum(dim=1) / real.sum(dim=1)
+    return torch.where(real, condition.tokens, 0).sum(dim=1) / real.sum(dim=1).clamp(min=1)
