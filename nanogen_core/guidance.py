@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from attrs import evolve
 from torch import Tensor
 
@@ -27,7 +28,11 @@ class ClassifierFree:
         return ClassifierFree(evolve(self.config, scale=float(scale)))
 
     def wrap(self, field: Field, null: Condition) -> Field:
-        """The guided field. `null` is the null condition of the batch that will be asked for."""
+        """The guided field. `null` is the null condition of the batch that will be asked for.
+
+        Inner guidances find the unconditional branch by `Condition.null`.
+        """
+        null = null._replace(null=torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device))
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             if not self._active(times):

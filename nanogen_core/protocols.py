@@ -50,7 +50,7 @@ class Conditioner(Protocol):
         """One condition for each example: tokens [B, L, D] with L <= spec.length, as long as `null`'s."""
 
     def null(self, count: int) -> Condition:
-        """The condition of an unconditional sample, `count` times."""
+        """The condition of an unconditional sample, `count` times. A padded one has an all-false mask."""
 
 
 @runtime_checkable

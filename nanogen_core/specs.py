@@ -76,7 +76,7 @@ class ConditionSpec:
     length: int
     learned: int = 0  # learned tokens that the projected token is added to; 0: none, the tokens go in as they are
     normalize: bool = False  # RMSNorm before the projection
-    padded: bool = False  # whether conditions come with a mask
+    padded: bool = False  # whether conditions come with a mask, which is all false for the null condition
 
 
 def _words(words: Iterable[str]) -> frozenset[str]:

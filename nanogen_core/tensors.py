@@ -43,8 +43,8 @@ class Condition(NamedTuple):
     """What the sample is conditioned on. Class labels and texts alike are a row of tokens."""
 
     tokens: Tensor  # [B, L, D]
-    mask: Tensor | None = None  # [B, L] bool, True where a token is real; None: all of them
-    null: Tensor | None = None  # [B] bool, True where the condition was dropped; None: nowhere
+    mask: Tensor | None = None  # [B, L] bool, True where a token is seen; all false in a null text; None: all are
+    null: Tensor | None = None  # [B] bool, True where the sample is unconditional; None: nowhere
     told: Tensor | None = None  # [B, 3] in [0, 1], by name in `specs.TOLD`; None: that nothing is guided
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
@@ -137,17 +137,22 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
     mask = None if masks is None else torch.cat(masks)
     untold = first.told is None and second.told is None
     told = None if untold else torch.cat([told_by(first), told_by(second)])
-    return Condition(torch.cat([first.tokens, second.tokens]), mask, told=told)
+    conditional = first.null is None and second.null is None
+    null = None if conditional else torch.cat([_null(first), _null(second)])
+    return Condition(torch.cat([first.tokens, second.tokens]), mask, null, told)
 
 
 def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
-    """The same conditions without the columns in which no row of any has a real token, and without a mask where
-    nothing is padded then: padding at the end is seen by nobody, so a network's answers stay what they are."""
+    """The same conditions without the trailing columns in which no row of any has a real token, and without a mask
+    where nothing is padded then. Masked tokens are not seen, so a network's output is unchanged.
+
+    One column stays where no row has a token: a network need not take conditions of length zero.
+    """
     if all(condition.mask is None for condition in conditions):
         return conditions
     masks = [_mask(condition) for condition in conditions]
-    real = torch.stack([mask.any(dim=0) for mask in masks]).any(dim=0)  # [L]
-    length = int(real.nonzero().max()) + 1
+    real = torch.stack([mask.any(dim=0) for mask in masks]).any(dim=0).nonzero()  # [L', 1]
+    length = int(real.max()) + 1 if len(real) else 1
     return tuple(
         condition._replace(tokens=condition.tokens[:, :length], mask=None if mask.all() else mask)
         for condition, mask in zip(conditions, (mask[:, :length] for mask in masks), strict=True)
@@ -167,6 +172,12 @@ def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:
     if first.mask is None and second.mask is None:
         return None
     return _mask(first), _mask(second)
+
+
+def _null(condition: Condition) -> Tensor:
+    if condition.null is not None:
+        return condition.null
+    return torch.zeros(len(condition.tokens), dtype=torch.bool, device=condition.tokens.device)
 
 
 def _mask(condition: Condition) -> Tensor:

@@ -163,6 +163,38 @@ def test_a_mask_that_hides_nothing_is_taken_away():
     assert trimmed(unmasked)[0] is unmasked
 
 
+def test_one_masked_column_stays_where_no_text_has_a_token():
+    tokens, nothing = torch.randn(2, 6, 3), torch.zeros(2, 6, dtype=torch.bool)
+    found, null = trimmed(Condition(tokens, nothing), Condition(tokens, nothing))
+    assert found.tokens.shape == null.tokens.shape == (2, 1, 3)
+    assert found.mask.tolist() == null.mask.tolist() == [[False], [False]]
+    whole, null = trimmed(Condition(tokens), Condition(tokens, nothing))
+    assert whole.mask is None
+    assert null.mask.equal(nothing)
+
+
+def test_an_inner_guidance_is_told_which_rows_are_unconditional():
+    """Equal tokens do not tell it: the condition may be the empty text too."""
+    asked = []
+
+    def field(state, times, condition):
+        asked.append(condition.null)
+        return Prediction(state)
+
+    empty = Condition(torch.zeros(2, 1, 1), torch.zeros(2, 1, dtype=torch.bool))
+    outer = ClassifierFree(ClassifierFreeConfig(scale=2.0, t_min=0.5, t_max=1.0)).wrap(field, empty)
+    for times in intervals(torch.tensor([1.0, 0.4, 0.0]), NOISE.latent):
+        outer(NOISE, times, empty)
+    assert asked[0].tolist() == [False, False, True, True]
+    assert asked[1] is None
+
+
+def test_padding_of_no_tokens_makes_masked_ones():
+    padded = Condition(torch.ones(2, 0, 3), torch.ones(2, 0, dtype=torch.bool)).padded(4)
+    assert padded.tokens.equal(torch.zeros(2, 4, 3))
+    assert not padded.mask.any()
+
+
 def test_padding_within_a_row_stays():
     mask = torch.tensor([[True, False, True, False, False]])
     (found,) = trimmed(Condition(torch.randn(1, 5, 3), mask))

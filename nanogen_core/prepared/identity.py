@@ -78,11 +78,16 @@ def files_hash(files: list[Path]) -> str:
 
 
 def _text(parts: Assembly) -> dict[str, Any] | None:
-    """None for a condition that costs nothing to make."""
+    """None for a condition that costs nothing to make.
+
+    `null_tokens`: how many tokens the null text shows. States prepared when it was 1 are refused: an empty caption
+    among them has a token.
+    """
     spec = parts["condition"]
     if not spec.padded:
         return None
-    shape = {"length": spec.length, "width": spec.width}
+    null_tokens = int(parts["conditioner"].null(1).mask.sum())
+    shape = {"length": spec.length, "width": spec.width, "null_tokens": null_tokens}
     if "encoder" not in parts.resolved.slots:
         return {**_options(parts.resolved.slots["conditioner"]), **shape}
     encoder = parts.resolved.slots["encoder"]

@@ -1,7 +1,7 @@
 """One example as the bytes of a safetensors file, and back without a copy of its tensors.
 
-`latents` [V, C, h, w], one for each variant of the image, and `states` [n, D] of a caption's real tokens; label and
-caption stand in the metadata, under one key, since the order of several would be chance.
+`latents` [V, C, h, w], one for each variant of the image, and `states` [n, D] of a caption's real tokens (n is 0 for an
+empty caption); label and caption stand in the metadata, under one key, since the order of several would be chance.
 """
 
 from __future__ import annotations
@@ -41,5 +41,7 @@ def unpack(data: bytearray) -> Example:
 def _tensor(data: bytearray, entry: Mapping[str, Any], start: int) -> Tensor:
     begin, end = entry["data_offsets"]
     dtype = DTYPES[entry["dtype"]]
+    if begin == end:  # frombuffer takes no empty range
+        return torch.zeros(entry["shape"])
     values = torch.frombuffer(data, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=start + begin)
     return values.reshape(entry["shape"]).float()

@@ -30,11 +30,11 @@ def random_times(rows: int) -> Times:
 
 
 def random_condition(spec: ConditionSpec, rows: int) -> Condition:
-    """Conditions of the full length; where they are padded, row i has one token more than row i - 1."""
+    """Conditions of the full length; where they are padded, row 0 is a null text, and row i has i tokens."""
     tokens = Draws(1, range(rows)).normal("tokens", [spec.length, spec.width])
     if not spec.padded:
         return Condition(tokens)
-    counts = 1 + torch.arange(rows) % spec.length
+    counts = torch.arange(rows) % (spec.length + 1)
     return Condition(tokens, torch.arange(spec.length) < counts[:, None])
 
 

@@ -34,14 +34,15 @@ class ConditionerContract:
                 assert condition.mask.dtype == torch.bool
                 assert condition.mask.shape == condition.tokens.shape[:2]
 
-    def test_every_condition_has_a_valid_token(self, conditioner: Conditioner, batch: Batch) -> None:
-        for condition in (conditioner.encode(batch), conditioner.null(2)):
-            assert condition.mask is None or condition.mask.any(dim=1).all()  # attention over nothing is NaN
+    def test_the_mask_of_null_is_all_false(self, conditioner: Conditioner) -> None:
+        null = conditioner.null(2)
+        assert null.mask is None or not null.mask.any()
 
     def test_null_is_one_condition_many_times(self, conditioner: Conditioner) -> None:
         null = conditioner.null(3)
         assert len(null.tokens) == 3
         assert torch.equal(null.tokens[0], null.tokens[2])
+        assert null.tokens.isfinite().all()  # masked NaN stays NaN in a matrix product
 
     def test_null_can_replace_any_row(self, conditioner: Conditioner, batch: Batch) -> None:
         count = len(batch.indices)
@@ -81,4 +82,4 @@ def _rows(condition: Condition) -> list[Tensor]:
 
 
 def _same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
-    return first.shape == second.shape and apart(first, second) <= tolerance
+    return first.shape == second.shape and (not first.numel() or apart(first, second) <= tolerance)

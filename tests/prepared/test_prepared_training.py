@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -11,9 +12,13 @@ import torch
 from prepared_data import config, on_latents, picture, resolved
 
 from nanogen_core import build_pipeline
+from nanogen_core.data import Example, Reading, loader
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.prepared import training
+from nanogen_core.prepared.encoding import Encoding
+from nanogen_core.prepared.members import unpack
 from nanogen_core.prepared.prepare import Options, prepare
+from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
 from nanogen_core.training import journal
 from nanogen_core.training.loop import Run
 
@@ -78,6 +83,32 @@ def test_no_caption_is_encoded_again(tars: Path, tmp_path: Path, monkeypatch: py
     run = Run(pipeline, tmp_path / "run")
     run._one_step(next(run._batches()))
     assert set(asked) == {""}  # the null condition
+
+
+def test_an_empty_caption_has_no_token_there_either() -> None:
+    parts = {"tokenizer": TinyTokenizer(TinyTokenizerConfig()), "conditioner": TinyTexts(TinyTextsConfig(length=6))}
+    captions = ["", "cat", "", ""]
+    examples = [Example(torch.full((3, 16, 16), 0.1 * n), caption=text) for n, text in enumerate(captions)]
+    encoding = Encoding(parts, Reading(examples, None), variants=1, dtype="float32", batch_size=4)
+    kept = [unpack(bytearray(member)) for _, member in encoding.members(range(4))]
+    assert [len(example.states) for example in kept] == [0, 3, 0, 0]
+    for rows in ([0, 1], [0, 2, 3]):  # beside a longer one, and where no caption of a batch has a token
+        batch = next(loader([kept[row] for row in rows], len(rows), transform=lambda image, number: image))
+        fresh = parts["conditioner"].encode(batch)
+        found = batch.condition.padded(6)
+        assert torch.equal(found.mask, fresh.mask)
+        assert torch.equal(found.tokens * found.mask[..., None], fresh.tokens * fresh.mask[..., None])
+
+
+def test_states_of_a_null_text_with_a_token_are_refused(tars: Path, tmp_path: Path) -> None:
+    """As they were prepared before: the manifest did not say so."""
+    latents = tmp_path / "latents"
+    prepare(resolved("t2i", tars), latents, SMALL)
+    facts = json.loads((latents / "manifest.json").read_text())
+    assert facts["wanted"]["text"].pop("null_tokens") == 0
+    (latents / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=r"prepared otherwise .*: text\.null_tokens is None there and 0 here\. Mend"):
+        training.opened(latents, on_latents(latents, "t2i", tars).parts)
 
 
 def test_bad_examples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:

@@ -27,11 +27,25 @@ class NoMask(TinyTexts):
         return Condition(super()._texts(texts).tokens)
 
 
-class EmptyNull(TinyTexts):
-    """The empty text without the token before it: attention over nothing."""
+class VisibleNull(TinyTexts):
+    """Shows the first padding token of the empty text."""
 
     def null(self, count):
         condition = super().null(count)
+        return condition._replace(mask=torch.arange(self.spec.length).expand(count, -1) < 1)
+
+
+class NanNull(TinyTexts):
+    """What an attention over nothing gives for the empty text."""
+
+    def null(self, count):
+        condition = super().null(count)
+        return condition._replace(tokens=condition.tokens * torch.nan)
+
+
+class HiddenRequests(TinyTexts):
+    def encode(self, batch):
+        condition = super().encode(batch)
         return condition._replace(mask=torch.zeros_like(condition.mask))
 
 
@@ -51,7 +65,7 @@ class ShortNull(TinyTexts):
 
 class Colourblind(TinyTexts):
     def _texts(self, texts):
-        return super()._texts(["a square" for _ in texts])
+        return super()._texts(["a square" if text else "" for text in texts])
 
 
 class Noisy(TinyTexts):
@@ -74,7 +88,9 @@ class BareError(TinyTexts):
 BROKEN = {
     WrongWidth: {"conditions_have_the_stated_shape"},
     NoMask: {"a_mask_comes_exactly_where_stated"},
-    EmptyNull: {"every_condition_has_a_valid_token"},
+    VisibleNull: {"the_mask_of_null_is_all_false"},
+    NanNull: {"null_is_one_condition_many_times"},
+    HiddenRequests: {"requests_are_told_apart"},
     RandomNull: {"null_is_one_condition_many_times"},
     ShortNull: {"null_can_replace_any_row"},
     Colourblind: {"requests_are_told_apart"},

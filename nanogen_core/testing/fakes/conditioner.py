@@ -41,13 +41,13 @@ class TinyTextsConfig:
 
 
 class TinyTexts:
-    """A one-hot token for each letter, and one before them all, so that the empty text has a token too."""
+    """A one-hot token for each letter. The empty text has none, and an all-false mask."""
 
     def __init__(self, config: TinyTextsConfig):
-        self.spec = ConditionSpec(width=len(LETTERS) + 1, length=config.length + 1, padded=True)
+        self.spec = ConditionSpec(width=len(LETTERS), length=config.length, padded=True)
 
     def encode(self, batch: Batch) -> Condition:
-        """Tokens [B, length + 1, 28]. Raises NanoGenError for a batch without captions."""
+        """Tokens [B, length, 27]. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError("tiny-texts needs captions, and this batch has none.")
         return self._texts(batch.captions)
@@ -57,8 +57,8 @@ class TinyTexts:
         return self._texts([""] * count)
 
     def _texts(self, texts: Sequence[str]) -> Condition:
-        start, padding = len(LETTERS), -1
-        rows = [[start, *(max(LETTERS.find(letter), 0) for letter in text.lower())] for text in texts]
+        padding = -1
+        rows = [[max(LETTERS.find(letter), 0) for letter in text.lower()] for text in texts]
         cut = [(row + [padding] * self.spec.length)[: self.spec.length] for row in rows]
-        letters = torch.tensor(cut)  # [B, length + 1]
+        letters = torch.tensor(cut)  # [B, length]
         return Condition(F.one_hot(letters.clamp(min=0), self.spec.width).float(), letters >= 0)

@@ -28,7 +28,7 @@ class Internal:
         return Internal(evolve(self.config, scale=float(scale), null_scale=None))
 
     def wrap(self, field: Field, null: Condition) -> Field:
-        """The guided field. A row whose condition is `null`'s is of the unconditional branch."""
+        """The guided field. `Condition.null` says which rows are of the unconditional branch."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = field(state, times, condition)
@@ -36,16 +36,15 @@ class Internal:
             if not self.config.t_min <= start <= self.config.t_max:
                 return prediction
             base, full = prediction.heads["internal"].latent, prediction.value
-            scale = per_sample(self._scales(condition, null), base)
+            scale = per_sample(self._scales(condition), base)
             return Prediction(full._replace(latent=base + scale * (full.latent - base)))
 
         return guided
 
-    def _scales(self, condition: Condition, null: Condition) -> Tensor:
+    def _scales(self, condition: Condition) -> Tensor:
         """w of each row: [B]."""
         size, device = (len(condition.tokens),), condition.tokens.device
         scale = torch.full(size, self.config.scale, device=device)
-        if self.config.null_scale is None:
+        if self.config.null_scale is None or condition.null is None:
             return scale
-        unconditional = (condition.tokens == null.tokens[:1]).flatten(1).all(dim=1)  # [B]
-        return torch.where(unconditional, self.config.null_scale, scale)
+        return torch.where(condition.null, self.config.null_scale, scale)

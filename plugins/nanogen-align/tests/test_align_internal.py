@@ -32,11 +32,11 @@ def at(time, size=2):
     return Times(torch.full((size,), time), torch.zeros(size))
 
 
-def guided(*wrappers, time=0.5):
+def guided(*wrappers, time=0.5, asked=ASKED):
     field = net
     for wrapper in wrappers:
         field = wrapper.wrap(field, NULL)
-    value = field(STATE, at(time), ASKED).value
+    value = field(STATE, at(time), asked).value
     return value.latent[:, 0, 0, 0].tolist(), value.token[:, 0].tolist()
 
 
@@ -57,6 +57,12 @@ def test_the_unconditional_branch_may_have_its_own_scale():
     cfg = ClassifierFree(ClassifierFreeConfig(scale=4.0))
     latent, _ = guided(Internal(InternalConfig(scale=3.0, null_scale=1.0)), cfg)
     assert latent == [1 + 4 * (4 - 1), 1 + 4 * (6 - 1)]
+
+
+def test_an_empty_caption_keeps_the_scale_of_the_conditional_branch():
+    cfg = ClassifierFree(ClassifierFreeConfig(scale=4.0))
+    latent, _ = guided(Internal(InternalConfig(scale=3.0, null_scale=1.0)), cfg, asked=NULL)
+    assert latent == [1 + 4 * (2 - 1)] * 2
 
 
 @pytest.mark.parametrize(("time", "active"), [(0.2, True), (0.8, True), (0.19, False), (0.81, False)])

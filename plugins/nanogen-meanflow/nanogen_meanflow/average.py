@@ -30,6 +30,13 @@ from nanogen_meanflow.refusals import TOKEN
 Network = Callable[..., Prediction]  # (state, times, condition), a backbone or what stands in for it
 
 
+class Jumps(NamedTuple):
+    """Which samples of a step have r < t, and whether any can: else no derivative is taken."""
+
+    rows: Tensor  # [B] bool
+    possible: bool
+
+
 class Answer(NamedTuple):
     """What came of a question."""
 
@@ -68,17 +75,24 @@ class AverageVelocity(ABC):
 
         `error` in the parts is the squared error of V, a mean over batch and latent.
         """
-        jumps = rng.shared_uniform("meanflow.jump") < self.config.probability
-        times, noise = self.times(rng), self.flow.noise(rng)
-        times = times if jumps else Times(times.t, times.t)
-        question = self.ask(nets["student"], clean, noise, times, self.told(condition, jumps, rng), null)
-        answer = self.answer(question, jumps)
+        jumps = self.jumps(rng)
+        times, noise = self.times(rng, jumps.rows), self.flow.noise(rng)
+        question = self.ask(nets["student"], clean, noise, times, self.told(condition, jumps.rows, rng), null)
+        answer = self.answer(question, jumps.possible)
         losses = {"meanflow": self.weighted(answer.error).mean(), **self._heads(answer.seen, question.velocity)}
         parts = {**losses, "error": answer.error.mean() / clean.latent[0].numel()}
         total = torch.stack([*losses.values()]).sum()
         return Losses(total, {name: value.detach() for name, value in parts.items()}, answer.seen)
 
-    def told(self, condition: Condition, jumps: bool, rng: Draws) -> Condition:
+    def jumps(self, rng: Draws) -> Jumps:
+        """Which samples have an interval of time: all of a step or none, or each by itself."""
+        probability = self.config.probability
+        if self.config.mix == "sample":
+            return Jumps(rng.uniform("meanflow.jump") < probability, possible=probability > 0)
+        jump = rng.shared_uniform("meanflow.jump") < probability
+        return Jumps(torch.full((len(rng.slots),), jump, device=rng.device), possible=jump)
+
+    def told(self, condition: Condition, jumps: Tensor, rng: Draws) -> Condition:
         """The condition with what the network is told of the guidance that it is to learn: here nothing."""
         return condition
 
@@ -91,7 +105,7 @@ class AverageVelocity(ABC):
         return Question(self._field(net), state, times, velocity, condition, null)
 
     def answer(self, question: Question, jumps: bool) -> Answer:
-        """The network's answer with its derivative; without `jumps` all intervals are empty, and V = u."""
+        """The network's answer with its derivative. Without `jumps` r = t in all samples, and V = u."""
         target, slope = self._over_intervals(question) if jumps else self._at_instants(question)
         state, (t, r), u = question.state, question.times, slope.prediction.value
         seen = Seen(state, question.times, slope.prediction, self.flow.guess(u, state, t))
@@ -101,11 +115,13 @@ class AverageVelocity(ABC):
         """`error / (sg(error) + norm_eps)^norm_p`, sample by sample: [B]."""
         return error / (error.detach() + self.config.norm_eps) ** self.config.norm_p
 
-    def times(self, rng: Draws) -> Times:
-        """An interval for each sample: the later and the earlier of two logit-normal times, both shifted."""
-        drawn = logit_normal(rng.normal("time", (2,)), self.config.time_mean, self.config.time_std)  # [B, 2]
-        r, t = shifted(drawn, self.flow.shift).sort(dim=1).values.unbind(1)
-        return Times(t, r)
+    def times(self, rng: Draws, jumps: Tensor) -> Times:
+        """Logit-normal times, shifted: an interval where `jumps` [B], an instant elsewhere."""
+        normal = rng.normal("time", (2,))  # [B, 2]
+        drawn = shifted(logit_normal(normal, self.config.time_mean, self.config.time_std), self.flow.shift)
+        earlier, later = drawn.sort(dim=1).values.unbind(1)
+        instant = later if self.config.flow_time == "maximum" else drawn[:, 0]
+        return Times(torch.where(jumps, later, instant), torch.where(jumps, earlier, instant))
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The prediction and those of its heads as average velocities over `times`."""

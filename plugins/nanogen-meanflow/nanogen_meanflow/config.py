@@ -6,6 +6,8 @@ from attrs import field, frozen, validators
 
 DERIVATIVES = ("exact", "forward", "central", "backward")
 PREDICTIONS = ("velocity", "x")
+MIXES = ("step", "sample")
+FLOW_TIMES = ("one", "maximum")
 
 _unit = validators.and_(validators.ge(0.0), validators.le(1.0))
 _positive = validators.gt(0.0)
@@ -15,12 +17,18 @@ _positive = validators.gt(0.0)
 class AverageConfig:
     """What every objective on average velocities has.
 
+    With `probability` times are an interval: t and r are the larger and the smaller of two draws. Else they are an
+    instant, r = t, as in flow matching. `mix` says what draws this: each `step`, for its whole batch and alike on every
+    process, or each `sample`. `flow_time` is t at an instant: `one` draw, or the `maximum` of two.
+
     `derivative` is how du/dt is found. Exactly: `exact` in reverse mode, `forward` in forward mode (for compiled
     networks). By differences over a time of `difference`: `central` has two more evaluations, `backward` one. The
     README says what they cost and how far off they are.
     """
 
-    probability: float = field(default=0.25, validator=_unit)  # of a step on intervals; the others have r = t
+    probability: float = field(default=0.25, validator=_unit)  # of an interval
+    mix: str = field(default="step", validator=validators.in_(MIXES))
+    flow_time: str = field(default="one", validator=validators.in_(FLOW_TIMES))
     time_mean: float = -0.4  # of the normal numbers whose sigmoid is a time
     time_std: float = field(default=1.0, validator=_positive)
     shift: float | None = field(default=None, validator=validators.optional(_positive))  # None: of the latent
@@ -34,8 +42,9 @@ class AverageConfig:
 
 @frozen(kw_only=True)
 class MeanFlowConfig(AverageConfig):
-    """MeanFlow (arXiv 2505.13447) as DiffusionBench (arXiv 2606.24888) trains it.
+    """MeanFlow (arXiv 2505.13447) as DiffusionBench (arXiv 2606.24888) trains it: one draw of t on flow steps.
 
+    The original JAX code has `mix: sample` and `flow_time: maximum`.
     The guidance scale that is learnt is `omega / (1 - kappa)`: 2 by default, none for omega = 1 and kappa = 0.
     """
 
@@ -45,9 +54,15 @@ class MeanFlowConfig(AverageConfig):
 
 @frozen(kw_only=True)
 class RegressionConfig(AverageConfig):
-    """Improved MeanFlow (arXiv 2512.02012); with `prediction: x` pixel MeanFlow (arXiv 2601.22158)."""
+    """Improved MeanFlow (arXiv 2512.02012) with the times of its public JAX code: half of the samples of every batch
+    have an interval, and t of the others is the maximum of two draws.
+
+    Pixel MeanFlow (arXiv 2601.22158) is `prediction: x` with `flow_time: one`, as in its public code.
+    """
 
     probability: float = field(default=0.5, validator=_unit)
+    mix: str = field(default="sample", validator=validators.in_(MIXES))
+    flow_time: str = field(default="maximum", validator=validators.in_(FLOW_TIMES))
     prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
 
 

@@ -22,6 +22,10 @@ ABILITIES: dict[str, Any] = {
 }
 
 
+#: Of the public code at 256 px. Its noise has the standard deviation of the images, so times are not shifted.
+PIXEL_TIMES: dict[str, Any] = {"time_mean": 0.8, "time_std": 0.8, "shift": 1.0, "flow_time": "one"}
+
+
 @hookimpl
 def nanogen_components() -> list[Component]:
     return [
@@ -64,7 +68,7 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_methods() -> list[Method]:
-    pixel = {"name": "improved-meanflow", "prediction": "x", "time_mean": 0.0, "time_std": 0.8}
+    pixel = {"name": "improved-meanflow", "prediction": "x", **PIXEL_TIMES}
     return [
         _method("meanflow", "one or two steps on the latents of a VAE (arXiv 2505.13447)", "vae", "meanflow"),
         _method("improved-meanflow", "the same as a regression (arXiv 2512.02012)", "vae", "improved-meanflow"),

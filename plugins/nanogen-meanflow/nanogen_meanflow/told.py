@@ -31,13 +31,12 @@ class ToldMeanFlow(Regression):
 
     config: ToldMeanFlowConfig
 
-    def told(self, condition: Condition, jumps: bool, rng: Draws) -> Condition:
+    def told(self, condition: Condition, jumps: Tensor, rng: Draws) -> Condition:
         """The condition with the guidance that each sample is told of."""
         share, start, end = rng.uniform("meanflow.told", (3,)).unbind(1)  # [B] each
         share = 1 - 1 / scales(share, self.config.scale_max, self.config.scale_power)
         interval = shifted(torch.stack([start / 2, (1 + end) / 2], dim=1), self.flow.shift)  # [B, 2]
-        if not jumps:
-            interval = torch.stack([torch.zeros_like(start), torch.ones_like(end)], dim=1)
+        interval = torch.where(jumps[:, None], interval, interval.new_tensor([0.0, 1.0]))
         return condition._replace(told=torch.cat([share[:, None], interval], dim=1))  # [B, 3]
 
     def share(self, question: Question) -> Tensor | None:

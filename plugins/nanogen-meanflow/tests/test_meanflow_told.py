@@ -114,7 +114,8 @@ def test_what_the_network_is_told_and_when() -> None:
             assert end.tolist() == [1] * 4
 
 
-def _told(objective: ToldMeanFlow, rng: Draws, jumps: bool = True) -> Tensor:
+def _told(objective: ToldMeanFlow, rng: Draws) -> Tensor:
+    jumps = torch.ones(len(rng.slots), dtype=torch.bool)
     told = objective.told(Condition(torch.ones(len(rng.slots), 1, 1)), jumps, rng).told
     assert told is not None
     return told
@@ -142,6 +143,15 @@ def test_intervals_are_uniform_before_the_shift_of_the_times() -> None:
     assert abs(float(torch.corrcoef(torch.stack([share, start, end])).triu(1).abs().max())) < 0.05
     turned = _told(_objective(shift=3.0), Draws(0, range(4000)))
     assert torch.allclose(turned[:, 1:], torch.stack([3 * x / (1 + 2 * x) for x in (start, end)], dim=1))
+
+
+def test_a_sample_without_an_interval_of_time_is_guided_in_all_of_it() -> None:
+    objective, rng, jumps = _objective(shift=1.0), Draws(0, range(64)), torch.arange(64) % 2 == 0
+    told = objective.told(Condition(torch.ones(64, 1, 1)), jumps, rng).told
+    assert told is not None
+    assert torch.equal(told[jumps], _told(objective, rng)[jumps])
+    assert told[~jumps, 1:].tolist() == [[0.0, 1.0]] * 32
+    assert torch.equal(told[:, 0], _told(objective, rng)[:, 0])
 
 
 def test_draws_are_keyed_by_slot_and_step() -> None:
@@ -184,7 +194,7 @@ def test_it_learns_guidance_by_every_scale_at_once() -> None:
     clean = State(per_sample(1 - 2 * known, torch.ones(32, *LATENT.shape)).expand(-1, *LATENT.shape))
     noise, t = clean.map(torch.zeros_like), torch.full([32], 0.5)
     for step in range(500):
-        told = objective.told(condition, False, Draws(0, range(32), step=step))
+        told = objective.told(condition, torch.zeros(32, dtype=torch.bool), Draws(0, range(32), step=step))
         error = objective.answer(objective.ask(net, clean, noise, Times(t, t), told, null), jumps=False).error
         optimizer.zero_grad()
         error.mean().backward()

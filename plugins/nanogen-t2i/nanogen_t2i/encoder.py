@@ -56,24 +56,27 @@ class HFText:
     def encode(self, texts: Sequence[str], length: int) -> Condition:
         """Texts -> states [B, length, width] float32 and a mask [B, length]; padding is zero.
 
-        A text without a token (the empty one, for Qwen) keeps its first padding token as its only valid one: attention
-        over nothing is not defined. Raises DataError where the model is not at hand.
+        A text without a token has an all-false mask (Qwen's tokenizer gives the empty text none). The model is called
+        for the other texts only. Raises DataError where the model is not at hand.
         """
-        tokens, mask = self._tokenized(texts, length)  # [B, n], [B, n]
-        states = self._model.to(self._device)(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-        states = states.float() * mask[..., None]  # [B, n, width]
-        missing = length - tokens.shape[1]
-        return Condition(F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
+        tokens, mask = self.tokenize(texts, length)  # [B, n], [B, n]
+        states = torch.zeros(len(texts), length, self.width, device=self._device)
+        rows = mask.any(dim=1).nonzero()[:, 0]
+        if len(rows):
+            states[rows.to(self._device), : tokens.shape[1]] = self._states(tokens[rows], mask[rows])
+        return Condition(states, F.pad(mask, (0, length - mask.shape[1])).to(self._device))
 
-    def _tokenized(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-        options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "pt"}
-        found = self._tokenizer(list(texts), **options)
+    def tokenize(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+        """Token numbers and mask [B, n] on the CPU, padded to the longest text, which is cut at `length` tokens."""
+        found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
         self._report_cut(texts, length)
-        if not found["input_ids"].shape[1]:  # every text is empty
-            found = self._tokenizer(list(texts), **{**options, "padding": "max_length", "max_length": 1})
-        mask = found["attention_mask"].bool()
-        mask[:, 0] = True
-        return found["input_ids"].to(self._device), mask.to(self._device)
+        return found["input_ids"].long(), found["attention_mask"].bool()
+
+    def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The states [B, n, width] of texts that have a token each; padding is zero."""
+        tokens, mask = tokens.to(self._device), mask.to(self._device)
+        states: Tensor = self._model.to(self._device)(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        return states.float() * mask[..., None]
 
     def _report_cut(self, texts: Sequence[str], length: int) -> None:
         if self._cut:

@@ -22,7 +22,7 @@ class TextEncoder(Protocol):
         """The most tokens that a text is given."""
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Texts -> states [B, length, D] float32, and a mask [B, length] whose True come first, at least one a row."""
+        """Texts -> states [B, length, D] float32, and a mask [B, length] whose True come first; padding is zero."""
 
     def to(self, device: torch.device | str) -> object:
         """Where texts are encoded from now on."""

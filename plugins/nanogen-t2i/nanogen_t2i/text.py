@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from nanogen_core.errors import NanoGenError
@@ -13,7 +15,10 @@ from nanogen_t2i.protocol import TextEncoder
 
 
 class Text:
-    """Captions as encoder states, right-padded; the null condition is the encoding of the empty text."""
+    """Captions as encoder states, right-padded.
+
+    The null condition is the empty text. Its mask is all false for every encoder: a backbone sees no condition token.
+    """
 
     def __init__(self, config: TextConfig, *, encoder: TextEncoder):
         length = config.length or encoder.max_length
@@ -37,10 +42,18 @@ class Text:
                 "The conditioner 'text' was given a batch without captions: its task must give captions, or choose "
                 "another conditioner."
             )
-        return self._encoder.encode(batch.captions, self.spec.length)
+        return self._encoded(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """The empty text `count` times, with its own mask: tokens [count, L, D], mask [count, L]."""
-        empty = self._encoder.encode([""], self.spec.length)
-        assert empty.mask is not None
-        return Condition(empty.tokens.expand(count, -1, -1), empty.mask.expand(count, -1))
+        """The empty text `count` times: tokens [count, L, D] and an all-false mask [count, L]."""
+        return self._encoded([""]).map(lambda value: value.expand(count, *value.shape[1:]))
+
+    def _encoded(self, texts: Sequence[str]) -> Condition:
+        """The texts by the encoder. Special tokens that it adds to an empty text are masked, and their states zero."""
+        condition = self._encoder.encode(texts, self.spec.length)
+        if all(texts):
+            return condition
+        assert condition.mask is not None
+        shown = torch.tensor([bool(text) for text in texts], device=condition.tokens.device)  # [B]
+        tokens = torch.where(shown[:, None, None], condition.tokens, 0.0)
+        return Condition(tokens, condition.mask & shown[:, None])

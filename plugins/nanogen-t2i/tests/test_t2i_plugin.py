@@ -31,7 +31,7 @@ class Words:
     def encode(self, texts: Sequence[str], length: int) -> Condition:
         tokens, mask = torch.zeros(len(texts), length, 3), torch.zeros(len(texts), length, dtype=torch.bool)
         for row, text in enumerate(texts):
-            for place, word in enumerate(text.split()[:length] or [""]):
+            for place, word in enumerate(text.split()[:length]):
                 tokens[row, place], mask[row, place] = float(sum(map(ord, word))), True
         return Condition(tokens, mask)
 

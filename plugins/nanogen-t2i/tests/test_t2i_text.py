@@ -17,7 +17,7 @@ from nanogen_t2i.text import Text
 
 
 class Letters:
-    """One token a letter, at least one; its state is the letter's number."""
+    """One token a letter, and one before them, as BERT has it; its state is the letter's number."""
 
     width, max_length = 2, 12
 
@@ -31,7 +31,7 @@ class Letters:
         self.asked += texts
         tokens, mask = torch.zeros(len(texts), length, 2), torch.zeros(len(texts), length, dtype=torch.bool)
         for row, text in enumerate(texts):
-            letters = torch.tensor([float(ord(letter)) for letter in text[:length] or "\0"])
+            letters = torch.tensor([1.0, *(float(ord(letter)) for letter in text[: length - 1])])
             tokens[row, : len(letters)], mask[row, : len(letters)] = letters[:, None], True
         return Condition(tokens, mask)
 
@@ -57,11 +57,23 @@ def test_more_tokens_than_the_encoder_gives_are_refused() -> None:
         Text(TextConfig(length=13), encoder=Letters())
 
 
-def test_null_is_the_empty_text_with_its_own_mask() -> None:
+def test_null_shows_no_token_whatever_an_encoder_adds() -> None:
     null = Text(TextConfig(), encoder=Letters()).null(3)
     assert null.mask is not None
-    assert null.tokens.shape == (3, 12, 2)
-    assert null.mask.sum(1).tolist() == [1, 1, 1]
+    assert null.tokens.equal(torch.zeros(3, 12, 2))
+    assert null.mask.shape == (3, 12)
+    assert not null.mask.any()
+
+
+@pytest.mark.parametrize("remember", [0, 4])
+def test_an_empty_caption_is_the_null_condition(remember: int) -> None:
+    text = Text(TextConfig(remember=remember), encoder=Letters())
+    for _ in range(2):
+        found = text.encode(batch("a", "", "bb"))
+        assert found.mask is not None
+        assert found.mask.sum(1).tolist() == [2, 0, 3]
+        assert not found.tokens[1].any()
+    assert same(text.encode(batch("", "")), text.null(2))
 
 
 def test_a_memory_changes_nothing_but_the_number_of_calls() -> None:

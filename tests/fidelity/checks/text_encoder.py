@@ -1,0 +1,57 @@
+"""A text model folder beside the fixture: token numbers, masks, and the states of the tokens that are seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nanogen_core.tensors import Batch
+from nanogen_t2i.config import HFTextConfig, TextConfig
+from nanogen_t2i.encoder import HFText
+from nanogen_t2i.text import Text
+from tests.fidelity.measurement import Measurement, relative_max
+
+LIMIT = 1e-4  # of the states
+
+
+def measure(path: Path) -> Iterator[Measurement]:
+    """The captions of the fixture by the encoder and the conditioner, and the null condition as its last row."""
+    case, recorded = json.loads(path.read_text("utf-8")), load_file(path.with_suffix(".safetensors"))
+    length, captions = case["max_length"], case["captions"]
+    mask, states = recorded["out.mask"].bool(), recorded["out.states"]  # [R, L], [R, L, D]
+    encoder = HFText(HFTextConfig(path=str(path.parent / case["model"]), max_length=length))
+    text = Text(TextConfig(), encoder=encoder)
+    batch = Batch(torch.arange(len(captions)), captions=captions)
+    for name, found in {"encoder": encoder.encode(captions, length), "conditioner": text.encode(batch)}.items():
+        rows = slice(None, len(captions))
+        yield Measurement(f"{name}.mask", _unequal(found.mask, mask[rows]), 0.0)
+        yield Measurement(f"{name}.states", _apart(found.tokens, states[rows], mask[rows]), LIMIT)
+    yield Measurement("null.mask", _unequal(text.null(1).mask, mask[-1:]), 0.0)
+    yield Measurement("token_ids", _unequal_tokens(encoder, captions, length, recorded["in.token_ids"], mask), 0.0)
+
+
+def _unequal(ours: Tensor | None, recorded: Tensor) -> float:
+    """How many entries differ. Infinite for another shape."""
+    if ours is None or ours.shape != recorded.shape:
+        return float("inf")
+    return float((ours != recorded).sum())
+
+
+def _apart(ours: Tensor, recorded: Tensor, mask: Tensor) -> float:
+    """The relative error of the states that are seen. Infinite for another shape or a value that is not finite."""
+    if ours.shape != recorded.shape or not ours.isfinite().all():
+        return float("inf")
+    return relative_max(ours[mask], recorded[mask]) if mask.any() else 0.0
+
+
+def _unequal_tokens(encoder: HFText, captions: list[str], length: int, recorded: Tensor, mask: Tensor) -> float:
+    """How many token numbers differ where the mask is 1. What stands in the padding has no effect."""
+    tokens, seen = encoder.tokenize(captions, length)
+    ours = [row[real].tolist() for row, real in zip(tokens, seen, strict=True)]
+    theirs = [row[real].tolist() for row, real in zip(recorded, mask, strict=True)][: len(captions)]
+    return float(sum(one != other for one, other in zip(ours, theirs, strict=True)))
