@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen_core.errors import DataError
+from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-5  # of every LayerNorm
 THETA = 10_000.0
@@ -31,18 +32,16 @@ class PerceptionEncoder(nn.Module):
 
     def __init__(self, state: Mapping[str, Tensor], heads: int):
         super().__init__()
-        weight, table = state["patch_embed.proj.weight"], state["pos_embed"]
-        width, _, patch, _ = weight.shape
-        hidden, scaled = len(state["blocks.0.mlp.fc1.weight"]), "blocks.0.gamma_1" in state
-        depth = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+        width, patch, depth, hidden = Sizes.of(state)
+        scaled = "blocks.0.gamma_1" in state
         if width % (4 * heads):
             raise ValueError(f"{heads} heads cannot be made of a width of {width}")
         self.head_width = width // heads
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch, bias=False)})
         self.cls_token = nn.Parameter(torch.empty(1, 1, width)) if "cls_token" in state else None
-        self.pos_embed = nn.Parameter(torch.empty_like(table))
+        self.pos_embed = nn.Parameter(torch.empty_like(state["pos_embed"]))
         self.norm_pre = nn.LayerNorm(width, eps=EPS)
-        self.blocks = nn.ModuleList([Block(width, heads, hidden, scaled) for _ in range(depth)])
+        self.blocks = nn.ModuleList([Block(width, heads, hidden, eps=EPS, scaled=scaled) for _ in range(depth)])
         self.norm = nn.LayerNorm(width, eps=EPS) if "norm.weight" in state else nn.Identity()
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -85,49 +84,6 @@ class PerceptionEncoder(nn.Module):
         axis = (places[:, None] * frequencies).repeat_interleave(2, dim=1)  # [g, head width / 2]
         patches = torch.cat([axis.repeat(grid, 1), axis.repeat_interleave(grid, dim=0)], dim=1)
         return torch.cat([patches.new_zeros(self._prefix, self.head_width), patches])
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with rotated queries and keys."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        """Tokens [B, T, D] and angles [T, D / heads] -> [B, T, D]."""
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # 3 x [B, H, T, D / H]
-        mixed = F.scaled_dot_product_attention(rotated(q, angles), rotated(k, angles), v)
-        joined: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
-        return joined
-
-
-class Block(nn.Module):
-    """A transformer block with its norms before attention and MLP."""
-
-    def __init__(self, width: int, heads: int, hidden: int, scaled: bool):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=EPS), nn.LayerNorm(width, eps=EPS)
-        self.attn = Attention(width, heads)
-        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, hidden), "fc2": nn.Linear(hidden, width)})
-        self.gamma_1 = nn.Parameter(torch.empty(width)) if scaled else None
-        self.gamma_2 = nn.Parameter(torch.empty(width)) if scaled else None
-
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        """Tokens [B, T, D] and angles [T, D / heads] -> [B, T, D]."""
-        x = x + _scaled(self.attn(self.norm1(x), angles), self.gamma_1)
-        return x + _scaled(self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x)))), self.gamma_2)
-
-
-def _scaled(x: Tensor, gamma: Tensor | None) -> Tensor:
-    return x if gamma is None else x * gamma
-
-
-def rotated(x: Tensor, angles: Tensor) -> Tensor:
-    """[B, H, T, D] with each adjacent pair of numbers turned by its angle [T, D]."""
-    turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-    return (x.float() * angles.cos() + turned.float() * angles.sin()).to(x.dtype)
 
 
 def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> PerceptionEncoder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from nanogen_core import storage
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 from tests.fidelity.measurement import Measurement, relative_max
+from tests.fidelity.recorded import read, under
 
 TOLERANCE = 1e-4
 ROWS = 8  # every eighth row of the prepared pixels is recorded
@@ -23,7 +23,7 @@ ROWS = 8  # every eighth row of the prepared pixels is recorded
 @torch.no_grad()
 def measure(path: Path) -> Iterator[Measurement]:
     """The encoder of the published name, on a folder with timm's names."""
-    facts, tensors = json.loads(path.read_text()), storage.read_tensors(path.with_suffix(".safetensors"))
+    facts, tensors = read(path)
     with TemporaryDirectory() as folder:
         _write_checkpoint(Path(folder), facts, tensors)
         for name, ours in _computed(Path(folder), facts, tensors).items():
@@ -33,8 +33,7 @@ def measure(path: Path) -> Iterator[Measurement]:
 def _write_checkpoint(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     described = {name: facts["timm"][name] for name in ("architecture", "model_args")}
     storage.write_json(folder / "config.json", described)
-    weights = {name.removeprefix("timm."): tensor for name, tensor in tensors.items() if name.startswith("timm.")}
-    storage.write_tensors(folder / "model.safetensors", weights)
+    storage.write_tensors(folder / "model.safetensors", under(tensors, "timm."))
 
 
 def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
