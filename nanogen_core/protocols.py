@@ -265,7 +265,9 @@ class Auxiliary(Protocol):
 class Stage(Protocol):
     """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
 
-    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move.
+    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move,
+    in this order: the loss of a phase is computed after the phases before it have moved their weights. The learning
+    rate of a phase follows the schedule from the phase's own first update on.
     """
 
     nets: nn.ModuleDict
@@ -277,7 +279,10 @@ class Stage(Protocol):
     def phases(self, step: int) -> Sequence[str]: ...
 
     def prepare(self, batch: Batch) -> Batch:
-        """The frozen part of the work (encoding images), outside the differentiated step."""
+        """The frozen part of the work (encoding images), outside the differentiated step.
+
+        A prepared batch comes back as it is.
+        """
 
     def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses: ...
 

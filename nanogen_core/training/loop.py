@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -29,7 +29,7 @@ from nanogen_core.training.engine import Engine
 from nanogen_core.training.optimization import Optimization
 from nanogen_core.training.outputs import full_disk
 from nanogen_core.training.signals import stop_request
-from nanogen_core.training.step import means, micro_batches
+from nanogen_core.training.step import Part, means, micro_batches, named_by_phase
 from nanogen_core.training.untrained import refuse_untrained
 from nanogen_core.training.vitals import Noted, Vitals
 from nanogen_core.training.watch import Watch
@@ -204,33 +204,39 @@ class Run:
 
     def _one_step(self, batch: Batch) -> None:
         measured = self._logged(self.step + 1)
-        slots = Share.here().of(self.settings.batch_size)
+        slots, phases = Share.here().of(self.settings.batch_size), self.stage.phases(self.step)
         parts = list(micro_batches(batch, slots, self.settings.accumulate))
+        if len(phases) > 1:  # once for all of them
+            parts = [(self._prepared(part), places) for part, places in parts]
         torch.manual_seed(key(self.seed, "step", self.step, ranks.rank()))  # for what draws from it: a dropout
+        scalars: dict[str, Tensor] = {}
         with self.vitals.counting(len(slots)):
-            with self.engine.strategy.unsynced(self.model):
-                found = [self._backward(part, places, measured) for part, places in parts[:-1]]
-            scalars = means([*found, self._backward(*parts[-1], measured)])
-            for phase in self.stage.phases(self.step):
-                with self.vitals.moving(phase, measured) as vitals:
-                    moved = self.optimization.move(phase, self.step)
-                scalars.update({**moved, **vitals})
+            for phase in phases:
+                found = self._one_phase(phase, parts, measured)
+                scalars.update(found if phase == phases[0] else named_by_phase(found, phase))
             self.optimization.moved()
         scalars.update(self.vitals.cost() if measured else {})
         self.stage.after_step(self.step)
         self.step += 1
         self.watch.add(self.step, batch.indices, scalars, self.settings.batch_size)
 
-    def _backward(self, batch: Batch, slots: range, measured: bool) -> dict[str, Tensor]:
+    def _one_phase(self, phase: str, parts: Sequence[Part], measured: bool) -> dict[str, Tensor]:
+        """Moves the phase's optimiser by the gradients of the whole batch: the next phase sees the moved weights."""
+        with self.engine.strategy.unsynced(self.model):
+            found = [self._backward(phase, *part, measured) for part in parts[:-1]]
+        scalars = means([*found, self._backward(phase, *parts[-1], measured)])
+        with self.vitals.moving(phase, measured) as vitals:
+            moved = self.optimization.move(phase, self.step)
+        return {**scalars, **moved, **vitals}
+
+    def _backward(self, phase: str, batch: Batch, slots: range, measured: bool) -> dict[str, Tensor]:
         """Adds the gradients of a part of the batch to what lies there; its scalars."""
         batch = self._prepared(batch)
         rng = (Noted if measured else Draws)(self.seed, slots, step=self.step, device=self.engine.device)
-        scalars: dict[str, Tensor] = {}
-        for phase in self.stage.phases(self.step):
-            losses = self.model(phase, batch, rng)
-            self.engine.accelerator.backward(losses.total / self.settings.accumulate)
-            scalars.update({"loss": losses.total.detach(), **losses.parts})
-        return {**scalars, **(self.vitals.of_batch(batch, rng.drawn) if isinstance(rng, Noted) else {})}
+        losses = self.model(phase, batch, rng)
+        self.engine.accelerator.backward(losses.total / self.settings.accumulate)
+        drawn = self.vitals.of_batch(batch, rng.drawn) if isinstance(rng, Noted) else {}
+        return {"loss": losses.total.detach(), **losses.parts, **drawn}
 
     def _afterwards(self) -> None:
         """The checkpoint comes before the sheet: nothing that goes wrong in a sheet costs a step."""

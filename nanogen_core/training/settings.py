@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
 _positive = validators.ge(1)
 _count = validators.ge(0)
+_positive_or_null: Any = validators.optional(validators.gt(0.0))
 
 
 @frozen(kw_only=True)
@@ -17,6 +18,7 @@ class TrainConfig:
     `precision` "auto" takes bf16 where the device has units for it and fp32 elsewhere (bf16 without units is 5 to 12
     times slower on a CPU). `cache_latents` encodes the training split once and keeps its latents in memory;
     `latents` is a folder that `nanogen data prepare` wrote: it is read in place of images, cached or not.
+    `gradient_clip` is the largest global L2 norm of a phase's gradients; null clips nothing.
     `batch_size` examples are shared equally by the processes, and each computes its share in `accumulate` equal parts,
     one after the other, for want of memory: the step is the same. `compile` and `checkpoint_activations` are for the
     repeated blocks of the networks. `strategy` "ddp" keeps all weights on each process, "fsdp" a share, of which it
@@ -28,7 +30,7 @@ class TrainConfig:
 
     steps: int = field(default=100_000, validator=_positive)
     batch_size: int = field(default=1024, validator=_positive)  # over all processes
-    gradient_clip: float = field(default=1.0, validator=validators.gt(0.0))  # global L2 norm
+    gradient_clip: float | None = field(default=1.0, validator=_positive_or_null)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     accumulate: int = field(default=1, validator=_positive)
     compile: bool = False

@@ -16,6 +16,9 @@ from nanogen_core.protocols import Stage
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses
 
+Part = tuple[Batch, range]  #: a part of the batch, and its slots in the global batch
+OF_EVERY_PHASE = ("loss", "grad_norm")
+
 
 class TrainStep(nn.Module):
     """`forward(phase, batch, rng)` is the stage's loss. `nets` are those that are trained: averages and teachers stand
@@ -34,7 +37,7 @@ def is_trained(net: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in net.parameters())
 
 
-def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[tuple[Batch, range]]:
+def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[Part]:
     """A process's part of the global batch, and its slots there, in `count` equal parts: what is computed at once.
 
     Raises TrainingError for unequal parts, whose mean would not be that of the batch.
@@ -54,3 +57,8 @@ def means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     if len(parts) == 1:
         return dict(parts[0])
     return {name: torch.stack([part[name].float() for part in parts]).mean() for name in parts[0]}
+
+
+def named_by_phase(scalars: Mapping[str, Tensor], phase: str) -> dict[str, Tensor]:
+    """The scalars of a later phase of a step, whose loss and gradient norm do not hide those of the first one."""
+    return {f"{name}.{phase}" if name in OF_EVERY_PHASE else name: value for name, value in scalars.items()}

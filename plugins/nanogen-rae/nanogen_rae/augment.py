@@ -1,4 +1,4 @@
-"""DiffAugment (Zhao et al., arXiv 2006.10738): what a discriminator sees, changed alike for real and decoded images."""
+"""DiffAugment (Zhao et al., arXiv 2006.10738) as StyleGAN-T has it: what a discriminator sees, changed at random."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from nanogen_core.randomness import Draws
 from nanogen_core.tensors import per_sample
 
 SHIFT = 0.125  # of the side, at most
+DRAWS = 7  # numbers of a sample: shift of rows and columns, brightness, saturation, contrast, row and column of a hole
 
 
-class Augment:
-    """Colour, translation and perhaps a hole, from the draws of one purpose; differentiable."""
+class DiffAugment:
+    """Translation, then colour, then a square hole of zeros; differentiable.
 
-    def __init__(self, cutout: float):
-        self.cutout = cutout
+    Each of the three happens to the whole batch with `probability`, by amounts of each sample's own. `cutout` is the
+    side of the hole as a share of the image's.
+    """
+
+    def __init__(self, probability: float = 1.0, cutout: float = 0.0):
+        self.probability, self.cutout = probability, cutout
 
     def __call__(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> the same shape; every sample has its own chances."""
-        chances = rng.uniform(f"augment.{purpose}", (7,)).unbind(dim=1)  # 7 x [B]
-        coloured = _coloured(images, *chances[:3])
-        moved = _moved(coloured, *chances[3:5])
-        return _cut(moved, *chances[5:], share=self.cutout) if self.cutout else moved
+        """Images [B, 3, H, H] in [-1, 1] -> the same shape, by the draws of this purpose."""
+        down, right, *colours, row, column = rng.uniform(f"augment.{purpose}", (DRAWS,)).unbind(dim=1)  # each [B]
+        if self._happens(rng, f"translation.{purpose}"):
+            images = _moved(images, down, right)
+        if self._happens(rng, f"colour.{purpose}"):
+            images = _coloured(images, *colours)
+        if self.cutout and self._happens(rng, f"hole.{purpose}"):
+            images = _cut(images, row, column, edge=round(images.shape[-1] * self.cutout))
+        return images
 
-
-def _coloured(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Brightness by up to half the range of [0, 1], saturation from 0 to 2, contrast from 0.5 to 1.5."""
-    x = images + per_sample(brightness - 0.5, images)
-    grey = x.mean(dim=1, keepdim=True)
-    x = grey + (x - grey) * per_sample(2 * saturation, x)
-    mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (x - mean) * per_sample(contrast + 0.5, x)
+    def _happens(self, rng: Draws, purpose: str) -> bool:
+        return self.probability >= 1 or rng.shared_uniform(f"augment.{purpose}") <= self.probability
 
 
 def _moved(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
@@ -51,10 +54,20 @@ def _places(chance: Tensor, side: int, most: int) -> Tensor:
     return start[:, None] + torch.arange(side, device=chance.device)
 
 
-def _cut(images: Tensor, down: Tensor, right: Tensor, *, share: float) -> Tensor:
-    """A square hole of zeros, its centre anywhere."""
+def _coloured(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Brightness by up to half the range of [0, 1], saturation from 0 to 2, contrast from 0.5 to 1.5."""
+    x = images + per_sample(brightness - 0.5, images)
+    grey = x.mean(dim=1, keepdim=True)
+    x = grey + (x - grey) * per_sample(2 * saturation, x)
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (x - mean) * per_sample(contrast + 0.5, x)
+
+
+def _cut(images: Tensor, row: Tensor, column: Tensor, *, edge: int) -> Tensor:
+    """A hole of `edge` x `edge` zeros; its centre lies anywhere, so that an image's edge may cut it."""
     side = images.shape[-1]
     lines = torch.arange(side, device=images.device)
-    away = [(lines - per_sample(chance * side, lines[None])).abs() < share * side / 2 for chance in (down, right)]
-    hole = away[0][:, :, None] & away[1][:, None, :]  # [B, H, W]
+    starts = [(chance * (side + 1 - edge % 2)).long()[:, None] - edge // 2 for chance in (row, column)]  # [B, 1]
+    inside = [(lines >= start) & (lines < start + edge) for start in starts]  # [B, side]
+    hole = inside[0][:, :, None] & inside[1][:, None, :]  # [B, H, W]
     return images.masked_fill(hole[:, None], 0.0)

@@ -41,8 +41,9 @@ class PublishedEncoder:
     def width(self) -> int:
         """Of a token: from the table, or from the config.json of a local folder."""
         facts = self._source.facts
-        sizes = facts.get("hidden_sizes") or [facts.get("hidden_size") or facts.get("num_features")]
-        return int(sizes[-1] or self._preset.width)
+        named = (facts[name] for name in ("hidden_size", "embed_dim", "num_features") if name in facts)
+        sizes = facts.get("hidden_sizes") or [next(named, self._preset.width)]
+        return int(sizes[-1])
 
     @property
     def has_class_token(self) -> bool:
@@ -88,7 +89,7 @@ class PublishedEncoder:
 
     def weights(self, image_size: int) -> Mapping[str, Tensor]:
         """The tensors of the model for images of this size. Raises DataError where the weights are missing."""
-        return dict(self._model(self._side(image_size)).state_dict())
+        return dict(self.network(image_size).state_dict())
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
@@ -97,15 +98,19 @@ class PublishedEncoder:
 
     def look(self, images: Tensor) -> Encoded:
         """The same with the gradient of the images. Raises DataError where the weights are missing."""
-        size = images.shape[-1]
-        count = self.grid(size) ** 2
-        model = self._model(self._side(size))
-        states = self._states(model, prepared(images, self._side(size), self._family.input))
+        count = self.grid(images.shape[-1]) ** 2
+        model = self.network(images.shape[-1])
+        states = self._states(model, self.prepared(images))
         normalised = [_normalised(state, _part(model, self._norm_path), self._norm) for state in states]
         return self._encoded([state.float() for state in normalised], count)
 
-    def _model(self, side: int) -> Any:
-        known = self._loaded
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, H] in [-1, 1] -> what the network sees of them, resized and normalised."""
+        return prepared(images, self._side(images.shape[-1]), self._family.input)
+
+    def network(self, image_size: int) -> Any:
+        """The network for images of this size. Raises DataError where the weights are missing."""
+        side, known = self._side(image_size), self._loaded
         if known is None or (known[0] != side and self._family.layout.library == "timm"):
             known = (side, self._source.load(side, getattr(torch, self._config.dtype)))
             self._loaded = known

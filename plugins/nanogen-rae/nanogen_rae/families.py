@@ -23,8 +23,8 @@ class Input(NamedTuple):
 class Layout(NamedTuple):
     """Where things are in a model: `blocks` and `norm` are attribute paths."""
 
-    library: Literal["transformers", "timm"]
-    model: str  # class of transformers; empty for timm, whose names say it
+    library: Literal["transformers", "timm", "perception"]  # perception: `nanogen_rae.perception`, from timm's files
+    model: str  # the class of transformers; empty for the others, whose config.json says it
     blocks: str
     norm: str
 
@@ -47,7 +47,7 @@ class Family(NamedTuple):
 
 _VIT = "encoder.layer"
 _TIMM = Layout("timm", "", "blocks", "norm")
-_PE = Family(_TIMM, Input("bilinear", HALF), norm="own")
+_PE = Family(Layout("perception", "", "blocks", "norm"), Input("bilinear", HALF), norm="own")
 
 DINOV2_PLAIN = Layout("transformers", "Dinov2Model", _VIT, "layernorm")
 

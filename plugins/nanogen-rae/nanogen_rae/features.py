@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from nanogen_rae.families import IMAGENET, Family, Input, Layout
+from nanogen_core.errors import DataError
+from nanogen_rae.dino import DinoViT
+from nanogen_rae.families import IMAGENET, Input
 from nanogen_rae.pixels import prepared
 from nanogen_rae.protocol import VisionEncoder
-from nanogen_rae.source import Source
-from nanogen_rae.taps import tapped
 
-DINO = Family(Layout("transformers", "ViTModel", "layers", "layernorm"), Input("bicubic", IMAGENET))
-DINO_SIDE = 224
-DINO_BLOCKS = (2, 5, 8, 11)
+DINO_INPUT = Input("bilinear", IMAGENET)  # without antialiasing
+DINO_BLOCKS = (11, 2, 5, 8, 11)  # counted from 0; the last block's tokens come first, and once more at the end
 
 
 class Features(Protocol):
@@ -30,22 +28,26 @@ class Features(Protocol):
 
 
 class Dino:
-    """DINO-S/8 (Caron et al., arXiv 2104.14294): patch embeddings and four blocks, the class token added to each."""
+    """Patch tokens after some blocks of DINO-S/8, without class token and without the final norm."""
 
-    levels = 1 + len(DINO_BLOCKS)
+    levels = len(DINO_BLOCKS)
 
-    def __init__(self, path: str, device: torch.device):
-        """Raises DataError where the weights are not at hand."""
-        source = Source("DINO-S/8 of the discriminator (stage.dino)", path, DINO)
-        self._model: Any = source.load(DINO_SIDE, torch.float32).to(device)
-        self.width: int = self._model.config.hidden_size
+    def __init__(self, network: DinoViT):
+        """Raises DataError for a network that has too few blocks."""
+        if len(network.blocks) <= max(DINO_BLOCKS):
+            raise DataError(
+                f"The discriminator's DINO has {len(network.blocks)} blocks, and {max(DINO_BLOCKS) + 1} are needed."
+            )
+        self.network, self.width = network, network.width
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1] -> what the network sees of them [B, 3, 224, 224]."""
+        return prepared(images, self.network.side, DINO_INPUT)
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
         """Images [B, 3, H, W] in [-1, 1] -> 5 x [B, C, N]."""
-        places = [self._model.layers[place] for place in DINO_BLOCKS if place < len(self._model.layers)]
-        with tapped([self._model.embeddings, *places]) as states:
-            self._model(prepared(images, DINO_SIDE, DINO.input))
-        return [(state[:, 1:] + state[:, :1]).mT for state in states]
+        states = self.network(self.prepared(images))
+        return [states[block].mT for block in DINO_BLOCKS]
 
 
 class Own:

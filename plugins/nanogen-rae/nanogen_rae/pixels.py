@@ -1,4 +1,4 @@
-"""From images in [-1, 1] to what a network was trained on."""
+"""From images in [-1, 1] to what a network was trained on, and to what a file would hold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen_core.images import to_uint8
 from nanogen_rae.families import Input
 
 
@@ -17,6 +18,11 @@ def prepared(images: Tensor, side: int, how: Input) -> Tensor:
         unit = F.interpolate(unit, size=(side, side), mode=how.kernel, antialias=how.antialias, align_corners=False)
     mean, std = (per_channel(numbers, unit) for numbers in how.statistics)
     return (unit - mean) / std
+
+
+def in_8_bits(images: Tensor) -> Tensor:
+    """Images of any shape, about [-1, 1] -> the nearest ones of 256 levels in [-1, 1], without gradient."""
+    return to_uint8(images) / 127.5 - 1
 
 
 def per_channel(numbers: Sequence[float], like: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ RECIPES = (
     "langpe-l",
     "spatialpe-l",
 )
-STEPS = 16 * 2_502  # of stage 1: 16 epochs of ImageNet in batches of 512
+EPOCH = 2_502  # steps of stage 1: ImageNet in batches of 512
+STEPS = 16 * EPOCH
 
 
 @hookimpl
@@ -79,8 +80,8 @@ def _stage() -> Component:
             "tokenizer": {"name": "rae"},
             "backbone": {"name": "no-backbone"},
             "objective": {"name": "flow"},
-            "schedule": {"name": "cosine", "end_step": STEPS, "final": 0.1},  # 2e-4 to 2e-5
-            "train": {"steps": STEPS, "batch_size": 512},
+            "schedule": {"name": "cosine", "warmup_steps": EPOCH, "end_step": STEPS, "final": 0.1},  # 2e-4 to 2e-5
+            "train": {"steps": STEPS, "batch_size": 512, "gradient_clip": None},
         },
     )
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from attrs import frozen
 
+from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_rae.families import Family
+from nanogen_rae.perception import perception_encoder
 
-CONFIG = "config.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 @frozen(slots=False)
@@ -42,7 +44,8 @@ class Source:
 
     def load(self, side: int, dtype: torch.dtype) -> Any:
         """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""
-        reader = {"transformers": self._transformers, "timm": self._timm}[self.family.layout.library]
+        readers = {"transformers": self._transformers, "timm": self._timm, "perception": self._perception}
+        reader = readers[self.family.layout.library]
         try:
             with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
                 model = reader(side)
@@ -65,8 +68,23 @@ class Source:
         name = f"local-dir:{self.folder}" if self.folder else f"hf-hub:{self.path}"
         return timm.create_model(name, pretrained=True, num_classes=0, img_size=side)
 
+    def _perception(self, side: int) -> Any:
+        """The network resamples its position table itself, for any side."""
+        config, weights = (self._file(name) for name in (CONFIG, WEIGHTS))
+        return perception_encoder(storage.read_tensors(weights), json.loads(config.read_text("utf-8")))
+
+    def _file(self, name: str) -> Path:
+        """A file of the local folder, or of the hub. Raises OSError where it is not at hand."""
+        if self.folder:
+            if not (self.folder / name).is_file():
+                raise FileNotFoundError(self.folder / name)
+            return self.folder / name
+        from huggingface_hub import hf_hub_download  # takes a while to import
+
+        return Path(hf_hub_download(self.path, name))
+
     def _missing(self) -> str:
-        what = f"{CONFIG} and model.safetensors of {self.family.layout.model or 'a timm model'}"
+        what = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
         if self.folder:
             return f"The encoder {self.name!r} cannot be read from {self.folder}: put {what} there."
         return (

@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from nanogen_align.vgg import PerceptualDistance
+from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, per_sample
 from nanogen_core.training import ranks
 from nanogen_core.training.ema import Average
-from nanogen_rae.augment import Augment
-from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
+from nanogen_rae.augment import DiffAugment
+from nanogen_rae.dino import load_dino
+from nanogen_rae.discriminator import Heads, adaptive_weight, frozen, generator_loss, hinge
 from nanogen_rae.features import Dino, Features, Own
-from nanogen_rae.lpips import LPIPS
+from nanogen_rae.pixels import in_8_bits
 from nanogen_rae.quality import psnr
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_rae.tokenizer import RAE
@@ -40,20 +43,19 @@ class DecoderTraining:
         self.nets = nn.ModuleDict({DECODER: decoder, "ema": self._average.net})
         self._last_weights = decoder.head.weight  # by which the adaptive weight compares gradients
         self._distance = _distance(config, self.tokenizer)
-        self._features = _features(config, self.tokenizer)
-        self._augment = Augment(config.cutout)
-        if self._features is not None:
-            heads = Heads(self._features.width, self._features.levels)
+        self.features = _features(config, self.tokenizer)
+        self.augment = DiffAugment(config.augment_probability, config.cutout)
+        if self.features is not None:
+            heads = Heads(self.features.width, self.features.levels)
             self.nets[DISCRIMINATOR] = heads.to(self.tokenizer.device)
-        self.phase_names = (DECODER,) if self._features is None else (DECODER, DISCRIMINATOR)
-        self._output: Tensor | None = None  # of the decoder's phase, which the discriminator judges in the same step
+        self.phase_names = (DECODER,) if self.features is None else (DECODER, DISCRIMINATOR)
 
     def phases(self, step: int) -> Sequence[str]:
         """The decoder at every step, the discriminator from its start on."""
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
     def _reached(self, step: int, share: float) -> bool:
-        return step >= share * self.pipeline.config.train.steps
+        return step / self.pipeline.config.train.steps >= share
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
         """All of the phase's own net."""
@@ -67,25 +69,22 @@ class DecoderTraining:
         return batch._replace(latents=tokens, images=None, extras={**batch.extras, IMAGES: batch.images})
 
     def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
-        """Of the decoder on noisy tokens, or of the discriminator on what the decoder made of them."""
-        if phase == DECODER:
-            return self._decoder_loss(batch, rng)
-        return self._discriminator_loss(batch.extras[IMAGES], rng)
+        """Of the decoder on noisy tokens, or of the discriminator on what the moved decoder makes of clean ones."""
+        assert batch.latents is not None, "prepare() comes before loss()"
+        part = self._decoder_loss if phase == DECODER else self._discriminator_loss
+        return part(batch.latents, batch.extras[IMAGES], rng)
 
     # -- the decoder -------------------------------------------------------------------------------------------------
 
-    def _decoder_loss(self, batch: Batch, rng: Draws) -> Losses:
-        images = batch.extras[IMAGES]
-        assert batch.latents is not None, "prepare() comes before loss()"
-        output = self.tokenizer.painted(self.nets[DECODER], self._noisy(batch.latents, rng))  # [B, 3, H, W]
-        self._output = output.detach()
+    def _decoder_loss(self, tokens: Tensor, images: Tensor, rng: Draws) -> Losses:
+        output = self.tokenizer.painted(self.nets[DECODER], self._noisy(tokens, rng))  # [B, 3, H, W]
         parts = {"l1": (output - images).abs().mean() / 2, **self._perceptual(output, images)}
         total = parts["l1"] + self.config.perceptual_weight * parts.get("perceptual", torch.zeros_like(parts["l1"]))
-        if self._features is not None and self._reached(rng.step, self.config.adversarial_from):
+        if self.features is not None and self._reached(rng.step, self.config.adversarial_from):
             parts["adversarial"] = self._adversarial(output, rng)
             parts["weight"] = adaptive_weight(total, parts["adversarial"], self._last_weights)
             total = total + self.config.adversarial_weight * parts["weight"] * parts["adversarial"]
-        parts["psnr"] = psnr(self._output, images).mean()
+        parts["psnr"] = psnr(output.detach(), images).mean()
         return Losses(total, {name: value.detach() for name, value in parts.items()})
 
     def _noisy(self, tokens: Tensor, rng: Draws) -> Tensor:
@@ -97,29 +96,32 @@ class DecoderTraining:
         return {} if self._distance is None else {"perceptual": self._distance(output, images)}
 
     def _adversarial(self, output: Tensor, rng: Draws) -> Tensor:
-        """- D(decoded), []."""
-        with held(self.nets[DISCRIMINATOR]):
-            return -self._judged(output, rng, "decoder").mean()
+        """By the discriminator as it stands, []: the output is neither clamped nor rounded."""
+        with frozen(self.nets[DISCRIMINATOR]):
+            return generator_loss(self._judged(output, rng, "decoder"))
 
     # -- the discriminator -------------------------------------------------------------------------------------------
 
-    def _discriminator_loss(self, images: Tensor, rng: Draws) -> Losses:
-        assert self._output is not None, "the decoder's phase comes first"
-        real, fake = self._judged(images, rng, "real"), self._judged(self._output, rng, "fake")
+    def _discriminator_loss(self, tokens: Tensor, images: Tensor, rng: Draws) -> Losses:
+        fake, real = self._judged(self._reconstructed(tokens), rng, "fake"), self._judged(images, rng, "real")
         total = hinge(real, fake)
         means = {"logits.real": real.mean(), "logits.fake": fake.mean(), "discriminator": total}
         return Losses(total, {name: value.detach() for name, value in means.items()})
 
+    @torch.no_grad()
+    def _reconstructed(self, tokens: Tensor) -> Tensor:
+        """Images of tokens without noise, as a file would hold them."""
+        return in_8_bits(self.tokenizer.painted(self.nets[DECODER], tokens))
+
     def _judged(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
-        assert self._features is not None
-        logits: Tensor = self.nets[DISCRIMINATOR](self._features(self._augment(images, rng, purpose)))
+        assert self.features is not None
+        logits: Tensor = self.nets[DISCRIMINATOR](self.features(self.augment(images, rng, purpose)))
         return logits
 
     # -- after a step ------------------------------------------------------------------------------------------------
 
     def after_step(self, step: int) -> None:
         self._average.update(self.config.ema_decay)
-        self._output = None
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
@@ -152,10 +154,20 @@ class DecoderTraining:
 
 def _distance(config: DecoderStageConfig, tokenizer: RAE) -> Distance | None:
     if config.perceptual == "lpips":
-        return LPIPS.load(config.lpips).to(tokenizer.device)
+        network = _lpips(config.lpips).to(tokenizer.device)
+        return lambda output, images: network(output, images).mean()
     if config.perceptual == "encoder":
         return lambda output, images: _token_distance(tokenizer, output, images)
     return None
+
+
+def _lpips(folder: str | None) -> PerceptualDistance:
+    try:
+        return PerceptualDistance.load(folder)
+    except DataError as error:
+        raise DataError(
+            f"{error} `stage.lpips` is that folder; `stage.perceptual: encoder` or `none` needs none."
+        ) from error
 
 
 def _token_distance(tokenizer: RAE, output: Tensor, images: Tensor) -> Tensor:
@@ -166,5 +178,5 @@ def _token_distance(tokenizer: RAE, output: Tensor, images: Tensor) -> Tensor:
 
 def _features(config: DecoderStageConfig, tokenizer: RAE) -> Features | None:
     if config.discriminator == "dino":
-        return Dino(config.dino, tokenizer.device)
+        return Dino(load_dino(config.dino).to(tokenizer.device))
     return Own(tokenizer.encoder) if config.discriminator == "encoder" else None

@@ -15,9 +15,9 @@ class DecoderStageConfig:
     """The recipe of arXiv 2510.11690, its 16 epochs as shares of `train.steps`.
 
     `perceptual`: what the second loss compares: `lpips`, the tokens of the RAE's own `encoder`, or `none`. `lpips`: the
-    folder of its two weight files. `discriminator`: the frozen features that it judges: `dino` (DINO-S/8, whose folder
-    or hub name is `dino`), those of the `encoder`, or `none` for no GAN. `cutout` is the side of DiffAugment's hole as
-    a share of the image's.
+    folder of its two weight files. `discriminator`: the frozen features that it judges: `dino` (DINO-S/8, whose file,
+    folder or hub name is `dino`), those of the `encoder`, or `none` for no GAN. `augment_probability` is that of each
+    change that DiffAugment makes, `cutout` the side of its hole as a share of the image's.
     """
 
     noise: float = field(default=0.8, validator=_weight)  # tau: tokens + tau U(0, 1) N(0, 1)
@@ -30,6 +30,7 @@ class DecoderStageConfig:
     adversarial_weight: float = field(default=0.75, validator=_weight)
     discriminator_from: float = field(default=6 / 16, validator=_share)  # when its updates start
     adversarial_from: float = field(default=8 / 16, validator=_share)  # when the decoder is told of them
+    augment_probability: float = field(default=1.0, validator=_share)
     cutout: float = field(default=0.0, validator=_share)
 
     @adversarial_from.validator

@@ -13,11 +13,13 @@ import transformers
 from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen_core import storage
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.registry import registry
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 from nanogen_rae.lookup import vision_encoder
+from nanogen_rae.perception import heads_of
 from nanogen_rae.presets import ENCODERS
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
@@ -176,6 +178,92 @@ def test_gradients_reach_the_images(tmp_path: Path, images: Tensor) -> None:
     assert not encoder.encode(images).tokens.requires_grad
 
 
+# -- Perception Encoder ----------------------------------------------------------------------------------------------
+
+
+def perception_weights(tokens: int, *, class_token: bool, scaled: bool) -> dict[str, Tensor]:
+    """Random weights with timm's names: width 16, 2 heads, 2 blocks, patches of 4 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"patch_embed.proj.weight": (16, 3, 4, 4), "pos_embed": (1, tokens + class_token, 16)}
+    shapes |= {"cls_token": (1, 1, 16)} if class_token else {}
+    shapes |= {f"norm_pre.{part}": (16,) for part in ("weight", "bias")}
+    for block in ("blocks.0.", "blocks.1."):
+        for name, (rows, columns) in {
+            "attn.qkv": (48, 16), "attn.proj": (16, 16), "mlp.fc1": (24, 16), "mlp.fc2": (16, 24)
+        }.items():  # fmt: skip
+            shapes |= {f"{block}{name}.weight": (rows, columns), f"{block}{name}.bias": (rows,)}
+        shapes |= {f"{block}norm{n}.{part}": (16,) for n in (1, 2) for part in ("weight", "bias")}
+        shapes |= {f"{block}gamma_{n}": (16,) for n in (1, 2)} if scaled else {}
+    return {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
+
+
+def perception_folder(folder: Path, weights: Mapping[str, Tensor], architecture: str) -> Path:
+    storage.write_tensors(folder / "model.safetensors", weights)
+    arguments = {"embed_dim": 16, "num_heads": 2, "patch_size": 4}
+    storage.write_json(folder / "config.json", {"architecture": architecture, "model_args": arguments})
+    return folder
+
+
+def perception_tokens(weights: Mapping[str, Tensor], pixels: Tensor, grid: int) -> Tensor:
+    """The network in other words: rotations are products of complex numbers, attention is written out."""
+    x = F.conv2d(pixels, weights["patch_embed.proj.weight"], stride=4).flatten(2).mT  # [B, g g, 16]
+    x = F.layer_norm(x + weights["pos_embed"], (16,), weights["norm_pre.weight"], weights["norm_pre.bias"], 1e-5)
+    row, column = torch.meshgrid(torch.arange(1.0, grid + 1), torch.arange(1.0, grid + 1), indexing="ij")
+    turns = torch.stack([place.flatten() / 100.0**i for place in (column, row) for i in range(2)], dim=1)  # [g g, 4]
+    rotation = torch.polar(torch.ones_like(turns), turns)
+    for block in ("blocks.0.", "blocks.1."):
+        part = {name.removeprefix(block): tensor for name, tensor in weights.items() if name.startswith(block)}
+        y = F.layer_norm(x, (16,), part["norm1.weight"], part["norm1.bias"], 1e-5)
+        heads = []
+        for head in range(2):
+            rows = [slice(16 * kind + 8 * head, 16 * kind + 8 * head + 8) for kind in range(3)]
+            q, k, v = (y @ part["attn.qkv.weight"][r].T + part["attn.qkv.bias"][r] for r in rows)
+            q, k = (torch.view_as_complex(z.unflatten(2, (4, 2))) * rotation for z in (q, k))
+            heads.append((torch.einsum("bnc,bmc->bnm", q, k.conj()).real / 8**0.5).softmax(dim=2) @ v)
+        y = torch.cat(heads, dim=2) @ part["attn.proj.weight"].T + part["attn.proj.bias"]
+        x = x + y * part.get("gamma_1", 1.0)
+        y = F.layer_norm(x, (16,), part["norm2.weight"], part["norm2.bias"], 1e-5)
+        y = F.gelu(y @ part["mlp.fc1.weight"].T + part["mlp.fc1.bias"]) @ part["mlp.fc2.weight"].T
+        x = x + (y + part["mlp.fc2.bias"]) * part.get("gamma_2", 1.0)
+    return x
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("name", ["pe-vit-g", "langpe-vit-g"])
+def test_perception_encoders_without_a_class_token(tmp_path: Path, images: Tensor, name: str, scaled: bool) -> None:
+    weights = perception_weights(64, class_token=False, scaled=scaled)
+    half = torch.tensor([0.5] * 3)
+    wanted = perception_tokens(weights, pixels(images, 32, "bilinear", half, half), 8)
+    folder = perception_folder(tmp_path, weights, "vit_pe_core_gigantic_patch14_448")
+    torch.testing.assert_close(encoded(name, folder, images, side=32).tokens, wanted)
+
+
+@torch.no_grad()
+def test_a_perception_encoder_of_another_architecture_is_refused(tmp_path: Path, images: Tensor) -> None:
+    weights = perception_weights(64, class_token=True, scaled=False)
+    with pytest.raises(DataError, match="'vit_base_patch16_224', which is no Perception Encoder"):
+        encoded("pe-vit-l", perception_folder(tmp_path, weights, "vit_base_patch16_224"), images)
+    del weights["blocks.1.attn.qkv.weight"]
+    with pytest.raises(DataError, match="does not hold a Perception Encoder"):
+        encoded("pe-vit-l", perception_folder(tmp_path, weights, "vit_pe_core_large_patch14_336"), images)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "heads"),
+    [
+        ("vit_pe_core_tiny_patch16_384", 3), ("vit_pe_spatial_small_patch16_512", 6),
+        ("vit_pe_core_base_patch16_224", 12), ("vit_pe_lang_large_patch14_448", 16),
+        ("vit_pe_lang_gigantic_patch14_448", 16),
+    ],
+)  # fmt: skip
+def test_the_heads_of_a_perception_encoder_follow_from_its_architecture(architecture: str, heads: int) -> None:
+    assert heads_of({"architecture": architecture}) == heads
+    assert heads_of({"architecture": architecture, "model_args": {"num_heads": 2}}) == 2
+    with pytest.raises(DataError, match="add `num_heads`"):
+        heads_of({"architecture": "vit_pe_core_enormous_patch14"})
+
+
 # -- timm ------------------------------------------------------------------------------------------------------------
 
 
@@ -188,30 +276,16 @@ def timm() -> Any:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    ("name", "model_name", "patch", "prefix"),
-    [
-        ("pe-vit-l", "vit_pe_core_large_patch14_336", 14, 1),
-        ("pe-vit-g", "vit_pe_core_gigantic_patch14_448", 14, 0),
-        ("spatialpe-vit-l", "vit_pe_spatial_large_patch14_448", 14, 1),
-        ("langpe-vit-l", "vit_pe_lang_large_patch14_448", 14, 1),
-        ("eupe-vit-b16", "vit_base_patch16_dinov3_qkvb", 16, 5),
-    ],
-)
-def test_timm_encoders(tmp_path: Path, images: Tensor, name: str, model_name: str, patch: int, prefix: int) -> None:
-    """Saved at another input size: timm resamples the position table as it loads."""
+def test_eupe(tmp_path: Path, images: Tensor) -> None:
+    """Saved at another input size than it is read for."""
     library, small = timm(), {"embed_dim": 32, "depth": 2, "num_heads": 2}
-    small |= {"attn_pool_num_heads": 2} if "core" in model_name else {}
     torch.manual_seed(0)
-    model = library.create_model(model_name, img_size=4 * patch, num_classes=0, **small).eval()
+    model = library.create_model("vit_base_patch16_dinov3_qkvb", img_size=64, num_classes=0, **small).eval()
     library.models.save_for_hf(model, str(tmp_path), model_args=small, safe_serialization=True)
-    direct = library.create_model(f"local-dir:{tmp_path}", pretrained=True, img_size=2 * patch, num_classes=0).eval()
-    side, half = 2 * patch, torch.tensor([0.5] * 3)
-    statistics = (MEAN, STD) if "eupe" in name else (half, half)
-    direct.norm = torch.nn.LayerNorm(32, eps=1e-5, elementwise_affine=False) if "eupe" in name else torch.nn.Identity()
-    seen = direct.forward_features(pixels(images, side, "bilinear", *statistics))
-    found = encoded(name, tmp_path, images)
-    torch.testing.assert_close(found.tokens, seen[:, prefix:], rtol=1e-4, atol=1e-5)
+    direct = library.create_model(f"local-dir:{tmp_path}", pretrained=True, img_size=32, num_classes=0).eval()
+    direct.norm = torch.nn.LayerNorm(32, eps=1e-5, elementwise_affine=False)
+    seen = direct.forward_features(pixels(images, 32, "bilinear", MEAN, STD))
+    torch.testing.assert_close(encoded("eupe-vit-b16", tmp_path, images).tokens, seen[:, 5:], rtol=1e-4, atol=1e-5)
 
 
 # -- without weights -------------------------------------------------------------------------------------------------

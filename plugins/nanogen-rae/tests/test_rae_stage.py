@@ -25,10 +25,10 @@ from nanogen_core.structure import structure
 from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 from nanogen_core.training.schedules import Cosine
-from nanogen_rae.augment import Augment
-from nanogen_rae.discriminator import Heads, adaptive_weight, held, hinge
+from nanogen_rae.augment import DiffAugment
+from nanogen_rae.dino import DinoViT, load_dino
+from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, frozen, hinge
 from nanogen_rae.features import Dino
-from nanogen_rae.lpips import HEADS, LPIPS, STAGES, VGG
 from nanogen_rae.stage_config import DecoderStageConfig
 
 WITHOUT = {"perceptual": "none", "discriminator": "none"}
@@ -98,7 +98,7 @@ Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
 
 
 def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
-    """Both nets are wrapped together, though one of them stands still in each phase; batch norm groups are local."""
+    """Both nets are wrapped together, though one of them stands still in each phase."""
     config = configuration(**STAGED)
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
@@ -143,7 +143,9 @@ def test_the_published_recipe_is_what_stands_where_nobody_says_otherwise() -> No
     resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
     assert (resolved.train.steps, resolved.train.batch_size) == (40_032, 512)
     rate, schedule = resolved.slots["optimizer"].config.lr, Cosine(resolved.slots["schedule"].config)
-    assert (rate * schedule.factor(0), rate * schedule.factor(40_032)) == (2e-4, pytest.approx(2e-5))
+    rates = [rate * schedule.factor(step) for step in (0, 2_501, 40_032)]
+    assert rates == pytest.approx([2e-4 / 2_502, 2e-4, 2e-5])
+    assert resolved.train.gradient_clip is None
     stage = resolved.slots["stage"].config
     epochs = (16 * stage.discriminator_from, 16 * stage.adversarial_from)
     assert (stage.noise, stage.ema_decay, stage.adversarial_weight, *epochs) == (0.8, 0.9978, 0.75, 6, 8)
@@ -183,31 +185,49 @@ def test_hinge() -> None:
 def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
     last = nn.Parameter(torch.tensor([1.0, 2.0]))
     first, second = (last * torch.tensor([3.0, 4.0])).sum(), 0.5 * last.sum()
-    assert float(adaptive_weight(first, second, last)) == pytest.approx(5 / (0.5 * 2**0.5 + 1e-4))
+    assert float(adaptive_weight(first, second, last)) == pytest.approx(5 / (0.5 * 2**0.5 + 1e-6))
     assert float(adaptive_weight(first, 0 * second, last)) == pytest.approx(1e4)
 
 
-def test_held_weights_get_no_gradient_and_pass_it_on() -> None:
+def test_frozen_weights_get_no_gradient_pass_it_on_and_stand_still() -> None:
     heads, features = Heads(8, 1), torch.randn(4, 8, 6, requires_grad=True)
-    with held(heads):
+    before = {name: tensor.clone() for name, tensor in heads.state_dict().items()}
+    with frozen(heads):
         heads([features]).mean().backward()
     assert features.grad is not None
     assert all(parameter.grad is None and parameter.requires_grad for parameter in heads.parameters())
+    assert heads.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in heads.state_dict().items())
 
 
-def test_heads_give_a_logit_for_each_place_and_level() -> None:
+def test_heads_give_a_logit_for_each_place_and_level_of_each_image_alone() -> None:
     torch.manual_seed(0)
     heads, levels = Heads(8, 2), [torch.randn(16, 8, 6), torch.randn(16, 8, 6)]
     logits = heads(levels).detach()
     assert logits.shape == (16, 12)
     heads.eval()  # spectral norm stands still
-    first = heads(levels)
-    torch.testing.assert_close(heads([level[:8] for level in levels]), first[:8])  # groups of 8 are apart
+    torch.testing.assert_close(heads([level[[3]] for level in levels]), heads(levels)[[3]])
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
+def test_a_spectral_convolution_is_torchs() -> None:
+    """The deprecated class of torch, step by step and in evaluation mode."""
+    torch.manual_seed(0)
+    ours = SpectralConv1d(6, 4, 3)
+    theirs = nn.utils.spectral_norm(nn.Conv1d(6, 4, 3, padding=1, padding_mode="circular"))
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 6, 9)
+    for _ in range(3):
+        torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+    ours(x).square().sum().backward()
+    theirs(x).square().sum().backward()
+    torch.testing.assert_close(ours.weight_orig.grad, theirs.weight_orig.grad)
 
 
 def test_augmentation_is_keyed_by_sample_and_differentiable() -> None:
     images = (torch.rand(6, 3, 16, 16) * 2 - 1).requires_grad_()
-    augment = Augment(cutout=0.5)
+    augment = DiffAugment(cutout=0.5)
     all_of_them = augment(images, Draws(0, range(6), step=1), "real")
     assert torch.equal(all_of_them[4:5], augment(images[4:5], Draws(0, [4], step=1), "real"))
     assert not torch.equal(all_of_them, augment(images, Draws(0, range(6), step=1), "fake"))
@@ -219,71 +239,85 @@ def test_augmentation_is_keyed_by_sample_and_differentiable() -> None:
 def test_augmentation_moves_by_an_eighth_at_most() -> None:
     images = torch.zeros(64, 3, 16, 16)
     images[:, :, 8, 8] = 1.0
-    moved = Augment(cutout=0.0)(images, Draws(0, range(64)), "real")
+    moved = DiffAugment()(images, Draws(0, range(64)), "real")
     offsets = {(int(i.argmax()) // 16 - 8, int(i.argmax()) % 16 - 8) for i in moved.var(dim=1) + moved[:, 0]}
     assert all(abs(down) <= 2 and abs(right) <= 2 for down, right in offsets)
     assert len(offsets) > 10
 
 
+def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
+    images = torch.rand(4, 3, 8, 8) * 2 - 1
+    assert torch.equal(DiffAugment(0.0)(images, Draws(0, range(4)), "real"), images)
+    half = DiffAugment(0.5)
+    left = [torch.equal(half(images, Draws(0, range(4), step=step), "real"), images) for step in range(400)]
+    assert sum(left) / 400 == pytest.approx(0.25, abs=0.08)  # neither translation nor colour, for all four
+
+
 # -- frozen features -------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def test_dino_features_are_those_of_transformers(tmp_path: Path) -> None:
+def dino_folder(folder: Path) -> Any:
+    """A small one of transformers' class, as the hub has it."""
     torch.manual_seed(0)
     options = {"hidden_size": 16, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 16}
-    model = transformers.ViTModel(transformers.ViTConfig(**options, patch_size=32)).eval()
-    model.save_pretrained(tmp_path)
-    images = torch.rand(2, 3, 224, 224) * 2 - 1
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    pixels = ((images + 1) / 2 - mean[:, None, None]) / std[:, None, None]
-    states = model(pixels, output_hidden_states=True).hidden_states
-    wanted = [(states[place][:, 1:] + states[place][:, :1]).mT for place in (0, 3, 6, 9, 12)]
-    dino = Dino(str(tmp_path), torch.device("cpu"))
-    assert (dino.width, dino.levels) == (16, 5)
-    torch.testing.assert_close(list(dino(images)), wanted, rtol=1e-4, atol=1e-5)
-
-
-def vgg_files(folder: Path) -> tuple[nn.Sequential, dict[str, Tensor]]:
-    """Random weights in the two published layouts, and torchvision's sequence of layers."""
-    torch.manual_seed(0)
-    layers: list[nn.Module] = []
-    channels = 3
-    for widths in STAGES:
-        for width in widths:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        layers.append(nn.MaxPool2d(2, 2))
-    features = nn.Sequential(*layers)
-    heads = {f"lin{n}.model.1.weight": torch.rand(1, widths[-1], 1, 1) for n, widths in enumerate(STAGES)}
-    state = {f"features.{name}": value for name, value in features.state_dict().items()}
-    torch.save({**state, "classifier.0.weight": torch.zeros(1)}, folder / VGG)
-    torch.save(heads, folder / HEADS)
-    return features, heads
+    numerics = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
+    model = transformers.ViTModel(transformers.ViTConfig(**options, **numerics, patch_size=32)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    return model
 
 
 @torch.no_grad()
-def test_lpips_is_its_equation_on_torchvisions_layers(tmp_path: Path) -> None:
-    features, heads = vgg_files(tmp_path)
-    images = torch.rand(2, 2, 3, 32, 32) * 2 - 1
-    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
-    x, y = (images - shift[:, None, None]) / scale[:, None, None]
-    wanted = torch.zeros(2)
-    for place, layer in enumerate(features):
-        x, y = layer(x), layer(y)
-        if place in (3, 8, 15, 22, 29):  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
-            weight = heads[f"lin{(3, 8, 15, 22, 29).index(place)}.model.1.weight"]
-            apart = (F.normalize(x, dim=1, eps=1e-10) - F.normalize(y, dim=1, eps=1e-10)).square()
-            wanted += F.conv2d(apart, weight).mean(dim=(1, 2, 3))
-    torch.testing.assert_close(LPIPS.load(str(tmp_path))(*images), wanted.mean(), rtol=1e-4, atol=1e-7)
+@pytest.mark.parametrize("side", [224, 256])
+def test_dino_features_are_those_of_transformers(tmp_path: Path, side: int) -> None:
+    model = dino_folder(tmp_path)
+    images = torch.rand(2, 3, side, side) * 2 - 1
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    pixels = ((images + 1) / 2 - mean[:, None, None]) / std[:, None, None]
+    if side != 224:
+        pixels = F.interpolate(pixels, (224, 224), mode="bilinear", align_corners=False)
+    states = model(pixels, output_hidden_states=True).hidden_states
+    wanted = [states[place][:, 1:].mT for place in (12, 3, 6, 9, 12)]
+    dino = Dino(load_dino(str(tmp_path)))
+    assert (dino.width, dino.levels) == (16, 5)
+    torch.testing.assert_close(list(dino(images)), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_dino_with_too_few_blocks_is_refused(tmp_path: Path) -> None:
+    shallow = {name: tensor for name, tensor in original(tmp_path).items() if not name.startswith("blocks.11.")}
+    with pytest.raises(DataError, match="11 blocks, and 12 are needed"):
+        Dino(DinoViT(shallow, 1))
+
+
+def original(folder: Path) -> dict[str, Tensor]:
+    """The weights of a small DINO of one head, by the names of the original file."""
+    generator = torch.Generator().manual_seed(0)
+    shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, 64), "pos_embed": (1, 50, 64), "norm.weight": (64,)}
+    shapes |= {"patch_embed.proj.weight": (64, 3, 32, 32), "patch_embed.proj.bias": (64,), "norm.bias": (64,)}
+    for block in range(12):
+        for name, (out, width) in {
+            "attn.qkv": (192, 64), "attn.proj": (64, 64), "mlp.fc1": (96, 64), "mlp.fc2": (64, 96)
+        }.items():  # fmt: skip
+            shapes |= {f"blocks.{block}.{name}.weight": (out, width), f"blocks.{block}.{name}.bias": (out,)}
+        shapes |= {f"blocks.{block}.norm{n}.{part}": (64,) for n in (1, 2) for part in ("weight", "bias")}
+    return {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
+
+
+@torch.no_grad()
+def test_the_original_file_of_dino(tmp_path: Path) -> None:
+    state = original(tmp_path)
+    torch.save(state, tmp_path / "dino.pth")
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    wanted = Dino(DinoViT(state, 1).eval())(images)
+    torch.testing.assert_close(list(Dino(load_dino(str(tmp_path / "dino.pth")))(images)), list(wanted))
 
 
 def test_missing_lpips_files_are_named(tmp_path: Path) -> None:
-    for folder in (None, str(tmp_path)):
-        with pytest.raises(DataError, match=r"vgg16-397923af.pth.*vgg.pth.*`stage.lpips`.*'encoder' or 'none'"):
-            build_pipeline(configuration(discriminator="none", lpips=folder)).stage()
+    with pytest.raises(DataError, match=r"vgg16-397923af.pth.*`stage.lpips`.*`stage.perceptual: encoder` or `none`"):
+        build_pipeline(configuration(discriminator="none", lpips=str(tmp_path))).stage()
 
 
 def test_missing_dino_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"DINO-S/8.*put config.json and model.safetensors of ViTModel there"):
+    with pytest.raises(DataError, match=r"DINO-S/8.*`stage.dino`.*config.json and model.safetensors.*'encoder' or"):
         build_pipeline(configuration(perceptual="none", dino=str(tmp_path))).stage()

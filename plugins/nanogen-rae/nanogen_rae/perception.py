@@ -1,0 +1,109 @@
+"""Perception Encoder (Bolya et al., arXiv 2504.13181): a ViT with 2-D rotary positions, from timm's weight files.
+
+timm's own class stretches the rotary positions to the pre-training grid and resamples the position table with
+antialiasing. The published class does neither, so tokens of another grid would differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen_core.errors import DataError
+from nanogen_rae.vit import Block, Sizes
+
+EPS = 1e-5  # of every LayerNorm
+THETA = 10_000.0
+ARCHITECTURE = "vit_pe_"  # how timm's names of these networks begin
+HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "gigantic": 16}  # by the size word of timm's name
+POOLING = ("attn_pool.", "head.")  # what follows the tokens, and is not read
+
+
+class PerceptionEncoder(nn.Module):
+    """The patch tokens of a Perception Encoder, with timm's parameter names. Any grid is taken.
+
+    Core, language and spatial variants differ in whether there are a class token, layer scales (`gamma_1`, `gamma_2`)
+    and a final norm. `state` decides all of it, but for the number of heads.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], heads: int):
+        super().__init__()
+        width, patch, depth, hidden = Sizes.of(state)
+        scaled = "blocks.0.gamma_1" in state
+        if width % (4 * heads):
+            raise ValueError(f"{heads} heads cannot be made of a width of {width}")
+        self.head_width = width // heads
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch, bias=False)})
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width)) if "cls_token" in state else None
+        self.pos_embed = nn.Parameter(torch.empty_like(state["pos_embed"]))
+        self.norm_pre = nn.LayerNorm(width, eps=EPS)
+        self.blocks = nn.ModuleList([Block(width, heads, hidden, eps=EPS, scaled=scaled) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width, eps=EPS) if "norm.weight" in state else nn.Identity()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Prepared pixels [B, 3, H, H] -> tokens [B, T, D]: the class token, if there is one, then the patches."""
+        x = self.patch_embed["proj"](pixels)  # [B, D, g, g]
+        grid = x.shape[-1]
+        x = x.flatten(2).mT
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = self.norm_pre(x + self.position_table(grid))
+        angles = self.angles(grid)
+        for block in self.blocks:
+            x = block(x, angles)
+        normalised: Tensor = self.norm(x)
+        return normalised
+
+    @property
+    def _prefix(self) -> int:
+        return 0 if self.cls_token is None else 1
+
+    def position_table(self, grid: int) -> Tensor:
+        """The learned table [1, T, D] for a grid: bilinear, without antialiasing, but for a class token's row."""
+        first, table = self.pos_embed[:, : self._prefix], self.pos_embed[:, self._prefix :]
+        side = round(table.shape[1] ** 0.5)
+        if side == grid:
+            return self.pos_embed
+        cells = table.float().mT.unflatten(2, (side, side))  # [1, D, side, side]
+        cells = F.interpolate(cells, size=(grid, grid), mode="bilinear", align_corners=False)
+        return torch.cat([first, cells.flatten(2).mT.to(first.dtype)], dim=1)
+
+    def angles(self, grid: int) -> Tensor:
+        """Rotary angles [T, head width]: columns, then rows, each frequency twice. A class token has angle 0.
+
+        Positions are 1 .. grid on both axes, whatever the pre-training grid.
+        """
+        quarter = self.head_width // 4
+        device = self.pos_embed.device
+        frequencies = THETA ** -(torch.arange(quarter, device=device, dtype=torch.float32) / quarter)
+        places = torch.arange(1, grid + 1, device=device, dtype=torch.float32)
+        axis = (places[:, None] * frequencies).repeat_interleave(2, dim=1)  # [g, head width / 2]
+        patches = torch.cat([axis.repeat(grid, 1), axis.repeat_interleave(grid, dim=0)], dim=1)
+        return torch.cat([patches.new_zeros(self._prefix, self.head_width), patches])
+
+
+def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> PerceptionEncoder:
+    """The network with the weights of a timm file, whose config.json is `facts`. Raises DataError."""
+    weights = {name: tensor for name, tensor in state.items() if not name.startswith(POOLING)}
+    try:
+        with torch.device("meta"):  # nothing is initialised: every weight comes from the file
+            network = PerceptionEncoder(weights, heads_of(facts))
+        network.load_state_dict(weights, assign=True)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"The file does not hold a Perception Encoder with timm's names: {error}.") from error
+    return network
+
+
+def heads_of(facts: Mapping[str, Any]) -> int:
+    """From the arguments of the model, or from the size word of its architecture: `vit_pe_core_large_patch14_336`."""
+    architecture = str(facts.get("architecture", ""))
+    if not architecture.startswith(ARCHITECTURE):
+        raise DataError(f"The config.json names the architecture {architecture!r}, which is no Perception Encoder.")
+    heads = facts.get("model_args", {}).get("num_heads") or HEADS.get(architecture.split("_")[3])
+    if heads is None:
+        raise DataError(f"The number of heads of {architecture!r} is not known: add `num_heads` to its `model_args`.")
+    return int(heads)

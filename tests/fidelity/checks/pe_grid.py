@@ -1,0 +1,74 @@
+"""Perception Encoder at another grid than its own: pixels, position table, rotary angles and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_core import storage
+from nanogen_rae.config import EncoderConfig
+from nanogen_rae.encoder import PublishedEncoder
+from tests.fidelity.measurement import Measurement, relative_max
+from tests.fidelity.recorded import read, under
+
+TOLERANCE = 1e-4
+ROWS = 8  # every eighth row of the prepared pixels is recorded
+
+
+@torch.no_grad()
+def measure(path: Path) -> Iterator[Measurement]:
+    """The encoder of the published name, on a folder with timm's names."""
+    facts, tensors = read(path)
+    with TemporaryDirectory() as folder:
+        _write_checkpoint(Path(folder), facts, tensors)
+        for name, ours in _computed(Path(folder), facts, tensors).items():
+            yield Measurement(name, relative_max(ours, tensors[name]), TOLERANCE)
+
+
+def _write_checkpoint(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    described = {name: facts["timm"][name] for name in ("architecture", "model_args")}
+    storage.write_json(folder / "config.json", described)
+    storage.write_tensors(folder / "model.safetensors", under(tensors, "timm."))
+
+
+def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the encoder gives for every recorded output."""
+    size, side = facts["image_size"], facts["grid"] * facts["patch"]
+    if "in.images_u8" in tensors:
+        images, options = tensors["in.images_u8"] / 127.5 - 1, {}
+    else:
+        images, options = tensors["in.pixels"], {"side": side}  # pixels that are prepared already
+    encoder = PublishedEncoder(facts["published_name"], EncoderConfig(path=str(folder), **options))
+    network = encoder.network(images.shape[-1])
+    found = {
+        "out.tokens": _tokens(encoder, images),
+        "out.position_table": network.position_table(facts["grid"])[0],
+        "out.rope_angles": network.angles(facts["grid"]),
+        "out.native_tokens": _native(folder, facts, tensors),
+    }
+    if "out.pixels_rows" in tensors:
+        assert images.shape[-1] == size
+        found["out.pixels_rows"] = encoder.prepared(images)[:, :, ::ROWS]
+    if "out.tokens_normed" in tensors:
+        normed = EncoderConfig(path=str(folder), norm="own", **options)
+        found["out.tokens_normed"] = _tokens(PublishedEncoder(facts["published_name"], normed), images)
+    return found
+
+
+def _tokens(encoder: PublishedEncoder, images: Tensor) -> Tensor:
+    """[B, 1 + N, D], or [B, N, D] where there is no class token."""
+    encoded = encoder.encode(images)
+    first = [] if encoded.class_token is None else [encoded.class_token[:, None]]
+    return torch.cat([*first, encoded.tokens], dim=1)
+
+
+def _native(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Tensor:
+    """At the grid of pre-training, where the position table is taken as it is."""
+    images = tensors["in.native_u8"] / 127.5 - 1
+    native = EncoderConfig(path=str(folder), side=facts["pretraining_grid"] * facts["patch"])
+    return _tokens(PublishedEncoder(facts["published_name"], native), images)

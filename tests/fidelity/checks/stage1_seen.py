@@ -1,0 +1,31 @@
+"""What the two losses see of decoded images, before DiffAugment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nanogen_rae.pixels import in_8_bits
+from tests.fidelity.measurement import Measurement, absolute_max
+from tests.fidelity.recorded import read
+from tests.fidelity.stage1 import GivenRAE
+
+TOLERANCE = 1e-6
+
+
+@torch.no_grad()
+def measure(path: Path) -> Iterator[Measurement]:
+    """A decoder's answer as it is, and in 8 bits. `stage1_step` measures when each of them is taken."""
+    _, tensors = read(path)
+    rae = GivenRAE(nn.Identity())
+    decoded = rae.painted(nn.Identity(), tensors["in.decoded"])
+    found = {
+        "out.fake_for_decoder": decoded,
+        "out.fake_for_discriminator": in_8_bits(decoded),
+        "out.real": rae.painted(nn.Identity(), tensors["in.images"]),
+    }
+    for name, ours in found.items():
+        yield Measurement(name, absolute_max(ours, tensors[name]), TOLERANCE)

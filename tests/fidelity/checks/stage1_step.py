@@ -1,0 +1,153 @@
+"""One step of the first adversarial epoch, by the stage's own losses and the loop's own optimisers.
+
+A value at the edge of two 8-bit levels may round the other way: the discriminator's step goes on from the recorded
+answer of the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core import storage
+from nanogen_core.assembly import Assembly
+from nanogen_core.randomness import Draws
+from nanogen_core.tensors import Batch
+from nanogen_core.training.optimization import Optimization
+from nanogen_core.training.optimizer_settings import ConstantConfig
+from nanogen_core.training.schedules import Constant
+from nanogen_rae.decoder import Decoder
+from nanogen_rae.decoder_files import own_names
+from nanogen_rae.sizes import Size
+from nanogen_rae.stage import DECODER, DISCRIMINATOR, IMAGES, DecoderTraining
+from tests.fidelity.measurement import Measurement, relative_max
+from tests.fidelity.recorded import RecordedDraws, read, under
+from tests.fidelity.stage1 import published, training
+
+EPOCHS, STEPS_PER_EPOCH = 16, 10
+BEFORE, STEP = 79, 80  # the last step before the adversarial loss, and the first one with it
+ROWS = 4  # every fourth row of augmented images is recorded
+TOLERANCE, AFTER = 1e-4, 1e-3  # the latter of gradients, and of what follows the optimiser
+LATER = ("gradient", "grad_norm", "last_weight", "decoded_again", "logits_fake", "logits_real", "discriminator_loss")
+
+
+class Notes:
+    """What passed the networks, in order, and what DiffAugment was given and gave, by purpose."""
+
+    def __init__(self, stage: DecoderTraining):
+        self.decoded: list[Tensor] = []
+        self.logits: list[Tensor] = []
+        self.given: dict[str, Tensor] = {}
+        self.augmented: dict[str, Tensor] = {}
+        self.instead: Tensor | None = None  # of what the decoder gives
+        self._augment, stage.augment = stage.augment, self._augmenting
+        stage.nets[DECODER].register_forward_hook(self._decoding)
+        stage.nets[DISCRIMINATOR].register_forward_hook(lambda net, given, logits: self.logits.append(logits.detach()))
+
+    def _decoding(self, net: nn.Module, given: object, output: Tensor) -> Tensor:
+        self.decoded.append(output.detach())
+        return output if self.instead is None else self.instead
+
+    def _augmenting(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
+        changed: Tensor = self._augment(images, rng, purpose)
+        self.given[purpose], self.augmented[purpose] = images.detach(), changed.detach()
+        return changed
+
+
+def measure(path: Path) -> Iterator[Measurement]:
+    """Every recorded output."""
+    facts, tensors = read(path)
+    with TemporaryDirectory() as folder:
+        stage, optimization = _prepared(Path(folder), facts, tensors)
+    found = _step(stage, optimization, tensors)
+    for name, recorded in under(tensors, "out.").items():
+        later = any(word in name for word in LATER)
+        ours = found[name].reshape(recorded.shape)
+        yield Measurement(name, relative_max(ours, recorded), AFTER if later else TOLERANCE)
+
+
+def _prepared(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[DecoderTraining, Any]:
+    storage.write_json(folder / "config.json", {"num_attention_heads": facts["dino"]["num_heads"]})
+    storage.write_tensors(folder / "model.safetensors", under(tensors, "dino."))
+    steps = EPOCHS * STEPS_PER_EPOCH
+    resolved = published(steps, STEPS_PER_EPOCH, perceptual="none", dino=str(folder))
+    stage = training(_decoder(facts["decoder"], under(tensors, "decoder.")), resolved)
+    stage.nets[DISCRIMINATOR].load_state_dict(under(tensors, "disc."))
+    schedule = Constant(ConstantConfig())
+    return stage, Optimization(stage, Assembly(resolved)["optimizer"], schedule, resolved.train.gradient_clip)
+
+
+def _decoder(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> Decoder:
+    size = Size(facts["hidden"], facts["layers"], facts["heads"], facts["mlp"])
+    decoder = Decoder(facts["token_width"], facts["image_side"] // facts["patch"], facts["patch"], size)
+    decoder.load_state_dict(own_names(state))
+    return decoder
+
+
+def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """By the names of the recorded outputs."""
+    batch, notes = _batch(tensors), Notes(stage)
+    last = stage.nets[DECODER].get_submodule("head").weight
+    early = stage.loss(DECODER, batch, _draws(tensors, BEFORE))
+    (reconstruction,) = torch.autograd.grad(early.total, last)
+
+    losses = stage.loss(DECODER, batch, _draws(tensors, STEP))
+    losses.total.backward()
+    gradient = last.grad.clone()
+    found = {
+        "decoded_noisy": notes.decoded[-1],
+        "l1": losses.parts["l1"],
+        "logits_decoder_step": notes.logits[-1],
+        "adversarial": losses.parts["adversarial"],
+        "adaptive_weight": losses.parts["weight"],
+        "total": losses.total.detach(),
+        "last_gradient_reconstruction": reconstruction,
+        "last_gradient_total": gradient,
+        "last_gradient_adversarial": (gradient - reconstruction)
+        / (stage.config.adversarial_weight * losses.parts["weight"]),
+        "grad_norm_decoder": optimization.move(DECODER, STEP)["grad_norm"],
+        "last_weight_after": last.detach().clone(),
+    }
+
+    notes.instead = tensors["out.decoded_again"]
+    judged = stage.loss(DISCRIMINATOR, batch, _draws(tensors, STEP))
+    judged.total.backward()
+    found |= {
+        "decoded_again": notes.decoded[-1],
+        "fake_for_discriminator": notes.given["fake"],
+        "fake_augmented": notes.augmented["fake"][:, :, ::ROWS],
+        "logits_fake": notes.logits[-2],
+        "logits_real": notes.logits[-1],
+        "discriminator_loss": judged.total.detach(),
+        "grad_norm_discriminator": optimization.move(DISCRIMINATOR, STEP)["grad_norm"],
+    }
+    stage.after_step(STEP)
+    found["last_weight_average"] = stage.nets["ema"].get_submodule("head").weight
+    return found
+
+
+def _batch(tensors: Mapping[str, Tensor]) -> Batch:
+    images = tensors["in.images"] * 2 - 1
+    return Batch(torch.arange(len(images)), latents=_cells(tensors["in.tokens"]), extras={IMAGES: images})
+
+
+def _cells(tokens: Tensor) -> Tensor:
+    """[B, N, C] -> [B, C, h, w]."""
+    side = round(tokens.shape[1] ** 0.5)
+    return tokens.mT.unflatten(2, (side, side))
+
+
+def _draws(tensors: Mapping[str, Tensor], step: int) -> RecordedDraws:
+    numbers = {
+        "rae.sigma": tensors["in.noise_u"],
+        "rae.noise": _cells(tensors["in.noise_n"]),
+        "augment.decoder": tensors["in.draws.decoder_step_fake"].T,
+        "augment.fake": tensors["in.draws.discriminator_step_fake"].T,
+        "augment.real": tensors["in.draws.discriminator_step_real"].T,
+    }
+    return RecordedDraws(numbers, samples=len(tensors["in.images"]), step=step)
