@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +65,7 @@ def _clear(output: Path) -> None:
     """Takes away what would make a finished demo look like a run to go on with; whatever else lies there stays."""
     from nanogen_core.training import checkpoint, journal
 
-    shutil.rmtree(output / checkpoint.FOLDER)
+    checkpoint.remove_all(output)
     for name in ("summary.json", journal.LOG):
         (output / name).unlink(missing_ok=True)
 
