@@ -73,12 +73,15 @@ def read_json(path: Path) -> Any:
 # -- tensors -----------------------------------------------------------------------------------------------------------
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a safetensors file that carries the hash of its tensors. Equal tensors give equal files."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, hashed: bool = True) -> None:
+    """Writes a safetensors file that carries the hash of its tensors. Equal tensors give equal files.
+
+    `hashed=False` leaves the hash out, where a manifest beside the file has that of its bytes.
+    """
     from safetensors.torch import save
 
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(whole, {DIGEST: tensors_hash(whole)}))
+    write_bytes(path, save(whole, {DIGEST: tensors_hash(whole)} if hashed else None))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
     path = path_of(run, step)
     with storage.whole_folder(path) as folder:
         for name, tensors in states.items():
-            storage.write_tensors(folder / f"{name}.safetensors", tensors)
+            storage.write_tensors(folder / f"{name}.safetensors", tensors, hashed=False)
         _seal(folder, {"step": step, **facts})
 
 
