@@ -159,7 +159,7 @@ def test_a_save_and_a_deletion_that_break_off_leave_nothing_under_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.save(tmp_path, 3, STATES, {})
-    monkeypatch.setattr(storage.shutil, "rmtree", lambda *a, **o: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(storage, "discard", lambda *a, **o: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         storage.remove_folder(checkpoint.path_of(tmp_path, 3))
     monkeypatch.undo()

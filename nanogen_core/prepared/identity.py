@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from nanogen_core import storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.data import Reading
 from nanogen_core.errors import NanoGenError
@@ -57,14 +57,7 @@ def variants(reading: Reading, task: str) -> int:
 def weights_hash(part: Any) -> str | None:
     """SHA-256 over the tensors that a part's `weights()`, or else its `state_dict()`, names; None where it has none."""
     tensors: Mapping[str, Tensor] = getattr(part, "weights", getattr(part, "state_dict", dict))()
-    if not tensors:
-        return None
-    total = sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        total.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
+    return storage.tensors_hash(tensors) if tensors else None
 
 
 def files_hash(files: list[Path]) -> str:

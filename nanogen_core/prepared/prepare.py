@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve, frozen
 from filelock import FileLock, Timeout
 
+from nanogen_core import storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, resolve
 from nanogen_core.damage import LIMIT, Bad, Tally
@@ -19,7 +20,7 @@ from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.prepared import identity, manifest, workers
 from nanogen_core.prepared.encoding import Encoding
 from nanogen_core.prepared.manifest import Manifest
-from nanogen_core.prepared.shards import TEMPORARY, Shard
+from nanogen_core.prepared.shards import Shard
 
 SPLIT = "train"
 LOCK = ".lock"
@@ -109,8 +110,7 @@ def _disk_has_room(folder: Path) -> Iterator[None]:
 
 def _claim(folder: Path, wanted: Manifest) -> None:
     """Writes what is going to lie here, or finds that it is what lies here already."""
-    for left in folder.glob(f".*{TEMPORARY}"):
-        left.unlink()  # of a process that was killed; the lock says that none is at work
+    storage.sweep(folder)  # of a process that was killed; the lock says that none is at work
     if (folder / manifest.NAME).is_file():
         there = manifest.read(folder)
         manifest.refuse_others(folder, _question(there), _question(wanted))

@@ -15,7 +15,6 @@ from nanogen_core import storage
 from nanogen_core.damage import Bad
 
 ENTRY = Struct("<qq")  # where a member's bytes begin in the tar, and how many they are; 0 bytes: a bad example
-TEMPORARY = ".tmp"
 
 
 class Shard:
@@ -34,8 +33,8 @@ class Shard:
         """Members in order, each with the number of its example; an example may be Bad. The same members give the same
         bytes."""
         entries, bad = [], []
-        temporary = self.tar.with_name(f".{self.tar.name}.{os.getpid()}{TEMPORARY}")
-        with open(temporary, "wb") as file:
+        temporary = storage.temporary_name(self.tar)
+        with open(temporary, "xb") as file:
             hashed = _Hashed(file)
             with tarfile.open(fileobj=hashed, mode="w:", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
                 for number, member in members:

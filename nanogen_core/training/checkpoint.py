@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,7 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
     path = path_of(run, step)
     with storage.whole_folder(path) as folder:
         for name, tensors in states.items():
-            storage.write_tensors(folder / f"{name}.safetensors", tensors)
+            storage.write_tensors(folder / f"{name}.safetensors", tensors, hashed=False)
         _seal(folder, {"step": step, **facts})
 
 
@@ -52,7 +51,7 @@ def save_together(run: Path, step: int, states: Mapping[str, Tensors], facts: Ma
             _seal(temporary, {"step": step, **facts}, {name: entry for part in listed for name, entry in part.items()})
             storage.finish_folder(temporary, path)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        storage.discard(temporary)
         raise
 
 
@@ -126,9 +125,13 @@ def tidy(run: Path, step: int) -> None:
     for later in steps_in(run):
         if later > step:
             path = path_of(run, later)
-            aside = path.with_name(f"damaged-{path.name}")
-            storage.remove_folder(aside)
-            os.replace(path, aside)
+            os.replace(path, _free(path.with_name(f"damaged-{path.name}")))
+
+
+def _free(path: Path) -> Path:
+    """The path, or with a number behind it the first one where nothing lies."""
+    names = (path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 1000)))
+    return next(name for name in names if not name.exists())
 
 
 def thin_out(run: Path, keep: int, every: int = 0) -> None:
@@ -136,6 +139,13 @@ def thin_out(run: Path, keep: int, every: int = 0) -> None:
     for step in steps_in(run)[:-keep]:
         if not every or step % every:
             storage.remove_folder(path_of(run, step))
+
+
+def remove_all(run: Path) -> None:
+    """Deletes all checkpoints of a run, and their folder where nothing else lies in it."""
+    for step in steps_in(run):
+        storage.remove_folder(path_of(run, step))
+    storage.remove_files(run / FOLDER, ())
 
 
 # -- the state of networks and optimisers ----------------------------------------------------------------------------

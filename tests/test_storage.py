@@ -1,0 +1,169 @@
+"""Files are whole or not there, carry their hash, follow the umask, and nobody else's are deleted."""
+
+import json
+import os
+import stat
+from hashlib import sha256
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from nanogen_core import storage
+from nanogen_core.errors import DataError
+
+TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "half": torch.ones(3).bfloat16()}
+
+
+@pytest.fixture(params=[0o077, 0o022, 0o002])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_files_and_folders_follow_the_umask(tmp_path, umask):
+    storage.write_text(tmp_path / "file", "x")
+    with storage.whole_folder(tmp_path / "folder") as folder:
+        (folder / "inside").write_text("x")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~umask
+
+
+def test_tensors_come_back_as_they_were_and_other_programs_read_them(tmp_path):
+    path = tmp_path / "t.safetensors"
+    storage.write_tensors(path, {**TENSORS, "none": torch.empty(0, 2), "one": torch.tensor(3)})
+    for found in (storage.read_tensors(path), load_file(path)):
+        assert {name: tuple(value.shape) for name, value in found.items()} == {
+            "a": (2,),
+            "b": (2, 3),
+            "half": (3,),
+            "none": (0, 2),
+            "one": (),
+        }
+        assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
+
+
+def test_the_hash_is_that_of_names_types_shapes_and_bytes(tmp_path):
+    storage.write_tensors(tmp_path / "t.safetensors", {"b": TENSORS["b"], "a": TENSORS["a"]})
+    total = sha256(b"a torch.bool (2,)\n\x01\x00" + b"b torch.float32 (2, 3)\n" + TENSORS["b"].numpy().tobytes())
+    with safe_open(tmp_path / "t.safetensors", "pt") as file:
+        assert file.metadata() == {"sha256": total.hexdigest()}
+
+
+def test_equal_tensors_give_equal_files(tmp_path):
+    for name, tensors in (("1", TENSORS), ("2", dict(reversed(TENSORS.items())))):
+        storage.write_tensors(tmp_path / name, tensors)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_every_flipped_byte_of_the_tensors_is_found(tmp_path):
+    """All bytes of the data, and those of the names, types and places in the header."""
+    path = tmp_path / "t.safetensors"
+    storage.write_tensors(path, TENSORS)
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = whole[8 : 8 + length].rstrip()
+    missed = []
+    for place in [*range(8 + len(header)), *range(8 + length, len(whole))]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            found = storage.read_tensors(path)
+        except DataError:
+            continue
+        if {name: value.tolist() for name, value in found.items()} != {n: v.tolist() for n, v in TENSORS.items()}:
+            missed.append(place)
+    assert missed == []
+
+
+def test_a_file_of_another_program_has_no_hash_and_is_read(tmp_path):
+    save_file(TENSORS, tmp_path / "t.safetensors")
+    assert storage.read_tensors(tmp_path / "t.safetensors").keys() == TENSORS.keys()
+
+
+def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
+    for read in (storage.read_json, storage.read_tensors):
+        with pytest.raises(DataError, match="nothing does not exist"):
+            read(tmp_path / "nothing")
+        with pytest.raises(DataError, match="cannot be read: Is a directory"):
+            read(tmp_path)
+
+    def denied(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "file").write_text("{}")
+    monkeypatch.setattr("pathlib.Path.open", denied)
+    for read in (storage.read_json, storage.read_tensors):
+        with pytest.raises(DataError, match="file cannot be read: Permission denied"):
+            read(tmp_path / "file")
+
+
+# -- nothing of somebody else is deleted -------------------------------------------------------------------------------
+
+
+def filled(folder, names=("a", "deep/b")):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def written(path, names=("a", "deep/b")):
+    with storage.whole_folder(path) as folder:
+        filled(folder, names)
+        storage.write_json(folder / "manifest.json", {name: {} for name in names})
+
+
+def test_a_sweep_takes_only_what_a_killed_write_left(tmp_path):
+    filled(tmp_path, [".notes.tmp", ".a.0123456789abcdef.tmp", ".mine/x.tmp", ".x.nanogen-tmp"])
+    left = storage.begin_folder(tmp_path / "folder")
+    filled(left)
+    (tmp_path / "outside").mkdir()
+    filled(tmp_path / "outside")
+    (left / "link").symlink_to(tmp_path / "outside")
+    storage.temporary_name(tmp_path / "file").write_text("half")
+    storage.sweep(tmp_path)
+    found = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
+    assert found == [".a.0123456789abcdef.tmp", ".mine/x.tmp", ".notes.tmp", ".x.nanogen-tmp", *OUTSIDE]
+
+
+OUTSIDE = ["outside/a", "outside/deep/b"]
+
+
+def test_a_folder_that_was_written_is_removed(tmp_path):
+    written(tmp_path / "folder")
+    assert storage.remove_folder(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
+    assert storage.remove_folder(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "deep/mine.txt", ".hidden"])
+def test_a_folder_with_a_file_of_the_users_stays_whole(tmp_path, name):
+    written(tmp_path / "folder")
+    filled(tmp_path / "folder", [name])
+    assert not storage.remove_folder(tmp_path / "folder")
+    assert storage.names_in(tmp_path / "folder") == sorted(["a", "deep/b", "manifest.json", name])
+
+
+def test_a_folder_of_somebody_else_stays(tmp_path):
+    filled(tmp_path / "folder")
+    assert not storage.remove_folder(tmp_path / "folder")
+    with pytest.raises(DataError, match="folder cannot be replaced"):
+        written(tmp_path / "folder", names=("a",))
+    assert storage.names_in(tmp_path / "folder") == ["a", "deep/b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_is_replaced_by_one_with_the_same_files(tmp_path):
+    filled(tmp_path / "folder")
+    with storage.whole_folder(tmp_path / "folder") as folder:
+        filled(folder, ["a", "deep/b", "c"])
+    assert storage.names_in(tmp_path / "folder") == ["a", "c", "deep/b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_only_temporary_names_are_discarded(tmp_path):
+    filled(tmp_path / "folder")
+    with pytest.raises(ValueError, match="no temporary name"):
+        storage.discard(tmp_path / "folder")
+    assert json.dumps(storage.names_in(tmp_path / "folder")) == '["a", "deep/b"]'
