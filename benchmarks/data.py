@@ -185,7 +185,8 @@ def _folder_config(folder: Path, kind: str) -> dict[str, Any]:
 
 def _model(size: int) -> dict[str, Any]:
     backbone = {"name": "lightning-dit", "hidden": 128, "depth": 6, "heads": 4}  # the demo's
-    return {"task": "imagenet", "objective": "flow", "backbone": backbone, "image_size": size}
+    task = {"name": "imagenet", "flip": True}  # prepared latents are those of both flips
+    return {"task": task, "objective": "flow", "backbone": backbone, "image_size": size}
 
 
 def _write_images(folder: Path, size: int, count: int) -> None:

@@ -60,7 +60,8 @@ def folders(root: Path) -> dict[str, Any]:
             path = root / split / f"class{number % 3}" / f"{number:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(picture(number))
-    return {"task": "imagenet", "dataset": {"name": "imagenet-folder", "root": str(root)}}
+    task = {"name": "imagenet", "flip": True}  # so that a resumed run must draw the same flips
+    return {"task": task, "dataset": {"name": "imagenet-folder", "root": str(root)}}
 
 
 def tars(root: Path) -> dict[str, Any]:
