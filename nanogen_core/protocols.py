@@ -258,8 +258,8 @@ class Auxiliary(Protocol):
     def token(self, batch: Batch) -> Tensor | None:
         """The clean token [B, token_width] of each example, or None."""
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
-        """The weighted loss; `parts` are logged under the auxiliary's name."""
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+        """The weighted loss; `parts` are logged under the auxiliary's name. `rng` is that of the step."""
 
 
 class Stage(Protocol):

@@ -90,7 +90,7 @@ class Diffusion:
         clean = State(batch.latents, self._token(batch))
         nets: dict[str, Any] = {**self.nets, PHASE: self._tapped()}
         losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
-        return self._with_auxiliaries(losses, clean, batch)
+        return self._with_auxiliaries(losses, clean, batch, rng)
 
     def _condition(self, batch: Batch, *, length: int) -> Condition:
         if batch.condition is not None:
@@ -106,7 +106,7 @@ class Diffusion:
         tokens = [token for a in self.auxiliaries.values() if (token := a.token(batch)) is not None]
         return torch.cat(tokens, dim=1) if tokens else None  # [B, width]
 
-    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch) -> Losses:
+    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch, rng: Draws) -> Losses:
         if not self.auxiliaries:
             return Losses(losses.total, losses.parts)
         if losses.seen is None:
@@ -116,7 +116,7 @@ class Diffusion:
             )
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self.auxiliaries.items():
-            more = auxiliary.loss(losses.seen, clean, batch)
+            more = auxiliary.loss(losses.seen, clean, batch, rng)
             total = total + more.total
             parts.update({name: more.total.detach(), **{f"{name}.{part}": v for part, v in more.parts.items()}})
         return Losses(total, parts)

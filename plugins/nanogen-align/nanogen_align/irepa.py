@@ -12,6 +12,7 @@ from nanogen_align.grids import resampled
 from nanogen_align.probe import tap_shape
 from nanogen_align.projectors import Convolution
 from nanogen_align.teacher import teacher_of
+from nanogen_core.randomness import Draws
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Losses, Seen, State
 
@@ -41,7 +42,7 @@ class IRepa:
         """iREPA diffuses nothing along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
         """The weighted distance, and the distance as a part."""
         projected = self.nets(seen.prediction.features[self.taps[0]]).float()  # [B, N, D]
         distance = DISTANCES[self.config.distance](projected, batch.extras[EXTRA])

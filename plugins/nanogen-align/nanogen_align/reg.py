@@ -9,6 +9,7 @@ from torch import Tensor
 from nanogen_align.config import RegConfig
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
+from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, Seen, State
 
 EXTRA = "reg"
@@ -56,6 +57,6 @@ class Reg:
         """The clean token of each example: [B, token_width]."""
         return batch.extras[EXTRA]
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
         """Nothing beside the objective's own."""
         return Losses(batch.extras[EXTRA].new_zeros(()))

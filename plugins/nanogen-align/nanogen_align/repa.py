@@ -14,6 +14,7 @@ from nanogen_align.probe import tap_shape
 from nanogen_align.projectors import PROJECTORS
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
+from nanogen_core.randomness import Draws
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Losses, Seen, State
 
@@ -52,7 +53,7 @@ class Repa:
         """REPA diffuses nothing along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
         """The weighted distance, and the distance as a part."""
         tokens = _rows(*(seen.prediction.features[tap] for tap in self.taps))  # [B, (1) + N, width]
         targets = batch.extras[EXTRA] if clean.token is None else _rows(clean.token, batch.extras[EXTRA])

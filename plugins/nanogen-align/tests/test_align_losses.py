@@ -17,6 +17,7 @@ from nanogen_align.repa import Repa
 from nanogen_align.teacher import Teacher, teacher_of
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
+from nanogen_core.randomness import Draws
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
 from nanogen_core.testing import PluginContract
@@ -31,6 +32,7 @@ WITH_TOKEN = LatentSpec(4, 8, 8, factor=2, token_width=12)
 LABELS = ConditionSpec(11, 1, learned=2)
 TEXTS = ConditionSpec(7, 5, normalize=True, padded=True)
 TEACHER = {"name": "tiny-vision"}
+RNG = Draws(0, range(2))
 IMAGES = Batch(torch.arange(2), images=torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
 
 
@@ -84,7 +86,7 @@ def test_repa_is_half_the_squared_error_of_a_linear_map():
     patches, _ = loss.teacher.encoder.encode(IMAGES.images)
     weight, bias = loss.nets.weight, loss.nets.bias
     expected = (tokens @ weight.T + bias - patches).square().mean()
-    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss))
+    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss), RNG)
     torch.testing.assert_close(found.total, 0.5 * expected)
     torch.testing.assert_close(found.parts["distance"], expected.detach())
     found.total.backward()
@@ -97,7 +99,7 @@ def test_repa_with_a_cosine_and_three_layers_is_the_papers():
     projected = third(F.silu(second(F.silu(first(tokens)))))
     patches, _ = loss.teacher.encode(IMAGES.images)
     a, b = F.normalize(projected, dim=-1), F.normalize(patches, dim=-1)
-    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss)).total
+    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss), RNG).total
     torch.testing.assert_close(found, -0.5 * (a * b).sum(-1).mean())
 
 
@@ -108,7 +110,7 @@ def test_with_reg_the_token_is_aligned_too_and_comes_first():
     patches, class_token = loss.teacher.encode(IMAGES.images)
     clean = State(torch.zeros(2, *LATENT.shape), class_token)
     sum_of_squares = (loss.nets(tokens) - patches).square().sum() + (loss.nets(token) - class_token).square().sum()
-    found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), clean, looked(loss))
+    found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), clean, looked(loss), RNG)
     torch.testing.assert_close(found.parts["distance"], (sum_of_squares / (2 * 17 * 12)).detach())
 
 
@@ -135,7 +137,7 @@ def test_irepa_normalises_over_space_and_convolves():
     around = F.pad(tokens.reshape(2, 4, 4, 16), (0, 0, 1, 1, 1, 1))
     windows = torch.stack([around[:, i : i + 4, j : j + 4] for i in range(3) for j in range(3)], dim=-2)
     projected = torch.einsum("bhwkc,dck->bhwd", windows, kernel.flatten(2)) + bias
-    found = loss.loss(seen(**{"block.1": tokens}), None, batch)
+    found = loss.loss(seen(**{"block.1": tokens}), None, batch, RNG)
     torch.testing.assert_close(found.total, 0.5 * (projected - expected).square().mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -149,7 +151,7 @@ def test_reg_gives_the_class_token_and_no_loss_of_its_own():
     batch = looked(reg)
     assert reg.token_width == 12
     torch.testing.assert_close(reg.token(batch), reg.teacher.encoder.encode(IMAGES.images)[1])
-    assert reg.loss(seen(), None, batch).total == 0
+    assert reg.loss(seen(), None, batch, RNG).total == 0
 
 
 def test_a_teacher_without_a_class_token_is_refused_by_name():

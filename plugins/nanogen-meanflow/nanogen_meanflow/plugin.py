@@ -85,7 +85,9 @@ def _method(name: str, summary: str, tokenizer: str, objective: Any) -> Method:
 
 @hookimpl
 def nanogen_recipes() -> dict[str, str]:
-    return {name: f"nanogen_meanflow:recipes/{name}.yaml" for name in ("meanflow", "meanflow-unguided")}
+    return {
+        name: f"nanogen_meanflow:recipes/{name}.yaml" for name in ("meanflow", "meanflow-unguided", "pixel-meanflow")
+    }
 
 
 @hookimpl

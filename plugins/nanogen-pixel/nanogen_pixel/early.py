@@ -1,4 +1,4 @@
-"""The samples of a batch with so little noise that a guess at the image is one to look at."""
+"""The samples of a batch with so little noise that the predicted image can be compared with the real one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Losses, Seen
+from nanogen_pixel.config import PerceptualConfig
 
 
 def rows_below(seen: Seen, limit: float) -> Tensor:
@@ -15,9 +16,14 @@ def rows_below(seen: Seen, limit: float) -> Tensor:
     return torch.nonzero(seen.times.t < limit)[:, 0]
 
 
-def mean_over_batch(seen: Seen, rows: Tensor, weight: float, distance: Callable[[], Tensor]) -> Losses:
-    """`weight` times the batch mean of a distance [A] that is 0 outside `rows`; nothing is computed without rows."""
+def mean_over_batch(seen: Seen, rows: Tensor, config: PerceptualConfig, distance: Callable[[], Tensor]) -> Losses:
+    """The weighted batch mean of a distance [A] that is 0 outside `rows`, and the plain mean as a part.
+
+    Nothing is computed without rows.
+    """
     if not len(rows):
         return Losses(seen.times.t.new_zeros(()))
-    mean = distance().sum() / len(seen.times.t)
-    return Losses(weight * mean, {"distance": mean.detach()})
+    found = distance()
+    normalized = found / (found.detach() + config.norm_eps) ** config.norm_p
+    count = len(seen.times.t)
+    return Losses(config.weight * normalized.sum() / count, {"distance": found.detach().sum() / count})

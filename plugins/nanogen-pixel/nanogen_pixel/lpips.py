@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from nanogen_align.vgg import PerceptualDistance
+from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, Seen, State
 from nanogen_pixel.config import LpipsConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
+from nanogen_pixel.views import view
 
 
 class Lpips:
@@ -32,9 +34,12 @@ class Lpips:
         """Nothing is diffused along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
         """The weighted mean over the batch, and the distance as a part."""
         rows = rows_below(seen, self.config.below)
         network = self.network.to(clean.latent.device)
-        guess, image = seen.guess.latent[rows], clean.latent[rows]
-        return mean_over_batch(seen, rows, self.config.weight, lambda: network(guess, image))
+
+        def distance() -> Tensor:
+            return network(*view(seen.guess.latent, clean.latent, rows, self.config.crop, rng))
+
+        return mean_over_batch(seen, rows, self.config, distance)

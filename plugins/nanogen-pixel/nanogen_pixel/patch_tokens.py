@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from nanogen_align.teacher import teacher_of
+from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, Seen, State
 from nanogen_pixel.config import PatchTokensConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
@@ -34,7 +35,7 @@ class PatchTokens:
         """Nothing is diffused along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch) -> Losses:
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
         """The weighted mean over the batch, and the distance as a part."""
         rows = rows_below(seen, self.config.below)
 
@@ -42,4 +43,4 @@ class PatchTokens:
             guessed = self.teacher.patches(seen.guess.latent[rows]).float()  # [A, N, D]
             return (guessed - batch.extras[EXTRA][rows]).square().mean(dim=(1, 2))
 
-        return mean_over_batch(seen, rows, self.config.weight, distance)
+        return mean_over_batch(seen, rows, self.config, distance)

@@ -41,10 +41,19 @@ _PATCH_TOKENS = Component(
     needs={"tokenizer": {"pixels"}},
 )
 
+_CONVNEXT = Component(
+    kind="auxiliary",
+    name="convnext",
+    target="nanogen_pixel.convnext:ConvNeXt",
+    config="nanogen_pixel.config:ConvNeXtConfig",
+    summary="distance of a ConvNeXt's pooled features of the guessed image (pixel MeanFlow, arXiv 2601.22158)",
+    needs={"tokenizer": {"pixels"}},
+)
+
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    return [_PIXEL, _LPIPS, _PATCH_TOKENS]
+    return [_PIXEL, _LPIPS, _PATCH_TOKENS, _CONVNEXT]
 
 
 @hookimpl

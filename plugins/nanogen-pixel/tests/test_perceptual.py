@@ -11,6 +11,7 @@ from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import HEADS, VGG
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import DataError, Incompatible, NanoGenError
+from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
 from nanogen_core.training import journal
 from nanogen_core.training.loop import Run
@@ -63,11 +64,12 @@ def seen(guess, times):
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 GUESS = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 BATCH = Batch(torch.arange(3), images=IMAGES)
+RNG = Draws(0, range(3))
 
 
 def test_lpips_is_the_weighted_mean_over_the_batch_where_there_is_little_noise(weights):
     loss, guess = Lpips(LpipsConfig(folder=str(weights))), GUESS.clone().requires_grad_()
-    found = loss.loss(seen(guess, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH)
+    found = loss.loss(seen(guess, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH, RNG)
     one, _, three = PerceptualDistance.load(str(weights))(GUESS, IMAGES)
     torch.testing.assert_close(found.total, 0.1 * (one + three) / 3)
     torch.testing.assert_close(found.parts["distance"], (one + three) / 3)
@@ -78,7 +80,7 @@ def test_lpips_is_the_weighted_mean_over_the_batch_where_there_is_little_noise(w
 def test_patch_tokens_are_the_weighted_squared_error(teacher):
     loss, guess = patch_tokens.PatchTokens(PatchTokensConfig()), GUESS.clone().requires_grad_()
     batch = BATCH._replace(images=None, extras=loss.prepare(BATCH))
-    found = loss.loss(seen(guess, [0.2, 0.9, 0.1]), State(IMAGES), batch)
+    found = loss.loss(seen(guess, [0.2, 0.9, 0.1]), State(IMAGES), batch, RNG)
     apart = (teacher.encoder.net(GUESS) - teacher.encoder.net(IMAGES)).square().flatten(1).mean(dim=1)
     torch.testing.assert_close(found.total, 0.01 * (apart[0] + apart[2]) / 3)
     found.total.backward()
@@ -87,7 +89,7 @@ def test_patch_tokens_are_the_weighted_squared_error(teacher):
 
 def test_a_batch_of_noise_costs_nothing(teacher, weights):
     for loss in (Lpips(LpipsConfig(folder=str(weights))), patch_tokens.PatchTokens(PatchTokensConfig())):
-        assert loss.loss(seen(GUESS, [0.9, 0.8, 1.0]), State(IMAGES), BATCH).total == 0
+        assert loss.loss(seen(GUESS, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, RNG).total == 0
 
 
 def test_a_distance_of_nothing_is_nothing_and_grows_with_the_change(weights):
