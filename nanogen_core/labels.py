@@ -9,6 +9,7 @@ from typing import Any
 from nanogen_core.errors import DataError
 from nanogen_core.protocols import Example, Examples
 
+HUGE = 10**18  # no number of classes; Python writes none of more than 4300 digits as text
 SHOWN = 40  # characters of a wrong value
 
 
@@ -38,7 +39,7 @@ def from_one(values: Iterable[int], classes: int) -> str:
 
 def shown(value: object, most: int = SHOWN) -> str:
     """A value as it is written in Python, cut to a length that fits a sentence."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**18:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= HUGE:
         return "a number of more than 18 digits"
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."

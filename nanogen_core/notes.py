@@ -8,7 +8,7 @@ _said: set[str] = set()
 
 
 def warn_once(log: logging.Logger, sentence: str) -> None:
-    """Logs a warning, unless this process has logged it before."""
-    if sentence not in _said:
+    """Logs a warning, unless it is empty or this process has logged it before."""
+    if sentence and sentence not in _said:
         _said.add(sentence)
         log.warning("%s", sentence)

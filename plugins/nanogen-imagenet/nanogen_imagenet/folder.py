@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,10 +12,13 @@ from pathlib import Path
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing, near_miss
 from nanogen_core.files import entries, is_folder, user_path
+from nanogen_core.notes import warn_once
 from nanogen_core.pictures import is_hidden, read_image
 from nanogen_imagenet import scan
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.names import folder_names
+
+log = logging.getLogger(__name__)
 
 
 class ImageNetFolder:
@@ -49,7 +53,7 @@ class ImageNetFolder:
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
                 f"Both need the same classes."
             )
-        scan.say(folder, found)
+        warn_once(log, found.left.sentence(folder))
         return FolderExamples(folder, self._folders, found.files, self._config.bad_examples)
 
     @staticmethod
@@ -82,7 +86,7 @@ class ImageNetFolder:
 
 def _no_classes(folder: Path, found: scan.Found) -> str:
     """For a flat split, as ImageNet's validation set comes, or one of empty folders."""
-    images, empty = len(found.left[scan.LOOSE]), len(found.left[scan.EMPTY])
+    images, empty = len(found.names(scan.LOOSE)), len(found.names(scan.EMPTY))
     if images or not empty:
         return (
             f"{folder} holds {images} images and no class folders: move each image into the folder of its class, such "

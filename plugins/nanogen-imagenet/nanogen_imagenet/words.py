@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 from nanogen_core.errors import NanoGenError, UnknownName, near_miss
-from nanogen_core.labels import shown
+from nanogen_core.labels import HUGE, shown
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-HUGE = 10**18  # Python writes no numbers of more than 4300 digits as text
 LONGEST = 200  # characters of a name that are compared with the others
 
 
