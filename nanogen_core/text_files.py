@@ -27,7 +27,7 @@ def decode(data: bytes, name: str) -> str:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{name} has a NUL character in line {line}: it is no text, or not saved as UTF-8.")
-    return text
+    return text.lstrip("\ufeff")  # files that were put together may have two marks
 
 
 def read(path: Path) -> str:

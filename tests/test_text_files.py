@@ -21,6 +21,7 @@ WORDS = "un café\ndeux chiens\n"
         WORDS.replace("\n", "\r\n").encode(),
         WORDS.replace("\n", "\r\n").encode("utf-16"),
         WORDS[:-1].encode(),
+        b"\xef\xbb\xbf" + WORDS.encode("utf-8-sig"),
     ],
 )
 def test_every_encoding_with_a_mark_gives_the_same_lines(data):
