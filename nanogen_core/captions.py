@@ -1,17 +1,56 @@
-"""From the bytes of a caption's file to its text, or the reason why there is none."""
+"""From what a dataset holds as a caption to its text, or the reason why there is none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from nanogen_core import text_files
 from nanogen_core.damage import BadExample
+from nanogen_core.errors import DataError
+from nanogen_core.labels import shown
+from nanogen_core.randomness import key
+
+Captions = str | tuple[str, ...]  # one text, or several of which each epoch takes one
 
 
 def decode_caption(data: bytes, name: str) -> str:
-    """The text without white space around it. Raises BadExample, with the caption's `name`, for one that is empty or
-    no UTF-8."""
+    """The text of a caption's file without white space around it. Raises BadExample, with the caption's `name`, for one
+    that is empty or no UTF-8."""
     try:
-        text = data.decode("utf-8-sig").strip()  # some editors put a mark before the text
-    except UnicodeDecodeError as error:
-        raise BadExample("caption no UTF-8", f"The caption {name} is not UTF-8 ({error}): write it again.") from error
+        text = text_files.decode(data, f"The caption {name}")
+    except DataError as error:
+        raise BadExample("caption no UTF-8", str(error)) from error
+    return _filled(text, name)
+
+
+def captions_of(value: object, name: str) -> Captions:
+    """The caption in a cell or a JSON value: a text, or a list of texts. Raises BadExample for anything else."""
+    if isinstance(value, bytes):
+        return decode_caption(value, name)
+    if isinstance(value, str):
+        return _filled(value, name)
+    if isinstance(value, (list, tuple)) and value and all(isinstance(text, (str, bytes)) for text in value):
+        texts = tuple(captions_of(text, name) for text in value)
+        return texts if len(texts) > 1 else texts[0]  # type: ignore[return-value]
+    if value is None or value == []:
+        raise BadExample("no caption", f"The image {name} has no caption: write one, or take the example away.")
+    raise BadExample(
+        "caption no text", f"The caption {name} is {shown(value)}, and a caption is a text or a list of texts."
+    )
+
+
+def choice(captions: str | Sequence[object], number: int) -> int:
+    """Which of several captions an epoch takes; `number` is keyed by (seed, epoch, index)."""
+    return 0 if isinstance(captions, str) else key("caption", number) % len(captions)
+
+
+def texts_of(captions: str | Sequence[str]) -> list[str]:
+    """All captions of an example."""
+    return [captions] if isinstance(captions, str) else list(captions)
+
+
+def _filled(text: str, name: str) -> str:
+    text = text.removeprefix("\ufeff").strip()
     if not text:
         raise BadExample("empty caption", f"The caption {name} is empty: write one, or take the example away.")
     return text

@@ -25,7 +25,8 @@ class BadExample(DataError):
     """One example that cannot be used. `reason`: two or three words to count it by, such as `"empty caption"`."""
 
     def __init__(self, reason: str, sentence: str):
-        super().__init__(reason, sentence)  # both, or it could not be pickled
+        # A file's name may have bytes that are no UTF-8, and the sentence goes into manifests and logs.
+        super().__init__(reason, sentence.encode("utf-8", "backslashreplace").decode())  # both, for pickle
         self.reason = reason
 
     def __str__(self) -> str:

@@ -21,8 +21,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from nanogen_core.captions import choice
 from nanogen_core.damage import LIMIT, Bad, BadExample, Tally, first_good
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
+from nanogen_core.files import is_folder, user_path
+from nanogen_core.labels import checked
 from nanogen_core.pictures import decode_image as decode_image
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
@@ -32,15 +35,17 @@ from nanogen_core.tensors import Batch, Condition
 class Example(NamedTuple):
     """What a dataset yields: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready.
 
+    Several captions of one image are a tuple: each epoch takes one, keyed by (seed, epoch, index).
+
     Where they were computed before, the latents [V, C, h, w] of each variant of the image (mirrored or not: the number
-    of its place chooses) stand in for it, and the token states [n, D] of the caption come along.
+    of its place chooses) stand in for it, and the token states [n, D] of each caption come along.
     """
 
     image: Image.Image | Tensor | None
     label: int | None = None
-    caption: str | None = None
+    caption: str | Sequence[str] | None = None
     latents: Tensor | None = None
-    states: Tensor | None = None
+    states: Tensor | Sequence[Tensor] | None = None
 
 
 class Reading(NamedTuple):
@@ -171,8 +176,8 @@ def data_folder(root: str | None, name: str) -> Path:
             f"Nothing says where the data lies: set `dataset.root` to its folder, or the environment variable "
             f"NANOGEN_DATA to a folder that holds {name!r}."
         )
-    folder = Path(root).expanduser() if root is not None else Path(str(home)).expanduser() / name
-    if not folder.is_dir():
+    folder = user_path(root) if root is not None else user_path(str(home)) / name
+    if not is_folder(folder):
         source = "`dataset.root`" if root is not None else "the environment variable NANOGEN_DATA"
         raise DataError(f"There is no folder {folder}, which {source} names: put the data there or mend the setting.")
     return folder
@@ -241,12 +246,11 @@ class _Reader:
 
     def _batch(self, places: list[Place], examples: Sequence[Example]) -> Batch:
         pairs = list(zip(examples, places, strict=True))
-        images = [self._ready(e.image, place) for e, place in pairs if e.image is not None]
-        known = [(getattr(e, "latents", None), place) for e, place in pairs]  # an example need not have these two
-        latents = [rows[place.number % len(rows)] for rows, place in known if rows is not None]
-        states = [rows for e in examples if (rows := getattr(e, "states", None)) is not None]
-        labels = [example.label for example in examples if example.label is not None]
-        captions = [example.caption for example in examples if example.caption is not None]
+        images = [self._ready(image, place) for image, place in _column(pairs, "image")]
+        latents = [rows[place.number % len(rows)] for rows, place in _column(pairs, "latents")]
+        labels = [checked(label, None, f"example {place.item}") for label, place in _column(pairs, "label")]
+        captions = [_caption(found, place) for found, place in _column(pairs, "caption")]
+        states = [_states(found, place) for found, place in _column(pairs, "states")]
         return Batch(
             indices=torch.tensor([place.item for place in places]),
             images=torch.stack(images) if images else None,  # [B, 3, S, S]
@@ -258,6 +262,29 @@ class _Reader:
 
     def _ready(self, image: Image.Image | Tensor, place: Place) -> Tensor:
         return image if isinstance(image, Tensor) else self._transform(image, place.number)
+
+
+def _column(pairs: Sequence[tuple[Example, Place]], name: str) -> list[tuple[Any, Place]]:
+    """What the examples have under this name, which all of them have or none. Raises DataError for some alone: what is
+    stacked would stand beside the wrong example."""
+    found = [(value, place) for example, place in pairs if (value := getattr(example, name, None)) is not None]
+    if found and len(found) < len(pairs):
+        lacking = next(place.item for example, place in pairs if getattr(example, name, None) is None)
+        raise DataError(
+            f"Example {lacking} has no {name}, and others of its batch have one: give it to all or to none."
+        )
+    return found
+
+
+def _caption(found: str | Sequence[str], place: Place) -> str:
+    text = found if isinstance(found, str) else found[choice(found, place.number)]
+    if not isinstance(text, str):
+        raise DataError(f"The caption of example {place.item} is of type {type(text).__name__}: give a text.")
+    return text
+
+
+def _states(found: Tensor | Sequence[Tensor], place: Place) -> Tensor:
+    return found if isinstance(found, Tensor) else found[choice(found, place.number)]
 
 
 def _padded(states: Sequence[Tensor]) -> Condition:

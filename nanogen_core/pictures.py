@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,18 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nanogen_core.damage import BadExample
+from nanogen_core.files import reason
 
+#: Of files that are images, for training and for judging alike, in lower case.
+SUFFIXES = frozenset(
+    {
+        *(".avif", ".bmp", ".gif", ".jp2", ".png", ".tga", ".tif", ".tiff", ".webp"),
+        *(".jpg", ".jpeg", ".jpe", ".jfif"),
+        *(".pbm", ".pgm", ".pnm", ".ppm"),
+    }
+)
+#: Folders that systems and unpackers leave among the data; those whose names begin with a dot are passed over too.
+SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MIN_SIDE = 8  # pixels; smaller ones are markers and placeholders, not pictures
 MAX_RATIO = 32  # of the sides; the short one is brought to the model's size, and the long one must fit memory
 MAX_PIXELS = 178_956_970  # what Pillow calls a decompression bomb
@@ -42,8 +54,23 @@ def read_image(path: Path) -> Image.Image:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _bad("unreadable file", str(path), error.strerror or str(error)) from error
+        raise BadExample("unreadable file", f"The image {path} cannot be read: {reason(error)}.") from error
     return decode_image(data, str(path))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its suffix, and not a hidden one."""
+    return not is_hidden(name) and suffix(name) in SUFFIXES
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or left by a system (`.ipynb_checkpoints`, `__MACOSX`)."""
+    return name.startswith(".") or name in SYSTEM
+
+
+def suffix(name: str) -> str:
+    """`".jpg"` of `"a.b.JPG"`; the empty string where there is none."""
+    return os.path.splitext(name)[1].lower()
 
 
 def _bad(reason: str, name: str, why: str) -> BadExample:

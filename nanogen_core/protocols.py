@@ -173,7 +173,8 @@ class Example(Protocol):
     def label(self) -> int | None: ...
 
     @property
-    def caption(self) -> str | None: ...
+    def caption(self) -> str | Sequence[str] | None:
+        """A text, or several of which each epoch takes one."""
 
 
 class Guidance(Protocol):

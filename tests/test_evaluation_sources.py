@@ -65,6 +65,7 @@ def test_labels_and_prompts_beside_the_images_are_theirs(tmp_path):
     questions = Folder(tmp_path).questions
     assert questions.labels.tolist() == [5, 6, 7]
     assert questions.captions == ["a cat, red", "b", "c"]
+    (tmp_path / "prompts.csv").unlink()
     (tmp_path / "prompts.txt").write_text("x\ny\nz\n")
     assert Folder(tmp_path, count=2).questions.captions == ["x", "y"]
 

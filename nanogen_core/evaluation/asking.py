@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from nanogen_core.evaluation.sources import Source
 from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
@@ -26,6 +27,14 @@ class LaidOut(Protocol):
 
     def layout(self, folder: Path) -> Sequence[Path]:
         """Makes the folder's frame (metadata files), and says where the image of each question is to lie in it."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A metric that compares each image with an original."""
+
+    def compare_with(self, source: Source) -> None:
+        """Is told which images are going to come, before the first one. Raises DataError where one has no original."""
 
 
 def own_questions(metric: Metric) -> Batch | None:

@@ -11,7 +11,7 @@ from typing import Any
 from nanogen_core import storage
 from nanogen_core.evaluation.asking import LaidOut
 from nanogen_core.evaluation.progress import writing
-from nanogen_core.evaluation.sources.folder import LABELS, PROMPTS
+from nanogen_core.evaluation.sources.beside import LABELS, PROMPTS
 from nanogen_core.images import to_pil
 from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch

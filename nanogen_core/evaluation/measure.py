@@ -10,6 +10,7 @@ import torch
 
 from nanogen_core.data import Share
 from nanogen_core.errors import NanoGenError
+from nanogen_core.evaluation.asking import Comparing
 from nanogen_core.evaluation.gather import gather, wait
 from nanogen_core.evaluation.keep import Keep
 from nanogen_core.evaluation.options import Effort
@@ -43,6 +44,8 @@ def measure(
     """
     for metric in metrics.values():
         metric.reset()
+        if isinstance(metric, Comparing):
+            metric.compare_with(source)
     progress = Progress(folder or Path(), metrics, len(source.questions.indices), share)
     if folder is not None:
         progress.load()

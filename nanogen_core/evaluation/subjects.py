@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+import torch
 from attrs import evolve, field, frozen
 
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.asking import by_questions
+from nanogen_core.evaluation.asking import LaidOut, by_questions
 from nanogen_core.evaluation.options import Sampling
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.evaluation.sources.reconstructed import Reconstructed
@@ -18,6 +21,7 @@ from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
 COUNT = 50_000  # images, as published
+MOST = 10_000_000  # images: what is asked for stands in memory
 
 
 class Subject(Protocol):
@@ -47,8 +51,9 @@ class Model:
 
     def _asked(self, questions: Batch | None) -> Batch:
         """The questions do not depend on the seed: only the noise of their answers does."""
+        count = _count(self.count)
         if questions is None:
-            asked: Batch = self.pipeline.task.questions(self.count or COUNT, seed=0)
+            asked: Batch = self.pipeline.task.questions(count, seed=0)
             return asked
         return questions if self.count is None else questions.part(0, self.count)
 
@@ -62,7 +67,7 @@ class Reconstructions:
     rounding: str = "round"
 
     def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
-        yield Reconstructed(self.pipeline, self.count or COUNT, rounding=self.rounding), dict(metrics)
+        yield Reconstructed(self.pipeline, _count(self.count), rounding=self.rounding), dict(metrics)
 
 
 @frozen
@@ -79,19 +84,52 @@ class Images:
 
 
 class Answers:
-    """The images of a source as the answers to these questions. Raises DataError where their numbers differ."""
+    """The images of a source as the answers to these questions: by their names, where they are those of a metric's
+    official layout, else in order. Raises DataError where their numbers differ."""
 
-    def __init__(self, source: Source, questions: Batch, names: Iterable[str]):
-        images = len(source.questions.indices)
-        if images != len(questions.indices):
+    def __init__(self, source: Source, questions: Batch, metrics: Mapping[str, Metric]):
+        images, asked = len(source.questions.indices), len(questions.indices)
+        if images != asked:
             raise DataError(
-                f"There are {images} images without prompts, and {', '.join(names)} asks {len(questions.indices)}"
-                " questions: give one image for each, in their order, or a prompts.csv that says what each shows."
+                f"There are {images} images without prompts, and {', '.join(metrics)} asks {asked} questions: give one "
+                "image for each, in their order, or a prompts.csv that says what each shows."
             )
         self._source = source
-        self.questions, self.settings, self.about = questions, source.settings, source.about
+        self.questions = _ordered(questions, _by_layout(source, metrics))
+        self.settings, self.about = source.settings, source.about
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         for batch in self._source.read(spans):
             first = int(batch.indices[0])
             yield self.questions.part(first, first + len(batch.indices))._replace(images=batch.images)
+
+
+def _count(asked: int | None) -> int:
+    """Raises DataError for a number of images whose questions alone would fill the memory."""
+    if asked is not None and not 1 <= asked <= MOST:
+        raise DataError(f"{asked} images cannot be judged at once: ask for 1 to {MOST:,}.")
+    return COUNT if asked is None else asked
+
+
+def _by_layout(source: Source, metrics: Mapping[str, Metric]) -> Sequence[int] | None:
+    """The number of the question that each image answers by its place in a metric's official layout; None where the
+    images have other names."""
+    names = getattr(source, "names", None)
+    laid_out = next((metric for metric in metrics.values() if isinstance(metric, LaidOut)), None)
+    if names is None or laid_out is None:
+        return None
+    with TemporaryDirectory() as folder:  # a layout makes the frame of its folder
+        places = [file.relative_to(folder).as_posix() for file in laid_out.layout(Path(folder))]
+    numbers = {place: number for number, place in enumerate(places)}
+    return [numbers[name] for name in names] if all(name in numbers for name in names) else None
+
+
+def _ordered(questions: Batch, order: Sequence[int] | None) -> Batch:
+    if order is None:
+        return questions
+    rows = torch.tensor(order)
+    return Batch(
+        torch.arange(len(order)),
+        labels=None if questions.labels is None else questions.labels[rows],
+        captions=None if questions.captions is None else [questions.captions[number] for number in order],
+    )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from nanogen_core.assembly import Assembly
+from nanogen_core.captions import texts_of
 from nanogen_core.damage import Bad, BadExample
 from nanogen_core.data import Example, Reading
+from nanogen_core.labels import checked
 from nanogen_core.prepared.members import pack
 from nanogen_core.tensors import Batch
 
@@ -63,7 +66,8 @@ class Encoding:
         latents = torch.stack([self._latents(images) for images in self._images(examples)], dim=1)  # [B, V, C, h, w]
         states = self._states(examples)
         for row, (number, example) in enumerate(zip(numbers, examples, strict=True)):
-            yield number, pack(latents[row], states[row], example.label, example.caption)
+            label = None if example.label is None else checked(example.label, None, f"example {number}")
+            yield number, pack(latents[row], states[row], label, example.caption)
 
     def _images(self, examples: Sequence[Example]) -> Iterator[Tensor]:
         """The images [B, 3, S, S] of each variant; those that come ready have one."""
@@ -77,14 +81,17 @@ class Encoding:
         latents: Tensor = self._tokenizer.encode(images.to(self._device))
         return latents.to(self._dtype).cpu()
 
-    def _states(self, examples: Sequence[Example]) -> Sequence[Tensor | None]:
-        """The token states [n, D] of each caption without their padding; None where a condition is cheap to make."""
+    def _states(self, examples: Sequence[Example]) -> Sequence[Sequence[Tensor]]:
+        """The token states [n, D] of each caption of each example without their padding; none where a condition is
+        cheap to make."""
         if not self._conditioner.spec.padded:
-            return [None] * len(examples)
-        captions = [str(example.caption) for example in examples]
-        condition = self._conditioner.encode(Batch(torch.arange(len(captions)), captions=captions))
+            return [()] * len(examples)
+        captions = [texts_of(example.caption or "") for example in examples]
+        flat = [text for texts in captions for text in texts]
+        condition = self._conditioner.encode(Batch(torch.arange(len(flat)), captions=flat))
         tokens = condition.tokens.to(self._dtype).cpu()
-        return [row[mask] for row, mask in zip(tokens, condition.mask.cpu(), strict=True)]
+        rows = iter([row[mask] for row, mask in zip(tokens, condition.mask.cpu(), strict=True)])
+        return [list(islice(rows, len(texts))) for texts in captions]
 
 
 def device() -> torch.device:

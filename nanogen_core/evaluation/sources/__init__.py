@@ -9,7 +9,11 @@ from nanogen_core.tensors import Batch
 
 
 class Source(Protocol):
-    """Images by number, with what each of them answers. None of them stays in memory."""
+    """Images by number, with what each of them answers. None of them stays in memory.
+
+    It may have `names`, the paths of its images in their folder, by which they are paired with originals, and `total`,
+    the number of images that are there where fewer are asked for.
+    """
 
     questions: Batch  # one row an image, indices 0 ... n - 1; labels and captions where there are any; no images
     settings: Mapping[str, Any]  # what scores depend on in how the images came about

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -13,29 +13,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core.data import decode_image
 from nanogen_core.errors import DataError
+from nanogen_core.evaluation.sources import beside
+from nanogen_core.image_folders import Left, images_below
 from nanogen_core.images import to_tensor
+from nanogen_core.notes import warn_once
+from nanogen_core.pictures import read_image
 from nanogen_core.tensors import Batch
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+log = logging.getLogger(__name__)
+
 SHEETS = {"grid.png"}  # many samples in one picture, which other programs and `nanogen sample` write beside them
-LABELS, PROMPTS, LINES = "labels.csv", "prompts.csv", "prompts.txt"
+#: Files beside images that have a use: what they answer, and what evaluating them wrote.
+KNOWN = frozenset({beside.LABELS, beside.PROMPTS, beside.LINES, "scores.json", "scores.jsonl", "metadata.jsonl"})
+KINDS = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}  # other names of a format
 
 
 class Folder:
-    """The PNG, JPEG and WebP files of a folder and of those inside it, in natural order (2.png before 10.png).
+    """The images of a folder and of those inside it, in natural order (2.png before 10.png).
 
     `labels.csv` (columns `file` and `label`, whole numbers), `prompts.csv` (`file` and `prompt`) or `prompts.txt` (a
-    line an image) say what they answer. Raises DataError where there are no images, or these files do not fit them.
+    line an image) say what they answer. `names` are the images' paths in the folder. Raises DataError where there are
+    no images, or these files do not fit them; logs what is left out.
     """
 
     def __init__(self, folder: Path, *, count: int | None = None):
         self._folder = folder
-        self._files = image_files(folder)[:count]
-        labels, prompts = _labels(folder, self._files), _prompts(folder, self._files)
-        self.questions = Batch(torch.arange(len(self._files)), labels=labels, captions=prompts)
-        kinds = sorted({file.suffix.lower().lstrip(".").replace("jpeg", "jpg") for file in self._files})
+        left = Left(known=KNOWN)
+        files = _judged(folder, left)
+        warn_once(log, left.sentence(folder))
+        self.total = len(files)
+        say_fewer(folder, self.total, count)
+        names = [file.relative_to(folder).as_posix() for file in files]
+        labels, prompts = beside.labels(folder, names), beside.prompts(folder, names)
+        self._files, self.names = files[:count], names[:count]
+        self.questions = Batch(
+            torch.arange(len(self._files)),
+            labels=None if labels is None else torch.tensor(labels[:count]),
+            captions=None if prompts is None else prompts[:count],
+        )
+        suffixes = {file.suffix.lower().lstrip(".") for file in self._files}
+        kinds = sorted({KINDS.get(suffix, suffix) for suffix in suffixes})
         self.settings: Mapping[str, Any] = {"images": "files", "formats": kinds}
         self.about: Mapping[str, Any] = {"folder": str(folder), "files": _digest(folder, self._files)}
 
@@ -45,23 +63,38 @@ class Folder:
                 yield self.questions.part(rows[0], rows[-1] + 1)._replace(images=images)
 
     def _image(self, row: int) -> Tensor:
-        file = self._files[row]
-        return to_tensor(decode_image(file.read_bytes(), str(file)))  # [3, H, W]
+        return to_tensor(read_image(self._files[row]))  # [3, H, W]
 
 
 def image_files(folder: Path) -> list[Path]:
     """The image files in and below a folder, in natural order of their paths. Raises DataError where there are none."""
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.name not in SHEETS and f.is_file()]
-    seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
-    if not seen:
-        raise DataError(f"There are no images in {folder}: a folder to evaluate holds PNG, JPEG or WebP files.")
-    return sorted(seen, key=lambda file: natural(str(file.relative_to(folder))))
+    return _judged(folder, Left())
+
+
+def say_fewer(place: Path, there: int, asked: int | None) -> None:
+    """Logs that a folder or file has fewer images than were asked for."""
+    if asked is not None and asked > there:
+        warn_once(log, f"{place} holds {there} images, fewer than the {asked} that were asked for: all are judged.")
 
 
 def natural(text: str) -> list[tuple[int, str]]:
     """A sort key by which numbers inside a text stand in the order of their values."""
-    words = re.split(r"(\d+)", text)
-    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+    words = re.split(r"([0-9]{1,1000})", text)
+    return [(int(word), "") if number % 2 else (-1, word) for number, word in enumerate(words)]
+
+
+def _judged(folder: Path, left: Left) -> list[Path]:
+    names = list(images_below(folder, left))
+    sheets = [name for name in names if Path(name).name in SHEETS]
+    for name in sheets:
+        left.note("sheets of samples", name)
+    seen = [folder / name for name in names if name not in sheets]
+    if not seen:
+        raise DataError(
+            f"There are no images in {folder}: a folder to evaluate holds PNG, JPEG or WebP files, or others that "
+            f"Pillow reads."
+        )
+    return sorted(seen, key=lambda file: natural(str(file.relative_to(folder))))
 
 
 def _by_size(rows: Iterable[int], images: Iterable[Tensor]) -> Iterator[tuple[list[int], Tensor]]:
@@ -69,42 +102,6 @@ def _by_size(rows: Iterable[int], images: Iterable[Tensor]) -> Iterator[tuple[li
     for _, group in groupby(zip(rows, images, strict=True), key=lambda pair: pair[1].shape):
         numbers, pictures = zip(*group, strict=True)
         yield list(numbers), torch.stack(pictures)
-
-
-def _labels(folder: Path, files: Sequence[Path]) -> Tensor | None:
-    found = _column(folder / LABELS, "label", folder, files)
-    if found is None:
-        return None
-    wrong = next((text for text in found if not text.strip().isdecimal()), None)
-    if wrong is not None:
-        raise DataError(f"{folder / LABELS}: the label {wrong!r} is no whole number: write the number of the class.")
-    return torch.tensor([int(text) for text in found])
-
-
-def _prompts(folder: Path, files: Sequence[Path]) -> list[str] | None:
-    path = folder / LINES
-    if not path.is_file():
-        return _column(folder / PROMPTS, "prompt", folder, files)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if len(lines) < len(files):
-        raise DataError(f"{path} has {len(lines)} lines for {len(files)} images: write one prompt a line for each.")
-    return lines[: len(files)]
-
-
-def _column(path: Path, name: str, folder: Path, files: Sequence[Path]) -> list[str] | None:
-    """The column of a CSV file for each image; None where there is no such file."""
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"file", name} <= set(reader.fieldnames or ()):
-            raise DataError(f"{path} needs a first line with the columns `file` and `{name}`.")
-        values = {row["file"]: row[name] or "" for row in reader}
-    names = [file.relative_to(folder).as_posix() for file in files]
-    missing = next((name for name in names if name not in values), None)
-    if missing is not None:
-        raise DataError(f"{path} says nothing of {missing!r}: it must have a line for each image of the folder.")
-    return [values[name] for name in names]
 
 
 def _digest(folder: Path, files: Sequence[Path]) -> str:

@@ -10,7 +10,8 @@ class ArrowConfig:
     """`root`: a folder that `save_to_disk` wrote, or one of `train-*.parquet` (perhaps in `data` below it); without it,
     the folder `arrow` under NANOGEN_DATA.
 
-    `image`, `label`, `caption`: the columns; by default they are known by their types and usual names.
+    `image`, `label`, `caption`: the columns. Without them, `image`, `label` and `caption` where the table has these;
+    else the only column whose type or name says so.
     `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
@@ -10,88 +9,100 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from nanogen_arrow.columns import Columns, class_names, columns_of
+from nanogen_arrow.columns import CONDITIONS, condition_column, has_captions, image_column
 from nanogen_arrow.config import ArrowConfig
-from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of
-from nanogen_core.captions import decode_caption
-from nanogen_core.damage import BadExample
+from nanogen_arrow.features import class_names
+from nanogen_arrow.label_check import refuse_wrong_labels
+from nanogen_arrow.layout import files_of, is_saved, parquet_files
+from nanogen_arrow.pictures import picture
+from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value
+from nanogen_core import text_files
+from nanogen_core.captions import Captions, captions_of
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing
-from nanogen_core.pictures import decode_image
+from nanogen_core.files import is_file, user_path
+from nanogen_core.labels import checked
 
-SPLITS = {"train": ("train",), "val": ("validation", "val")}
-STATE, DICTIONARY = "state.json", "dataset_dict.json"
+CLASSES = "classes.txt"
 
 
 class Arrow:
-    """Reads what `datasets.save_to_disk` wrote, or the parquet files of the hub, without the library itself."""
+    """Reads what `datasets.save_to_disk` wrote, or the parquet files of the hub, without the library itself.
 
-    def __init__(self, config: ArrowConfig):
-        self._config = config
+    `home` is the folder under NANOGEN_DATA that is read where the configuration has no `root`.
+    """
+
+    def __init__(self, config: ArrowConfig, home: str = "arrow"):
+        self._config, self._home = config, home
 
     @cached_property
     def root(self) -> Path:
         """The folder of the dataset. Raises DataError where it is missing."""
-        return data_folder(self._config.root, "arrow")
+        return data_folder(self._config.root, self._home)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names in the features of the label column, or the lines of `classes.txt` in the root; else none."""
-        first = self._files("train")[0]
+        """The names in the features of the label column, or the lines of `classes.txt` in the root or in `data`; else
+        none."""
+        first = files_of(self.root, "train")[0]
         schema = schema_of(first)
-        names = class_names(schema, columns_of(schema, self._config, first).label)
-        file = self.root / "classes.txt"
-        if names or not file.is_file():
+        names = class_names(schema, condition_column(schema, self._config, first, "labels"), first)
+        listed = [folder / CLASSES for folder in (self.root, self.root / "data") if is_file(folder / CLASSES)]
+        if names or not listed:
             return names
-        return tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+        return tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
 
     def open(self, split: str, image_size: int, view: str) -> Rows:
-        """One split, `train` or `val`, as `"labels"` or `"captions"`. Raises DataError where it is not there, or has no
-        column for the view."""
-        files = self._files(split)
-        columns = columns_of(schema_of(files[0]), self._config, files[0])
-        wanted = "label" if view == "labels" else "caption"
-        if getattr(columns, wanted) is None:
-            raise DataError(
-                f"{files[0]} has no column of {view} that is known, only: {listing(schema_of(files[0]).names)}. Set "
-                f"`dataset.{wanted}` to one of them."
-            )
-        if view == "labels" and not self.classes:
-            raise DataError(
-                f"The labels in {self.root} have no names: write {self.root / 'classes.txt'} with one name a line, in "
-                f"label order."
-            )
-        return Rows(files, columns, view, self._config.bad_examples)
+        """One split, `train` or `val`, as `"labels"` or `"captions"`. Raises DataError where it is not there, has no
+        column for the view, or a label that is none."""
+        files = files_of(self.root, split)
+        columns = self._columns(files, view)
+        if view == "labels":
+            if not self.classes:
+                raise DataError(
+                    f"The labels in {self.root} have no names: write {self.root / CLASSES} with one name a line, in "
+                    f"label order."
+                )
+            refuse_wrong_labels(files, columns[1], len(self.classes))
+        return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config.bad_examples)
 
     @staticmethod
     def recognises(source: str) -> bool:
         """Whether `root` may be this: a folder that `save_to_disk` wrote, or one of parquet files with captions."""
-        folder = Path(source).expanduser()
-        if (folder / DICTIONARY).is_file() or (folder / STATE).is_file():
+        folder = user_path(source)
+        if is_saved(folder):
             return True
-        files = _parquet(folder, SPLITS["train"])
-        return bool(files) and columns_of(schema_of(files[0]), ArrowConfig(), files[0]).caption is not None
+        files = parquet_files(folder, "train")
+        return bool(files) and has_captions(schema_of(files[0]))
 
-    def _files(self, split: str) -> list[Path]:
-        names = SPLITS.get(split, (split,))
-        folders = [self.root / name for name in names if (self.root / name / STATE).is_file()]
-        if (self.root / STATE).is_file() and split == "train":
-            folders = [self.root]
-        files = _saved(folders[0]) if folders else _parquet(self.root, names)
-        if not files:
+    def _columns(self, files: Sequence[Path], view: str) -> tuple[str, str]:
+        """The columns of the image and of its condition, which every file has in the same types."""
+        schema = schema_of(files[0])
+        image = image_column(schema, self._config, files[0])
+        condition = condition_column(schema, self._config, files[0], view)
+        if condition is None:
             raise DataError(
-                f"There is no split {split!r} in {self.root} ({listing(path.name for path in self.root.iterdir())}): "
-                f"it needs a folder {' or '.join(names)} that `save_to_disk` wrote, or files {names[0]}-*.parquet."
+                f"{files[0]} has no column of {view} that is known, only: {listing(schema.names)}. Set "
+                f"`dataset.{CONDITIONS[view]}` to one of them."
             )
-        return files
+        for file in files[1:]:
+            other = schema_of(file)
+            for name in (image, condition):
+                if other.names.count(name) != 1 or other.field(name).type != schema.field(name).type:
+                    found = other.field(name).type if other.names.count(name) == 1 else "missing"
+                    raise DataError(
+                        f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}: "
+                        f"write all files of a split with the same columns."
+                    )
+        return image, condition
 
 
 class Rows:
-    """The rows of all files in order, as examples of one view."""
+    """The rows of all files in order, as examples of one view: labels where there are `classes`, else captions."""
 
-    def __init__(self, files: Sequence[Path], columns: Columns, view: str, bad_examples: float):
+    def __init__(self, root: Path, files: Sequence[Path], columns: tuple[str, str], classes: int, bad_examples: float):
         self.bad_examples = bad_examples
-        self._files, self._columns, self._labels = list(files), columns, view == "labels"
+        self._root, self._files, self._columns, self._classes = root, list(files), columns, classes
         found = [pair for file in files for pair in pieces_of(file)]
         self._pieces = [piece for piece, _ in found]
         self._starts = list(accumulate((rows for _, rows in found), initial=0))
@@ -100,57 +111,36 @@ class Rows:
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size, and its label or caption. Raises BadExample, naming the row."""
-        piece, row = self._place(index)
-        name = f"in row {row} of {piece.path.name}, part {piece.number}"
-        condition = self._label(piece, row, name) if self._labels else self._caption(piece, row, name)
-        image = _value(piece, self._columns.image, row)
-        data = image.get("bytes") if isinstance(image, dict) else image
-        return Example(decode_image(data or b"", name), **condition)
+        """An RGB image in its own size, and its label or captions. Raises BadExample, naming the row."""
+        piece, row, place = self._place(index)
+        table = read_piece(piece, self._columns)
+        image, condition = self._columns
+        words = self._condition(value(table, condition, row, place), place)
+        cell = value(table, image, row, place)
+        return Example(picture(cell, self._root, piece.path, place), **words)
 
-    def caption(self, index: int) -> str:
-        """The caption alone. Raises BadExample."""
-        piece, row = self._place(index)
-        return self._caption(piece, row, f"in row {row} of {piece.path.name}")["caption"]
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        """Many rows, each piece read once however the rows are spread."""
+        found = {index: self[index] for index in sorted(set(indices))}
+        return [found[index] for index in indices]
+
+    def caption(self, index: int) -> Captions:
+        """The captions alone. Raises BadExample."""
+        piece, row, place = self._place(index)
+        condition = self._columns[1]
+        return captions_of(value(read_piece(piece, (condition,)), condition, row, place), place)
 
     def files(self) -> list[Path]:
         """The files, in order."""
         return self._files
 
-    def _place(self, index: int) -> tuple[Piece, int]:
-        place = bisect_right(self._starts, index) - 1
-        return self._pieces[place], index - self._starts[place]
+    def _place(self, index: int) -> tuple[Piece, int, str]:
+        """The piece of a row, its number in it, and words for it."""
+        number = bisect_right(self._starts, index) - 1
+        piece, row = self._pieces[number], index - self._starts[number]
+        return piece, row, f"in row {piece.first + row} of {piece.path}"
 
-    def _label(self, piece: Piece, row: int, name: str) -> dict[str, int]:
-        label = _value(piece, self._columns.label, row)
-        if label is None or label < 0:
-            raise BadExample("no label", f"The image {name} has no label: give it one or take it away.")
-        return {"label": label}
-
-    def _caption(self, piece: Piece, row: int, name: str) -> dict[str, str]:
-        text = _value(piece, self._columns.caption, row)
-        if text is None:
-            raise BadExample("no caption", f"The image {name} has no caption.")
-        return {"caption": decode_caption(text if isinstance(text, bytes) else str(text).encode(), name)}
-
-
-def _value(piece: Piece, column: str | None, row: int) -> Any:
-    try:
-        return read_piece(piece).column(column)[row].as_py()
-    except UnicodeDecodeError as error:
-        raise BadExample("caption no UTF-8", f"Row {row} of {piece.path} is not UTF-8 ({error}).") from error
-
-
-def _saved(folder: Path) -> list[Path]:
-    """The files of a split in the order of its state. Raises DataError where one is missing."""
-    files = [folder / entry["filename"] for entry in json.loads((folder / STATE).read_text("utf-8"))["_data_files"]]
-    missing = [file for file in files if file.parent != folder or not file.is_file()]
-    if missing:
-        raise DataError(f"There is no file {missing[0]} beside {folder / STATE}, which names it: save it again.")
-    return files
-
-
-def _parquet(root: Path, names: Sequence[str]) -> list[Path]:
-    folders = (root / "data", root)
-    found = [sorted(folder.glob(f"{name}-*.parquet")) for folder in folders for name in names]
-    return next((files for files in found if files), [])
+    def _condition(self, cell: Any, place: str) -> dict[str, Any]:
+        if self._classes:
+            return {"label": checked(cell, self._classes, place.removeprefix("in "))}
+        return {"caption": captions_of(cell, place)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
@@ -15,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError, listing
 from nanogen_core.evaluation.frechet import Moments
 from nanogen_core.evaluation.moments import RunningMoments
-from nanogen_core.evaluation.sources.archive import IMAGES, Archive
+from nanogen_core.evaluation.sources.archive import IMAGES, Archive, array, reading
 from nanogen_core.evaluation.sources.folder import Folder, image_files
 from nanogen_core.protocols import Features
 from nanogen_fidelity.weights import file_digest
@@ -51,11 +51,8 @@ class Reference:
         """The names of the arrays in the file; empty for a folder."""
         if self.path.is_dir():
             return frozenset()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return frozenset(name.removesuffix(".npy") for name in archive.namelist())
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.path} is no .npz file ({error}): write it again.") from error
+        with reading(self.path, "an .npz file"), zipfile.ZipFile(self.path) as archive:
+            return frozenset(name.removesuffix(".npy") for name in archive.namelist())
 
     def moments(self, features: Features) -> Moments:
         """Of its images in this space: as they stand in the file, or of its features, or of its images."""
@@ -83,9 +80,11 @@ class Reference:
     def _looked_at(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices [B] and features [B, D], batch by batch."""
         if ROWS in self.arrays:
-            rows = torch.from_numpy(self._array(ROWS))
+            rows = torch.from_numpy(self._numbers(ROWS, np.float32))
+            if rows.ndim != 2 or not len(rows):
+                raise DataError(f"{self.path}: {ROWS!r} is {list(rows.shape)}, and must be [N, D] with N > 0.")
             self._check_space(features, rows.shape[-1])
-            yield torch.arange(len(rows)), rows.float()
+            yield torch.arange(len(rows)), rows
             return
         source = self.images()
         count = len(source.questions.indices)
@@ -94,30 +93,41 @@ class Reference:
             yield batch.indices, features(batch.images)
 
     def _stored(self, mean: str, covariance: str, features: Features) -> Moments:
-        mu, sigma = self._array(mean), self._array(covariance)
+        mu, sigma = self._numbers(mean), self._numbers(covariance)
         if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
             raise DataError(f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not fit.")
         self._check_space(features, len(mu))
-        count = int(self._array(COUNT)) if COUNT in self.arrays else None
-        return Moments(torch.from_numpy(mu.astype(np.float64)), torch.from_numpy(sigma.astype(np.float64)), count)
+        count = self._count() if COUNT in self.arrays else None
+        return Moments(torch.from_numpy(mu), torch.from_numpy(sigma), count)
 
     def _check_space(self, features: Features, width: int) -> None:
         """Raises DataError where the numbers are of another space."""
         if width != features.width:
             raise DataError(f"{self.path} is of {width} features, and those of this metric are {features.width}.")
-        made = json.loads(str(self._array(SPACE))) if SPACE in self.arrays else None
+        name = f"{SPACE!r} in {self.path}"
+        made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
                 f"{self.path} was made in another space ({made}) than this metric compares in ({plain(features)}):"
                 " make it again, or use the same weights."
             )
 
+    def _count(self) -> int:
+        found = self._numbers(COUNT)
+        if found.size != 1 or not 1 <= float(found.item()) < 1e15 or found.item() != int(found.item()):
+            raise DataError(f"{self.path}: {COUNT!r} is no number of images: write it again.")
+        return int(found.item())
+
+    def _numbers(self, name: str, kind: Any = np.float64) -> Any:
+        """An array of numbers, as this kind of them. Raises DataError for one of something else."""
+        found = self._array(name)
+        if not (np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)):
+            raise DataError(f"{self.path}: {name!r} is of type {found.dtype}, and must be of numbers.")
+        return found.astype(kind)
+
     def _array(self, name: str) -> Any:
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                return archive[name]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self.path} is damaged at {name!r} ({error}): write it again.") from error
+        with reading(self.path, f"an .npz file at {name!r}"), zipfile.ZipFile(self.path) as archive:
+            return array(archive, name)
 
 
 def plain(features: Features) -> Mapping[str, Any]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing, near_miss
-from nanogen_core.pictures import read_image
+from nanogen_core.files import entries, is_folder, user_path
+from nanogen_core.notes import warn_once
+from nanogen_core.pictures import is_hidden, read_image
+from nanogen_imagenet import scan
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.names import folder_names
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
+log = logging.getLogger(__name__)
 
 
 class ImageNetFolder:
-    """Classes are the folders of `train` in alphabetical order, named by `LOC_synset_mapping.txt` or `classes.txt`."""
+    """Classes are the folders of `train` with images, in alphabetical order, named by `LOC_synset_mapping.txt` or
+    `classes.txt`."""
 
     def __init__(self, config: FolderConfig):
         self._config = config
+        self._found: dict[str, scan.Found] = {}
 
     @cached_property
     def root(self) -> Path:
@@ -31,7 +36,7 @@ class ImageNetFolder:
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:
-        return class_folders(self._split("train"))
+        return tuple(self._scanned("train").files)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -40,26 +45,38 @@ class ImageNetFolder:
 
     def open(self, split: str, image_size: int, view: str) -> FolderExamples:
         """One split, `train` or `val`; images come in their own size. Raises DataError for a layout that is not so."""
-        folder = self._split(split)
-        unknown = sorted(set(class_folders(folder)) - set(self._folders))
+        found = self._scanned(split)
+        folder = self.root / split
+        unknown = sorted(set(found.files) - set(self._folders))
         if unknown:
             raise DataError(
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
                 f"Both need the same classes."
             )
-        return FolderExamples(folder, self._folders, self._config.bad_examples)
+        warn_once(log, found.left.sentence(folder))
+        return FolderExamples(folder, self._folders, found.files, self._config.bad_examples)
 
     @staticmethod
     def recognises(source: str) -> bool:
         """Whether `root` may be this: a folder whose `train` holds folders with images."""
-        train = Path(source).expanduser() / "train"
-        folders = [entry.path for entry in os.scandir(train) if entry.is_dir()] if train.is_dir() else []
-        return any(_is_image(entry.name) for folder in folders for entry in os.scandir(folder))
+        train = user_path(source) / "train"
+        folders = [Path(entry.path) for entry in entries(train) if entry.is_dir()] if is_folder(train) else []
+        return any(scan.has_images(folder) for folder in folders if not is_hidden(folder.name))
+
+    def _scanned(self, split: str) -> scan.Found:
+        """What a split holds, looked through once. Raises DataError where it has no class."""
+        if split not in self._found:
+            folder = self._split(split)
+            found = scan.scan(folder)
+            if not found.files:
+                raise DataError(_no_classes(folder, found))
+            self._found[split] = found
+        return self._found[split]
 
     def _split(self, split: str) -> Path:
         folder = self.root / split
-        if not folder.is_dir():
-            there = listing(entry.name for entry in self.root.iterdir() if entry.is_dir())
+        if not is_folder(folder):
+            there = listing(entry.name for entry in entries(self.root) if entry.is_dir())
             raise DataError(
                 f"There is no folder {split!r} in {self.root}, only: {there}. Put one folder of images for each class "
                 f"into {folder}, or set `dataset.root`."
@@ -67,29 +84,28 @@ class ImageNetFolder:
         return folder
 
 
-def class_folders(split: Path) -> tuple[str, ...]:
-    """The class folders of a split, sorted. Raises DataError for a flat split, as ImageNet's validation set comes."""
-    entries = sorted(os.scandir(split), key=lambda entry: entry.name)
-    folders = tuple(entry.name for entry in entries if entry.is_dir())
-    if folders:
-        return folders
-    images = sum(_is_image(entry.name) for entry in entries)
-    raise DataError(
-        f"{split} holds {images} images and no class folders: move each image into the folder of its class, such as "
-        f"{split.name}/n01440764 (ImageNet's validation archive is flat; LOC_val_solution.csv names the classes)."
-    )
+def _no_classes(folder: Path, found: scan.Found) -> str:
+    """For a flat split, as ImageNet's validation set comes, or one of empty folders."""
+    images, empty = len(found.names(scan.LOOSE)), len(found.names(scan.EMPTY))
+    if images or not empty:
+        return (
+            f"{folder} holds {images} images and no class folders: move each image into the folder of its class, such "
+            f"as {folder.name}/n01440764 (ImageNet's validation archive is flat; LOC_val_solution.csv names the "
+            f"classes)."
+        )
+    return f"None of the {empty} folders in {folder} holds an image: put the images of each class into its folder."
 
 
 class FolderExamples:
     """The images of one split, class by class and sorted, read from disk one by one."""
 
-    def __init__(self, folder: Path, classes: Sequence[str], bad_examples: float):
+    def __init__(self, folder: Path, classes: Sequence[str], files: Mapping[str, Sequence[str]], bad_examples: float):
         self.bad_examples = bad_examples
         self._folder = folder
         self._classes = tuple(classes)
-        files = [_images(folder / name) for name in classes]
-        self._files = [file for names in files for file in names]
-        self._starts = list(accumulate((len(names) for names in files), initial=0))[:-1]
+        listed = [files.get(name, ()) for name in classes]  # a class that this split lacks has none here
+        self._files = [file for names in listed for file in names]
+        self._starts = list(accumulate((len(names) for names in listed), initial=0))[:-1]
 
     def __len__(self) -> int:
         return len(self._files)
@@ -108,12 +124,3 @@ class FolderExamples:
 
     def _path(self, index: int, label: int) -> Path:
         return self._folder / self._classes[label] / self._files[index]
-
-
-def _images(folder: Path) -> list[str]:
-    """The image files of a class, sorted; a class that one split lacks has none there."""
-    return sorted(entry.name for entry in os.scandir(folder) if _is_image(entry.name)) if folder.is_dir() else []
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nanogen_core.errors import DataError, listing
+from nanogen_core import text_files
+from nanogen_core.errors import DataError
+from nanogen_core.files import is_file
 
 FILES = ("LOC_synset_mapping.txt", "classes.txt")
+_QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')
 
 
 def folder_names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """A name for each class folder, from the lines `n01440764 tench, Tinca tinca` of a file in `root`.
 
-    Without such a file the folders' own names. Raises DataError where the file says nothing of a folder.
+    A folder with a space in its name is quoted, or separated from its name by a tab. Without such a file the folders'
+    own names. Raises DataError where the file says nothing of a folder, or speaks of one twice.
     """
-    file = next((root / name for name in FILES if (root / name).is_file()), None)
+    file = next((root / name for name in FILES if is_file(root / name)), None)
     if file is None:
         return tuple(folders)
-    words = dict(line.strip().partition(" ")[::2] for line in file.read_text("utf-8").splitlines() if line.strip())
+    words: dict[str, str] = {}
+    for number, line in enumerate(text_files.lines(text_files.read(file)), start=1):
+        if not line.strip():
+            continue
+        folder, name = _pair(line.strip())
+        if folder in words:
+            raise DataError(f"Line {number} of {file} is the second one for the folder {folder!r}: take one away.")
+        words[folder] = name
     missing = [folder for folder in folders if not words.get(folder)]
     if missing:
         raise DataError(
             f"{file} has no name for the class folder {missing[0]!r} ({len(missing)} missing): add a line "
-            f"`{missing[0]} NAME` for each, or take the file away."
+            f"`{_written(missing[0])} NAME` for each, or take the file away."
         )
-    return tuple(words[folder].strip() for folder in folders)
+    return tuple(words[folder] for folder in folders)
 
 
-def listed_names(root: Path) -> tuple[str, ...]:
-    """The lines of `classes.txt` in `root`, in label order. Raises DataError where there is none."""
-    file = root / "classes.txt"
-    if not file.is_file():
-        found = listing(path.name for path in root.iterdir())
-        raise DataError(
-            f"The data in {root} do not name their classes: write {file} with one name a line, in label order (there "
-            f"is: {found[:200]})."
-        )
-    return tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+def _pair(line: str) -> tuple[str, str]:
+    """The folder and the name of a line: `"golden retriever" NAME`, `golden retriever<tab>NAME` or `n01440764 NAME`."""
+    quoted = _QUOTED.fullmatch(line)
+    if quoted:
+        return quoted[1].replace('""', '"'), quoted[2].strip()
+    folder, _, name = line.partition("\t" if "\t" in line else " ")
+    return folder.strip(), name.strip()
+
+
+def _written(folder: str) -> str:
+    """A folder's name as a line of the file must have it."""
+    if re.search(r'[\s"]', folder):
+        return '"' + folder.replace('"', '""') + '"'
+    return folder

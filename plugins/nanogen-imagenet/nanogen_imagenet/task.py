@@ -8,7 +8,8 @@ import torch
 
 from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
-from nanogen_core.protocols import Dataset, Metric
+from nanogen_core.labels import CheckedLabels
+from nanogen_core.protocols import Dataset, Examples, Metric
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
 from nanogen_imagenet.config import ImageNetConfig
@@ -46,12 +47,12 @@ class ImageNet:
     def reading(self, split: str) -> Reading:
         """The examples of a split, and what becomes of their images in training."""
         transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
-        return Reading(self._dataset.open(split, self.image_size, VIEW), transform)
+        return Reading(self._open(split), transform)
 
     def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every image of the split once, in order and not flipped: what reference statistics are made of."""
         transform = CropAndFlip(self.image_size, flip=False)
-        return once(self._dataset.open(split, self.image_size, VIEW), batch_size, transform=transform, workers=workers)
+        return once(self._open(split), batch_size, transform=transform, workers=workers)
 
     def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """Class names or labels as a request. Raises UnknownName or NanoGenError, see `Words.label`."""
@@ -76,3 +77,7 @@ class ImageNet:
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of the configuration by name."""
         return self._metrics
+
+    def _open(self, split: str) -> Examples:
+        """A split of whatever dataset, with labels of these classes alone."""
+        return CheckedLabels(self._dataset.open(split, self.image_size, VIEW), len(self._words.classes))

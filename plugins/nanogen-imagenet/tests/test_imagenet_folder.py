@@ -106,7 +106,7 @@ def test_a_flat_validation_folder_is_explained(root: Path) -> None:
 
 
 def test_a_class_of_the_validation_set_alone_is_refused(root: Path) -> None:
-    (root / "val" / "n01443538").mkdir()
+    (root / "val" / "n01443537").rename(root / "val" / "n01443538")
     with pytest.raises(DataError, match=r"'n01443538' that `train` lacks\. Did you mean 'n01443537'\?"):
         ImageNetFolder(FolderConfig(root=str(root))).open("val", 16, "labels")
 

@@ -58,3 +58,38 @@ def test_an_unknown_name_has_a_near_miss() -> None:
 def test_a_label_outside_is_refused(label: int | str) -> None:
     with pytest.raises(NanoGenError, match="has 6 classes, so choose one from 0 to 5"):
         Words(BIRDS).label(label)
+
+
+NUMBERED = ("0", "1", "10", "2")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 10])
+def test_a_number_means_the_same_as_an_int_and_as_text(number: int) -> None:
+    assert Words(NUMBERED).label(number) == Words(NUMBERED).label(str(number)) == NUMBERED.index(str(number))
+
+
+def test_a_number_that_is_no_class_name_is_a_label() -> None:
+    assert Words(NUMBERED).label(3) == Words(NUMBERED).label("3") == 3
+
+
+@pytest.mark.parametrize("word", [True, 3.0, None, ["cat"], b"cat"])
+def test_a_request_of_another_type_is_refused(word: object) -> None:
+    with pytest.raises(NanoGenError, match="neither the name of a class nor a whole number"):
+        Words(BIRDS).label(word)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["9" * 5_000, 10**5_000, "x" * 100_000, "²", "٣"],
+    ids=lambda word: f"{word:.3}" if isinstance(word, str) else "int",
+)
+def test_an_absurd_request_is_refused_at_once(word: str | int) -> None:
+    with pytest.raises(NanoGenError, match="There is no (class|label)"):
+        Words(BIRDS).label(word)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
+def test_a_label_outside_is_no_condition(labels: list[int]) -> None:
+    batch = Batch(torch.arange(2), labels=torch.tensor(labels))
+    with pytest.raises(NanoGenError, match=r"label of row [01] of a batch is (3|-1), and labels are .* 0 to 2"):
+        Label(LabelConfig(), classes=("a", "b", "c")).encode(batch)

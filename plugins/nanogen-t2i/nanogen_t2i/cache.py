@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nanogen_t2i.tars import index_tar
+from nanogen_t2i.tars import IMAGES, index_tar
+
+FORMAT = 2  # of what is kept
 
 
-def cached_index(path: Path) -> NDArray[np.int64]:
-    """`index_tar(path)`, from the cache where the file is as it was (name, size, time of change).
+def cached_index(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
+    """`index_tar(path, images, caption)`, from the cache where the file is as it was (name, size, time of change).
 
     Rows from the cache are mapped, not held in memory. Where the cache cannot be written, the rows stay in memory.
     """
-    kept = _cache_file(path)
+    kept = _cache_file(path, [*sorted(images), caption])
     with suppress(OSError, ValueError, EOFError):  # there is none yet, or a broken one, which is replaced
         return _mapped(kept)
-    rows = index_tar(path)
+    rows = index_tar(path, images, caption)
     with suppress(OSError):
         _write(kept, rows)
         return _mapped(kept)
@@ -30,6 +32,8 @@ def cached_index(path: Path) -> NDArray[np.int64]:
 
 def _mapped(kept: Path) -> NDArray[np.int64]:
     rows: NDArray[np.int64] = np.load(kept, mmap_mode="r", allow_pickle=False)
+    if rows.ndim != 2 or rows.shape[1] != 5 or rows.dtype != np.int64:
+        raise ValueError("another array than an index")
     return rows
 
 
@@ -40,8 +44,8 @@ def _write(kept: Path, rows: NDArray[np.int64]) -> None:
     os.replace(half, kept)
 
 
-def _cache_file(path: Path) -> Path:
+def _cache_file(path: Path, keys: list[str]) -> Path:
     state = path.stat()
-    words = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
+    words = f"{FORMAT}\n{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}\n{keys}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "nanogen" / "tar-index" / f"{sha256(words.encode()).hexdigest()[:32]}.npy"
+    return home / "nanogen" / "tar-index" / f"{sha256(words.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"

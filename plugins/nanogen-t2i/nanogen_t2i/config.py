@@ -18,11 +18,20 @@ class WebDatasetConfig:
 
     `validation`: the held-out tars, in the same three ways; without it, the folder `val` under the root.
 
+    `image`, `caption`: the keys of a sample's files, which are their names after the first dot. Without `image`, the
+    only file with an image's suffix. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
+
+    `caption_lines`: every line of a caption's file is a caption of its own, of which each epoch takes one; without it,
+    the whole file is one caption.
+
     `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
     """
 
     root: str | None = None
     validation: str | None = None
+    image: str | None = None
+    caption: str = field(default="txt", validator=validators.matches_re(r"[^\s/:]+(:.+)?"))
+    caption_lines: bool = False
     bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
 
 

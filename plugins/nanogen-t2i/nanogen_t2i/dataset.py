@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nanogen_core.captions import decode_caption
+from nanogen_core.captions import Captions
 from nanogen_core.damage import BadExample
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError
+from nanogen_core.files import is_file, is_folder, user_path
 from nanogen_core.pictures import decode_image
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
-from nanogen_t2i.shards import expanded, is_pattern, tars_of_folder, tars_of_pattern
-from nanogen_t2i.tars import CUT, MISSING, Span, read_span
+from nanogen_t2i.sample import CaptionKey, lacking
+from nanogen_t2i.shards import TAR, first_of_pattern, is_pattern, tars_of, tars_of_folder
+from nanogen_t2i.tars import CUT, IMAGES, MISSING, Row, read_span, row_of
+
+ROOT, VALIDATION = "dataset.root", "dataset.validation"
 
 
 class WebDataset:
@@ -31,42 +35,45 @@ class WebDataset:
 
     def open(self, split: str, image_size: int, view: str) -> TarExamples:
         """One split, `train` or `val`; images come in their own size. Raises DataError for missing or damaged tars."""
-        return TarExamples(self._validation() if split == "val" else self._train(), self._config.bad_examples)
+        return TarExamples(self._validation() if split == "val" else self._train(), self._config)
 
     @staticmethod
     def recognises(source: str) -> bool:
         """Whether `root` may be this: tars by a pattern, in a folder, or in its `train`."""
         if is_pattern(source):
-            return bool(expanded(source)) and all(file.suffix == ".tar" for file in expanded(source))
-        folder = Path(source).expanduser()
-        return any(folder.glob("*.tar")) or any(folder.glob("train/*.tar"))
+            first = first_of_pattern(source)
+            return first is not None and first.suffix == TAR
+        path = user_path(source)
+        return path.suffix == TAR or any(path.glob(f"*{TAR}")) or any(path.glob(f"train/*{TAR}"))
 
     def _train(self) -> list[Path]:
         root = self._config.root
-        if root is not None and is_pattern(root):
-            return tars_of_pattern(root)
+        if root is not None and (is_pattern(root) or is_file(user_path(root))):
+            return tars_of(root, ROOT)
         folder = data_folder(root, "t2i")
-        return tars_of_folder(folder / "train" if (folder / "train").is_dir() else folder)
+        return tars_of_folder(folder / "train" if is_folder(folder / "train") else folder, ROOT)
 
     def _validation(self) -> list[Path]:
         chosen, root = self._config.validation, self._config.root
         if chosen is not None:
-            return tars_of_pattern(chosen) if is_pattern(chosen) else tars_of_folder(Path(chosen).expanduser())
-        if root is not None and is_pattern(root):
-            raise DataError(f"The pattern {root!r} names training tars alone: set `dataset.validation` as well.")
+            return tars_of(chosen, VALIDATION)
+        if root is not None and (is_pattern(root) or is_file(user_path(root))):
+            raise DataError(f"{root!r} names training tars alone: set `{VALIDATION}` as well.")
         folder = data_folder(root, "t2i") / "val"
-        if not folder.is_dir():
-            raise DataError(f"There is no folder {folder} of held-out tars: make it, or set `dataset.validation`.")
-        return tars_of_folder(folder)
+        if not is_folder(folder):
+            raise DataError(f"There is no folder {folder} of held-out tars: make it, or set `{VALIDATION}`.")
+        return tars_of_folder(folder, VALIDATION)
 
 
 class TarExamples:
     """The samples of all tars in order; one that lacks an image or a caption, or is lost to a cut, is a bad example."""
 
-    def __init__(self, tars: Sequence[Path], bad_examples: float):
-        self.bad_examples = bad_examples
+    def __init__(self, tars: Sequence[Path], config: WebDatasetConfig):
+        self.bad_examples = config.bad_examples
         self._tars = list(tars)
-        self._rows = [cached_index(path) for path in tars]
+        self._caption = CaptionKey.of(config.caption, lines=config.caption_lines)
+        images = IMAGES if config.image is None else frozenset({config.image.lower()})
+        self._rows = [cached_index(path, images, self._caption.key) for path in tars]
         ends = list(accumulate(len(rows) for rows in self._rows))
         self._starts = [0, *ends[:-1]]
         self._length = ends[-1]
@@ -80,27 +87,30 @@ class TarExamples:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size and its caption. Raises BadExample, naming the tar, where one cannot be read."""
+        """An RGB image in its own size and its captions. Raises BadExample, naming the tar, where one cannot be
+        read."""
         caption, (path, row) = self.caption(index), self._row(index)
-        span = Span(*row[:2].tolist())
-        if span.offset == MISSING:
-            raise BadExample("no image", f"The caption at byte {row[2]} of {path} has no image beside it.")
-        return Example(decode_image(read_span(path, span), f"at byte {span.offset} of {path}"), caption=caption)
+        if row.image.offset == MISSING:
+            raise lacking(path, row, self._caption)
+        place = f"at byte {row.image.offset} of {path}"
+        return Example(decode_image(read_span(path, row.image), place), caption=caption)
 
-    def caption(self, index: int) -> str:
-        """The caption alone, without white space around it. Raises BadExample."""
+    def caption(self, index: int) -> Captions:
+        """The captions alone, without white space around them. Raises BadExample."""
         path, row = self._row(index)
-        span = Span(*row[2:].tolist())
-        if span.offset == CUT:
-            raise BadExample("tar cut short", f"{path} is no whole, plain tar: it breaks off at byte {span.size}.")
-        if span.offset == MISSING:
-            raise BadExample("no caption", f"The image at byte {row[0]} of {path} has no caption beside it.")
-        return decode_caption(read_span(path, span), f"at byte {span.offset} of {path}")
+        if row.caption.offset == CUT:
+            raise BadExample(
+                "tar cut short", f"{path} is no whole, plain tar: it breaks off at byte {row.caption.size}."
+            )
+        if row.caption.offset == MISSING:
+            raise lacking(path, row, self._caption)
+        return self._caption.captions(read_span(path, row.caption), f"at byte {row.caption.offset} of {path}")
 
     def files(self) -> list[Path]:
         """The tars, in order."""
         return self._tars
 
-    def _row(self, index: int) -> tuple[Path, NDArray[np.int64]]:
+    def _row(self, index: int) -> tuple[Path, Row]:
         tar = bisect_right(self._starts, index) - 1
-        return self._tars[tar], self._rows[tar][index - self._starts[tar]]
+        values: NDArray[np.int64] = self._rows[tar][index - self._starts[tar]]
+        return self._tars[tar], row_of(values)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
 from nanogen_core.errors import DataError
+from nanogen_core.pictures import SUFFIXES
 
-IMAGES = ("jpg", "jpeg", "png", "webp")
-CAPTION = "txt"
+IMAGES = frozenset(suffix.removeprefix(".") for suffix in SUFFIXES)
+BLOCK = tarfile.BLOCKSIZE
 MISSING = -1  # the offset of a part that a sample lacks
 CUT = -2  # the offset of what a tar that is cut short has lost; its "size" is the byte where the tar ends
+LONGEST = 1 << 20  # bytes of a header with a long name
+LOOKED = 16  # files after a sample's first one in which the others are looked for, to say what it has
 
 
 class Span(NamedTuple):
@@ -27,39 +30,51 @@ class Span(NamedTuple):
     size: int
 
 
+class Row(NamedTuple):
+    """A sample: its image, its caption, and the header of its first file."""
+
+    image: Span
+    caption: Span
+    first: int
+
+
+class Member(NamedTuple):
+    """A file in a tar."""
+
+    name: str
+    span: Span
+    header: int
+
+
 NOWHERE = Span(MISSING, 0)
 
 
-def index_tar(path: Path) -> NDArray[np.int64]:
-    """A row for each sample: offset and size of its image, offset and size of its caption; -1 for a missing one.
+def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
+    """A row for each sample [samples, 5], see `Row`; -1 for a part that is missing.
 
-    Samples are files of one name up to the first dot, as webdataset has it. A tar that is cut short, damaged, or no
-    plain tar has one row more for what is lost, with -2 in place of offsets. Raises DataError for a name that is there
-    twice.
+    Samples are the files of one name up to the first dot after the folder, as webdataset has it; the rest of the name
+    is the key of a file. `images` and `caption` are keys. A tar that is cut short, damaged, or no plain tar has one row
+    more for what is lost, with -2 in place of offsets. Raises DataError for a name that is there twice, for several
+    images in one sample, and for sparse files.
     """
-    samples: dict[str, dict[str, Span]] = {}
-    for name, span in _files(path):
-        if span.offset == CUT:
-            return np.vstack([_whole(samples), np.array([[*span, *span]])])
-        base, extension = base_plus_ext(name)
+    samples: dict[str, dict[str, Member]] = {}
+    for member in _files(path):
+        if member.span.offset == CUT:
+            return np.vstack([_whole(path, samples, images, caption), np.array([[*member.span, *member.span, 0]])])
+        base, extension = base_plus_ext(member.name)
         if base is None:
             continue  # a name without an extension, or of a hidden file, belongs to no sample
         parts = samples.setdefault(base, {})
         if extension.lower() in parts:
-            raise DataError(f"{path} holds {name} twice: write each sample once.")
-        parts[extension.lower()] = span
-    return _rows(samples)
+            raise DataError(f"{path} holds {member.name} twice: write each sample once.")
+        parts[extension.lower()] = member
+    return _rows(path, samples, images, caption)
 
 
-def _rows(samples: Mapping[str, Mapping[str, Span]]) -> NDArray[np.int64]:
-    rows = [(*_image(parts), *parts.get(CAPTION, NOWHERE)) for parts in samples.values()]
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
-
-
-def _whole(samples: Mapping[str, Mapping[str, Span]]) -> NDArray[np.int64]:
-    """The rows but for the last one, where that lost a part to the cut: it is what the cut has taken."""
-    rows = _rows(samples)
-    return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
+def row_of(values: Sequence[int] | NDArray[np.int64]) -> Row:
+    """A row of the index by names."""
+    image, image_size, caption, caption_size, first = map(int, values)
+    return Row(Span(image, image_size), Span(caption, caption_size), first)
 
 
 def read_span(path: Path, span: Span) -> bytes:
@@ -69,22 +84,84 @@ def read_span(path: Path, span: Span) -> bytes:
         return file.read(span.size)
 
 
-def _image(parts: dict[str, Span]) -> Span:
-    return next((parts[extension] for extension in IMAGES if extension in parts), NOWHERE)
+def names_from(path: Path, header: int) -> list[str]:
+    """The names of a sample's files from the header of its first one on, as far as they stand together."""
+    names: list[str] = []
+    with suppress(Exception), open(path, "rb") as file:  # it is for a sentence about something else
+        for _ in range(LOOKED):
+            file.seek(header)
+            member = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
+            if member.isreg():
+                if names and base_plus_ext(member.name)[0] != base_plus_ext(names[0])[0]:
+                    break
+                names.append(member.name)
+            header += BLOCK * (1 + -(-member.size // BLOCK))
+    return names
 
 
-def _files(path: Path) -> Iterator[tuple[str, Span]]:
+def _rows(
+    path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
+) -> NDArray[np.int64]:
+    rows = [_row(path, parts, images, caption) for parts in samples.values()]
+    return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+
+def _row(path: Path, parts: Mapping[str, Member], images: frozenset[str], caption: str) -> tuple[int, ...]:
+    pictures = sorted(images & parts.keys())
+    if len(pictures) > 1:
+        raise DataError(
+            f"{path} holds several images of one sample, {' and '.join(parts[key].name for key in pictures)}: set "
+            f"`dataset.image` to the key that is meant ({', '.join(pictures)})."
+        )
+    image = parts[pictures[0]].span if pictures else NOWHERE
+    text = parts[caption].span if caption in parts else NOWHERE
+    return (*image, *text, min(member.header for member in parts.values()))
+
+
+def _whole(
+    path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
+) -> NDArray[np.int64]:
+    """The rows but for the last one, where that lost a part to the cut: it is what the cut has taken."""
+    rows = _rows(path, samples, images, caption)
+    return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
+
+
+def _files(path: Path) -> Iterator[Member]:
     """The files in a tar that are whole. Links, devices and folders are passed over; nothing is ever extracted."""
     size, end = path.stat().st_size, 0
-    with suppress(tarfile.TarError), tarfile.open(path, "r:") as tar:
-        for member in tar:
-            end = member.offset
-            if member.offset_data + member.size > size:
-                break
-            if member.isreg():
-                yield member.name, Span(member.offset_data, member.size)
-        else:
-            end = tar.offset
+    for member in _members(path):
+        if member.offset < end or member.size < 0:
+            break  # a header that leads back would lead there for ever
+        end = member.offset
+        if member.issparse():
+            raise DataError(f"{path} holds {member.name} as a sparse file: pack it again without `--sparse`.")
+        if member.offset_data + member.size > size:
+            break
+        if member.isreg():
+            yield Member(member.name, Span(member.offset_data, member.size), member.offset_data - BLOCK)
+        end = member.offset_data + BLOCK * -(-member.size // BLOCK)
     # tarfile takes a damaged header for the end, so that half a tar would pass as a whole one
-    if read_span(path, Span(end, tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
-        yield "", Span(CUT, end)
+    if read_span(path, Span(end, BLOCK)) != bytes(BLOCK):
+        yield Member("", Span(CUT, end), 0)
+
+
+def _members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The headers up to the first one that cannot be read, for which tarfile raises errors of many kinds."""
+    with open(path, "rb") as file, suppress(Exception):
+        tar = tarfile.open(fileobj=_Headers(file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+        while (member := tar.next()) is not None:
+            tar.members = []  # an index of a million files would stay in memory twice
+            yield member
+
+
+class _Headers:
+    """A file of which headers alone are read: one that says it is gigabytes long is damaged."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= LONGEST:
+            raise tarfile.ReadError("a header of impossible length")
+        return self._file.read(size)

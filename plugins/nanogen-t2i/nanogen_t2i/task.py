@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from nanogen_core.captions import choice, texts_of
 from nanogen_core.damage import first_good
 from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
@@ -79,9 +80,13 @@ class T2I:
 
 
 def _caption_of(examples: Examples, index: int) -> str:
-    """One caption, without its image where the dataset can give it so."""
+    """One caption, without its image where the dataset can give it so. Of several, the one that `once` takes."""
     alone = getattr(examples, "caption", None)
-    return str(alone(index) if alone is not None else examples[index].caption)
+    captions = alone(index) if alone is not None else examples[index].caption
+    if captions is None:
+        raise NanoGenError(f"Example {index} of the split has no caption, and its captions are to be asked for.")
+    texts = texts_of(captions)
+    return texts[choice(texts, key("once", index))]
 
 
 def _caption(prompt: str | int) -> str:

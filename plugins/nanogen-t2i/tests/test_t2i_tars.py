@@ -25,7 +25,7 @@ from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
 from nanogen_t2i.dataset import WebDataset
-from nanogen_t2i.tars import CUT, Span, index_tar, read_span
+from nanogen_t2i.tars import CUT, index_tar, read_span, row_of
 from nanogen_t2i.task import T2I
 
 
@@ -94,8 +94,8 @@ def test_names_follow_webdataset_up_to_the_first_dot(tmp_path: Path) -> None:
         for name in ["a/b.JPG", "a/b.txt", "a/b.seg.png", "c.webp", "c.txt", "._c.txt", "no_extension"]:
             add(tar, name, name.encode())
     rows = index_tar(path)
-    assert [read_span(path, Span(*row[:2])) for row in rows] == [b"a/b.JPG", b"c.webp"]
-    assert [read_span(path, Span(*row[2:])) for row in rows] == [b"a/b.txt", b"c.txt"]
+    assert [read_span(path, row_of(row).image) for row in rows] == [b"a/b.JPG", b"c.webp"]
+    assert [read_span(path, row_of(row).caption) for row in rows] == [b"a/b.txt", b"c.txt"]
 
 
 def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +131,7 @@ def test_a_tar_cut_anywhere_keeps_what_is_whole_and_one_bad_example_that_names_i
         cut.write_bytes(whole[:size])
         rows = index_tar(cut)
         assert np.array_equal(rows[:-1], index_tar(path)[: sum(end <= size for end in ends)]), size
-        assert (rows[-1] == CUT).tolist() == [True, False, True, False]
+        assert (rows[-1] == CUT).tolist() == [True, False, True, False, False]
     with pytest.raises(BadExample, match=r"cut\.tar is no whole, plain tar"):
         dataset(str(cut) + "*").open("train", 16, "captions")[len(rows) - 1]
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no tar", gzip.compress(bytes(20_000))], ids=["empty", "text", "gzip"])
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
-    assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0]]
+    assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
     with pytest.raises(DataError, match=r"\(1 were tried\)\. .*x\.tar is no whole, plain tar"):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).once("train", 4))
 
@@ -177,7 +177,7 @@ def test_the_index_is_kept_and_made_anew_when_the_tar_changes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(cache, "index_tar", lambda path: read.append(path) or index_tar(path))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(cache, "index_tar", lambda path, *keys: read.append(path) or index_tar(path, *keys))  # type: ignore[func-returns-value]
     for _ in range(2):
         dataset(root).open("train", 16, "captions")
     assert len(read) == 2
@@ -235,7 +235,7 @@ def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
     ("root", "split", "words"),
     [
         ("nowhere", "train", r"no folder nowhere, which `dataset\.root` names"),
-        ("nowhere/*.tar", "train", r"no file nowhere/\*\.tar"),
+        ("nowhere/*.tar", "train", r"no file 'nowhere/\*\.tar'"),
         ("nowhere/*.tar", "val", r"set `dataset\.validation`"),
     ],
 )

@@ -13,7 +13,9 @@ from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation import likeness
-from nanogen_core.evaluation.sources.reconstructed import ORIGINAL
+from nanogen_core.evaluation.pairing import pairs
+from nanogen_core.evaluation.sources import Source
+from nanogen_core.evaluation.sources.reconstructed import ORIGINAL, Reconstructed
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
@@ -30,10 +32,16 @@ class Paired(Resampling):
     def __init__(self, config: PairedConfig):
         super().__init__()
         self._reference = None if config.reference is None else Reference(config.reference)
+        self._rows_of: list[int] | None = None  # of each image, the row of its original; None: that of its index
 
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
         """Two batches [B, 3, H, W] in [-1, 1] -> [B]."""
         raise NotImplementedError
+
+    def compare_with(self, source: Source) -> None:
+        """Pairs the images with the originals of the reference. Raises DataError where one has none."""
+        brought = isinstance(source, Reconstructed)
+        self._rows_of = None if brought or self._reference is None else pairs(source, self._source, self.name)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -57,13 +65,14 @@ class Paired(Resampling):
             raise DataError(
                 f"{self.name} needs the originals: name them by its option `reference`, or use --reconstruct."
             )
-        wanted = sorted(set(batch.indices.tolist()))
+        rows = batch.indices.tolist() if self._rows_of is None else [self._rows_of[i] for i in batch.indices.tolist()]
+        wanted = sorted(set(rows))
         if wanted[-1] >= len(self._source.questions.indices):
             count = len(self._source.questions.indices)
             raise DataError(f"{self.name}: image {wanted[-1]} has no original, the reference has {count} images.")
-        read = self._source.read(range(index, index + 1) for index in wanted)
-        found = {index: original.images for index, original in zip(wanted, read, strict=True)}
-        return torch.cat([found[index] for index in batch.indices.tolist()])
+        read = self._source.read(range(row, row + 1) for row in wanted)
+        found = {row: original.images for row, original in zip(wanted, read, strict=True)}
+        return torch.cat([found[row] for row in rows])
 
     @cached_property
     def _source(self) -> Any:

@@ -1,0 +1,97 @@
+"""Which files a split consists of: those that `save_to_disk` names, or parquet files by their names."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from nanogen_core import json_files
+from nanogen_core.errors import DataError, listing
+from nanogen_core.files import entries, is_file, is_folder
+from nanogen_core.notes import warn_once
+
+log = logging.getLogger(__name__)
+
+SPLITS = {"train": ("train",), "val": ("validation", "val")}
+STATE, DICTIONARY = "state.json", "dataset_dict.json"
+_PART = re.compile(r".*-(\d{1,9})-of-(\d{1,9})\.parquet")
+
+
+def files_of(root: Path, split: str) -> list[Path]:
+    """The files of a split. Raises DataError where there are none, or one that is named is missing."""
+    names = SPLITS.get(split, (split,))
+    folders = [root / name for name in names if is_file(root / name / STATE)]
+    if is_file(root / STATE) and split == "train":
+        folders = [root]
+    files = _saved(folders[0]) if folders else parquet_files(root, split)
+    if not files:
+        raise DataError(
+            f"There is no split {split!r} in {root} ({_there(root)}): it needs a folder {' or '.join(names)} that "
+            f"`save_to_disk` wrote, or files {names[0]}-*.parquet."
+        )
+    return files
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote a folder."""
+    return is_file(folder / DICTIONARY) or is_file(folder / STATE)
+
+
+def parquet_files(root: Path, split: str) -> list[Path]:
+    """The parquet files of a split in a folder, or in `data` below it. Raises DataError where both have some."""
+    names = SPLITS.get(split, (split,))
+    folders = [folder for folder in (root / "data", root) if is_folder(folder)]
+    sets = [_matching(folder, name) for folder in folders for name in names]
+    found = [files for files in sets if files]
+    if len(found) > 1:
+        raise DataError(f"{found[0][0]} and {found[1][0]} are both of the split {split!r}: take one set of files away.")
+    for files in found:
+        _say_missing(files)
+    return found[0] if found else []
+
+
+def _matching(folder: Path, name: str) -> list[Path]:
+    files = [entry.name for entry in entries(folder) if _is_parquet(entry.name)]
+    return [folder / file for file in files if file.startswith(f"{name}-") or file == f"{name}.parquet"]
+
+
+def _there(root: Path) -> str:
+    """The splits of a folder, or else what lies in it."""
+    saved = {entry.name for entry in entries(root) if is_file(root / entry.name / STATE)}
+    folders = [folder for folder in (root / "data", root) if is_folder(folder)]
+    names = {entry.name.partition("-")[0] for folder in folders for entry in entries(folder) if _is_parquet(entry.name)}
+    if saved or names:
+        return f"its splits: {listing(saved | names)}"
+    return f"there is: {listing(entry.name for entry in entries(root)[:5])}"
+
+
+def _is_parquet(name: str) -> bool:
+    return name.endswith(".parquet")
+
+
+def _say_missing(files: list[Path]) -> None:
+    """Logs how many files of a set are there, where their names say how many there should be."""
+    parts = [part for file in files if (part := _PART.fullmatch(file.name))]
+    totals = {int(part[2]) for part in parts}
+    if len(totals) > 1:
+        raise DataError(
+            f"{files[0].parent} holds files of {len(totals)} sets ({listing(f'-of-{part[2]}' for part in parts)}): "
+            f"keep those of one."
+        )
+    if totals and len(parts) < (total := totals.pop()):
+        warn_once(log, f"Only {len(parts)} of {total} files such as {files[0]} are there: the others are left out.")
+
+
+def _saved(folder: Path) -> list[Path]:
+    """The files of a split in the order of its state. Raises DataError where one is missing."""
+    state = json_files.read(folder / STATE)
+    listed = state.get("_data_files") if isinstance(state, dict) else None
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in listed or []]
+    if not isinstance(listed, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f"{folder / STATE} names no data files: save the dataset again.")
+    files = [folder / name for name in names]
+    missing = [file for file in files if file.parent != folder or not is_file(file)]
+    if missing:
+        raise DataError(f"There is no file {missing[0]} beside {folder / STATE}, which names it: save it again.")
+    return files

@@ -1,0 +1,49 @@
+"""From a cell of a table to a picture: its bytes, or the file that its path names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from nanogen_core.damage import BadExample
+from nanogen_core.labels import shown
+from nanogen_core.pictures import decode_image, read_image
+
+
+def picture(cell: object, root: Path, file: Path, place: str) -> Image.Image:
+    """The RGB picture of a cell. `root` is the dataset's folder, `file` the table. Raises BadExample, with `place`."""
+    data, path = _parts(cell)
+    if data is not None:
+        return decode_image(data, place)
+    if path is None:
+        raise BadExample("no image", f"The image {place} has neither bytes nor a path: give it one or take it away.")
+    return read_image(image_file(path, root, file, place))
+
+
+def image_file(path: str, root: Path, file: Path, place: str) -> Path:
+    """The file of an image that a table names by its path, seen from the table's folder or from the dataset's.
+
+    Raises BadExample where it lies outside the dataset, or there is no such file.
+    """
+    homes = dict.fromkeys((file.parent, root))
+    inside = os.path.abspath(root)
+    for home in homes:
+        found = Path(os.path.abspath(home / path))  # not resolved: links inside the dataset are the user's own
+        if "\0" not in path and found.is_relative_to(inside) and found.is_file():
+            return found
+    raise BadExample(
+        "no image file",
+        f"The image {place} is the path {shown(path, 200)} without bytes, and there is no such file inside {root}: "
+        f"put it there, or write the bytes into the table.",
+    )
+
+
+def _parts(cell: object) -> tuple[bytes | None, str | None]:
+    """Bytes and path."""
+    if isinstance(cell, dict):
+        data, path = cell.get("bytes"), cell.get("path")
+    else:
+        data, path = (cell, None) if isinstance(cell, bytes) else (None, cell)
+    return data if isinstance(data, bytes) else None, path if isinstance(path, str) and path else None

@@ -1,0 +1,276 @@
+"""Folders to judge as people leave them: prompts and labels that fit, or one sentence; what is left out is counted."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nanogen_core import build_pipeline, notes
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.evaluation.sources.archive import Archive
+from nanogen_core.evaluation.sources.folder import Folder
+from nanogen_core.evaluation.subjects import Images, Model, Reconstructions
+from nanogen_core.images import to_uint8
+from nanogen_core.pictures import SUFFIXES
+from nanogen_core.tensors import Batch
+from nanogen_core.testing.fakes import TinyRedness
+
+PROMPTS = ["a red ball", "two dogs", "a cat"]
+
+
+@pytest.fixture(autouse=True)
+def _unsaid():
+    notes._said.clear()
+
+
+def draw(path, shade=9, size=16):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (size, size), (shade, shade, shade)).save(path, format="PNG")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(3):
+        draw(tmp_path / f"{number}.png", number)
+    return tmp_path
+
+
+# -- prompts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le with a mark", "utf-16-be with a mark"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_prompts_of_every_encoding_are_theirs(folder, encoding, end, last):
+    prompts = ["un café", "two dogs", "ein Käse"]
+    text = end.join(prompts) + (end if last else "")
+    kind, _, mark = encoding.partition(" ")
+    (folder / "prompts.txt").write_bytes((("\ufeff" if mark else "") + text).encode(kind))
+    assert Folder(folder).questions.captions == prompts
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0c", "\x0b", "\x1e", "\x85", "\r"])
+def test_characters_that_only_python_takes_for_line_ends_stay(folder, mark):
+    prompts = [f"a sign that says{mark}HELLO", "two dogs", "a cat"]
+    (folder / "prompts.txt").write_bytes("\n".join(prompts).encode())
+    assert Folder(folder).questions.captions == prompts
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["a red ball", "", "two dogs", "", "a cat"], r"Line 2 of .*prompts\.txt is blank"),
+        (["a red ball", "  ", "a cat"], r"Line 2 of .*prompts\.txt is blank"),
+        ([*PROMPTS, ""], r"Line 4 of .*prompts\.txt is blank"),
+        ([*PROMPTS, "a bird", "a tree", "a bus"], r"prompts\.txt has 6 lines for 3 images"),
+        (PROMPTS[:2], r"prompts\.txt has 2 lines for 3 images"),
+    ],
+)
+@pytest.mark.parametrize("count", [None, 2])
+def test_another_number_of_prompts_is_refused(folder, lines, sentence, count):
+    (folder / "prompts.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=sentence):
+        Folder(folder, count=count)
+
+
+def test_prompts_in_another_encoding_are_refused_with_the_line(folder):
+    (folder / "prompts.txt").write_bytes("one\nun café\nthree\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"prompts\.txt is not UTF-8 in line 2 \(byte 0xe9\): save it as UTF-8"):
+        Folder(folder)
+
+
+def test_two_files_of_prompts_are_refused(folder):
+    (folder / "prompts.txt").write_text("\n".join(PROMPTS))
+    (folder / "prompts.csv").write_text("file,prompt\n0.png,a\n1.png,b\n2.png,c\n")
+    with pytest.raises(DataError, match=r"has both prompts\.csv and prompts\.txt"):
+        Folder(folder)
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_name_their_images(folder, encoding):
+    (folder / "labels.csv").write_bytes("label,file\r\n 2 ,./2.png\r\n0,0.png\r\n1, 1.png\r\n".encode(encoding))
+    (folder / "prompts.csv").write_bytes('file,prompt\n1.png,"a, b"\n2.png,é\u2028\n0.png,\n'.encode(encoding))
+    questions = Folder(folder).questions
+    assert questions.labels.tolist() == [0, 1, 2]
+    assert questions.captions == ["", "a, b", "é\u2028"]
+    assert Folder(folder, count=2).questions.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("0.png,0\n1.png,1\n2.png,2\n1.png,0\n", "Line 5 of .* is the second one for '1.png', after line 3"),
+        ("0.png,0\n./0.png,0\n1.png,1\n2.png,2\n", "Line 3 of .* is the second one for '0.png', after line 2"),
+        ("0.png,0\n1.png,1\n", r"says nothing of '2.png' \(1 missing\)"),
+        ("0.png,0\n1.png,1\n2.png,1.0\n", "Line 4 of .*: the label '1.0' is no whole number from 0"),
+        ("0.png,0\n1.png,-1\n2.png,1\n", "Line 3 of .*: the label '-1' is no whole number from 0"),
+        ("0.png,0\n1.png,\n2.png,1\n", "Line 3 of .*: the label '' is no whole number from 0"),
+        ("0.png,0\n1.png,true\n2.png,1\n", "Line 3 of .*: the label 'true' is no whole number"),
+        ("0.png,0\n1.png,٣\n2.png,1\n", "Line 3 of .*: the label '٣' is no whole number"),
+        ("0.png,0\n1.png," + "9" * 5_000 + "\n2.png,1\n", "Line 3 of .*: the label '9+... is no whole number"),
+        ("0.png,0\n1.png,1,2\n2.png,1\n", "Line 3 of .* has 3 cells, and its header 2"),
+        ("0.png,0\n1.png," + "1" * 200_000, "no comma-separated file in line 3: field larger than field limit"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_with_the_line(folder, text, sentence):
+    (folder / "labels.csv").write_text("file,label\n" + text)
+    with pytest.raises(DataError, match=sentence):
+        Folder(folder)
+
+
+def test_rows_for_images_that_are_not_there_are_counted(folder, caplog):
+    (folder / "labels.csv").write_text("file,label\n0.png,0\n1.png,1\n2.png,2\n3.png,1\n4.png,1\n")
+    with caplog.at_level(logging.WARNING):
+        assert Folder(folder).questions.labels.tolist() == [0, 1, 2]
+    assert "labels.csv has 2 rows for files that are not there, such as '3.png'" in caplog.text
+
+
+# -- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_files_of_every_suffix_are_judged_and_the_others_counted(tmp_path, caplog):
+    for number, suffix in enumerate(sorted(SUFFIXES)):
+        draw(tmp_path / f"{number}{suffix.upper()}", number)  # a PNG, whatever it is called
+    draw(tmp_path / "grid.png")
+    draw(tmp_path / ".thumbs" / "1.png")
+    draw(tmp_path / "__MACOSX" / "1.png")
+    (tmp_path / "x.heic").write_bytes(b"x")
+    (tmp_path / "prompts.txt").write_text("\n".join(map(str, range(len(SUFFIXES)))))
+    with caplog.at_level(logging.WARNING):
+        source = Folder(tmp_path)
+    (batch,) = source.read([range(len(SUFFIXES))])
+    assert to_uint8(batch.images)[:, 0, 0, 0].tolist() == list(range(len(SUFFIXES)))
+    assert (
+        f"Left out of {tmp_path}: 2 hidden or system entries (.thumbs, __MACOSX); 1 sheets of samples (grid.png); "
+        "1 files that are no images by their suffix (1 .heic)."
+    ) in caplog.messages
+
+
+def test_fewer_images_than_asked_for_are_said(folder, caplog):
+    np.savez(folder / "x.npz", np.zeros((4, 8, 8, 3), np.uint8))
+    with caplog.at_level(logging.WARNING):
+        assert len(Folder(folder, count=50_000).questions.indices) == 3
+        assert len(Archive(folder / "x.npz", count=7).questions.indices) == 4
+    assert f"{folder} holds 3 images, fewer than the 50000 that were asked for: all are judged." in caplog.messages
+    assert "x.npz holds 4 images, fewer than the 7 that were asked for" in caplog.text
+
+
+def test_an_image_that_may_not_be_read_says_so(folder, monkeypatch):
+    source = Folder(folder)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refused)
+    with pytest.raises(DataError, match=r"0\.png cannot be read: permission denied for this user"):
+        list(source.read([range(1)]))
+
+
+# -- archives --------------------------------------------------------------------------------------------------------
+
+
+def npz(path, shape, *, name="arr_0", kind="|u1", data=b"", labels=None):
+    """An archive whose header says what the caller likes."""
+    import zipfile
+
+    def member(shape, kind, data):
+        text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + data
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.npy", member(shape, kind, data))
+        if labels is not None:
+            archive.writestr("arr_1.npy", member(*labels))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(1000000000000, 64, 64, 3)",
+        "(1000000000000000000000, 64, 64, 3)",
+        "(-1, 64, 64, 3)",
+        "(-2, -8, 8, 3)",
+        "(2, 0, 8, 3)",
+        "(0, 8, 8, 3)",
+        "(2, 100000000, 100000000, 3)",
+        "(2, 8, 8, -3)",
+        "(True, 8, 8, 3)",
+        "(2.0, 8, 8, 3)",
+        "('2', 8, 8, 3)",
+        "(3, 8, 8, 3)",
+        "(1, 8, 8, 3)",
+        "(" * 300 + ")" * 300,
+        "[]",
+        "None",
+    ],
+)
+def test_a_header_that_lies_is_refused_before_anything_is_read(tmp_path, shape):
+    npz(tmp_path / "x.npz", shape, data=bytes(2 * 8 * 8 * 3))
+    with pytest.raises(DataError, match=r"x\.npz"):
+        Archive(tmp_path / "x.npz")
+
+
+def test_an_archive_written_by_hand_is_read(tmp_path):
+    labels = ("(2,)", "<i8", np.array([5, 3]).tobytes())
+    npz(tmp_path / "x.npz", "(2, 8, 8, 3)", data=bytes(range(192)) * 2, labels=labels)
+    source = Archive(tmp_path / "x.npz")
+    (batch,) = source.read([range(2)])
+    assert to_uint8(batch.images)[1].permute(1, 2, 0).flatten().tolist() == list(range(192))
+    assert source.questions.labels.tolist() == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (("(1000000000000,)", "<i8", b""), r"is int64 \[1000000000000\], not 2 whole numbers"),
+        (("(2,)", "<i8", b"\0" * 8), r"announces 144 bytes and has 136"),
+        (("(2,)", "<f8", bytes(16)), "is float64 .*, not 2 whole numbers"),
+        (("(2,)", "|b1", bytes(2)), "is bool .*, not 2 whole numbers"),
+        (("(2,)", "|O", bytes(16)), "cannot be read|holds Python objects"),
+        (("(2, 1)", "<i8", bytes(16)), r"is int64 \[2, 1\]"),
+        (("(2,)", "<i8", np.array([0, -3]).tobytes()), "label of row 1 of 'arr_1' .* is -3"),
+        (("(2,)", "<u8", np.array([0, 2**64 - 1], np.uint64).tobytes()), "row 1 of 'arr_1' .* more than 18 digits"),
+    ],
+)
+def test_labels_of_an_archive_are_checked(tmp_path, labels, sentence):
+    npz(tmp_path / "x.npz", "(2, 8, 8, 3)", data=bytes(384), labels=labels)
+    with pytest.raises(DataError, match=sentence):
+        Archive(tmp_path / "x.npz")
+
+
+# -- what is judged --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [10**12, 0, -1])
+def test_a_number_of_images_that_fills_the_memory_is_refused_at_once(small, count):
+    pipeline = build_pipeline(small)
+    for subject in (Model(pipeline, count), Reconstructions(pipeline, count)):
+        with pytest.raises(NanoGenError, match=r"images cannot be judged at once: ask for 1 to 10,000,000"):
+            list(subject.parts({"redness": TinyRedness()}, 0))
+
+
+class Two(TinyRedness):
+    """A metric of two questions whose official layout is not in the natural order of its names."""
+
+    def questions(self):
+        return Batch(torch.arange(2), captions=["the later name", "the earlier name"])
+
+    def layout(self, folder):
+        return [folder / "b.png", folder / "a.png"]
+
+
+def test_images_in_a_metrics_layout_answer_its_questions_by_their_names(tmp_path):
+    draw(tmp_path / "a.png", 1)
+    draw(tmp_path / "b.png", 2)
+    ((source, _),) = Images(Folder(tmp_path)).parts({"two": Two()}, None)
+    (batch,) = source.read([range(2)])
+    shades = to_uint8(batch.images)[:, 0, 0, 0].tolist()
+    assert dict(zip(shades, batch.captions, strict=True)) == {1: "the earlier name", 2: "the later name"}
+    (tmp_path / "a.png").rename(tmp_path / "c.png")
+    ((source, _),) = Images(Folder(tmp_path)).parts({"two": Two()}, None)
+    assert source.questions.captions == ["the later name", "the earlier name"]  # in order, as nothing says otherwise
