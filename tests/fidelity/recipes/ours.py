@@ -10,7 +10,6 @@ import torch
 
 from nanogen_core import compat
 from nanogen_core.assembly import Assembly
-from nanogen_rae.encoder import STRIDE
 from nanogen_t2i.config import HFTextConfig, TextConfig
 from nanogen_t2i.encoder import HFText
 from nanogen_t2i.text import Text
@@ -21,6 +20,7 @@ from tests.fidelity.recipes.training import training
 
 Row = dict[str, Any]
 
+PIXELS_OF_A_TOKEN = 16
 TINY_TEXT_ENCODER = Path(__file__).parents[1] / "fixtures" / "text_encoder_tiny"
 
 
@@ -166,7 +166,7 @@ def _alignment(parts: Assembly) -> Row:
     return {
         **row,
         "encoder": (repa if reg is None else reg).teacher,
-        "encoder_resolution": grid * STRIDE,
+        "encoder_resolution": grid * PIXELS_OF_A_TOKEN,
         "token_width": teacher.width,
     }
 
