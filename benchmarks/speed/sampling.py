@@ -51,7 +51,7 @@ def _captions(spec: ConditionSpec) -> tuple[Condition, Condition]:
     lengths = torch.linspace(SHORTEST, LONGEST, REQUESTS).long()
     tokens = torch.randn(REQUESTS, LENGTH, spec.width)
     ends = torch.arange(LENGTH)
-    return Condition(tokens, ends < lengths[:, None]), Condition(tokens, (ends < 1).expand(REQUESTS, -1))
+    return Condition(tokens, ends < lengths[:, None]), Condition(tokens, (ends < 0).expand(REQUESTS, -1))
 
 
 def labels() -> Iterator[Row]:
