@@ -1,8 +1,8 @@
 """One example as the bytes of a safetensors file, and back without a copy of its tensors.
 
 `latents` [V, C, h, w] has one latent for each variant of the image. `states` [n, D] has a caption's real tokens (n is 0
-for an empty caption), and `states.1` and so on those of further captions. Label and captions stand in the metadata, under
-one key, so that their order does not vary.
+for an empty caption), and `states.1` and so on those of further captions. Label and captions stand in the metadata,
+under one key, so that their order does not vary.
 """
 
 from __future__ import annotations
