@@ -52,15 +52,19 @@ def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
 class DecoderConfig:
     """`size`: that of a ViT, or `tiny`, a small convolutional network for laptops.
 
-    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, or its diffusers folder.
+    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, its diffusers folder, or a
+    training checkpoint of stage 1 with the weights of the `model` and of its average (`ema`): `weights` chooses.
 
-    `output`: whether the head writes pixels in [0, 1], or pixels normalised by the encoder's mean and deviation (the
-    decoders of the original RAE repository). `dtype`: what the decoder computes in; images are float32 always.
+    `output`: whether the head writes `pixels` in [0, 1], or pixels `normalised` by the encoder's mean and deviation (as
+    the decoders of the original RAE repository do). By default what the file at `path` tells, or `pixels` for a new
+    decoder; files of the original repository and of DiffusionBench do not tell. `dtype`: what the decoder computes in;
+    images are float32 always.
     """
 
     size: str = field(default="XL", validator=_one_of_the_sizes)
     path: str | None = None
-    output: Literal["pixels", "normalised"] = "pixels"
+    weights: Literal["ema", "model"] = "ema"
+    output: Literal["pixels", "normalised"] | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
