@@ -51,6 +51,10 @@ def _structured(value: Any, kind: Any, owner: type) -> Any:
         if not isinstance(value, Mapping):
             raise TypeError(f"expected keys and values, got {value!r}")
         return structure(value, options, "")
+    if any(get_origin(option) is tuple for option in kinds):  # `int | tuple[int, ...]`: a list, or not
+        many = isinstance(value, (list, tuple))
+        fitting = tuple(option for option in kinds if (get_origin(option) is tuple) == many)
+        kind = Union[fitting] if fitting else kind  # noqa: UP007
     if get_origin(kind) is tuple and not isinstance(value, (list, tuple)):  # cattrs takes a text letter by letter
         raise TypeError(f"expected a list, got {value!r}")
     return _CONVERTER.structure(value, kind)

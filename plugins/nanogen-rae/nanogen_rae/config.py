@@ -15,18 +15,27 @@ from nanogen_rae.sizes import CONV_SIZES, SIZES
 VISION = "vision"  #: what an encoder provides that a RAE can use
 
 
+def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
+    if isinstance(value, int):
+        validators.ge(1)(config, attribute, value)
+    elif not value or value[0] < 0 or list(value) != sorted(set(value)):
+        raise ConfigError(f"{list(value)} are no numbers of blocks, which count from 0 and rise")
+
+
 @frozen(kw_only=True)
 class EncoderConfig:
     """`path`: a local folder, or another name on the Hugging Face hub; by default the published one.
 
-    `levels`: how many blocks are combined, at equal distances up to the last one (RAEv2: 4); 1 is the output alone.
+    `levels`: how many blocks are combined, at equal distances up to the last one (1 is the output alone), or a list of
+    their numbers, from 0. The released configurations of RAEv2 have 11, 13, 15, 17, 19, 21, 23, or 1 to 23, of the 24
+    blocks of DINOv3-L.
     `norm`: the final norm `plain` (without its affine part), as its `own` weights have it, or `none`; by default as
     published. `registers`: dinov2 comes without them too. `side`: the network's input in pixels, where it is not the
     published one. `dtype`: what the network computes in; tokens are float32 always.
     """
 
     path: str | None = None
-    levels: int = field(default=1, validator=validators.ge(1))
+    levels: int | tuple[int, ...] = field(default=1, validator=_blocks)
     norm: Norm | None = None
     registers: bool = True
     side: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
@@ -43,15 +52,19 @@ def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
 class DecoderConfig:
     """`size`: that of a ViT, or `tiny`, a small convolutional network for laptops.
 
-    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, or its diffusers folder.
+    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, its diffusers folder, or a
+    training checkpoint of stage 1 with the weights of the `model` and of its average (`ema`): `weights` chooses.
 
-    `output`: whether the head writes pixels in [0, 1], or pixels normalised by the encoder's mean and deviation (the
-    decoders of the original RAE repository). `dtype`: what the decoder computes in; images are float32 always.
+    `output`: whether the head writes `pixels` in [0, 1], or pixels `normalised` by the encoder's mean and deviation (as
+    the decoders of the original RAE repository do). By default what the file at `path` tells, or `pixels` for a new
+    decoder; files of the original repository and of DiffusionBench do not tell. `dtype`: what the decoder computes in;
+    images are float32 always.
     """
 
     size: str = field(default="XL", validator=_one_of_the_sizes)
     path: str | None = None
-    output: Literal["pixels", "normalised"] = "pixels"
+    weights: Literal["ema", "model"] = "ema"
+    output: Literal["pixels", "normalised"] | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
-from nanogen_rae.decoder_files import read
+from nanogen_rae.tensor_files import read
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-6

@@ -153,7 +153,7 @@ class PublishedEncoder:
 def _family(name: str, preset: Encoder, config: EncoderConfig) -> Family:
     """The family, with what the options change of it. Raises ConfigError for an option that the encoder has not."""
     family = preset.reading
-    if config.levels > 1 and family.levels == "none":
+    if config.levels != 1 and family.levels == "none":
         raise ConfigError(f"The encoder {name!r} has stages of other widths: set its `levels` to 1.")
     if config.registers:
         return family
@@ -167,12 +167,19 @@ def _path(preset: Encoder, config: EncoderConfig) -> str:
     return config.path or plain or preset.path
 
 
-def _places(depth: int, levels: int, name: str) -> list[int]:
-    """`levels` blocks at equal distances, the last one among them: 2, 5, 8, 11 for 4 of 12."""
+def _places(depth: int, levels: int | Sequence[int], name: str) -> Sequence[int]:
+    """The blocks themselves, or as many at equal distances, the last one among them: 2, 5, 8, 11 for 4 of 12."""
+    if not isinstance(levels, int):
+        if levels[-1] >= depth:
+            raise ConfigError(f"The encoder {name!r} has the blocks 0 to {depth - 1}, and `levels` names {levels[-1]}.")
+        return levels
     if depth % levels:
-        raise ConfigError(f"The encoder {name!r} has {depth} blocks: set its `levels` to a divisor of that.")
+        raise ConfigError(
+            f"The encoder {name!r} has {depth} blocks: set its `levels` to a divisor of that, or to a list of the"
+            f" blocks' numbers."
+        )
     distance = depth // levels
-    return list(range(distance - 1, depth, distance))
+    return range(distance - 1, depth, distance)
 
 
 def _part(model: Any, path: str) -> Any:

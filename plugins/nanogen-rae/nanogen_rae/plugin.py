@@ -92,6 +92,7 @@ def _no_backbone() -> Component:
         name="no-backbone",
         target="nanogen_rae.no_backbone:NoBackbone",
         summary="stands where stage 1 has no use for a backbone",
+        importer="nanogen_rae.importing:refuse",
     )
 
 

@@ -15,6 +15,7 @@ from nanogen_core.tensors import Batch, Losses, per_sample
 from nanogen_core.training import ranks
 from nanogen_core.training.ema import Average
 from nanogen_rae.augment import DiffAugment
+from nanogen_rae.decoder_files import marked
 from nanogen_rae.dino import load_dino
 from nanogen_rae.discriminator import Heads, adaptive_weight, frozen, generator_loss, hinge
 from nanogen_rae.features import Dino, Features, Own
@@ -144,7 +145,7 @@ class DecoderTraining:
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The averaged decoder: `decoder.safetensors` in the run's folder."""
-        return {DECODER: self.nets["ema"].state_dict()}
+        return {DECODER: marked(self.nets["ema"].state_dict(), self.tokenizer.output)}
 
     def finish(self) -> Pipeline:
         """The pipeline, whose tokenizer decodes with the averaged weights."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_rae.decoder_files import read
+from nanogen_rae.tensor_files import read
 
 EPS = 1e-5
 

@@ -16,7 +16,7 @@ from nanogen_core.tensors import Batch
 from nanogen_rae.config import RAEConfig
 from nanogen_rae.conv_decoder import ConvDecoder
 from nanogen_rae.decoder import Decoder
-from nanogen_rae.decoder_files import load_decoder
+from nanogen_rae.decoder_files import Output, load_decoder, read_decoder
 from nanogen_rae.lookup import vision_encoder
 from nanogen_rae.pixels import per_channel
 from nanogen_rae.protocol import VisionEncoder
@@ -34,6 +34,7 @@ class RAE:
         self.device = torch.device("cpu")
         self._config = config
         self._image_size = image_size
+        self.output: Output = config.decoder.output or "pixels"  # of the decoder; a file may tell otherwise
 
     def to(self, device: torch.device | str) -> RAE:
         """Where images and latents come from; returns the tokenizer itself."""
@@ -76,18 +77,23 @@ class RAE:
     def painted(self, decoder: nn.Module, tokens: Tensor) -> Tensor:
         """What a decoder of this tokenizer makes of tokens [B, C, h, w]: images [B, 3, H, W], about [-1, 1]."""
         pixels: Tensor = decoder(tokens)
-        if self._config.decoder.output == "normalised":
+        if self.output == "normalised":
             pixels = pixels * per_channel(self.encoder.std, pixels) + per_channel(self.encoder.mean, pixels)
         return pixels * 2 - 1
 
     # -- the decoder -------------------------------------------------------------------------------------------------
 
     def new_decoder(self) -> Decoder | ConvDecoder:
-        """A decoder to train: with the weights at `decoder.path`, or with random ones where there is no path."""
-        spec = self.latent(self._image_size)
-        decoder = _decoder_of(self._config.decoder.size, spec)
-        if self._config.decoder.path is not None:
-            load_decoder(decoder, self._config.decoder.path)
+        """A decoder to train: with the weights at `decoder.path`, or with random ones where there is no path.
+
+        Raises DataError for a file that does not fit, ConfigError where nobody says what its decoder writes.
+        """
+        config = self._config.decoder
+        decoder = _decoder_of(config.size, self.latent(self._image_size))
+        if config.path is not None:
+            file = read_decoder(Path(config.path).expanduser(), config.weights)
+            load_decoder(decoder, file)
+            self.output = file.output_as(config.output)
         return decoder
 
     def take(self, decoder: nn.Module) -> None:

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from nanogen_core import storage
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.registry import registry
+from nanogen_core.structure import plain as written
+from nanogen_core.structure import structure
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 from nanogen_rae.lookup import vision_encoder
@@ -167,6 +169,35 @@ def test_dinov3_adds_the_mean_token_of_the_last_level(tmp_path: Path, images: Te
     levels = [F.layer_norm(raw[place], (16,), eps=model.config.layer_norm_eps) for place in (2, 4)]
     wanted = sum(levels) / 2 + levels[1].mean(dim=1, keepdim=True)
     torch.testing.assert_close(encoded("dinov3-vit-b16", tmp_path, images, levels=2).tokens, wanted)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("blocks", [(11, 13, 15, 17, 19, 21, 23), tuple(range(1, 24))], ids=["k7", "k23"])
+def test_the_released_levels_of_raev2(tmp_path: Path, images: Tensor, blocks: tuple[int, ...]) -> None:
+    """Seven or 23 of 24 blocks of DINOv3: the mean, and the last one's mean token."""
+    sizes = {**VIT, "num_hidden_layers": 24, "intermediate_size": 32, "patch_size": 16, "num_register_tokens": 4}
+    model = saved(tmp_path, "DINOv3ViTModel", **sizes)
+    raw = model(pixels(images, 32, "bilinear", MEAN, STD), output_hidden_states=True).hidden_states
+    levels = [F.layer_norm(raw[block + 1][:, 5:], (16,), eps=1e-5) for block in blocks]
+    wanted = torch.stack(levels).mean(dim=0) + levels[-1].mean(dim=1, keepdim=True)
+    options = structure({"path": str(tmp_path), "levels": list(blocks)}, EncoderConfig, "encoder")
+    assert written(options)["levels"] == list(blocks)
+    found = PublishedEncoder("dinov3-vit-l16", options).encode(images)
+    torch.testing.assert_close(found.tokens, wanted, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_levels_that_a_network_has_not(tmp_path: Path, images: Tensor) -> None:
+    saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
+    with pytest.raises(ConfigError, match=r"blocks 0 to 3, and `levels` names 4"):
+        encoded("webssl-1b", tmp_path, images, levels=(1, 4))
+    with pytest.raises(ConfigError, match=r"4 blocks: set its `levels` to a divisor of that, or to a list"):
+        encoded("webssl-1b", tmp_path, images, levels=3)
+    for levels in ([], [3, 1], [1, 1], [-1, 2]):
+        with pytest.raises(ConfigError, match="no numbers of blocks"):
+            vision_encoder("webssl-1b", {"levels": levels})
+    with pytest.raises(ConfigError, match=r"levels.*expected a whole number, got 'all'"):
+        vision_encoder("webssl-1b", {"levels": "all"})
 
 
 def test_gradients_reach_the_images(tmp_path: Path, images: Tensor) -> None:

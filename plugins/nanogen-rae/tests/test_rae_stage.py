@@ -26,6 +26,7 @@ from nanogen_core.training import checkpoint, journal
 from nanogen_core.training.loop import Run
 from nanogen_core.training.schedules import Cosine
 from nanogen_rae.augment import DiffAugment
+from nanogen_rae.decoder_files import MARK
 from nanogen_rae.dino import DinoViT, load_dino
 from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, frozen, hinge
 from nanogen_rae.features import Dino
@@ -64,6 +65,7 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
     assert [step for step in log if "adversarial" in log[step]] == [6]
     assert {"l1", "perceptual", "psnr", "lr.decoder"} <= log[1].keys()
     saved = storage.read_tensors(tmp_path / "decoder.safetensors")
+    assert saved.pop(MARK) == 0  # its decoder writes pixels
     nets = checkpoint.load(tmp_path, 6)[0]["nets"]
     assert all(torch.equal(value, nets[f"ema.{name}"]) for name, value in saved.items())
     torch.testing.assert_close(pipeline.tokenizer._decoder.state_dict(), saved)
@@ -119,7 +121,24 @@ def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
     config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
     stage = build_pipeline(config).stage()
     saved = storage.read_tensors(tmp_path / "first" / "decoder.safetensors")
+    del saved[MARK]
     torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
+
+
+def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) -> None:
+    """Whoever decodes with the run's file need not know it, and cannot get it wrong."""
+    config = configuration(**WITHOUT)
+    config["tokenizer"]["decoder"]["output"] = "normalised"
+    trained = run(tmp_path / "first", config).tokenizer
+    tokens = torch.randn(1, 96, 8, 8)
+    config["tokenizer"]["decoder"] = {"size": "tiny", "path": str(tmp_path / "first" / "decoder.safetensors")}
+    again = build_pipeline(config).tokenizer
+    decoder = again.new_decoder()
+    torch.testing.assert_close(again.painted(decoder, tokens), trained.painted(trained._decoder, tokens))
+    torch.testing.assert_close(again.painted(decoder, tokens), decoder(tokens))  # 0.5 + 0.5 x, then 2 y - 1
+    config["tokenizer"]["decoder"]["output"] = "pixels"
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels': leave the option out"):
+        build_pipeline(config).tokenizer.new_decoder()
 
 
 def test_from_stage_1_to_samples(tmp_path: Path) -> None:

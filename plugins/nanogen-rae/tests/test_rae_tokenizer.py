@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,12 +18,12 @@ from nanogen_core import build_pipeline, storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
+from nanogen_core.importing import import_checkpoint
 from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
 from nanogen_core.testing import PluginContract, TokenizerContract
 from nanogen_rae.config import DecoderConfig, RAEConfig
 from nanogen_rae.decoder import Decoder
-from nanogen_rae.decoder_files import load_decoder, own_names
 from nanogen_rae.positions import positions
 from nanogen_rae.quality import psnr, reconstruction
 from nanogen_rae.sizes import SIZES, Size
@@ -72,32 +73,101 @@ def test_it_is_diffusers_rae(tmp_path: Path, images: Tensor, small_decoder: None
     model = published()
     model.save_pretrained(tmp_path)
     model.encoder.save_pretrained(tmp_path / "encoder")
-    rae = RAE(config(tmp_path, output="normalised"), image_size=256)
+    rae = RAE(config(tmp_path), image_size=256)
     latents = model.encode((images + 1) / 2).latent
     torch.testing.assert_close(rae.encode(images), latents, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close((rae.decode(latents) + 1) / 2, model.decode(latents).sample, rtol=1e-3, atol=1e-4)
 
 
-@torch.no_grad()
-def test_a_head_that_writes_pixels(tmp_path: Path, small_decoder: None) -> None:
-    model = published()
-    model.save_pretrained(tmp_path)
-    model.encoder.save_pretrained(tmp_path / "encoder")
-    latents = torch.randn(2, 64, 16, 16)
-    pixels = model.decoder.unpatchify(model.decoder(latents.flatten(2).mT).logits)
-    rae = RAE(config(tmp_path), image_size=256)
-    torch.testing.assert_close(rae.decode(latents), pixels * 2 - 1, rtol=1e-3, atol=1e-4)
-
-
-@torch.no_grad()
-def test_the_original_repositorys_file(tmp_path: Path) -> None:
-    """A pickled state with ViT-MAE's names: what transformers' own decoder was called when it was saved."""
+def original() -> dict[str, Tensor]:
+    """A decoder's state with ViT-MAE's names: what transformers' own decoder was called when it was published."""
     state = {name.removeprefix("decoder."): value for name, value in published().decoder.state_dict().items()}
-    renamed = {_mae_name(name): value for name, value in state.items()}
-    torch.save({**renamed, "decoder_pos_embed": torch.zeros(1, 257, 16)}, tmp_path / "model.pt")
-    decoder = Decoder(64, 16, 16, SMALL)
-    load_decoder(decoder, str(tmp_path / "model.pt"))
-    torch.testing.assert_close(decoder.state_dict(), own_names(state))
+    table = positions(16, 16)[None]
+    return {**{_mae_name(name): value for name, value in state.items()}, "decoder_pos_embed": table}
+
+
+def loaded(file: Path, **decoder: Any) -> RAE:
+    """A RAE with the decoder in a file, whose statistics change nothing."""
+    rae = RAE(RAEConfig(decoder=DecoderConfig(size="B", path=str(file), **decoder)), image_size=256)
+    rae.encoder = SimpleNamespace(width=64, grid=lambda size: 16, mean=MEAN, std=STD)
+    rae.take(rae.new_decoder())
+    return rae
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layout", ["decoder", "checkpoint", "wrapped"])
+def test_the_original_repositorys_files(tmp_path: Path, small_decoder: None, layout: str) -> None:
+    """A decoder alone, or within a training checkpoint, against diffusers' class, which decodes as the original."""
+    state, file = original(), tmp_path / "model.pt"
+    whole = {f"decoder.{name}": value for name, value in state.items()} | {"encoder.model.weight": torch.ones(3)}
+    other = {name: torch.zeros_like(value) for name, value in whole.items()}
+    if layout == "wrapped":
+        whole = {f"module._orig_mod.{name}": value for name, value in whole.items()}
+    checkpoint = {"step": 3, "epoch": 1, "model": other, "ema": whole, "optimizer": {"state": {}}, "scheduler": None}
+    torch.save(state if layout == "decoder" else checkpoint, file)
+    latents, model = torch.randn(2, 64, 16, 16), published()
+    pixels = model.decoder.unpatchify(model.decoder(latents.flatten(2).mT).logits)
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+    for output, wanted in {"pixels": pixels, "normalised": pixels * std + mean}.items():
+        rae = loaded(file, output=output)
+        torch.testing.assert_close(rae.painted(rae._decoder, latents), wanted * 2 - 1, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ConfigError, match=r"model.pt does not tell.*'normalised' for.*original.*'pixels' for.*RAEv2"):
+        loaded(file)
+
+
+def test_the_weights_of_a_checkpoint_are_chosen(tmp_path: Path, small_decoder: None) -> None:
+    state, file = original(), tmp_path / "ep-last.pt"
+    moved = {name: value + (name != "decoder_pos_embed") for name, value in state.items()}
+    torch.save({"model": moved, "ema": state}, file)
+    heads = {weights: loaded(file, output="pixels", weights=weights)._decoder.head.bias for weights in ("ema", "model")}
+    torch.testing.assert_close(heads["ema"], state["decoder_pred.bias"])
+    torch.testing.assert_close(heads["model"], state["decoder_pred.bias"] + 1)
+    torch.save({"model": state}, file)
+    with pytest.raises(DataError, match="no 'ema' weights: set `tokenizer.decoder.weights` to 'model'"):
+        loaded(file, output="pixels")
+
+
+def test_a_decoder_of_another_grid_is_refused(tmp_path: Path, small_decoder: None) -> None:
+    """Its weights have the same shapes: that of 512 pixels has 32 x 32 positions."""
+    for number, table in enumerate((positions(16, 32)[None], torch.rand(1, 257, 16))):
+        torch.save({**original(), "decoder_pos_embed": table}, tmp_path / f"{number}.pt")
+        with pytest.raises(DataError, match=r"other positions than the sine-cosine ones of 256 tokens"):
+            loaded(tmp_path / f"{number}.pt", output="pixels")
+
+
+def test_importing_a_decoder_says_where_it_belongs(tmp_path: Path) -> None:
+    whole = {f"decoder.{name}": value for name, value in original().items()}
+    for number, content in enumerate((original(), {"model": whole, "ema": whole, "step": 1})):
+        torch.save(content, tmp_path / f"{number}.pt")
+        with pytest.raises(ConfigError, match=r"decoder of a RAE.*`tokenizer.decoder.path`.*'normalised'.*'pixels'"):
+            import_checkpoint(tmp_path / f"{number}.pt")
+    torch.save({"ema": {"blocks.0.attn.q.weight": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match="no network of the published layout"):
+        import_checkpoint(tmp_path / "other.pt")
+
+
+class Planted:
+    """Does something when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("planted"),))
+
+
+def test_a_file_with_code_in_it_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"ema": original(), "config": Planted()}, tmp_path / "model.pt")
+    with pytest.raises(DataError, match="holds more than tensors, numbers and texts"):
+        loaded(tmp_path / "model.pt", output="pixels")
+    assert not Path("planted").exists()
+
+
+def test_a_diffusers_folder_tells_what_its_decoder_writes(tmp_path: Path, small_decoder: None) -> None:
+    published().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*'pixels': leave the option out"):
+        loaded(tmp_path, output="pixels")
 
 
 def _mae_name(name: str) -> str:
