@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nanogen_core import text_files
 from nanogen_core.errors import DataError
+from nanogen_core.labels import shown
+
+MOST = 1_000_000_000  # of a size in a model's configuration
 
 
 class _Twice(ValueError):
@@ -33,6 +36,23 @@ def parse(text: str, name: str) -> Any:
 def read(path: Path) -> Any:
     """The value of a JSON file. Raises DataError where it cannot be read."""
     return parse(text_files.read(path), str(path))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises DataError for any other value."""
+    value = read(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is no JSON object: write one `{{...}}` into it.")
+    return value
+
+
+def whole_number(values: Mapping[str, Any], key: str, path: object) -> int:
+    """The positive whole number under a key of the file `path`. Raises DataError for anything else."""
+    value = values.get(key)
+    if type(value) is not int or not 0 < value < MOST:
+        found = "missing" if key not in values else shown(value)
+        raise DataError(f"`{key}` of {path} is {found}, and must be a whole number above 0.")
+    return value
 
 
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

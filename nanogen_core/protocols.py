@@ -208,7 +208,7 @@ class Metric(Protocol):
 
     No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
     by its index (`evaluation.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
-    last score.
+    last score, and `classes`, the number of classes of a judge of labels.
     """
 
     higher_is_better: bool

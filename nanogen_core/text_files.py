@@ -12,7 +12,10 @@ MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text without its byte order mark. Raises DataError, with `name` and the line, for another encoding."""
+    """The text without its byte order mark, its lines ended by line feeds alone.
+
+    Raises DataError, with `name` and the line, for another encoding.
+    """
     mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
     encoding = MARKS.get(mark, "utf-8")
     body = data[len(mark) :]
@@ -27,7 +30,8 @@ def decode(data: bytes, name: str) -> str:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{name} has a NUL character in line {line}: it is no text, or not saved as UTF-8.")
-    return text.lstrip("\ufeff")  # files that were put together may have two marks
+    text = text.lstrip("\ufeff")  # files that were put together may have two marks
+    return text.replace("\r\n", "\n")
 
 
 def read(path: Path) -> str:
@@ -36,14 +40,14 @@ def read(path: Path) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text: what line feeds end, with or without a carriage return before them.
+    """The lines of a text: what line feeds end.
 
     `str.splitlines` also splits at form feeds, U+0085 and U+2028, which other programs keep inside a line.
     """
     found = text.split("\n")
     if not found[-1]:
         found.pop()
-    return [line.removesuffix("\r") for line in found]
+    return found
 
 
 def entries(path: Path, what: str) -> list[str]:

@@ -205,6 +205,13 @@ def test_metrics_are_built_with_their_options_and_those_alone():
         (PLAIN, ["openmoji-acuracy"], {}, UnknownName, "Did you mean 'openmoji-accuracy'"),
         (PLAIN, [], {}, ConfigError, "name some with --metrics NAME,NAME; installed: .*openmoji-accuracy"),
         (PLAIN, ["openmoji-accuracy"], {}, NanoGenError, r"needs labels, .* write labels.csv \(file,label\)"),
+        (
+            LABELLED._replace(labels=torch.tensor([0, 64, 1])),
+            ["openmoji-accuracy"],
+            {},
+            DataError,
+            r"label of image 1 is 64, and labels are whole numbers from 0 to 63 \(64 classes\)",
+        ),
         (LABELLED, ["openmoji-scenes"], {}, NanoGenError, r"needs captions, .* write prompts.csv \(file,prompt\)"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "An option is set of kid"),

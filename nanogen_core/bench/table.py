@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import attrs
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from nanogen_core import csv_files, text_files
 from nanogen_core.errors import DataError, listing, near_miss
 
 Row = Mapping[str, str]
@@ -84,41 +84,24 @@ def number_in(text: str) -> float | None:
 def read_table(place: str | Path) -> Table:
     """The table in a CSV file with a header, or one of SHIPPED. Raises DataError where it is missing or damaged."""
     if str(place) in SHIPPED:
-        with (files("nanogen_core.bench") / SHIPPED[str(place)]).open(encoding="utf-8") as file:
-            return _read(file, str(place))
+        return _read((files("nanogen_core.bench") / SHIPPED[str(place)]).read_text(encoding="utf-8"), str(place))
     if not Path(place).is_file():
         raise DataError(
             f"There is no file {str(place)!r}.{near_miss(str(place), SHIPPED)} "
             f"A table is a CSV file, or one of those that come along: {listing(SHIPPED)}."
         )
-    try:
-        with open(place, encoding="utf-8-sig", newline="") as file:
-            return _read(file, str(place))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place} is no CSV file in UTF-8: {error}.") from error
+    return _read(text_files.read(Path(place)), str(place))
 
 
-def _read(file: IO[str], source: str) -> Table:
-    lines = csv.reader(file, strict=True)
-    columns = tuple(name.strip() for name in next(lines, ()))
-    if not any(columns):
+def _read(text: str, source: str) -> Table:
+    if not text.strip():
         raise DataError(f"{source} is empty: its first line should name the columns.")
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{source} has two columns named {twice!r}; rename one.")
-    return _checked(source, columns, tuple(_rows(lines, columns, source)))
-
-
-def _rows(lines: Iterator[list[str]], columns: tuple[str, ...], source: str) -> Iterator[Row]:
-    for index, cells in enumerate(line for line in lines if any(cell.strip() for cell in line)):
-        if index == MOST_ROWS:
-            raise DataError(f"{source} has more than {MOST_ROWS:,} rows: a table has one row for each model.")
-        if len(cells) != len(columns):
-            raise DataError(
-                f"Row {index + 1} of {source} ({cells[0].strip()[:40]!r}) has {len(cells)} cells, its header "
-                f"{len(columns)}; quote a cell that has a comma in it."
-            )
-        yield {column: cell.strip() for column, cell in zip(columns, cells, strict=True)}
+    found = (row.cells for row in csv_files.parse(text, source))
+    rows = tuple({name: cell.strip() for name, cell in cells.items()} for cells in islice(found, MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        raise DataError(f"{source} has more than {MOST_ROWS:,} rows: a table has one row for each model.")
+    filled = tuple(row for row in rows if any(row.values()))
+    return _checked(source, tuple(rows[0]) if rows else (), filled)
 
 
 def _checked(source: str, columns: tuple[str, ...], rows: tuple[Row, ...]) -> Table:

@@ -7,7 +7,8 @@ from typing import Any
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Part, Resolved, resolve
-from nanogen_core.errors import ConfigError, NanoGenError, listing
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
+from nanogen_core.labels import from_one, wrong
 from nanogen_core.layers import merge, named
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Metric
@@ -60,7 +61,9 @@ def of_images(
         parts = Assembly(resolved)
     for name in options:
         _refuse_unasked(resolved.groups["metric"][name], questions)
-    return {name: parts["metrics"][name] for name in options}
+    found = {name: parts["metrics"][name] for name in options}
+    _refuse_labels(questions, found)
+    return found
 
 
 def _some(names: Any) -> Any:
@@ -91,6 +94,21 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
         raise ConfigError(f"{path}: {component.name!r} takes no options, got {listing(options)}.")
     config = None if component.config is None else structure(options, import_object(component.config), path)
     return Part(Chosen(component, offer.distribution, options), name, config)
+
+
+def _refuse_labels(questions: Batch, metrics: Mapping[str, Metric]) -> None:
+    """Raises DataError for a label that a metric's judge has no class for: it would count as a wrong picture."""
+    if questions.labels is None:
+        return
+    for name, metric in metrics.items():
+        classes: int | None = getattr(metric, "classes", None)
+        if classes is None:
+            continue
+        outside = (questions.labels >= classes).nonzero()[:, 0].tolist()
+        if outside:
+            value = int(questions.labels[outside[0]])
+            hint = from_one(questions.labels.tolist(), classes)
+            raise DataError(f"{wrong(value, classes, f'image {outside[0]}')} So the metric {name!r} has them.{hint}")
 
 
 def _refuse_unasked(part: Part, questions: Batch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
 
 _REFERENCE = re.compile(r"\s*(?:the )?(?:same )?as ([\w.\-]+)\s*$")
@@ -31,10 +31,7 @@ class Case:
 def read_cases(file: Path) -> list[Case]:
     """The cases of a file `{"cases": [{id, metric, input, expected, tol, source}]}`. Raises DataError."""
     try:
-        entries = json.loads(file.read_text())["cases"]
-        return [_case(entry) for entry in entries]
-    except OSError as error:
-        raise DataError(f"Cannot read the cases in {file}: {error.strerror}.") from error
+        return [_case(entry) for entry in json_files.read(file)["cases"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{file} holds no cases: {type(error).__name__} {error}; it must be a JSON object with a list 'cases' "

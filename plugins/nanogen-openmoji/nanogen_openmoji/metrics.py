@@ -15,6 +15,7 @@ from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
 from nanogen_openmoji import shipped
 from nanogen_openmoji.classifier import Classifier
+from nanogen_openmoji.drawings import class_names
 from nanogen_openmoji.meaning import Group, Meaning, caption, prompts
 from nanogen_openmoji.scene_reader import SceneReader
 from nanogen_openmoji.scenes import World
@@ -25,6 +26,8 @@ class Accuracy:
     """`accuracy`: the share of pictures that the classifier names as asked, in [0, 1]."""
 
     higher_is_better = True
+
+    classes = len(class_names())
 
     def __init__(self) -> None:
         self._judge = Classifier.load()

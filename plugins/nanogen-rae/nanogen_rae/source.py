@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from nanogen_core import storage
+from nanogen_core import json_files, storage
 from nanogen_core.errors import DataError
 from nanogen_rae.families import Family
 from nanogen_rae.perception import perception_encoder
@@ -37,10 +36,13 @@ class Source:
         if self.folder is None:
             return {}
         try:
-            content = json.loads((self.folder / CONFIG).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(self._missing()) from error
-        return dict(content.get("vision_config") or {**content, **content.get("model_args", {})})
+            content = json_files.read_object(self.folder / CONFIG)
+        except DataError as error:
+            raise DataError(f"{error} {self._missing()}") from error
+        parts = [content.get(name) or {} for name in ("vision_config", "model_args")]
+        if not all(isinstance(part, dict) for part in parts):
+            raise DataError(f"`vision_config` or `model_args` of {self.folder / CONFIG} is no JSON object.")
+        return parts[0] or {**content, **parts[1]}
 
     def load(self, side: int, dtype: torch.dtype) -> Any:
         """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition
 from nanogen_t2i.config import HFTextConfig
@@ -109,7 +109,7 @@ class HFText:
     def _hidden_size(self) -> int:
         file = Path(self.source).expanduser() / "config.json"
         if file.is_file():
-            return int(json.loads(file.read_text("utf-8"))["hidden_size"])
+            return json_files.whole_number(json_files.read_object(file), "hidden_size", file)
         from transformers import AutoConfig
 
         return int(self._loaded(AutoConfig).hidden_size)

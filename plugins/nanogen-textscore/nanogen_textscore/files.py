@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from nanogen_core.errors import DataError
 
@@ -29,28 +26,6 @@ def benchmark_file(option: str | None, setting: str, default: str) -> Path:
     if not path.exists():
         raise DataError(f"There is no {path}: put it there, or set the option `{setting}` to where it lies.")
     return path
-
-
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file with one on each line. Raises DataError, with the line's number, for a damaged one."""
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"Line {number} of {path} is no JSON ({error}): fetch or write the file again.") from error
-        if not isinstance(value, dict):
-            raise DataError(f"Line {number} of {path} is no JSON object: fetch or write the file again.")
-        yield value
-
-
-def text_of(path: Path) -> str:
-    """Raises DataError where the file cannot be read or is not UTF-8."""
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 ({error}): fetch or write it again.") from error
 
 
 def digest(path: Path) -> str:

@@ -48,12 +48,12 @@ def test_the_published_loaders_lose_the_first_question():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "has no columns dependency, item_id"),
-        ("item_id,text\n", "has no columns dependency"),
+        ("", "needs a first line with the columns `item_id`"),
+        ("item_id,text\n", "needs a first line with the columns .*; it has: item_id, text"),
         (CSV.splitlines()[0], "has no questions"),
-        (CSV.replace('"1,2"', '"1,x"'), "Row 3 of .* has no whole numbers"),
-        (CSV.replace(",2,1,attribute", ",two,1,attribute"), "Row 2 of .* has no whole numbers"),
-        (CSV + "2", "Row 5 of .* has no whole numbers"),
+        (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has no whole numbers"),
+        (CSV.replace(",2,1,attribute", ",two,1,attribute"), "Line 3 of .* has no whole numbers"),
+        (CSV + "2", "Line 6 of .* has 1 cells, and its header 9"),
     ],
 )
 def test_a_damaged_csv_is_a_sentence(text, sentence):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import frozen
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
 
 CONFIG = "config.json"
@@ -29,7 +29,7 @@ class Source:
     def config(self) -> dict[str, Any]:
         """The model's config.json, without its weights. Raises DataError where it is not at hand."""
         file = self._local_config() if self._folder else self._fetched_config()
-        return dict(json.loads(file.read_text("utf-8")))
+        return json_files.read_object(file)
 
     def load(self, class_name: str, dtype: torch.dtype) -> Any:
         """The model of a diffusers class with its safetensors weights. Raises DataError where they are not at hand."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core.errors import Incompatible
+from nanogen_core.errors import DataError, Incompatible
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_vae.config import DEFAULT, VAEConfig
@@ -87,7 +87,12 @@ class VAE:
     def _shape(self) -> Shape:
         if self._preset is not None:
             return self._preset.shape
-        return self._family.shape(self._file)
+        try:
+            return self._family.shape(self._file)
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"The config.json of {self._name!r} does not say the shape of its latents ({error}): save it again."
+            ) from error
 
     @cached_property
     def _file(self) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from PIL import Image
 
+from nanogen_core import text_files
 from nanogen_core.errors import DataError
 from nanogen_core.storage import write_text
 from nanogen_textscore.config import BlipVQAConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.grids import Tile, tiles
-from nanogen_textscore.files import benchmark_file, digest, text_of
+from nanogen_textscore.files import benchmark_file, digest
 from nanogen_textscore.models import Model
 
-_LINE = re.compile(r"(?P<path>.*?), \((?P<tile>\d+, \d+, \d+, \d+)\), (?P<question>.*), (?P<answer>[^,]*)")
+_LINE = re.compile(r"(?P<path>.*?), \((?P<tile>(?:[0-9]{1,9}, ){3}[0-9]{1,9})\), (?P<question>.*), (?P<answer>[^,]*)")
 
 
 class Place(NamedTuple):
@@ -145,7 +146,7 @@ class RecordedAnswers:
 def read_answers(file: Path) -> list[Answer]:
     """The lines of a `..._detail.txt`. Raises DataError, with the number, for one that is not of that form."""
     found = []
-    for number, line in enumerate(text_of(file).splitlines(), start=1):
+    for number, line in enumerate(text_files.lines(text_files.read(file)), start=1):
         match = _LINE.fullmatch(line)
         if match is None:
             raise DataError(f"Line {number} of {file} is no `path, (l, t, r, b), question, answer`: write it again.")

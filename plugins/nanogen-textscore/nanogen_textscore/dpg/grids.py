@@ -13,8 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from nanogen_core.data import decode_image
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.pictures import read_image
 
 TILES = 4
 Tile = tuple[int, int, int, int]  # left, top, right, bottom
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _read(file: Path) -> Image.Image:
-    return decode_image(file.read_bytes(), str(file))
+    return read_image(file)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nanogen_core import text_files
 from nanogen_core.errors import DataError
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
@@ -20,7 +21,7 @@ from nanogen_textscore.dpg.answers import Answerer, Place
 from nanogen_textscore.dpg.grids import picture_file
 from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
 from nanogen_textscore.dpg.scoring import YES, Judged, broad, detailed, judged
-from nanogen_textscore.files import benchmark_file, digest, text_of
+from nanogen_textscore.files import benchmark_file, digest
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept
 from nanogen_textscore.prompts import Prompts
@@ -128,7 +129,7 @@ class DPGBench(Kept):
     @cached_property
     def _asked(self) -> Items:
         skip, source = self._config.first_row == SKIPPED, str(self._questions_file)
-        items = read_questions(text_of(self._questions_file), skip_first_row=skip, source=source)
+        items = read_questions(text_files.read(self._questions_file), skip_first_row=skip, source=source)
         unasked = [item for item in self._texts if item not in items]
         if unasked:
             raise DataError(

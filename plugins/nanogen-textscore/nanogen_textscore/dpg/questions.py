@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import re
 from collections.abc import Mapping
-from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from nanogen_core import csv_files, json_files, text_files
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation.sources.folder import natural
-from nanogen_textscore.files import text_of
+from nanogen_core.files import entries, is_folder
+from nanogen_core.pictures import is_hidden
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Question(NamedTuple):
@@ -34,14 +35,10 @@ def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dp
 
     The rows of an item stand together. Raises DataError, with the row's number, for what is not of that form.
     """
-    reader = csv.DictReader(StringIO(text))
-    missing = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
-    if missing:
-        raise DataError(f"{source} has no columns {', '.join(missing)}: fetch the official file again.")
-    rows = list(enumerate(reader, start=1))[int(skip_first_row) :]
+    rows = list(csv_files.parse(text, source, COLUMNS))[int(skip_first_row) :]
     items = {
-        item: dict(_question(number, row, source) for number, row in those)
-        for item, those in groupby(rows, key=lambda pair: pair[1]["item_id"])
+        item: dict(_question(row, source) for row in those)
+        for item, those in groupby(rows, key=lambda row: row.cells["item_id"])
     }
     if not items:
         raise DataError(f"{source} has no questions: fetch the official file again.")
@@ -50,30 +47,31 @@ def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dp
 
 def read_prompts(path: Path) -> dict[str, str]:
     """Texts by id, of a folder of `<id>.txt` or an `id2prompt.json`: in the order in which their images are read."""
-    prompts = {file.stem: text_of(file) for file in path.glob("*.txt")} if path.is_dir() else _json(path)
+    prompts = _texts(path) if is_folder(path) else _json(path)
     if not prompts:
         raise DataError(f"{path} has no prompts: name the official folder `prompts` or an id2prompt.json.")
     return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
 
 
-def _question(number: int, row: Mapping[str, str], source: str) -> tuple[int, Question]:
-    try:
-        parents = tuple(int(parent) for parent in row["dependency"].split(","))
-        return int(row["proposition_id"]), Question(row["question_natural_language"], parents, row["tuple"])
-    except (ValueError, AttributeError, TypeError) as error:
+def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:
+    cells = row.cells
+    numbers = [cells["proposition_id"], *cells["dependency"].split(",")]
+    if not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
         raise DataError(
-            f"Row {number} of {source} has no whole numbers as its proposition_id and dependency ({error}): fetch the "
+            f"Line {row.line} of {source} has no whole numbers as its proposition_id and dependency: fetch the "
             f"official file again."
-        ) from error
+        )
+    number, *parents = map(int, numbers)
+    return number, Question(cells["question_natural_language"], tuple(parents), cells["tuple"])
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    files = [folder / entry.name for entry in entries(folder) if not is_hidden(entry.name) and entry.is_file()]
+    return {file.stem: text_files.read(file) for file in files if file.suffix == ".txt"}
 
 
 def _json(path: Path) -> dict[str, str]:
-    try:
-        found = json.loads(text_of(path))
-    except ValueError as error:
-        raise DataError(
-            f"{path} is no JSON ({error}): name the official folder `prompts` or an id2prompt.json."
-        ) from error
+    found = json_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise DataError(f"{path} is no JSON object of texts by id: name the official folder `prompts`.")
     return found

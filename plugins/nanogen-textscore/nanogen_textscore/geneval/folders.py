@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from nanogen_core.data import decode_image
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
-from nanogen_core.storage import read_json, write_text
-from nanogen_textscore.files import json_lines
+from nanogen_core.pictures import read_image
+from nanogen_core.storage import write_text
 from nanogen_textscore.geneval.detections import Detection
+from nanogen_textscore.geneval.metadata import fault_of
 
 METADATA, SAMPLES = "metadata.jsonl", "samples"
-_SAMPLE = re.compile(r"\d+\.png")
+_HOME = re.compile(r"[0-9]{1,18}")
+_SAMPLE = re.compile(r"[0-9]{1,18}\.png")
 
 
 class Sample(NamedTuple):
@@ -28,7 +30,7 @@ class Sample(NamedTuple):
 
     def picture(self) -> Image.Image:
         """As RGB. Raises DataError for a damaged file."""
-        return decode_image(self.file.read_bytes(), str(self.file))
+        return read_image(self.file)
 
 
 def lay_out(folder: Path, lines: Sequence[Mapping[str, Any]], each: int) -> list[Path]:
@@ -44,11 +46,13 @@ def lay_out(folder: Path, lines: Sequence[Mapping[str, Any]], each: int) -> list
 
 def samples(folder: Path) -> Iterator[Sample]:
     """The pictures of an official folder in the order of their numbers. Raises DataError where it has none."""
-    homes = sorted((home for home in folder.glob("*") if home.name.isdigit()), key=lambda home: int(home.name))
+    homes = sorted((home for home in folder.glob("*") if _HOME.fullmatch(home.name)), key=lambda home: int(home.name))
     if not homes:
         raise DataError(f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png: name one.")
     for home in homes:
-        line = read_json(home / METADATA)
+        line = json_files.read(home / METADATA)
+        if fault := fault_of(line):
+            raise DataError(f"{home / METADATA} {fault}: write the folder again.")
         files = [file for file in (home / SAMPLES).glob("*.png") if _SAMPLE.fullmatch(file.name)]
         yield from (Sample(line, file) for file in sorted(files, key=lambda file: int(file.stem)))
 
@@ -76,8 +80,9 @@ def write_results(file: Path, results: Iterable[Mapping[str, Any]]) -> None:
 
 def read_results(file: Path) -> list[dict[str, Any]]:
     """The results of this or of the original tool. Raises DataError for a line without a tag and a verdict."""
-    results = list(json_lines(file))
-    for number, one in enumerate(results, start=1):
-        if not {"tag", "correct"} <= one.keys():
+    results = list(json_files.objects(file))
+    for number, one in results:
+        words = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
+        if not isinstance(one.get("correct"), bool) or not all(isinstance(word, str) for word in words):
             raise DataError(f"Line {number} of {file} has no `tag` and `correct`: name a results file of GenEval.")
-    return results
+    return [one for _, one in results]

@@ -7,23 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
-from nanogen_core.storage import read_json
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def read_prompts(file: Path) -> dict[int, str]:
     """The prompts of `genai_image.json` by their ids, in its order. Raises DataError for a file of another form."""
-    content = read_json(file)
-    try:
-        return {int(key): str(entry["prompt"]) for key, entry in content.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f'{file} is not of the form {{"00000": {{"prompt": ...}}}}: name genai_image.json.') from error
+    content = json_files.read(file)
+    found: dict[int, str] = {}
+    for key, entry in content.items() if isinstance(content, dict) else [("", None)]:
+        prompt = entry.get("prompt") if isinstance(entry, dict) else None
+        if not _NUMBER.fullmatch(key) or not isinstance(prompt, str) or int(key) in found:
+            raise DataError(f'{file} is not of the form {{"00000": {{"prompt": ...}}}}: name genai_image.json.')
+        found[int(key)] = prompt
+    if not found:
+        raise DataError(f"{file} has no prompts: name genai_image.json.")
+    return found
 
 
 def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
     """The ids of `genai_skills.json` by skill. Raises DataError for another form, or an id that no prompt has."""
-    content = read_json(file)
-    if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
+    content = json_files.read(file)
+    lists = list(content.values()) if isinstance(content, dict) else [None]
+    if not all(isinstance(ids, list) and all(type(one) is int for one in ids) for ids in lists):
         raise DataError(f'{file} is not of the form {{"counting": [0, 7, ...]}}: name genai_skills.json.')
     strange = [one for ids in content.values() for one in ids if one not in known]
     if strange:
