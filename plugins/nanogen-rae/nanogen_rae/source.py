@@ -73,7 +73,7 @@ class Source:
     def _perception(self, side: int) -> Any:
         """The network resamples its position table itself, for any side."""
         config, weights = (self._file(name) for name in (CONFIG, WEIGHTS))
-        return perception_encoder(storage.read_tensors(weights), json.loads(config.read_text("utf-8")))
+        return perception_encoder(storage.read_tensors(weights), json_files.read_object(config))
 
     def _file(self, name: str) -> Path:
         """A file of the local folder, or of the hub. Raises OSError where it is not at hand."""
