@@ -42,7 +42,7 @@ class Latents:
             raise _bad(shard, index)
         try:
             return unpack(self._files.read(shard.tar, offset, size))
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise DataError(
                 f"{shard.tar} is damaged at byte {offset} (example {index}): delete it with {shard.record.name} and"
                 " call `nanogen data prepare` again."

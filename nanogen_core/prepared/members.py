@@ -31,7 +31,14 @@ def pack(latents: Tensor, states: Sequence[Tensor], label: int | None, caption: 
 
 
 def unpack(data: bytearray) -> Example:
-    """What `pack` was given, as float32. Raises ValueError, KeyError or TypeError for other bytes."""
+    """What `pack` was given, as float32. Raises ValueError for other bytes."""
+    try:
+        return _unpacked(data)
+    except Exception as error:  # a damaged header is JSON of any form, or none
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _unpacked(data: bytearray) -> Example:
     size = int.from_bytes(data[:8], "little")
     header = json.loads(bytes(data[8 : 8 + size]))
     words = json.loads(header["__metadata__"][CONDITION])

@@ -91,10 +91,10 @@ def names_from(path: Path, header: int) -> list[str]:
         for _ in range(LOOKED):
             file.seek(header)
             member = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
-            if member.isreg():
-                if names and base_plus_ext(member.name)[0] != base_plus_ext(names[0])[0]:
-                    break
-                names.append(member.name)
+            base = base_plus_ext(member.name)[0] if member.isreg() else None
+            if names and base not in (None, base_plus_ext(names[0])[0]):
+                break
+            names += [] if base is None else [member.name]
             header += BLOCK * (1 + -(-member.size // BLOCK))
     return names
 
