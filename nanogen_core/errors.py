@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+from typing import Any
+
+SHOWN = 100  #: characters of a value that an error quotes
+_LONG = 64  # characters of a word that is compared with known names
 
 
 class NanoGenError(Exception):
@@ -34,10 +39,31 @@ class TrainingError(NanoGenError):
     """A run cannot start, go on or be resumed."""
 
 
+class ConfigWarning(UserWarning):
+    """Says what became of options that were written for another component."""
+
+
+class _Short(Repr):
+    """Bounded in time, memory and length, whatever the value: a nested value is cut off, never walked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
+
+
+def shown(value: Any) -> str:
+    """The value as an error quotes it: its `repr`, cut off where it is long."""
+    text = _Short().repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'lightning-dit'?"`, or the empty string where nothing known is near."""
     spelling = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _LONG else []
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""
 
 

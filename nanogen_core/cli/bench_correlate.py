@@ -6,7 +6,9 @@ import json
 
 import click
 
+from nanogen_core.cli.options import Number
 from nanogen_core.errors import ConfigError
+from nanogen_core.validators import seed as seed_names
 
 
 @click.command()
@@ -17,7 +19,7 @@ from nanogen_core.errors import ConfigError
 @click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
 @click.option("--cluster", "clusters", multiple=True, metavar="COLUMN|tokenizer", help="Groups of dependent models.")
 @click.option("--draws", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=Number(int, seed_names), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON in place of tables.")
 def correlate(
     file: str,

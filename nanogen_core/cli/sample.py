@@ -7,14 +7,20 @@ from pathlib import Path
 
 import click
 
+from nanogen_core.cli.options import Number
+from nanogen_core.validators import at_least, sampling_steps, scale
+from nanogen_core.validators import seed as seed_names
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--label", "--prompt", "requests", multiple=True, required=True, help="What to draw; repeatable.")
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures of each request.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), help="Sampling steps; by default as configured.")
-@click.option("--guidance", type=float, help="Guidance scale, 1 for none; by default as configured.")
+@click.option(
+    "--count", type=Number(int, at_least(1, 100_000)), default=1, show_default=True, help="Pictures of each request."
+)
+@click.option("--seed", type=Number(int, seed_names), default=0, show_default=True)
+@click.option("--steps", type=Number(int, sampling_steps), help="Sampling steps; by default as configured.")
+@click.option("--guidance", type=Number(float, scale), help="Guidance scale, 1 for none; by default as configured.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the pictures; by default FOLDER/generated.")
 def sample(
     folder: Path,

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from nanogen_align.config import DEFAULT_TEACHER
 from nanogen_align.naming import is_slot
-
-_weight = validators.ge(0.0)
-_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+from nanogen_core.validators import unit, weight
 
 
 @frozen(kw_only=True)
 class LpipsConfig:
     """Active where t < `below`. `folder` is that of the weights, by default torch.hub's (an error names the files)."""
 
-    weight: float = field(default=0.1, validator=_weight)
-    below: float = field(default=0.7, validator=_unit)
+    weight: float = field(default=0.1, validator=weight)
+    below: float = field(default=0.7, validator=unit)
     folder: str | None = None
 
 
@@ -27,5 +25,5 @@ class PatchTokensConfig:
     """Active where t < `below`. `teacher` is an encoder's name, or a mapping with its `name` and options."""
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
-    weight: float = field(default=0.01, validator=_weight)
-    below: float = field(default=0.7, validator=_unit)
+    weight: float = field(default=0.01, validator=weight)
+    below: float = field(default=0.7, validator=unit)
