@@ -39,7 +39,5 @@ def check(kind: str, part: Any, who: str) -> None:
     present = {*dir(part)}  # no property is read, which might open files
     missing = [name for name in wanted if name not in present and not hasattr(part, name)]
     if missing:
-        raise NanoGenError(
-            f"{who} is no {kind}: it lacks {', '.join(missing)}. nanogen_core/protocols.py says what a part of this kind"
-            " must have."
-        )
+        lacks = ", ".join(missing)
+        raise NanoGenError(f"{who} is no {kind}: it lacks {lacks}. nanogen_core/protocols.py says what it must have.")

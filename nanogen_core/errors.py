@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any
 
 SHOWN = 100  #: characters of a value that an error quotes
+MISTAKES, LINE = 20, 3000  #: mistakes that one error prints, and characters of each
 _LONG = 64  # characters of a word that is compared with known names
 
 
@@ -17,6 +18,17 @@ class NanoGenError(Exception):
 
 class ConfigError(NanoGenError):
     """The configuration is wrong: a key, a type or a value. Lists every mistake, each with its path in the file."""
+
+
+class Mistakes(ConfigError):
+    """Several mistakes in one configuration, each a line. Prints the first of them."""
+
+    def __init__(self, lines: Sequence[str], heading: str = ""):
+        self.lines = [line[:LINE] for line in lines]
+        more = len(lines) - MISTAKES
+        rest = [f"and {more} more mistakes"] if more > 0 else []
+        mark = "\n  - " if heading else "\n"
+        super().__init__(mark.join([*([heading] if heading else []), *self.lines[:MISTAKES], *rest]))
 
 
 class UnknownName(NanoGenError):

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from nanogen_core.errors import ConfigError, listing, near_miss, shown
 from nanogen_core.typed import NULL, Typed, opened, read
-from nanogen_core.validators import between, seed, side
+from nanogen_core.validators import between, pixels, seed_number
 
 SLOTS = (
     "task",
@@ -31,7 +31,7 @@ SLOTS = (
 )
 GROUPS = ("auxiliary", "guidance", "metric")
 SCALARS: Mapping[str, Any] = {"method": str | None, "image_size": int, "seed": int}
-BOUNDS: Mapping[str, between] = {"image_size": side, "seed": seed}
+BOUNDS: Mapping[str, between] = {"image_size": pixels, "seed": seed_number}
 SECTIONS = ("train",)
 KEYS = (*SCALARS, *SLOTS, *GROUPS, *SECTIONS, "per_task")
 

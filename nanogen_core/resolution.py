@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import attrs
 
 from nanogen_core import compat
-from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, NanoGenError, listing
+from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing
 from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.registry import Chosen, Registry, import_object
 from nanogen_core.resolved import Part, Resolved
@@ -21,8 +21,6 @@ from nanogen_core.structure import structure
 from nanogen_core.training.settings import TrainConfig
 from nanogen_core.typed import read_options
 from nanogen_core.written import Written
-
-MISTAKES = 20  #: that one error lists
 
 #: What holds where nobody says otherwise.
 BASE: Mapping[str, Any] = {
@@ -83,10 +81,8 @@ class Resolution:
         if len(self.problems) == 1:
             raise self.problems[0]
         if self.problems:
-            lines = "".join(f"\n  - {problem}" for problem in self.problems[:MISTAKES])
-            more = len(self.problems) - MISTAKES
-            rest = f"\n  and {more} more" if more > 0 else ""
-            raise ConfigError(f"The configuration has {len(self.problems)} mistakes:{lines}{rest}")
+            lines = [str(problem) for problem in self.problems]
+            raise Mistakes(lines, f"The configuration has {len(lines)} mistakes:")
 
     # -- layers ------------------------------------------------------------------------------------------------------
 
@@ -234,8 +230,8 @@ class Resolution:
     def _structure(self, values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         try:
             return structure(values, into, path)
-        except ConfigError as error:
-            self.problems += [ConfigError(line) for line in str(error).splitlines()]
+        except Mistakes as error:
+            self.problems += [ConfigError(line) for line in error.lines]
             return None
 
 

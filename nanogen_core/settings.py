@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from nanogen_core.validators import not_below, sampling_steps, scale, unit
+from nanogen_core.validators import guidance_scale, not_below, sampling_steps, unit
 
 
 @frozen(kw_only=True)
@@ -18,6 +18,6 @@ class SamplerConfig:
 class ClassifierFreeConfig:
     """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere."""
 
-    scale: float = field(default=1.0, validator=scale)
+    scale: float = field(default=1.0, validator=guidance_scale)
     t_min: float = field(default=0.0, validator=unit)
     t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

@@ -15,25 +15,24 @@ import attrs
 import cattrs
 from cattrs.errors import BaseValidationError, IterableValidationNote, StructureHandlerNotFoundError
 
-from nanogen_core.errors import ConfigError, NanoGenError, listing, near_miss, shown
+from nanogen_core.errors import MISTAKES, Mistakes, NanoGenError, listing, near_miss, shown
 from nanogen_core.typed import read
 
 Config = TypeVar("Config")
-MISTAKES = 20  #: that one error lists
-DEPTH = 50  #: of lists and mappings in an option of any type
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _LARGEST = 2**63 - 1
 _WRONG = (BaseValidationError, StructureHandlerNotFoundError, NanoGenError, TypeError, ValueError, ArithmeticError)
 
 
 def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finite: bool = True) -> Config:
-    """An `into` made of `values`. Raises ConfigError with one line for every mistake: `path.key: what is wrong`.
+    """An `into` made of `values`. Raises Mistakes with one line for each: `path.key: what is wrong`.
 
     No option may be NaN or infinite; a record of measurements may (`finite=False`).
     """
     attrs.resolve_types(into)  # type: ignore[type-var]
     fields = {field.name: field for field in attrs.fields(into)}  # type: ignore[arg-type]
-    lines = [_unknown(key, path, fields) for key in values if key not in fields]
+    unknown = [key for key in values if key not in fields]
+    lines = [_unknown(key, path, fields if place < MISTAKES else {}) for place, key in enumerate(unknown)]
     lines += [f"{path}.{name} is missing" for name, f in fields.items() if name not in values and _required(f)]
     found: dict[str, Any] = {}
     for name in fields.keys() & values.keys():
@@ -44,11 +43,11 @@ def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finit
             lines += _lines(error, path, name)
     lines += _invalid(found, fields, path)
     if lines:
-        raise ConfigError(_limited(lines))
+        raise Mistakes(sorted(lines))
     try:
         return into(**found)
     except _WRONG as error:  # what a default has against the other options, or the class against all of them
-        raise ConfigError(_limited(_whole(error, path, fields))) from error
+        raise Mistakes(_whole(error, path, fields)) from error
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -91,22 +90,16 @@ def _invalid(found: Mapping[str, Any], fields: Mapping[str, attrs.Attribute[Any]
 def _unknown(key: Any, path: str, known: Mapping[str, Any]) -> str:
     if not isinstance(key, str):
         return f"{path}: the key {shown(key)} must be a text"
-    return f"{path}.{key[:64]}: unknown key.{near_miss(key, known)} Known: {listing(known)}."
-
-
-def _limited(lines: list[str]) -> str:
-    more = [f"and {len(lines) - MISTAKES} more mistakes"] if len(lines) > MISTAKES else []
-    return "\n".join([*sorted(lines)[:MISTAKES], *more])
+    return f"{path}.{key[:64]}: unknown key.{near_miss(key, known)} Known: {listing(known, empty='...')}."
 
 
 def _lines(error: BaseException, path: str, name: str) -> list[str]:
     """One line for each mistake inside the value of an option: cattrs nests those of a list by their places."""
     if isinstance(error, BaseValidationError):
         return [line for part in error.exceptions for line in _lines(part, path, name + _place(part))]
-    sentence = _sentence(error)
-    if isinstance(error, ConfigError) and sentence.startswith((".", ":", "[")):  # of options inside options
-        return [f"{path}.{name}{line}" for line in sentence.splitlines()]
-    return [f"{path}.{name}: {sentence.removeprefix(f'{name}: ')}"]
+    if isinstance(error, Mistakes):  # of options inside options
+        return [f"{path}.{name}{line}" for line in error.lines]
+    return [f"{path}.{name}: {_sentence(error).removeprefix(f'{name}: ')}"]
 
 
 def _whole(error: BaseException, path: str, fields: Mapping[str, Any]) -> list[str]:
@@ -149,16 +142,14 @@ def _surrogate(text: str) -> bool:
 
 
 def _anything(finite: bool) -> Any:
-    def check(value: Any, _: Any, depth: int = 0) -> Any:
-        if depth > DEPTH:
-            raise ValueError(f"more than {DEPTH} levels are nested")
+    def check(value: Any, _: Any) -> Any:  # `read` has limited what the value holds
         if isinstance(value, Mapping):
             keys = [key for key in value if not isinstance(key, str)]
             if keys:
                 raise TypeError(f"the key {shown(keys[0])} must be a text")
-            return {key: check(item, _, depth + 1) for key, item in value.items()}
+            return {key: check(item, _) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            items = (check(item, _, depth + 1) for item in value)
+            items = (check(item, _) for item in value)
             return tuple(items) if isinstance(value, tuple) else list(items)
         _check_size(value, finite)
         return value

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 
 from nanogen_core import yaml_files
-from nanogen_core.errors import shown
+from nanogen_core.errors import ConfigError, shown
 
 NULL = "null"
 _INT = re.compile(r"[-+]?[0-9][0-9_]*")
@@ -27,15 +27,11 @@ class Typed(str):
 def read(value: Any, kind: Any) -> Any:
     """The value with every `Typed` in it read as what `kind` asks for, or as a text where it is nothing of the kind.
 
-    A text option takes all that was typed. `null` is none where the option may have no value.
+    A text option takes all that was typed. `null` is none where the option may have no value. Raises ConfigError for a
+    value of more parts than a configuration can have.
     """
-    if isinstance(value, Typed):
-        return _read(value, kind)
-    if isinstance(value, Mapping):
-        return {key: read(item, _of_value(kind, key)) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [read(item, _of_item(kind)) for item in value]
-    return value
+    _check_extent(value)
+    return _read(value, kind)
 
 
 def read_options(options: Mapping[str, Any], config: type) -> dict[str, Any]:
@@ -50,7 +46,31 @@ def opened(value: Any) -> Any:
     return value
 
 
-def _read(text: Typed, kind: Any) -> Any:
+def _check_extent(value: Any) -> None:
+    """Lists and mappings may share parts, so that few objects are many values: counts, and stops at the limits."""
+    todo, values = [(value, 0)], 0
+    while todo:
+        part, depth = todo.pop()
+        values += 1
+        if depth > yaml_files.DEPTH:
+            raise ConfigError(f"more than {yaml_files.DEPTH} levels are nested")
+        if values > yaml_files.VALUES:
+            raise ConfigError(f"it holds more than {yaml_files.VALUES:,} values")
+        if isinstance(part, (Mapping, list, tuple)):
+            todo += [(item, depth + 1) for item in (part.values() if isinstance(part, Mapping) else part)]
+
+
+def _read(value: Any, kind: Any) -> Any:
+    if isinstance(value, Typed):
+        return _typed(value, kind)
+    if isinstance(value, Mapping):
+        return {key: _read(item, _of_value(kind, key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_read(item, _of_item(kind)) for item in value]
+    return value
+
+
+def _typed(text: Typed, kind: Any) -> Any:
     kinds = _kinds(kind)
     if NoneType in kinds and text == NULL:
         return None
@@ -78,7 +98,7 @@ def _as(text: Typed, kind: Any) -> Any:
         return _guessed(text)
     if attrs.has(origin) or (isinstance(origin, type) and issubclass(origin, (list, tuple, Mapping))):
         found = opened(text)
-        return text if found is text else read(found, kind)
+        return text if found is text else _read(found, kind)
     return text
 
 
@@ -88,7 +108,7 @@ def _number(text: str) -> float:
 
 def _guessed(text: Typed) -> Any:
     found = opened(text)
-    return yaml_files.scalar(str(text)) if found is text else read(found, Any)
+    return yaml_files.scalar(str(text)) if found is text else _read(found, Any)
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:

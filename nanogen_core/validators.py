@@ -68,7 +68,7 @@ time_std = between(0, 20, above=True)
 #: The shift of times towards noise.
 time_shift = between(0, 1000, above=True)
 #: A factor that may be 0.
-weight = between(0, 1_000_000)
+factor = between(0, 1_000_000)
 #: A factor that may not be 0.
 positive = between(0, 1_000_000, above=True)
 #: A number of things, of which there is at least one.
@@ -78,10 +78,10 @@ count_or_none = at_least(0)
 #: Steps from noise to data.
 sampling_steps = at_least(1, 100_000)
 #: Pixels along the side of an image.
-side = at_least(1, 8192)
+pixels = at_least(1, 8192)
 #: The scale of a guidance.
-scale = between(0, 1000)
+guidance_scale = between(0, 1000)
 #: The number of things that are computed at once.
 batch = at_least(1, 1_048_576)
 #: A seed names random numbers; torch takes 64 bits.
-seed = at_least(0, 2**63 - 1)
+seed_number = at_least(0, 2**63 - 1)

@@ -53,12 +53,17 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Quotes a text that either PyYAML or `_Loader` would read as something else."""
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = '"' if any(letter in text for letter in "\r\x85\u2028\u2029") else None  # line ends that YAML folds
+        return self.represent_scalar(f"{_TAG}str", text, style=style)
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in (*_OWN, f"{_TAG}timestamp", f"{_TAG}value")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
+_Dumper.add_representer(str, _Dumper.represent_text)
 for _tag, (_pattern, _first) in _OWN.items():
     _Loader.add_implicit_resolver(_tag, _pattern, list(_first))
     _Dumper.add_implicit_resolver(_tag, _pattern, list(_first))
@@ -122,7 +127,9 @@ def _parsed(text: str, source: str, build: Any) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0][:200]
+        words = [getattr(error, "context", None), getattr(error, "problem", None)]
+        problem = " ".join(word for word in words if word) or str(error)
+        problem = problem.splitlines()[0][:200]
         raise ConfigError(f"{source} is not valid YAML{where}: {problem}.") from error
     except ValueError as error:  # a number of more digits than Python converts
         raise ConfigError(f"{source} holds a value that cannot be read: {error}.") from error

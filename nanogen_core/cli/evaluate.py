@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nanogen_core.cli.options import Number, overrides
-from nanogen_core.validators import BILLION, at_least, batch, between, sampling_steps, scale, seed
+from nanogen_core.cli.options import BATCH, IMAGES, SCALE, SEED, STEPS, Number, overrides
+from nanogen_core.validators import BILLION, at_least, between
 
 if TYPE_CHECKING:
     from nanogen_core.cli.tally import Report
@@ -38,7 +38,7 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> lis
 
 
 def _scales(context: click.Context, parameter: click.Parameter, text: str) -> list[float]:
-    return [Number(float, scale).convert(word, parameter, context) for word in text.split(",") if word.strip()]
+    return [SCALE.convert(word, parameter, context) for word in text.split(",") if word.strip()]
 
 
 @click.command()
@@ -46,17 +46,15 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 @click.option("--metrics", callback=_names, default="", help="Names, with commas; by default those of the run.")
 @click.option(
     "--count",
-    type=Number(int, at_least(1, 100_000_000)),
+    type=IMAGES,
     help="Images; by default 50,000 samples, or all that are there.",
 )
-@click.option(
-    "--seed", "seeds", type=Number(int, seed), multiple=True, help="Of the samples; repeatable: the mean is the score."
-)
-@click.option("--steps", type=Number(int, sampling_steps), help="Sampling steps; by default as configured.")
-@click.option("--guidance", type=Number(float, scale), help="Guidance scale, 1 for none; by default as configured.")
+@click.option("--seed", "seeds", type=SEED, multiple=True, help="Of the samples; repeatable: the mean is the score.")
+@click.option("--steps", type=STEPS, help="Sampling steps; by default as configured.")
+@click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none; by default as configured.")
 @click.option("--guidance-search", "scales", callback=_scales, default="", help="Take the best of these scales: 1,2,3")
 @click.option("--guidance-by", help="The score that the search goes by; by default the first one.")
-@click.option("--batch-size", type=Number(int, batch), default=64, show_default=True)
+@click.option("--batch-size", type=BATCH, default=64, show_default=True)
 @click.option("--rounding", type=click.Choice(["round", "truncate"]), default="round", show_default=True)
 @click.option(
     "--intervals", type=Number(int, at_least(0, 1_000_000)), help="Bootstrap draws, 0 for none; by default 1000."

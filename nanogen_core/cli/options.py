@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from nanogen_core import validators
 from nanogen_core.config import Resolved, layered, resolve
 from nanogen_core.errors import ConfigError, shown
 from nanogen_core.layers import GROUPS, SLOTS
 from nanogen_core.typed import NULL, Typed, opened
-from nanogen_core.validators import between
 
 DEPTH = 20  # keys in one path
 
@@ -19,7 +19,7 @@ DEPTH = 20  # keys in one path
 class Number(click.ParamType):  # type: ignore[type-arg]
     """A number within limits; NaN and infinity lie within none."""
 
-    def __init__(self, kind: type[int] | type[float], limits: between):
+    def __init__(self, kind: type[int] | type[float], limits: validators.between):
         self.kind, self.limits = kind, limits
         self.name = "integer" if kind is int else "float"
 
@@ -31,6 +31,18 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         if not self.limits.holds(number):
             self.fail(f"{shown(number)} is out of range: it must be {self.limits}.", param, ctx)
         return number
+
+
+#: What a verb keeps in memory at once.
+FEW = Number(int, validators.at_least(1, 100_000))
+DRAWS = Number(int, validators.at_least(100, 1_000_000))
+IMAGES = Number(int, validators.at_least(1, 100_000_000))
+BATCH = Number(int, validators.batch)
+WORKERS = Number(int, validators.at_least(1, 1024))
+STEPS = Number(int, validators.sampling_steps)
+SCALE = Number(float, validators.guidance_scale)
+SEED = Number(int, validators.seed_number)
+COUNT = Number(int, validators.count)
 
 
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nanogen_core.cli.options import Number, overrides
-from nanogen_core.validators import at_least, between, positive
+from nanogen_core.cli.options import FEW, Number, overrides
+from nanogen_core.validators import between, positive
 
 if TYPE_CHECKING:
     from nanogen_core.planning.hardware import GPU
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config")
-@click.option("--gpus", type=Number(int, at_least(1, 1_000_000)), default=1, show_default=True)
+@click.option("--gpus", type=FEW, default=1, show_default=True)
 @click.option("--gpu", "name", default="h100", show_default=True, help="a100-40, a100, h100, h200, l40s, rtx4090.")
 @click.option("--memory", type=Number(float, positive), help="GiB of one GPU, over the table's.")
 @click.option("--tflops", type=Number(float, positive), help="Dense bf16, over the table's.")
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     "--utilisation", type=Number(float, between(0, 1, above=True)), default=0.4, show_default=True, help="MFU."
 )
 @click.option("--link", type=Number(float, positive), default=50.0, show_default=True, help="GB/s.")
-@click.option(
-    "--classes",
-    type=Number(int, at_least(1, 10_000_000)),
-    default=1000,
-    show_default=True,
-    help="If the data is not here.",
-)
+@click.option("--classes", type=FEW, default=1000, show_default=True, help="If the data is not here.")
 @click.option("--json", "as_json", is_flag=True)
 @overrides
 def plan(

@@ -17,6 +17,8 @@ from nanogen_core.errors import ConfigError, ConfigWarning
 
 EXAMPLES = 150 * int(os.environ.get("NANOGEN_TORTURE", "1"))
 
+pytestmark = pytest.mark.filterwarnings("ignore::nanogen_core.errors.ConfigWarning")
+
 #: slot -> component -> option -> (type, values)
 SLOTS = {
     "backbone": {

@@ -15,7 +15,7 @@ from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
 from nanogen_core.layers import over
 from nanogen_core.registry import registry
 from nanogen_core.structure import structure
-from nanogen_core.validators import at_least, count, seed
+from nanogen_core.validators import at_least, count, seed_number
 
 
 @frozen(kw_only=True)
@@ -55,7 +55,7 @@ class Plan:
     """
 
     tasks: tuple[str, ...] = field(validator=[validators.min_len(2), validators.max_len(2)])
-    seeds: tuple[int, ...] = field(validator=[validators.min_len(1), validators.deep_iterable(seed)])
+    seeds: tuple[int, ...] = field(validator=[validators.min_len(1), validators.deep_iterable(seed_number)])
     steps: int = field(validator=count)
     judged: int = field(validator=at_least(2))
     base: Mapping[str, Any]

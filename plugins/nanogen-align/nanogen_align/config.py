@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import field, frozen, validators
 
 from nanogen_align.naming import is_slot
-from nanogen_core.validators import at_least, not_below, scale, unit, weight
+from nanogen_core.validators import at_least, factor, guidance_scale, not_below, unit
 
 DEFAULT_TEACHER = "dinov2-vit-b"
 
@@ -23,7 +23,7 @@ class RepaConfig:
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
     block: int = field(default=8, validator=_block)
-    weight: float = field(default=0.5, validator=weight)
+    weight: float = field(default=0.5, validator=factor)
     projector: Literal["linear", "mlp"] = "linear"
     mlp_width: int = field(default=2048, validator=at_least(1, 65_536))
     distance: Literal["mse", "cosine"] = "mse"
@@ -35,7 +35,7 @@ class IRepaConfig:
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
     block: int = field(default=8, validator=_block)
-    weight: float = field(default=0.5, validator=weight)
+    weight: float = field(default=0.5, validator=factor)
     mean_share: float = field(default=0.6, validator=unit)
     distance: Literal["mse", "cosine"] = "mse"
 
@@ -58,7 +58,7 @@ class InternalConfig:
     `null_scale` is that of the unconditional branch; None: the same.
     """
 
-    scale: float = field(default=1.0, validator=scale)
-    null_scale: float | None = field(default=None, validator=validators.optional(scale))
+    scale: float = field(default=1.0, validator=guidance_scale)
+    null_scale: float | None = field(default=None, validator=validators.optional(guidance_scale))
     t_min: float = field(default=0.0, validator=unit)
     t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

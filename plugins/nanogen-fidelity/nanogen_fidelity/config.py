@@ -8,7 +8,7 @@ from typing import Any, Literal
 from attrs import field, frozen, validators
 
 from nanogen_core.errors import shown
-from nanogen_core.validators import at_least, seed
+from nanogen_core.validators import at_least, seed_number
 from nanogen_fidelity.spaces import NORMS
 
 Variant = Literal["diffusionbench", "torch-fidelity", "adm"]
@@ -84,7 +84,7 @@ class KidConfig:
     features: Any = field(default="inception", validator=_named)
     subset_size: int | None = field(default=None, validator=validators.optional(at_least(2, 1_000_000)))
     subsets: int = field(default=100, validator=at_least(1, 1_000_000))
-    seed: int = field(default=2020, validator=seed)
+    seed: int = field(default=2020, validator=seed_number)
 
 
 @frozen(kw_only=True)
@@ -119,7 +119,7 @@ class Mind6Config:
     reference: str
     spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
     weights: Mapping[str, str] = field(factory=dict, validator=_known_spaces)
-    seed: int = field(default=2020, validator=seed)
+    seed: int = field(default=2020, validator=seed_number)
 
 
 @frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
-from nanogen_core.validators import between, decay, inside, not_below, time_mean, time_shift, time_std, unit, weight
+from nanogen_core.validators import between, decay, factor, inside, not_below, time_mean, time_shift, time_std, unit
 
 DERIVATIVES = ("exact", "forward", "central", "backward")
 PREDICTIONS = ("velocity", "x")
@@ -29,7 +29,7 @@ class AverageConfig:
     t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
     norm_p: float = field(default=1.0, validator=between(0, 10))  # loss / (loss + norm_eps)^norm_p
     norm_eps: float = field(default=0.01, validator=_positive)
-    internal_weight: float = field(default=1.0, validator=weight)  # of each further head's loss
+    internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss
     derivative: str = field(default="exact", validator=validators.in_(DERIVATIVES))
     difference: float = field(default=0.03, validator=inside)  # in time; smaller ones drown in bf16's rounding
 

@@ -9,8 +9,7 @@ from attrs import field, frozen, validators
 
 from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss, shown
 from nanogen_core.registry import registry
-from nanogen_core.validators import at_least
-from nanogen_core.validators import side as pixels
+from nanogen_core.validators import at_least, pixels
 from nanogen_rae.families import Norm
 from nanogen_rae.sizes import CONV_SIZES, SIZES
 

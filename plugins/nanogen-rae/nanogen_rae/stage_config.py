@@ -7,8 +7,8 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from nanogen_core.validators import between, decay
+from nanogen_core.validators import factor as _weight
 from nanogen_core.validators import unit as _share
-from nanogen_core.validators import weight as _weight
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from nanogen_core.errors import shown
-from nanogen_core.validators import at_least, not_below, side, unit
+from nanogen_core.validators import at_least, not_below, pixels, unit
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Frozen = Any  # a name, or a mapping with `name` and options: another plugin's networks have options of their own
@@ -48,8 +48,8 @@ class Mask2FormerConfig:
     longest would then pass `longest`."""
 
     path: str = "facebook/mask2former-swin-small-coco-instance"
-    shortest: int = field(default=800, validator=side)
-    longest: int = field(default=1333, validator=[side, not_below("shortest")])
+    shortest: int = field(default=800, validator=pixels)
+    longest: int = field(default=1333, validator=[pixels, not_below("shortest")])
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import field, frozen, validators
 
 from nanogen_core.errors import UnknownName, listing, near_miss, shown
-from nanogen_core.validators import side
+from nanogen_core.validators import pixels
 from nanogen_vae.presets import PRESETS
 
 DEFAULT = "sdvae-mse"
@@ -38,4 +38,4 @@ class VAEConfig:
     subfolder: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     slicing: bool = False
-    tile: int | None = field(default=None, validator=validators.optional(side))
+    tile: int | None = field(default=None, validator=validators.optional(pixels))
