@@ -171,7 +171,8 @@ def _group(path: str, value: Any, problems: list[str]) -> Any:
         return {str(value): {}}
     if isinstance(value, Mapping):
         named = _texts(path, value, problems)
-        return members({}, {name: _options(f"{path}.{name}", options, problems) for name, options in named.items()})
+        found = {name: _options(f"{path}.{name}", options, problems) for name, options in named.items()}
+        return members({}, {name: options for name, options in found.items() if options is not INVALID})
     if isinstance(value, (list, tuple)):
         return _listed(path, value, problems)
     if value is not INVALID:
@@ -198,7 +199,11 @@ def _listed(path: str, values: Iterable[Any], problems: list[str]) -> dict[str, 
 
 def _options(path: str, value: Any, problems: list[str]) -> Any:
     """The options of one member; None stands for a member that a later layer takes away."""
-    return None if value is None or (isinstance(value, Typed) and value == NULL) else _mapping(path, value, problems)
+    if value is None or (isinstance(value, Typed) and value == NULL):
+        return None
+    before = len(problems)
+    options = _mapping(path, value, problems)
+    return options if len(problems) == before else INVALID
 
 
 def _mapping(path: str, value: Any, problems: list[str]) -> dict[str, Any]:

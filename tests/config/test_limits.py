@@ -264,7 +264,7 @@ def test_the_walk_found_the_verbs():
         ({"train": {"latents": "a\0b"}}, "train.latents: 'a\\x00b' holds what no text can hold"),
         ({"train": 5}, "train: expected a mapping of options, got 5"),
         ({"stage": {"ema_snapshots": 5}}, "stage.ema_snapshots: expected keys and values, got 5"),
-        ({"guidance": {"cfg": 5}}, "guidance.cfg: expected a mapping of options, got 5"),
+        ({"guidance": {"nobody": 5}}, "guidance.nobody: expected a mapping of options, got 5"),
         ({"backbone": {3: 4, "name": "ddt"}}, "backbone: the key 3 must be a text"),
         ({3: 4}, "3: a key must be a text"),
         ({"per_task": {"imagenet": {"task": "t2i"}}}, "per_task.imagenet.task: the task is chosen above `per_task`"),
