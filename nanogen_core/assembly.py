@@ -11,13 +11,17 @@ from typing import Any
 
 from attrs import evolve
 
-from nanogen_core import compat
+from nanogen_core import compat, conformity
 from nanogen_core.config import Part, Resolved, import_object
-from nanogen_core.errors import DataError, NanoGenError, listing
+from nanogen_core.errors import DataError, NanoGenError, listing, near_miss
 from nanogen_core.layers import SLOTS
 from nanogen_core.specs import LatentSpec
 
 GROUP_NAMES = {"auxiliary": "auxiliaries", "guidance": "guidance", "metric": "metrics"}
+#: All that a constructor may ask for by a keyword.
+KNOWN = frozenset(
+    (*SLOTS, *GROUP_NAMES.values(), "classes", "condition", "image_size", "latent", "pipeline", "seed", "wanted")
+)
 
 
 class Assembly(Mapping[str, Any]):
@@ -99,12 +103,19 @@ class Assembly(Mapping[str, Any]):
         return lambda: _Group(self, self.resolved.groups[kind])
 
     def build(self, part: Part) -> Any:
-        """The component of one part, with the parts that its constructor names."""
+        """The component of one part, with the parts that its constructor names.
+
+        Raises NanoGenError where it lacks what the protocol of its kind asks for.
+        """
+        kind = part.chosen.component.kind
         if part.instance is not None:
+            conformity.check(kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}")
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)
-        return target(*config, **self._arguments(target, part))
+        built = target(*config, **self._arguments(target, part))
+        conformity.check(kind, built, _who(part))
+        return built
 
     def _arguments(self, target: Callable[..., Any], part: Part) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -117,6 +128,8 @@ class Assembly(Mapping[str, Any]):
                 found[parameter.name] = self[parameter.name]
             elif parameter.default is inspect.Parameter.empty:
                 raise NanoGenError(_unknown_part(part, parameter.name, self))
+            elif parameter.name not in KNOWN:
+                raise NanoGenError(_misspelt_part(part, parameter.name))
         return found
 
 
@@ -139,9 +152,22 @@ class _Group(Mapping[str, Any]):
         return len(self._parts)
 
 
+def _who(part: Part) -> str:
+    return f"{part.chosen.component.kind} {part.name!r} of {part.chosen.distribution}"
+
+
 def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
-    who = f"{part.chosen.component.kind} {part.name!r} of {part.chosen.distribution}"
-    return f"{who} asks for the part {name!r}, which this configuration does not have; it has: {listing(assembly)}."
+    return (
+        f"{_who(part)} asks for the part {name!r}, which this configuration does not have.{near_miss(name, assembly)}"
+        f" It has: {listing(assembly)}."
+    )
+
+
+def _misspelt_part(part: Part, name: str) -> str:
+    """An optional part may be missing from a configuration, but not from all configurations."""
+    return (
+        f"{_who(part)} asks for {name!r}, and there is no such part.{near_miss(name, KNOWN)} Parts: {listing(KNOWN)}."
+    )
 
 
 class AbsentDataset:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nanogen_core import yaml_files
-from nanogen_core.errors import ConfigError, near_miss
-from nanogen_core.layers import merge, named
+from nanogen_core.errors import ConfigError, near_miss, shown
+from nanogen_core.layers import Given, Layer
 from nanogen_core.registry import Registry, import_object, registry
 from nanogen_core.resolution import Resolution
 from nanogen_core.resolved import Part, Resolved
 
-__all__ = ["CONFIG", "Part", "Resolved", "combine", "import_object", "load_config", "resolve"]
+__all__ = ["CONFIG", "Part", "Resolved", "combine", "import_object", "layered", "load_config", "resolve"]
 
 CONFIG = "config.yaml"  # the resolved configuration of a run or of a saved pipeline, in its folder
 
@@ -38,27 +38,43 @@ def packaged(file: str) -> Path:
     return Path(str(origin)).parent / name
 
 
-def combine(config: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration and the keywords that go over it, also over its `per_task` parts, as one mapping that is yet to
-    be resolved."""
-    raw = load_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    over, parts = named(options), raw.get("per_task")
-    if isinstance(parts, Mapping):
-        raw = {**raw, "per_task": {task: _under(part, over) for task, part in parts.items()}}
-    return merge([named(raw), over])
+def layered(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """A configuration (a file, a recipe's name or a mapping) and what goes over it, as layers for `resolve`."""
+    below = load_config(config) if isinstance(config, (str, Path)) else {} if config is None else config
+    for layer in (below, *over):
+        if not isinstance(layer, Mapping):
+            raise ConfigError(f"A configuration is a file, a recipe's name or a mapping, not {shown(layer)}.")
+    return (below, *over)
 
 
-def _under(part: Any, over: Mapping[str, Any]) -> Any:
-    """A `per_task` part with keywords over what it says."""
-    if not isinstance(part, Mapping):
-        return part  # a mistake, which is told when it is resolved
-    return merge([named(part), {key: value for key, value in over.items() if key in part}])
+def combine(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration and what goes over it as one mapping, for the task that they name: `per_task` is laid in.
+
+    Without a task, each `per_task` part of the answer holds all that is said for its task. Raises ConfigError.
+    """
+    layers = layered(config, *over)
+    resolution = Resolution(layers, registry())
+    combined = resolution.written()
+    if "task" not in combined:
+        parts = [layer["per_task"] for layer in layers if isinstance(layer.get("per_task"), Mapping)]
+        tasks = dict.fromkeys(task for part in parts for task in part)
+        combined |= {"per_task": {task: _plain(resolution.written(task)) for task in tasks}} if tasks else {}
+    resolution.stop_at_problems()
+    return _plain(combined)
 
 
-def resolve(raw: Mapping[str, Any], known: Registry | None = None) -> Resolved:
-    """The complete configuration. `raw` may hold objects in place of names.
+def _plain(layer: Layer) -> dict[str, Any]:
+    return {key: value.instance if isinstance(value, Given) else value for key, value in layer.items()}
+
+
+def resolve(*layers: Mapping[str, Any], known: Registry | None = None) -> Resolved:
+    """The complete configuration of what users wrote, later layers over earlier ones. A layer is the content of a
+    file, keywords, or what `--set` says; it may hold objects in place of names.
+
+    Options follow the name: one that was written for another component stays where the component that is named last has
+    an option of the same name and type. A ConfigWarning says which stay and which are dropped.
 
     Raises UnknownName, AmbiguousName, Incompatible or ConfigError; the last one lists several mistakes, each with its
     path in the file.
     """
-    return Resolution(raw, known or registry()).result()
+    return Resolution(layers, known or registry()).result()

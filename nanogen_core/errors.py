@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from reprlib import Repr
+from typing import Any
+
+SHOWN = 100  #: characters of a value that an error quotes
+MISTAKES, LINE = 20, 3000  #: mistakes that one error prints, and characters of each
+_LONG = 64  # characters of a word that is compared with known names
 
 
 class NanoGenError(Exception):
@@ -12,6 +18,17 @@ class NanoGenError(Exception):
 
 class ConfigError(NanoGenError):
     """The configuration is wrong: a key, a type or a value. Lists every mistake, each with its path in the file."""
+
+
+class Mistakes(ConfigError):
+    """Several mistakes in one configuration, each a line. Prints the first of them."""
+
+    def __init__(self, lines: Sequence[str], heading: str = ""):
+        self.lines = [line[:LINE] for line in lines]
+        more = len(lines) - MISTAKES
+        rest = [f"and {more} more mistakes"] if more > 0 else []
+        mark = "\n  - " if heading else "\n"
+        super().__init__(mark.join([*([heading] if heading else []), *self.lines[:MISTAKES], *rest]))
 
 
 class UnknownName(NanoGenError):
@@ -34,10 +51,31 @@ class TrainingError(NanoGenError):
     """A run cannot start, go on or be resumed."""
 
 
+class ConfigWarning(UserWarning):
+    """Says what became of options that were written for another component."""
+
+
+class _Short(Repr):
+    """Bounded in time, memory and length, whatever the value: a nested value is cut off, never walked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
+
+
+def shown(value: Any) -> str:
+    """The value as an error quotes it: its `repr`, cut off where it is long."""
+    text = _Short().repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'lightning-dit'?"`, or the empty string where nothing known is near."""
     spelling = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _LONG else []
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""
 
 

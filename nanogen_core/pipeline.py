@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import Assembly
-from nanogen_core.config import CONFIG, Resolved, combine, load_config, resolve
-from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
+from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.images import to_pil
 from nanogen_core.modes import eval_mode
 from nanogen_core.prepared import manifest
@@ -25,6 +25,7 @@ from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State, trimmed
+from nanogen_core.validators import sampling_steps
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
@@ -42,7 +43,7 @@ def build_pipeline(
     "size": "tiny"}`, `guidance={"cfg": {"scale": 4.0}}`; an object stands for itself (`backbone=my_network`).
     Raises a NanoGenError that says what is wrong, before anything is loaded.
     """
-    resolved = resolve(combine(config, options))
+    resolved = resolve(*layered(config, options))
     torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
@@ -110,8 +111,8 @@ class Pipeline:
         float32 [B, 3, H, W] in [-1, 1].
         """
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
-        if steps is not None and steps < 1:
-            raise ConfigError(f"steps must be at least 1, got {steps}.")
+        if steps is not None and not sampling_steps.holds(steps):
+            raise ConfigError(f"steps must be {sampling_steps}, got {shown(steps)}.")
         if not requests:
             raise NanoGenError("Nothing was asked for: give at least one label or caption.")
         batch = self.task.ask(requests)
@@ -158,7 +159,7 @@ class Pipeline:
         unknown = set(scales) - set(self.guidance)
         if unknown:
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}, only: {listing(self.guidance)}.")
-        return [_scaled(g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
+        return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
     # -- saved pipelines ---------------------------------------------------------------------------------------------
 
@@ -216,11 +217,13 @@ class Pipeline:
                 f"There is no saved pipeline in {folder} (no {CONFIG} with {FACTS}): name the folder of a run, or one"
                 " that Pipeline.save or `nanogen import` wrote."
             )
-        facts = storage.read_json(folder / FACTS)
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            raise DataError(f"{folder / FACTS} is of another format than this nanogen-core reads ({FORMAT}).")
-        resolved = resolve(load_config(folder / CONFIG))
-        assembly = Assembly(resolved, {"classes": tuple(facts["classes"])})
+        classes = _classes(folder / FACTS)
+        config = load_config(folder / CONFIG)
+        try:
+            resolved = resolve(config)
+        except ConfigError as error:
+            raise ConfigError(f"{folder / CONFIG}: {error}") from error
+        assembly = Assembly(resolved, {"classes": classes})
         assembly.excuse_dataset()
         pipeline = cls(resolved, assembly)
         pipeline._load_state(folder)
@@ -230,6 +233,17 @@ class Pipeline:
         for name, state in self.state().items():
             path = folder / WEIGHTS.format(name)
             load_exactly(self.parts[name], storage.read_tensors(path), expected=state, source=path)
+
+
+def _classes(path: Path) -> tuple[str, ...]:
+    """The class names of a saved pipeline. Raises DataError for a damaged file, or one of another format."""
+    facts = storage.read_json(path)
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise DataError(f"{path} is of another format than this nanogen-core reads ({FORMAT}).")
+    classes = facts.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise DataError(f"{path} is damaged: `classes` must be a list of names, got {shown(classes)}.")
+    return tuple(classes)
 
 
 def _assembly(resolved: Resolved) -> Assembly:
@@ -264,11 +278,13 @@ def chunks(batch: Batch, size: int) -> Iterator[Batch]:
         yield batch.part(start, start + size)
 
 
-def _scaled(guidance: Any, scale: float) -> Any:
+def _scaled(name: str, guidance: Any, scale: float) -> Any:
+    if not callable(getattr(guidance, "with_scale", None)):
+        raise NanoGenError(f"guidance {name!r} has no scale to set (no `with_scale`): leave out the scale.")
     try:
         return guidance.with_scale(scale)
-    except ValueError as error:
-        raise ConfigError(f"guidance: {error.args[0]}.") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"guidance {name!r}: {error.args[0]}.") from error
 
 
 def _only(guidance: Mapping[str, Any]) -> str:

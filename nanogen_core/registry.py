@@ -11,12 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from nanogen_core.errors import AmbiguousName, NanoGenError, UnknownName, listing, near_miss
+from nanogen_core.errors import AmbiguousName, NanoGenError, UnknownName, listing, near_miss, shown
 from nanogen_core.plugins import Discovery, Plugin, discover
 from nanogen_core.specs import KINDS, Component, Method
 
 Offered = TypeVar("Offered", Component, Method)
 CORE = "nanogen-core"
+OFFERS = ("nanogen_components", "nanogen_methods")
 
 
 @frozen
@@ -50,20 +51,49 @@ class Registry:
     recipes: Mapping[str, str]
     plans: Mapping[str, str]
     discovery: Discovery
+    lost: Mapping[str, Plugin]  # names that a broken plugin would offer -> that plugin
 
     def component(self, kind: str, name: str) -> Offer[Component]:
         """The component of this kind; `"distribution:name"` picks one of several. Raises UnknownName, AmbiguousName."""
-        return _find(kind, name, self.components.get(kind, {}), self.plugins)
+        return self._find(kind, name, self.components.get(kind, {}))
 
     def method(self, name: str) -> Offer[Method]:
         """The method of this name. Raises UnknownName, AmbiguousName."""
-        return _find("method", name, self.methods, self.plugins)
+        return self._find("method", name, self.methods)
 
     def providing(self, kind: str, words: Iterable[str]) -> list[str]:
         """The names of the components of a kind that provide all these capability words."""
         wanted = set(words)
         offers = self.components.get(kind, {})
         return sorted(name for name, found in offers.items() if any(wanted <= o.what.provides for o in found))
+
+    def _find(self, kind: str, name: str, offers: Mapping[str, tuple[Offer[Offered], ...]]) -> Offer[Offered]:
+        distribution, _, short = name.rpartition(":")
+        found = [o for o in offers.get(short, ()) if not distribution or o.distribution == distribution]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            choices = " or ".join(repr(offer.full_name) for offer in found)
+            raise AmbiguousName(f"{kind} {name!r} is offered by {len(found)} distributions; write {choices}.")
+        raise UnknownName(self._missing(kind, name, offers))
+
+    def _missing(self, kind: str, name: str, offers: Iterable[str]) -> str:
+        """The sentence for a name that nothing installed has."""
+        asked = f"{kind} {shown(name)}"
+        broken = [plugin for plugin in self.plugins if plugin.error]
+        named = [p for p in broken if name in (p.name, p.distribution.removeprefix("nanogen-"))]
+        owner = self.lost.get(name.rpartition(":")[2]) or next(iter(named), None)
+        if owner:
+            return f"{asked} belongs to {owner.distribution}, which could not be loaded: {owner.error}"
+        brings = known_distributions().get(name)
+        if brings:
+            return (
+                f"{asked} is not installed: `pip install {brings}` brings it"
+                " (a checkout that is installed in editable mode must be installed again to show a new plugin)."
+            )
+        reasons = "; ".join(f"{plugin.distribution}: {plugin.error}" for plugin in broken)
+        unusable = f" Plugins that could not be loaded: {reasons}" if broken else ""
+        return f"There is no {asked}.{near_miss(name, offers)} Installed: {listing(offers)}.{unusable}"
 
 
 @lru_cache(maxsize=1)
@@ -75,8 +105,8 @@ def registry() -> Registry:
 def collect(discovery: Discovery) -> Registry:
     """Asks every plugin what it offers; one that raises, or offers what is no component, is shown as broken."""
     broken: dict[str, str] = {}
-    components = _offers(discovery, "nanogen_components", Component, broken)
-    methods = _offers(discovery, "nanogen_methods", Method, broken)
+    components = _offers(discovery, OFFERS[0], Component, broken)
+    methods = _offers(discovery, OFFERS[1], Method, broken)
     by_kind: dict[str, dict[str, tuple[Offer[Component], ...]]] = {kind: {} for kind in KINDS}
     for offer in components:
         named = by_kind[offer.what.kind]
@@ -86,7 +116,20 @@ def collect(discovery: Discovery) -> Registry:
         by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
     plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
     recipes, plans = (_files(discovery, hook, broken) for hook in ("nanogen_recipes", "nanogen_plans"))
-    return Registry(plugins, by_kind, by_name, recipes, plans, discovery)
+    return Registry(plugins, by_kind, by_name, recipes, plans, discovery, _lost(discovery, plugins))
+
+
+def _lost(discovery: Discovery, plugins: Iterable[Plugin]) -> dict[str, Plugin]:
+    """The names of what plugins would offer that are broken for another of their offers."""
+    broken = {_identity(plugin): plugin for plugin in plugins if plugin.error}
+    answers = [pair for hook in OFFERS for pair in discovery.answers(hook) if _identity(pair[0]) in broken]
+    return {
+        str(item.name): broken[_identity(plugin)]
+        for plugin, answer in answers
+        if isinstance(answer, (list, tuple))
+        for item in answer
+        if isinstance(item, (Component, Method))
+    }
 
 
 def _files(discovery: Discovery, hook: str, broken: dict[str, str]) -> dict[str, str]:
@@ -136,35 +179,8 @@ def import_object(reference: str) -> Any:
     module, _, name = reference.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise NanoGenError(f"Cannot import {reference}: {error}.") from error
-
-
-def _find(
-    kind: str, name: str, offers: Mapping[str, tuple[Offer[Offered], ...]], plugins: tuple[Plugin, ...]
-) -> Offer[Offered]:
-    distribution, _, short = name.rpartition(":")
-    found = [o for o in offers.get(short, ()) if not distribution or o.distribution == distribution]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        choices = " or ".join(repr(offer.full_name) for offer in found)
-        raise AmbiguousName(f"{kind} {name!r} is offered by {len(found)} distributions; write {choices}.")
-    raise UnknownName(_missing(kind, name, offers, plugins))
-
-
-def _missing(kind: str, name: str, offers: Iterable[str], plugins: tuple[Plugin, ...]) -> str:
-    """The sentence for a name that nothing installed has."""
-    for plugin in plugins:
-        if plugin.error and name in (plugin.name, plugin.distribution.removeprefix("nanogen-")):
-            return f"{kind} {name!r} belongs to {plugin.distribution}, which could not be loaded: {plugin.error}"
-    brings = known_distributions().get(name)
-    if brings:
-        return (
-            f"{kind} {name!r} is not installed: `pip install {brings}` brings it"
-            " (a checkout that is installed in editable mode must be installed again to show a new plugin)."
-        )
-    return f"There is no {kind} {name!r}.{near_miss(name, offers)} Installed: {listing(offers)}."
 
 
 @lru_cache(maxsize=1)

@@ -5,17 +5,22 @@ Everything that is wrong is said at once. Nothing is imported but the modules th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import attrs
 
 from nanogen_core import compat
-from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing
-from nanogen_core.layers import GROUPS, SLOTS, Layer, for_task, merge, normalise
+from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing
+from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.registry import Chosen, Registry, import_object
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_core.structure import structure
 from nanogen_core.training.settings import TrainConfig
+from nanogen_core.typed import read_options
+from nanogen_core.written import Written
 
 #: What holds where nobody says otherwise.
 BASE: Mapping[str, Any] = {
@@ -31,17 +36,16 @@ OPTIONAL = tuple(kind for kind in SLOTS if kind not in REQUIRED)  # kept where a
 
 
 class Resolution:
-    """One resolution: collects every mistake before it raises."""
+    """One resolution of what a user wrote, later layers over earlier: collects every mistake before it raises."""
 
-    def __init__(self, raw: Mapping[str, Any], known: Registry):
-        given = {kind: value for kind, value in raw.items() if kind in SLOTS and _is_object(value)}
-        self.instances: dict[str, Any] = given
-        self.raw = {key: value for key, value in raw.items() if key not in given}
+    def __init__(self, layers: Sequence[Mapping[str, Any]], known: Registry):
+        self.layers = layers
         self.known = known
+        self.instances: dict[str, Any] = {}  # objects that stand for a slot
         self.problems: list[NanoGenError] = []
 
     def result(self) -> Resolved:
-        merged = self._merged()
+        merged = self._typed(self._merged())
         chosen = self._chosen(merged)
         self._demand(chosen, merged)
         if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
@@ -49,7 +53,7 @@ class Resolution:
             self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
         configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
         train = self._structure(merged.get("train", {}), TrainConfig, "train")
-        self._stop_at_problems()
+        self.stop_at_problems()
         return Resolved(
             image_size=merged["image_size"],
             seed=merged["seed"],
@@ -60,28 +64,76 @@ class Resolution:
             train=train,
         )
 
-    def _stop_at_problems(self) -> None:
+    def written(self, task: str | None = None) -> Layer:
+        """What the user's layers say together for a task; by default for the one that they name."""
+        mistakes: list[str] = []
+        chosen = self._task() if task is None else task
+        layers = [layer for raw in self.layers for layer in split(raw, chosen, mistakes)]
+        written = Written(self._carries)
+        user = written.merged(layers)
+        for note in written.notes:
+            warnings.warn(note, ConfigWarning, stacklevel=1)  # said once, however often the same layers are resolved
+        self.problems += [ConfigError(mistake) for mistake in (*mistakes, *written.problems)]
+        return user
+
+    def stop_at_problems(self) -> None:
+        """Raises what was found so far, if anything."""
         if len(self.problems) == 1:
             raise self.problems[0]
         if self.problems:
-            lines = "".join(f"\n  - {problem}" for problem in self.problems)
-            raise ConfigError(f"The configuration has {len(self.problems)} mistakes:{lines}")
+            lines = [str(problem) for problem in self.problems]
+            raise Mistakes(lines, f"The configuration has {len(lines)} mistakes:")
 
     # -- layers ------------------------------------------------------------------------------------------------------
 
     def _merged(self) -> Layer:
         """Every layer over the ones below it. Components bring defaults along, which may name further components."""
-        mistakes: list[str] = []
-        task = _name_of(self.raw.get("task")) or ""
-        user = for_task(self.raw, task, mistakes)
-        self.problems += [ConfigError(mistake) for mistake in mistakes]
+        user = self.written()
+        self.instances = {kind: value.instance for kind, value in user.items() if isinstance(value, Given)}
+        user = {kind: value for kind, value in user.items() if kind not in self.instances}
+        task = _name_of(user.get("task")) or ""
         below = [dict(normalise(BASE, [])), self._defaults("task", task, task)]
         above = [self._method(user.get("method"), task), user]
         merged, names = merge([*below, *above]), None
-        while names != (names := _names(merged)):
+        while names != (names := self._names(merged)):
             brought = [self._defaults(kind, name, task) for kind, name in names if kind != "task"]
             merged = merge([*below, *brought, *above])
         return merged
+
+    def _task(self) -> str:
+        """The task that the last layer to name one names; none where an object stands for it."""
+        slots = [normalise({"task": raw["task"]}, []).get("task", {}) for raw in self.layers if "task" in raw]
+        return next((_name_of(slot) or "" for slot in reversed(slots) if isinstance(slot, Given) or "name" in slot), "")
+
+    def _names(self, merged: Layer) -> list[tuple[str, str]]:
+        """(kind, name) of every component that the layers name, in order; where an object stands, none is named."""
+        return [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
+
+    def _carries(self, kind: str, old: str, new: str, option: str) -> bool:
+        """Whether an option that was written for one component means the same for another."""
+        before, after = (_option_type(self._config_class(kind, name), option) for name in (old, new))
+        return before is not None and before == after
+
+    def _config_class(self, kind: str, name: str) -> type | None:
+        """The class of a component's options; None for an unknown name, which is said elsewhere."""
+        try:
+            reference = self.known.component(kind, name).what.config
+        except NanoGenError:
+            return None
+        return None if reference is None else _attrs_class(reference)
+
+    def _typed(self, merged: Layer) -> Layer:
+        """The layer with what was typed on the command line read by the types of the options."""
+        result = dict(merged)
+        for kind, name in self._names(merged):
+            config = self._config_class(kind, name)
+            if config is None:
+                continue
+            if kind in SLOTS:
+                result[kind] = _read(merged[kind], config)
+            else:
+                result[kind] = {**result[kind], name: _read(merged[kind][name], config)}
+        return {**result, "train": _read(merged.get("train", {}), TrainConfig)}
 
     def _defaults(self, kind: str, name: str, task: str) -> Layer:
         """What a component brings along; nothing for an unknown name, which `_chosen` reports."""
@@ -115,8 +167,7 @@ class Resolution:
         chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in GROUPS}
         for kind, instance in self.instances.items():
             chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
-        names = [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
-        for kind, name in sorted(names, key=lambda pair: pair[0] in OPTIONAL):
+        for kind, name in sorted(self._names(merged), key=lambda pair: pair[0] in OPTIONAL):
             if kind in OPTIONAL and not compat.asked_for(kind, chosen):
                 continue
             options = merged[kind] if kind in SLOTS else merged[kind][name]
@@ -138,7 +189,7 @@ class Resolution:
 
         Without its task or its method a configuration lacks what these bring along, which is not worth saying.
         """
-        task, method = _name_of(merged.get("task")), _name_of(merged.get("method"))
+        task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
         for kind in REQUIRED:
@@ -174,13 +225,13 @@ class Resolution:
         if component.config is None:
             self.problems += [ConfigError(f"{path}.{key}: {component.name!r} takes no options") for key in options]
             return None
-        return self._structure(options, import_object(component.config), path)
+        return self._structure(options, _attrs_class(component.config), path)
 
     def _structure(self, values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         try:
             return structure(values, into, path)
-        except ConfigError as error:
-            self.problems += [ConfigError(line) for line in str(error).splitlines()]
+        except Mistakes as error:
+            self.problems += [ConfigError(line) for line in error.lines]
             return None
 
 
@@ -196,8 +247,30 @@ def _name_of(slot: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _is_object(value: Any) -> bool:
-    return value is not None and not isinstance(value, (str, int, float, bool, list, tuple, Mapping))
+def _attrs_class(reference: str) -> type:
+    """The config class of a component. Raises NanoGenError for a class of another sort: a mistake of its plugin."""
+    config = import_object(reference)
+    if not isinstance(config, type) or not attrs.has(config):
+        raise NanoGenError(f"{reference} is no attrs class: a mistake of the plugin whose component names it.")
+    return config
+
+
+def _option_type(config: type | None, option: str) -> Any:
+    """The type of an option; that of its choices where these are listed."""
+    if config is None:
+        return None
+    attrs.resolve_types(config)
+    found = next((field.type for field in attrs.fields(config) if field.name == option), None)
+    choices = {type(choice) for choice in get_args(found)} if get_origin(found) is Literal else set()
+    return choices.pop() if len(choices) == 1 else found
+
+
+def _read(options: Mapping[str, Any], config: type) -> Layer:
+    """The options as their types read them; what cannot be read stays, and `structure` says what is wrong with it."""
+    try:
+        return read_options(options, config)
+    except ConfigError:
+        return dict(options)
 
 
 def _object_name(instance: Any) -> str:

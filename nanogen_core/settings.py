@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
-_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+from nanogen_core.validators import guidance_scale, not_below, sampling_steps, unit
 
 
 @frozen(kw_only=True)
 class SamplerConfig:
     """`steps`: the number of steps from noise to data."""
 
-    steps: int = field(default=50, validator=validators.ge(1))
+    steps: int = field(default=50, validator=sampling_steps)
 
 
 @frozen(kw_only=True)
 class ClassifierFreeConfig:
     """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere."""
 
-    scale: float = field(default=1.0, validator=validators.ge(0.0))
-    t_min: float = field(default=0.0, validator=_unit)
-    t_max: float = field(default=1.0, validator=_unit)
+    scale: float = field(default=1.0, validator=guidance_scale)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

@@ -129,6 +129,24 @@ def test_a_broken_plugin_is_named_where_its_component_is_asked_for(scan):
         known.method("fancy")
 
 
+def test_a_plugin_that_is_dropped_for_one_offer_is_named_by_all_its_names(scan):
+    """One component of an unknown kind takes the whole plugin away, its task and its method too."""
+    task = Component(kind="task", name="video", target="x:Y")
+    wrong = Component(kind="samplerr", name="s", target="x:Y")
+    known = scan(Point("nanogen-fancy", "fancy", lambda: manifest(task, wrong)), Point("good", "good", manifest))
+    sentence = "task 'video' belongs to nanogen-fancy, which could not be loaded: .*unknown kind 'samplerr'"
+    with pytest.raises(UnknownName, match=sentence):
+        known.component("task", "video")
+
+
+def test_a_name_that_nobody_has_brings_up_the_broken_plugins(scan):
+    known = scan(Point("nanogen-fancy", "fancy", raising(ImportError("libfancy.so"))), Point("good", "good", manifest))
+    with pytest.raises(
+        UnknownName, match="no task 'video'.* could not be loaded: nanogen-fancy: ImportError: libfancy"
+    ):
+        known.component("task", "video")
+
+
 def test_the_error_for_a_known_plugin_says_what_to_install(scan, monkeypatch):
     monkeypatch.setattr(registry, "requires", lambda name: ["nanogen-sun>=1; extra == 'sun'", "torch"])
     registry.known_distributions.cache_clear()

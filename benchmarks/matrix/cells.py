@@ -99,7 +99,7 @@ def read(file: Path = FILE) -> Plan:
 
 def overlay(plan: Plan, name: str, task: str) -> dict[str, Any]:
     """The configuration of a cell as it is written: `task` is all that differs between its two tasks."""
-    return {**combine(plan.base, plan.cells[name].config), "task": task}
+    return combine(plan.base, plan.cells[name].config, {"task": task})
 
 
 def configuration(plan: Plan, name: str, task: str, *, output: Path, scale: float = 1.0) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from nanogen_core.cli.options import DRAWS, SEED
 from nanogen_core.errors import ConfigError
 
 
@@ -16,8 +17,8 @@ from nanogen_core.errors import ConfigError
 @click.option("--where", multiple=True, metavar="CONDITION", help="Which rows: family!=pixel, 'fid<4'; repeatable.")
 @click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
 @click.option("--cluster", "clusters", multiple=True, metavar="COLUMN|tokenizer", help="Groups of dependent models.")
-@click.option("--draws", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--draws", type=DRAWS, default=10_000, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON in place of tables.")
 def correlate(
     file: str,

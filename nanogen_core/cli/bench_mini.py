@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from nanogen_core.cli.options import WORKERS
+
 PLAN = "mini"
 
 
 @click.command()
 @click.option("--plan", "place", default=PLAN, show_default=True, help="A plan that a plugin ships, or a YAML file.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default runs/mini, or runs/mini-quick.")
-@click.option("--jobs", "slots", type=click.IntRange(min=1), help="Runs at a time; by default one for each core.")
+@click.option("--jobs", "slots", type=WORKERS, help="Runs at a time; by default one for each core.")
 @click.option("--quick", is_flag=True, help="The plan's quick form: fewer steps, fewer pictures.")
 @click.option("--only", multiple=True, metavar="METHOD", help="This method and what it needs; repeatable.")
 def mini(place: str, output: Path | None, slots: int | None, quick: bool, only: tuple[str, ...]) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from nanogen_core.cli.options import DRAWS
+
 
 @click.command()
 @click.argument("place", metavar="FOLDER|TABLE.csv")
@@ -16,7 +18,7 @@ import click
 @click.option("--y", "ys", multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Which rows to study beside all: family!=pixel.")
 @click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
-@click.option("--draws", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True)
+@click.option("--draws", type=DRAWS, default=10_000, show_default=True)
 @click.option("--title", default="", help="The page's heading.")
 @click.option("--about", multiple=True, metavar="TEXT", help="A paragraph below the heading; repeatable.")
 def report(

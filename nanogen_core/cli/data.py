@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nanogen_core.cli.data_prepare import prepare
-from nanogen_core.cli.options import overrides
+from nanogen_core.cli.options import BATCH, COUNT, overrides
 
 if TYPE_CHECKING:
     from nanogen_core.tensors import Batch
@@ -28,8 +28,8 @@ data.add_command(prepare)
 @data.command()
 @click.argument("config")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The safetensors file to write.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many images; by default the whole split.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--limit", type=COUNT, help="At most so many images; by default the whole split.")
+@click.option("--batch-size", type=BATCH, default=64, show_default=True)
 @overrides
 def stats(config: str, output: Path, limit: int | None, batch_size: int, settings: tuple[str, ...]) -> None:
     """Write the mean and variance of the latents of CONFIG's tokenizer over its training images."""

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import click
 
-from nanogen_core.cli.options import overrides
+from nanogen_core.cli.options import BATCH, WORKERS, overrides
 
 
 @click.command()
 @click.argument("source")
 @click.argument("destination", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--config", required=True, help="What is to be trained: a YAML file or a recipe's name.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one for each CPU.")
-@click.option("--shard-size", type=click.IntRange(min=1), default=1000, show_default=True, help="Examples in a shard.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Encoded at once.")
+@click.option("--workers", type=WORKERS, help="Processes; by default one for each CPU.")
+@click.option("--shard-size", type=BATCH, default=1000, show_default=True, help="Examples in a shard.")
+@click.option("--batch-size", type=BATCH, default=32, show_default=True, help="Encoded at once.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @overrides
 def prepare(

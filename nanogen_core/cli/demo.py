@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nanogen_core.cli.options import overrides
+from nanogen_core.cli.options import IMAGES, overrides
 
 if TYPE_CHECKING:
     from nanogen_core.pipeline import Pipeline
@@ -22,7 +22,7 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
 @click.command()
 @click.option("--task", help="The other task: t2i.")
 @click.option("--output", type=click.Path(path_type=Path), help="By default runs/demo, with the task's name if given.")
-@click.option("--judged", type=click.IntRange(min=1), default=JUDGED, show_default=True, help="Samples to judge.")
+@click.option("--judged", type=IMAGES, default=JUDGED, show_default=True, help="Samples to judge.")
 @overrides
 def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
     """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""

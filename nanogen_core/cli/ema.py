@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from nanogen_core.cli.options import COUNT
+
 
 def _widths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
     try:
@@ -17,7 +19,7 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--sigma-rel", "widths", required=True, callback=_widths, help="Widths, such as 0.05,0.10.")
-@click.option("--step", type=click.IntRange(min=1), help="Of a snapshot; by default that of the newest.")
+@click.option("--step", type=COUNT, help="Of a snapshot; by default that of the newest.")
 def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
     """Make averages of other widths of the snapshots of a finished RUN: a saved pipeline for each, RUN/ema-WIDTH.
 

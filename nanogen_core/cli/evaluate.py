@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nanogen_core.cli.options import overrides
+from nanogen_core.cli.options import BATCH, IMAGES, SCALE, SEED, STEPS, Number, overrides
+from nanogen_core.validators import BILLION, at_least, between
 
 if TYPE_CHECKING:
     from nanogen_core.cli.tally import Report
@@ -37,29 +38,32 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> lis
 
 
 def _scales(context: click.Context, parameter: click.Parameter, text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",") if word.strip()]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 1.5,2,3.") from error
+    return [SCALE.convert(word, parameter, context) for word in text.split(",") if word.strip()]
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--metrics", callback=_names, default="", help="Names, with commas; by default those of the run.")
-@click.option("--count", type=click.IntRange(min=1), help="Images; by default 50,000 samples, or all that are there.")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Of the samples; repeatable: the mean is the score.")
-@click.option("--steps", type=click.IntRange(min=1), help="Sampling steps; by default as configured.")
-@click.option("--guidance", type=float, help="Guidance scale, 1 for none; by default as configured.")
+@click.option(
+    "--count",
+    type=IMAGES,
+    help="Images; by default 50,000 samples, or all that are there.",
+)
+@click.option("--seed", "seeds", type=SEED, multiple=True, help="Of the samples; repeatable: the mean is the score.")
+@click.option("--steps", type=STEPS, help="Sampling steps; by default as configured.")
+@click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none; by default as configured.")
 @click.option("--guidance-search", "scales", callback=_scales, default="", help="Take the best of these scales: 1,2,3")
 @click.option("--guidance-by", help="The score that the search goes by; by default the first one.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--batch-size", type=BATCH, default=64, show_default=True)
 @click.option("--rounding", type=click.Choice(["round", "truncate"]), default="round", show_default=True)
-@click.option("--intervals", type=click.IntRange(min=0), help="Bootstrap draws, 0 for none; by default 1000.")
+@click.option(
+    "--intervals", type=Number(int, at_least(0, 1_000_000)), help="Bootstrap draws, 0 for none; by default 1000."
+)
 @click.option("--reconstruct", is_flag=True, help="Judge the tokenizer: real images through it and back.")
 @click.option("--keep-images", is_flag=True, help="Write the samples as PNG files into OUTPUT/images.")
 @click.option("--config", help="For images: the configuration whose dataset and task a metric asks for.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of scores.json; by default beside SOURCE.")
-@click.option("--save-every", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds.")
+@click.option("--save-every", type=Number(float, between(0, BILLION)), default=60.0, show_default=True, help="Seconds.")
 @click.option("--json", "as_json", is_flag=True, help="JSON in place of a text.")
 @overrides
 def evaluate(source: Path, as_json: bool, **options: Any) -> None:

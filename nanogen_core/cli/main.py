@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from typing import Any
 
 import click
 
 from nanogen_core import memory
 from nanogen_core.cli.verbs import Verbs
-from nanogen_core.errors import NanoGenError, is_out_of_memory
+from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
 
 #: verb -> (where its command is, what it does)
 VERBS = {
@@ -47,6 +49,7 @@ def main() -> None:
     # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     memory.keep_freed()
+    warnings.showwarning = _noting(warnings.showwarning)
     if "--debug" in sys.argv[1:]:
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
         cli()
@@ -69,6 +72,18 @@ def main() -> None:
             raise
         click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
         sys.exit(1)
+
+
+def _noting(show: Any) -> Any:
+    """Prints what became of options as one line, in the first process alone; other warnings as before."""
+
+    def noted(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, ConfigWarning):
+            show(message, category, *place, **more)
+        elif os.environ.get("RANK", "0") == "0":
+            click.echo(f"Note: {message}", err=True)
+
+    return noted
 
 
 def _place(error: OSError) -> str:

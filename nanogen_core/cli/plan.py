@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nanogen_core.cli.options import overrides
+from nanogen_core.cli.options import FEW, Number, overrides
+from nanogen_core.validators import between, positive
 
 if TYPE_CHECKING:
     from nanogen_core.planning.hardware import GPU
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config")
-@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--gpus", type=FEW, default=1, show_default=True)
 @click.option("--gpu", "name", default="h100", show_default=True, help="a100-40, a100, h100, h200, l40s, rtx4090.")
-@click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="GiB of one GPU, over the table's.")
-@click.option("--tflops", type=click.FloatRange(min=0, min_open=True), help="Dense bf16, over the table's.")
-@click.option("--utilisation", type=click.FloatRange(0, 1, min_open=True), default=0.4, show_default=True, help="MFU.")
-@click.option("--link", type=click.FloatRange(min=0, min_open=True), default=50.0, show_default=True, help="GB/s.")
-@click.option("--classes", type=click.IntRange(min=1), default=1000, show_default=True, help="If the data is not here.")
+@click.option("--memory", type=Number(float, positive), help="GiB of one GPU, over the table's.")
+@click.option("--tflops", type=Number(float, positive), help="Dense bf16, over the table's.")
+@click.option(
+    "--utilisation", type=Number(float, between(0, 1, above=True)), default=0.4, show_default=True, help="MFU."
+)
+@click.option("--link", type=Number(float, positive), default=50.0, show_default=True, help="GB/s.")
+@click.option("--classes", type=FEW, default=1000, show_default=True, help="If the data is not here.")
 @click.option("--json", "as_json", is_flag=True)
 @overrides
 def plan(

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
+from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--label", "--prompt", "requests", multiple=True, required=True, help="What to draw; repeatable.")
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures of each request.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), help="Sampling steps; by default as configured.")
-@click.option("--guidance", type=float, help="Guidance scale, 1 for none; by default as configured.")
+@click.option("--count", type=FEW, default=1, show_default=True, help="Pictures of each request.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--steps", type=STEPS, help="Sampling steps; by default as configured.")
+@click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none; by default as configured.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the pictures; by default FOLDER/generated.")
 def sample(
     folder: Path,

@@ -9,7 +9,6 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import Part, Resolved, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
 from nanogen_core.labels import from_one, wrong
-from nanogen_core.layers import merge, named
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Metric
 from nanogen_core.registry import Chosen, import_object, registry
@@ -35,7 +34,7 @@ def of_pipeline(
         )
     asked = dict.fromkeys(names) or pipeline.config.groups["metric"]
     layer = {**settings, "metric": _options(asked, settings)}
-    resolved = resolve(merge([named(pipeline.config.as_dict()), named(layer)]))
+    resolved = resolve(pipeline.config.as_dict(), layer)
     known = {name: pipeline.parts[name] for name in TRAINED if name in pipeline.parts}
     parts = Assembly(resolved, known)
     parts.excuse_dataset()
@@ -57,7 +56,7 @@ def of_images(
         resolved = Resolved(image_size=0, seed=0, method=None, slots={}, groups={"metric": metrics}, removed={})
         parts = Assembly(resolved)
     else:
-        resolved = resolve(merge([named(context), named({**settings, "metric": options})]))
+        resolved = resolve(context, {**settings, "metric": options})
         parts = Assembly(resolved)
     for name in options:
         _refuse_unasked(resolved.groups["metric"][name], questions)

@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
+from nanogen_core.validators import BILLION, at_least, batch, between, inside, sampling_steps
+
 
 @frozen(kw_only=True)
 class Search:
@@ -29,7 +31,7 @@ class Search:
 class Sampling:
     """How samples are made; None is what the pipeline's configuration says."""
 
-    steps: int | None = None
+    steps: int | None = field(default=None, validator=validators.optional(sampling_steps))
     guidance: float | Mapping[str, float] | None = None
     rounding: str = "round"  # one of `images.RULES`
     search: Search | None = None
@@ -39,13 +41,14 @@ class Sampling:
 class Effort:
     """How the work is done: no score depends on it."""
 
-    batch_size: int = field(default=64, validator=validators.ge(1))
-    save_every: float = 60.0  # seconds between two saved states
+    batch_size: int = field(default=64, validator=batch)
+    save_every: float = field(default=60.0, validator=between(0, BILLION))  # seconds between two saved states
 
 
 @frozen(kw_only=True)
 class Certainty:
     """Bootstrap intervals: `draws` samples of the units (0: none), at the `level`."""
 
-    draws: int | None = None  # None: what the metric asks for in `interval_draws`, or 1000
-    level: float = field(default=0.95, validator=[validators.gt(0.0), validators.lt(1.0)])
+    # None: what the metric asks for in `interval_draws`, or 1000
+    draws: int | None = field(default=None, validator=validators.optional(at_least(0, 1_000_000)))
+    level: float = field(default=0.95, validator=inside)

@@ -61,7 +61,8 @@ def as_dict(score: Score) -> dict[str, Any]:
 
 def _read(entry: Any, path: Path) -> Score:
     try:
-        score = structure({key: value for key, value in entry.items() if key not in DERIVED}, Score, "score")
+        values = {key: value for key, value in entry.items() if key not in DERIVED}
+        score = structure(values, Score, "score", finite=False)
     except (ConfigError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}.") from error
     if score.fingerprint != entry.get("fingerprint"):

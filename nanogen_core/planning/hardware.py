@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from nanogen_core.errors import UnknownName, listing, near_miss
-
-_positive = validators.gt(0.0)
+from nanogen_core.validators import positive
 
 
 @frozen(kw_only=True)
 class GPU:
     """`memory` in GiB, `tflops` of dense bf16 products."""
 
-    memory: float = field(validator=_positive)
-    tflops: float = field(validator=_positive)
+    memory: float = field(validator=positive)
+    tflops: float = field(validator=positive)
 
 
 GPUS: Mapping[str, GPU] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from nanogen_core.data import Share
 from nanogen_core.planning.cost import Cost
 from nanogen_core.planning.hardware import GPU
+from nanogen_core.validators import at_least, between, positive
 
 GIB = 1024**3
 FLOAT, HALF = 4, 2  # bytes
@@ -18,18 +19,16 @@ GATHERED = 2  # blocks whose weights FSDP holds whole: the one at work and the n
 RESERVE = 0.1  # of the memory: CUDA's own, and what fragments
 JPEG = 110_000  # bytes of an ImageNet photograph, on average
 
-_share = validators.and_(validators.gt(0.0), validators.le(1.0))
-
 
 @frozen(kw_only=True)
 class Setting:
     """The machines. `utilisation` is the share of the GPU's peak that training reaches (MFU); `link` is what one GPU
     sends to the others, in GB/s."""
 
-    gpus: int = field(validator=validators.ge(1))
+    gpus: int = field(validator=at_least(1, 1_000_000))
     gpu: GPU
-    utilisation: float = field(default=0.4, validator=_share)
-    link: float = field(default=50.0, validator=validators.gt(0.0))
+    utilisation: float = field(default=0.4, validator=between(0, 1, above=True))
+    link: float = field(default=50.0, validator=positive)
 
 
 @frozen(kw_only=True)

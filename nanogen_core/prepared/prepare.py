@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
 from nanogen_core import storage
@@ -21,6 +21,7 @@ from nanogen_core.prepared import identity, manifest, workers
 from nanogen_core.prepared.encoding import Encoding
 from nanogen_core.prepared.manifest import Manifest
 from nanogen_core.prepared.shards import Shard
+from nanogen_core.validators import at_least, batch
 
 SPLIT = "train"
 LOCK = ".lock"
@@ -33,10 +34,10 @@ class Options:
     """`shard_size`: examples in a shard. `batch_size`: examples that are encoded at once. `dtype`: of what is kept.
     `workers`: processes."""
 
-    shard_size: int = 1000
-    batch_size: int = 32
+    shard_size: int = field(default=1000, validator=batch)
+    batch_size: int = field(default=32, validator=batch)
     dtype: str = "float32"
-    workers: int = 1
+    workers: int = field(default=1, validator=at_least(1, 1024))
 
 
 def prepare(resolved: Resolved, folder: Path, options: Options, report: Report = lambda done, total: None) -> Manifest:

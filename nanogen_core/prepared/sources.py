@@ -23,26 +23,19 @@ def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
     known = registry()
     able = known.providing("dataset", words)
     if source in able and not Path(source).exists():
-        return resolve(_with_dataset(raw, dataset, {"name": source}))
+        return resolve(raw, {"dataset": {"name": source}})
     found = [name for name in able if _recognises(known, name, source)]
     if dataset in found:
         found = [dataset]
     if len(found) != 1:
         raise DataError(_unclear(source, found) if found else _unknown(source, able, known))
-    return resolve(_with_dataset(raw, dataset, {"name": found[0], "root": source}))
+    return resolve(raw, {"dataset": {"name": found[0], "root": source}})
 
 
 def _recognises(known: Registry, name: str, source: str) -> bool:
     offer = known.components["dataset"][name][0]
     recognises = getattr(import_object(offer.what.target), "recognises", None)
     return recognises is not None and bool(recognises(source))
-
-
-def _with_dataset(raw: Mapping[str, Any], before: str, dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The other options of the dataset stay where it is the same one."""
-    given = raw.get("dataset", {})
-    options = given if isinstance(given, Mapping) and dataset["name"] == before else {}
-    return {**raw, "dataset": {**options, **dataset}}
 
 
 def _unclear(source: str, found: list[str]) -> str:

@@ -160,7 +160,7 @@ def _audits(folder: Path) -> dict[str, list[Audit]]:
 
 def _audit(values: Mapping[str, Any], file: Path) -> Audit:
     try:
-        return structure(values, Audit, "audit")
+        return structure(values, Audit, "audit", finite=False)
     except ConfigError as error:
         raise DataError(f"{file} is damaged: {error}. `nanogen bench mini` writes it.") from error
 

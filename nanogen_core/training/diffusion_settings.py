@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import Attribute, field, frozen, validators
+from attrs import Attribute, field, frozen
+
+from nanogen_core.validators import count, decay, unit
 
 WIDEST = 12**-0.5  # sigma_rel of the plain mean of all steps
 
@@ -19,7 +21,7 @@ class SnapshotConfig:
     of other widths of them. Two widths and 20 snapshots reach from 0.02 to 0.25."""
 
     sigma_rel: tuple[float, ...] = field(default=(0.05, 0.10), validator=_some_widths)
-    every: int = field(default=5_000, validator=validators.ge(1))
+    every: int = field(default=5_000, validator=count)
 
 
 @frozen(kw_only=True)
@@ -27,6 +29,6 @@ class DiffusionConfig:
     """`ema_decay` is each step's; `condition_dropout` is the chance that a sample is trained without its condition.
     `ema_snapshots` are further averages to be kept; by default none."""
 
-    ema_decay: float = field(default=0.9995, validator=[validators.ge(0.0), validators.lt(1.0)])
-    condition_dropout: float = field(default=0.1, validator=[validators.ge(0.0), validators.le(1.0)])
+    ema_decay: float = field(default=0.9995, validator=decay)
+    condition_dropout: float = field(default=0.1, validator=unit)
     ema_snapshots: SnapshotConfig | None = None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import field, frozen, validators
 
-_positive = validators.ge(1)
-_count = validators.ge(0)
-_positive_or_null: Any = validators.optional(validators.gt(0.0))
+from nanogen_core.validators import at_least, batch, count, count_or_none, positive
 
 
 @frozen(kw_only=True)
@@ -28,27 +26,27 @@ class TrainConfig:
     it is installed.
     """
 
-    steps: int = field(default=100_000, validator=_positive)
-    batch_size: int = field(default=1024, validator=_positive)  # over all processes
-    gradient_clip: float | None = field(default=1.0, validator=_positive_or_null)
+    steps: int = field(default=100_000, validator=count)
+    batch_size: int = field(default=1024, validator=batch)  # over all processes
+    gradient_clip: float | None = field(default=1.0, validator=validators.optional(positive))  # global L2 norm
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    accumulate: int = field(default=1, validator=_positive)
+    accumulate: int = field(default=1, validator=batch)
     compile: bool = False
     checkpoint_activations: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
     shard_by: Literal["block", "step"] = "block"
-    workers: int = field(default=0, validator=_count)  # processes that read data
+    workers: int = field(default=0, validator=at_least(0, 1024))  # processes that read data
     cache_latents: bool = False
     latents: str | None = None
-    log_every: int = field(default=50, validator=_positive)
-    sample_every: int = field(default=5_000, validator=_count)
-    sample_count: int = field(default=32, validator=_positive)
-    checkpoint_every: int = field(default=5_000, validator=_count)
-    keep: int = field(default=2, validator=_positive)
-    keep_every: int = field(default=0, validator=_count)
+    log_every: int = field(default=50, validator=count)
+    sample_every: int = field(default=5_000, validator=count_or_none)
+    sample_count: int = field(default=32, validator=at_least(1, 10_000))
+    checkpoint_every: int = field(default=5_000, validator=count_or_none)
+    keep: int = field(default=2, validator=count)
+    keep_every: int = field(default=0, validator=count_or_none)
     trackers: tuple[str, ...] = ("auto",)
 
     @accumulate.validator
     def _divides_the_batch(self, _: object, value: int) -> None:
         if self.batch_size % value:
-            raise ValueError(f"{value} equal parts cannot be made of a batch_size of {self.batch_size}")
+            raise ValueError(f"accumulate: {value} equal parts cannot be made of a batch_size of {self.batch_size}")

@@ -10,13 +10,12 @@ from attrs import field, frozen, validators
 
 from nanogen_core import yaml_files
 from nanogen_core.bench.mini.folders import braces
-from nanogen_core.config import packaged
+from nanogen_core.config import combine, packaged
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
-from nanogen_core.layers import merge, named
+from nanogen_core.layers import over
 from nanogen_core.registry import registry
 from nanogen_core.structure import structure
-
-_positive = validators.ge(1)
+from nanogen_core.validators import at_least, count, seed_number
 
 
 @frozen(kw_only=True)
@@ -41,7 +40,7 @@ class Prepared:
 
     summary: str
     task: str
-    steps: int = field(validator=_positive)
+    steps: int = field(validator=count)
     config: Mapping[str, Any] = field(factory=dict)
     statistics: str | None = None
 
@@ -56,9 +55,9 @@ class Plan:
     """
 
     tasks: tuple[str, ...] = field(validator=[validators.min_len(2), validators.max_len(2)])
-    seeds: tuple[int, ...] = field(validator=validators.min_len(1))
-    steps: int = field(validator=_positive)
-    judged: int = field(validator=validators.ge(2))
+    seeds: tuple[int, ...] = field(validator=[validators.min_len(1), validators.deep_iterable(seed_number)])
+    steps: int = field(validator=count)
+    judged: int = field(validator=at_least(2))
     base: Mapping[str, Any]
     methods: Mapping[str, Variant] = field(validator=validators.min_len(1))
     x: tuple[str, ...]
@@ -91,8 +90,8 @@ def find(place: str) -> Path:
 def read(file: Path, *, quick: bool = False) -> dict[str, Any]:
     """The plan as plain values, with its `quick` part laid over the rest if asked. Raises ConfigError."""
     raw = yaml_files.read(file)
-    over = raw.pop("quick", {})
-    return merge([raw, over]) if quick else raw
+    shorter = raw.pop("quick", {})
+    return dict(over(raw, shorter)) if quick and isinstance(shorter, Mapping) else raw
 
 
 def checked(raw: Mapping[str, Any]) -> Plan:
@@ -109,7 +108,7 @@ def checked(raw: Mapping[str, Any]) -> Plan:
 def configuration(plan: Plan, overlay: Mapping[str, Any], *, task: str, seed: int, steps: int) -> dict[str, Any]:
     """The configuration of one run, its length and its schedule included."""
     own = {"task": task, "seed": seed, **lengths(steps)}
-    return dict(merge([named(plan.base), named(overlay), named(own)]))
+    return combine(plan.base, overlay, own)
 
 
 def lengths(steps: int) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from typing import Any, Literal
 from attrs import field, frozen, validators
 
 from nanogen_align.naming import is_slot
+from nanogen_core.validators import at_least, factor, guidance_scale, not_below, unit
 
 DEFAULT_TEACHER = "dinov2-vit-b"
 
-_positive = validators.ge(1)
-_weight = validators.ge(0.0)
-_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
+_block = at_least(1, 1000)
 
 
 @frozen(kw_only=True)
@@ -23,10 +22,10 @@ class RepaConfig:
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
-    block: int = field(default=8, validator=_positive)
-    weight: float = field(default=0.5, validator=_weight)
+    block: int = field(default=8, validator=_block)
+    weight: float = field(default=0.5, validator=factor)
     projector: Literal["linear", "mlp"] = "linear"
-    mlp_width: int = field(default=2048, validator=_positive)
+    mlp_width: int = field(default=2048, validator=at_least(1, 65_536))
     distance: Literal["mse", "cosine"] = "mse"
 
 
@@ -35,9 +34,9 @@ class IRepaConfig:
     """As for REPA. `mean_share` is the gamma of `(y - gamma mean(y)) / std(y)`, over the tokens of an image."""
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
-    block: int = field(default=8, validator=_positive)
-    weight: float = field(default=0.5, validator=_weight)
-    mean_share: float = field(default=0.6, validator=_unit)
+    block: int = field(default=8, validator=_block)
+    weight: float = field(default=0.5, validator=factor)
+    mean_share: float = field(default=0.6, validator=unit)
     distance: Literal["mse", "cosine"] = "mse"
 
 
@@ -59,7 +58,7 @@ class InternalConfig:
     `null_scale` is that of the unconditional branch; None: the same.
     """
 
-    scale: float = field(default=1.0, validator=_weight)
-    null_scale: float | None = field(default=None, validator=validators.optional(_weight))
-    t_min: float = field(default=0.0, validator=_unit)
-    t_max: float = field(default=1.0, validator=_unit)
+    scale: float = field(default=1.0, validator=guidance_scale)
+    null_scale: float | None = field(default=None, validator=validators.optional(guidance_scale))
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

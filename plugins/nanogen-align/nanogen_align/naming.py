@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.errors import NanoGenError, listing
+from nanogen_core.errors import NanoGenError, listing, shown
 from nanogen_core.registry import registry
 
 WORD = "vision"  # what a component of kind `encoder` provides that can be a teacher
@@ -21,7 +21,7 @@ def slot(teacher: Any) -> dict[str, Any]:
 def is_slot(_: object, attribute: Any, value: Any) -> None:
     """A validator: a name, or a mapping with one."""
     if not isinstance(slot(value).get("name"), str):
-        raise ValueError(f"expected the name of an encoder, or a mapping with a `name`, got {value!r}")
+        raise ValueError(f"expected the name of an encoder, or a mapping with a `name`, got {shown(value)}")
 
 
 def teacher_problem(path: str, teacher: Any) -> str | None:

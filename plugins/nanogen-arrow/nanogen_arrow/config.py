@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
+
+from nanogen_core.validators import unit
 
 
 @frozen(kw_only=True)
@@ -19,4 +21,4 @@ class ArrowConfig:
     image: str | None = None
     label: str | None = None
     caption: str | None = None
-    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
+    bad_examples: float = field(default=0.01, validator=unit)

@@ -8,6 +8,20 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from nanogen_core.errors import ConfigError, near_miss
+from nanogen_core.validators import between
+
+#: The largest value of each number; those of the decoder as of the encoder.
+LIMITS: Mapping[str, float] = {
+    "hidden": 65_536,
+    "depth": 1000,
+    "heads": 1024,
+    "mlp_ratio": 100,
+    "patch_size": 1024,
+    "time_tokens": 1024,
+    "time_scale": 1000,
+    "internal_head_depth": 1000,
+}
+PARAMETERS = 100_000_000_000  #: of one stack of blocks, at most
 
 
 @frozen
@@ -19,7 +33,13 @@ class Trunk:
     heads: int
 
     def check(self, name: str) -> None:
-        """Raises ConfigError where heads do not divide the width into multiples of four (rows, columns, pairs)."""
+        """Raises ConfigError where heads do not divide the width into multiples of four (rows, columns, pairs), and for
+        a stack that no machine holds."""
+        if 12 * self.hidden**2 * self.depth > PARAMETERS:  # the largest maps of each block alone
+            raise ConfigError(
+                f"{name}: {self.depth} blocks of width {self.hidden} have more than {PARAMETERS:,} parameters, which is"
+                " the limit."
+            )
         if self.hidden % (4 * self.heads):
             raise ConfigError(
                 f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads whose width is a multiple "
@@ -57,8 +77,8 @@ def _one_of(known: Collection[str]) -> Any:
 
 
 def _positive(_: object, attribute: Attribute[Any], value: float | None) -> None:
-    if value is not None and value <= 0:
-        raise ConfigError(f"{attribute.name}: must be above 0, got {value}.")
+    if value is not None:
+        between(0, LIMITS[attribute.name.removeprefix("decoder_")], above=True)(None, attribute, value)
 
 
 def _check_depth(internal: int | None, trunk: Trunk) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
+from nanogen_core.errors import shown
+from nanogen_core.validators import at_least, seed_number
 from nanogen_fidelity.spaces import NORMS
 
 Variant = Literal["diffusionbench", "torch-fidelity", "adm"]
@@ -14,7 +16,7 @@ Variant = Literal["diffusionbench", "torch-fidelity", "adm"]
 
 def _named(instance: Any, attribute: Any, value: object) -> None:
     if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"must be a name, or a mapping with a name and options, got {value!r}")
+        raise ValueError(f"must be a name, or a mapping with a name and options, got {shown(value)}")
 
 
 @frozen(kw_only=True)
@@ -70,7 +72,7 @@ class InceptionScoreConfig:
     """`splits`: how many, but for `adm`, where it is the size of a split. None: as published (10, and 5000)."""
 
     variant: Variant = "diffusionbench"
-    splits: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    splits: int | None = field(default=None, validator=validators.optional(at_least(1, 1_000_000)))
     features: Any = field(default="inception", validator=_named)
 
 
@@ -80,9 +82,9 @@ class KidConfig:
 
     reference: str
     features: Any = field(default="inception", validator=_named)
-    subset_size: int | None = field(default=None, validator=validators.optional(validators.ge(2)))
-    subsets: int = field(default=100, validator=validators.ge(1))
-    seed: int = 2020
+    subset_size: int | None = field(default=None, validator=validators.optional(at_least(2, 1_000_000)))
+    subsets: int = field(default=100, validator=at_least(1, 1_000_000))
+    seed: int = field(default=2020, validator=seed_number)
 
 
 @frozen(kw_only=True)
@@ -91,8 +93,8 @@ class PrdcConfig:
 
     reference: str
     features: Any = field(default="inception", validator=_named)
-    k: int = field(default=3, validator=validators.ge(1))
-    density_k: int = field(default=5, validator=validators.ge(1))
+    k: int = field(default=3, validator=at_least(1, 10_000))
+    density_k: int = field(default=5, validator=at_least(1, 10_000))
 
 
 def _known_spaces(instance: Any, attribute: Any, value: Iterable[str]) -> None:
@@ -117,7 +119,7 @@ class Mind6Config:
     reference: str
     spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
     weights: Mapping[str, str] = field(factory=dict, validator=_known_spaces)
-    seed: int = 2020
+    seed: int = field(default=2020, validator=seed_number)
 
 
 @frozen(kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
+from nanogen_core.validators import factor, inside, time_mean, time_shift, time_std
+
 PREDICTIONS = ("velocity", "x")
 
 
@@ -12,10 +14,10 @@ class FlowConfig:
     """The recipe of DiffusionBench (arXiv 2606.24888). Pixel methods set `sample_shift: 1.0` (not PixNerd on text)."""
 
     prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
-    time_mean: float = 0.0  # of the normal numbers whose sigmoid is the time
-    time_std: float = field(default=1.0, validator=validators.gt(0))
-    shift: float | None = field(default=None, validator=validators.optional(validators.gt(0)))  # None: of the latent
-    sample_shift: float | None = field(default=None, validator=validators.optional(validators.gt(0)))  # None: `shift`
-    t_eps: float = field(default=0.05, validator=validators.gt(0))  # smallest time that a velocity is divided by
-    token_weight: float = field(default=0.03, validator=validators.ge(0))  # of the further token's loss (REG)
-    internal_weight: float = field(default=1.0, validator=validators.ge(0))  # of each further head's loss
+    time_mean: float = field(default=0.0, validator=time_mean)  # of the normal numbers whose sigmoid is the time
+    time_std: float = field(default=1.0, validator=time_std)
+    shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: of the latent
+    sample_shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: `shift`
+    t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
+    token_weight: float = field(default=0.03, validator=factor)  # of the further token's loss (REG)
+    internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss

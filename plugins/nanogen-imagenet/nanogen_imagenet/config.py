@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
+
+from nanogen_core.validators import at_least, unit
 
 
 @frozen(kw_only=True)
@@ -16,7 +18,7 @@ class ImageNetConfig:
 class LabelConfig:
     """`learned`: the number of learned tokens that the class embedding is added to."""
 
-    learned: int = field(default=8, validator=validators.ge(1))
+    learned: int = field(default=8, validator=at_least(1, 1024))
 
 
 @frozen(kw_only=True)
@@ -27,7 +29,7 @@ class FolderConfig:
     """
 
     root: str | None = None
-    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
+    bad_examples: float = field(default=0.01, validator=unit)
 
 
 @frozen(kw_only=True)
@@ -38,4 +40,4 @@ class ParquetConfig:
     """
 
     root: str | None = None
-    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
+    bad_examples: float = field(default=0.01, validator=unit)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
+from nanogen_core.validators import between, decay, factor, inside, not_below, time_mean, time_shift, time_std, unit
+
 DERIVATIVES = ("exact", "forward", "central", "backward")
 PREDICTIONS = ("velocity", "x")
 MIXES = ("step", "sample")
 FLOW_TIMES = ("one", "maximum")
 
-_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
-_positive = validators.gt(0.0)
+_positive = between(0, 1000, above=True)
+_guidance = between(1, 1000)
 
 
 @frozen(kw_only=True)
@@ -26,18 +28,18 @@ class AverageConfig:
     README says what they cost and how far off they are.
     """
 
-    probability: float = field(default=0.25, validator=_unit)  # of an interval
+    probability: float = field(default=0.25, validator=unit)  # of an interval
     mix: str = field(default="step", validator=validators.in_(MIXES))
     flow_time: str = field(default="one", validator=validators.in_(FLOW_TIMES))
-    time_mean: float = -0.4  # of the normal numbers whose sigmoid is a time
-    time_std: float = field(default=1.0, validator=_positive)
-    shift: float | None = field(default=None, validator=validators.optional(_positive))  # None: of the latent
-    t_eps: float = field(default=0.05, validator=_positive)  # smallest time that a velocity is divided by
-    norm_p: float = field(default=1.0, validator=validators.ge(0.0))  # loss / (loss + norm_eps)^norm_p
+    time_mean: float = field(default=-0.4, validator=time_mean)  # of the normal numbers whose sigmoid is a time
+    time_std: float = field(default=1.0, validator=time_std)
+    shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: of the latent
+    t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
+    norm_p: float = field(default=1.0, validator=between(0, 10))  # loss / (loss + norm_eps)^norm_p
     norm_eps: float = field(default=0.01, validator=_positive)
-    internal_weight: float = field(default=1.0, validator=validators.ge(0.0))  # of each further head's loss
+    internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss
     derivative: str = field(default="exact", validator=validators.in_(DERIVATIVES))
-    difference: float = field(default=0.03, validator=_positive)  # in time; smaller ones drown in bf16's rounding
+    difference: float = field(default=0.03, validator=inside)  # in time; smaller ones drown in bf16's rounding
 
 
 @frozen(kw_only=True)
@@ -49,7 +51,7 @@ class MeanFlowConfig(AverageConfig):
     """
 
     omega: float = field(default=1.0, validator=_positive)
-    kappa: float = field(default=0.5, validator=validators.and_(validators.ge(0.0), validators.lt(1.0)))
+    kappa: float = field(default=0.5, validator=decay)
 
 
 @frozen(kw_only=True)
@@ -60,7 +62,7 @@ class RegressionConfig(AverageConfig):
     Pixel MeanFlow (arXiv 2601.22158) is `prediction: x` with `flow_time: one`, as in its public code.
     """
 
-    probability: float = field(default=0.5, validator=_unit)
+    probability: float = field(default=0.5, validator=unit)
     mix: str = field(default="sample", validator=validators.in_(MIXES))
     flow_time: str = field(default="maximum", validator=validators.in_(FLOW_TIMES))
     prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
@@ -70,23 +72,23 @@ class RegressionConfig(AverageConfig):
 class ImprovedMeanFlowConfig(RegressionConfig):
     """One guidance, chosen in training: the `scale` (1: none) that is learnt holds for t_min <= t <= t_max."""
 
-    scale: float = field(default=2.0, validator=validators.ge(1.0))
-    t_min: float = field(default=0.0, validator=_unit)
-    t_max: float = field(default=1.0, validator=_unit)
+    scale: float = field(default=2.0, validator=_guidance)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])
 
 
 @frozen(kw_only=True)
 class ToldMeanFlowConfig(RegressionConfig):
     """Any guidance, chosen at sampling: scales w are drawn from [1, scale_max] with a density of `w^-scale_power`."""
 
-    scale_max: float = field(default=8.0, validator=validators.ge(1.0))
-    scale_power: float = field(default=1.0, validator=validators.ge(0.0))  # the larger, the fewer high scales
+    scale_max: float = field(default=8.0, validator=_guidance)
+    scale_power: float = field(default=1.0, validator=between(0, 100))  # the larger, the fewer high scales
 
 
 @frozen(kw_only=True)
 class ToldGuidanceConfig:
     """The guidance that the network is told of: the `scale` (1: none) holds for t_min <= t <= t_max."""
 
-    scale: float = field(default=2.0, validator=validators.ge(1.0))
-    t_min: float = field(default=0.0, validator=_unit)
-    t_max: float = field(default=1.0, validator=_unit)
+    scale: float = field(default=2.0, validator=_guidance)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen
+
+from nanogen_core.validators import at_least, seed_number
 
 #: What the scenes are made of where nobody says otherwise: fewer objects are learnt sooner.
 OBJECTS = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
 
-_count = validators.ge(1)
-_held_out = validators.in_([0, *range(2, 101)])  # of all captions nothing would be left to learn
+_count = at_least(1, 100_000_000)
+
+
+def _held_out(_: object, attribute: Attribute[int], value: int) -> None:
+    at_least(0, 100).check(attribute.name, value)
+    if value == 1:
+        raise ValueError(f"{attribute.name}: 1 holds out every caption: 0 for none, or from 2 on")
 
 
 @frozen(kw_only=True)
@@ -21,6 +28,6 @@ class OpenMojiConfig:
 
     train: int = field(default=20_480, validator=_count)
     val: int = field(default=2_048, validator=_count)
-    seed: int = 0
+    seed: int = field(default=0, validator=seed_number)
     objects: tuple[str, ...] = OBJECTS
     hold_out: int = field(default=0, validator=_held_out)

@@ -8,11 +8,10 @@ from attrs import field, frozen, validators
 
 from nanogen_align.config import DEFAULT_TEACHER
 from nanogen_align.naming import is_slot
+from nanogen_core.validators import between, factor, pixels, unit
 
-_weight = validators.ge(0.0)
-_unit = validators.and_(validators.ge(0.0), validators.le(1.0))
-_positive = validators.gt(0.0)
-_side = validators.optional(validators.ge(1))
+_positive = between(0, 1000, above=True)
+_side = validators.optional(pixels)
 
 
 @frozen(kw_only=True)
@@ -22,9 +21,9 @@ class PerceptualConfig:
     Each sample's distance d is divided by `(sg(d) + norm_eps)^norm_p`; 0 leaves it as it is.
     """
 
-    weight: float = field(default=0.1, validator=_weight)
-    below: float = field(default=0.7, validator=_unit)
-    norm_p: float = field(default=0.0, validator=_weight)
+    weight: float = field(default=0.1, validator=factor)
+    below: float = field(default=0.7, validator=unit)
+    norm_p: float = field(default=0.0, validator=between(0, 10))
     norm_eps: float = field(default=0.01, validator=_positive)
 
 
@@ -44,7 +43,7 @@ class PatchTokensConfig(PerceptualConfig):
     """`teacher` is an encoder's name, or a mapping with its `name` and options."""
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
-    weight: float = field(default=0.01, validator=_weight)
+    weight: float = field(default=0.01, validator=factor)
 
 
 @frozen(kw_only=True)
@@ -55,6 +54,6 @@ class ConvNeXtConfig(PerceptualConfig):
     """
 
     path: str = "facebook/convnextv2-base-22k-224"
-    below: float = field(default=0.8, validator=_unit)
-    norm_p: float = field(default=1.0, validator=_weight)
+    below: float = field(default=0.8, validator=unit)
+    norm_p: float = field(default=1.0, validator=between(0, 10))
     crop: int | None = field(default=224, validator=_side)

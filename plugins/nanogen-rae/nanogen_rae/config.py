@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss
+from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss, shown
 from nanogen_core.registry import registry
+from nanogen_core.validators import at_least, pixels
 from nanogen_rae.families import Norm
 from nanogen_rae.sizes import CONV_SIZES, SIZES
 
@@ -17,7 +18,7 @@ VISION = "vision"  #: what an encoder provides that a RAE can use
 
 def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
     if isinstance(value, int):
-        validators.ge(1)(config, attribute, value)
+        at_least(1, 1000)(config, attribute, value)
     elif not value or value[0] < 0 or list(value) != sorted(set(value)):
         raise ConfigError(f"{list(value)} are no numbers of blocks, which count from 0 and rise")
 
@@ -38,14 +39,14 @@ class EncoderConfig:
     levels: int | tuple[int, ...] = field(default=1, validator=_blocks)
     norm: Norm | None = None
     registers: bool = True
-    side: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    side: int | None = field(default=None, validator=validators.optional(pixels))
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
 def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
     known = (*CONV_SIZES, *SIZES)  # from small to large
     if size not in known:
-        raise ConfigError(f"decoder size {size!r} is none of {', '.join(known)}.{near_miss(size, known)}")
+        raise ConfigError(f"decoder size {shown(size)} is none of {', '.join(known)}.{near_miss(size, known)}")
 
 
 @frozen(kw_only=True)
@@ -71,7 +72,7 @@ class DecoderConfig:
 def _a_vision_encoder(config: Any, attribute: Any, name: str) -> None:
     if VISION not in registry().component("encoder", name).what.provides:
         raise Incompatible(
-            f"The encoder {name!r} does not see images: set `tokenizer.encoder` to one of "
+            f"The encoder {shown(name)} does not see images: set `tokenizer.encoder` to one of "
             f"{listing(registry().providing('encoder', [VISION]))}."
         )
 

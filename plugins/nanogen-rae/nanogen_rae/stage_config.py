@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
-_share = validators.and_(validators.ge(0.0), validators.le(1.0))
-_weight = validators.ge(0.0)
+from nanogen_core.validators import between, decay
+from nanogen_core.validators import factor as _weight
+from nanogen_core.validators import unit as _share
 
 
 @frozen(kw_only=True)
@@ -20,8 +21,8 @@ class DecoderStageConfig:
     change that DiffAugment makes, `cutout` the side of its hole as a share of the image's.
     """
 
-    noise: float = field(default=0.8, validator=_weight)  # tau: tokens + tau U(0, 1) N(0, 1)
-    ema_decay: float = field(default=0.9978, validator=_share)
+    noise: float = field(default=0.8, validator=between(0, 100))  # tau: tokens + tau U(0, 1) N(0, 1)
+    ema_decay: float = field(default=0.9978, validator=decay)
     perceptual: Literal["lpips", "encoder", "none"] = "lpips"
     perceptual_weight: float = field(default=1.0, validator=_weight)
     lpips: str | None = None
@@ -36,4 +37,4 @@ class DecoderStageConfig:
     @adversarial_from.validator
     def _after_the_discriminator(self, _: Any, value: float) -> None:
         if value < self.discriminator_from:
-            raise ValueError(f"adversarial_from {value} lies before discriminator_from {self.discriminator_from}")
+            raise ValueError(f"adversarial_from: {value} lies before discriminator_from {self.discriminator_from}")

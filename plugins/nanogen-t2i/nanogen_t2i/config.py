@@ -6,9 +6,11 @@ from typing import Literal
 
 from attrs import field, frozen, validators
 
+from nanogen_core.validators import at_least, count_or_none, unit
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
-_positive = validators.ge(1)
+_tokens = at_least(1, 100_000)
 
 
 @frozen(kw_only=True)
@@ -32,7 +34,7 @@ class WebDatasetConfig:
     image: str | None = None
     caption: str = field(default="txt", validator=validators.matches_re(r"[^\s/:]+(:.+)?"))
     caption_lines: bool = False
-    bad_examples: float = field(default=0.01, validator=[validators.ge(0.0), validators.le(1.0)])
+    bad_examples: float = field(default=0.01, validator=unit)
 
 
 @frozen(kw_only=True)
@@ -42,8 +44,8 @@ class TextConfig:
     `remember`: captions whose encoding is kept in memory, the least recently used one going first; 0: none.
     """
 
-    length: int | None = field(default=None, validator=validators.optional(_positive))
-    remember: int = field(default=0, validator=validators.ge(0))
+    length: int | None = field(default=None, validator=validators.optional(_tokens))
+    remember: int = field(default=0, validator=count_or_none)
 
 
 @frozen(kw_only=True)
@@ -54,7 +56,7 @@ class HFTextConfig:
     """
 
     path: str
-    max_length: int = field(default=256, validator=_positive)
+    max_length: int = field(default=256, validator=_tokens)
     dtype: Precision = "float32"
 
 
@@ -69,5 +71,5 @@ class QwenConfig(HFTextConfig):
 class MiniLMConfig:
     """`max_length`: tokens of a caption, at most 512. `dtype`: what the encoder computes in."""
 
-    max_length: int = field(default=256, validator=validators.and_(_positive, validators.le(512)))
+    max_length: int = field(default=256, validator=at_least(1, 512))
     dtype: Precision = "float32"

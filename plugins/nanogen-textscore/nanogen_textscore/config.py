@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
+
+from nanogen_core.errors import shown
+from nanogen_core.validators import at_least, not_below, pixels, unit
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Frozen = Any  # a name, or a mapping with `name` and options: another plugin's networks have options of their own
 
 CLIP = "openai/clip-vit-large-patch14"
 
-_positive = validators.ge(1)
-_share: Any = validators.and_(validators.ge(0), validators.le(1))
+_per_prompt = at_least(1, 10_000)
 
 
 def _named(instance: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, str | Mapping):
-        raise TypeError(f"expected a name, or a mapping with `name` and its options, got {value!r}")
+        raise TypeError(f"expected a name, or a mapping with `name` and its options, got {shown(value)}")
 
 
 @frozen(kw_only=True)
@@ -30,14 +32,14 @@ class GenEvalConfig:
     """
 
     metadata: str | None = None
-    images_per_prompt: int = field(default=4, validator=_positive)
+    images_per_prompt: int = field(default=4, validator=_per_prompt)
     detector: Frozen = field(default="mask2former", validator=_named)
     clip: str = CLIP
-    threshold: float = field(default=0.3, validator=_share)
-    counting_threshold: float = field(default=0.9, validator=_share)
-    max_objects: int = field(default=16, validator=_positive)
-    max_overlap: float = field(default=1.0, validator=_share)
-    position_threshold: float = field(default=0.1, validator=validators.ge(0))
+    threshold: float = field(default=0.3, validator=unit)
+    counting_threshold: float = field(default=0.9, validator=unit)
+    max_objects: int = field(default=16, validator=at_least(1, 10_000))
+    max_overlap: float = field(default=1.0, validator=unit)
+    position_threshold: float = field(default=0.1, validator=unit)
 
 
 @frozen(kw_only=True)
@@ -46,8 +48,8 @@ class Mask2FormerConfig:
     longest would then pass `longest`."""
 
     path: str = "facebook/mask2former-swin-small-coco-instance"
-    shortest: int = field(default=800, validator=_positive)
-    longest: int = field(default=1333, validator=_positive)
+    shortest: int = field(default=800, validator=pixels)
+    longest: int = field(default=1333, validator=[pixels, not_below("shortest")])
 
 
 @frozen(kw_only=True)
@@ -61,7 +63,7 @@ class DPGConfig:
 
     questions: str | None = None
     prompts: str | None = None
-    images_per_prompt: int = field(default=4, validator=_positive)
+    images_per_prompt: int = field(default=4, validator=_per_prompt)
     first_row: Literal["read", "skipped"] = "read"
     vqa: Frozen = field(default="blip-vqa", validator=_named)
 
@@ -71,7 +73,7 @@ class BlipVQAConfig:
     """`path`: a folder or a name on the hub. `max_tokens`: of an answer."""
 
     path: str = "Salesforce/blip-vqa-base"
-    max_tokens: int = field(default=10, validator=_positive)
+    max_tokens: int = field(default=10, validator=at_least(1, 10_000))
 
 
 @frozen(kw_only=True)
@@ -97,7 +99,7 @@ class GenAIBenchConfig(VQAScoreConfig):
     judge: Frozen = field(default="clip-flant5-xxl", validator=_named)
     prompts: str | None = None
     skills: str | None = None
-    images_per_prompt: int = field(default=1, validator=_positive)
+    images_per_prompt: int = field(default=1, validator=_per_prompt)
 
 
 @frozen(kw_only=True)

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-from nanogen_core.errors import UnknownName, listing, near_miss
+from nanogen_core.errors import UnknownName, listing, near_miss, shown
+from nanogen_core.validators import pixels
 from nanogen_vae.presets import PRESETS
 
 DEFAULT = "sdvae-mse"
@@ -15,7 +16,7 @@ DEFAULT = "sdvae-mse"
 def _known(config: Any, attribute: Any, preset: str | None) -> None:
     if preset is not None and preset not in PRESETS:
         raise UnknownName(
-            f"There is no VAE preset {preset!r}.{near_miss(preset, PRESETS)} Presets: {listing(PRESETS)}; or set "
+            f"There is no VAE preset {shown(preset)}.{near_miss(preset, PRESETS)} Presets: {listing(PRESETS)}; or set "
             f"`path` to a folder that diffusers saved."
         )
 
@@ -37,4 +38,4 @@ class VAEConfig:
     subfolder: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     slicing: bool = False
-    tile: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    tile: int | None = field(default=None, validator=validators.optional(pixels))

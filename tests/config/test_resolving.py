@@ -49,6 +49,7 @@ def test_keywords_go_over_a_mapping(small):
     assert combine({"dataset": "openmoji"}, {"dataset": {"train": 5}})["dataset"] == {"name": "openmoji", "train": 5}
 
 
+@pytest.mark.filterwarnings("ignore::nanogen_core.errors.ConfigWarning")
 def test_keywords_go_over_what_holds_for_one_task(small):
     """`--set train.steps=30` is meant, whatever a recipe says of the task."""
     small["per_task"] = {
