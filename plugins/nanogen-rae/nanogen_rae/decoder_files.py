@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import load_exactly
+from nanogen_core.weights import read_weights
 
 #: In a folder: what diffusers saves, then what a stage 1 run writes.
 FILES = ("diffusion_pytorch_model.safetensors", "decoder.safetensors")
@@ -43,7 +41,7 @@ FIXED = "decoder_pos_embed"  # the table of positions, which is computed
 def load_decoder(decoder: nn.Module, path: str) -> None:
     """Fills a decoder. Raises DataError where the file is missing or of another decoder."""
     file = weights_file(Path(path).expanduser())
-    state = own_names(read(file))
+    state = own_names(read_weights(file))
     load_exactly(decoder, state, expected=decoder.state_dict(), source=file)
 
 
@@ -57,19 +55,6 @@ def weights_file(path: Path) -> Path:
         f"There are no decoder weights at {path}: set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 "
         f"run, to the model.pt of a published decoder, or to the folder of a RAE that diffusers saved."
     )
-
-
-def read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a torch file, of which nothing but tensors is read. Raises DataError."""
-    if file.suffix == ".safetensors":
-        return storage.read_tensors(file)
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{file} does not exist.") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"{file} is no whole file of tensors: {error}.") from error
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

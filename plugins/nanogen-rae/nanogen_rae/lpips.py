@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
-from nanogen_rae.decoder_files import read
+from nanogen_core.weights import read_weights
 from nanogen_rae.pixels import per_channel
 
 VGG, HEADS = "vgg16-397923af.pth", "vgg.pth"
@@ -33,7 +33,7 @@ class LPIPS(nn.Module):
         if folder is None or not all(file.is_file() for file in files):
             raise DataError(_missing(folder))
         network = cls()
-        network.fill(*map(read, files))
+        network.fill(*map(read_weights, files))
         return network
 
     def fill(self, vgg: dict[str, Tensor], heads: dict[str, Tensor]) -> None:

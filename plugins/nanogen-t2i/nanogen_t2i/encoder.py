@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nanogen_core.errors import DataError
+from nanogen_core.pretrained import from_pretrained, refuse_damaged
 from nanogen_core.tensors import Condition
 from nanogen_t2i.config import HFTextConfig
 
@@ -101,6 +102,7 @@ class HFText:
 
         with _without_progress_bar():
             model = self._loaded(AutoModel, use_safetensors=True, dtype=getattr(torch, self._config.dtype))
+        refuse_damaged(model, self.source)
         return model.eval().requires_grad_(False)
 
     def _hidden_size(self) -> int:
@@ -115,9 +117,7 @@ class HFText:
         """`kind.from_pretrained`, which asks the network only where the source is no folder."""
         folder = Path(self.source).expanduser()
         try:
-            if folder.is_dir():
-                return kind.from_pretrained(str(folder), local_files_only=True, **options)
-            return kind.from_pretrained(self.source, **options)
+            return from_pretrained(kind, self.source, **options)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"The text encoder {self.source!r} is no folder on this machine and could not be had from the Hugging "

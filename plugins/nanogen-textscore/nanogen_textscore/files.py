@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from nanogen_core.errors import DataError
-
-CHUNK = 1 << 20  # bytes
 
 
 def benchmark_file(option: str | None, setting: str, default: str) -> Path:
@@ -51,15 +48,3 @@ def text_of(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 ({error}): fetch or write it again.") from error
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of the names and digests of the files in it."""
-    if path.is_dir():
-        parts = [f"{file.name} {digest(file)}" for file in sorted(path.iterdir()) if file.is_file()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
