@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from nanogen_core import compat
+from nanogen_core.building import remembered
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing
 from nanogen_core.layers import SLOTS
@@ -95,7 +96,7 @@ class Assembly(Mapping[str, Any]):
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)
-        return target(*config, **self._arguments(target, part))
+        return remembered(target(*config, **self._arguments(target, part)), part.config)
 
     def _arguments(self, target: Callable[..., Any], part: Part) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation.pixels import from_uint8
+from nanogen_core.evaluation.sources.looks import listed
 from nanogen_core.tensors import Batch
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -36,7 +37,8 @@ class Archive:
         number = shape[0] if count is None else min(count, shape[0])
         self._row = shape[1:]  # H, W, 3
         self.questions = Batch(torch.arange(number), labels=None if labels is None else labels[:number])
-        self.settings: Mapping[str, Any] = {"images": "array"}
+        height, width, _ = self._row
+        self.settings: Mapping[str, Any] = {"images": "array", "sizes": listed([(width, height)]), "modes": ["RGB"]}
         self.about: Mapping[str, Any] = {
             "file": str(path),
             "bytes": path.stat().st_size,

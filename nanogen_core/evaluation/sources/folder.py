@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nanogen_core.data import decode_image
 from nanogen_core.errors import DataError
+from nanogen_core.evaluation.sources.looks import looks
 from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
 
@@ -36,7 +37,7 @@ class Folder:
         labels, prompts = _labels(folder, self._files), _prompts(folder, self._files)
         self.questions = Batch(torch.arange(len(self._files)), labels=labels, captions=prompts)
         kinds = sorted({file.suffix.lower().lstrip(".").replace("jpeg", "jpg") for file in self._files})
-        self.settings: Mapping[str, Any] = {"images": "files", "formats": kinds}
+        self.settings: Mapping[str, Any] = {"images": "files", "formats": kinds, **looks(self._files)}
         self.about: Mapping[str, Any] = {"folder": str(folder), "files": _digest(folder, self._files)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:

@@ -23,6 +23,16 @@ log = logging.getLogger(__name__)
 
 #: Widths of published encoders, so that a model can be planned where their files are not.
 WIDTHS = {"Qwen/Qwen3-0.6B": 1024}
+READ = (
+    "config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "*.model",
+    "*.safetensors",
+)
 
 
 class HFText:
@@ -52,6 +62,11 @@ class HFText:
     def weights(self) -> Mapping[str, Tensor]:
         """The tensors that `encode` depends on."""
         return dict(self._model.state_dict())
+
+    def files(self) -> list[Path]:
+        """What is read of a local folder: configuration, vocabulary and weights; empty for a name on the hub."""
+        folder = Path(self.source).expanduser()
+        return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: int) -> Condition:
