@@ -92,7 +92,7 @@ class PublishedEncoder:
         return dict(self._model(self._side(image_size)).state_dict())
 
     def files(self) -> Sequence[Path]:
-        """What is read beside the weights."""
+        """What is read of a local folder."""
         return self._source.files()
 
     @torch.no_grad()

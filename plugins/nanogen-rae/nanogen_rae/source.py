@@ -43,8 +43,12 @@ class Source:
         return dict(content.get("vision_config") or {**content, **content.get("model_args", {})})
 
     def files(self) -> list[Path]:
-        """What is read of a local folder beside its weights; empty for a name on the hub, of which the table knows."""
-        return [] if self.folder is None else [self.folder / CONFIG]
+        """What is read of a local folder; empty for a name on the hub, of which the table knows. Raises DataError."""
+        if self.folder is None:
+            return []
+        if not (self.folder / CONFIG).is_file():
+            raise DataError(self._missing())
+        return [self.folder / CONFIG, *sorted(self.folder.glob("*.safetensors"))]
 
     def load(self, side: int, dtype: torch.dtype) -> Any:
         """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""

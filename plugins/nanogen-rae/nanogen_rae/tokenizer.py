@@ -59,7 +59,7 @@ class RAE:
         return {**self.encoder.weights(self._image_size), **statistics}
 
     def files(self) -> list[Path]:
-        """What the encoder reads beside its weights; the decoder and the statistics are options."""
+        """What the encoder reads; the decoder and the statistics are options."""
         return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:

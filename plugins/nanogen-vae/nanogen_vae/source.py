@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import frozen
 
+from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_core.pretrained import from_pretrained, refuse_damaged
 
@@ -29,7 +29,7 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """The model's config.json, without its weights. Raises DataError where it is not at hand."""
-        return dict(json.loads(self.config_file().read_text("utf-8")))
+        return dict(storage.read_json(self.config_file()))
 
     def config_file(self) -> Path:
         """Raises DataError where it is not at hand."""
