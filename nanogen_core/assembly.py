@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from nanogen_core import compat, conformity
+from nanogen_core.building import remembered
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing, near_miss
 from nanogen_core.layers import SLOTS
@@ -113,7 +114,7 @@ class Assembly(Mapping[str, Any]):
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)
-        built = target(*config, **self._arguments(target, part))
+        built = remembered(target(*config, **self._arguments(target, part)), part.config)
         conformity.check(kind, built, _who(part))
         return built
 

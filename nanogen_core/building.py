@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from nanogen_core.errors import ConfigError
 from nanogen_core.registry import import_object, registry
 from nanogen_core.structure import structure
 
 Named = str | Mapping[str, Any]  # `"inception"`, or `{"name": "inception", "weights": "..."}`
+Built = TypeVar("Built")
+
+_OPTIONS: dict[int, tuple[Any, Any]] = {}  # id of a part -> a reference that keeps the id its own, its options
 
 
 def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any:
@@ -25,4 +29,22 @@ def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any
         if options:
             raise ConfigError(f"{path or kind}: {component.name!r} takes no options, got {', '.join(sorted(options))}.")
         return import_object(component.target)(**parts)
-    return import_object(component.target)(structure(options, import_object(component.config), path), **parts)
+    config = structure(options, import_object(component.config), path)
+    return remembered(import_object(component.target)(config, **parts), config)
+
+
+def remembered(part: Built, config: Any) -> Built:
+    """The part, after its options were noted for `options_of`."""
+    if config is not None:
+        number = id(part)
+        try:
+            kept: Any = weakref.ref(part, lambda _: _OPTIONS.pop(number, None))
+        except TypeError:  # an object without weak references
+            kept = part
+        _OPTIONS[number] = (kept, config)
+    return part
+
+
+def options_of(part: Any) -> Any:
+    """The options that a part was built with; None where it has none, or was built elsewhere."""
+    return _OPTIONS.get(id(part), (None, None))[1]

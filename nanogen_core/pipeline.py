@@ -26,6 +26,7 @@ from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State, trimmed
 from nanogen_core.validators import sampling_steps
+from nanogen_core.weights import refuse_nonfinite
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
@@ -232,7 +233,9 @@ class Pipeline:
     def _load_state(self, folder: Path) -> None:
         for name, state in self.state().items():
             path = folder / WEIGHTS.format(name)
-            load_exactly(self.parts[name], storage.read_tensors(path), expected=state, source=path)
+            tensors = storage.read_tensors(path)
+            refuse_nonfinite(tensors, path)
+            load_exactly(self.parts[name], tensors, expected=state, source=path)
 
 
 def _classes(path: Path) -> tuple[str, ...]:

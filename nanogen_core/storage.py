@@ -84,10 +84,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, hashed: bool = T
     write_bytes(path, save(whole, {DIGEST: tensors_hash(whole)} if hashed else None))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file, in memory, compared with the hash that `write_tensors` gave it.
 
-    Raises DataError where the file is missing, may not be read, or is damaged.
+    With a `prefix`, only those whose names begin so, which no hash is known of. Raises DataError where the file is
+    missing, may not be read, or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -95,10 +96,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(_readable(path), "pt") as file:
             digest = (file.metadata() or {}).get(DIGEST)
             # copies: what safetensors gives lies in the mapped file, which may be deleted, and at odd addresses
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{path} is no whole safetensors file: {error}.") from error
-    if digest is not None and digest != tensors_hash(tensors):
+    if digest is not None and not prefix and digest != tensors_hash(tensors):
         raise DataError(f"{path} is damaged: its tensors are not those that were written (SHA-256).")
     return tensors
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nanogen_core import contents
 from nanogen_core.errors import NanoGenError, listing
 from nanogen_core.evaluation import intervals
 from nanogen_core.evaluation.intervals import Resamples, Tick
@@ -37,10 +38,17 @@ def entries(name: str, metric: Metric, source: Source, certainty: Certainty, tic
             "value": value,
             "higher_is_better": metric.higher_is_better,
             "n": count,
-            "settings": {"judge": dict(metric.settings), **source.settings},
+            "settings": settings(metric, source),
             "about": {**source.about, **_notes(metric)},
             "resamples": _written(resamples.get(score)),
         }
+
+
+def settings(metric: Metric, source: Source) -> dict[str, Any]:
+    """What a score depends on: how the images came about, what the metric says of itself, and the hashes of what its
+    options name, its files and its weights."""
+    read = contents.of(metric, state=False)
+    return {"judge": dict(metric.settings), **({"contents": read} if read else {}), **source.settings}
 
 
 def combined(

@@ -16,7 +16,7 @@ from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, NanoGenError, listing
 from nanogen_core.evaluation import gather, intervals, progress
 from nanogen_core.evaluation.aside import aside
-from nanogen_core.evaluation.entry import Entry, combined, entries
+from nanogen_core.evaluation.entry import Entry, combined, entries, settings
 from nanogen_core.evaluation.keep import FOLDER as IMAGES
 from nanogen_core.evaluation.keep import Keep, keeper
 from nanogen_core.evaluation.measure import measure, quiet
@@ -128,8 +128,8 @@ class Evaluation:
         """Where this very pass keeps its state: one of other images or settings has another folder."""
         if self.folder is None:
             return None
-        settings = {name: metric.settings for name, metric in metrics.items()}
-        facts = {"metrics": settings, "source": source.settings, "about": source.about, "seed": seed, "keep": self.keep}
+        known = {name: settings(metric, source) for name, metric in metrics.items()}
+        facts = {"metrics": known, "about": source.about, "seed": seed, "keep": self.keep}
         state = self.folder / progress.FOLDER / fingerprint({**facts, "n": len(source.questions.indices)})
         self._states.append(state)
         return state

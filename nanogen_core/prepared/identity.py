@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from nanogen_core import storage
+from nanogen_core import contents
 from nanogen_core.assembly import Assembly
 from nanogen_core.data import Reading
 from nanogen_core.errors import NanoGenError
+from nanogen_core.prepared.manifest import READ
 from nanogen_core.resolved import Part
 from nanogen_core.structure import plain
 
@@ -26,7 +24,7 @@ def wanted(parts: Assembly) -> dict[str, Any]:
     return {
         "task": _options(slots["task"]),
         "image_size": parts.resolved.image_size,
-        "tokenizer": {**_options(slots["tokenizer"]), "weights": weights_hash(parts["tokenizer"])},
+        "tokenizer": {**_options(slots["tokenizer"]), **_read(parts["tokenizer"])},
         "latent": list(parts["latent"].shape),
         "text": _text(parts),
         "classes": sha256("\n".join(parts["classes"]).encode()).hexdigest(),
@@ -54,12 +52,6 @@ def variants(reading: Reading, task: str) -> int:
     return int(found)
 
 
-def weights_hash(part: Any) -> str | None:
-    """SHA-256 over the tensors that a part's `weights()`, or else its `state_dict()`, names; None where it has none."""
-    tensors: Mapping[str, Tensor] = getattr(part, "weights", getattr(part, "state_dict", dict))()
-    return storage.tensors_hash(tensors) if tensors else None
-
-
 def files_hash(files: list[Path]) -> str:
     """SHA-256 over the names, from the folder that all share, and sizes of files; not over their contents, which would
     be read twice."""
@@ -84,7 +76,13 @@ def _text(parts: Assembly) -> dict[str, Any] | None:
     if "encoder" not in parts.resolved.slots:
         return {**_options(parts.resolved.slots["conditioner"]), **shape}
     encoder = parts.resolved.slots["encoder"]
-    return {**_options(encoder), **shape, "weights": weights_hash(parts["encoder"])}
+    return {**_options(encoder), **shape, **_read(parts["encoder"])}
+
+
+def _read(part: Any) -> dict[str, Any]:
+    """The hash of its weights, and that of the other files that it reads, where it says which: its configuration, its
+    vocabulary."""
+    return {"weights": contents.weights_hash(part), READ: contents.small_files_hash(part)}
 
 
 def _options(part: Part) -> dict[str, Any]:

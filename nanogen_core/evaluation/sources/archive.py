@@ -15,6 +15,7 @@ from torch import Tensor
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.evaluation.pixels import from_uint8
 from nanogen_core.evaluation.sources.folder import say_fewer
+from nanogen_core.evaluation.sources.looks import listed
 from nanogen_core.files import reason
 from nanogen_core.labels import HUGE, wrong
 from nanogen_core.pictures import MAX_PIXELS
@@ -41,7 +42,8 @@ class Archive:
         number = self.total if count is None else min(count, self.total)
         self._row = shape[1:]  # H, W, 3
         self.questions = Batch(torch.arange(number), labels=None if labels is None else labels[:number])
-        self.settings: Mapping[str, Any] = {"images": "array"}
+        height, width, _ = self._row
+        self.settings: Mapping[str, Any] = {"images": "array", "sizes": listed([(width, height)]), "modes": ["RGB"]}
         self.about: Mapping[str, Any] = {
             "file": str(path),
             "bytes": path.stat().st_size,

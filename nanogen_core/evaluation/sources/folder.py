@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation.sources import beside
+from nanogen_core.evaluation.sources.looks import looks
 from nanogen_core.image_folders import Left, images_below
 from nanogen_core.images import to_tensor
 from nanogen_core.notes import warn_once
@@ -54,7 +55,7 @@ class Folder:
         )
         suffixes = {file.suffix.lower().lstrip(".") for file in self._files}
         kinds = sorted({KINDS.get(suffix, suffix) for suffix in suffixes})
-        self.settings: Mapping[str, Any] = {"images": "files", "formats": kinds}
+        self.settings: Mapping[str, Any] = {"images": "files", "formats": kinds, **looks(self._files)}
         self.about: Mapping[str, Any] = {"folder": str(folder), "files": _digest(folder, self._files)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nanogen_core import contents
 from nanogen_core.data import undivided
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.evaluation.score import fingerprint
-from nanogen_core.evaluation.sources.sampled import weights_digest
+from nanogen_core.evaluation.sources.sampled import identity
 from nanogen_core.modes import eval_mode
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
-from nanogen_core.structure import plain
 from nanogen_core.tensors import Batch
 
 ORIGINAL = "original"  # in `batch.extras`: [B, 3, H, W], on the 8-bit grid in [-1, 1]
@@ -37,12 +36,8 @@ class Reconstructed:
             "image_size": pipeline.config.image_size,
             "rounding": rounding,
         }
-        options = {} if tokenizer.config is None else plain(tokenizer.config)
-        self.about: Mapping[str, Any] = {
-            "tokenizer": {"name": tokenizer.name, **options},
-            "weights": weights_digest(pipeline),
-            "config": fingerprint(pipeline.config.as_dict()),
-        }
+        described = {"name": tokenizer.name, **contents.options(tokenizer.config)}
+        self.about: Mapping[str, Any] = {"tokenizer": described, **identity(pipeline)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         """Raises DataError where the split has fewer images."""

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from nanogen_core import contents, storage
 from nanogen_core.evaluation.options import Sampling
 from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.evaluation.score import fingerprint
-from nanogen_core.pipeline import Pipeline
+from nanogen_core.evaluation.score import DIGITS, fingerprint
+from nanogen_core.pipeline import LEARNING, Pipeline
 from nanogen_core.structure import plain
 from nanogen_core.tensors import Batch
+
+FROZEN = ("encoder", "tokenizer")
 
 
 class Sampled:
@@ -29,8 +29,7 @@ class Sampled:
             "rounding": sampling.rounding,
             "sampling": sampling_settings(pipeline, sampling),
         }
-        config = fingerprint(pipeline.config.as_dict())
-        self.about: Mapping[str, Any] = {"weights": weights_digest(pipeline), "config": config, **_found(sampling)}
+        self.about: Mapping[str, Any] = {**identity(pipeline), **_found(sampling)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}
@@ -47,7 +46,7 @@ def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
     options = plain(sampler.config) if sampler.config is not None else {}
     return {
         "sampler": sampler.name,
-        **options,
+        **_read(pipeline.sampler, sampler.config),
         "steps": sampling.steps or options.get("steps"),
         "guidance": _guidance(pipeline, sampling),
         "guidance_search": None if sampling.search is None else sampling.search.settings,
@@ -58,12 +57,18 @@ def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
 def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
     """Every guidance with its options; a scale that was searched for is a finding and no setting."""
     parts = pipeline.config.groups["guidance"].items()
-    found = {name: plain(part.config) if part.config is not None else {} for name, part in parts}
+    found = {name: _read(pipeline.guidance[name], part.config) for name, part in parts}
     if sampling.guidance is not None and found:
         scale = "searched" if sampling.search is not None else sampling.guidance
         outermost = list(pipeline.guidance)[-1]
         found[outermost] = {**found[outermost], "scale": scale}
     return found
+
+
+def _read(part: Any, config: Any) -> dict[str, Any]:
+    """The options of a part, and the hashes of what it reads."""
+    hashes = contents.of(part)
+    return {**contents.options(config), **({"contents": hashes} if hashes else {})}
 
 
 def _found(sampling: Sampling) -> dict[str, Any]:
@@ -80,15 +85,18 @@ def digest(questions: Batch) -> str:
     return sha256(repr((len(questions.indices), labels, captions)).encode()).hexdigest()[:16]
 
 
-def weights_digest(pipeline: Pipeline) -> str:
-    """16 hexadecimal digits of the weights of every part that learns."""
+def identity(pipeline: Pipeline) -> dict[str, Any]:
+    """Which model it is: the hashes of the weights that it learned, of what its frozen parts read, and of its
+    configuration, all of them the same wherever the files lie."""
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
-    found = sha256()
-    for name in sorted(state):
-        found.update(name.encode())
-        found.update(_bytes(state[name]))
-    return found.hexdigest()[:16]
+    read = {kind: contents.of(pipeline.parts[kind], state=kind not in LEARNING) for kind in _kinds(pipeline)}
+    return {
+        "weights": storage.tensors_hash(state)[:DIGITS],
+        "config": fingerprint(contents.configuration(pipeline.config)),
+        "parts": {kind: fingerprint(hashes) for kind, hashes in read.items() if hashes},
+    }
 
 
-def _bytes(tensor: Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+def _kinds(pipeline: Pipeline) -> list[str]:
+    """The slots of the parts that make a picture out of a request."""
+    return [kind for kind in (*FROZEN, *LEARNING) if kind in pipeline.config.slots]

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from nanogen_align.vgg_files import read, weight_files
+from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
+from nanogen_core.weights import read_weights
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels of the convolutions
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
@@ -35,7 +36,7 @@ class PerceptualDistance(nn.Module):
     @classmethod
     def load(cls, folder: str | None = None) -> PerceptualDistance:
         """With the weights in a folder, or in torch.hub's. Raises DataError, which says which file goes where."""
-        return cls.of(*map(read, weight_files(folder)))
+        return cls.of(*map(read_weights, weight_files(folder)))
 
     @classmethod
     def of(cls, vgg: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> PerceptualDistance:

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from nanogen_core.errors import DataError
 
@@ -31,12 +30,6 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
         wanted = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
         raise DataError(f"LPIPS has no weights on this machine: save {wanted}, or name the folder where they lie.")
     return files
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that torch.save wrote, without any code in it."""
-    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return tensors
 
 
 def _packaged() -> Iterator[Path]:

@@ -20,8 +20,8 @@ from nanogen_core.evaluation.frechet import Moments
 from nanogen_core.evaluation.moments import RunningMoments
 from nanogen_core.evaluation.sources.archive import IMAGES, Archive, array, reading
 from nanogen_core.evaluation.sources.folder import Folder, image_files
+from nanogen_core.hashing import file_hash
 from nanogen_core.protocols import Features
-from nanogen_fidelity.weights import file_digest
 
 MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # as torch-fidelity and ADM have them, and as FDr6 does
 ROWS, COUNT, SPACE = "features", "count", "space"  # beside them, in files of `statistics.compute_statistics`
@@ -40,10 +40,10 @@ class Reference:
     def digest(self) -> str:
         """The SHA-256 of the file; of a folder, of its images' bytes in order."""
         if self.path.is_file():
-            return file_digest(self.path)
+            return file_hash(self.path)
         found = sha256()
         for file in image_files(self.path):
-            found.update(bytes.fromhex(file_digest(file)))
+            found.update(bytes.fromhex(file_hash(file)))
         return found.hexdigest()
 
     @cached_property

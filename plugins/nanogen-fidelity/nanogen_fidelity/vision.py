@@ -13,13 +13,15 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.hashing import file_hash
 from nanogen_core.images import resized
+from nanogen_core.weights import read_weights
 from nanogen_fidelity.config import VisionConfig
 from nanogen_fidelity.extractor import Extractor
-from nanogen_fidelity.weights import file_digest, state_digest
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+PUBLISHED = "model.safetensors"  # in the repositories of timm
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -64,25 +66,26 @@ class Vision(Extractor):
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
-        file = self.config.weights
-        weights = file_digest(self._file(file)) if file else state_digest(self.network.state_dict())
-        used = {"network": self.space.model, "weights": weights, "size": self.space.size}
+        used = {"network": self.space.model, "weights": file_hash(self.file), "size": self.space.size}
         return {**used, "resize": "bicubic antialias", "autocast": self.config.autocast}
+
+    @cached_property
+    def file(self) -> Path:
+        """The file of weights: the one that is named, or the published one. Raises DataError where there is none."""
+        if self.config.weights is None:
+            return published(self.space.model)
+        file = Path(self.config.weights).expanduser()
+        if not file.is_file():
+            raise DataError(
+                f"{file}, which `weights` names, is no file: it must hold the weights of {self.space.model}."
+            )
+        return file
 
     def load(self) -> nn.Module:
         """Raises DataError where the weights are missing or of another model, NanoGenError where there is no timm."""
-        file = self.config.weights
         sizes = {"dynamic_img_size": True, "dynamic_img_pad": True} if self.space.any_size else {}
-        create = _timm().create_model
-        try:
-            network: nn.Module = create(self.space.model, pretrained=file is None, num_classes=0, **sizes)
-        except Exception as error:  # whatever the hub, its cache and the network between raise
-            raise DataError(
-                f"timm has no weights of {self.space.model} ({_reason(error)}): put them into the Hugging Face cache,"
-                " or name a file of them with `weights`."
-            ) from error
-        if file:
-            fill(network, self._file(file))
+        network: nn.Module = _timm().create_model(self.space.model, pretrained=False, num_classes=0, **sizes)
+        fill(network, self.file)
         return network
 
     def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
@@ -92,24 +95,39 @@ class Vision(Extractor):
             seen = network.forward_features(x)  # type: ignore[operator]
             return [self.space.pool(network, seen)]
 
-    @staticmethod
-    def _file(path: str) -> Path:
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise DataError(f"{file}, which `weights` names, is no file: it must hold weights that timm reads.")
-        return file
+
+def published(model: str) -> Path:
+    """The safetensors file that timm publishes for a model, from the Hugging Face hub or its cache.
+
+    Raises DataError where it is not at hand, NanoGenError where there is no timm.
+    """
+    known = _timm().get_pretrained_cfg(model)
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(known.hf_hub_id, PUBLISHED))
+    except Exception as error:  # whatever the hub, its cache and the network between raise
+        raise DataError(
+            f"timm has no weights of {model} ({_reason(error)}): put them into the Hugging Face cache, or name a file"
+            " of them with `weights`."
+        ) from error
 
 
 def fill(network: nn.Module, file: Path) -> None:
     """Loads a file as timm or the model's authors publish it. Raises DataError where it is of another model."""
-    models, family = import_module("timm.models"), import_module(type(network).__module__)
+    family, state = import_module(type(network).__module__), _unwrapped(read_weights(file))
     try:
-        left = models.load_checkpoint(network, str(file), strict=False, filter_fn=family.checkpoint_filter_fn)
-    except Exception as error:  # whatever the readers of files, and the names in them, raise
+        left = network.load_state_dict(family.checkpoint_filter_fn(state, network), strict=False)
+    except Exception as error:  # whatever the names and shapes of another model raise
         raise DataError(f"{file} holds no weights of this model: {_reason(error)}.") from error
     foreign = [name for name in left.unexpected_keys if not name.startswith("head.")]  # classes, or a projection
     if left.missing_keys or foreign:
         raise DataError(f"{file} is of another model: {[*left.missing_keys, *foreign][0]!r} is in one of them alone.")
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the names that torch's wrappers put in front."""
+    return {name.removeprefix("module.").removeprefix("_orig_mod."): value for name, value in state.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import load_exactly
-from nanogen_rae.tensor_files import read_content
+from nanogen_core.weights import read_content, refuse_nonfinite
 
 Output = Literal["pixels", "normalised"]  #: in [0, 1], or normalised by the encoder's mean and deviation
 Weights = Literal["ema", "model"]  #: of a training checkpoint
@@ -92,6 +92,7 @@ def read_decoder(path: Path, weights: Weights = "ema") -> DecoderFile:
     """The decoder in a file or folder; `weights` chooses those of a training checkpoint. Raises DataError."""
     file = weights_file(path)
     state = _decoder_part(_chosen(read_content(file), weights, file))
+    refuse_nonfinite(state, file)
     mark, positions = state.pop(MARK, None), state.pop(POSITIONS, None)
     output: Output | None = "normalised" if any(OF_DIFFUSERS in name for name in state) else None
     if mark is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
-from nanogen_rae.tensor_files import read
+from nanogen_core.weights import read_weights
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-6
@@ -78,10 +78,10 @@ def _state(path: str) -> tuple[dict[str, Tensor], int]:
     """The tensors by their original names, and the number of heads."""
     local = Path(path).expanduser()
     if local.is_file():
-        state = read(local)
+        state = read_weights(local)
         return state, Sizes.of(state).width // HEAD_WIDTH
     facts = json.loads(_file(path, (CONFIG,)).read_text("utf-8"))
-    return original_names(read(_file(path, WEIGHTS))), int(facts["num_attention_heads"])
+    return original_names(read_weights(_file(path, WEIGHTS))), int(facts["num_attention_heads"])
 
 
 def _file(path: str, names: Sequence[str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -90,6 +91,10 @@ class PublishedEncoder:
     def weights(self, image_size: int) -> Mapping[str, Tensor]:
         """The tensors of the model for images of this size. Raises DataError where the weights are missing."""
         return dict(self.network(image_size).state_dict())
+
+    def files(self) -> Sequence[Path]:
+        """What is read of a local folder."""
+        return self._source.files()
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:

@@ -11,6 +11,8 @@ from attrs import frozen
 
 from nanogen_core import json_files, storage
 from nanogen_core.errors import DataError
+from nanogen_core.pretrained import from_pretrained, refuse_damaged
+from nanogen_core.weights import read_weights
 from nanogen_rae.families import Family
 from nanogen_rae.perception import perception_encoder
 
@@ -44,6 +46,14 @@ class Source:
             raise DataError(f"`vision_config` or `model_args` of {self.folder / CONFIG} is no JSON object.")
         return parts[0] or {**content, **parts[1]}
 
+    def files(self) -> list[Path]:
+        """What is read of a local folder; empty for a name on the hub, of which the table knows. Raises DataError."""
+        if self.folder is None:
+            return []
+        if not (self.folder / CONFIG).is_file():
+            raise DataError(self._missing())
+        return [self.folder / CONFIG, *sorted(self.folder.glob("*.safetensors"))]
+
     def load(self, side: int, dtype: torch.dtype) -> Any:
         """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""
         readers = {"transformers": self._transformers, "timm": self._timm, "perception": self._perception}
@@ -51,24 +61,32 @@ class Source:
         try:
             with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
                 model = reader(side)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise DataError(self._missing()) from error
+        refuse_damaged(model, self.path)
         return model.to(dtype).eval().requires_grad_(False)
 
     def _transformers(self, side: int) -> Any:
         import transformers  # takes seconds, and only weights need it
 
         kind = getattr(transformers, self.family.layout.model)
-        local = self.folder is not None
-        return kind.from_pretrained(
-            str(self.folder or self.path), local_files_only=local, use_safetensors=True, **self.family.load
-        )
+        return from_pretrained(kind, self.path, use_safetensors=True, **self.family.load)
 
     def _timm(self, side: int) -> Any:
-        """timm resamples a position table to `side` as it loads."""
+        """timm builds the model of the config.json, and is handed the weights, whose files it does not read itself. It
+        resamples a position table to `side` as it takes them."""
         timm = _import_timm(self.name)
         name = f"local-dir:{self.folder}" if self.folder else f"hf-hub:{self.path}"
-        return timm.create_model(name, pretrained=True, num_classes=0, img_size=side)
+        given = {"state_dict": read_weights(self._file(WEIGHTS)), "source": ""}
+        return timm.create_model(name, pretrained=True, num_classes=0, img_size=side, pretrained_cfg_overlay=given)
+
+    def _file(self, name: str) -> Path:
+        """A file of the folder, or of the hub's cache."""
+        if self.folder is not None:
+            return self.folder / name
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(self.path, name))
 
     def _perception(self, side: int) -> Any:
         """The network resamples its position table itself, for any side."""

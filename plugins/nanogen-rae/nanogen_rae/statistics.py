@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_rae.tensor_files import read
+from nanogen_core.weights import read_weights
 
 EPS = 1e-5
 
@@ -45,7 +45,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
             "The RAE has no statistics of its latents: measure them with `nanogen data stats`, and set "
             "`tokenizer.statistics` to the file that it writes."
         )
-    state = read(Path(path).expanduser())
+    state = read_weights(Path(path).expanduser())
     if not {"mean", "var"} <= set(state):
         raise DataError(f"{path} has no `mean` and `var`: it is no file of latent statistics.")
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))

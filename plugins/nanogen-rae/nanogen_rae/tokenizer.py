@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nanogen_core.contents import files_of
 from nanogen_core.errors import DataError, Incompatible
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
@@ -57,6 +58,10 @@ class RAE:
         """The tensors that `encode` depends on. Raises DataError where a file is missing."""
         statistics = {f"statistics.{name}": value for name, value in self._statistics._asdict().items()}
         return {**self.encoder.weights(self._image_size), **statistics}
+
+    def files(self) -> list[Path]:
+        """What the encoder reads; the decoder and the statistics are options."""
+        return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, H] in [-1, 1] -> the encoder's tokens [B, C, h, w] before they are standardised."""

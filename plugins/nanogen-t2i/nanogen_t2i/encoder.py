@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from nanogen_core import json_files
 from nanogen_core.errors import DataError
+from nanogen_core.pretrained import from_pretrained, refuse_damaged
 from nanogen_core.tensors import Condition
 from nanogen_t2i.config import HFTextConfig
 
@@ -22,6 +23,16 @@ log = logging.getLogger(__name__)
 
 #: Widths of published encoders, so that a model can be planned where their files are not.
 WIDTHS = {"Qwen/Qwen3-0.6B": 1024}
+READ = (
+    "config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "*.model",
+    "*.safetensors",
+)
 
 
 class HFText:
@@ -51,6 +62,11 @@ class HFText:
     def weights(self) -> Mapping[str, Tensor]:
         """The tensors that `encode` depends on."""
         return dict(self._model.state_dict())
+
+    def files(self) -> list[Path]:
+        """What is read of a local folder: configuration, vocabulary and weights; empty for a name on the hub."""
+        folder = Path(self.source).expanduser()
+        return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: int) -> Condition:
@@ -104,6 +120,7 @@ class HFText:
 
         with _without_progress_bar():
             model = self._loaded(AutoModel, use_safetensors=True, dtype=getattr(torch, self._config.dtype))
+        refuse_damaged(model, self.source)
         return model.eval().requires_grad_(False)
 
     def _hidden_size(self) -> int:
@@ -118,9 +135,7 @@ class HFText:
         """`kind.from_pretrained`, which asks the network only where the source is no folder."""
         folder = Path(self.source).expanduser()
         try:
-            if folder.is_dir():
-                return kind.from_pretrained(str(folder), local_files_only=True, **options)
-            return kind.from_pretrained(self.source, **options)
+            return from_pretrained(kind, self.source, **options)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"The text encoder {self.source!r} is no folder on this machine and could not be had from the Hugging "

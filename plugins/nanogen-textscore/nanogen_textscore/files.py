@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 from nanogen_core.errors import DataError
-
-CHUNK = 1 << 20  # bytes
 
 
 def benchmark_file(option: str | None, setting: str, default: str) -> Path:
@@ -26,15 +23,3 @@ def benchmark_file(option: str | None, setting: str, default: str) -> Path:
     if not path.exists():
         raise DataError(f"There is no {path}: put it there, or set the option `{setting}` to where it lies.")
     return path
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of the names and digests of the files in it."""
-    if path.is_dir():
-        parts = [f"{file.name} {digest(file)}" for file in sorted(path.iterdir()) if file.is_file()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()

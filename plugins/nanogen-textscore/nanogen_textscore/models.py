@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_textscore.files import digest
+from nanogen_core.hashing import file_hash, files_hash
+from nanogen_core.pretrained import from_pretrained, refuse_damaged
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
 CONFIG = "config.json"  # without which transformers would take the sizes of another model
@@ -50,18 +50,19 @@ class Model:
         return Path(self.path).expanduser() if self._local else self._downloaded()
 
     @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the file of weights; of several, that of the lines `name digest`."""
-        files = weight_files(self.folder)
-        if len(files) == 1:
-            return digest(files[0])
-        lines = "\n".join(f"{file.name} {digest(file)}" for file in files)
-        return hashlib.sha256(lines.encode()).hexdigest()
-
-    @property
     def settings(self) -> dict[str, str]:
-        """What a score depends on: the model's name and its weights."""
-        return {"model": Path(self.path).name if self._local else self.path, "weights": self.digest}
+        """What a score depends on: the model's name, its weights (the SHA-256 of the file, where it is one), and the
+        small files beside them: configuration, vocabulary, chat template."""
+        name = Path(self.path).name if self._local else self.path
+        weights = weight_files(self.folder)
+        digest = file_hash(weights[0]) if len(weights) == 1 else files_hash(self.folder, weights)
+        return {"model": name, "weights": digest, "files": self.small_digest}
+
+    @cached_property
+    def small_digest(self) -> str:
+        """The hash of the small files, of a tokenizer for example."""
+        folder = self.plain_folder
+        return files_hash(folder, (file for pattern in SMALL for file in folder.glob(pattern)))
 
     def network(self, kind: Any, *, weights: Mapping[str, Tensor] | None = None, **options: Any) -> Any:
         """`kind.from_pretrained`, frozen, with the weights of its files or these ones.
@@ -77,6 +78,7 @@ class Model:
                 f"{self.path} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}: set the option "
                 f"`{self.option}` to a model of this kind."
             )
+        refuse_damaged(loaded, self.path)
         return loaded.eval().requires_grad_(False)
 
     def helper(self, kind: Any, **options: Any) -> Any:
@@ -90,7 +92,7 @@ class Model:
     def _read(self, kind: Any, folder: Path | None, **options: Any) -> Any:
         try:
             with torch.random.fork_rng(devices=[]), _quiet():  # building draws weights, which the files then replace
-                return kind.from_pretrained(folder and str(folder), local_files_only=True, **options)
+                return from_pretrained(kind, folder, local_files_only=True, **options)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataError(

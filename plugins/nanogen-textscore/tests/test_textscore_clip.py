@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.hashing import file_hash
 from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.clipscore import CLIPScore, cosines
 from nanogen_textscore.config import CLIPScoreConfig
-from nanogen_textscore.files import digest
 from nanogen_textscore.kept import Kept
 
 CAPTIONS = ["a red dog", "photo of a mouse", "dog", "a red dog", "yes no " * 20]
@@ -50,7 +49,7 @@ def test_clipscore_is_the_logit_of_clip_without_its_scale(clip_folder, images):
     mean = float(logits.double().mean())
     assert metric.compute() == pytest.approx({"clipscore": mean, "clipscore_x100": max(100 * mean, 0)}, rel=1e-5)
     assert metric.units == 4  # two captions are equal
-    assert metric.settings["clip"]["weights"] == digest(clip_folder / "model.safetensors")
+    assert metric.settings["clip"]["weights"] == file_hash(clip_folder / "model.safetensors")
     json.dumps(metric.settings)
 
 
@@ -124,8 +123,3 @@ def test_an_image_that_comes_twice_counts_once():
     for _ in range(2):
         metric.keep(torch.tensor([0, 1]), torch.tensor([0, 0]), value=torch.tensor([1.0, 3.0]))
     assert metric.compute() == {"mean": 2.0, "count": 2.0}
-
-
-def test_a_digest_is_that_of_sha256sum(tmp_path: Path):
-    (tmp_path / "empty").write_bytes(b"")
-    assert digest(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

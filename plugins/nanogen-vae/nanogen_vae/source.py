@@ -10,6 +10,7 @@ from attrs import frozen
 
 from nanogen_core import json_files
 from nanogen_core.errors import DataError
+from nanogen_core.pretrained import from_pretrained, refuse_damaged
 
 CONFIG = "config.json"
 
@@ -28,19 +29,24 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """The model's config.json, without its weights. Raises DataError where it is not at hand."""
-        file = self._local_config() if self._folder else self._fetched_config()
-        return json_files.read_object(file)
+        return json_files.read_object(self.config_file())
+
+    def config_file(self) -> Path:
+        """Raises DataError where it is not at hand."""
+        return self._local_config() if self._folder else self._fetched_config()
 
     def load(self, class_name: str, dtype: torch.dtype) -> Any:
         """The model of a diffusers class with its safetensors weights. Raises DataError where they are not at hand."""
         import diffusers  # takes seconds, and only weights need it
 
         where = {"subfolder": self.subfolder} if self.subfolder else {}
-        options = {"use_safetensors": True, "local_files_only": self._folder is not None, "torch_dtype": dtype}
+        options = {"use_safetensors": True, "torch_dtype": dtype}
         try:
-            return getattr(diffusers, class_name).from_pretrained(str(self._folder or self.path), **where, **options)
+            model = from_pretrained(getattr(diffusers, class_name), self.path, **where, **options)
         except (OSError, ValueError) as error:
             raise DataError(self._missing(f"its {class_name} weights (safetensors)")) from error
+        refuse_damaged(model, self.path)
+        return model
 
     def _local_config(self) -> Path:
         folder = Path(str(self._folder), self.subfolder or "")

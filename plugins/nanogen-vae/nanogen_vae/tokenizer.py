@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,10 @@ class VAE:
     def weights(self) -> Mapping[str, Tensor]:
         """The tensors that `encode` depends on. Raises DataError where the weights are missing."""
         return dict(self._model.state_dict())
+
+    def files(self) -> list[Path]:
+        """The config.json, which has the scale and shift of the latents. Raises DataError where it is missing."""
+        return [self._source.config_file()]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -16,12 +16,12 @@ from nanogen_core.evaluation import likeness
 from nanogen_core.evaluation.pairing import pairs
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.evaluation.sources.reconstructed import ORIGINAL, Reconstructed
+from nanogen_core.hashing import file_hash
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
-from nanogen_fidelity.weights import file_digest
 
 
 class Paired(Resampling):
@@ -124,7 +124,7 @@ class Lpips(Paired):
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         files = weight_files(self._folder)
-        return {**super().settings, "network": "vgg16", "weights": [file_digest(file) for file in files]}
+        return {**super().settings, "network": "vgg16", "weights": [file_hash(file) for file in files]}
 
     @cached_property
     def _network(self) -> PerceptualDistance:

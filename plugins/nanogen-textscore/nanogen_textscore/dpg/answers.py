@@ -13,10 +13,11 @@ from PIL import Image
 
 from nanogen_core import text_files
 from nanogen_core.errors import DataError
+from nanogen_core.hashing import content_hash
 from nanogen_core.storage import write_text
 from nanogen_textscore.config import BlipVQAConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.grids import Tile, tiles
-from nanogen_textscore.files import benchmark_file, digest
+from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.models import Model
 
 _LINE = re.compile(r"(?P<path>.*?), \((?P<tile>(?:[0-9]{1,9}, ){3}[0-9]{1,9})\), (?P<question>.*), (?P<answer>[^,]*)")
@@ -106,7 +107,7 @@ class RecordedAnswers:
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        return {"kind": "answers in a file", "model": self._config.model, "answers": digest(self._file)}
+        return {"kind": "answers in a file", "model": self._config.model, "answers": content_hash(self._file)}
 
     def to(self, device: torch.device | str) -> RecordedAnswers:
         return self

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nanogen_core import text_files
 from nanogen_core.errors import DataError
+from nanogen_core.hashing import content_hash
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
 from nanogen_textscore.config import DPGConfig
@@ -21,7 +22,7 @@ from nanogen_textscore.dpg.answers import Answerer, Place
 from nanogen_textscore.dpg.grids import picture_file
 from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
 from nanogen_textscore.dpg.scoring import YES, Judged, broad, detailed, judged
-from nanogen_textscore.files import benchmark_file, digest
+from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept
 from nanogen_textscore.prompts import Prompts
@@ -45,7 +46,7 @@ class DPGBench(Kept):
     def settings(self) -> Mapping[str, Any]:
         return {
             "prompts": self._prompts.digest,
-            "questions": digest(self._questions_file),
+            "questions": content_hash(self._questions_file),
             "images_per_prompt": self._config.images_per_prompt,
             "first_row": self._config.first_row,
             "vqa": self._vqa.settings,

@@ -37,6 +37,8 @@ class ClipT5:
         return {
             "kind": "CLIP-FlanT5 (transformers)",
             **self._model.settings,
+            "tokenizer": self._words.small_digest,
+            "vision": self._tower.small_digest if self._tuned else self._tower.settings,
             "dtype": self._config.dtype,
             "question": FIGURE,
             "answer": ANSWER,
@@ -122,6 +124,11 @@ class ClipT5:
             return self._tower.network(CLIPVisionModel, dtype=self._dtype)
         config = self._tower.helper(CLIPVisionConfig)
         return self._model.network(CLIPVisionModel, weights=weights, config=config, dtype=self._dtype)
+
+    @cached_property
+    def _tuned(self) -> bool:
+        """Whether the checkpoint has weights of the vision tower: then of the tower's own files no weights are read."""
+        return bool(part_of(weight_files(self._model.folder), VISION))
 
     @cached_property
     def _tower(self) -> Model:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
+from nanogen_core.hashing import content_hash
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
 from nanogen_textscore.config import GenAIBenchConfig, VQAScoreConfig
-from nanogen_textscore.files import benchmark_file, digest
+from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.frozen import frozen_judge
 from nanogen_textscore.kept import PROMPT, Kept, caption_numbers
 from nanogen_textscore.prompts import Prompts
@@ -64,7 +65,7 @@ class GenAIBench(VQAScore):
         return {
             "judge": self._judge.settings,
             "prompts": self._prompts.digest,
-            "skills": digest(self._skills_file),
+            "skills": content_hash(self._skills_file),
             "images_per_prompt": self._config.images_per_prompt,
         }
 

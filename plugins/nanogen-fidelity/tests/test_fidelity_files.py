@@ -1,0 +1,56 @@
+"""Spaces and metrics say what they read: weights, references, the originals of pairs."""
+
+import pytest
+from PIL import Image
+
+from nanogen_core.testing import FilesContract
+from nanogen_fidelity.config import InceptionConfig, LpipsConfig, PairedConfig, VisionConfig
+from nanogen_fidelity.inception import Inception
+from nanogen_fidelity.metrics.paired import Lpips, Ssim
+from nanogen_fidelity.vision import Clip
+
+
+class OneFile(FilesContract):
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "weights").mkdir()
+        (tmp_path / "weights" / "w.pth").write_bytes(b"weights")
+        return tmp_path / "weights"
+
+
+class TestInception(OneFile):
+    @pytest.fixture
+    def build(self):
+        return lambda folder: Inception(InceptionConfig(weights=str(folder / "w.pth")))
+
+
+class TestVision(OneFile):
+    @pytest.fixture
+    def build(self):
+        return lambda folder: Clip(VisionConfig(weights=str(folder / "w.pth")))
+
+
+class TestLpips(FilesContract):
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "lpips").mkdir()
+        for name in ("vgg16-397923af.pth", "vgg.pth"):
+            (tmp_path / "lpips" / name).write_bytes(name.encode())
+        return tmp_path / "lpips"
+
+    @pytest.fixture
+    def build(self):
+        return lambda folder: Lpips(LpipsConfig(folder=str(folder)))
+
+
+class TestReference(FilesContract):
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        for number in range(2):
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "real" / f"{number}.png")
+        return tmp_path / "real"
+
+    @pytest.fixture
+    def build(self):
+        return lambda folder: Ssim(PairedConfig(reference=str(folder)))

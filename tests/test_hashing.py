@@ -1,0 +1,75 @@
+"""Hashes of files and folders: those of sha256sum, the same wherever a folder lies, never those of an older content."""
+
+import hashlib
+import os
+import time
+
+import pytest
+
+from nanogen_core import hashing
+from nanogen_core.errors import DataError
+
+
+def filled(folder, **files):
+    for name, text in files.items():
+        place = folder / name.replace("__", "/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+def test_a_file_has_the_hash_of_sha256sum(tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert hashing.file_hash(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_folder_has_the_hash_of_its_names_and_contents_wherever_it_lies(tmp_path):
+    first = filled(tmp_path / "first", b="2", a__c="1")
+    second = filled(tmp_path / "deep" / "second", a__c="1", b="2")
+    lines = "".join(f"{name}\t{hashlib.sha256(text).hexdigest()}\n" for name, text in [("a/c", b"1"), ("b", b"2")])
+    assert hashing.content_hash(first) == hashing.content_hash(second) == hashlib.sha256(lines.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("change", ["content", "name", "more", "place"])
+def test_whatever_changes_in_a_folder_changes_its_hash(tmp_path, change):
+    folder = filled(tmp_path, b="2", a__c="1")
+    before = hashing.content_hash(folder)
+    if change == "content":
+        (folder / "a" / "c").write_text("3")  # as long as before, and at once
+    elif change == "name":
+        (folder / "b").rename(folder / "d")
+    elif change == "more":
+        (folder / "e").write_text("")
+    else:
+        (folder / "b").rename(folder / "a" / "b")
+    assert hashing.content_hash(folder) != before
+
+
+def test_hidden_files_do_not_count_and_circles_of_links_end(tmp_path):
+    folder = filled(tmp_path / "folder", b="2")
+    before = hashing.content_hash(folder)
+    filled(folder, **{".hidden": "x", ".git__config": "y"})
+    (folder / "circle").symlink_to(folder)
+    assert hashing.content_hash(folder) == before
+    other = filled(tmp_path / "other", c="3")
+    (folder / "linked").symlink_to(other)
+    assert hashing.content_hash(folder) != before
+
+
+def test_a_file_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
+    reads = []
+    monkeypatch.setattr(hashing, "_hashed", lambda file: reads.append(file) or file.read_text())
+    file = tmp_path / "file"
+    for text in ("1", "2"):
+        file.write_text(text)
+        os.utime(file, ns=(0, int((time.time() - 100 + int(text)) * 1e9)))
+        assert [hashing.file_hash(file) for _ in range(3)] == [text] * 3
+    assert len(reads) == 2
+    file.write_text("3")  # of this moment: another change might not move its time
+    assert [hashing.file_hash(file) for _ in range(3)] == ["3"] * 3
+    assert len(reads) == 5
+
+
+def test_what_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(DataError, match="nothing cannot be read: No such file"):
+        hashing.content_hash(tmp_path / "nothing")
