@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from nanogen_core import json_files, storage
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
 from nanogen_core.pretrained import from_pretrained, refuse_damaged
 from nanogen_core.weights import read_weights
@@ -91,7 +91,7 @@ class Source:
     def _perception(self, side: int) -> Any:
         """The network resamples its position table itself, for any side."""
         config, weights = (self._file(name) for name in (CONFIG, WEIGHTS))
-        return perception_encoder(storage.read_tensors(weights), json_files.read_object(config))
+        return perception_encoder(read_weights(weights), json_files.read_object(config))
 
     def _file(self, name: str) -> Path:
         """A file of the local folder, or of the hub. Raises OSError where it is not at hand."""
