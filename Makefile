@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity fidelity evaluation-cases wheels clean
+.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases wheels clean
 
 install: $(STAMP)
 
@@ -53,6 +53,11 @@ parity: install
 # The recorded behaviour of the published code: a line for each fixture. NANOGEN_FIDELITY_FIXTURES names another folder.
 fidelity: install
 	$(BIN)/python -m tests.fidelity
+
+# Our training against recorded curves of the published training code, in standard errors: minutes.
+# NANOGEN_FIDELITY_FIXTURES names another folder, SEEDS=6 more seeds than 4.
+equivalence: install
+	$(BIN)/python -m benchmarks.equivalence $(if $(SEEDS),--seeds $(SEEDS))
 
 # Cases of published evaluation code; NANOGEN_EVALUATION_CASES names another file of such cases.
 evaluation-cases: install

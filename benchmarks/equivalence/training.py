@@ -1,0 +1,98 @@
+"""One training run of a curve, by the library's own parts: pipeline, stage, objective, optimiser, average, draws."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.equivalence.curve import Curve, read
+from nanogen_core import build_pipeline
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.randomness import Draws, key
+from nanogen_core.specs import LatentSpec
+from nanogen_core.tensors import Batch, State
+from nanogen_core.training.diffusion import PHASE
+from nanogen_core.training.optimization import Optimization
+
+#: Validation losses of one seed at the recorded steps: `student` and `average`.
+Losses = dict[str, list[float]]
+
+
+class Latents:
+    """A tokenizer of given latents: it knows their shape."""
+
+    def __init__(self, channels: int, side: int):
+        self._spec = LatentSpec(channels, side, side)
+
+    def latent(self, image_size: int) -> LatentSpec:
+        return self._spec
+
+
+class Labels:
+    """A dataset of which the class names alone are needed."""
+
+    provides = frozenset({"labels"})
+
+    def __init__(self, classes: int):
+        self.classes = tuple(map(str, range(classes)))
+
+
+def pipeline_of(curve: Curve, seed: int) -> Pipeline:
+    """The pipeline of a curve's training, with the initial weights of a seed."""
+    network = curve.network
+    parts = {"dataset": Labels(network.classes), "tokenizer": Latents(network.channels, network.side)}
+    return build_pipeline(task="imagenet", seed=seed, **parts, **curve.configuration)
+
+
+def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
+    """Trains with a seed. Rows are drawn uniformly with replacement. `until`: the last step, by default all."""
+    pipeline = pipeline_of(curve, seed)
+    stage, settings = pipeline.stage(), pipeline.config.train
+    parts = pipeline.parts
+    optimization = Optimization(stage, parts["optimizer"], parts["schedule"], settings.gradient_clip)
+    recorded = [step for step in curve.steps if until is None or step <= until]
+    found: Losses = {"student": [], "average": []}
+    for step in range(max(recorded)):
+        rows = _rows(len(curve.tensors["labels"]), settings.batch_size, seed, step)
+        batch = Batch(rows, labels=curve.tensors["labels"][rows], latents=curve.tensors["latents"][rows])
+        stage.loss(PHASE, batch, Draws(seed, range(settings.batch_size), step=step)).total.backward()
+        optimization.move(PHASE, step)
+        stage.after_step(step)
+        if step + 1 in recorded:
+            found["student"].append(validated(pipeline, stage.nets[PHASE], curve))
+            found["average"].append(validated(pipeline, stage.nets["ema"], curve))
+    return found
+
+
+@torch.no_grad()
+def validated(pipeline: Pipeline, net: nn.Module, curve: Curve) -> float:
+    """The mean loss of the latent at the recorded noise and times, with labels."""
+    given = curve.tensors
+    batch = Batch(torch.arange(len(given["val.labels"])), labels=given["val.labels"])
+    clean, noise = State(given["val.latents"]), State(given["val.noise"])
+    losses: Tensor = pipeline.objective.loss_at(net, clean, noise, given["val.t"], pipeline.conditioner.encode(batch))
+    return float(losses.mean())
+
+
+def train_all(path: Path, seeds: Sequence[int]) -> list[Losses]:
+    """The curve's training with each seed: as many at once as there are CPUs, with one thread each."""
+    workers = min(len(seeds), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(partial(_train_file, path), seeds))
+
+
+def _train_file(path: Path, seed: int) -> Losses:
+    return train(read(path), seed)
+
+
+def _rows(count: int, size: int, seed: int, step: int) -> Tensor:
+    """`size` of `count` rows."""
+    return torch.randint(count, (size,), generator=torch.Generator().manual_seed(key(seed, "rows", step)))
