@@ -7,6 +7,7 @@ and whatever the number of worker processes.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,10 +27,13 @@ from nanogen_core.damage import LIMIT, Bad, BadExample, Tally, first_good
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
 from nanogen_core.files import is_folder, user_path
 from nanogen_core.labels import checked
+from nanogen_core.notes import warn_once
 from nanogen_core.pictures import decode_image as decode_image
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch, Condition
+
+log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
@@ -156,7 +160,8 @@ def once(
 ) -> Iterator[Batch]:
     """Every example exactly once over all processes, in the dataset's order; the last batch may be smaller.
 
-    A process takes every `world`-th batch of `batch_size`. Raises DataError for a dataset without examples.
+    A process takes every `world`-th batch of `batch_size`. Of several captions one is taken, the same in every
+    reading, which is logged. Raises DataError for a dataset without examples.
     """
     _refuse_empty(examples)
     rank, world = share or Share.here()
@@ -277,6 +282,8 @@ def _column(pairs: Sequence[tuple[Example, Place]], name: str) -> list[tuple[Any
 
 
 def _caption(found: str | Sequence[str], place: Place) -> str:
+    if not isinstance(found, str) and place.number == key("once", place.item):
+        warn_once(log, "Images have several captions, and are read once here: one caption of each is taken throughout.")
     text = found if isinstance(found, str) else found[choice(found, place.number)]
     if not isinstance(text, str):
         raise DataError(f"The caption of example {place.item} is of type {type(text).__name__}: give a text.")

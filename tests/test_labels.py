@@ -1,5 +1,6 @@
 """Labels outside 0 ... N - 1 are refused, whatever dataset they come from: N would train as the null class."""
 
+import logging
 import pickle
 from itertools import islice
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from nanogen_core import notes
 from nanogen_core.data import Example, loader, once
 from nanogen_core.errors import DataError
 from nanogen_core.labels import CheckedLabels, checked, from_one
@@ -95,7 +97,7 @@ def test_a_caption_that_is_no_text_is_refused():
         list(once(Given(captions=[(7, 8)]), 1, transform=never))
 
 
-def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index():
+def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index(caplog):
     texts = [tuple(f"{index}-{number}" for number in range(5)) for index in range(4)]
 
     def epochs(seed, batch, start=0):
@@ -109,5 +111,10 @@ def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index():
     assert epochs(0, 2) == seen  # any batch size
     assert epochs(0, 4, start=7) == seen[28:]  # after a resume
     assert epochs(1, 4) != seen
+    notes._said.clear()
+    with caplog.at_level(logging.WARNING):
+        (batch,) = once(Given(captions=texts), 4, transform=never)
+        assert [list(b.captions) for b in once(Given(captions=texts), 4, transform=never)] == [list(batch.captions)]
+    assert "Images have several captions, and are read once here" in caplog.text
     alone = Given(captions=["one", "two"])
     assert {c for b in islice(loader(alone, 2, transform=never), 3) for c in b.captions} == {"one", "two"}

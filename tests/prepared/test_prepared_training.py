@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from prepared_data import config, on_latents, picture, resolved
+import webdataset
+from prepared_data import config, on_latents, picture, png, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.data import Example, Reading, loader
@@ -62,6 +63,31 @@ def test_captions_and_their_encodings_are_those_of_the_pixels(tars: Path, tmp_pa
         assert torch.equal(fresh.mask, kept.mask)
         assert not fresh.mask.all()
         torch.testing.assert_close(kept.tokens, fresh.tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_one_of_several_captions_is_the_one_that_pixels_have(tmp_path: Path) -> None:
+    for split, numbers in (("train", range(12)), ("val", range(2))):
+        path = tmp_path / "tars" / split / "0.tar"
+        path.parent.mkdir(parents=True)
+        with webdataset.TarWriter(str(path)) as tar:
+            for number in numbers:
+                lines = "".join(
+                    f"a {word} of picture {number}\n" for word in ("view", "sketch", "photo")[: 1 + number % 3]
+                )
+                tar.write({"__key__": f"{number:03d}", "png": png(number), "txt": lines})
+    root = tmp_path / "tars"
+    dataset = {"name": "webdataset", "root": str(root), "caption_lines": True}
+    prepare(resolved("t2i", root, dataset=dataset), tmp_path / "latents", SMALL)
+    pipeline, pairs = both(tmp_path / "latents", "t2i", root, 10, dataset=dataset)  # five epochs
+    seen: dict[int, set[str]] = {}
+    for pixels, latents in pairs:
+        assert list(pixels.captions) == list(latents.captions)
+        fresh, kept = pipeline.conditioner.encode(pixels), latents.condition.padded(12)
+        torch.testing.assert_close(kept.tokens, fresh.tokens, rtol=1e-5, atol=1e-5)
+        for index, caption in zip(pixels.indices.tolist(), pixels.captions, strict=True):
+            seen.setdefault(index, set()).add(caption)
+    assert max(map(len, seen.values())) > 1
+    assert all(len(captions) == 1 for index, captions in seen.items() if index % 3 == 0)
 
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])

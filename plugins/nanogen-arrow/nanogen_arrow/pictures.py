@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from nanogen_core.damage import BadExample
+from nanogen_core.files import is_file
 from nanogen_core.labels import shown
 from nanogen_core.pictures import decode_image, read_image
 
@@ -31,7 +32,7 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
     inside = os.path.abspath(root)
     for home in homes:
         found = Path(os.path.abspath(home / path))  # not resolved: links inside the dataset are the user's own
-        if "\0" not in path and found.is_relative_to(inside) and found.is_file():
+        if found.is_relative_to(inside) and is_file(found):
             return found
     raise BadExample(
         "no image file",
