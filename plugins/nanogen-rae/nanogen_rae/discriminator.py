@@ -47,16 +47,16 @@ class SpectralConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, N] -> [B, out, N]."""
-        matrix = self.weight_orig.flatten(1)
+        matrix = self.weight_orig.flatten(1)  # [out, C * kernel]
         if self.training:
             self._iterate(matrix.detach())
-        norm = torch.dot(self.weight_u.clone(), torch.mv(matrix, self.weight_v.clone()))
+        norm = (matrix * torch.outer(self.weight_u, self.weight_v)).sum()  # u . W v, in float32 under autocast too
         return self._conv_forward(x, self.weight_orig / norm, self.bias)
 
     @torch.no_grad()
     def _iterate(self, matrix: Tensor) -> None:
-        self.weight_v.copy_(F.normalize(torch.mv(matrix.T, self.weight_u), dim=0, eps=TINY))
-        self.weight_u.copy_(F.normalize(torch.mv(matrix, self.weight_v), dim=0, eps=TINY))
+        self.weight_v.copy_(F.normalize((matrix * self.weight_u[:, None]).sum(dim=0), dim=0, eps=TINY))
+        self.weight_u.copy_(F.normalize((matrix * self.weight_v).sum(dim=1), dim=0, eps=TINY))
 
 
 class ImageNorm(nn.InstanceNorm1d):

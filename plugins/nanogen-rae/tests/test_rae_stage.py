@@ -73,6 +73,19 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
     assert not (tmp_path / "backbone.safetensors").exists()
 
 
+def test_both_phases_run_in_bf16(tmp_path: Path) -> None:
+    """Losses are near those of float32; spectral norms stay in it."""
+    config = configuration(**STAGED)
+    run(tmp_path / "fp32", config)
+    config["train"]["precision"] = "bf16"
+    run(tmp_path / "bf16", config)
+    logs = [journal.read(tmp_path / name) for name in ("fp32", "bf16")]
+    for name, tolerance in {"l1": 0.02, "discriminator": 0.05, "adversarial": 0.5}.items():
+        found = [[entry[name] for entry in log if name in entry] for log in logs]
+        assert found[0]
+        assert found[1] == pytest.approx(found[0], abs=tolerance)
+
+
 @pytest.mark.parametrize("kept", [2, 4])
 @pytest.mark.parametrize("cached", [False, True])
 def test_resume_is_exact_before_and_after_the_gan_starts(tmp_path: Path, kept: int, cached: bool) -> None:
