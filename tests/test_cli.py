@@ -181,3 +181,21 @@ def test_a_wrong_configuration_costs_no_import_of_torch(config):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_import_is_refused_without_a_hint_and_tells_its_decisions_with_one(tmp_path):
+    file = ROOT / "plugins" / "nanogen-dit" / "tests" / "fixtures" / "ddt_label.safetensors"
+    refused = nanogen("import", file, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "--recipe sd-vae-mse: tokenizer.preset=sdvae-mse objective.prediction=velocity" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    words = ("import", file, "--recipe", "sd-vae-mse", "--set", "sampler.steps=2", "--output", "here")
+    done = nanogen(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {"tokenizer.preset: sdvae-mse (recipe sd-vae-mse)", "sampler.steps: 2 (--set)"} <= set(lines)
+    assert lines[-1].endswith("the pipeline is in here.")
+    assert (tmp_path / "here" / "backbone.safetensors").is_file()
+    again = nanogen(*words, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "here holds files already" in again.stderr

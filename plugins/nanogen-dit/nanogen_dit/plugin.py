@@ -20,7 +20,7 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:LightningDiTConfig",
             summary="Transformer with RoPE, SwiGLU and the condition in context",
             provides=ABILITIES,
-            importer="nanogen_dit.published.importer:read_published",
+            importer="nanogen_dit.published.importer:from_weights",
         ),
         Component(
             kind="backbone",
@@ -29,6 +29,6 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:DDTConfig",
             summary="The same encoder, and a wide shallow decoder that it steers token by token",
             provides=ABILITIES,
-            importer="nanogen_dit.published.importer:read_published",
+            importer="nanogen_dit.published.importer:from_weights",
         ),
     ]

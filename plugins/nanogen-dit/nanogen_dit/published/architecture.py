@@ -153,7 +153,11 @@ class _Reading:
     def _agree(self) -> None:
         """Raises DataError where the JSON says something else than the shapes."""
         settings = self._settings()
+        patch = self.patch_weight[2]
         found: dict[str, Any] = {"in_channels": self.patch_weight[1]}
+        found["patch_size"] = [patch, patch] if self.decoupled else patch
+        if "dec_rope.freqs_cos" in self.shapes:
+            found["input_size"] = isqrt(self._image_tokens()) * patch
         for theirs, ours in {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}.items():
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():
