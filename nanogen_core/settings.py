@@ -16,8 +16,13 @@ class SamplerConfig:
 
 @frozen(kw_only=True)
 class ClassifierFreeConfig:
-    """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere."""
+    """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere.
+
+    `channels`: how many of the latent's channels are guided, from the first on; None: all. The published samples of DiT
+    and SiT have three of four.
+    """
 
     scale: float = field(default=1.0, validator=validators.ge(0.0))
     t_min: float = field(default=0.0, validator=_unit)
     t_max: float = field(default=1.0, validator=_unit)
+    channels: int | None = field(default=None, validator=validators.optional(validators.ge(1)))

@@ -27,8 +27,8 @@ class Candidate:
     parts: Assembly
 
     def answers(self, items: Sequence[Undecided]) -> list[str]:
-        """Return what it says of each item, as `key=value`."""
-        return [answer for item in items for answer in self._answers(item)]
+        """Return what it says of each item that a recipe decides, as `key=value`."""
+        return [answer for item in items if item.by_recipe for answer in self._answers(item)]
 
     def _answers(self, item: Undecided) -> Iterator[str]:
         if item.slot in GROUPS:
@@ -81,9 +81,8 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
         own, resolved = said(raw, task), resolve(combine(raw, {"task": task}))
         parts = Assembly(resolved)
         latent = parts["latent"]
-        written = own.get("backbone", {})
-        another = written.get("name", backbone).rpartition(":")[2] != backbone
-        contradicts = another or found.conflicts(written)
+        another = own.get("backbone", {}).get("name", backbone).rpartition(":")[2] != backbone
+        contradicts = another or found.conflicts(own)
     except NanoGenError:  # a recipe of a plugin whose parts are not here
         return None
     wanted = compat.wanted(resolved.parts(), "backbone") & found.structural

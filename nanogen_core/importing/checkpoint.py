@@ -24,6 +24,7 @@ class Undecided(NamedTuple):
         slot: the slot or group of the configuration that makes it.
         options: options of the slot's component. One of those that the component has must be given.
         by_method: whether a `method:` makes the choice too.
+        by_recipe: whether a recipe or a published configuration makes it.
         null: whether the value null makes the choice.
     """
 
@@ -31,6 +32,7 @@ class Undecided(NamedTuple):
     slot: str
     options: tuple[str, ...] = ()
     by_method: bool = False
+    by_recipe: bool = True
     null: bool = False
 
 
@@ -44,8 +46,10 @@ class Checkpoint(Protocol):
         wanted: capability words that the backbone was built for, such as `two-time`.
         structural: every capability word that such a file can show.
         suggested: the part of a configuration that the file decides: task, backbone with its options.
-        configured: what the published configuration beside it decides; empty without one.
-        undecided: what neither decides.
+        configured: what else is said of it: by a published configuration, or in the file beside the tensors.
+        configured_by: who says that, where it is not the published configuration.
+        undecided: what the tensors do not decide.
+        hint: a sentence that begins with a space, for the error where something is left open.
         weights: the set of weights that was taken, or None where the file has one set without a name.
         notes: what else was decided, one line each.
     """
@@ -57,12 +61,14 @@ class Checkpoint(Protocol):
     structural: frozenset[str]
     suggested: Mapping[str, Any]
     configured: Mapping[str, Any]
+    configured_by: str | None
+    hint: str
     undecided: Sequence[Undecided]
     weights: str | None
     notes: Sequence[str]
 
-    def conflicts(self, options: Mapping[str, Any]) -> list[str]:
-        """Return a sentence for each option of the backbone that contradicts the file, with both numbers."""
+    def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
+        """Return a few words for each option of a configuration that contradicts the file, with both values."""
 
 
 class Importer(Protocol):

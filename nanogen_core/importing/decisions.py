@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nanogen_core.config import Resolved
-from nanogen_core.errors import ConfigError
+from nanogen_core.errors import ConfigError, listing
 from nanogen_core.importing.candidates import Candidate, in_effect, shown
 from nanogen_core.importing.checkpoint import Undecided
 from nanogen_core.layers import GROUPS, Layer
@@ -79,15 +79,19 @@ def still_open(items: Sequence[Undecided], own: Layer, resolved: Resolved | None
     return [item for item in items if not _decided(item, own, resolved)]
 
 
-def refuse_open(file: object, items: Sequence[Undecided], fitting: Sequence[Candidate]) -> None:
+def refuse_open(file: object, items: Sequence[Undecided], fitting: Sequence[Candidate], hint: str = "") -> None:
     """Raise ConfigError where something is open, with the recipes that fit and what they say of it."""
     if not items:
         return
+    if not any(item.by_recipe for item in items):
+        keys = listing(f"{item.slot}.{option}" for item in items for option in item.options)
+        raise ConfigError(f"The tensors of {file} do not tell its {_words(items)}: set {keys} (--set KEY=VALUE).")
     lines = "".join(f"\n  --recipe {c.recipe}: {' '.join(c.answers(items))}" for c in fitting)
     fits = f"The recipes that fit its shapes:{lines}" if fitting else "No installed recipe fits its shapes."
     raise ConfigError(
-        f"The tensors of {file} do not tell its {_words(items)}. Name the recipe that it was trained with (--recipe"
-        " NAME), give its published configuration (--config FILE.yaml), or set each of them (--set KEY=VALUE). " + fits
+        f"The tensors of {file} do not tell its {_words(items)}.{hint} Name the recipe that it was trained with"
+        " (--recipe NAME), give its published configuration (--config FILE.yaml), or set each of them (--set"
+        f" KEY=VALUE). {fits}"
     )
 
 

@@ -12,7 +12,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, import_object, resolve
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.importing.candidates import Candidate, agreed, candidates, same_family
-from nanogen_core.importing.checkpoint import Checkpoint, Importer, Unrecognised
+from nanogen_core.importing.checkpoint import Checkpoint, Importer, Undecided, Unrecognised
 from nanogen_core.importing.checks import check
 from nanogen_core.importing.decisions import Decision, decisions, refuse_open, still_open
 from nanogen_core.importing.given import SETTINGS, Given, given, said
@@ -103,7 +103,7 @@ class _Import:
         """What was decided, and by whom."""
         taken = "the only set, which has no name" if self.found.weights is None else self.found.weights
         sources: list[tuple[str, Mapping[str, Any]]] = [*self.user.layers(self.task)]
-        sources += [(self.user.source, said(self.found.configured, self.task))]
+        sources += [(self.found.configured_by or self.user.source, said(self.found.configured, self.task))]
         sources += [(AGREED, self.agreed), (SHAPES, self.found.suggested), (SHAPES, self.derived)]
         told = decisions(pipeline.config, pipeline.parts, [*sources, *_brought(pipeline.config)], self.found.undecided)
         notes = [Decision("note", note, SHAPES) for note in self.found.notes]
@@ -123,33 +123,45 @@ class _Import:
 
     def _agreed(self, slot: str) -> str | None:
         """The component of a slot that nobody names, where all recipes that fit have the same one."""
-        if self.user.complete or "method" in self.own or "name" in self.own.get(slot, {}):
+        named_by = merge([said(self.found.configured, self.task), self.own])
+        if self.user.complete or "method" in self.own or "name" in named_by.get(slot, {}):
             return None
         return agreed(self.fitting, slot)
 
     def _resolved(self) -> Resolved:
         """The configuration with the image size still to find. Raises ConfigError where something is open."""
-        layers, items = self._layers(), () if self.user.complete else self.found.undecided
-        said_or_agreed = merge([self.agreed, self.own])
+        layers = self._layers()
+        items = [item for item in self.found.undecided if not (self.user.complete and item.by_recipe)]
+        said_or_agreed = merge([self.agreed, said(self.found.configured, self.task), self.own])
         nameless = [slot for slot in SLOTS_OF_METHODS if "name" not in layers.get(slot, {})]
         if nameless and "method" not in layers:
-            refuse_open(self.file, still_open(items, said_or_agreed, None), self.fitting)
+            self._refuse_open(still_open(items, said_or_agreed, None))
         resolved = resolve(layers)
-        refuse_open(self.file, still_open(items, said_or_agreed, resolved), self.fitting)
+        self._refuse_open(still_open(items, said_or_agreed, resolved))
+        self._refuse(self.found.conflicts(resolved.as_dict()))
         return resolved
+
+    def _refuse_open(self, items: Sequence[Undecided]) -> None:
+        refuse_open(self.file, items, self.fitting, self.found.hint)
 
     def _refuse_conflicts(self) -> None:
         """Raises ConfigError where what was said of the backbone contradicts the file."""
-        said_of_it, kind = self.own.get("backbone", {}), self.found.suggested["backbone"]["name"]
-        source = self.user.source or SETTINGS
-        name = said_of_it.get("name", kind).rpartition(":")[2]
+        kind = self.found.suggested["backbone"]["name"]
+        name = self.own.get("backbone", {}).get("name", kind).rpartition(":")[2]
         recipe = resolve(self.user.alone(self.task)) if self.user.recipe else None
         if recipe and name == kind and not same_family(self.found, recipe):
             name = recipe.slots["backbone"].name
         if name != kind:
-            raise ConfigError(f"{source} has the backbone {name!r}, and {self.file} is a {kind!r}.")
-        if conflicts := self.found.conflicts(said_of_it):
-            raise ConfigError(f"{source} contradicts {self.file}: {'; '.join(conflicts)}.")
+            raise ConfigError(f"{self._source} has the backbone {name!r}, and {self.file} is a {kind!r}.")
+        self._refuse(self.found.conflicts(self.own))
+
+    def _refuse(self, conflicts: Sequence[str]) -> None:
+        if conflicts:
+            raise ConfigError(f"{self._source} contradicts {self.file}: {'; '.join(conflicts)}.")
+
+    @property
+    def _source(self) -> str:
+        return self.user.source or SETTINGS
 
 
 def _task(found: Checkpoint, user: Given) -> str:

@@ -1,4 +1,4 @@
-"""The manifest: two backbones. Importing it loads no torch."""
+"""The manifest: three backbones. Importing it loads no torch."""
 
 from __future__ import annotations
 
@@ -30,5 +30,14 @@ def nanogen_components() -> list[Component]:
             summary="The same encoder, and a wide shallow decoder that it steers token by token",
             provides=ABILITIES,
             importer="nanogen_dit.published.importer:from_weights",
+        ),
+        Component(
+            kind="backbone",
+            name="dit",
+            target="nanogen_dit.dit:DiT",
+            config="nanogen_dit.dit_config:DiTConfig",
+            summary="DiT and SiT: fixed positions, one vector of time and condition steers every block (adaLN-Zero)",
+            provides=frozenset({"two-time", "features", "jvp"}),
+            importer="nanogen_dit.dit_published.importer:from_weights",
         ),
     ]

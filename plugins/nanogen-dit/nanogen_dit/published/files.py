@@ -10,7 +10,7 @@ from torch import Tensor
 from nanogen_core.importing import Unrecognised, WeightsFile, choose, has, read_weights
 
 ANCHOR = "x_embedder.proj.weight"  # every network of the layout has it
-FOREIGN = "y_embedder.embedding_table.weight"  # the networks of DiT and SiT, which have the anchor too
+FOREIGN = ("y_embedder.embedding_table.weight", "pos_embed")  # of DiT and SiT, which have the anchor too
 
 
 class Checkpoint(NamedTuple):
@@ -36,8 +36,9 @@ def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
 
 def network_in(file: WeightsFile, weights: str = "ema") -> Checkpoint:
     """Find the network in a file that was read. Raises DataError as `read_checkpoint` does."""
-    if not has(file, ANCHOR) or has(file, FOREIGN):
-        lacks = f"has {FOREIGN}" if has(file, FOREIGN) else f"has no tensor {ANCHOR}"
-        raise Unrecognised(f"{file.path} holds no network of the published layout: it {lacks}")
+    if not has(file, ANCHOR):
+        raise Unrecognised(f"{file.path} holds no network of the published layout: it has no tensor {ANCHOR}")
+    if foreign := [name for name in FOREIGN if has(file, name)]:
+        raise Unrecognised(f"{file.path} holds no network of the published layout: it has {foreign[0]}")
     tensors, taken = choose(file, ANCHOR, weights)
     return Checkpoint(tensors, {name: x for name, x in file.values.items() if "." not in name}, taken)

@@ -46,6 +46,8 @@ class Published:
     weights: str | None = None  # the set of weights that was taken; None: the only one, without a name
     configured: Mapping[str, Any] = field(factory=dict)  # what the published configuration decides
 
+    configured_by = None  # the published configuration
+    hint = ""
     structural = frozenset({"two-time", "told", "token", "internal-head"})
 
     @property
@@ -80,9 +82,9 @@ class Published:
         left = f"left out {', '.join(sorted(self.beside))}, which belong to REPA's loss" if self.beside else ""
         return [left] if left else []
 
-    def conflicts(self, options: Mapping[str, Any]) -> list[str]:
-        """Compare options of the backbone with the file: one sentence for each that differs."""
-        return conflicts(self.architecture, options, NETWORKS[self.backbone][1])
+    def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
+        """Compare a configuration's backbone with the file: a few words for each option that differs."""
+        return conflicts(self.architecture, configuration.get("backbone", {}), NETWORKS[self.backbone][1])
 
     @property
     def backbone(self) -> str:
