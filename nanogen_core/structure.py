@@ -51,6 +51,8 @@ def _structured(value: Any, kind: Any, owner: type) -> Any:
         if not isinstance(value, Mapping):
             raise TypeError(f"expected keys and values, got {value!r}")
         return structure(value, options, "")
+    if get_origin(kind) is Mapping and not isinstance(value, Mapping):  # cattrs would raise an AttributeError
+        raise TypeError(f"expected keys and values, got {value!r}")
     if get_origin(kind) is tuple and not isinstance(value, (list, tuple)):  # cattrs takes a text letter by letter
         raise TypeError(f"expected a list, got {value!r}")
     return _CONVERTER.structure(value, kind)

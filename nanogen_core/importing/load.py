@@ -133,7 +133,7 @@ class _Import:
         layers = self._layers()
         items = [item for item in self.found.undecided if not (self.user.complete and item.by_recipe)]
         said_or_agreed = merge([self.agreed, said(self.found.configured, self.task), self.own])
-        nameless = [slot for slot in SLOTS_OF_METHODS if "name" not in layers.get(slot, {})]
+        nameless = [slot for slot in SLOTS_OF_METHODS if "name" not in said(layers, self.task).get(slot, {})]
         if nameless and "method" not in layers:
             self._refuse_open(still_open(items, said_or_agreed, None))
         resolved = resolve(layers)
@@ -167,9 +167,9 @@ class _Import:
 def _task(found: Checkpoint, user: Given) -> str:
     """The task that was said. A recipe is good for another task where its own takes other conditions than the file."""
     suggested: str = found.suggested["task"]
-    for raw in (user.settings, user.raw):
-        if "name" in (task := named(raw).get("task", {})) and not (raw is user.raw and user.recipe):
-            return str(task["name"])
+    for raw in (user.settings, {} if user.recipe else user.raw):
+        if name := said(raw, suggested).get("task", {}).get("name"):
+            return str(name)
     if not user.recipe:
         return suggested
     own, other = resolve(user.raw), resolve(user.alone(suggested))

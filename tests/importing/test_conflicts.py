@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_undecided import MEANFLOW, PIXELS, REG, SD_VAE, SD_VAE_TEXT
 
-from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.importing import import_checkpoint
 
 
@@ -45,6 +45,29 @@ def test_equal_values_are_no_conflict(rows, file_for):
     settings = {"backbone": {"hidden": 16, "patch_size": 2, "decoder_depth": 1}}
     pipeline = import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", settings=settings)
     assert pipeline.config.slots["backbone"].config.hidden == 16
+
+
+@pytest.mark.parametrize("described", [{"config": 5}, {"cond_arch": 5}, {"input_size": "big"}, {"mlp_ratio": None}])
+def test_a_description_that_cannot_be_right_is_refused(described, rows, file_for):
+    with pytest.raises(DataError, match="(?i)the (json configuration|description of the network)"):
+        import_checkpoint(file_for(rows[SD_VAE_TEXT]), recipe="sd-vae-ema", architecture=described)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"task": 5, "method": "vae"},
+        {"task": "imagenet", "backbone": [1]},
+        {"task": "imagenet", "tokenizer": 5, "objective": 7},
+        {"task": "imagenet", "method": "vae", "guidance": 3},
+        {"task": "imagenet", "method": "vae", "backbone": {"size": [1]}},
+        {"task": "imagenet", "method": ["vae"]},
+        {"task": "nothing", "method": "vae"},
+    ],
+)
+def test_values_of_wrong_types_are_refused(values, rows, file_for):
+    with pytest.raises(NanoGenError):
+        import_checkpoint(file_for(rows[SD_VAE]), values)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

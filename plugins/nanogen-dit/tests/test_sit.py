@@ -247,6 +247,40 @@ def test_reversed_time_is_one_minus_t() -> None:
     assert torch.equal(reversed_(STATE, Times(HALF, HALF), condition).value.latent, expected)
 
 
+def test_autocast_answers_in_the_dtype_of_the_state() -> None:
+    network = awake(LABEL).float()
+    asked = State(STATE.latent.float()), Times(HALF.float(), HALF.float()), Condition(torch.eye(6)[:2, None])
+    exact = network(*asked).value.latent
+    with torch.autocast("cpu", torch.bfloat16):
+        value = network(*asked).value.latent
+    assert value.dtype == torch.float32
+    assert (value - exact).norm() < 0.1 * exact.norm()
+
+
+def test_it_can_be_traced_as_one_graph() -> None:
+    network = awake(TEXT)
+    mask = torch.arange(5) < torch.tensor([2, 5])[:, None]
+    asked = STATE, Times(HALF, HALF), Condition(torch.randn(2, 5, 10, dtype=torch.float64), mask), ("block.1",)
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(*asked).value.latent, network(*asked).value.latent)
+
+
+def test_forward_mode_agrees_with_finite_differences() -> None:
+    network = DiT(DiTConfig(**SMALL, reverse_time=True), latent=LATENT, condition=LABEL, wanted=ABLE).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    condition = Condition(torch.eye(6, dtype=torch.float64)[:2, None])
+    direction, step = torch.randn_like(STATE.latent), 1e-6
+
+    def along(x: Tensor, t: Tensor) -> Tensor:
+        value: Tensor = network(State(x), Times(t, HALF / 2), condition).value.latent
+        return value
+
+    _, tangent = torch.func.jvp(along, (STATE.latent, HALF), (direction, torch.ones_like(HALF)))
+    ahead, behind = (along(STATE.latent + s * direction, HALF + s) for s in (step, -step))
+    assert torch.allclose(tangent, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
 def test_wrong_options_are_named() -> None:
     with pytest.raises(ConfigError, match="size: 'XXL' is none of tiny, S, B, L, XL"):
         DiTConfig(size="XXL")

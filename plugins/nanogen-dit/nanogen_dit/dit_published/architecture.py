@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_dit.description import network_part
 from nanogen_dit.dit_config import DIT_SIZES
 from nanogen_dit.dit_published.layout import POSITIONS
 
@@ -30,7 +31,7 @@ class SiTArchitecture:
 def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArchitecture:
     """Read the architecture off the shapes; `described` may give `num_heads`. Raises DataError where it cannot."""
     try:
-        return _infer(shapes, dict((described or {}).get("config", described or {})))
+        return _infer(shapes, network_part(described))
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(f"The checkpoint is not of the layout of SiT: {error.args[0]} is missing or odd.") from error
 

@@ -78,8 +78,7 @@ class SiTCheckpoint:
         prediction = configuration.get("objective", {}).get("prediction", "velocity")
         settings = self.architecture.settings
         given = {name: value for name, value in backbone.items() if value is not None and name in settings}
-        if backbone.get("size") in DIT_SIZES:
-            trunk = DIT_SIZES[backbone["size"]]
+        if trunk := DIT_SIZES.get(str(backbone.get("size"))):
             preset = {"hidden": trunk.hidden, "depth": trunk.depth}
             given = {**preset, **given}
         found = [

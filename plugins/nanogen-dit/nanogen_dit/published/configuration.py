@@ -64,9 +64,13 @@ def parse(values: Mapping[str, Any]) -> Published:
     kind = sections.conditioning.type
     if kind == "label":  # what the published program does
         kind = sections.dataset.get("condition_type") or kind
+    if kind not in ("label", "text"):
+        raise ConfigError(
+            f"The published configuration is wrong: dataset.condition_type is {kind!r}, expected label or text."
+        )
     encoder = sections.conditioning.text_encoder
     if kind == "text" and encoder is None:
-        raise ConfigError("conditioning.text_encoder: texts need one")
+        raise ConfigError("The published configuration is wrong: conditioning.text_encoder is missing for texts.")
     return Published(
         sections,
         tokenizer,

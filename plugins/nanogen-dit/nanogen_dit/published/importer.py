@@ -16,6 +16,7 @@ from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
+from nanogen_dit.description import network_part
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published.architecture import Architecture, infer
 from nanogen_dit.published.configuration import hints, parse, translate
@@ -127,7 +128,7 @@ def from_weights(
     given = {name: x for name, x in tensors.items() if name not in beside}
     published = None if configuration is None else parse(configuration)
     shapes = {name: tuple(x.shape) for name, x in given.items()}
-    described = {**dict((architecture or {}).get("config", architecture or {})), **hints(published, shapes)}
+    described = {**network_part(architecture), **hints(published, shapes)}
     found = infer(shapes, described)
     with torch.device("meta"):
         network = _network(found)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from nanogen_dit.config import _positive
+
 
 @frozen(kw_only=True)
 class ModelSection:
@@ -170,9 +172,9 @@ class PerceptualSection:
 class MiscSection:
     latent_size: tuple[int, ...]
     num_classes: int = 1000
-    time_dist_shift_dim: int
-    time_dist_shift_base: int = 4096
-    time_dist_shift_base_eval: int | None = None
+    time_dist_shift_dim: int = field(validator=_positive)
+    time_dist_shift_base: int = field(default=4096, validator=_positive)
+    time_dist_shift_base_eval: int | None = field(default=None, validator=_positive)
 
 
 @frozen(kw_only=True)
