@@ -40,9 +40,17 @@ class ClassifierFree:
             both = field(_twice(state), Times(times.t.repeat(2), times.r.repeat(2)), join_conditions(condition, null))
             scale = self.config.scale
             value = both.value.map(lambda pair: _extrapolate(pair, scale))
-            return Prediction(value)
+            return Prediction(self._of_channels(value, both.value))
 
         return guided
+
+    def _of_channels(self, guided: State, pair: State) -> State:
+        """The guided state with the further channels as the condition alone has them."""
+        count = self.config.channels
+        if count is None:
+            return guided
+        conditional, _ = pair.latent.chunk(2)
+        return guided._replace(latent=torch.cat([guided.latent[:, :count], conditional[:, count:]], dim=1))
 
     def _active(self, times: Times) -> bool:
         if self.config.scale == 1.0:

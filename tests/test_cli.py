@@ -209,3 +209,21 @@ def test_another_runtime_error_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["nanogen", "train", "x"])
     with pytest.raises(RuntimeError, match="shapes differ"):
         command.main()
+
+
+def test_import_is_refused_without_a_hint_and_tells_its_decisions_with_one(tmp_path):
+    file = ROOT / "plugins" / "nanogen-dit" / "tests" / "fixtures" / "ddt_label.safetensors"
+    refused = nanogen("import", file, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "--recipe sd-vae-mse: tokenizer.preset=sdvae-mse objective.prediction=velocity" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    words = ("import", file, "--recipe", "sd-vae-mse", "--set", "sampler.steps=2", "--output", "here")
+    done = nanogen(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {"tokenizer.preset: sdvae-mse (recipe sd-vae-mse)", "sampler.steps: 2 (--set)"} <= set(lines)
+    assert lines[-1].endswith("the pipeline is in here.")
+    assert (tmp_path / "here" / "backbone.safetensors").is_file()
+    again = nanogen(*words, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "here holds files already" in again.stderr

@@ -95,6 +95,22 @@ def test_a_scale_of_one_computes_one_branch(scale):
     assert set(field.rows) == {2}
 
 
+def test_guidance_of_some_channels_leaves_the_others_and_the_token_s_own():
+    """SiT guides three of four channels: the fourth is what the condition alone gives. A token is guided as a whole."""
+
+    def field(state, times, condition):
+        value = condition.tokens[:, :1, :1, None]
+        return Prediction(State(value.expand_as(state.latent), condition.tokens[:, 0].expand(-1, 5)))
+
+    guidance = ClassifierFree(ClassifierFreeConfig(scale=3.0, channels=3)).with_scale(4.0)
+    state = State(torch.zeros(2, 4, 2, 2), torch.zeros(2, 5))
+    times = next(intervals(torch.tensor([1.0, 0.0]), state.latent))
+    null = Condition(torch.full((2, 1, 1), 0.5))
+    value = guidance.wrap(field, null)(state, times, Condition(torch.ones(2, 1, 1))).value
+    assert value.latent[:, :, 0, 0].tolist() == [[2.5, 2.5, 2.5, 1.0]] * 2  # 0.5 + 4 (1 - 0.5), and 1
+    assert torch.equal(value.token, torch.full((2, 5), 2.5))
+
+
 def test_guidances_compose_outermost_last():
     double = ClassifierFree(ClassifierFreeConfig(scale=2.0))
     null = Condition(torch.zeros(2, 1, 1))

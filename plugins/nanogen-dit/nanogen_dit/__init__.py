@@ -1,1 +1,1 @@
-"""Diffusion transformers for NanoGen: LightningDiT and DDT."""
+"""Diffusion transformers for NanoGen: LightningDiT, DDT and DiT."""

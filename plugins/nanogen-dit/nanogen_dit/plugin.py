@@ -1,4 +1,4 @@
-"""The manifest: two backbones. Importing it loads no torch."""
+"""The manifest: three backbones. Importing it loads no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:LightningDiTConfig",
             summary="Transformer with RoPE, SwiGLU and the condition in context",
             provides=ABILITIES,
-            importer="nanogen_dit.published.importer:read_published",
+            importer="nanogen_dit.published.importer:from_weights",
         ),
         Component(
             kind="backbone",
@@ -29,6 +29,15 @@ def nanogen_components() -> list[Component]:
             config="nanogen_dit.config:DDTConfig",
             summary="The same encoder, and a wide shallow decoder that it steers token by token",
             provides=ABILITIES,
-            importer="nanogen_dit.published.importer:read_published",
+            importer="nanogen_dit.published.importer:from_weights",
+        ),
+        Component(
+            kind="backbone",
+            name="dit",
+            target="nanogen_dit.dit:DiT",
+            config="nanogen_dit.dit_config:DiTConfig",
+            summary="DiT and SiT: fixed positions, one vector of time and condition steers every block (adaLN-Zero)",
+            provides=frozenset({"two-time", "features", "jvp"}),
+            importer="nanogen_dit.dit_published.importer:from_weights",
         ),
     ]

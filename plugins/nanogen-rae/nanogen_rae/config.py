@@ -17,10 +17,12 @@ VISION = "vision"  #: what an encoder provides that a RAE can use
 
 
 def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
-    if isinstance(value, int):
+    if not isinstance(value, (tuple, list)):
         at_least(1, 1000)(config, attribute, value)
-    elif not value or value[0] < 0 or list(value) != sorted(set(value)):
-        raise ConfigError(f"{list(value)} are no numbers of blocks, which count from 0 and rise")
+        return
+    whole = all(type(number) is int and 0 <= number < 1000 for number in value)
+    if not (value and whole) or list(value) != sorted(set(value)):
+        raise ConfigError(f"levels: {shown(list(value))} are no numbers of blocks, which count from 0 and rise")
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
 
-#: DiffusionBench (arXiv 2606.24888); each is good for both tasks.
+#: DiffusionBench (arXiv 2606.24888), and SiT; each is good for both tasks.
 RECIPES = (
     "e2e-flux1-vae",
     "e2e-qwen-image-vae",
@@ -25,6 +25,7 @@ RECIPES = (
     "sd-vae-mse",
     "sd35-vae",
     "sdxl-vae",
+    "sit",
 )
 
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_dit.description import network_part
 from nanogen_dit.published.layout import TOLD_NAMES
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,11 +36,13 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
     is a second head, and may give `input_size` and `cond_arch.num_c_tokens`, which are else derived from the tables of
     the rotary embedding. Raises DataError where something is missing, or where the two disagree.
     """
-    given = dict((config or {}).get("config", config or {}))
+    given = network_part(config)
     try:
         return _Reading(shapes, given).architecture()
     except (KeyError, IndexError) as error:
         raise DataError(f"The checkpoint is not of the published layout: {error.args[0]} is missing.") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"The description of the network, or a shape of it, cannot be right: {error}.") from error
 
 
 class _Reading:
@@ -154,7 +157,11 @@ class _Reading:
     def _agree(self) -> None:
         """Raises DataError where the JSON says something else than the shapes."""
         settings = self._settings()
+        patch = self.patch_weight[2]
         found: dict[str, Any] = {"in_channels": self.patch_weight[1]}
+        found["patch_size"] = [patch, patch] if self.decoupled else patch
+        if "dec_rope.freqs_cos" in self.shapes:
+            found["input_size"] = isqrt(self._image_tokens()) * patch
         for theirs, ours in {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}.items():
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 
 from nanogen_core.errors import DataError
+from nanogen_core.importing import Undecided, WeightsFile, read_weights
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
+from nanogen_dit.description import network_part
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published.architecture import Architecture, infer
-from nanogen_dit.published.files import read_checkpoint
+from nanogen_dit.published.configuration import hints, parse, translate
+from nanogen_dit.published.conflicts import conflicts
+from nanogen_dit.published.files import network_in
 from nanogen_dit.published.layout import Network, entries, rope_tables
 
 SHOWN = 4  # names in an error
-RGB = 3
 NETWORKS: Mapping[str, tuple[Any, Any]] = {"lightning-dit": (LightningDiT, LightningDiTConfig), "ddt": (DDT, DDTConfig)}
+
+
+UNDECIDED = (
+    Undecided("tokenizer", "tokenizer", ("preset", "encoder", "path")),
+    Undecided("prediction", "objective", ("prediction",), by_method=True),
+    Undecided("shift", "objective", ("shift", "sample_shift"), by_method=True, null=True),
+    Undecided("guidance", "guidance"),
+)
 
 
 @frozen
@@ -33,6 +44,12 @@ class Published:
     state: Mapping[str, Tensor]  # of our module, float32
     beside: Mapping[str, Tensor]  # tensors of the file that belong to an auxiliary loss (REPA's projector)
     meta: Mapping[str, Any]  # plain values of the file: step, epoch ...
+    weights: str | None = None  # the set of weights that was taken; None: the only one, without a name
+    configured: Mapping[str, Any] = field(factory=dict)  # what the published configuration decides
+
+    configured_by = None  # the published configuration
+    hint = ""
+    structural = frozenset({"two-time", "told", "token", "internal-head"})
 
     @property
     def latent(self) -> LatentSpec:
@@ -49,13 +66,26 @@ class Published:
 
     @property
     def suggested(self) -> Mapping[str, Any]:
-        """The part of a configuration that the file tells: the backbone, the task by its condition (texts are padded),
-        the method by its channels (three are pixels)."""
-        return {
-            "task": "t2i" if self.condition.padded else "imagenet",
-            "method": "pixel" if self.latent.channels == RGB else "vae",
-            "backbone": {"name": self.backbone, **self.settings},
-        }
+        """The part of a configuration that the tensors decide: the backbone, and the task by its condition."""
+        backbone = {"backbone": {"name": self.backbone, **self.settings}}
+        if self.condition.padded:  # only texts are
+            return {"task": "t2i", **backbone}
+        conditioner = {"name": "label", "learned": self.condition.learned}
+        return {"task": "imagenet", "conditioner": conditioner, **backbone}
+
+    @property
+    def undecided(self) -> Sequence[Undecided]:
+        """Pixels and latents look alike, and so do predictions of the velocity and of the data."""
+        return UNDECIDED
+
+    @property
+    def notes(self) -> Sequence[str]:
+        left = f"left out {', '.join(sorted(self.beside))}, which belong to REPA's loss" if self.beside else ""
+        return [left] if left else []
+
+    def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
+        """Compare a configuration's backbone with the file: a few words for each option that differs."""
+        return conflicts(self.architecture, configuration.get("backbone", {}), NETWORKS[self.backbone][1])
 
     @property
     def backbone(self) -> str:
@@ -75,20 +105,38 @@ class Published:
 
 
 def read_published(path: str | Path, config: Mapping[str, Any] | None = None, weights: str = "ema") -> Published:
-    """A checkpoint file with the JSON configuration beside it, if any; see `read_checkpoint` and `infer`.
+    """Read a checkpoint file with the JSON configuration beside it, if any; see `read_checkpoint` and `infer`.
 
     Raises DataError in one sentence for a file that cannot be read, or whose names or shapes are not the layout's.
     """
-    tensors, meta = read_checkpoint(path, weights)
+    return from_weights(read_weights(path), weights=weights, architecture=config)
+
+
+def from_weights(
+    file: WeightsFile,
+    *,
+    weights: str = "ema",
+    architecture: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
+) -> Published:
+    """Read the network in a file of weights; `configuration` is a published YAML file. The importer of both backbones.
+
+    Raises DataError as `read_published` does, ConfigError where the configuration is wrong or contradicts the file.
+    """
+    tensors, meta, taken = network_in(file, weights)
     beside = {name: x for name, x in tensors.items() if name.startswith("repa_projector.")}
     given = {name: x for name, x in tensors.items() if name not in beside}
-    architecture = infer({name: tuple(x.shape) for name, x in given.items()}, config)
+    published = None if configuration is None else parse(configuration)
+    shapes = {name: tuple(x.shape) for name, x in given.items()}
+    described = {**network_part(architecture), **hints(published, shapes)}
+    found = infer(shapes, described)
     with torch.device("meta"):
-        network = _network(architecture)
+        network = _network(found)
     weights_given = {name: x for name, x in given.items() if "rope." not in name}  # the tables are derived
-    _compare(Path(path), weights_given, export_published(network, tables=False))
+    _compare(file.path, weights_given, export_published(network, tables=False))
     state = {e.ours: e.change.to_ours([given[name].float() for name in e.theirs]) for e in entries(network)}
-    return Published(architecture, state, beside, meta)
+    configured = {} if published is None else translate(published, found)
+    return Published(found, state, beside, meta, taken, configured)
 
 
 def import_published(

@@ -1,0 +1,88 @@
+"""DiT (arXiv 2212.09748) as SiT (arXiv 2401.08740) has it: one vector of time and condition steers every block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanogen_core.linear import Linear
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_dit.attention import kernel_for
+from nanogen_dit.dit_blocks import DiTBlock, DiTHead
+from nanogen_dit.dit_config import DiTConfig
+from nanogen_dit.dit_embeddings import PooledCondition, TimestepEmbedding, position_table
+from nanogen_dit.embeddings import patchify
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.heads import cast
+from nanogen_dit.layers import EMBEDDING_STD
+from nanogen_dit.taps import features, read_taps
+
+
+class DiT(nn.Module):
+    """Transformer with fixed positions, full attention over image tokens, and adaLN-Zero.
+
+    `wanted`: `two-time` adds an embedding of the interval t - r (else `times.r` is not looked at), `jvp` takes the
+    attention that has forward-mode derivatives.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        config: DiTConfig,
+        *,
+        latent: LatentSpec,
+        condition: ConditionSpec,
+        wanted: frozenset[str] = frozenset(),
+    ):
+        super().__init__()
+        self.trunk = trunk = config.trunk
+        self.reverse_time = config.reverse_time
+        self.geometry = geometry = Geometry.of(latent, config.patch_size)
+        self.patch = Linear(latent.channels * geometry.patch**2, trunk.hidden)
+        self.register_buffer("positions", position_table(geometry.grid, trunk.hidden), persistent=False)
+        self.time = TimestepEmbedding(trunk.hidden, config.time_factor)
+        self.interval = TimestepEmbedding(trunk.hidden, config.time_factor) if "two-time" in wanted else None
+        self.condition = PooledCondition(condition, trunk.hidden)
+        kernel = kernel_for(wanted)
+        self.blocks = nn.ModuleList(DiTBlock(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
+        self.head = DiTHead(latent, geometry, trunk.hidden)
+        self._initialise(condition)
+
+    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
+        wanted = read_taps(taps, self.trunk.depth, self.geometry)
+        keep, outputs = {tap.block for tap in wanted}, {}
+        x = self.patch(patchify(state.latent, self.geometry.patch)) + self.positions  # [B, N, width]
+        style = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, style)
+            if number in keep:
+                outputs[number] = x
+        value = cast(State(self.head(x, style)), state)
+        return Prediction(value, features(wanted, outputs, self.geometry))
+
+    def _time(self, times: Times) -> Tensor:
+        embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)
+        return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
+
+    def _initialise(self, condition: ConditionSpec) -> None:
+        """As published: Xavier-uniform maps with zero bias, normal(0.02) for times and classes, zero adaLN and head."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        embeddings = [self.time] if self.interval is None else [self.time, self.interval]
+        tables = [linear for embedding in embeddings for linear in (embedding.mlp_in, embedding.mlp_out)]
+        if not condition.padded:
+            tables.append(self.condition.proj)
+        for linear in tables:
+            nn.init.normal_(linear.weight, std=EMBEDDING_STD)
+        modulations = [block.modulation for block in self.blocks]
+        for linear in (*modulations, self.head.modulation, self.head.readout):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)

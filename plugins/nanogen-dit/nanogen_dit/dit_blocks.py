@@ -1,0 +1,85 @@
+"""The blocks of DiT (arXiv 2212.09748): adaLN-Zero from one vector for each sample."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanogen_core.linear import Linear
+from nanogen_core.specs import LatentSpec
+from nanogen_dit.attention import Kernel
+from nanogen_dit.config import Trunk
+from nanogen_dit.embeddings import unpatchify
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.layers import EPS, modulate
+
+
+def layer_norm(width: int) -> nn.LayerNorm:
+    """LayerNorm without scale and shift, which adaLN gives."""
+    return nn.LayerNorm(width, elementwise_affine=False, eps=EPS)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over image tokens [B, N, width]."""
+
+    def __init__(self, width: int, heads: int, kernel: Kernel):
+        super().__init__()
+        self.heads = heads
+        self.kernel = kernel
+        self.qkv = Linear(width, 3 * width)
+        self.qkv.fused_rows = {"weight": (width,) * 3}  # an optimiser may treat the three matrices apart
+        self.proj = Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, heads, N, d] each
+        out: Tensor = self.proj(self.kernel(q, k, v, None).transpose(1, 2).flatten(2))
+        return out
+
+
+class MLP(nn.Module):
+    """`outlet(gelu(inlet(x)))`, GELU by its tanh approximation."""
+
+    def __init__(self, width: int, ratio: float):
+        super().__init__()
+        inner = int(ratio * width)
+        self.inlet = Linear(width, inner)
+        self.outlet = Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.outlet(F.gelu(self.inlet(x), approximate="tanh"))
+        return out
+
+
+class DiTBlock(nn.Module):
+    """Attention and MLP, each with a shift, a scale and a gate from the sample's vector."""
+
+    def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
+        super().__init__()
+        self.norm1 = layer_norm(trunk.hidden)
+        self.attention = SelfAttention(trunk.hidden, trunk.heads, kernel)
+        self.norm2 = layer_norm(trunk.hidden)
+        self.mlp = MLP(trunk.hidden, mlp_ratio)
+        self.modulation = Linear(trunk.hidden, 6 * trunk.hidden)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Tokens [B, N, width]; `style` [B, width] is the vector after its SiLU."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(style)[:, None].chunk(6, dim=-1)
+        x = x + gate * self.attention(modulate(self.norm1(x), shift, scale))
+        out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
+        return out
+
+
+class DiTHead(nn.Module):
+    """Tokens [B, N, width] -> a latent [B, C, h, w]."""
+
+    def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
+        super().__init__()
+        self.geometry = geometry
+        self.norm = layer_norm(width)
+        self.modulation = Linear(width, 2 * width)
+        self.readout = Linear(width, latent.channels * geometry.patch**2)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        shift, scale = self.modulation(style)[:, None].chunk(2, dim=-1)
+        tokens = self.readout(modulate(self.norm(x), shift, scale))
+        return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

@@ -1,0 +1,54 @@
+"""The options of the backbone `dit`. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from nanogen_core.errors import ConfigError
+from nanogen_dit.config import Trunk, _given, _one_of, _positive
+
+#: The sizes of the DiT paper (arXiv 2212.09748), and a small one.
+DIT_SIZES: Mapping[str, Trunk] = {
+    "tiny": Trunk(128, 6, 4),
+    "S": Trunk(384, 12, 6),
+    "B": Trunk(768, 12, 12),
+    "L": Trunk(1024, 24, 16),
+    "XL": Trunk(1152, 28, 16),
+}
+
+
+@frozen(kw_only=True)
+class DiTConfig:
+    """DiT. `size` is one of tiny, S, B, L, XL; a number beside it replaces the preset's.
+
+    Attributes:
+        patch_size: latent cells a side of a token: 2, 4 or 8 in the paper. None: from the latent.
+        mlp_ratio: width of the MLP, in widths of the network.
+        time_factor: the time is multiplied by this before its sine-cosine features. SiT: 1. DiT's 1,000 steps: 1000.
+        reverse_time: the network is given 1 - t. SiT's time runs from noise (0) to data (1).
+    """
+
+    size: str = field(default="XL", validator=_one_of(DIT_SIZES))
+    hidden: int | None = field(default=None, validator=_positive)
+    depth: int | None = field(default=None, validator=_positive)
+    heads: int | None = field(default=None, validator=_positive)
+    patch_size: int | None = field(default=None, validator=_positive)
+    mlp_ratio: float = field(default=4.0, validator=_positive)
+    time_factor: float = field(default=1.0, validator=_positive)
+    reverse_time: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.trunk.hidden % self.trunk.heads or self.trunk.hidden % 4:
+            raise ConfigError(
+                f"heads: a width of {self.trunk.hidden} must be a multiple of the {self.trunk.heads} heads, and of 4"
+                " for the sines and cosines of two axes."
+            )
+
+    @property
+    def trunk(self) -> Trunk:
+        preset = DIT_SIZES[self.size]
+        return Trunk(
+            _given(self.hidden, preset.hidden), _given(self.depth, preset.depth), _given(self.heads, preset.heads)
+        )

@@ -1,0 +1,70 @@
+"""The public names of DiT's and SiT's tensors, both ways.
+
+SiT's velocity points from noise to data, ours from data to noise: the sign of the last map is turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from nanogen_dit.dit import DiT
+from nanogen_dit.published.layout import SAME, TURNED, Change, Entry, patches
+
+POSITIONS = "pos_embed"
+
+
+def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
+    """Every tensor of the network's state dict, in the public layout. `sigma`: its last map has a variance too."""
+    patch = network.geometry.patch
+    return [
+        *_linear("patch", "x_embedder.proj", weight=patches(patch)),
+        *_linear("time.mlp_in", "t_embedder.mlp.0"),
+        *_linear("time.mlp_out", "t_embedder.mlp.2"),
+        Entry("condition.proj.weight", ("y_embedder.embedding_table.weight",), TURNED),
+        *(entry for number in range(network.trunk.depth) for entry in _block(f"blocks.{number}")),
+        *_linear("head.modulation", "final_layer.adaLN_modulation.1"),
+        *_linear("head.readout", "final_layer.linear", weight=velocity(patch, sigma), bias=velocity(patch, sigma)),
+    ]
+
+
+def export_sit(network: DiT) -> dict[str, Tensor]:
+    """The network's tensors under their public names, without a learned variance."""
+    state = network.state_dict()
+    found = {
+        name: part.contiguous()
+        for entry in entries(network)
+        for name, part in zip(entry.theirs, entry.change.to_theirs(state[entry.ours]), strict=True)
+    }
+    return {**found, POSITIONS: network.positions[None].clone()}
+
+
+def velocity(patch: int, sigma: bool) -> Change:
+    """The rows [patch * patch * channels, ...] of the last map; with `sigma` a cell's second half is the variance."""
+    cells = patch**2
+
+    def to_ours(x: Tensor) -> Tensor:
+        rows = x.reshape(cells, -1, *x.shape[1:])
+        kept = rows[:, : rows.shape[1] // 2] if sigma else rows
+        return -kept.flatten(0, 1)
+
+    def to_theirs(x: Tensor) -> Tensor:
+        rows = -x.reshape(cells, -1, *x.shape[1:])
+        return (torch.cat([rows, torch.zeros_like(rows)], dim=1) if sigma else rows).flatten(0, 1)
+
+    return Change(lambda parts: to_ours(parts[0]), lambda x: [to_theirs(x)])
+
+
+def _linear(ours: str, theirs: str, weight: Change = SAME, bias: Change = SAME) -> Iterator[Entry]:
+    yield Entry(f"{ours}.weight", (f"{theirs}.weight",), weight)
+    yield Entry(f"{ours}.bias", (f"{theirs}.bias",), bias)
+
+
+def _block(name: str) -> Iterator[Entry]:
+    yield from _linear(f"{name}.attention.qkv", f"{name}.attn.qkv")
+    yield from _linear(f"{name}.attention.proj", f"{name}.attn.proj")
+    yield from _linear(f"{name}.mlp.inlet", f"{name}.mlp.fc1")
+    yield from _linear(f"{name}.mlp.outlet", f"{name}.mlp.fc2")
+    yield from _linear(f"{name}.modulation", f"{name}.adaLN_modulation.1")

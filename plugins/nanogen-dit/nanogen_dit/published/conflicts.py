@@ -1,0 +1,34 @@
+"""Compares options of a backbone with what the shapes of a file say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanogen_core.structure import structure
+from nanogen_dit.config import DDTConfig
+from nanogen_dit.published.architecture import Architecture
+
+TRUNK = ("hidden", "depth", "heads")
+
+
+def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]) -> list[str]:
+    """Return `name 384, but the file has 1152` for each option that was given and differs.
+
+    A `size` stands for all its numbers.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    numbers = {name: value for name, value in given.items() if name in found.settings}
+    if "size" in given:
+        numbers = {**_preset(structure({"size": given["size"]}, config, "backbone")), **numbers}
+    return [
+        f"{name} {value}, but the file has {found.settings[name]}"
+        for name, value in numbers.items()
+        if value != found.settings[name]
+    ]
+
+
+def _preset(config: Any) -> dict[str, int]:
+    """The numbers that a size stands for."""
+    trunks = {"": config.trunk} | ({"decoder_": config.decoder} if isinstance(config, DDTConfig) else {})
+    return {f"{prefix}{name}": getattr(trunk, name) for prefix, trunk in trunks.items() for name in TRUNK}

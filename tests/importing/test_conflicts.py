@@ -1,0 +1,105 @@
+"""Where what was said contradicts the file, the import is refused with both values."""
+
+import pytest
+import torch
+from test_undecided import MEANFLOW, PIXELS, REG, SD_VAE, SD_VAE_TEXT
+
+from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.importing import import_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("row", "recipe", "settings", "sentence"),
+    [
+        (SD_VAE, "flux1-vae", {}, r"latents are \(4, 32, 32\) .* at 256 px are \(16, 32, 32\)"),
+        (SD_VAE, "jit", {}, r"latents are \(4, 32, 32\) .* at 32 px are \(3, 32, 32\)"),
+        (SD_VAE, "flux2-vae-512", {}, "recipe flux2-vae-512 contradicts .*: hidden 1584, but the file has 16"),
+        (SD_VAE, "sd-vae-ema", {"image_size": 512}, r"\(4, 32, 32\) .* at 512 px are \(4, 64, 64\)"),
+        (SD_VAE, "sd-vae-ema", {"backbone": {"size": "B"}}, "hidden 768, but the file has 16; depth 12, but"),
+        (SD_VAE, "sd-vae-ema", {"backbone": {"patch_size": 1}}, "patch_size 1, but the file has 2"),
+        (SD_VAE, "sd-vae-ema", {"backbone": {"decoder_heads": 1}}, "decoder_heads 1, but the file has 2"),
+        (SD_VAE, "sd-vae-ema", {"backbone": "lightning-dit"}, "the backbone 'lightning-dit', and .* is a 'ddt'"),
+        (SD_VAE, "sd-vae-ema", {"dataset": "openmoji"}, "condition is 11 wide, that of task 'imagenet' is 65"),
+        (SD_VAE, "sd-vae-ema", {"task": "t2i"}, "condition is 11 wide, that of task 't2i' is 1024"),
+        (SD_VAE_TEXT, "sd-vae-ema", {"task": "imagenet"}, "condition is 1024 wide, that of task 'imagenet'"),
+        (SD_VAE, "demo", {}, "recipe demo has the backbone 'lightning-dit', and .* is a 'ddt'"),
+        (SD_VAE, "meanflow", {}, "ask the backbone for two-time, which the checkpoint was trained without"),
+        (SD_VAE, "sd-vae-ema-reg", {}, "ask the backbone for token, which the checkpoint was trained without"),
+        (MEANFLOW, "sd-vae-mse", {}, "the checkpoint's backbone has two-time, which no chosen part asks for"),
+        (REG, "dinov2-b", {}, "the checkpoint's backbone has token, which no chosen part asks for"),
+        (PIXELS, "sd-vae-mse", {}, r"latents are \(3, 256, 256\) .* are \(4, 256, 256\)"),
+    ],
+)
+def test_recipe_and_settings(row, recipe, settings, sentence, rows, file_for):
+    with pytest.raises(ConfigError, match=f"(?i){sentence}"):
+        import_checkpoint(file_for(rows[row]), recipe=recipe, settings=settings)
+
+
+def test_another_teacher_is_refused_by_the_width_of_its_token(rows, file_for):
+    settings = {"auxiliary": {"reg": {"teacher": "dinov2-vit-l"}}}
+    with pytest.raises(ConfigError, match="token is 768 wide, that of the chosen auxiliary 1024"):
+        import_checkpoint(file_for(rows[REG]), recipe="dinov2-b-reg", settings=settings)
+
+
+def test_equal_values_are_no_conflict(rows, file_for):
+    settings = {"backbone": {"hidden": 16, "patch_size": 2, "decoder_depth": 1}}
+    pipeline = import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", settings=settings)
+    assert pipeline.config.slots["backbone"].config.hidden == 16
+
+
+@pytest.mark.parametrize("described", [{"config": 5}, {"cond_arch": 5}, {"input_size": "big"}, {"mlp_ratio": None}])
+def test_a_description_that_cannot_be_right_is_refused(described, rows, file_for):
+    with pytest.raises(DataError, match="(?i)the (json configuration|description of the network)"):
+        import_checkpoint(file_for(rows[SD_VAE_TEXT]), recipe="sd-vae-ema", architecture=described)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"task": 5, "method": "vae"},
+        {"task": "imagenet", "backbone": [1]},
+        {"task": "imagenet", "tokenizer": 5, "objective": 7},
+        {"task": "imagenet", "method": "vae", "guidance": 3},
+        {"task": "imagenet", "method": "vae", "backbone": {"size": [1]}},
+        {"task": "imagenet", "method": ["vae"]},
+        {"task": "nothing", "method": "vae"},
+    ],
+)
+def test_values_of_wrong_types_are_refused(values, rows, file_for):
+    with pytest.raises(NanoGenError):
+        import_checkpoint(file_for(rows[SD_VAE]), values)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(number, rows, file_for):
+    file = file_for(rows[SD_VAE], **{"final_layer.linear.bias": torch.full((16,), number)})
+    with pytest.raises(DataError, match=r"16 of the 16 numbers of final_layer\.linear\.bias are NaN or infinite"):
+        import_checkpoint(file, recipe="sd-vae-ema")
+
+
+def test_a_missing_and_an_unknown_tensor_are_named(rows, file_for, tmp_path):
+    content = torch.load(file_for(rows[SD_VAE]))
+    content["ema"]["blocks.0.surprise"] = content["ema"].pop("blocks.0.attn.k.bias")
+    torch.save(content, tmp_path / "odd.pt")
+    with pytest.raises(DataError, match=r"missing: blocks\.0\.attn\.k\.bias; unknown: blocks\.0\.surprise"):
+        import_checkpoint(tmp_path / "odd.pt", recipe="sd-vae-ema")
+
+
+def test_compiled_and_wrapped_weights_are_the_same_network(rows, file_for, tmp_path):
+    content = torch.load(file_for(rows[SD_VAE]))
+    plain = import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema").backbone.state_dict()
+    content["ema"] = {f"module.{k.replace('blocks.0.', 'blocks.0._orig_mod.')}": x for k, x in content["ema"].items()}
+    torch.save(content, tmp_path / "wrapped.pt")
+    found = import_checkpoint(tmp_path / "wrapped.pt", recipe="sd-vae-ema").backbone.state_dict()
+    assert found.keys() == plain.keys()
+
+
+def test_a_file_of_no_known_layout_is_refused(tmp_path):
+    torch.save({"conv.weight": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match="holds no network that an installed backbone reads"):
+        import_checkpoint(tmp_path / "other.pt", recipe="jit")
+
+
+def test_a_description_that_is_no_mapping_is_refused(rows, file_for):
+    with pytest.raises(DataError, match="must hold keys and values"):
+        import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", architecture=["input_size"])
