@@ -118,6 +118,9 @@ ALLOWED = {
         "Certainty.draws": [0],
         "Effort.save_every": [0],
     },
+    "blocks count from 0": {
+        "EncoderConfig.levels": [0],
+    },
     "a seed is a name, not a size": {
         "KidConfig.seed": [0, 10**12],
         "Mind6Config.seed": [0, 10**12],

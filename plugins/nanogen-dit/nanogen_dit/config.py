@@ -19,6 +19,7 @@ LIMITS: Mapping[str, float] = {
     "patch_size": 1024,
     "time_tokens": 1024,
     "time_scale": 1000,
+    "time_factor": 1_000_000,
     "internal_head_depth": 1000,
 }
 PARAMETERS = 100_000_000_000  #: of one stack of blocks, at most
