@@ -11,7 +11,6 @@ from nanogen_rae.positions import positions
 from nanogen_rae.sizes import Size
 
 EPS = 1e-12  # of every LayerNorm, as in the published decoders
-INITIAL_STD = 0.02
 
 
 class Attention(nn.Module):
@@ -53,7 +52,10 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens of `channels` numbers, each of which becomes `patch` x `patch` pixels. Any grid is taken."""
+    """Tokens of `channels` numbers, each of which becomes `patch` x `patch` pixels.
+
+    As published, linear maps begin with torch's own initial weights, and the class token with zeros.
+    """
 
     table: Tensor
 
@@ -66,8 +68,6 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(size.width, eps=EPS)
         self.head = Linear(size.width, patch * patch * 3)
         self.register_buffer("table", positions(size.width, grid), persistent=False)  # fixed: no part of the weights
-        self.apply(_initialise)
-        nn.init.normal_(self.class_token, std=INITIAL_STD)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [B, C, h, w] -> what the head writes [B, 3, h * patch, w * patch], float32."""
@@ -83,9 +83,3 @@ def unpatched(patches: Tensor, grid: int, patch: int) -> Tensor:
     """[B, N, p p 3] -> [B, 3, H, W]: the published order, `n h w p q c` to `n c h p w q`."""
     cells = patches.reshape(len(patches), -1, grid, patch, patch, 3)  # [B, h, w, p, q, 3]
     return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=INITIAL_STD)
-        nn.init.zeros_(module.bias)

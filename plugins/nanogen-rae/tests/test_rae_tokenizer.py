@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderRAE
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ViTMAEConfig
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAEDecoder
 
@@ -189,6 +189,20 @@ def test_the_published_size_has_its_parameters() -> None:
     block = 4 * (1152 * 1152 + 1152) + 2 * 1152 * 4096 + 4096 + 1152 + 4 * 1152
     rest = (768 * 1152 + 1152) + 1152 + 2 * 1152 + (1152 * 768 + 768)
     assert sum(parameter.numel() for parameter in decoder.parameters()) == 28 * block + rest
+
+
+def test_initial_weights_are_the_published_ones() -> None:
+    """Those of torch for linear maps: weights and biases uniform, with the bound 1 / sqrt(inputs)."""
+    torch.manual_seed(0)
+    decoder = Decoder(768, 16, 16, Size(width=192, depth=2, heads=4, hidden=384))
+    maps = [module for module in decoder.modules() if isinstance(module, nn.Linear)]
+    assert len(maps) == 2 + 2 * 6
+    for module in maps:
+        bound = module.in_features**-0.5
+        for tensor in (module.weight.detach(), module.bias.detach()):
+            assert float(tensor.abs().max()) <= bound
+            assert float(tensor.std()) == pytest.approx(bound / 3**0.5, rel=0.15)
+    assert not decoder.class_token.any()
 
 
 # -- statistics ------------------------------------------------------------------------------------------------------
