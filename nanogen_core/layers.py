@@ -104,11 +104,15 @@ def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> 
         low = {"name": low}
     if not isinstance(high, Mapping) or not isinstance(low, Mapping):
         return high
-    if "name" in high and not same(str(low.get("name", "")), str(high["name"])):
+    if "name" in high and not same(_text(low.get("name")), _text(high["name"])):
         if lost is not None:
             lost += [f"{path}.{key}" for key in low if key not in ("name", *high)]
         return high
     return {**low, **{key: over(low.get(key), value, lost, f"{path}.{key}") for key, value in high.items()}}
+
+
+def _text(name: Any) -> str:
+    return name if isinstance(name, str) else ""  # a name of another type is refused when it is read
 
 
 def members(

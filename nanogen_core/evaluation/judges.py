@@ -7,13 +7,15 @@ from typing import Any
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Part, Resolved, resolve
-from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.labels import from_one, wrong
+from nanogen_core.layers import same
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Metric
 from nanogen_core.registry import Chosen, import_object, registry
 from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
+from nanogen_core.typed import opened
 
 TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
 FREE = ("metric", "task", "dataset", "sampler", "guidance")  # what may be set over a trained pipeline's configuration
@@ -38,7 +40,7 @@ def of_pipeline(
     known = {name: pipeline.parts[name] for name in TRAINED if name in pipeline.parts}
     parts = Assembly(resolved, known)
     parts.excuse_dataset()
-    return Pipeline(resolved, parts), {name: parts["metrics"][name] for name in _some(asked)}
+    return Pipeline(resolved, parts), {name: parts["metrics"][_written(name, resolved)] for name in _some(asked)}
 
 
 def of_images(
@@ -59,10 +61,15 @@ def of_images(
         resolved = resolve(context, {**settings, "metric": options})
         parts = Assembly(resolved)
     for name in options:
-        _refuse_unasked(resolved.groups["metric"][name], questions)
-    found = {name: parts["metrics"][name] for name in options}
+        _refuse_unasked(resolved.groups["metric"][_written(name, resolved)], questions)
+    found = {name: parts["metrics"][_written(name, resolved)] for name in options}
     _refuse_labels(questions, found)
     return found
+
+
+def _written(name: str, resolved: Resolved) -> str:
+    """The name of a metric as the configuration has it, perhaps with its distribution."""
+    return next(written for written in resolved.groups["metric"] if same(written, name))
 
 
 def _some(names: Any) -> Any:
@@ -82,7 +89,11 @@ def _options(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str,
     unasked = sorted(set(given) - set(asked))
     if unasked:
         raise ConfigError(f"An option is set of {listing(unasked)}, and the metrics asked for are {listing(asked)}.")
-    return {name: dict(given.get(name) or {}) for name in asked}
+    options = {name: opened(given.get(name, {})) for name in asked}
+    for name, value in options.items():
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"metric.{name}: expected a mapping of options, got {shown(value)}")
+    return {name: dict(value) for name, value in options.items()}
 
 
 def _part(name: str, options: Mapping[str, Any]) -> Part:

@@ -285,6 +285,12 @@ def test_values_that_ended_in_tracebacks_or_were_taken(small, over, sentence):
     assert str(caught.value).startswith(sentence)
 
 
+def test_a_name_that_is_no_text_is_refused_where_layers_meet(small):
+    layers = [{"auxiliary": {"repa": {"teacher": {"name": name, "levels": 2}}}} for name in ("dinov2-vit-b", 10**5000)]
+    with pytest.raises(ConfigError, match="auxiliary.repa.teacher: a whole number of 16610 bits"):
+        resolve(small, *layers)
+
+
 def test_a_component_without_validators_is_guarded_too():
     @attrs.frozen(kw_only=True)
     class Careless:
