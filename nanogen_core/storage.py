@@ -73,7 +73,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         # copies: what safetensors gives lies in the mapped file, which may be deleted, and at odd addresses
         return {name: tensor.clone() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path} is no whole safetensors file: {error}.") from error
+        raise DataError(f"{path} is no whole safetensors file: {str(error)[:200]}.") from error
 
 
 @contextmanager
