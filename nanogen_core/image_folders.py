@@ -36,13 +36,13 @@ class Left:
             self.suffixes[suffix(name)] += 1
 
     def sentence(self, folder: Path) -> str:
-        """`"Left out of /data: 2 hidden or system entries (.a, .b)."`, or the empty string where nothing was."""
+        """`"Left out of /data: hidden or system entries: 2 (.a, .b)."`, or the empty string where nothing was."""
         parts = [_counted(reason, names) for reason, names in self.reasons.items()]
         if self.hidden:
             parts.insert(0, _counted("hidden or system entries", self.hidden))
         if self.suffixes:
             kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(self.suffixes.items()))
-            parts.append(f"{self.suffixes.total()} files that are no images by their suffix ({kinds})")
+            parts.append(f"files that are no images by their suffix: {self.suffixes.total()} ({kinds})")
         return f"Left out of {folder}: {'; '.join(parts)}." if parts else ""
 
 
@@ -75,4 +75,4 @@ def _images(folder: Path, left: Left, above: str, parents: tuple[tuple[int, int]
 
 def _counted(what: str, names: list[str]) -> str:
     shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:NAMED])
-    return f"{len(names)} {what} ({shown}{', ...' if len(names) > NAMED else ''})"
+    return f"{what}: {len(names)} ({shown}{', ...' if len(names) > NAMED else ''})"

@@ -99,7 +99,7 @@ def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"{path} is no whole safetensors file: {error}.") from error
+        raise DataError(f"{path} is no whole safetensors file: {str(error)[:200]}.") from error
     if digest is not None and not prefix and digest != tensors_hash(tensors):
         raise DataError(f"{path} is damaged: its tensors are not those that were written (SHA-256).")
     return tensors

@@ -127,7 +127,7 @@ def test_rows_for_images_that_are_not_there_are_counted(folder, caplog):
     (folder / "labels.csv").write_text("file,label\n0.png,0\n1.png,1\n2.png,2\n3.png,1\n4.png,1\n")
     with caplog.at_level(logging.WARNING):
         assert Folder(folder).questions.labels.tolist() == [0, 1, 2]
-    assert "labels.csv has 2 rows for files that are not there, such as '3.png'" in caplog.text
+    assert "labels.csv has rows for files that are not there: 2, such as '3.png'" in caplog.text
 
 
 # -- images ----------------------------------------------------------------------------------------------------------
@@ -146,8 +146,8 @@ def test_files_of_every_suffix_are_judged_and_the_others_counted(tmp_path, caplo
     (batch,) = source.read([range(len(SUFFIXES))])
     assert to_uint8(batch.images)[:, 0, 0, 0].tolist() == list(range(len(SUFFIXES)))
     assert (
-        f"Left out of {tmp_path}: 2 hidden or system entries (.thumbs, __MACOSX); 1 sheets of samples (grid.png); "
-        "1 files that are no images by their suffix (1 .heic)."
+        f"Left out of {tmp_path}: hidden or system entries: 2 (.thumbs, __MACOSX); sheets of samples: 1 (grid.png); "
+        "files that are no images by their suffix: 1 (1 .heic)."
     ) in caplog.messages
 
 

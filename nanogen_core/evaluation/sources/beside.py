@@ -79,5 +79,5 @@ def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
         )
     absent = [name for name in found if name not in known]
     if absent:
-        warn_once(log, f"{path} has {len(absent)} rows for files that are not there, such as {shown(absent[0])}.")
+        warn_once(log, f"{path} has rows for files that are not there: {len(absent)}, such as {shown(absent[0])}.")
     return [found[name] for name in names]

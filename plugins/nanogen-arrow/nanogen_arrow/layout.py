@@ -87,8 +87,9 @@ def _saved(folder: Path) -> list[Path]:
     """The files of a split in the order of its state. Raises DataError where one is missing."""
     state = json_files.read(folder / STATE)
     listed = state.get("_data_files") if isinstance(state, dict) else None
-    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in listed or []]
-    if not isinstance(listed, list) or not names or not all(isinstance(name, str) and name for name in names):
+    described = listed if isinstance(listed, list) else []
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
+    if not names or not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{folder / STATE} names no data files: save the dataset again.")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]

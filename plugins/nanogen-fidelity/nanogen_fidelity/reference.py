@@ -21,6 +21,7 @@ from nanogen_core.evaluation.moments import RunningMoments
 from nanogen_core.evaluation.sources.archive import IMAGES, Archive, array, reading
 from nanogen_core.evaluation.sources.folder import Folder, image_files
 from nanogen_core.hashing import file_hash
+from nanogen_core.labels import shown
 from nanogen_core.protocols import Features
 
 MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # as torch-fidelity and ADM have them, and as FDr6 does
@@ -108,8 +109,8 @@ class Reference:
         made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
-                f"{self.path} was made in another space ({made}) than this metric compares in ({plain(features)}):"
-                " make it again, or use the same weights."
+                f"{self.path} was made in another space ({shown(made, 500)}) than this metric compares in "
+                f"({shown(plain(features), 500)}): make it again, or use the same weights."
             )
 
     def _count(self) -> int:

@@ -52,7 +52,7 @@ def test_hidden_and_system_folders_are_no_classes_and_said(
     with caplog.at_level(logging.WARNING):
         assert dataset(root).classes == ("cat", "dog")
         assert labels(root) == labels(root, "val") == [0, 0, 1, 1]
-    assert f"Left out of {root / 'train'}: 1 hidden or system entries ({name})." in caplog.messages
+    assert f"Left out of {root / 'train'}: hidden or system entries: 1 ({name})." in caplog.messages
     assert len(caplog.messages) == 1  # once, however often it is opened
 
 
@@ -63,7 +63,7 @@ def test_folders_without_images_are_no_classes_and_said(root: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         assert dataset(root).classes == ("cat", "dog")
         assert labels(root) == [0, 0, 1, 1]
-    assert "2 folders without images (ant, bird); 1 files that are no images by their suffix (1 .txt)" in caplog.text
+    assert "folders without images: 2 (ant, bird); files that are no images by their suffix: 1 (1 .txt)" in caplog.text
 
 
 def test_images_below_the_class_folder_belong_to_the_class(root: Path) -> None:
@@ -105,8 +105,8 @@ def test_other_suffixes_and_loose_images_are_counted(root: Path, caplog: pytest.
     draw(root / "train" / "loose.png")
     with caplog.at_level(logging.WARNING):
         assert labels(root) == [0, 0, 1, 1]
-    assert "1 images beside the class folders (loose.png)" in caplog.text
-    assert "4 files that are no images by their suffix (1 without a suffix, 3 .heic)" in caplog.text
+    assert "images beside the class folders: 1 (loose.png)" in caplog.text
+    assert "files that are no images by their suffix: 4 (1 without a suffix, 3 .heic)" in caplog.text
 
 
 def test_a_split_of_empty_folders_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ _DATASET = Component(
     name="webdataset",
     target="nanogen_t2i.dataset:WebDataset",
     config="nanogen_t2i.config:WebDatasetConfig",
-    summary="webdataset tars of images with a .txt caption each",
+    summary="webdataset tars of images with captions",
     provides=frozenset({"captions"}),
 )
 

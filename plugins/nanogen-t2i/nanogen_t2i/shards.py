@@ -69,11 +69,11 @@ def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     if not tars:
         there = listing(entry.name for entry in found[:5])
         raise DataError(f"There are no .tar files in {folder} (there is: {there}): set `{setting}` to their folder.")
-    left = [entry for entry in found if folder / entry.name not in tars]
+    left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)
         counted = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(kinds.items()))
-        warn_once(log, f"Left out of {folder}: {len(left)} entries that are no {TAR} files ({counted}).")
+        warn_once(log, f"Left out of {folder}: entries that are no {TAR} files: {len(left)} ({counted}).")
     return tars
 
 

@@ -152,9 +152,11 @@ def test_lines_are_one_caption_which_is_said_or_one_each_epoch(
     )
     with caplog.at_level(logging.WARNING):
         assert [opened(tmp_path)[index].caption for index in range(2)] == ["a ball\na round thing", "b"]
-    assert "has 2 lines, and is taken as one text" in caplog.text
+        write(tmp_path / "1.tar", {"a.png": shaded(1), "a.txt": b"three\nlines\nhere"})
+        _ = opened(tmp_path)[2]
+    assert caplog.text.count("lines, and is taken as one text") == 1  # once, whatever the caption
     assert "set `dataset.caption_lines: true`" in caplog.text
-    examples = opened(tmp_path, caption_lines=True)
+    examples = opened(tmp_path / "0.tar", caption_lines=True)
     assert [examples[index].caption for index in range(2)] == [("a ball", "a round thing"), "b"]
     batches = islice(loader(examples, 2, transform=ResizeAndCrop(16)), 30)
     assert {text for batch in batches for text in batch.captions or ()} == {"a ball", "a round thing", "b"}
@@ -253,7 +255,7 @@ def test_what_else_lies_in_a_folder_of_tars_is_counted(tmp_path: Path, caplog: p
         (tmp_path / name).write_bytes(b"x")
     with caplog.at_level(logging.WARNING):
         assert len(opened(tmp_path)) == 1
-    counted = "4 entries that are no .tar files (1 .gz, 1 .json, 1 folder, 1 hidden)"
+    counted = "entries that are no .tar files: 4 (1 .gz, 1 .json, 1 folder, 1 hidden)"
     assert f"Left out of {tmp_path}: {counted}" in caplog.text
 
 
@@ -308,6 +310,17 @@ def test_sizes_that_lie_end_the_tar_at_once(tmp_path: Path, size: int, kind: byt
     assert rows[0, 0] == 512
     if kind == tarfile.REGTYPE:
         assert rows[-1, 0] == CUT
+
+
+def test_a_tar_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "0.tar", {"a.png": shaded(1), "a.txt": b"one"})
+
+    def refused(name: Any, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(name))
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(DataError, match=r"0\.tar cannot be read: permission denied for this user"):
+        index_tar(path)
 
 
 def test_a_json_that_is_no_caption_file_costs_nothing(tmp_path: Path) -> None:
