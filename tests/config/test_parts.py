@@ -193,7 +193,7 @@ def test_every_protocol_has_members():
 @pytest.mark.parametrize(
     "config",
     [5, [], [1, 2], "", object(), {"task": {"name": ["x"]}}, {"per_task": 5}, {"per_task": {"imagenet": 5}}],
-    ids=repr,
+    ids=lambda value: "object" if type(value) is object else repr(value),
 )
 def test_what_is_no_configuration_is_refused(small, config):
     with pytest.raises(NanoGenError):
