@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.building import Named, build_named
+from nanogen_core.contents import of_values
 from nanogen_core.images import to_uint8
 from nanogen_core.protocols import Features
 
@@ -60,8 +61,9 @@ _SHARED: WeakValueDictionary[str, Features] = WeakValueDictionary()
 
 
 def shared(named: Named, *, path: str = "features") -> Features:
-    """The features of this name and options; metrics that name the same ones share them, and their network."""
-    key = json.dumps(named, sort_keys=True, default=str)
+    """The features of this name and options; metrics that name the same ones share them, and their network, as long as
+    the files that they name are the same."""
+    key = json.dumps([named, of_values(named)], sort_keys=True, default=str)
     features = _SHARED.get(key)
     if features is None:
         features = _SHARED[key] = build_named("features", named, path=path)
