@@ -11,6 +11,7 @@ from torch import Tensor
 from nanogen_core.assembly import Assembly
 from nanogen_core.damage import Bad, BadExample
 from nanogen_core.data import Example, Reading
+from nanogen_core.errors import DataError
 from nanogen_core.prepared.members import pack
 from nanogen_core.tensors import Batch
 
@@ -63,7 +64,20 @@ class Encoding:
         latents = torch.stack([self._latents(images) for images in self._images(examples)], dim=1)  # [B, V, C, h, w]
         states = self._states(examples)
         for row, (number, example) in enumerate(zip(numbers, examples, strict=True)):
+            self._refuse_nonfinite(number, latents[row], states[row])
             yield number, pack(latents[row], states[row], example.label, example.caption)
+
+    def _refuse_nonfinite(self, number: int, latents: Tensor, states: Tensor | Sequence[Tensor] | None) -> None:
+        """Raises DataError for an example with a NaN or an infinity: a training on it would learn nothing."""
+        texts = [states] if isinstance(states, Tensor) else states or ()
+        bad = [name for name, tensors in (("latents", [latents]), ("token states", texts)) if not _finite(tensors)]
+        if bad:
+            large = f", or they are too large for {str(self._dtype).removeprefix('torch.')} (--dtype)"
+            raise DataError(
+                f"The {bad[0]} of example {number} hold numbers that are not finite. Likely causes: the network that"
+                " encodes computes in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
+                f"{'' if self._dtype == torch.float32 else large}."
+            )
 
     def _images(self, examples: Sequence[Example]) -> Iterator[Tensor]:
         """The images [B, 3, S, S] of each variant; those that come ready have one."""
@@ -85,6 +99,10 @@ class Encoding:
         condition = self._conditioner.encode(Batch(torch.arange(len(captions)), captions=captions))
         tokens = condition.tokens.to(self._dtype).cpu()
         return [row[mask] for row, mask in zip(tokens, condition.mask.cpu(), strict=True)]
+
+
+def _finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def device() -> torch.device:

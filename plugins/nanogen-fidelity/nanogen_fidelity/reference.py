@@ -115,9 +115,12 @@ class Reference:
     def _array(self, name: str) -> Any:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
-                return archive[name]
+                found = archive[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.path} is damaged at {name!r} ({error}): write it again.") from error
+        if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
+            raise DataError(f"{self.path}: {name!r} holds numbers that are not finite: write it again.")
+        return found
 
 
 def plain(features: Features) -> Mapping[str, Any]:
