@@ -43,6 +43,11 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
     return found if known else {**found, **_tensors(part, state)}
 
 
+def of_values(values: Any) -> dict[str, str]:
+    """The hashes of what the paths in plain values name, by their dotted names."""
+    return {name: content_hash(place) for name, place in _paths(values, "")}
+
+
 def options(config: Any) -> dict[str, Any]:
     """The options of a part as plain values, with the hash of what lies there in place of every path."""
     if config is None:

@@ -26,7 +26,8 @@ KERNELS: Mapping[str, tuple[str, bool]] = {  # of interpolate: the mode, and whe
 
 
 def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
-    """Images [..., H, W] in [-1, 1] (clamped) -> uint8, by one of `RULES`. Raises NanoGenError for another.
+    """Images [..., H, W] in [-1, 1] (clamped) -> uint8, by one of `RULES`. Raises NanoGenError for another, and for
+    images that are not finite.
 
     Truncation is for what a decoder answers: of bytes that were made floats before, it lowers every fourth by one.
     """
@@ -35,10 +36,27 @@ def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
 
 def unit_to_uint8(values: Tensor, rule: str = "round") -> Tensor:
     """Values in [0, 1] (clamped) -> uint8. The product with 255 has the precision of `values`: in bfloat16, as a
-    decoder under autocast answers, it is another one than in float32. Raises NanoGenError for an unknown rule."""
+    decoder under autocast answers, it is another one than in float32.
+
+    Raises NanoGenError for an unknown rule, and for values that are not finite.
+    """
+    refuse_nonfinite(values)
     if rule not in RULES:
         raise NanoGenError(f"There is no rounding rule {rule!r}.{near_miss(rule, RULES)} There are: {listing(RULES)}.")
     return RULES[rule](values.detach().clamp(0, 1) * 255).to(torch.uint8)
+
+
+def refuse_nonfinite(images: Tensor) -> None:
+    """Raises NanoGenError for images [..., C, H, W] with a NaN or an infinity, which would become black or white."""
+    if images.isfinite().all():
+        return
+    rows = images.reshape(-1, *images.shape[-3:]).flatten(1).isfinite().all(dim=1)
+    bad = (~rows).nonzero().flatten().tolist()
+    raise NanoGenError(
+        f"{len(bad)} of {len(rows)} images hold numbers that are not finite, the first of them image {bad[0]}. Likely"
+        " causes: a VAE that computes in float16 (set `tokenizer.dtype` to float32 or bfloat16), or weights of a"
+        " training that diverged."
+    )
 
 
 def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic") -> Tensor:

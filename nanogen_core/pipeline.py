@@ -17,6 +17,7 @@ from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
+from nanogen_core.images import refuse_nonfinite as refuse_nonfinite_images
 from nanogen_core.images import to_pil
 from nanogen_core.modes import eval_mode
 from nanogen_core.prepared import manifest
@@ -143,8 +144,9 @@ class Pipeline:
         for wrapper in self._guidance(guidance):
             field = wrapper.wrap(field, null)
         state = self.sampler.sample(self.objective, field, self._noise(draws), condition, steps)
-        images: Tensor = self.tokenizer.decode(state.latent, draws)
-        return images.float()
+        images: Tensor = self.tokenizer.decode(state.latent, draws).float()
+        refuse_nonfinite_images(images)
+        return images
 
     def _noise(self, draws: Draws) -> State:
         noise = State(draws.normal("sample.latent", self.latent.shape))  # [B, C, h, w]

@@ -5,6 +5,9 @@ Data flows one way: dataset -> task -> tokenizer -> objective(backbone) -> sampl
 `encoder`, `conditioner`, `condition` (its ConditionSpec), `tokenizer`, `latent` (its LatentSpec), `backbone`,
 `objective`, `auxiliaries`, `wanted` (the capability words that the other parts need of it).
 
+Any part may say what it reads, so that a score knows when it changes (`nanogen_core.contents`): `files()`, the files
+beside those that its options name, and `weights()`, the frozen tensors that it depends on.
+
 Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are float32 in [-1, 1] above the tokenizer.
 """
 

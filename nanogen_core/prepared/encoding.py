@@ -13,6 +13,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.captions import texts_of
 from nanogen_core.damage import Bad, BadExample
 from nanogen_core.data import Example, Reading
+from nanogen_core.errors import DataError
 from nanogen_core.labels import checked
 from nanogen_core.prepared.members import pack
 from nanogen_core.tensors import Batch
@@ -67,7 +68,19 @@ class Encoding:
         states = self._states(examples)
         for row, (number, example) in enumerate(zip(numbers, examples, strict=True)):
             label = None if example.label is None else checked(example.label, None, f"example {number}")
+            self._refuse_nonfinite(number, latents[row], states[row])
             yield number, pack(latents[row], states[row], label, example.caption)
+
+    def _refuse_nonfinite(self, number: int, latents: Tensor, states: Sequence[Tensor]) -> None:
+        """Raises DataError for an example with a NaN or an infinity: a training on it would learn nothing."""
+        bad = [name for name, tensors in (("latents", [latents]), ("token states", states)) if not _finite(tensors)]
+        if bad:
+            large = f", or they are too large for {str(self._dtype).removeprefix('torch.')} (--dtype)"
+            raise DataError(
+                f"The {bad[0]} of example {number} hold numbers that are not finite. Likely causes: the network that"
+                " encodes computes in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
+                f"{'' if self._dtype == torch.float32 else large}."
+            )
 
     def _images(self, examples: Sequence[Example]) -> Iterator[Tensor]:
         """The images [B, 3, S, S] of each variant; those that come ready have one."""
@@ -92,6 +105,10 @@ class Encoding:
         tokens = condition.tokens.to(self._dtype).cpu()
         rows = iter([row[mask] for row, mask in zip(tokens, condition.mask.cpu(), strict=True)])
         return [list(islice(rows, len(texts))) for texts in captions]
+
+
+def _finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def device() -> torch.device:

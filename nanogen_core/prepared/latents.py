@@ -9,6 +9,7 @@ from pathlib import Path
 from nanogen_core.damage import BadExample
 from nanogen_core.data import Example
 from nanogen_core.errors import DataError
+from nanogen_core.hashing import file_hash
 from nanogen_core.prepared.manifest import Manifest
 from nanogen_core.prepared.members import unpack
 from nanogen_core.prepared.shards import ENTRY, Shard
@@ -18,14 +19,19 @@ KEPT_OPEN = 128  # files
 
 class Latents:
     """As many examples as the source had, in its order: a bad one is bad here too, so that training on latents sees
-    what training on pixels would have seen."""
+    what training on pixels would have seen.
+
+    Each process compares the SHA-256 of a shard with the manifest's when it first reads from it.
+    """
 
     bad_examples = 1.0  # they were judged when they were prepared
 
     def __init__(self, folder: Path, manifest: Manifest):
         self._length, self._size = manifest.examples, manifest.shard_size
         self._shards = [Shard(folder, number) for number in range(len(manifest.shards))]
-        self._files = OpenFiles(KEPT_OPEN)
+        self._facts = manifest.shards
+        self._verified: set[int] = set()
+        self._files = OpenFiles(most_open())
         for shard, facts in zip(self._shards, manifest.shards, strict=True):
             _refuse_other_size(shard.tar, facts["bytes"])
             _refuse_other_size(shard.index, facts["examples"] * ENTRY.size)
@@ -37,16 +43,37 @@ class Latents:
         """Raises BadExample where the source's was bad, DataError for a damaged shard."""
         number, row = divmod(index, self._size)
         shard = self._shards[number]
+        self._verify(number)
         offset, size = ENTRY.unpack(self._files.read(shard.index, row * ENTRY.size, ENTRY.size))
         if not size:
             raise _bad(shard, index)
         try:
-            return unpack(self._files.read(shard.tar, offset, size))
-        except ValueError as error:
-            raise DataError(
-                f"{shard.tar} is damaged at byte {offset} (example {index}): delete it with {shard.record.name} and"
-                " call `nanogen data prepare` again."
-            ) from error
+            example = unpack(self._files.read(shard.tar, offset, size))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+            raise _damaged(shard.tar, f"at byte {offset} (example {index})", shard) from error
+        _refuse_nonfinite(example, shard, index)
+        return example
+
+    def _verify(self, number: int) -> None:
+        """Raises DataError where a shard is not the one that the manifest lists."""
+        if number in self._verified:
+            return
+        shard, facts = self._shards[number], self._facts[number]
+        for file, expected in ((shard.tar, facts["tar"]), (shard.index, facts["index"])):
+            if file_hash(file) != expected:
+                raise _damaged(file, "(its SHA-256 is not that of the manifest)", shard)
+        self._verified.add(number)
+
+
+def most_open() -> int:
+    """How many files may stay open: a quarter of what the system allows this process."""
+    try:
+        import resource
+
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except (ImportError, OSError):  # a system without such limits
+        return KEPT_OPEN
+    return KEPT_OPEN if allowed < 0 else max(1, min(KEPT_OPEN, allowed // 4))
 
 
 class OpenFiles:
@@ -86,6 +113,25 @@ def _refuse_other_size(path: Path, expected: int) -> None:
         raise DataError(f"{path} {what}: copy it again, or prepare the latents again.")
 
 
+def _damaged(file: Path, how: str, shard: Shard) -> DataError:
+    return DataError(
+        f"{file} is damaged {how}: copy it again, or delete it with {shard.record.name} and call `nanogen data prepare`"
+        " again."
+    )
+
+
+def _refuse_nonfinite(example: Example, shard: Shard, index: int) -> None:
+    states = example.states if isinstance(example.states, tuple) else (example.states,)
+    tensors = [tensor for tensor in (example.latents, *states) if tensor is not None]
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise DataError(
+            f"{shard.tar} holds numbers that are not finite (example {index}): prepare the latents again, with a VAE"
+            " that computes in float32 or bfloat16."
+        )
+
+
 def _bad(shard: Shard, index: int) -> BadExample:
     found = {place: (reason, sentence) for place, reason, sentence in shard.facts()["skipped"]}
+    if index not in found:
+        raise _damaged(shard.record, f"(it does not say why example {index} was skipped)", shard)
     return BadExample(*found[index])

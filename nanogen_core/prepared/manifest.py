@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from nanogen_core.errors import DataError
 
 NAME = "manifest.json"
 FORMAT = 1
+HASH = "sha256"  # of all other values of the file
 READ = "read"  # the hash of the small files that a part reads; None where it does not say which they are
 
 
@@ -46,7 +49,8 @@ class Manifest:
         return bool(self.shards)
 
     def write(self, folder: Path) -> None:
-        storage.write_json(folder / NAME, asdict(self))
+        values = asdict(self)
+        storage.write_json(folder / NAME, {**values, HASH: _hash(values)})
 
     def finished(self, shards: list[dict[str, Any]], tally: Tally) -> dict[str, Any]:
         """The fields that are known when all shards are there."""
@@ -62,10 +66,18 @@ def read(folder: Path) -> Manifest:
     values = storage.read_json(folder / NAME)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataError(f"{folder / NAME} is of another format than this nanogen-core reads ({FORMAT}).")
+    written = values.pop(HASH, None)
+    if written is not None and written != _hash(values):
+        raise DataError(f"{folder / NAME} is damaged or was changed by hand (SHA-256): prepare the latents again.")
     try:
         return Manifest(**values)
     except TypeError as error:
         raise DataError(f"{folder / NAME} is damaged ({error}): prepare the latents again.") from error
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    """Of the values as JSON has them."""
+    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -11,11 +11,13 @@ from filelock import FileLock, Timeout
 from nanogen_core import storage, yaml_files
 from nanogen_core.bench.mini import outcome
 from nanogen_core.bench.mini.job import Job, jobs
-from nanogen_core.bench.mini.plan import checked
+from nanogen_core.bench.mini.plan import Plan, checked, read
 from nanogen_core.bench.mini.pool import Pool, Say, cores
 from nanogen_core.bench.mini.work import PLAN
 from nanogen_core.config import resolve
 from nanogen_core.errors import NanoGenError, TrainingError
+
+LOCK = ".lock"
 
 
 def experiment(
@@ -24,16 +26,19 @@ def experiment(
     """Runs what is not finished of the methods `only` names (none: all), and writes the tables of all that is. Returns
     the runs that failed.
 
-    Raises ConfigError before anything starts where one of the configurations is wrong; pool.Stopped after Ctrl-C.
+    Raises ConfigError before anything starts where one of the configurations is wrong, TrainingError for a folder with
+    something else in it; pool.Stopped after Ctrl-C.
     """
     plan = checked(raw)
     output = output.resolve()
     todo = jobs(plan, output, plan.chosen(only))
     for job in todo:
         _resolve(job)
+    _refuse_others(output, plan)
     output.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(output / ".lock", timeout=0):
+        with FileLock(output / LOCK, timeout=0):
+            _refuse_others(output, plan)
             storage.write_text(output / PLAN, yaml_files.dump(dict(raw)))
             Pool(output, slots or cores(), say).run(todo)
             for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
@@ -41,6 +46,32 @@ def experiment(
     except Timeout as error:
         raise TrainingError(f"Another process is at work in {output}: name another --output.") from error
     return [job for job in todo if job.result is None]
+
+
+def _refuse_others(output: Path, plan: Plan) -> None:
+    """Raises TrainingError for a folder of another plan: one whose runs this plan asks otherwise, or does not have.
+
+    A plan that grew, by methods, seeds or prepared runs, is the same plan.
+    """
+    present = sorted(path.name for path in output.iterdir() if path.name != LOCK) if output.is_dir() else []
+    if not present:
+        return
+    if PLAN not in present:
+        raise TrainingError(
+            f"{output} is not empty ({present[0]} lies there) and has no {PLAN}: name another --output."
+        )
+    try:
+        before = checked(read(output / PLAN))
+    except NanoGenError as error:
+        raise TrainingError(f"{output / PLAN} cannot be read ({error}): name another --output.") from error
+    known = {job.folder: job.asked for job in jobs(plan, output, list(plan.methods))}
+    for job in jobs(before, output, list(before.methods)):
+        if job.folder.exists() and known.get(job.folder) != job.asked:
+            what = "is asked otherwise by" if job.folder in known else "is not in"
+            raise TrainingError(
+                f"{output} holds the runs of another plan: {job.title} {what} this one. Name another --output, or move"
+                f" {job.folder} away."
+            )
 
 
 def _resolve(job: Job) -> None:

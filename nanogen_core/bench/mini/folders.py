@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nanogen_core import storage
+from nanogen_core.errors import DataError, TrainingError
 
-STARTED, RESULT = "started.json", "result.json"
+STARTED, RESULT, FAILURE = "started.json", "result.json", "failure.json"
 
 _BRACES = re.compile(r"\{([\w+-]+)\}")
 
@@ -34,16 +34,27 @@ def filled(value: Any, path: Callable[[str], str]) -> Any:
 
 
 def claim(folder: Path, training: Any) -> None:
-    """Makes the folder belong to this training: what another one left in it is deleted."""
+    """Makes an empty folder belong to this training, or finds that it does. Nothing in it is deleted.
+
+    Raises TrainingError for a folder of another training, or with something else in it.
+    """
     started = folder / STARTED
-    if started.is_file() and storage.read_json(started) == training:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
+    if started.is_file():
+        if storage.read_json(started) == training:
+            return
+        raise TrainingError(f"{folder} holds a run of another configuration: move it away, or name another --output.")
+    others = sorted(path.name for path in folder.iterdir() if path.name != FAILURE) if folder.is_dir() else []
+    if others:
+        raise TrainingError(f"{folder} is not empty ({others[0]} lies there): move it away, or name another --output.")
     storage.write_json(started, training)
 
 
 def answer(folder: Path, asked: Any) -> dict[str, Any] | None:
-    """What was written when the run was finished, if it was asked the same."""
+    """What was written when the run was finished, if it was asked the same. Raises DataError for a damaged file."""
     file = folder / RESULT
-    found: dict[str, Any] | None = storage.read_json(file) if file.is_file() else None
-    return found if found and found["asked"] == asked else None
+    if not file.is_file():
+        return None
+    found = storage.read_json(file)
+    if not isinstance(found, dict) or not isinstance(found.get("scores"), dict) or "asked" not in found:
+        raise DataError(f"{file} is damaged: it is no result of a run.")
+    return found if found["asked"] == asked else None

@@ -11,20 +11,21 @@ from attrs import frozen
 from nanogen_core import storage
 from nanogen_core.bench.mini import folders
 from nanogen_core.bench.mini.plan import Plan, configuration
+from nanogen_core.errors import DataError
 
-FAILURE = "failure.json"
 PREPARED = "prepared"  # the folder of the runs that others need
 
 
 @frozen(kw_only=True)
 class Job:
     """A method, or something prepared (then `judged` is 0), on one task with one seed. `after` are the prepared runs
-    that it needs, by name."""
+    that it needs, by name. `question` is the configuration with their names in braces in place of their folders."""
 
     name: str
     task: str
     seed: int
     config: Mapping[str, Any]
+    question: Mapping[str, Any]
     folder: Path
     judged: int = 0
     statistics: str | None = None
@@ -36,8 +37,8 @@ class Job:
 
     @property
     def training(self) -> dict[str, Any]:
-        """All that its weights depend on, as plain values."""
-        return {"config": dict(self.config), "after": {name: job.training for name, job in self.after.items()}}
+        """All that its weights depend on, as plain values, wherever the experiment lies."""
+        return {"config": dict(self.question), "after": {name: job.training for name, job in self.after.items()}}
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -46,14 +47,31 @@ class Job:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What it wrote when it was finished, if it was asked the same."""
-        return folders.answer(self.folder, self.asked)
+        """What it wrote when it was finished, if it was asked the same, and if that is whole."""
+        try:
+            return folders.answer(self.folder, self.asked)
+        except DataError:
+            return None
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the files of a run that was finished; then it is left as it is."""
+        try:
+            folders.answer(self.folder, self.asked)
+        except DataError as error:
+            return str(error)
+        return None
 
     @property
     def error(self) -> str | None:
         """Why it failed, if it did."""
-        file = self.folder / FAILURE
-        return str(storage.read_json(file)["error"]) if self.result is None and file.is_file() else None
+        file = self.folder / folders.FAILURE
+        if self.result is not None or not file.is_file():
+            return self.damage
+        try:
+            return str(storage.read_json(file)["error"])
+        except (DataError, KeyError, TypeError):
+            return f"{file} is damaged."
 
 
 def jobs(plan: Plan, output: Path, names: list[str]) -> list[Job]:
@@ -72,12 +90,13 @@ def _methods(plan: Plan, output: Path, names: list[str]) -> Iterator[Job]:
 
 def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
     variant = plan.methods[name]
-    overlay = folders.filled(variant.config, lambda need: str(output / PREPARED / need))
+    question = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
     return Job(
         name=name,
         task=task,
         seed=seed,
-        config=configuration(plan, overlay, task=task, seed=seed, steps=plan.steps),
+        config=folders.filled(question, lambda need: str(output / PREPARED / need)),
+        question=question,
         folder=output / task / name / f"seed-{seed}",
         judged=plan.judged,
         after={need: _prepared(plan, output, need) for need in variant.needs},
@@ -86,11 +105,13 @@ def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
 
 def _prepared(plan: Plan, output: Path, name: str) -> Job:
     prepared = plan.prepared[name]
+    config = configuration(plan, prepared.config, task=prepared.task, seed=0, steps=prepared.steps)
     return Job(
         name=name,
         task=prepared.task,
         seed=0,
-        config=configuration(plan, prepared.config, task=prepared.task, seed=0, steps=prepared.steps),
+        config=config,
+        question=config,
         folder=output / PREPARED / name,
         statistics=prepared.statistics,
     )

@@ -13,9 +13,12 @@ from nanogen_core.bench.mini.folders import braces
 from nanogen_core.config import combine, packaged
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
 from nanogen_core.layers import over
+from nanogen_core.names import check_name
 from nanogen_core.registry import registry
 from nanogen_core.structure import structure
 from nanogen_core.validators import at_least, count, seed_number
+
+RESERVED = ("prepared", "logs")  # folders beside those of the tasks
 
 
 @frozen(kw_only=True)
@@ -95,8 +98,17 @@ def read(file: Path, *, quick: bool = False) -> dict[str, Any]:
 
 
 def checked(raw: Mapping[str, Any]) -> Plan:
-    """The plan of plain values. Raises ConfigError; a method may only need what `prepared` has."""
+    """The plan of plain values. Raises ConfigError: every name is to become a folder, and a method may only need what
+    `prepared` has."""
     plan = structure(raw, Plan, "plan")
+    for name in (*plan.methods, *plan.prepared):
+        check_name(name, "plan.methods" if name in plan.methods else "plan.prepared")
+    for task in plan.tasks:
+        if check_name(task, "plan.tasks") in RESERVED:
+            raise ConfigError(f"plan.tasks: {task!r} is the name of another folder of an experiment.")
+    for name, prepared in plan.prepared.items():
+        if prepared.statistics is not None:
+            check_name(prepared.statistics, f"plan.prepared.{name}.statistics")
     for name, variant in plan.methods.items():
         for need in variant.needs:
             if need not in plan.prepared:

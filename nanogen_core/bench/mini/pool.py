@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nanogen_core import storage
-from nanogen_core.bench.mini.job import FAILURE, Job
+from nanogen_core import launcher, storage
+from nanogen_core.bench.mini.folders import FAILURE
+from nanogen_core.bench.mini.job import Job
 from nanogen_core.errors import TrainingError
 from nanogen_core.training.signals import stop_request
 
@@ -46,8 +47,11 @@ class Pool:
 
         Raises Stopped after Ctrl-C or SIGTERM, when every process has left its checkpoint.
         """
-        self._waiting = [job for job in jobs if job.result is None]
-        self._total = len(self._waiting)
+        damaged = [job for job in jobs if job.damage is not None]
+        self._waiting = [job for job in jobs if job.result is None and job not in damaged]
+        self._total = len(self._waiting) + len(damaged)
+        for job in damaged:
+            self.say(f"{job.title} is left as it is: {job.damage}")
         self.say(f"{len(jobs) - self._total} of {len(jobs)} runs were finished before.")
         with stop_request() as stop:
             try:
@@ -81,11 +85,11 @@ class Pool:
         threads = dict.fromkeys(THREADS, str(max(1, cores() // self.slots)))
         with log.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "nanogen_core.bench.mini.work", *words],
+                [sys.executable, launcher.__file__, "nanogen_core.bench.mini.work", *words],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **threads},
+                env={**os.environ, **threads, "PYTHONSAFEPATH": "1"},  # for what the process starts in turn
                 start_new_session=True,  # Ctrl-C is for this process, which tells the others
             )
 

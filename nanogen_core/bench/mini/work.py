@@ -1,4 +1,4 @@
-"""One run of a plan in a process of its own: `python -m nanogen_core.bench.mini.work OUTPUT TASK NAME SEED`.
+"""One run of a plan in a process of its own: `python launcher.py nanogen_core.bench.mini.work OUTPUT TASK NAME SEED`.
 
 It goes on from its last checkpoint. When its parent ends, by whatever signal, its standard input ends too: then it
 stops as at Ctrl-C, with a checkpoint.
@@ -7,7 +7,6 @@ stops as at Ctrl-C, with a checkpoint.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -21,7 +20,7 @@ from filelock import FileLock
 
 from nanogen_core import storage
 from nanogen_core.bench.mini import folders
-from nanogen_core.bench.mini.job import FAILURE, Job, jobs
+from nanogen_core.bench.mini.job import Job, jobs
 from nanogen_core.bench.mini.plan import checked, read
 from nanogen_core.errors import NanoGenError
 
@@ -62,13 +61,13 @@ def work(job: Job) -> dict[str, Any]:
         "precision": run.engine.precision,
     }
     storage.write_json(job.folder / folders.RESULT, result)
-    shutil.rmtree(job.folder / checkpoint.FOLDER)  # nothing goes on from here, and 50 runs would fill a disk
+    checkpoint.remove_all(job.folder)  # nothing goes on from here, and 50 runs would fill a disk
     return result
 
 
 def attempt(job: Job) -> int:
     """`work`, with a mistake written down. Returns the exit status."""
-    failure = job.folder / FAILURE
+    failure = job.folder / folders.FAILURE
     failure.unlink(missing_ok=True)
     try:
         work(job)

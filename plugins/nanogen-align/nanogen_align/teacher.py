@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanogen_align.naming import slot
 from nanogen_core.building import build_named
+from nanogen_core.contents import of_values
 
 
 class VisionEncoder(Protocol):
@@ -56,8 +57,9 @@ _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()
 
 
 def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
-    """The teacher of this name and options; losses that name the same one share it, and its weights."""
-    key = json.dumps(slot(named), sort_keys=True)
+    """The teacher of this name and options; losses that name the same one share it, and its weights, as long as the
+    files that it names are the same."""
+    key = json.dumps([slot(named), of_values(slot(named))], sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:
         teacher = _SHARED[key] = Teacher(build_named("encoder", slot(named), path="teacher"))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.building import Named, build_named
+from nanogen_core.contents import of_values
+from nanogen_core.errors import NanoGenError
 from nanogen_core.images import to_uint8
 from nanogen_core.protocols import Features
 
@@ -52,16 +54,26 @@ class Extractor:
         if self._last is None or self._last[0] is not images:
             network = self.network.to(images.device)
             parts = [self.look(network, to_uint8(part)) for part in images.split(CHUNK)]
-            self._last = images, [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
+            seen = [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
+            self._refuse_nonfinite(seen[0])
+            self._last = images, seen
         return self._last[1]
+
+    def _refuse_nonfinite(self, features: Tensor) -> None:
+        if not features.isfinite().all():
+            raise NanoGenError(
+                f"{type(self).__name__} gives features that are not finite. Likely cause: its network computes in too"
+                " low a precision, or its weights are damaged."
+            )
 
 
 _SHARED: WeakValueDictionary[str, Features] = WeakValueDictionary()
 
 
 def shared(named: Named, *, path: str = "features") -> Features:
-    """The features of this name and options; metrics that name the same ones share them, and their network."""
-    key = json.dumps(named, sort_keys=True, default=str)
+    """The features of this name and options; metrics that name the same ones share them, and their network, as long as
+    the files that they name are the same."""
+    key = json.dumps([named, of_values(named)], sort_keys=True, default=str)
     features = _SHARED.get(key)
     if features is None:
         features = _SHARED[key] = build_named("features", named, path=path)

@@ -38,7 +38,7 @@ class Inception(Extractor):
         """Raises DataError, which says which file goes where."""
         return hub_file(self.config.weights, FILES, WHAT)
 
-    @property
+    @cached_property
     def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
         weights = file_hash(self.file)
         return {"network": "inception-v3-compat", "weights": weights, "size": SIDE, "resize": "bilinear TF1"}

@@ -128,7 +128,10 @@ class Reference:
 
     def _array(self, name: str) -> Any:
         with reading(self.path, f"an .npz file at {name!r}"), zipfile.ZipFile(self.path) as archive:
-            return array(archive, name)
+            found = array(archive, name)
+        if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
+            raise DataError(f"{self.path}: {name!r} holds numbers that are not finite: write it again.")
+        return found
 
 
 def plain(features: Features) -> Mapping[str, Any]:

@@ -54,3 +54,18 @@ class TestReference(FilesContract):
     @pytest.fixture
     def build(self):
         return lambda folder: Ssim(PairedConfig(reference=str(folder)))
+
+
+def test_a_space_is_shared_until_its_file_changes(tmp_path):
+    from nanogen_fidelity.extractor import shared
+
+    file = tmp_path / "w.pth"
+    file.write_bytes(b"1")
+    named = {"name": "inception", "weights": str(file)}
+    first = shared(named)
+    assert shared(dict(named)) is first
+    before = first.settings
+    file.write_bytes(b"2")
+    second = shared(named)
+    assert second is not first
+    assert second.settings != before == first.settings

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nanogen_core.building import build_named
-from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.evaluation.frechet import frechet_distance, moments
 from nanogen_core.evaluation.inception_score import adm_inception_score, diffusionbench_inception_score
 from nanogen_core.evaluation.kid import kid
@@ -15,6 +15,7 @@ from nanogen_core.images import to_uint8
 from nanogen_core.protocols import Resampled
 from nanogen_core.tensors import Batch
 from nanogen_core.testing import MetricContract
+from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.spaces import NORMS, STATISTICS, relative
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*examples are few")
@@ -274,3 +275,18 @@ def test_wrong_options_are_named(options):
 def test_a_reference_that_is_not_there_is_an_error_at_once():
     with pytest.raises(DataError, match="nowhere"):
         metric("frechet", features="openmoji-classifier", reference="nowhere.npz")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_features_and_references_that_are_not_finite_are_refused(tiny, tmp_path, pictures, number, monkeypatch):
+    look = type(tiny).look
+    mean = np.zeros(5)
+    mean[2] = number
+    np.savez(tmp_path / "moments.npz", mu=mean, sigma=np.eye(5))
+    np.savez(tmp_path / "features.npz", features=np.full((4, 5), number, np.float32))
+    for name in ("moments", "features"):
+        with pytest.raises(DataError, match=rf"{name}\.npz: .* holds numbers that are not finite"):
+            Reference(str(tmp_path / f"{name}.npz")).moments(tiny)
+    monkeypatch.setattr(type(tiny), "look", lambda *arguments: [part + number for part in look(*arguments)])
+    with pytest.raises(NanoGenError, match="TinySpace gives features that are not finite"):
+        tiny(pictures(2, seed=5))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nanogen_core.errors import NanoGenError
 from nanogen_core.evaluation.rows import Rows
 
 PROMPT = "prompt"
@@ -27,7 +28,16 @@ class Kept(ABC):
         self._groups: tuple[Tensor, ...] | None = None
 
     def keep(self, indices: Tensor, prompts: Tensor, **columns: Tensor) -> None:
-        """Rows of the images with these indices [B], which answer the prompts of these numbers [B]."""
+        """Rows of the images with these indices [B], which answer the prompts of these numbers [B].
+
+        Raises NanoGenError for a number that is not finite.
+        """
+        for name, column in columns.items():
+            if not column.isfinite().all():
+                raise NanoGenError(
+                    f"{type(self).__name__} gives a {name} that is not finite. Likely cause: its network computes in"
+                    " float16 (set the option `dtype` of the judge to bfloat16 or float32)."
+                )
         self._rows.add(indices, **{PROMPT: prompts}, **columns)
         self._groups = None
 

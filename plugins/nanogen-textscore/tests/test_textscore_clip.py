@@ -123,3 +123,8 @@ def test_an_image_that_comes_twice_counts_once():
     for _ in range(2):
         metric.keep(torch.tensor([0, 1]), torch.tensor([0, 0]), value=torch.tensor([1.0, 3.0]))
     assert metric.compute() == {"mean": 2.0, "count": 2.0}
+
+
+def test_a_judge_that_gives_no_number_is_refused_at_once() -> None:
+    with pytest.raises(NanoGenError, match="Numbers gives a value that is not finite.*float16.*`dtype`"):
+        Numbers().keep(torch.tensor([0]), torch.tensor([0]), value=torch.tensor([float("nan")]))
