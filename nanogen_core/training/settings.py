@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
 from nanogen_core.validators import at_least, batch, count, count_or_none, positive
+
+_positive_or_none: Any = validators.optional(positive)
 
 
 @frozen(kw_only=True)
@@ -28,7 +30,7 @@ class TrainConfig:
 
     steps: int = field(default=100_000, validator=count)
     batch_size: int = field(default=1024, validator=batch)  # over all processes
-    gradient_clip: float | None = field(default=1.0, validator=validators.optional(positive))  # global L2 norm
+    gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)  # global L2 norm
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     accumulate: int = field(default=1, validator=batch)
     compile: bool = False
