@@ -138,6 +138,7 @@ class OneNet:
 
     def __init__(self, net: nn.Module):
         self.net = net
+        self.nets = nn.ModuleDict({"student": net})
 
     def parameters_of(self, phase: str) -> list[tuple[str, nn.Parameter]]:
         return list(self.net.named_parameters())

@@ -92,6 +92,7 @@ class OneWeight:
 
     def __init__(self):
         self.weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+        self.nets = nn.ModuleDict()
 
     def parameters_of(self, phase):
         return [("weight", self.weight)]
