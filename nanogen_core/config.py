@@ -21,7 +21,7 @@ CONFIG = "config.yaml"  # the resolved configuration of a run or of a saved pipe
 
 def load_config(path: str | Path) -> dict[str, Any]:
     """The mapping in a configuration file, or in the recipe of this name that a plugin ships."""
-    if Path(path).is_file():
+    if is_file(path):
         return yaml_files.read(path)
     recipes = registry().recipes
     if str(path) in recipes:
@@ -31,10 +31,21 @@ def load_config(path: str | Path) -> dict[str, Any]:
     return yaml_files.read(path)  # says why it cannot be read
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a file of this name is there; no file has a name that is too long, or holds a zero byte."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def packaged(file: str) -> Path:
-    """The file `"package:folder/file.yaml"`."""
+    """The file `"package:folder/file.yaml"`. Raises ConfigError where the package cannot be imported."""
     package, _, name = file.partition(":")
-    origin = import_module(package).__file__
+    try:
+        origin = import_module(package).__file__
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"Cannot import {package}, which brings the file {name}: {error}.") from error
     return Path(str(origin)).parent / name
 
 

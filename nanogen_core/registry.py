@@ -168,9 +168,15 @@ def _list(answer: Any) -> list[Any]:
 
 def _checked(item: Any, kind: type[Offered]) -> Offered:
     if not isinstance(item, kind):
-        raise TypeError(f"{item!r} is no {kind.__name__}")
+        raise TypeError(f"{shown(item)} is no {kind.__name__}")
     if isinstance(item, Component) and item.kind not in KINDS:
         raise ValueError(f"component {item.name!r} is of the unknown kind {item.kind!r}")
+    for name in ("target", "config") if isinstance(item, Component) else ():
+        reference = getattr(item, name)
+        if not isinstance(reference, str) and (name, reference) != ("config", None):
+            raise TypeError(f"component {item.name!r}: {name} must be a text 'module:Name', not {shown(reference)}")
+    if not isinstance(item.name, str) or not isinstance(item.defaults, Mapping):
+        raise TypeError(f"{kind.__name__} {shown(item.name)}: the name must be a text and the defaults a mapping")
     return item
 
 

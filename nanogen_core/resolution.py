@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import attrs
 
 from nanogen_core import compat
-from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing
+from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
 from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.registry import Chosen, Registry, import_object
 from nanogen_core.resolved import Part, Resolved
@@ -207,6 +207,8 @@ class Resolution:
         for plugin, answer in self.known.discovery.answers("nanogen_check", parts=chosen, config=merged):
             if isinstance(answer, Exception):
                 found.append(f"The check of {plugin.distribution} failed: {type(answer).__name__}: {answer}")
+            elif answer is not None and not isinstance(answer, (list, tuple)):
+                found.append(f"The check of {plugin.distribution} failed: it must return a list, not {shown(answer)}")
             else:
                 found += answer or []
         return found

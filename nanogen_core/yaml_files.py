@@ -109,9 +109,11 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(4 * CHARACTERS + 1)  # a pipe or a device has no size to ask for
         return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
-        raise ConfigError(f"Cannot read the configuration {path}: {reason}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read the configuration {path}: it is not a UTF-8 text.") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"Cannot read the configuration {shown(str(path))}: {reason}.") from error
 
 
 def _parsed(text: str, source: str, build: Any) -> Any:

@@ -275,7 +275,7 @@ def test_constant_linear_is_the_published_schedule():
 @pytest.mark.parametrize("config", [CosineConfig, ConstantLinearConfig])
 def test_an_end_before_the_beginning_is_refused(config):
     first = attrs.fields(config)[1].name if config is ConstantLinearConfig else "warmup_steps"
-    with pytest.raises(ConfigError, match="schedule.end_step: end_step 10 "):
+    with pytest.raises(ConfigError, match="schedule.end_step: 10 "):
         structure({first: 20, "end_step": 10}, config, "schedule")
 
 

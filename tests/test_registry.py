@@ -78,6 +78,13 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
         (manifest(nanogen_component=hookimpl(no_components)), "unknown hook 'nanogen_component'"),
         (manifest("no component"), "is no Component"),
         (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),
+        (
+            manifest(Component(kind="sampler", name="s", target=Point)),
+            "target must be a text 'module:Name', not <class",
+        ),
+        (manifest(sampler(config=Point)), "config must be a text 'module:Name', not <class"),
+        (manifest(sampler(name=3)), "Component 3: the name must be a text"),
+        (manifest(sampler(defaults=["x"])), "Component 's': the name must be a text and the defaults a mapping"),
     ],
 )
 def test_a_faulty_manifest_is_refused_alone(scan, module, reason):

@@ -168,6 +168,17 @@ def test_a_part_that_an_option_names_keeps_its_name_under_options(small):
     assert (config.teacher, config.block) == ({"name": "dinov2-vit-b", "levels": 2}, 1)
 
 
+def test_a_plan_s_quick_part_keeps_the_names_below_its_options(tmp_path):
+    from nanogen_core.bench.mini import plan
+
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "base: {tokenizer: vae, sampler: {name: heun}}\nquick: {base: {tokenizer: {tile: 64}, sampler: euler}}"
+    )
+    base = {"tokenizer": {"name": "vae", "tile": 64}, "sampler": {"name": "euler"}}
+    assert plan.read(file, quick=True) == {"base": base}
+
+
 def test_of_two_settings_of_one_path_the_last_counts(small):
     assert resolve(small, override_layer(("seed=1", "seed=2"))).seed == 2
     assert resolve(small, override_layer(("sampler=heun", "sampler=euler"))).slots["sampler"].name == "euler"

@@ -184,6 +184,28 @@ def test_options_are_not_laid_over_an_object(small):
     assert resolve({**small, "backbone": backbone}, {"backbone": "ddt"}).slots["backbone"].name == "ddt"
 
 
+def test_a_check_that_returns_no_list_is_named(small, monkeypatch):
+    known = registry()
+    answers = type(known.discovery).answers
+
+    def answering(self, hook, **arguments):
+        found = answers(self, hook, **arguments)
+        return [(plugin, "a sentence") for plugin, _ in found[:1]] if hook == "nanogen_check" else found
+
+    monkeypatch.setattr(type(known.discovery), "answers", answering)
+    with pytest.raises(
+        NanoGenError, match="The check of nanogen-align failed: it must return a list, not 'a sentence'"
+    ):
+        resolve(small)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "../" * 2000])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline(name)
+    assert len(str(caught.value)) < 300
+
+
 def test_every_protocol_has_members():
     for kind, protocol in PROTOCOLS.items():
         assert members(protocol), kind

@@ -1,16 +1,19 @@
 """What is typed after `--set KEY=` is read by the type of the option, and a text option takes it as it is."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nanogen_core import yaml_files
+from nanogen_core.cli.main import cli
 from nanogen_core.cli.options import override_layer
-from nanogen_core.config import resolve
+from nanogen_core.config import load_config, resolve
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.structure import structure
 
@@ -183,3 +186,16 @@ def test_a_pattern_of_files_stays_a_pattern(tmp_path):
     raw = {"task": "t2i", "method": "vae"}
     line = f"dataset.root={tmp_path}/{{00000..00003}}.tar"
     assert resolve(raw, override_layer((line,))).slots["dataset"].config.root == line.partition("=")[2]
+
+
+@pytest.mark.parametrize(
+    "name", ["[train] #1", "2024", "no", "a: b", "{0..9}", " two  spaces ", "-x", "~", "=", "\u4f60"]
+)
+def test_a_configuration_may_lie_in_a_folder_of_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name) / "config.yaml"
+    path.parent.mkdir()
+    path.write_text(f"task: imagenet\ntrain: {{latents: '{name}'}}")
+    found = CliRunner().invoke(cli, ["config", "show", "--set", f"dataset.root={name}", "--", str(path)])
+    assert "`tokenizer:` is missing" in str(found.exception)
+    assert load_config(str(path))["train"] == {"latents": name}
