@@ -85,6 +85,11 @@ class Arrow:
                 f"{files[0]} has no column of {view} that is known, only: {listing(schema.names)}. Set "
                 f"`dataset.{CONDITIONS[view]}` to one of them."
             )
+        if image == condition:
+            raise DataError(
+                f"The column {image!r} of {files[0]} would be both the image and the {CONDITIONS[view]}: set "
+                f"`dataset.image` and `dataset.{CONDITIONS[view]}`."
+            )
         for file in files[1:]:
             other = schema_of(file)
             for name in (image, condition):

@@ -49,8 +49,11 @@ def schema_of(path: Path) -> pyarrow.Schema:
     """The columns of a file, with the metadata that Hugging Face writes. Raises DataError for a damaged file."""
     with _reading(path):
         if path.suffix == PARQUET:
-            return pyarrow.parquet.ParquetFile(path, memory_map=True).schema_arrow
-        return _stream(path).schema
+            schema = pyarrow.parquet.ParquetFile(path, memory_map=True).schema_arrow
+        else:
+            schema = _stream(path).schema
+        _ = schema.names, schema.to_string()  # names in a damaged file may be no UTF-8
+        return schema
 
 
 @lru_cache(maxsize=KEPT)

@@ -106,6 +106,7 @@ def test_the_features_say_which_bytes_are_an_image(tmp_path: Path) -> None:
         ({"image": PICTURES, "caption": [{"a": "b"}] * 2}, "captions", "is struct<a: string>, and captions are texts"),
         ({"image": PICTURES, "caption": [[1], [2]]}, "captions", "is list<.*int64>, and captions are texts"),
         ({"text": TEXTS}, "captions", "has no column of images"),
+        ({"text": [b"a", b"b"]}, "captions", "column 'text' of .* would be both the image and the caption"),
         ({"image": PICTURES}, "captions", "has no column of captions that is known"),
     ],
 )

@@ -44,7 +44,9 @@ class WebDataset:
             first = first_of_pattern(source)
             return first is not None and first.suffix == TAR
         path = user_path(source)
-        return path.suffix == TAR or any(path.glob(f"*{TAR}")) or any(path.glob(f"train/*{TAR}"))
+        if is_file(path):
+            return path.suffix == TAR
+        return any(path.glob(f"*{TAR}")) or any(path.glob(f"train/*{TAR}"))
 
     def _train(self) -> list[Path]:
         root = self._config.root

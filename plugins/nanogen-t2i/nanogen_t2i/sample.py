@@ -19,6 +19,7 @@ from nanogen_t2i.tars import IMAGES, MISSING, Row, names_from
 log = logging.getLogger(__name__)
 
 JSON = "json"
+NAMED = 6  # files that a sentence names
 
 
 @frozen
@@ -70,7 +71,7 @@ def lacking(path: Path, row: Row, caption: CaptionKey) -> BadExample:
     names = names_from(path, row.first)
     keys = [base_plus_ext(name)[1] for name in names]
     part = "image" if row.image.offset == MISSING else "caption"
-    has = ", ".join(names) or f"a file at byte {row.first}"
+    has = ", ".join([*names[:NAMED], *(["..."] if names[NAMED:] else [])]) or f"a file at byte {row.first}"
     sentence = f"A sample of {path} has no {part}: it has {has}."
     return BadExample(f"no {part}", sentence + (_dots(names, keys) or _advice(part, keys, caption)))
 
