@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -181,10 +182,14 @@ class Ended:
 
 
 def start(folder):
+    """The command in a folder with stray modules, which none of its processes may run."""
+    for name in ("filelock", "torch", "yaml"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write('{name} ')")
     words = ["bench", "mini", "--plan", str(folder / "tiny.yaml"), "--output", str(folder / "out"), "--jobs", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nanogen_core", *words]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    places = os.pathsep.join(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
+    command = [str(Path(sys.executable).with_name("nanogen")), *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder)
 
 
 def seen(folder, pattern, seconds=600):
@@ -221,6 +226,10 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(finished):
     for task in ("imagenet", "t2i"):
         log = (output / task / "vae" / "seed-0" / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
+
+
+def test_no_process_of_an_experiment_runs_a_module_of_the_current_folder(finished):
+    assert not (finished[0].parent / "ran").exists()
 
 
 def test_a_method_that_fails_is_said_and_the_rest_goes_on(finished):

@@ -58,12 +58,13 @@ def _refuse_others(output: Path, plan: Plan) -> None:
         return
     if PLAN not in present:
         raise TrainingError(
-            f"{output} is not empty ({present[0]} lies there) and has no {PLAN}: name another --output."
+            f"{output} holds {present[0]} and no {PLAN}, so it is no experiment: name another --output."
         )
     try:
         before = checked(read(output / PLAN))
     except NanoGenError as error:
-        raise TrainingError(f"{output / PLAN} cannot be read ({error}): name another --output.") from error
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"{output / PLAN} cannot be read ({reason}): name another --output.") from error
     known = {job.folder: job.asked for job in jobs(plan, output, list(plan.methods))}
     for job in jobs(before, output, list(before.methods)):
         if job.folder.exists() and known.get(job.folder) != job.asked:

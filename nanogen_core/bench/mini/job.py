@@ -49,7 +49,7 @@ class Job:
     def result(self) -> dict[str, Any] | None:
         """What it wrote when it was finished, if it was asked the same, and if that is whole."""
         try:
-            return folders.answer(self.folder, self.asked)
+            return self._answer()
         except DataError:
             return None
 
@@ -57,10 +57,17 @@ class Job:
     def damage(self) -> str | None:
         """What is wrong with the files of a run that was finished; then it is left as it is."""
         try:
-            folders.answer(self.folder, self.asked)
+            self._answer()
         except DataError as error:
             return str(error)
         return None
+
+    def _answer(self) -> dict[str, Any] | None:
+        found = folders.answer(self.folder, self.asked)
+        scores = {} if found is None else found.get("scores")
+        if not isinstance(scores, dict) or not all(type(value) in (int, float) for value in scores.values()):
+            raise DataError(f"{self.folder / folders.RESULT} is damaged: it has no scores.")
+        return found
 
     @property
     def error(self) -> str | None:

@@ -26,18 +26,20 @@ COST = ("steps", "seconds", "judging_seconds", "parameters", "precision")
 
 
 def write(plan: Plan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
-    """Writes the files about what is finished; yields what there is to say about it."""
+    """Writes the files about what is finished; yields what there is to say about it, and what is damaged."""
     finished = {job.folder: result for job in jobs if job.judged and (result := job.result)}
-    entries = [_entry(job, plan) for job in jobs if job.folder in finished]
+    entries, why = _entries([job for job in jobs if job.folder in finished], plan)
+    yield from why
     if not entries:
         yield "No run is finished, so there is no table."
         return
-    costs = {folder: {name: result[name] for name in COST} for folder, result in finished.items()}
+    costs = {folder: {name: result.get(name) for name in COST} for folder, result in finished.items()}
     rows = models(entries)
     storage.write_text(output / RUNS, text(run_rows(entries, costs)))
     storage.write_text(output / TABLE, text(model_rows(rows)))
     yield from _ranking(rows, plan)
-    audits = _audits(entries)
+    audits, why = _audits(entries)
+    yield from why
     storage.write_json(output / AUDITS, {name: [one.as_dict() for one in found] for name, found in audits.items()})
     yield from _regimes(audits)
     studies, why = _studies(rows, plan)
@@ -47,20 +49,31 @@ def write(plan: Plan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
     yield f"Tables, correlations and audits: {output}. The page: nanogen bench report {output}"
 
 
-def _entry(job: Job, plan: Plan) -> Entry:
-    return evolve(entry(f"{job.name}={job.folder}"), family=plan.methods[job.name].family)
+def _entries(jobs: Sequence[Job], plan: Plan) -> tuple[list[Entry], list[str]]:
+    """The finished runs, and the sentences for those whose files are damaged."""
+    found, why = [], []
+    for job in jobs:
+        try:
+            found.append(evolve(entry(f"{job.name}={job.folder}"), family=plan.methods[job.name].family))
+        except NanoGenError as error:
+            why.append(f"{job.title} is left out: {error}")
+    return found, why
 
 
-def _audits(entries: Sequence[Entry]) -> dict[str, list[Audit]]:
-    """Of each method, a run of one task against the run of the other with the same seed."""
+def _audits(entries: Sequence[Entry]) -> tuple[dict[str, list[Audit]], list[str]]:
+    """Of each method, a run of one task against the run of the other with the same seed; and why some have none."""
     by_seed: dict[tuple[str, int], list[Entry]] = {}
     for one in entries:
         by_seed.setdefault((one.model, one.seed), []).append(one)
     found: dict[str, list[Audit]] = {}
-    for (model, _), pair in by_seed.items():
+    why = []
+    for (model, seed), pair in by_seed.items():
         if len(pair) == 2:
-            found.setdefault(model, []).append(audit(pair[0].folder, pair[1].folder))
-    return found
+            try:
+                found.setdefault(model, []).append(audit(pair[0].folder, pair[1].folder))
+            except NanoGenError as error:
+                why.append(f"{model} seed {seed} has no audit: {error}")
+    return found, why
 
 
 def _studies(rows: Sequence[Model], plan: Plan) -> tuple[dict[str, Study], list[str]]:

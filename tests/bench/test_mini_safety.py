@@ -1,0 +1,302 @@
+"""An experiment writes into its own folder alone, and deletes nothing: not by names, not by another plan."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nanogen_core import launcher, storage, yaml_files
+from nanogen_core.bench.mini import folders, outcome, plan
+from nanogen_core.bench.mini.experiment import experiment
+from nanogen_core.bench.mini.job import jobs
+from nanogen_core.bench.mini.pool import Pool
+from nanogen_core.cli.bench_mini import mini
+from nanogen_core.errors import ConfigError, TrainingError
+
+METHOD = {"summary": "a", "family": "vae"}
+PLAN = {
+    "tasks": ["imagenet", "t2i"],
+    "seeds": [0],
+    "steps": 4,
+    "judged": 8,
+    "x": ["accuracy"],
+    "y": ["presence"],
+    "quick": {"steps": 2},
+    "base": {
+        "method": "vae",
+        "image_size": 16,
+        "dataset": {"name": "openmoji", "train": 32, "val": 16},
+        "tokenizer": "openmoji-vae",
+        "backbone": {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1},
+    },
+    "methods": {"vae": METHOD},
+}
+NAMES = [
+    "../../../x",
+    "a/b",
+    "/x",
+    "",
+    ".",
+    "..",
+    ".hidden",
+    "a\\b",
+    "a\0b",
+    "x" * 200,
+    "a b",
+    "a.",
+    "é",
+    "-x",
+    "~",
+    "{x}",
+]
+
+
+def tree(folder):
+    """All that lies in a folder, with its content and time of change."""
+    files = [file for file in sorted(folder.rglob("*")) if file.name != ".lock"]
+    return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files if file.is_file()}
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A folder of the user's that a name of `../../../x` would reach from inside of the output."""
+    place = tmp_path / "x"
+    place.mkdir()
+    (place / "thesis.txt").write_text("mine")
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "thesis.txt").write_text("mine")
+    return tmp_path
+
+
+def run(raw, output, monkeypatch):
+    """The experiment without its processes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "run", lambda self, todo: None)
+        return experiment(raw, output, only=(), slots=1, say=print)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("where", ["methods", "prepared", "tasks", "statistics"])
+def test_a_name_that_is_no_folder_is_refused_before_any_path_is_made(beside, monkeypatch, name, where):
+    prepared = {"summary": "b", "task": "imagenet", "steps": 1}
+    changes = {
+        "methods": {"methods": {"vae": METHOD, name: METHOD}},
+        "prepared": {"prepared": {name: prepared}},
+        "tasks": {"tasks": ["imagenet", name]},
+        "statistics": {"prepared": {"decoder": {**prepared, "statistics": name}}},
+    }
+    before = tree(beside)
+    with pytest.raises(ConfigError, match=rf"plan\.\S*{where}.* cannot name a folder\. A name has letters"):
+        run({**PLAN, **changes[where]}, beside / "a" / "b" / "out", monkeypatch)
+    assert tree(beside) == before
+    assert not (beside / "a").exists()
+
+
+@pytest.mark.parametrize("task", ["prepared", "logs"])
+def test_a_task_that_is_called_like_another_folder_is_refused(task):
+    with pytest.raises(ConfigError, match="the name of another folder of an experiment"):
+        plan.checked({**PLAN, "tasks": ["imagenet", task]})
+
+
+@pytest.mark.parametrize("name", ["vae", "DiT-XL", "rae+reg", "v1.5", "7b", "a_b"])
+def test_ordinary_names_are_taken(name):
+    assert plan.checked({**PLAN, "methods": {name: METHOD}}).methods.keys() == {name}
+
+
+def test_the_command_says_it(beside):
+    (beside / "plan.yaml").write_text(yaml_files.dump({**PLAN, "methods": {"../../../x": METHOD}}))
+    before = tree(beside)
+    words = ["--plan", str(beside / "plan.yaml"), "--output", str(beside / "a" / "b" / "out")]
+    ran = CliRunner().invoke(mini, words)
+    assert isinstance(ran.exception, ConfigError)
+    assert "'../../../x' cannot name a folder" in str(ran.exception)
+    assert tree(beside) == before
+
+
+# -- another plan ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """The folder of an experiment whose runs are finished, with something of the user's in every folder of it."""
+    output = tmp_path / "out"
+    run(PLAN, output, monkeypatch)
+    for job in jobs(plan.checked(PLAN), output, ["vae"]):
+        folders.claim(job.folder, job.training)
+        storage.write_json(job.folder / "result.json", {"asked": job.asked, "scores": {"accuracy": 0.5}})
+        (job.folder / "scores.json").write_text("{}")
+        (job.folder / "notes.txt").write_text("mine")
+    (output / "notes.txt").write_text("mine")
+    return output
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps": 2}, "imagenet vae seed 0 is asked otherwise by this one"),
+        ({"judged": 16}, "is asked otherwise"),
+        ({"base": {**PLAN["base"], "image_size": 32}}, "is asked otherwise"),
+        ({"methods": {"other": METHOD}}, "imagenet vae seed 0 is not in this one"),
+        ({"seeds": [1]}, "imagenet vae seed 0 is not in this one"),
+    ],
+)
+def test_a_folder_of_another_plan_is_refused_and_stays_as_it_is(finished, monkeypatch, changes, sentence):
+    before = tree(finished)
+    with pytest.raises(TrainingError, match=rf"holds the runs of another plan: .*{sentence}.*another --output"):
+        run({**PLAN, **changes}, finished, monkeypatch)
+    assert tree(finished) == before
+
+
+def test_quick_in_the_same_folder_is_refused_and_deletes_nothing(finished, tmp_path):
+    (tmp_path / "plan.yaml").write_text(yaml_files.dump(PLAN))
+    before = tree(finished)
+    ran = CliRunner().invoke(mini, ["--plan", str(tmp_path / "plan.yaml"), "--output", str(finished), "--quick"])
+    assert isinstance(ran.exception, TrainingError)
+    assert "another plan" in str(ran.exception)
+    assert tree(finished) == before
+
+
+def test_a_plan_that_grew_goes_on(finished, monkeypatch):
+    kept = {name: value for name, value in tree(finished).items() if name.name != "plan.yaml"}
+    run({**PLAN, "methods": {"vae": METHOD, "more": METHOD}, "seeds": [0, 1]}, finished, monkeypatch)
+    assert kept.items() <= tree(finished).items()
+
+
+def test_the_same_plan_finds_its_runs_finished_wherever_its_folder_lies(finished, tmp_path, monkeypatch):
+    shutil.move(finished, tmp_path / "elsewhere")
+    assert run(PLAN, tmp_path / "elsewhere", monkeypatch) == []
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "steps: x"])
+def test_a_damaged_plan_is_named(finished, monkeypatch, content):
+    (finished / "plan.yaml").write_text(content)
+    with pytest.raises(TrainingError, match=r"plan\.yaml cannot be read .*name another --output"):
+        run(PLAN, finished, monkeypatch)
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match=r"holds thesis\.txt and no plan\.yaml"):
+        run(PLAN, tmp_path / "out", monkeypatch)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_claims_an_empty_folder_or_its_own(tmp_path):
+    folders.claim(tmp_path / "run", {"steps": 1})
+    before = tree(tmp_path)
+    folders.claim(tmp_path / "run", {"steps": 1})
+    assert tree(tmp_path) == before
+    with pytest.raises(TrainingError, match="holds a run of another configuration: move it away"):
+        folders.claim(tmp_path / "run", {"steps": 2})
+    assert tree(tmp_path) == before
+
+
+def test_a_run_claims_no_folder_with_something_in_it(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match=r"is not empty \(thesis\.txt lies there\)"):
+        folders.claim(tmp_path, {"steps": 1})
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_failure_before_is_no_obstacle(tmp_path):
+    storage.write_json(tmp_path / "failure.json", {"error": "It needs another."})
+    folders.claim(tmp_path, {"steps": 1})
+
+
+def test_the_checkpoints_of_a_finished_run_go_and_a_file_of_the_users_stays(tmp_path):
+    import torch
+
+    from nanogen_core.training import checkpoint
+
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"nets": {"a": torch.zeros(1)}}, {})
+    (checkpoint.path_of(tmp_path, 1) / "mine.txt").write_text("mine")
+    (tmp_path / "checkpoints" / "mine.txt").write_text("mine")
+    checkpoint.remove_all(tmp_path)
+    assert checkpoint.steps_in(tmp_path) == [1]
+    assert sorted(path.name for path in tmp_path.rglob("mine.txt")) == ["mine.txt", "mine.txt"]
+    (checkpoint.path_of(tmp_path, 1) / "mine.txt").unlink()
+    (tmp_path / "checkpoints" / "mine.txt").unlink()
+    checkpoint.remove_all(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", "SCORES"])
+def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkeypatch, content):
+    """No run of a finished experiment is trained again because a byte of its result is lost."""
+    first, second = jobs(plan.checked(PLAN), finished, ["vae"])
+    whole = storage.read_json(first.folder / "result.json")
+    if content == "SCORES":
+        storage.write_json(first.folder / "result.json", {"asked": whole["asked"], "scores": {"accuracy": "high"}})
+    else:
+        (first.folder / "result.json").write_text(content)
+    before, told = tree(finished), []
+    monkeypatch.setattr(Pool, "_process", lambda self, job: pytest.fail(f"{job.title} was started"))
+    Pool(finished, 1, told.append).run([first, second])
+    assert f"{first.title} is left as it is:" in told[0]
+    assert "result.json is damaged" in told[0]
+    assert (first.result, second.result is None) == (None, False)
+    assert first.error
+    assert tree(finished) == before
+
+
+def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):
+    """Here no run has a configuration or scores that could be read."""
+    todo = jobs(plan.checked(PLAN), finished, ["vae"])
+    lines = list(outcome.write(plan.checked(PLAN), finished, todo))
+    assert [line.partition(": ")[0] for line in lines[:2]] == [f"{job.title} is left out" for job in todo]
+    assert lines[-1] == "No run is finished, so there is no table."
+
+
+# -- the processes -----------------------------------------------------------------------------------------------------
+
+
+STRAY = "open({!r}, 'a').write(__name__ + ' ')\n"
+
+
+STRAYS = ("filelock", "attrs", "yaml", "runpy", "nanogen_core", "torch", "safetensors")
+
+
+def test_a_stray_module_in_the_current_folder_is_not_run(tmp_path):
+    mark = tmp_path / "ran"
+    for name in STRAYS:
+        (tmp_path / f"{name}.py").write_text(STRAY.format(str(mark)))
+    subprocess.run([sys.executable, "-m", "nanogen_core", "--version"], cwd=tmp_path, capture_output=True, check=False)
+    assert mark.exists()  # or this test could not fail
+    mark.unlink()
+    command = [sys.executable, launcher.__file__, "nanogen_core", "--version"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "version" in ran.stdout, ran.stderr
+    assert not mark.exists()
+
+
+def test_jobs_are_started_that_way(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.append((command, options)))
+    (job, _) = jobs(plan.checked(PLAN), tmp_path, ["vae"])
+    Pool(tmp_path, 1, print)._process(job)
+    ((command, options),) = started
+    assert command[:3] == [sys.executable, launcher.__file__, "nanogen_core.bench.mini.work"]
+    assert options["env"]["PYTHONSAFEPATH"] == "1"
+    assert "-m" not in command
+
+
+def test_what_the_launcher_starts_sees_its_own_arguments(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "shown.py").write_text("import sys; print(__name__, sys.argv[1:], sys.path[0] == '')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'home'}"}
+    command = [sys.executable, launcher.__file__, "shown", "a", "b c"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    assert ran.stdout.strip() == "__main__ ['a', 'b c'] False"
+    assert Path(launcher.__file__).parent.name == "nanogen_core"
