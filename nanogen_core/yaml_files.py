@@ -17,6 +17,7 @@ from yaml.constructor import ConstructorError
 
 from nanogen_core.errors import ConfigError, shown
 
+LONGEST_PATH = 1000  # characters that an error repeats
 CHARACTERS = 500_000  #: of one file
 DEPTH = 50  #: of nested lists and mappings
 VALUES = 100_000  #: in one file, with every alias written out
@@ -113,7 +114,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"Cannot read the configuration {path}: it is not a UTF-8 text.") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"Cannot read the configuration {shown(str(path))}: {reason}.") from error
+        name = str(path) if len(str(path)) <= LONGEST_PATH and "\0" not in str(path) else shown(str(path))
+        raise ConfigError(f"Cannot read the configuration {name}: {reason}.") from error
 
 
 def _parsed(text: str, source: str, build: Any) -> Any:
