@@ -50,9 +50,9 @@ def published_network(file):
 
 
 def rae_decoder(file):
-    from nanogen_rae.decoder_files import load_decoder
+    from nanogen_rae.decoder_files import read_decoder
 
-    load_decoder(torch.nn.Linear(1, 2), str(file))
+    read_decoder(file)
 
 
 def rae_statistics(file):
@@ -107,7 +107,7 @@ def test_a_hostile_file_is_refused_in_one_sentence(bombs, read):
         assert "weights_only" not in str(error.value)
 
 
-@pytest.mark.parametrize("package", ["nanogen_align.vgg:PerceptualDistance", "nanogen_rae.lpips:LPIPS"])
+@pytest.mark.parametrize("package", ["nanogen_align.vgg:PerceptualDistance"])
 @pytest.mark.parametrize("kind", ["pickle", "zip"])
 def test_hostile_files_of_lpips_are_refused(tmp_path, package, kind):
     from nanogen_core.config import import_object

@@ -28,6 +28,7 @@ class Pair:
 
     def __init__(self, pipeline: Pipeline):
         self.pipeline = pipeline
+        pipeline.backbone.requires_grad_(False)  # this stage has networks of its own
         self.nets = nn.ModuleDict({name: nn.Linear(1, 1, bias=False) for name in self.phase_names})
         for net in self.nets.values():
             nn.init.zeros_(net.weight)

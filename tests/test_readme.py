@@ -57,11 +57,13 @@ def test_the_demo_leaves_what_it_promises(folder):
     ]
 
 
-def test_a_second_demo_begins_anew_and_takes_nothing_else_away(folder):
+def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
     (folder / "runs" / "demo" / "mine.txt").write_text("kept")
+    log = (folder / "runs" / "demo" / "log.jsonl").read_text()
     done = run(["nanogen", "demo", "--judged", "64", *SHORT], folder)
     assert "accuracy" in done
-    assert (folder / "runs" / "demo" / "mine.txt").read_text() == "kept"
+    assert (folder / "runs" / "demo.old-1" / "mine.txt").read_text() == "kept"
+    assert (folder / "runs" / "demo.old-1" / "log.jsonl").read_text() == log
     assert len((folder / "runs" / "demo" / "log.jsonl").read_text().splitlines()) == 1
 
 

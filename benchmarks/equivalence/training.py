@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.equivalence.curve import Curve, read
 from nanogen_core import build_pipeline
+from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws, key
 from nanogen_core.specs import LatentSpec
@@ -42,6 +44,10 @@ class Labels:
 
     def __init__(self, classes: int):
         self.classes = tuple(map(str, range(classes)))
+
+    def open(self, split: str, image_size: int, view: str) -> NoReturn:
+        """Raises DataError: the recorded latents are drawn elsewhere."""
+        raise DataError("A training curve has latents and labels, and no images.")
 
 
 def pipeline_of(curve: Curve, seed: int) -> Pipeline:

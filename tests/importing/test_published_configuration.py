@@ -172,7 +172,7 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is none of the published classes"),
         ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is none of the published"),
         ("perceptual_loss", {"encoders": "lpips"}, "perceptual_loss needs a weight for each encoder"),
-        ("misc.time_dist_shift_base", 0, r"misc\.time_dist_shift_base: time_dist_shift_base: must be above 0, got 0"),
+        ("misc.time_dist_shift_base", 0, r"misc\.time_dist_shift_base: must be above 0 and at most .*, got 0"),
         ("dataset.condition_type", "caption", "dataset.condition_type is 'caption', expected label or text"),
         ("conditioning", "label", r"conditioning: expected keys and values, got 'label'"),
         ("stage_2.params", [1], r"stage_2\.params: expected keys and values, got \[1\]"),

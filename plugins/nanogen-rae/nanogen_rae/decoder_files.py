@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -100,11 +100,8 @@ def read_decoder(path: Path, weights: Weights = "ema") -> DecoderFile:
     return DecoderFile(file, own_names(state), positions, output)
 
 
-def decoder_names(file: Path) -> list[str]:
-    """The names of a published decoder's tensors in a file, anywhere in it. Raises DataError where it is unreadable."""
-    content = read_content(file)
-    states = [content, *(value for value in content.values() if isinstance(value, Mapping))]
-    names = (name for state in states for name in state if isinstance(name, str))
+def decoder_names(names: Iterable[str]) -> list[str]:
+    """Those of these tensors, by dotted names, that belong to a published decoder."""
     return [name for name in names if re.search(r"(^|\.)decoder_(embed|pred|layers\.\d+)\.", name)]
 
 

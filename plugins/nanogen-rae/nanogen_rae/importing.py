@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
-from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.errors import ConfigError
+from nanogen_core.importing import Unrecognised, WeightsFile
 from nanogen_rae.decoder_files import decoder_names
 
 
-def refuse(file: Path, *options: object) -> NoReturn:
-    """Raises ConfigError, which says where the file belongs, for a RAE's decoder, and DataError for anything else."""
-    if decoder_names(Path(file)):
+def refuse(file: WeightsFile, **options: object) -> NoReturn:
+    """Raises ConfigError, which says where the file belongs, for a RAE's decoder, and Unrecognised for another file."""
+    if decoder_names(file.tensors):
         raise ConfigError(
-            f"{file} holds the decoder of a RAE (a stage 1 checkpoint, or a part of one) and no diffusion backbone: it "
-            f"is not imported but read where it lies: set `tokenizer.decoder.path` to it and `tokenizer.decoder.output`"
-            f" to 'normalised' for a decoder of the original RAE repository or to 'pixels' for one of DiffusionBench."
+            f"{file.path} holds the decoder of a RAE (a stage 1 checkpoint, or a part of one) and no backbone. It"
+            f" is not imported but read where it lies: set `tokenizer.decoder.path` to it and"
+            f" `tokenizer.decoder.output` to 'normalised' for a decoder of the original RAE repository or to 'pixels'"
+            f" for one of DiffusionBench."
         )
-    raise DataError(f"{file} holds no decoder of a RAE.")
+    raise Unrecognised("it has no decoder of a RAE")

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
-from nanogen_dit.config import _positive
+from nanogen_core.validators import between
+
+_POSITIVE: Any = validators.optional(between(0, 1_000_000_000, above=True))
 
 
 @frozen(kw_only=True)
@@ -172,9 +174,9 @@ class PerceptualSection:
 class MiscSection:
     latent_size: tuple[int, ...]
     num_classes: int = 1000
-    time_dist_shift_dim: int = field(validator=_positive)
-    time_dist_shift_base: int = field(default=4096, validator=_positive)
-    time_dist_shift_base_eval: int | None = field(default=None, validator=_positive)
+    time_dist_shift_dim: int = field(validator=_POSITIVE)
+    time_dist_shift_base: int = field(default=4096, validator=_POSITIVE)
+    time_dist_shift_base_eval: int | None = field(default=None, validator=_POSITIVE)
 
 
 @frozen(kw_only=True)
