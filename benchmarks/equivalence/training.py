@@ -36,6 +36,14 @@ class Latents:
     def latent(self, image_size: int) -> LatentSpec:
         return self._spec
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Images are latents here."""
+        return images
+
+    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+        """Latents are images here."""
+        return latents
+
 
 class Labels:
     """A dataset of which the class names alone are needed."""
