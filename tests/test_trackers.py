@@ -176,7 +176,7 @@ def test_a_tracker_that_is_not_there_is_one_sentence(small, tmp_path, names, sai
 
 @pytest.mark.parametrize("wrong", ["wandb", 3, [1]])
 def test_trackers_are_a_list_of_names(small, wrong):
-    with pytest.raises(ConfigError, match=r"train.trackers.*: expected a (list|text), got"):
+    with pytest.raises(ConfigError, match=r"train.trackers.*: expected a (list, such as .*|text), got"):
         resolve({**small, "train": {"trackers": wrong}})
 
 

@@ -72,6 +72,7 @@ def _next(queue: Queue[Any], stop: Callable[[], bool]) -> tuple[Batch | None, Ba
 
 
 def _translated(error: BaseException) -> BaseException:
-    """DataLoader says by a RuntimeError that a worker process is gone."""
+    """DataLoader says by a RuntimeError that a worker process is gone, and by a broken connection while it reads."""
     lost = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-    return WorkerLost(str(error)) if lost else error
+    broken = isinstance(error, (ConnectionError, EOFError))
+    return WorkerLost(str(error) or type(error).__name__) if lost or broken else error

@@ -44,7 +44,7 @@ def configuration(**stage: Any) -> dict[str, Any]:
         "optimizer": {"name": "adamw", "lr": 1e-3},
         "train": {
             "steps": 6, "batch_size": 4, "precision": "fp32", "log_every": 1, "sample_count": 4,
-            "sample_every": 0, "checkpoint_every": 2, "keep": 9,
+            "sample_every": 6, "checkpoint_every": 2, "keep": 9,
         },
     }  # fmt: skip
 
