@@ -80,14 +80,6 @@ class Source:
         given = {"state_dict": read_weights(self._file(WEIGHTS)), "source": ""}
         return timm.create_model(name, pretrained=True, num_classes=0, img_size=side, pretrained_cfg_overlay=given)
 
-    def _file(self, name: str) -> Path:
-        """A file of the folder, or of the hub's cache."""
-        if self.folder is not None:
-            return self.folder / name
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(self.path, name))
-
     def _perception(self, side: int) -> Any:
         """The network resamples its position table itself, for any side."""
         config, weights = (self._file(name) for name in (CONFIG, WEIGHTS))
