@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from operator import attrgetter
 from pathlib import Path
 
 from nanogen_core.errors import DataError
@@ -80,6 +81,6 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name. Raises DataError where it may not be listed."""
     try:
         with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+            return sorted(found, key=attrgetter("name"))
     except OSError as error:
         raise DataError(f"The folder {folder} cannot be read: {reason(error)}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from pathlib import Path
 
@@ -65,12 +64,13 @@ def is_image(name: str) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden, or left by a system (`.ipynb_checkpoints`, `__MACOSX`)."""
-    return name.startswith(".") or name in SYSTEM
+    return name[:1] == "." or name in SYSTEM
 
 
 def suffix(name: str) -> str:
     """`".jpg"` of `"a.b.JPG"`; the empty string where there is none."""
-    return os.path.splitext(name)[1].lower()
+    stem, dot, end = name.rpartition(".")
+    return f".{end.lower()}" if dot and stem else ""
 
 
 def _bad(reason: str, name: str, why: str) -> BadExample:
