@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nanogen_core.damage import BadExample
-from nanogen_core.files import reason
+from nanogen_core.errors import DataError
+from nanogen_core.files import read_bytes
 
 #: Of files that are images, for training and for judging alike, in lower case.
 SUFFIXES = frozenset(
@@ -23,6 +24,7 @@ SUFFIXES = frozenset(
 SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MIN_SIDE = 8  # pixels; smaller ones are markers and placeholders, not pictures
 MAX_RATIO = 32  # of the sides; the short one is brought to the model's size, and the long one must fit memory
+MOST_BYTES = 1 << 30  # of an image's file
 MAX_PIXELS = 178_956_970  # what Pillow calls a decompression bomb
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -51,9 +53,9 @@ def decode_image(data: bytes, name: str) -> Image.Image:
 def read_image(path: Path) -> Image.Image:
     """The RGB picture in an image file, see `decode_image`. Raises BadExample."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadExample("unreadable file", f"The image {path} cannot be read: {reason(error)}.") from error
+        data = read_bytes(path, MOST_BYTES)
+    except DataError as error:
+        raise BadExample("unreadable file", f"The image {error}") from error
     return decode_image(data, str(path))
 
 
