@@ -10,12 +10,15 @@ from nanogen_core.errors import DataError
 from nanogen_core.labels import shown
 from nanogen_core.randomness import key
 
+MOST_BYTES = 1 << 20  # of a caption
 Captions = str | tuple[str, ...]  # one text, or several of which each epoch takes one
 
 
 def decode_caption(data: bytes, name: str) -> str:
     """The text of a caption's file without white space around it. Raises BadExample, with the caption's `name`, for one
     that is empty or no UTF-8."""
+    if len(data) > MOST_BYTES:
+        raise BadExample("caption too long", f"The caption {name} has {len(data):,} bytes: write a shorter one.")
     try:
         text = text_files.decode(data, f"The caption {name}")
     except DataError as error:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
+from typing import BinaryIO
 
 from nanogen_core.errors import DataError
 
@@ -37,20 +41,34 @@ def reason(error: OSError) -> str:
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of a regular file. Raises DataError where there is none, or it has more than `most` bytes."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise DataError(f"{path} has {size:,} bytes, and a file of this kind at most {most:,}: name another one.")
+        return file.read(most)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading. Raises DataError where there is none, and for a reading that fails."""
     try:
-        with open(path, "rb") as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise DataError(f"{path} is no regular file: write its content into one.")
-            if state.st_size > most:
-                raise DataError(
-                    f"{path} has {state.st_size:,} bytes, and a file of this kind at most {most:,}: name another one."
-                )
-            return file.read(most)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     except ValueError as error:  # a NUL in the path
         raise DataError(f"{str(path)!r} is no path of a file ({error}).") from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise DataError(f"{path} is no regular file: write its content into one.")
+        try:
+            yield file
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes into would wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_folder(path: Path) -> bool:
@@ -80,6 +98,6 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name. Raises DataError where it may not be listed."""
     try:
         with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+            return sorted(found, key=attrgetter("name"))
     except OSError as error:
         raise DataError(f"The folder {folder} cannot be read: {reason(error)}.") from error

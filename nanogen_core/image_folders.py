@@ -11,7 +11,7 @@ from attrs import define, field
 
 from nanogen_core.errors import DataError
 from nanogen_core.files import entries
-from nanogen_core.pictures import is_hidden, is_image, suffix
+from nanogen_core.pictures import SUFFIXES, is_hidden, suffix
 
 DEEPEST = 64  # folders inside each other
 NAMED = 3  # names that a sentence says
@@ -67,7 +67,7 @@ def _images(folder: Path, left: Left, above: str, parents: tuple[tuple[int, int]
             left.hidden.append(f"{above}{entry.name}")
         elif entry.is_dir():
             yield from _images(Path(entry.path), left, f"{above}{entry.name}{os.sep}", (*parents, here))
-        elif is_image(entry.name):
+        elif suffix(entry.name) in SUFFIXES:
             yield f"{above}{entry.name}"
         else:
             left.count_file(entry.name)

@@ -9,8 +9,10 @@ from typing import Any
 
 from nanogen_core import text_files
 from nanogen_core.errors import DataError
+from nanogen_core.files import read_bytes
 from nanogen_core.labels import shown
 
+MOST_BYTES = 1 << 26  # 64 MiB; the values of a text take many times its room
 MOST = 1_000_000_000  # of a size in a model's configuration
 
 
@@ -35,7 +37,7 @@ def parse(text: str, name: str) -> Any:
 
 def read(path: Path) -> Any:
     """The value of a JSON file. Raises DataError where it cannot be read."""
-    return parse(text_files.read(path), str(path))
+    return parse(text_files.decode(read_bytes(path, MOST_BYTES), str(path)), str(path))
 
 
 def read_object(path: Path) -> dict[str, Any]:

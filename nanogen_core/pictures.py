@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nanogen_core.damage import BadExample
-from nanogen_core.files import reason
+from nanogen_core.errors import DataError
+from nanogen_core.files import read_bytes
 
 #: Of files that are images, for training and for judging alike, in lower case.
 SUFFIXES = frozenset(
@@ -24,6 +24,7 @@ SUFFIXES = frozenset(
 SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MIN_SIDE = 8  # pixels; smaller ones are markers and placeholders, not pictures
 MAX_RATIO = 32  # of the sides; the short one is brought to the model's size, and the long one must fit memory
+MOST_BYTES = 1 << 30  # of an image's file
 MAX_PIXELS = 178_956_970  # what Pillow calls a decompression bomb
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -52,9 +53,9 @@ def decode_image(data: bytes, name: str) -> Image.Image:
 def read_image(path: Path) -> Image.Image:
     """The RGB picture in an image file, see `decode_image`. Raises BadExample."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadExample("unreadable file", f"The image {path} cannot be read: {reason(error)}.") from error
+        data = read_bytes(path, MOST_BYTES)
+    except DataError as error:
+        raise BadExample("unreadable file", f"The image {error}") from error
     return decode_image(data, str(path))
 
 
@@ -65,12 +66,13 @@ def is_image(name: str) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden, or left by a system (`.ipynb_checkpoints`, `__MACOSX`)."""
-    return name.startswith(".") or name in SYSTEM
+    return name[:1] == "." or name in SYSTEM
 
 
 def suffix(name: str) -> str:
     """`".jpg"` of `"a.b.JPG"`; the empty string where there is none."""
-    return os.path.splitext(name)[1].lower()
+    stem, dot, end = name.rpartition(".")
+    return f".{end.lower()}" if dot and stem else ""
 
 
 def _bad(reason: str, name: str, why: str) -> BadExample:

@@ -163,10 +163,10 @@ def test_fewer_images_than_asked_for_are_said(folder, caplog):
 def test_an_image_that_may_not_be_read_says_so(folder, monkeypatch):
     source = Folder(folder)
 
-    def refused(path):
+    def refused(path, *_, **__):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refused)
+    monkeypatch.setattr("builtins.open", refused)
     with pytest.raises(DataError, match=r"0\.png cannot be read: permission denied for this user"):
         list(source.read([range(1)]))
 

@@ -1,6 +1,7 @@
 """Text, JSON and CSV of users: one reader, and one sentence with the line for each thing that is wrong."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -63,10 +64,10 @@ def test_what_cannot_be_opened_says_why(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be read: it is a folder"):
         text_files.read(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    writer = os.open(tmp_path / "pipe", os.O_RDWR)
     with pytest.raises(DataError, match="pipe is no regular file"):
-        text_files.read(tmp_path / "pipe")
-    os.close(writer)
+        text_files.read(tmp_path / "pipe")  # that nobody writes into
+    with pytest.raises(DataError, match="zero is no regular file"):
+        text_files.read(Path("/dev/zero"))
     path = tmp_path / "secret.txt"
     path.write_text("x")
     monkeypatch.setattr("builtins.open", _refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from nanogen_core.tensors import Batch
 
 IMAGES, LABELS = "arr_0", "arr_1"
 RATIO = 1100  # deflated bytes that a byte of a zip file can stand for, at most
+LARGE, DENSE = 1 << 26, 20  # bytes of an array, and its ratio to the file's beyond these: a bomb has a higher one
 MOST = 100_000_000  # images
 
 
@@ -97,18 +99,24 @@ def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
     return tuple(shape), bool(fortran), kind
 
 
-def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> None:
-    """Raises ValueError where a member cannot have the bytes that its header announces."""
+def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> int:
+    """The bytes that a member takes in the file. Raises ValueError where it cannot have those that its header
+    announces."""
     info = archive.getinfo(name)
-    if info.file_size != expected or info.file_size > RATIO * info.compress_size:
-        raise ValueError(f"{name} announces {expected:,} bytes and has {info.file_size:,} in {info.compress_size:,}")
+    there = min(info.compress_size, os.fstat(archive.fp.fileno()).st_size)  # type: ignore[union-attr]
+    if info.file_size != expected or info.file_size > RATIO * there:
+        raise ValueError(f"{name} announces {expected:,} bytes and has {info.file_size:,} in {there:,}")
+    return there
 
 
 def array(archive: zipfile.ZipFile, name: str) -> Any:
     """An array of numbers or texts. Raises ValueError, before memory is taken, where its header lies about its size."""
     with archive.open(f"{name}.npy") as member:
         shape, fortran, kind = header(member)
-        refuse_other_size(archive, f"{name}.npy", member.tell() + _product(shape) * kind.itemsize)
+        size = member.tell() + _product(shape) * kind.itemsize
+        there = refuse_other_size(archive, f"{name}.npy", size)
+        if size > max(LARGE, DENSE * there):
+            raise ValueError(f"{name} has {size:,} bytes, which is more than numbers that differ can have here")
         values = np.frombuffer(_exactly(member, _product(shape) * kind.itemsize), dtype=kind)
     return values.reshape(shape, order="F" if fortran else "C")
 

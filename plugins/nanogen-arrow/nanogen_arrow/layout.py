@@ -30,6 +30,9 @@ def files_of(root: Path, split: str) -> list[Path]:
             f"There is no split {split!r} in {root} ({_there(root)}): it needs a folder {' or '.join(names)} that "
             f"`save_to_disk` wrote, or files {names[0]}-*.parquet."
         )
+    odd = next((file for file in files if not is_file(file)), None)
+    if odd is not None:
+        raise DataError(f"{odd} is no regular file: take it away.")
     return files
 
 

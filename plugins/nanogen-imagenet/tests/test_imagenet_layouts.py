@@ -109,6 +109,16 @@ def test_other_suffixes_and_loose_images_are_counted(root: Path, caplog: pytest.
     assert "files that are no images by their suffix: 4 (1 without a suffix, 3 .heic)" in caplog.text
 
 
+def test_pipes_and_files_of_a_terabyte_are_no_images(root: Path) -> None:
+    os.mkfifo(root / "train" / "cat" / "a.png")
+    with (root / "train" / "cat" / "b.png").open("wb") as file:
+        file.truncate(1 << 40)  # a sparse file, that takes no room
+    examples = dataset(root).open("train", 16, "labels")
+    for number, words in ((2, "no regular file"), (3, "has 1,099,511,627,776 bytes, and a file of this kind at most")):
+        with pytest.raises(DataError, match=words):
+            examples[number]
+
+
 def test_a_split_of_empty_folders_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train" / "cat").mkdir(parents=True)
     with pytest.raises(DataError, match="None of the 1 folders in .* holds an image"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
+from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError
-from nanogen_core.files import reason
-from nanogen_core.pictures import SUFFIXES
+from nanogen_core.files import opened
+from nanogen_core.pictures import MOST_BYTES, SUFFIXES
 
 IMAGES = frozenset(suffix.removeprefix(".") for suffix in SUFFIXES)
 BLOCK = tarfile.BLOCKSIZE
@@ -81,20 +82,13 @@ def row_of(values: Sequence[int] | NDArray[np.int64]) -> Row:
 def read_span(path: Path, span: Span) -> bytes:
     """The bytes of a span. Opens the file anew, since worker processes would share the place in an open one.
 
-    Raises DataError where the file cannot be read.
+    Raises DataError where the file cannot be read, BadExample where the span is longer than any image.
     """
-    with _opened(path) as file:
+    if span.size > MOST_BYTES:
+        raise BadExample("too many bytes", f"The file at byte {span.offset} of {path} has {span.size:,} bytes.")
+    with opened(path) as file:
         file.seek(span.offset)
         return file.read(span.size)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
 
 
 def names_from(path: Path, header: int) -> list[str]:
@@ -160,7 +154,7 @@ def _files(path: Path) -> Iterator[Member]:
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The headers up to the first one that cannot be read, for which tarfile raises errors of many kinds."""
-    with _opened(path) as file, suppress(Exception):
+    with opened(path) as file, suppress(Exception):
         tar = tarfile.open(fileobj=_Headers(file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
         while (member := tar.next()) is not None:
             tar.members = []  # an index of a million files would stay in memory twice
