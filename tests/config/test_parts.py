@@ -10,7 +10,7 @@ from attrs import evolve
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.assembly import KNOWN, Assembly
 from nanogen_core.config import resolve
-from nanogen_core.conformity import PROTOCOLS, members
+from nanogen_core.conformance import PROTOCOLS, members
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.registry import Offer, registry
@@ -96,6 +96,19 @@ def test_a_misspelt_required_keyword_has_its_near_miss(small, offering):
 
 def test_an_optional_part_that_is_not_there_is_left_out(small, offering):
     assert assembly(small, offering("sampler", Optional), sampler="mine")["sampler"].encoder is None
+
+
+def test_components_that_replace_each_other_are_no_endless_loop(small):
+    def sampler(name, other):
+        component = Component(kind="sampler", name=name, target="x:Y", defaults={"sampler": other})
+        return {name: (Offer(component, "nanogen-mine"),)}
+
+    whole = registry()
+    euler = sampler("euler", "other") | sampler("other", "euler")
+    known = evolve(whole, components={**whole.components, "sampler": euler})
+    del small["sampler"]
+    with pytest.raises(NanoGenError, match="The defaults of components replace each other without end"):
+        resolve(small, known=known)
 
 
 def test_every_name_that_a_part_may_ask_for_is_known(small):
