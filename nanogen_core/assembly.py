@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve
 
-from nanogen_core import compat, conformance
+from nanogen_core import compat, conformity
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing, near_miss
 from nanogen_core.layers import SLOTS
@@ -100,14 +100,12 @@ class Assembly(Mapping[str, Any]):
         """
         kind = part.chosen.component.kind
         if part.instance is not None:
-            conformance.check(
-                kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}"
-            )
+            conformity.check(kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}")
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)
         built = target(*config, **self._arguments(target, part))
-        conformance.check(kind, built, _who(part))
+        conformity.check(kind, built, _who(part))
         return built
 
     def _arguments(self, target: Callable[..., Any], part: Part) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from attrs import evolve
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.assembly import KNOWN, Assembly
 from nanogen_core.config import resolve
-from nanogen_core.conformance import PROTOCOLS, members
+from nanogen_core.conformity import PROTOCOLS, members
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.registry import Offer, registry
