@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
-
-import attrs
+from functools import partial
+from typing import Any
 
 from nanogen_core import compat
+from nanogen_core.component_options import attrs_class, read, shared, typed
 from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
 from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, for_task, merge, normalise, split
-from nanogen_core.registry import Chosen, Registry, import_object
+from nanogen_core.merging import UserLayers
+from nanogen_core.registry import Chosen, Registry
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_core.structure import structure
 from nanogen_core.training.settings import TrainConfig
-from nanogen_core.typed import read_options
-from nanogen_core.written import Written
 
 #: What holds where nobody says otherwise.
 BASE: Mapping[str, Any] = {
@@ -32,6 +31,7 @@ BASE: Mapping[str, Any] = {
     "schedule": "constant-linear",
 }
 REQUIRED = ("task", "dataset", "conditioner", "tokenizer", "backbone", "objective", *(k for k in BASE if k in SLOTS))
+ROUNDS = 20  # of components that bring components along
 OPTIONAL = tuple(kind for kind in SLOTS if kind not in REQUIRED)  # kept where a part needs them
 
 
@@ -45,14 +45,16 @@ class Resolution:
         self.problems: list[NanoGenError] = []
 
     def result(self) -> Resolved:
-        merged = self._typed(self._merged())
+        merged = self._merged()
+        merged = typed(merged, self._names(merged), self.known)
+        merged["train"] = read(merged.get("train", {}), TrainConfig)
         chosen = self._chosen(merged)
         self._demand(chosen, merged)
         if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
             parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
             self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
         configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
-        train = self._structure(merged.get("train", {}), TrainConfig, "train")
+        train = self._structure(merged["train"], TrainConfig, "train")
         self.stop_at_problems()
         return Resolved(
             image_size=merged["image_size"],
@@ -69,7 +71,7 @@ class Resolution:
         mistakes: list[str] = []
         chosen = self._task() if task is None else task
         layers = [layer for raw in self.layers for layer in split(raw, chosen, mistakes)]
-        written = Written(self._carries)
+        written = UserLayers(partial(shared, self.known))
         user = written.merged(layers)
         for note in written.notes:
             warnings.warn(note, ConfigWarning, stacklevel=1)  # said once, however often the same layers are resolved
@@ -94,11 +96,14 @@ class Resolution:
         task = _name_of(user.get("task")) or ""
         below = [dict(normalise(BASE, [])), self._defaults("task", task, task)]
         above = [self._method(user.get("method"), task), user]
-        merged, names = merge([*below, *above]), None
-        while names != (names := self._names(merged)):
+        merged = merge([*below, *above])
+        for _ in range(ROUNDS):
+            names = self._names(merged)
             brought = [self._defaults(kind, name, task) for kind, name in names if kind != "task"]
             merged = merge([*below, *brought, *above])
-        return merged
+            if self._names(merged) == names:
+                return merged
+        raise NanoGenError(f"The defaults of components replace each other without end: {listing(map(str, names))}.")
 
     def _task(self) -> str:
         """The task that the last layer to name one names; none where an object stands for it."""
@@ -108,32 +113,6 @@ class Resolution:
     def _names(self, merged: Layer) -> list[tuple[str, str]]:
         """(kind, name) of every component that the layers name, in order; where an object stands, none is named."""
         return [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
-
-    def _carries(self, kind: str, old: str, new: str, option: str) -> bool:
-        """Whether an option that was written for one component means the same for another."""
-        before, after = (_option_type(self._config_class(kind, name), option) for name in (old, new))
-        return before is not None and before == after
-
-    def _config_class(self, kind: str, name: str) -> type | None:
-        """The class of a component's options; None for an unknown name, which is said elsewhere."""
-        try:
-            reference = self.known.component(kind, name).what.config
-        except NanoGenError:
-            return None
-        return None if reference is None else _attrs_class(reference)
-
-    def _typed(self, merged: Layer) -> Layer:
-        """The layer with what was typed on the command line read by the types of the options."""
-        result = dict(merged)
-        for kind, name in self._names(merged):
-            config = self._config_class(kind, name)
-            if config is None:
-                continue
-            if kind in SLOTS:
-                result[kind] = _read(merged[kind], config)
-            else:
-                result[kind] = {**result[kind], name: _read(merged[kind][name], config)}
-        return {**result, "train": _read(merged.get("train", {}), TrainConfig)}
 
     def _defaults(self, kind: str, name: str, task: str) -> Layer:
         """What a component brings along; nothing for an unknown name, which `_chosen` reports."""
@@ -227,7 +206,7 @@ class Resolution:
         if component.config is None:
             self.problems += [ConfigError(f"{path}.{key}: {component.name!r} takes no options") for key in options]
             return None
-        return self._structure(options, _attrs_class(component.config), path)
+        return self._structure(options, attrs_class(component.config), path)
 
     def _structure(self, values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         try:
@@ -247,32 +226,6 @@ def _names(merged: Layer) -> list[tuple[str, str]]:
 def _name_of(slot: Any) -> str | None:
     name = slot.get("name") if isinstance(slot, Mapping) else slot
     return name if isinstance(name, str) else None
-
-
-def _attrs_class(reference: str) -> type:
-    """The config class of a component. Raises NanoGenError for a class of another sort: a mistake of its plugin."""
-    config = import_object(reference)
-    if not isinstance(config, type) or not attrs.has(config):
-        raise NanoGenError(f"{reference} is no attrs class: a mistake of the plugin whose component names it.")
-    return config
-
-
-def _option_type(config: type | None, option: str) -> Any:
-    """The type of an option; that of its choices where these are listed."""
-    if config is None:
-        return None
-    attrs.resolve_types(config)
-    found = next((field.type for field in attrs.fields(config) if field.name == option), None)
-    choices = {type(choice) for choice in get_args(found)} if get_origin(found) is Literal else set()
-    return choices.pop() if len(choices) == 1 else found
-
-
-def _read(options: Mapping[str, Any], config: type) -> Layer:
-    """The options as their types read them; what cannot be read stays, and `structure` says what is wrong with it."""
-    try:
-        return read_options(options, config)
-    except ConfigError:
-        return dict(options)
 
 
 def _object_name(instance: Any) -> str:

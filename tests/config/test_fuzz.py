@@ -21,7 +21,7 @@ from nanogen_core.errors import ConfigWarning, NanoGenError
 from nanogen_core.registry import registry
 
 CASES = 500 * int(os.environ.get("NANOGEN_TORTURE", "1"))
-CHUNK = 50  # cases of one test
+CHUNK = 125  # cases of one test
 HANG = 60  # seconds after which a case is taken to hang, and the process ends with its stack
 
 BASES = [

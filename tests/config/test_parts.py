@@ -98,6 +98,19 @@ def test_an_optional_part_that_is_not_there_is_left_out(small, offering):
     assert assembly(small, offering("sampler", Optional), sampler="mine")["sampler"].encoder is None
 
 
+def test_components_that_replace_each_other_are_no_endless_loop(small):
+    def sampler(name, other):
+        component = Component(kind="sampler", name=name, target="x:Y", defaults={"sampler": other})
+        return {name: (Offer(component, "nanogen-mine"),)}
+
+    whole = registry()
+    euler = sampler("euler", "other") | sampler("other", "euler")
+    known = evolve(whole, components={**whole.components, "sampler": euler})
+    del small["sampler"]
+    with pytest.raises(NanoGenError, match="The defaults of components replace each other without end"):
+        resolve(small, known=known)
+
+
 def test_every_name_that_a_part_may_ask_for_is_known(small):
     parts = Assembly(resolve(small))
     assert set(parts) <= KNOWN

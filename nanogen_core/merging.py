@@ -16,7 +16,7 @@ from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, members, over, same
 Carries = Callable[[str, str, str, str], bool]  #: (kind, old name, new name, option) -> whether the option stays
 
 
-class Written:
+class UserLayers:
     """Merges normalised layers. Collects `notes` on options that changed hands, and `problems`."""
 
     def __init__(self, carries: Carries):
