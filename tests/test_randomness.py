@@ -1,8 +1,11 @@
 """Keyed random numbers: the same for the same key, whatever else is drawn."""
 
 import torch
+from scipy import stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nanogen_core.randomness import Draws, key
+from nanogen_core.splitmix import splitmix
 
 
 def test_a_slot_draws_the_same_in_any_batch():
@@ -54,3 +57,69 @@ def test_a_shared_draw_is_one_for_all_slots():
 
 def test_keys_tell_word_boundaries_apart():
     assert key("ab", "c") != key("a", "bc")
+
+
+def test_splitmix_gives_the_published_outputs():
+    """The first outputs of the reference implementation for seed 1234567, and for every seed its closed form."""
+    outputs = splitmix(torch.tensor(1234567), torch.arange(5))
+    assert [int(word) % 2**64 for word in outputs] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+    seeds = torch.tensor([0, -1, 2**63 - 1, -(2**63)])
+    derived = [[_splitmix(int(seed), counter) for counter in range(4)] for seed in seeds]
+    assert [[int(w) % 2**64 for w in row] for row in splitmix(seeds[:, None], torch.arange(4))] == derived
+
+
+def _splitmix(seed: int, counter: int) -> int:
+    word = (seed + (counter + 1) * 0x9E3779B97F4A7C15) % 2**64
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB % 2**64
+    return word ^ (word >> 31)
+
+
+def test_numbers_follow_their_distributions():
+    draws = Draws(1, range(2000), step=9)
+    normal, uniform = draws.normal("n", (101,)).double(), draws.uniform("u", (101,))
+    assert stats.kstest(normal.flatten().numpy(), "norm").pvalue > 1e-3
+    assert stats.kstest(uniform.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert abs(float((normal**4).mean()) - 3) < 5 * (96 / normal.numel()) ** 0.5  # the kurtosis, of variance 96 / n
+    pairs = (normal[:, 0:100:2] * normal[:, 1:100:2]).mean()  # cosine and sine of one pair
+    assert abs(float(pairs)) < 5 / (2000 * 50) ** 0.5
+
+
+def test_sums_over_steps_are_independent():
+    """Means of a batch over steps, purposes and seeds vary as means of independent numbers do."""
+    means = torch.stack(
+        [Draws(seed, range(64), step=step).normal("time", ()).mean() for seed in range(4) for step in range(500)]
+    ).double()
+    assert abs(float(means.var()) * 64 - 1) < 5 * (2 / len(means)) ** 0.5
+    assert abs(float((means[1:] * means[:-1]).mean()) * 64) < 5 / len(means) ** 0.5
+
+
+def test_rows_of_any_size_are_equal_to_the_last_bit():
+    for shape in ((), (1,), (3,), (7, 11), (4, 9, 9)):
+        whole = Draws(3, range(37), step=5).normal("noise", shape)
+        assert torch.equal(whole, torch.cat([Draws(3, [slot], step=5).normal("noise", shape) for slot in range(37)]))
+
+
+def test_a_large_batch_takes_no_more_operations():
+    assert _operations(8) == _operations(512) > 0
+
+
+def _operations(slots: int) -> int:
+    with OperatorCounter() as counter:
+        Draws(0, range(slots)).normal("noise", (4, 8, 8))
+        Draws(0, range(slots)).uniform("time")
+    return counter.count
+
+
+class OperatorCounter(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))

@@ -28,8 +28,12 @@ class Noted(Draws):
         super().__init__(*args, **options)
         self.drawn: dict[str, Tensor] = {}
 
-    def _rows(self, purpose: str, shape: Sequence[int], fill: object) -> Tensor:
-        self.drawn[purpose] = super()._rows(purpose, shape, fill)
+    def normal(self, purpose: str, shape: Sequence[int]) -> Tensor:
+        self.drawn[purpose] = super().normal(purpose, shape)
+        return self.drawn[purpose]
+
+    def uniform(self, purpose: str, shape: Sequence[int] = ()) -> Tensor:
+        self.drawn[purpose] = super().uniform(purpose, shape)
         return self.drawn[purpose]
 
 
