@@ -1,0 +1,64 @@
+"""Shards: equal tensors give equal files, in any process, and the files are those that safetensors reads."""
+
+import json
+import subprocess
+import sys
+
+import torch
+from safetensors import safe_open
+
+from nanogen_core.training import sharded
+
+TENSORS = {f"block.{number}.weight": torch.arange(6.0).reshape(2, 3) + number for number in range(5)}
+TENSORS["é"] = torch.tensor([1, 2])
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_sharded import TENSORS
+from nanogen_core.training import sharded
+for number in range(3):
+    sharded.write(Path(sys.argv[1]) / str(number), TENSORS)
+"""
+
+
+def files(folder):
+    return [file.read_bytes() for file in sorted(folder.rglob("*.safetensors"))]
+
+
+def test_two_saves_in_two_processes_give_equal_bytes(request, tmp_path):
+    program = PROGRAM.format(here=str(request.path.parent))
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True)
+    found = files(tmp_path)
+    assert len(found) == 6
+    assert len(set(found)) == 1
+
+
+def test_the_texts_of_the_header_are_sorted_and_nothing_else_moves(tmp_path):
+    sharded.write(tmp_path, TENSORS)
+    (file,) = tmp_path.glob("*.safetensors")
+    content = file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    assert size % 8 == 0  # as safetensors aligns its tensors
+    texts = list(header["__metadata__"])
+    assert texts == sorted(texts)
+    assert len(texts) > 1
+    with safe_open(file, "pt") as opened:
+        assert all(torch.equal(opened.get_tensor(name), value) for name, value in TENSORS.items())
+
+
+def test_a_sorted_header_stays_as_it_is(tmp_path):
+    sharded.write(tmp_path, TENSORS)
+    (file,) = tmp_path.glob("*.safetensors")
+    before = file.read_bytes()
+    sharded.sort_metadata(file)
+    assert file.read_bytes() == before
+
+
+def test_shards_come_back_as_they_were(tmp_path):
+    sharded.write(tmp_path, TENSORS)
+    back = sharded.read(tmp_path, lambda name: None)
+    assert back.keys() == TENSORS.keys()
+    assert all(torch.equal(back[name], value) for name, value in TENSORS.items())
