@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -19,6 +19,8 @@ from nanogen_core.protocols import Metric
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
 DONE = "done"
 NAME = "process-{:05d}.safetensors"
+RESULT = "result.json"  # of a finished pass, until all of them are
+OURS = re.compile(r"process-\d{5,}\.safetensors|result\.json")
 
 
 class Progress:
@@ -95,9 +97,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Takes a finished pass away, and the folder around it where it was the last one."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    """Takes the files of a finished pass away, and the folders around them that are then empty. Other files stay."""
+    if not folder.is_dir():
+        return
+    storage.sweep(folder)
+    storage.remove_files(folder, [name for name in storage.names_in(folder) if OURS.fullmatch(name)])
+    with suppress(OSError):  # another pass is not finished
         folder.parent.rmdir()
 
 
