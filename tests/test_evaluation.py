@@ -199,7 +199,7 @@ def test_a_damaged_state_is_named(tmp_path):
         evaluation.scores(Images(Given(fail_at=70)))
     (file,) = tmp_path.rglob("process-00000.safetensors")
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is no whole file: delete it"):
+    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is no whole file. Delete it"):
         evaluation.scores(Images(Given()))
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
-from nanogen_core import storage
 from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_core.evaluation import gather, intervals, progress
+from nanogen_core.evaluation import gather, intervals, progress, seal
 from nanogen_core.evaluation.aside import aside
 from nanogen_core.evaluation.entry import Entry, combined, entries, settings
 from nanogen_core.evaluation.keep import FOLDER as IMAGES
@@ -74,7 +73,7 @@ class Evaluation:
             scores = self._scores(subject, seeds)
             if self.folder is not None and scores:
                 with progress.writing(self.folder):
-                    write_scores(self.folder, scores)
+                    write_scores(self.folder, scores, note=self._states[-1] / progress.WRITTEN)
             gather.wait(self.share)
             while self._states:
                 progress.clear(self._states.pop())
@@ -150,7 +149,7 @@ class Evaluation:
         ]
         if state is not None:
             with progress.writing(state):
-                storage.write_json(state / progress.RESULT, {"draws": self.certainty.draws, "entries": found})
+                seal.write(state / progress.RESULT, {"draws": self.certainty.draws, "entries": found})
         return found
 
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
@@ -163,7 +162,7 @@ class Evaluation:
         if each.state is not None:
             self._states.append(each.state)
         path = None if each.state is None else each.state / progress.RESULT
-        stored = storage.read_json(path) if path and not self.share.rank and path.exists() else {}
+        stored = seal.read(path) if path and not self.share.rank and path.exists() else {}
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
         known: list[Entry] = gather.told(found, self.share)
         return known

@@ -18,9 +18,11 @@ from nanogen_core.protocols import Metric
 
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
 DONE = "done"
+AGAIN = "Delete it, and the evaluation does its part again."
 NAME = "process-{:05d}.safetensors"
 RESULT = "result.json"  # of a finished pass, until all of them are
-OURS = re.compile(r"process-\d{5,}\.safetensors|result\.json")
+WRITTEN = "written.json"  # that the scores are being written, see `record.write_scores`
+OURS = re.compile(r"process-\d{5,}\.safetensors|result\.json|written\.json")
 
 
 class Progress:
@@ -77,7 +79,10 @@ class Progress:
         return usable
 
     def _take(self, path: Path) -> None:
-        tensors = storage.read_tensors(path)
+        try:
+            tensors = storage.read_tensors(path)
+        except DataError as error:
+            raise DataError(f"{error} {AGAIN}") from error
         self._mine |= tensors.pop(DONE)
         for name, metric in self._metrics.items():
             state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}
@@ -112,7 +117,7 @@ def _read_done(path: Path) -> Tensor:
             done: Tensor = file.get_tensor(DONE)
             return done
     except Exception as error:
-        raise DataError(f"{path} is no whole file: delete it, and the evaluation does its part again.") from error
+        raise DataError(f"{path} is no whole file. {AGAIN}") from error
 
 
 def _false_runs(done: list[bool]) -> Iterator[tuple[int, int]]:
