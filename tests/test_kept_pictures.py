@@ -1,6 +1,7 @@
 """Pictures of one seed never take the place of another's, and what can be found before the work is found before it."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from PIL import Image
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.cli.evaluate import evaluate
 from nanogen_core.cli.sample import sample
+from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty, Sampling
+from nanogen_core.evaluation.options import Certainty, Effort, Sampling
+from nanogen_core.evaluation.progress import Progress
 from nanogen_core.evaluation.subjects import Model
+from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import wake
 from nanogen_core.testing.fakes import TinyRedness
@@ -123,9 +127,7 @@ def test_pictures_of_other_settings_are_refused_before_any_is_made(pipeline, tmp
     kept(pipeline, tmp_path)
     before = content(tmp_path / "images")
     monkeypatch.setattr(Pipeline, "sample", None)
-    with pytest.raises(
-        NanoGenError, match=rf"another evaluation \(it differs in: {differs}\): choose"
-    ):
+    with pytest.raises(NanoGenError, match=rf"another evaluation \(it differs in: {differs}\): choose"):
         kept(pipeline, tmp_path, seeds=(1, 0), **change)  # found before those of seed 1 are made, which has no folder
     assert content(tmp_path / "images") == before
 
@@ -271,3 +273,106 @@ def test_kept_pictures_are_pictures(pipeline, tmp_path):
     kept(pipeline, tmp_path)
     with Image.open(tmp_path / "images" / "seed-0" / "00005.png") as picture:
         assert picture.size == (16, 16)
+
+
+# -- stopped and gone on with: the same bits ---------------------------------------------------------------------------
+
+
+def judged(pipeline, folder, save_every=0.0):
+    """27 pictures of each of two seeds in batches of 4, of which the last one has 3."""
+    evaluation = Evaluation(
+        metrics={"redness": TinyRedness()},
+        folder=folder,
+        certainty=NONE,
+        keep=True,
+        effort=Effort(batch_size=4, save_every=save_every),
+    )
+    return evaluation.scores(Model(pipeline, 27), (0, 1))
+
+
+@pytest.fixture
+def undisturbed(pipeline, tmp_path):
+    judged(pipeline, tmp_path / "undisturbed")
+    return content(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("save_every", [0.0, 1e6])
+@pytest.mark.parametrize("stop", [1, 4, 7, 8, 11])
+def test_a_stopped_evaluation_ends_with_the_bits_of_one_that_was_not(
+    pipeline, tmp_path, monkeypatch, undisturbed, stop, save_every
+):
+    sizes, sample = [], Pipeline.sample
+
+    def stopping(self, batch, **options):
+        if len(sizes) == stop:
+            raise KeyboardInterrupt
+        sizes.append(len(batch.indices))
+        return sample(self, batch, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "sample", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            judged(pipeline, tmp_path / "stopped", save_every=save_every)
+    judged(pipeline, tmp_path / "stopped", save_every=save_every)
+    found = content(tmp_path / "stopped")
+    assert found == undisturbed
+    assert sum(name.endswith(".png") for name in found) == 54
+
+
+def test_pictures_that_somebody_took_away_are_made_again(pipeline, tmp_path, monkeypatch, undisturbed):
+    calls, sample = [], Pipeline.sample
+
+    def stopping(self, batch, **options):
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        calls.append(batch)
+        return sample(self, batch, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "sample", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            judged(pipeline, tmp_path / "stopped")
+    shutil.rmtree(tmp_path / "stopped" / "images")
+    judged(pipeline, tmp_path / "stopped")
+    assert content(tmp_path / "stopped") == undisturbed
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 1), (1, 2), (3, 2)])
+def test_batches_are_cut_at_the_same_places_after_a_stop_and_on_any_number_of_processes(tmp_path, before, after):
+    def spans(world, take):
+        found = []
+        for rank in range(world):
+            progress = Progress(tmp_path, {}, 27, Share(rank, world))
+            progress.load()
+            mine = list(progress.todo(4))[:take]
+            for span in mine:
+                progress.add(torch.tensor(list(span)))
+            progress.save()
+            found += mine
+        return found
+
+    found = spans(before, 1) + spans(after, None)
+    whole = [range(start, min(start + 4, 27)) for start in range(0, 27, 4)]
+    assert sorted(found, key=lambda span: span.start) == whole
+
+
+@pytest.mark.parametrize("sizes", [(1, 8), (3, 24)])
+def test_in_a_batch_of_another_size_the_noise_is_the_same_and_pixels_are_within_one_level(pipeline, sizes):
+    asked, drawn = pipeline.task.questions(24), []
+    noise = pipeline.sampler.sample
+
+    def spied(objective, field, noise_, *rest):
+        drawn.append(noise_.latent)
+        return noise(objective, field, noise_, *rest)
+
+    pipeline.sampler.sample = spied
+    images, noises = [], []
+    for size in sizes:
+        drawn.clear()
+        images.append(pipeline.sample(asked, batch_size=size, seed=3))
+        noises.append(torch.cat(drawn))
+    assert torch.equal(*noises)
+    assert images[0].std() > 0.1
+    torch.testing.assert_close(*images, rtol=0, atol=1e-4)
+    levels = [to_uint8(each).int() for each in images]
+    assert (levels[0] - levels[1]).abs().max() <= 1
