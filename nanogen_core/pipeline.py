@@ -108,9 +108,9 @@ class Pipeline:
     ) -> list[Image.Image] | Tensor:
         """Pictures of what was asked for, one for each request.
 
-        The noise of sample i depends on (seed, i) alone, so it is the same in a batch of any size. `guidance` is a
-        scale (1: none), or a mapping of names to scales where there are several. With `tensors=True` the answer is
-        float32 [B, 3, H, W] in [-1, 1].
+        The noise of sample i depends on (seed, i) alone, so it is the same in a batch of any size; the pixels then
+        agree to float rounding. `guidance` is a scale (1: none), or a mapping of names to scales where there are
+        several. With `tensors=True` the answer is float32 [B, 3, H, W] in [-1, 1].
         """
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
         if steps is not None and not sampling_steps.holds(steps):

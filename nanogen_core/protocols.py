@@ -211,7 +211,8 @@ class Metric(Protocol):
 
     No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
     by its index (`evaluation.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
-    last score, and `classes`, the number of classes of a judge of labels.
+    last score, `classes`, the number of classes of a judge of labels, and `score_names`, all names that `compute` may
+    give: two metrics that give one name are then found before the work.
     """
 
     higher_is_better: bool

@@ -199,7 +199,7 @@ def test_a_damaged_state_is_named(tmp_path):
         evaluation.scores(Images(Given(fail_at=70)))
     (file,) = tmp_path.rglob("process-00000.safetensors")
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is no whole file: delete it"):
+    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is no whole file. Delete it"):
         evaluation.scores(Images(Given()))
 
 
@@ -234,7 +234,7 @@ def evaluated(*words):
 
 
 def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(run_folder, tmp_path):
-    words = (run_folder, "--count", 700, "--batch-size", 4, "--intervals", 20, "--save-every", 0)
+    words = (run_folder, "--count", 700, "--batch-size", 4, "--intervals", 20, "--save-every", 0, "--keep-images")
     line, environment = command(*words, "--output", tmp_path / "killed")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -250,6 +250,11 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(run_folder, 
     evaluated(*words, "--output", tmp_path / "killed")
     evaluated(*words, "--output", tmp_path / "whole")
     assert (tmp_path / "killed" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
+    pictures = sorted((tmp_path / "whole").rglob("*.png"))
+    assert len(pictures) == 700
+    for picture in pictures:
+        other = tmp_path / "killed" / picture.relative_to(tmp_path / "whole")
+        assert other.read_bytes() == picture.read_bytes()
 
 
 def test_two_processes_give_what_one_gives(run_folder, tmp_path):

@@ -9,10 +9,12 @@ from PIL import Image
 
 from nanogen_core import build_pipeline, notes
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.evaluation.evaluate import Evaluation
+from nanogen_core.evaluation.options import Certainty
 from nanogen_core.evaluation.sources.archive import Archive
 from nanogen_core.evaluation.sources.folder import Folder
 from nanogen_core.evaluation.subjects import Images, Model, Reconstructions
-from nanogen_core.images import to_uint8
+from nanogen_core.images import to_pil, to_uint8
 from nanogen_core.pictures import SUFFIXES
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.fakes import TinyRedness
@@ -274,3 +276,24 @@ def test_images_in_a_metrics_layout_answer_its_questions_by_their_names(tmp_path
     (tmp_path / "a.png").rename(tmp_path / "c.png")
     ((source, _),) = Images(Folder(tmp_path)).parts({"two": Two()}, None)
     assert source.questions.captions == ["the later name", "the earlier name"]  # in order, as nothing says otherwise
+
+
+# -- formats -----------------------------------------------------------------------------------------------------------
+
+
+def test_png_and_lossless_webp_of_the_same_pixels_have_equal_scores(tmp_path, small):
+    pipeline = build_pipeline({**small, "image_size": 64, "metric": ["openmoji-accuracy", "openmoji-frechet"]})
+    drawn = next(pipeline.task.once("val", 16))
+    for kind, options in {"png": {}, "webp": {"lossless": True, "exact": True}}.items():
+        (tmp_path / kind).mkdir()
+        labels = "".join(f"{n}.{kind},{label}\n" for n, label in enumerate(drawn.labels.tolist()))
+        (tmp_path / kind / "labels.csv").write_text(f"file,label\n{labels}")
+        for number, picture in enumerate(to_pil(drawn.images)):
+            picture.save(tmp_path / kind / f"{number}.{kind}", **options)
+    evaluation = Evaluation(metrics=pipeline.task.metrics(), certainty=Certainty(draws=20))
+    png, webp = (evaluation.scores(Images(Folder(tmp_path / kind))) for kind in ("png", "webp"))
+    assert [score.metric for score in png] == ["accuracy", "frechet"]
+    assert [score.value for score in png] == [score.value for score in webp]
+    assert [score.interval for score in png] == [score.interval for score in webp]
+    assert png[0].value > 0.9  # drawings that the judge knows
+    assert [score.settings["formats"] for score in (png[0], webp[0])] == [["png"], ["webp"]]

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from nanogen_core import contents
-from nanogen_core.errors import NanoGenError, listing
+from nanogen_core.errors import NanoGenError
 from nanogen_core.evaluation import intervals
 from nanogen_core.evaluation.intervals import Resamples, Tick
 from nanogen_core.evaluation.options import Certainty
 from nanogen_core.evaluation.score import Score
+from nanogen_core.evaluation.score_names import refuse_twice
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.protocols import Metric
 
@@ -55,10 +56,7 @@ def combined(
     passes: Sequence[Sequence[Entry]], seeds: tuple[int, ...], certainty: Certainty, about: Mapping[str, Any]
 ) -> list[Score]:
     """The scores of passes that differ in their seed alone. Raises NanoGenError for two scores of one name."""
-    names = [entry["metric"] for entry in passes[0]]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise NanoGenError(f"Two of the metrics give a score named {listing(twice)}: evaluate them one at a time.")
+    refuse_twice([entry["metric"] for entry in passes[0]])
     return [_score(column, seeds, certainty.level, about) for column in zip(*passes, strict=True)]
 
 

@@ -11,25 +11,37 @@ from typing import Any
 from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
-from nanogen_core import storage
 from nanogen_core.data import Share
-from nanogen_core.errors import ConfigError, NanoGenError, listing
-from nanogen_core.evaluation import gather, intervals, progress
+from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_core.evaluation import gather, intervals, progress, seal
 from nanogen_core.evaluation.aside import aside
 from nanogen_core.evaluation.entry import Entry, combined, entries, settings
 from nanogen_core.evaluation.keep import FOLDER as IMAGES
-from nanogen_core.evaluation.keep import Keep, keeper
+from nanogen_core.evaluation.keep import MARKER, Keeper
 from nanogen_core.evaluation.measure import measure, quiet
 from nanogen_core.evaluation.options import Certainty, Effort, Search
-from nanogen_core.evaluation.record import write_scores
+from nanogen_core.evaluation.record import FILE, read_scores, write_scores
 from nanogen_core.evaluation.score import Score, fingerprint
+from nanogen_core.evaluation.score_names import ScoreNames, refuse_unknown
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.evaluation.subjects import COUNT, Model, Subject
 from nanogen_core.protocols import Metric
 
 Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
 
-RESULT = "result.json"  # of a finished pass, until all of them are
+SEARCHED = ("sampling", "guidance", "searched")  # what a search for the guidance changes of a source
+
+
+@frozen
+class Pass:
+    """One seed's images of one source, the metrics that are shown them, where the state of this pass is saved, and
+    where the images are kept."""
+
+    source: Source
+    metrics: dict[str, Metric]
+    seed: int | None
+    state: Path | None
+    keep: Keeper | None
 
 
 @frozen(kw_only=True)
@@ -53,7 +65,7 @@ class Evaluation:
         """Every score of every metric: over several seeds the mean, with the numbers that it is the mean of.
 
         Of several processes the first one alone gets them. Raises NanoGenError for a score that is no number, for two
-        of one name, and where another evaluation is at work in the folder.
+        of one name, where another evaluation is at work in the folder, and where images of another one are kept there.
         """
         if len(set(seeds)) < len(seeds):
             raise ConfigError(f"The seeds {', '.join(map(str, seeds))} name one twice, which would count it twice.")
@@ -61,7 +73,7 @@ class Evaluation:
             scores = self._scores(subject, seeds)
             if self.folder is not None and scores:
                 with progress.writing(self.folder):
-                    write_scores(self.folder, scores)
+                    write_scores(self.folder, scores, note=self._states[-1] / progress.WRITTEN)
             gather.wait(self.share)
             while self._states:
                 progress.clear(self._states.pop())
@@ -73,32 +85,61 @@ class Evaluation:
         seed = max(seeds, default=-1) + 1
         quick = evolve(self, certainty=Certainty(draws=0), keep=False)
         with aside(), quick._alone():
-            rows = [quick._scores(model.sampled(guidance=scale), [seed]) for scale in scales]
+            for each in self._passes(model, seeds) if self.keep else ():
+                if each.keep is not None:
+                    each.keep.refuse_others(ignoring=SEARCHED)
+            rows = [quick._scores(model.sampled(guidance=scale), [seed], by) for scale in scales]
         best = _best(scales, [_deciding(row, by) for row in rows]) if rows[0] else None
         scale, criterion, values = gather.told(best, self.share)
         search = Search(grid=tuple(scales), criterion=criterion, seed=seed, count=model.count or COUNT, scores=values)
         return model.sampled(guidance=scale, search=search)
 
-    def _scores(self, subject: Subject, seeds: Sequence[int]) -> list[Score]:
-        passes = [self._pass(subject, seed) for seed in seeds or (None,)]
-        return [] if self.share.rank else combined(passes, tuple(seeds), self.certainty, self.about)
+    def _scores(self, subject: Subject, seeds: Sequence[int], by: str | None = None) -> list[Score]:
+        """Whatever can be wrong is looked for before the first image is made."""
+        names = ScoreNames(self.metrics, by)
+        if self.folder is not None and (self.folder / FILE).exists():
+            read_scores(self.folder)
+        planned = self._passes(subject, seeds)
+        self._claim(planned)
+        rows: dict[int | None, list[Entry]] = {each.seed: [] for each in planned}
+        for each in planned:
+            rows[each.seed] += self._finished(each) or self._measured(each, names)
+        return [] if self.share.rank else combined(list(rows.values()), tuple(seeds), self.certainty, self.about)
+
+    def _claim(self, planned: Sequence[Pass]) -> None:
+        """Marks the folders of images for this evaluation. What was seen of images that are no longer there is made
+        again."""
+        keepers = [(each, each.keep) for each in planned if each.keep is not None and not self.share.rank]
+        for _, keep in keepers:
+            keep.refuse_others()
+        for each, keep in keepers:
+            if keep.claim() and each.state is not None:
+                progress.clear(each.state)
+        gather.wait(self.share)
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 
-    def _pass(self, subject: Subject, seed: int | None) -> list[Entry]:
-        """What one seed gave: an entry for each score."""
-        found: list[Entry] = []
-        for source, metrics in subject.parts(self.metrics, seed):
-            state = self._state(source, metrics, seed)
-            found += self._finished(state) or self._measured(source, metrics, seed, state)
-        return found
+    def _passes(self, subject: Subject, seeds: Sequence[int]) -> list[Pass]:
+        return [
+            Pass(source, metrics, seed, self._state(source, metrics, seed), self._keeper(source, metrics, seed))
+            for seed in seeds or (None,)
+            for source, metrics in subject.parts(self.metrics, seed)
+        ]
 
-    def _measured(
-        self, source: Source, metrics: dict[str, Metric], seed: int | None, state: Path | None
-    ) -> list[Entry]:
+    def _measured(self, each: Pass, names: ScoreNames) -> list[Entry]:
+        """What the images gave: an entry for each score."""
+        source, metrics, seed, state = each.source, each.metrics, each.seed, each.state
         report = partial(self.report, "images" if seed is None else f"samples of seed {seed}")
-        keep = self._keeper(source, metrics, seed)
-        measure(source, metrics, effort=self.effort, report=report, folder=state, keep=keep, share=self.share)
+        measure(
+            source,
+            metrics,
+            effort=self.effort,
+            report=report,
+            folder=state,
+            keep=each.keep,
+            first=names.ask,
+            share=self.share,
+        )
         if self.share.rank:
             return []
         found = [
@@ -108,7 +149,7 @@ class Evaluation:
         ]
         if state is not None:
             with progress.writing(state):
-                storage.write_json(state / RESULT, {"draws": self.certainty.draws, "entries": found})
+                seal.write(state / progress.RESULT, {"draws": self.certainty.draws, "entries": found})
         return found
 
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
@@ -116,10 +157,12 @@ class Evaluation:
         steps = iter(range(1, (total := intervals.expected(metric, self.certainty.draws)) + 1))
         return lambda: self.report(f"interval of {name}", next(steps), total)
 
-    def _finished(self, state: Path | None) -> list[Entry]:
+    def _finished(self, each: Pass) -> list[Entry]:
         """The entries of a pass that was finished before the evaluation was stopped; empty where it was not."""
-        path = None if state is None else state / RESULT
-        stored = storage.read_json(path) if path and not self.share.rank and path.exists() else {}
+        if each.state is not None:
+            self._states.append(each.state)
+        path = None if each.state is None else each.state / progress.RESULT
+        stored = seal.read(path) if path and not self.share.rank and path.exists() else {}
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
         known: list[Entry] = gather.told(found, self.share)
         return known
@@ -130,16 +173,17 @@ class Evaluation:
             return None
         known = {name: settings(metric, source) for name, metric in metrics.items()}
         facts = {"metrics": known, "about": source.about, "seed": seed, "keep": self.keep}
-        state = self.folder / progress.FOLDER / fingerprint({**facts, "n": len(source.questions.indices)})
-        self._states.append(state)
-        return state
+        return self.folder / progress.FOLDER / fingerprint({**facts, "n": len(source.questions.indices)})
 
-    def _keeper(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Keep | None:
+    def _keeper(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Keeper | None:
         if not self.keep or self.folder is None or seed is None:
             return None
         place = self.folder / IMAGES / f"seed-{seed}"
-        alone = len(metrics) == len(self.metrics)
-        return keeper(place if alone else place / next(iter(metrics)), source.questions, metrics)
+        if len(metrics) < len(self.metrics):
+            if (place / MARKER).exists():
+                raise NanoGenError(f"{place} holds the images of another evaluation: choose another --output.")
+            place /= next(iter(metrics))
+        return Keeper(place, source, metrics, seed)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -160,11 +204,9 @@ class Evaluation:
 
 def _deciding(scores: Sequence[Score], by: str | None) -> Score:
     """The score by which a search decides."""
-    found = [score for score in scores if by in (None, score.metric)]
-    if not found:
-        names = listing(score.metric for score in scores)
-        raise ConfigError(f"There is no score {by!r} to choose the guidance by; the metrics give: {names}.")
-    return found[0]
+    if by is not None:
+        refuse_unknown(by, [score.metric for score in scores])
+    return next(score for score in scores if by in (None, score.metric))
 
 
 def _best(scales: Sequence[float], found: Sequence[Score]) -> tuple[float, str, tuple[float, ...]]:

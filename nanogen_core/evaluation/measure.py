@@ -12,13 +12,14 @@ from nanogen_core.data import Share
 from nanogen_core.errors import NanoGenError
 from nanogen_core.evaluation.asking import Comparing
 from nanogen_core.evaluation.gather import gather, wait
-from nanogen_core.evaluation.keep import Keep
+from nanogen_core.evaluation.keep import Keeper
 from nanogen_core.evaluation.options import Effort
 from nanogen_core.evaluation.progress import Progress
 from nanogen_core.evaluation.sources import Source
 from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
 
+First = Callable[[Mapping[str, Metric]], None]  # is given the metrics when they have seen a batch
 Count = Callable[[int, int], None]  # how many are done, of how many: for a progress bar
 ALONE = Share()
 
@@ -34,13 +35,15 @@ def measure(
     effort: Effort,
     report: Count = quiet,
     folder: Path | None = None,
-    keep: Keep | None = None,
+    keep: Keeper | None = None,
+    first: First | None = None,
     share: Share = ALONE,
 ) -> None:
     """Shows every image of the source to fresh metrics; those of process 0 have then seen all of them.
 
     With a `folder`, what was seen is saved there every `effort.save_every` seconds, and a pass that was stopped goes
-    on from it. A batch never leaves this function. Raises NanoGenError where the folder cannot be written.
+    on from it. `first` is called after the first batch. A batch never leaves this function. Raises NanoGenError where
+    the folder cannot be written.
     """
     for metric in metrics.values():
         metric.reset()
@@ -55,6 +58,9 @@ def measure(
     saved = time.monotonic()
     for batch in source.read(list(progress.todo(effort.batch_size))):
         _show(metrics, batch)
+        if first is not None:
+            first(metrics)
+            first = None
         if keep is not None:
             keep(batch)
         progress.add(batch.indices)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -18,7 +18,11 @@ from nanogen_core.protocols import Metric
 
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
 DONE = "done"
+AGAIN = "Delete it, and the evaluation does its part again."
 NAME = "process-{:05d}.safetensors"
+RESULT = "result.json"  # of a finished pass, until all of them are
+WRITTEN = "written.json"  # that the scores are being written, see `record.write_scores`
+OURS = re.compile(r"process-\d{5,}\.safetensors|result\.json|written\.json")
 
 
 class Progress:
@@ -75,7 +79,10 @@ class Progress:
         return usable
 
     def _take(self, path: Path) -> None:
-        tensors = storage.read_tensors(path)
+        try:
+            tensors = storage.read_tensors(path)
+        except DataError as error:
+            raise DataError(f"{error} {AGAIN}") from error
         self._mine |= tensors.pop(DONE)
         for name, metric in self._metrics.items():
             state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}
@@ -95,9 +102,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Takes a finished pass away, and the folder around it where it was the last one."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    """Takes the files of a finished pass away, and the folders around them that are then empty. Other files stay."""
+    if not folder.is_dir():
+        return
+    storage.sweep(folder)
+    storage.remove_files(folder, [name for name in storage.names_in(folder) if OURS.fullmatch(name)])
+    with suppress(OSError):  # another pass is not finished
         folder.parent.rmdir()
 
 
@@ -107,7 +117,7 @@ def _read_done(path: Path) -> Tensor:
             done: Tensor = file.get_tensor(DONE)
             return done
     except Exception as error:
-        raise DataError(f"{path} is no whole file: delete it, and the evaluation does its part again.") from error
+        raise DataError(f"{path} is no whole file. {AGAIN}") from error
 
 
 def _false_runs(done: list[bool]) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,9 @@
 {"format": 1, "scores": [{"metric": "accuracy", "value": 0.93, "spread": 0.01, "fingerprint": "9f86d081884c7d65",
   "higher_is_better": true, "n": 1024, "component": "openmoji-accuracy", "values": [0.92, 0.94], "seeds": [0, 1],
   "interval": {"low": 0.91, "high": 0.95, "level": 0.95, "method": "BCa", "units": 1024, "draws": 1000} or null,
-  "settings": {...}, "about": {...}}]}
+  "settings": {...}, "about": {...}, "sha256": "5e88..."}]}
+
+`sha256` is the hash of the rest of the entry, see `evaluation.seal`.
 """
 
 from __future__ import annotations
@@ -15,28 +17,46 @@ from typing import Any
 
 from nanogen_core import storage
 from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.evaluation import seal
 from nanogen_core.evaluation.score import Score
 from nanogen_core.structure import plain, structure
 
 FILE = "scores.json"
 HISTORY = "scores.jsonl"
 FORMAT = 1
-DERIVED = ("spread", "fingerprint")  # written for those who read the file by other means
+DERIVED = ("spread", "fingerprint", seal.SEAL)  # written beside what makes the score
 
 
-def write_scores(folder: Path, scores: Iterable[Score]) -> Path:
+def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = None) -> Path:
     """Adds the scores to both files of the folder. One of the same metric and fingerprint takes the older one's place:
-    the model was trained further, or the images are others. Returns the path of `scores.json`."""
+    the model was trained further, or the images are others. Returns the path of `scores.json`.
+
+    `note` is a file that says where in the history these scores begin. While it is there, the same scores are not added
+    to the history a second time."""
     new = list(scores)
     taken = {(score.metric, score.fingerprint) for score in new}
     path = folder / FILE
     old = read_scores(path) if path.exists() else []
     kept = [score for score in old if (score.metric, score.fingerprint) not in taken]
-    with_history = "".join(json.dumps(as_dict(score), ensure_ascii=False) + "\n" for score in new)
-    storage.write_json(path, {"format": FORMAT, "scores": [as_dict(score) for score in [*kept, *new]]})
-    with (folder / HISTORY).open("a", encoding="utf-8") as history:
-        history.write(with_history)
+    entries = [seal.sealed(as_dict(score)) for score in [*kept, *new]]
+    storage.write_json(path, {"format": FORMAT, "scores": entries})
+    lines = "".join(json.dumps(as_dict(score), ensure_ascii=False) + "\n" for score in new)
+    _append(folder / HISTORY, lines.encode(), note)
     return path
+
+
+def _append(history: Path, lines: bytes, note: Path | None) -> None:
+    """Adds what is not there yet of the lines to the history."""
+    known = history.read_bytes() if history.exists() else b""
+    begin = len(known) if note is None or not note.exists() else int(seal.read(note)["begin"])
+    if begin > len(known) or not lines.startswith(known[begin:]):  # others were added meanwhile
+        begin = len(known)
+    if note is not None:
+        seal.write(note, {"begin": begin})
+    written = known[begin:]
+    broken = not written and known[-1:] not in (b"", b"\n")  # somebody's line without an end stays a line of its own
+    with history.open("ab") as file:
+        file.write((b"\n" if broken else b"") + lines[len(written) :])
 
 
 def read_scores(path: Path | str) -> list[Score]:
@@ -49,7 +69,9 @@ def read_scores(path: Path | str) -> list[Score]:
     content = storage.read_json(path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise DataError(f"{path} holds no scores of the format {FORMAT}: `nanogen evaluate` writes them.")
-    return [_read(entry, path) for entry in content.get("scores", ())]
+    if not isinstance(content.get("scores"), list):
+        raise DataError(f"{path} is damaged: it has no list of scores.")
+    return [_read(entry, path) for entry in content["scores"]]
 
 
 def as_dict(score: Score) -> dict[str, Any]:
@@ -70,4 +92,6 @@ def _read(entry: Any, path: Path) -> Score:
             f"{path}: the settings of {score.metric!r} are not those of its fingerprint, so that someone changed them:"
             " measure it again."
         )
+    if seal.SEAL in entry and not seal.is_sealed(entry):
+        raise DataError(f"{path}: the entry of {score.metric!r} is damaged or was changed (SHA-256): measure it again.")
     return score

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from nanogen_core.evaluation.score import canonical
+from nanogen_core.evaluation.score_names import Naming
 from nanogen_core.protocols import Metric, Resampled
 from nanogen_core.tensors import Batch
 
@@ -56,6 +57,11 @@ class MetricContract:
         assert scores
         assert all(isinstance(name, str) and type(value) is float for name, value in scores.items())
         assert all(map(math.isfinite, scores.values()))
+
+    def test_a_metric_that_names_its_scores_gives_no_others(self, build: Build, examples: Batch) -> None:
+        metric = build()
+        if isinstance(metric, Naming):
+            assert set(shown(metric, examples, _whole(examples)).compute()) <= set(metric.score_names)
 
     def test_another_batch_size_changes_nothing(self, build: Build, examples: Batch) -> None:
         together = self.score(build, examples, _whole(examples))

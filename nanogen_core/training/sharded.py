@@ -5,10 +5,12 @@ Every process writes its share; any number of processes can read them, one alone
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor
@@ -22,11 +24,14 @@ from nanogen_core.errors import DataError
 from nanogen_core.training import placement
 
 Like = Callable[[str], "Tensor | None"]
+LENGTH = 8  # bytes at the start of a safetensors file: the length of its header, little-endian
+METADATA = "__metadata__"  # the header's key for texts
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes this process's share. Every process calls it; raises what the first of them that failed did."""
-    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    """Writes this process's share. Equal tensors give equal files. Every process calls it; raises what the first of
+    them that failed did."""
+    writer = _Writer(str(folder), save_distributed=True)
     try:
         with _quietly():
             save(dict(tensors), storage_writer=writer)
@@ -51,6 +56,29 @@ def read(folder: Path, like: Like) -> dict[str, Tensor]:
     except CheckpointException as error:
         raise DataError(f"The shards in {folder} cannot be read: {_first(error)}.") from error
     return tensors
+
+
+class _Writer(HuggingFaceStorageWriter):
+    """Sorts the header of each file that this process wrote, before any process learns that the writing is done."""
+
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        written = super().write_data(plan, planner)
+        for name in {result.storage_data.relative_path for result in written.wait()}:
+            sort_metadata(Path(self.path) / name)
+        return written
+
+
+def sort_metadata(file: Path) -> None:
+    """Sorts the texts in the header of a safetensors file, which safetensors writes in random order. Nothing moves
+    beside them."""
+    with file.open("r+b") as content:
+        size = int.from_bytes(content.read(LENGTH), "little")
+        header = json.loads(content.read(size))
+        header[METADATA] = dict(sorted(header.get(METADATA, {}).items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # in another form than that of safetensors it might not fit
+            content.seek(LENGTH)
+            content.write(text.ljust(size))
 
 
 def _first(error: CheckpointException) -> BaseException:

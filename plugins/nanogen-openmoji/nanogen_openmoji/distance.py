@@ -27,6 +27,7 @@ class Frechet:
     rises as pictures become fewer: only those of equally many compare."""
 
     higher_is_better = False
+    score_names = ("frechet",)
 
     def __init__(self, *, task: Task, dataset: Dataset) -> None:
         self._task, self._dataset = task, dataset

@@ -19,13 +19,14 @@ from nanogen_openmoji.drawings import class_names
 from nanogen_openmoji.meaning import Group, Meaning, caption, prompts
 from nanogen_openmoji.scene_reader import SceneReader
 from nanogen_openmoji.scenes import World
-from nanogen_openmoji.verdict import as_numbers, shares, verdict
+from nanogen_openmoji.verdict import SKILLS, as_numbers, shares, verdict
 
 
 class Accuracy:
     """`accuracy`: the share of pictures that the classifier names as asked, in [0, 1]."""
 
     higher_is_better = True
+    score_names = ("accuracy",)
 
     classes = len(class_names())
 
@@ -67,6 +68,7 @@ class Scenes:
     `scenes_unseen`: the same over the captions that the dataset keeps out of its scenes, where it does."""
 
     higher_is_better = True
+    score_names = (*SKILLS, "scenes", "scenes_unseen")
 
     def __init__(self, *, dataset: Dataset) -> None:
         self._reader = SceneReader.load()

@@ -30,6 +30,8 @@ class CLIPScore(Kept):
     Images of equal captions make up one unit.
     """
 
+    score_names = ("clipscore", "clipscore_x100")
+
     def __init__(self, config: CLIPScoreConfig):
         super().__init__()
         self._clip = Clip(config.path, option="clipscore.path")

@@ -32,6 +32,7 @@ class Compared:
 
     def __init__(self, config: Config, name: str):
         self.name = name
+        self.score_names = (name, f"{name}_inf") if config.extrapolate else (name,)
         self.features = shared(config.features)
         self.reference = Reference(config.reference)
         self.notes: tuple[str, ...] = ()
@@ -86,6 +87,7 @@ class OfOriginals:
     """`rfid` against the originals that come with the images: sums of both."""
 
     higher_is_better = False
+    score_names = ("rfid",)
 
     def __init__(self, config: RfidConfig):
         if config.keep_rows or config.extrapolate:

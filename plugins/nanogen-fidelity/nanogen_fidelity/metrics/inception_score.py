@@ -27,6 +27,7 @@ class InceptionScore(Resampling):
     """Keeps the logits: 4 KB an image."""
 
     higher_is_better = True
+    score_names = ("inception_score",)
     interval_draws = 100  # of 50,000 rows a draw takes a second
 
     def __init__(self, config: InceptionScoreConfig):

@@ -47,6 +47,7 @@ class Kid(BesideRows):
     """`kid`: of all pairs, or the mean over random subsets."""
 
     higher_is_better = False
+    score_names = ("kid",)
 
     def __init__(self, config: KidConfig):
         super().__init__(config)
@@ -67,6 +68,7 @@ class Prdc(BesideRows):
     """`precision`, `recall`, `density` and `coverage`."""
 
     higher_is_better = True
+    score_names = ("precision", "recall", "density", "coverage")
 
     def __init__(self, config: PrdcConfig):
         super().__init__(config)

@@ -84,6 +84,7 @@ class Psnr(Paired):
     """`psnr`: in dB, at most 100."""
 
     name = "psnr"
+    score_names = (name,)
     higher_is_better = True
 
     def __init__(self, config: PsnrConfig):
@@ -104,6 +105,7 @@ class Ssim(Paired):
     """`ssim`: 1 for equal images."""
 
     name = "ssim"
+    score_names = (name,)
     higher_is_better = True
 
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
@@ -115,6 +117,7 @@ class Lpips(Paired):
     """`lpips`: on VGG16, by the network of `nanogen-align`."""
 
     name = "lpips"
+    score_names = (name,)
     higher_is_better = False
 
     def __init__(self, config: LpipsConfig):

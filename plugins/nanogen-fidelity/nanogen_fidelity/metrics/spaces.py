@@ -35,6 +35,7 @@ class Fdr6:
     def __init__(self, config: Fdr6Config):
         """Raises DataError where a file of statistics is missing."""
         self._features = spaces_of(config)
+        self.score_names = (*(f"fdr_{space}" for space in config.spaces), "fdr6")
         self._references = {space: Reference(f"{config.reference}/{STATISTICS[space]}") for space in config.spaces}
         self.reset()
 
@@ -82,6 +83,7 @@ class Mind6(OfRows):
 
     def __init__(self, config: Mind6Config):
         super().__init__()
+        self.score_names = tuple(f"mind_{space}" for space in config.spaces)
         self._features = spaces_of(config)
         self._reference = Reference(config.reference)
         self._seed = config.seed
