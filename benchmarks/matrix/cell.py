@@ -83,7 +83,7 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
         "seed": run.seed,
         "scores": scores,
     }
-    storage.write_json(job.folder / folders.RESULT, result)
+    folders.write_result(job.folder, result)
     return result
 
 

@@ -35,12 +35,14 @@ def report(
     """Write one HTML page about a table of scores: rankings, how far they agree, and how sure that is.
 
     The place is a folder that `nanogen bench mini` filled, a CSV file with a row for each model, or `published`.
+    The page names the damaged runs and files of a folder, and is made of the rest.
     """
     from nanogen_core import storage
     from nanogen_core.bench.requirements import need_statistics
 
     need_statistics()
     from nanogen_core.cli.bench_correlate import direction_said
+    from nanogen_core.cli.left_out import say_left_out
     from nanogen_core.report.page import page
     from nanogen_core.report.reading import Request, read, written_to
 
@@ -54,7 +56,9 @@ def report(
         about=about,
     )
     file = output or written_to(place)
-    storage.write_text(file, page(read(request)))
+    subject = read(request)
+    storage.write_text(file, page(subject))
+    say_left_out(subject.left_out, "runs or files")
     click.echo(f"The page is in {file}.")
 
 

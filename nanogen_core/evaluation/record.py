@@ -49,7 +49,9 @@ def read_scores(path: Path | str) -> list[Score]:
     content = storage.read_json(path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise DataError(f"{path} holds no scores of the format {FORMAT}: `nanogen evaluate` writes them.")
-    return [_read(entry, path) for entry in content.get("scores", ())]
+    if not isinstance(content.get("scores"), list):
+        raise DataError(f"{path} is damaged: it has no list of scores.")
+    return [_read(entry, path) for entry in content["scores"]]
 
 
 def as_dict(score: Score) -> dict[str, Any]:

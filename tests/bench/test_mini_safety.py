@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from nanogen_core.bench.mini.experiment import experiment
 from nanogen_core.bench.mini.job import jobs
 from nanogen_core.bench.mini.pool import Pool
 from nanogen_core.cli.bench_mini import mini
-from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.errors import ConfigError, DataError, TrainingError
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -132,7 +133,7 @@ def finished(tmp_path, monkeypatch):
     run(PLAN, output, monkeypatch)
     for job in jobs(plan.checked(PLAN), output, ["vae"]):
         folders.claim(job.folder, job.training)
-        storage.write_json(job.folder / "result.json", {"asked": job.asked, "scores": {"accuracy": 0.5}})
+        folders.write_result(job.folder, {"asked": job.asked, "scores": {"accuracy": 0.5}})
         (job.folder / "scores.json").write_text("{}")
         (job.folder / "notes.txt").write_text("mine")
     (output / "notes.txt").write_text("mine")
@@ -240,7 +241,7 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     first, second = jobs(plan.checked(PLAN), finished, ["vae"])
     whole = storage.read_json(first.folder / "result.json")
     if content == "SCORES":
-        storage.write_json(first.folder / "result.json", {"asked": whole["asked"], "scores": {"accuracy": "high"}})
+        folders.write_result(first.folder, {"asked": whole["asked"], "scores": {"accuracy": "high"}})
     else:
         (first.folder / "result.json").write_text(content)
     before, told = tree(finished), []
@@ -251,6 +252,36 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     assert (first.result, second.result is None) == (None, False)
     assert first.error
     assert tree(finished) == before
+
+
+def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path):
+    """A score that somebody, or a bad disk, changed is no score."""
+    result = {"asked": {"steps": [1, 2], "rate": 1e-3}, "scores": {"accuracy": 0.5}, "name": "\u00e9"}
+    folders.write_result(tmp_path, result)
+    file = tmp_path / "result.json"
+    assert folders.read_result(file) == result
+    text = file.read_text()
+    canonical = '{"asked": {"rate": 0.001, "steps": [1, 2]}, "name": "\\u00e9", "scores": {"accuracy": 0.5}}'
+    assert sha256(canonical.encode()).hexdigest() in text
+    changed = [text.replace("0.5", "0.6"), text.replace('"steps"', '"stepz"'), text.replace("sha256", "md5")]
+    for damaged in changed:
+        file.write_text(damaged)
+        with pytest.raises(DataError, match=r"result\.json is damaged: its hash \(sha256\) is .*Move .* away"):
+            folders.answer(tmp_path, result["asked"])
+
+
+def test_every_flipped_bit_of_a_result_is_found(tmp_path):
+    folders.write_result(tmp_path, {"asked": {"steps": 1}, "scores": {"accuracy": 0.5}})
+    whole = (tmp_path / "result.json").read_bytes()
+    for place in range(len(whole)):
+        if chr(whole[place]).isspace():
+            continue  # one that stays blank changes nothing
+        for bit in range(8):
+            data = bytearray(whole)
+            data[place] ^= 1 << bit
+            (tmp_path / "result.json").write_bytes(data)
+            with pytest.raises(DataError):
+                folders.answer(tmp_path, {"steps": 1})
 
 
 def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):

@@ -60,7 +60,7 @@ def work(job: Job) -> dict[str, Any]:
         "parameters": sum(p.numel() for phase in phases for _, p in run.stage.parameters_of(phase)),
         "precision": run.engine.precision,
     }
-    storage.write_json(job.folder / folders.RESULT, result)
+    folders.write_result(job.folder, result)
     checkpoint.remove_all(job.folder)  # nothing goes on from here, and 50 runs would fill a disk
     return result
 
