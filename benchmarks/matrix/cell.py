@@ -15,7 +15,6 @@ from benchmarks.matrix.cells import Cell
 from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
-from nanogen_core import storage
 from nanogen_core.bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.protocols import Stage

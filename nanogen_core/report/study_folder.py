@@ -60,19 +60,23 @@ class StudyFolder:
 def study_folder(folder: Path) -> StudyFolder:
     """Read what lies beside the table. Raises DataError if every run in the folder is damaged."""
     left_out: list[str] = []
+    plan = _read(folder / PLAN, _plan, left_out)
+    directions = _read(folder / CORRELATIONS, _directions, left_out)
+    audits = _read(folder / AUDITS, _audits, left_out)
+    counted = _read(folder / RUNS, _counted, left_out)
+    left_out += _runs(folder, counted)
+    return StudyFolder(plan or Preset(), directions or {}, audits or {}, tuple(left_out))
 
-    def read(name: str, reader: Callable[[Path], T], otherwise: T) -> T:
-        if not os.path.lexists(folder / name):
-            return otherwise
-        try:
-            return reader(folder / name)
-        except NanoGenError as error:
-            left_out.append(f"{name} is damaged: {_sentence(error, folder)}")
-            return otherwise
 
-    found = read(PLAN, _plan, Preset()), read(CORRELATIONS, _directions, {}), read(AUDITS, _audits, {})
-    left_out += _runs(folder, read(RUNS, _counted, None))
-    return StudyFolder(*found, tuple(left_out))
+def _read(file: Path, reader: Callable[[Path], T], left_out: list[str]) -> T | None:
+    """What the file says, or None where there is no file or a damaged one, which is then noted."""
+    if not os.path.lexists(file):
+        return None
+    try:
+        return reader(file)
+    except NanoGenError as error:
+        left_out.append(f"{file.name} is damaged: {_sentence(error, file.parent)}")
+        return None
 
 
 def preset(raw: Mapping[str, Any], name: str) -> Preset:
