@@ -18,16 +18,16 @@ SAFE = "import sys; sys.path[:] = [p for p in sys.path if p]; "  # `sys` is buil
 @contextmanager
 def without_current_folder() -> Iterator[None]:
     """Inside, every process that `multiprocessing` spawns, its resource tracker too, starts that way (POSIX)."""
-    start = util.spawnv_passfds  # type: ignore[attr-defined]
+    start = util.spawnv_passfds
 
     def safe(path: Any, args: Sequence[Any], passfds: Any) -> Any:
         return start(path, safe_command(args), passfds)
 
-    util.spawnv_passfds = safe  # type: ignore[attr-defined]
+    util.spawnv_passfds = safe
     try:
         yield
     finally:
-        util.spawnv_passfds = start  # type: ignore[attr-defined]
+        util.spawnv_passfds = start
 
 
 def safe_command(args: Sequence[Any]) -> list[Any]:

@@ -8,6 +8,8 @@ import click
 
 from nanogen_core.cli.options import DRAWS
 
+MADE_BY = b"nanogen bench report"  # in the footer of every page
+
 
 @click.command()
 @click.argument("place", metavar="FOLDER|TABLE.csv")
@@ -43,6 +45,7 @@ def report(
     need_statistics()
     from nanogen_core.cli.bench_correlate import direction_said
     from nanogen_core.cli.left_out import say_left_out
+    from nanogen_core.errors import DataError
     from nanogen_core.report.page import page
     from nanogen_core.report.reading import Request, read, written_to
 
@@ -56,6 +59,8 @@ def report(
         about=about,
     )
     file = output or written_to(place)
+    if output is None and file.exists() and MADE_BY not in file.read_bytes():
+        raise DataError(f"{file} is there, and `nanogen bench report` did not write it: name another file by --output.")
     subject = read(request)
     storage.write_text(file, page(subject))
     say_left_out(subject.left_out, "runs or files")

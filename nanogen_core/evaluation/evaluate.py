@@ -29,8 +29,6 @@ from nanogen_core.protocols import Metric
 
 Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
 
-RESULT = "result.json"  # of a finished pass, until all of them are
-
 
 @frozen(kw_only=True)
 class Evaluation:
@@ -108,7 +106,7 @@ class Evaluation:
         ]
         if state is not None:
             with progress.writing(state):
-                storage.write_json(state / RESULT, {"draws": self.certainty.draws, "entries": found})
+                storage.write_json(state / progress.RESULT, {"draws": self.certainty.draws, "entries": found})
         return found
 
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
@@ -118,7 +116,7 @@ class Evaluation:
 
     def _finished(self, state: Path | None) -> list[Entry]:
         """The entries of a pass that was finished before the evaluation was stopped; empty where it was not."""
-        path = None if state is None else state / RESULT
+        path = None if state is None else state / progress.RESULT
         stored = storage.read_json(path) if path and not self.share.rank and path.exists() else {}
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
         known: list[Entry] = gather.told(found, self.share)

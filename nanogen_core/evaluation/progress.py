@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,8 @@ from nanogen_core.protocols import Metric
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
 DONE = "done"
 NAME = "process-{:05d}.safetensors"
+RESULT = "result.json"  # of a finished pass, until all of them are
+_STATE = re.compile(r"process-\d{5,}\.safetensors")
 
 
 class Progress:
@@ -95,10 +97,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Takes a finished pass away, and the folder around it where it was the last one."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    """Takes the files of a finished pass away, and the folders around them where nothing else lies in them."""
+    if not folder.is_dir():
+        return
+    storage.sweep(folder)
+    written = [file.name for file in folder.iterdir() if file.name == RESULT or _STATE.fullmatch(file.name)]
+    storage.remove_files(folder, written)
+    storage.remove_files(folder.parent, ())
 
 
 def _read_done(path: Path) -> Tensor:

@@ -16,7 +16,9 @@ from nanogen_core.bench.mini.experiment import experiment
 from nanogen_core.bench.mini.job import jobs
 from nanogen_core.bench.mini.pool import Pool
 from nanogen_core.cli.bench_mini import mini
+from nanogen_core.cli.bench_report import report
 from nanogen_core.errors import ConfigError, DataError, TrainingError
+from nanogen_core.evaluation import progress
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -333,3 +335,51 @@ def test_what_the_launcher_starts_sees_its_own_arguments(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout.strip() == "__main__ ['a', 'b c'] False"
     assert Path(launcher.__file__).parent.name == "nanogen_core"
+
+
+# -- what the program did not write ------------------------------------------------------------------------------------
+
+
+def test_a_plan_with_comments_in_the_output_folder_stays_as_it_was_written(tmp_path, monkeypatch):
+    file = tmp_path / "plan.yaml"
+    text = f"# my own plan\n{yaml_files.dump(PLAN)}"
+    file.write_text(text)
+    run(plan.read(file), tmp_path, monkeypatch)
+    assert file.read_text() == text
+    with pytest.raises(TrainingError, match=r"plan\.yaml is another plan and was written by hand"):
+        run(plan.read(file, quick=True), tmp_path, monkeypatch)
+    assert file.read_text() == text
+
+
+def test_only_the_files_of_a_finished_pass_go(tmp_path):
+    folder = tmp_path / ".evaluating" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    for name in ("process-00000.safetensors", "result.json", "thesis.txt"):
+        (folder / name).write_text("x")
+    progress.clear(folder)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    (folder / "thesis.txt").unlink()
+    progress.clear(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../thesis.txt", "a/../../thesis.txt", "{}/thesis.txt"])
+def test_a_name_in_a_list_of_files_deletes_nothing_outside_of_its_folder(tmp_path, name):
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "own.txt").write_text("x")
+    with pytest.raises(DataError, match="lies outside of"):
+        storage.remove_files(tmp_path / "folder", ["own.txt", name.format(tmp_path)])
+    assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["own.txt", "thesis.txt"]
+
+
+def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,fid,geneval\na,1,0.1\nb,2,0.2\n")
+    (tmp_path / "scores.html").write_text("mine")
+    ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
+    assert isinstance(ran.exception, DataError)
+    assert "scores.html is there, and `nanogen bench report` did not write it" in str(ran.exception)
+    assert (tmp_path / "scores.html").read_text() == "mine"
+    (tmp_path / "scores.html").unlink()
+    for _ in range(2):  # its own page is made again
+        assert CliRunner().invoke(report, [str(tmp_path / "scores.csv"), "--draws", "100"]).exit_code == 0
