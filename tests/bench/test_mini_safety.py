@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from nanogen_core import launcher, storage, yaml_files
-from nanogen_core.bench.mini import folders, outcome, plan
+from nanogen_core.bench.mini import folders, outcome, plan, work
 from nanogen_core.bench.mini.experiment import experiment
 from nanogen_core.bench.mini.job import jobs
 from nanogen_core.bench.mini.pool import Pool
@@ -19,6 +19,7 @@ from nanogen_core.cli.bench_mini import mini
 from nanogen_core.cli.bench_report import report
 from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_core.evaluation import progress
+from nanogen_core.training import failure
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -383,3 +384,22 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").unlink()
     for _ in range(2):  # its own page is made again
         assert CliRunner().invoke(report, [str(tmp_path / "scores.csv"), "--draws", "100"]).exit_code == 0
+
+
+@pytest.mark.parametrize("content", ["mine", "[]", '{"thesis": 1}'])
+def test_a_file_of_the_users_that_is_called_like_a_note_of_a_failure_stays(tmp_path, monkeypatch, content):
+    (tmp_path / failure.FILE).write_text(content)
+    with failure.noted(tmp_path, lambda: 1, but=KeyError):
+        pass
+    with pytest.raises(ValueError, match="x"), failure.noted(tmp_path, lambda: 1, but=KeyError):
+        raise ValueError("x")
+    assert (tmp_path / failure.FILE).read_text() == content
+    (job, _) = jobs(plan.checked(PLAN), tmp_path / "out", ["vae"])
+    job.folder.mkdir(parents=True)
+    (job.folder / "failure.json").write_text(content)
+    monkeypatch.setattr(work, "work", lambda job: {})
+    assert work.attempt(job) == 0
+    assert (job.folder / "failure.json").read_text() == content
+    storage.write_json(job.folder / "failure.json", {"error": "It needs another."})
+    work.attempt(job)
+    assert not (job.folder / "failure.json").exists()

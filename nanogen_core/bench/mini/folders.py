@@ -54,6 +54,14 @@ def claim(folder: Path, training: Any) -> None:
     storage.write_json(started, training)
 
 
+def is_failure(file: Path) -> bool:
+    """Whether this program wrote the file when a run failed."""
+    try:
+        return "error" in json_files.read_object(file)
+    except DataError:
+        return False
+
+
 def answer(folder: Path, asked: Any) -> dict[str, Any] | None:
     """What was written when the run was finished, if it was asked the same. Raises DataError for a damaged file."""
     file = folder / RESULT

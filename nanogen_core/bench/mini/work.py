@@ -68,7 +68,8 @@ def work(job: Job) -> dict[str, Any]:
 def attempt(job: Job) -> int:
     """`work`, with a mistake written down. Returns the exit status."""
     failure = job.folder / folders.FAILURE
-    failure.unlink(missing_ok=True)
+    if folders.is_failure(failure):
+        failure.unlink()
     try:
         work(job)
     except Exception as error:  # whatever it is, the other runs go on
