@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from nanogen_core import text_files
 from nanogen_core.damage import BadExample
-from nanogen_core.errors import DataError
-from nanogen_core.labels import shown
+from nanogen_core.errors import DataError, shown
 from nanogen_core.randomness import key
 
 MOST_BYTES = 1 << 20  # of a caption

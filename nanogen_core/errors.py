@@ -58,18 +58,19 @@ class ConfigWarning(UserWarning):
 class _Short(Repr):
     """Bounded in time, memory and length, whatever the value: a nested value is cut off, never walked."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
-        self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, 60, 60
+        longest = 60 if most <= SHOWN else most
+        self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, longest, longest
 
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
 
 
-def shown(value: Any) -> str:
-    """The value as an error quotes it: its `repr`, cut off where it is long."""
-    text = _Short().repr(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+def shown(value: Any, most: int = SHOWN) -> str:
+    """The value as an error quotes it: its `repr`, cut off at `most` characters."""
+    text = _Short(most).repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nanogen_core import text_files
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, shown
 from nanogen_core.files import read_bytes
-from nanogen_core.labels import shown
 
 MOST_BYTES = 1 << 26  # 64 MiB; the values of a text take many times its room
 MOST = 1_000_000_000  # of a size in a model's configuration

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, shown
 from nanogen_core.protocols import Example, Examples
 
 HUGE = 10**18  # no number of classes; Python writes none of more than 4300 digits as text
-SHOWN = 40  # characters of a wrong value
 
 
 def checked(value: object, classes: int | None, place: str) -> int:
@@ -35,14 +34,6 @@ def from_one(values: Iterable[int], classes: int) -> str:
     present = set(values)
     counted = bool(present) and min(present) == 1 and max(present) == classes
     return " They seem to count from 1: subtract 1 from each." if counted else ""
-
-
-def shown(value: object, most: int = SHOWN) -> str:
-    """A value as it is written in Python, cut to a length that fits a sentence."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= HUGE:
-        return "a number of more than 18 digits"
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class CheckedLabels:

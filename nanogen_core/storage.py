@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen_core.errors import DataError
+from nanogen_core.names import inside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,7 +183,12 @@ def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
 
 
 def remove_files(folder: Path, names: Collection[str]) -> None:
-    """Deletes these files of a folder, and the folders around them, up to this one, that are then empty."""
+    """Deletes these files of a folder, and the folders around them, up to this one, that are then empty.
+
+    Raises DataError, and deletes nothing, where a name leads out of the folder.
+    """
+    for name in names:
+        inside(folder, folder / name)
     for name in names:
         (folder / name).unlink(missing_ok=True)
     around = {place for name in names for place in (folder / name).parents if folder in (place, *place.parents)}
@@ -210,8 +216,8 @@ def discard(temporary: Path) -> None:
         for name in names:
             Path(place, name).unlink(missing_ok=True)
         for name in folders:
-            inside = Path(place, name)
-            inside.unlink() if inside.is_symlink() else _remove_empty(inside)
+            entry = Path(place, name)
+            entry.unlink() if entry.is_symlink() else _remove_empty(entry)
     _remove_empty(temporary)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from nanogen_core import storage
@@ -44,13 +46,30 @@ def read_content(file: Path) -> Mapping[Any, Any]:
     return _content(file, _start(file), "")
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """The texts beside the tensors of a safetensors file; none for a file of `torch.save`.
+
+    Raises DataError for a file that is missing or damaged.
+    """
+    if _start(file).startswith((ZIP, PICKLE)):
+        return {}
+    try:
+        with safe_open(file, "pt") as content:
+            return dict(content.metadata() or {})
+    except Exception as error:  # whatever a damaged file makes its parser raise
+        raise DataError(f"{file} is no whole safetensors file: {str(error)[:200]}.") from error
+
+
 def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Raises DataError that names the first tensor with a NaN or an infinity."""
+    """Raises DataError that names the first tensor with a NaN or an infinity, and says how many it has."""
     for name, value in tensors.items():
-        if value.is_floating_point() and value.element_size() > 1 and not value.isfinite().all():
+        if value.is_floating_point() and value.element_size() == 1:
+            value = value.float()  # the types of 8 bits have no `isfinite`
+        if value.is_floating_point() and not value.isfinite().all():
+            count = int((~value.isfinite()).sum())
             raise DataError(
-                f"{source}: {name!r} holds numbers that are not finite: the file is damaged, or its training diverged."
-                " Use another copy, or an earlier checkpoint."
+                f"{source}: {name!r} holds numbers that are not finite ({count:,} of {value.numel():,}): the file is"
+                " damaged, or its training diverged. Use another copy, or an earlier checkpoint."
             )
 
 
@@ -60,6 +79,8 @@ def _start(file: Path) -> bytes:
             return content.read(4)
     except FileNotFoundError as error:
         raise DataError(f"{file} does not exist.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{file} is a folder: name the file of weights in it.") from error
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
 
@@ -69,21 +90,28 @@ def _content(file: Path, start: bytes, prefix: str) -> Mapping[Any, Any]:
         return storage.read_tensors(file, prefix=prefix)
     content = _torch_file(file, start)
     if not isinstance(content, Mapping):
-        raise DataError(f"{file} holds a {type(content).__name__}, and no tensors by name.")
+        raise DataError(f"{file} holds {_what(content)}, and no tensors by name: save the state dict.")
     return content
+
+
+def _what(content: Any) -> str:
+    words = {Tensor: "one tensor", list: "a list", tuple: "a tuple", type(None): "None"}
+    return words.get(type(content), f"an object of type {type(content).__name__}")
 
 
 def _torch_file(file: Path, start: bytes) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=start == ZIP)
+        # a Namespace, in which training scripts keep their arguments, holds plain values and runs nothing
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{file} holds Python objects beside tensors, and is not opened, because opening it could run any code:"
             " save it again as safetensors, or as a state dict."
         ) from error
     except Exception as error:  # whatever a damaged file makes its parser raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{file} is no whole file of tensors: {reason}.") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
+        raise DataError(f"{file} is damaged, and no whole file of tensors: {reason}.") from error
 
 
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -236,7 +236,7 @@ def test_an_archive_written_by_hand_is_read(tmp_path):
         (("(2,)", "|O", bytes(16)), "cannot be read|holds Python objects"),
         (("(2, 1)", "<i8", bytes(16)), r"is int64 \[2, 1\]"),
         (("(2,)", "<i8", np.array([0, -3]).tobytes()), "label of row 1 of 'arr_1' .* is -3"),
-        (("(2,)", "<u8", np.array([0, 2**64 - 1], np.uint64).tobytes()), "row 1 of 'arr_1' .* more than 18 digits"),
+        (("(2,)", "<u8", np.array([0, 2**64 - 1], np.uint64).tobytes()), "row 1 of 'arr_1' .* is 18446744073709551615"),
     ],
 )
 def test_labels_of_an_archive_are_checked(tmp_path, labels, sentence):

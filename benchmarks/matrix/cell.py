@@ -15,7 +15,6 @@ from benchmarks.matrix.cells import Cell
 from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
-from nanogen_core import storage
 from nanogen_core.bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.protocols import Stage
@@ -83,7 +82,7 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
         "seed": run.seed,
         "scores": scores,
     }
-    storage.write_json(job.folder / folders.RESULT, result)
+    folders.write_result(job.folder, result)
     return result
 
 

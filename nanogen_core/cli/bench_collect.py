@@ -15,13 +15,16 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     """Make the table of models from the scores that `nanogen evaluate` left beside RUNS, for `nanogen bench correlate`.
 
     Runs of one name are one model, and their scores are averaged over seeds. A run is called after its folder.
+    A run whose files are damaged or missing is named and left out.
     """
     from nanogen_core import storage
-    from nanogen_core.bench.collected.entries import entries
+    from nanogen_core.bench.collected.entries import readable
     from nanogen_core.bench.collected.models import models
     from nanogen_core.bench.collected.tables import model_rows, run_rows, text
+    from nanogen_core.cli.left_out import say_left_out
 
-    found = entries(runs)
+    found, left_out = readable(runs)
+    say_left_out(left_out, "runs")
     rows = run_rows(found) if each else model_rows(models(found))
     if output is None:
         click.echo(text(rows), nl=False)

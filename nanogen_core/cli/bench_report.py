@@ -8,6 +8,8 @@ import click
 
 from nanogen_core.cli.options import DRAWS
 
+MADE_BY = b"nanogen bench report"  # in the footer of every page
+
 
 @click.command()
 @click.argument("place", metavar="FOLDER|TABLE.csv")
@@ -35,12 +37,15 @@ def report(
     """Write one HTML page about a table of scores: rankings, how far they agree, and how sure that is.
 
     The place is a folder that `nanogen bench mini` filled, a CSV file with a row for each model, or `published`.
+    The page names the damaged runs and files of a folder, and is made of the rest.
     """
     from nanogen_core import storage
     from nanogen_core.bench.requirements import need_statistics
 
     need_statistics()
     from nanogen_core.cli.bench_correlate import direction_said
+    from nanogen_core.cli.left_out import say_left_out
+    from nanogen_core.errors import DataError
     from nanogen_core.report.page import page
     from nanogen_core.report.reading import Request, read, written_to
 
@@ -54,7 +59,11 @@ def report(
         about=about,
     )
     file = output or written_to(place)
-    storage.write_text(file, page(read(request)))
+    if output is None and file.exists() and MADE_BY not in file.read_bytes():
+        raise DataError(f"{file} is there, and `nanogen bench report` did not write it: name another file by --output.")
+    subject = read(request)
+    storage.write_text(file, page(subject))
+    say_left_out(subject.left_out, "runs or files")
     click.echo(f"The page is in {file}.")
 
 

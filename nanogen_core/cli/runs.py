@@ -45,15 +45,20 @@ def _row(run: Described) -> tuple[str, ...]:
     return (
         run.state,
         f"{run.step}/{run.steps or '?'}",
-        run.task or "?",
-        run.method or "?",
+        _printable(run.task or "?"),
+        _printable(run.method or "?"),
         "" if run.loss is None else f"{run.loss:.4f}",
         "" if run.images_per_second is None else f"{run.images_per_second:.0f}",
         "" if run.seconds is None else _lasting(run.seconds),
         _when(run.active),
-        str(run.folder),
-        run.note.splitlines()[0] if run.note else "",
+        _printable(str(run.folder)),
+        _printable(run.note.splitlines()[0]) if run.note else "",
     )
+
+
+def _printable(text: str) -> str:
+    """The text in one line, with escapes for control characters and for bytes of a file name that are no UTF-8."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

@@ -1,22 +1,19 @@
-"""Reads a file of weights (safetensors or `torch.save`) without running anything that is in it."""
+"""The networks in a file of weights: which sets it holds, under names without the prefixes of wrappers."""
 
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from nanogen_core.errors import DataError, listing
+from nanogen_core.weights import read_content, read_metadata, refuse_nonfinite
 
 SETS = ("ema", "model")  # the sets of weights that a training checkpoint tells apart
 WRAPPERS = frozenset({"module", "_orig_mod"})  # what DDP, FSDP and torch.compile put into names
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin
 PLAIN = (int, float, str)
 
 
@@ -64,7 +61,7 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
         raise DataError(f"{file.path} holds no one set of {weights!r} weights; it holds: {held}.")
     prefix = matching[0]
     tensors = {name[len(prefix) :]: x for name, x in file.tensors.items() if name.startswith(prefix)}
-    _refuse_infinite(file.path, tensors)
+    refuse_nonfinite(tensors, file.path)
     return Weights(tensors, named[prefix])
 
 
@@ -79,41 +76,14 @@ def _set_of(prefix: str) -> str | None:
 
 
 def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, and the numbers and texts, by dotted names."""
+    content = read_content(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if not start.startswith((ZIP, PICKLE)):
-            return _safetensors_file(path)
-        loaded = _torch_file(path, mapped=start == ZIP)
-        leaves = dict(_leaves(loaded, "")) if isinstance(loaded, Mapping) else {}
-    except FileNotFoundError as error:
-        raise DataError(f"There is no checkpoint {path}.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder: name the file of weights in it.") from error
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path} holds Python objects beside tensors and plain values; it is not opened, because opening it could "
-            f"run any code. Save it again as a state dict or as safetensors."
-        ) from error
-    except Exception as error:  # whatever a damaged file makes its parser raise
-        raise DataError(f"{path} cannot be read as safetensors or as a file of torch.save: it is damaged.") from error
-    if not isinstance(loaded, Mapping):
-        raise DataError(
-            f"{path} holds {_what(loaded)}, where a file of weights maps names to tensors: save the state dict."
-        )
+        leaves = {**read_metadata(path), **dict(_leaves(content, ""))}
+    except RecursionError as error:
+        raise DataError(f"{path} is damaged: its values are nested too deeply.") from error
     tensors = {name: x for name, x in leaves.items() if isinstance(x, Tensor)}
     return tensors, {name: x for name, x in leaves.items() if isinstance(x, PLAIN)}
-
-
-def _torch_file(path: Path, mapped: bool) -> Any:
-    # a Namespace, in which training scripts keep their arguments, holds plain values and runs nothing
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-
-
-def _safetensors_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -127,11 +97,6 @@ def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from _leaves(branch, f"{name}.{key}" if name else str(key))
 
 
-def _what(loaded: Any) -> str:
-    words = {Tensor: "one tensor", list: "a list", tuple: "a tuple", type(None): "None"}
-    return words.get(type(loaded), f"an object of type {type(loaded).__name__}")
-
-
 def _unwrapped(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -142,14 +107,3 @@ def _unwrapped(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             )
         found[plain] = tensor
     return found
-
-
-def _refuse_infinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raises DataError for the first tensor with a NaN or an infinite number."""
-    for name, tensor in tensors.items():
-        count = int((~tensor.float().isfinite()).sum()) if tensor.is_floating_point() else 0
-        if count:
-            raise DataError(
-                f"{path}: {count:,} of the {tensor.numel():,} numbers of {name} are NaN or infinite. Import an earlier"
-                " checkpoint: the run that wrote this one had diverged, or the file is damaged."
-            )

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.spawning import without_current_folder
 
 Make = Callable[[int], None]  # makes the shard of this number
 SPAWN = get_context("spawn")  # a forked process could not use a GPU, nor OpenMP's threads
@@ -43,7 +44,8 @@ def _alone(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[
 def _start(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any]) -> tuple[Any, Connection]:
     here, there = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_work, args=(list(numbers), build, dict(options), there))
-    process.start()
+    with without_current_folder():
+        process.start()
     there.close()  # or the end of a dead worker's messages would never be seen
     return process, here
 

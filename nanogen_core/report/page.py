@@ -98,7 +98,15 @@ def _sections(subject: Subject) -> list[Section]:
 
 def _concluded(subject: Subject) -> list[Content]:
     omitted = [element("p", sentence, class_="note") for sentence in subject.omitted]
-    return [conclusions(subject.groups, title) if subject.chosen else None, omitted]
+    return [conclusions(subject.groups, title) if subject.chosen else None, omitted, _left_out(subject.left_out)]
+
+
+def _left_out(sentences: Sequence[str]) -> Markup | None:
+    """What is missing on this page."""
+    if not sentences:
+        return None
+    told = element("p", f"{len(sentences)} runs or files of the study are damaged or unfinished:")
+    return element("div", told, element("ul", [element("li", sentence) for sentence in sentences]), class_="note")
 
 
 def _studied(subject: Subject) -> list[Section]:

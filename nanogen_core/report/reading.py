@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from attrs import evolve, field, frozen
 
-from nanogen_core import storage, yaml_files
-from nanogen_core.bench.audit.lines import Audit
+from nanogen_core import yaml_files
 from nanogen_core.bench.conditions import choose
 from nanogen_core.bench.results import Study
 from nanogen_core.bench.study import study
 from nanogen_core.bench.table import SHIPPED, Table, read_table
-from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.errors import DataError
 from nanogen_core.report.columns import CLASSES, TEXTS, columns
+from nanogen_core.report.study_folder import Preset, StudyFolder, preset, study_folder
 from nanogen_core.report.subject import Picture, Subject
-from nanogen_core.structure import structure
 
 TABLE, FILE = "table.csv", "report.html"
-PLAN, AUDITS, CORRELATIONS = "plan.yaml", "audits.json", "correlations.json"
 SAMPLES = "*/*/seed-*/samples/step-*.png"  # TASK/METHOD/seed-N/, as `nanogen bench mini` lays them out
+_SHEET = re.compile(r"seed-(\d{1,18})/samples/step-(\d{1,18})\.png")
+NOTHING = StudyFolder()  # beside a single file
 QUICK = 100  # draws of a study that is made only to see whether one can be
 
 
@@ -57,7 +57,8 @@ def read(request: Request) -> Subject:
     Raises DataError where the table is missing or damaged or has no such column; ConfigError for an unknown direction.
     """
     table = _table(request)
-    request = _completed(request, table)
+    beside = study_folder(request.folder) if request.folder else NOTHING
+    request = _completed(request, table, beside)
     for name in (*request.xs, *request.ys):
         table.column(name)
     chosen, why = _studies(table, request, request.where)
@@ -71,8 +72,9 @@ def read(request: Request) -> Subject:
         chosen=chosen or everyone,
         everyone=everyone if chosen else (),
         omitted=list(dict.fromkeys([*why, *why_all])),
-        audits=_audits(request.folder) if request.folder else {},
-        pictures=list(_pictures(request.folder)) if request.folder else (),
+        left_out=beside.left_out,
+        audits=beside.audits,
+        pictures=list(_pictures(request.folder, beside.preset)) if request.folder else (),
     )
 
 
@@ -85,37 +87,24 @@ def _table(request: Request) -> Table:
     return read_table(file)
 
 
-def _completed(request: Request, table: Table) -> Request:
+def _completed(request: Request, table: Table, beside: StudyFolder) -> Request:
     """With what was not said: as the plan or the shipped table has it, or else the first known column of classes and
     every one of texts."""
-    said = _preset(request)
+    said = _shipped(request.place) if request.place in SHIPPED else beside.preset
     known = columns(table, (), (), {})
-    xs = request.xs or said.get("x") or [column.name for column in known if column.task == CLASSES][:1]
-    ys = request.ys or said.get("y") or [column.name for column in known if column.task == TEXTS]
-    about, where = request.about or said.get("about", ()), request.where or said.get("where", ())
-    title = request.title or said.get("title") or f"DiffusionBench: {Path(request.place).resolve().stem}"
-    directions = {**_directions(request.folder), **request.said}
+    xs = request.xs or said.x or [column.name for column in known if column.task == CLASSES][:1]
+    ys = request.ys or said.y or [column.name for column in known if column.task == TEXTS]
+    about, where = request.about or said.about, request.where or said.where
+    title = request.title or said.title or f"DiffusionBench: {Path(request.place).resolve().stem}"
+    directions = {**beside.directions, **request.said}
     return evolve(
         request, xs=tuple(xs), ys=tuple(ys), where=tuple(where), about=tuple(about), title=title, said=directions
     )
 
 
-def _preset(request: Request) -> Mapping[str, Any]:
-    if request.place in SHIPPED:
-        name = f"{request.place}.yaml"
-        return dict(yaml_files.parse((files("nanogen_core.report") / name).read_text(encoding="utf-8"), name))
-    return _plan(request.folder)
-
-
-def _plan(folder: Path | None) -> Mapping[str, Any]:
-    return yaml_files.read(folder / PLAN) if folder and (folder / PLAN).is_file() else {}
-
-
-def _directions(folder: Path | None) -> dict[str, str]:
-    """Which way the scores point, as the metrics themselves said when the folder's studies were made."""
-    file = folder / CORRELATIONS if folder else None
-    studies = storage.read_json(file) if file and file.is_file() else {}
-    return {column: way for found in studies.values() for column, way in found.get("directions", {}).items()}
+def _shipped(place: str) -> Preset:
+    name = f"{place}.yaml"
+    return preset(yaml_files.parse((files("nanogen_core.report") / name).read_text(encoding="utf-8"), name), name)
 
 
 # -- the studies -------------------------------------------------------------------------------------------------
@@ -146,39 +135,16 @@ def _reason(table: Table, x: str, y: str, request: Request, where: Sequence[str]
 # -- what lies beside the table ----------------------------------------------------------------------------------
 
 
-def _audits(folder: Path) -> dict[str, list[Audit]]:
-    """Method -> its audits, seed by seed."""
-    file = folder / AUDITS
-    if not file.is_file():
-        return {}
-    worked_out = ("equal", "verdict")
-    return {
-        method: [_audit({key: value for key, value in one.items() if key not in worked_out}, file) for one in runs]
-        for method, runs in storage.read_json(file).items()
-    }
-
-
-def _audit(values: Mapping[str, Any], file: Path) -> Audit:
-    try:
-        return structure(values, Audit, "audit", finite=False)
-    except ConfigError as error:
-        raise DataError(f"{file} is damaged: {error}. `nanogen bench mini` writes it.") from error
-
-
-def _pictures(folder: Path) -> Iterator[Picture]:
+def _pictures(folder: Path, plan: Preset) -> Iterator[Picture]:
     """The last sheet of the first seed of every method, by task."""
-    methods = _plan(folder).get("methods", {})
-    sheets: dict[tuple[str, str], Path] = {}
-    for file in sorted(folder.glob(SAMPLES), key=_age):
-        task, method, *_ = file.relative_to(folder).parts
-        sheets[task, method] = file
-    for (task, method), file in sorted(sheets.items()):
-        step, seed = int(file.stem.partition("-")[2]), file.parts[-3].partition("-")[2]
-        summary = methods.get(method, {}).get("summary")
-        told = f"samples after {step:,} steps, seed {seed}"
+    sheets: dict[tuple[str, str], tuple[tuple[int, int], Path]] = {}
+    for file in sorted(folder.glob(SAMPLES)):
+        task, method, *rest = file.relative_to(folder).parts
+        match = _SHEET.fullmatch("/".join(rest))
+        if match:
+            order = (-int(match[1]), int(match[2]))  # the latest of the lowest seed
+            sheets[task, method] = max(sheets.get((task, method), (order, file)), (order, file))
+    for (task, method), ((seed, step), file) in sorted(sheets.items()):
+        summary = plan.methods[method].summary if method in plan.methods else ""
+        told = f"samples after {step:,} steps, seed {-seed}"
         yield Picture(task, method, file, f"{summary}; {told}" if summary else told)
-
-
-def _age(file: Path) -> tuple[int, str]:
-    """Higher seeds first and later steps last, so that the last one seen is the latest of the lowest seed."""
-    return (-int(file.parts[-3].partition("-")[2]), file.name)

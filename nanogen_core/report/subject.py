@@ -32,7 +32,8 @@ class Subject:
     """A table of scores with what was found in it, and what was seen beside it.
 
     `chosen` and `everyone` are studies of the same pairs, one for each first score: over the chosen models, and over
-    all of the table where these are more. `omitted` has a sentence for each pair that could not be studied.
+    all of the table where these are more. `omitted` has a sentence for each pair that could not be studied, `left_out`
+    one for each run and file that is damaged.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Subject:
     chosen: Sequence[Study] = ()
     everyone: Sequence[Study] = ()
     omitted: Sequence[str] = ()
+    left_out: Sequence[str] = ()
     audits: Mapping[str, Sequence[Audit]] = field(factory=dict)  # by method: its runs of both tasks, seed by seed
     pictures: Sequence[Picture] = ()
 

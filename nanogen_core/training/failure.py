@@ -17,17 +17,20 @@ LONGEST = 500  # letters of the reason
 def noted(run: Path, step: Callable[[], int], *, but: type[Exception]) -> Iterator[None]:
     """Writes down the exception that leaves the block, except a `but`; what an earlier run noted is cleared.
 
-    Where there is no room for the note there is none, and the exception goes on.
+    Where there is no room for the note there is none, and the exception goes on. A file of this name that is no note
+    stays as it is.
     """
-    (run / FILE).unlink(missing_ok=True)
+    if reason(run) is not None:
+        (run / FILE).unlink(missing_ok=True)
     try:
         yield
     except but:
         raise
     except Exception as error:
         with suppress(OSError):
-            reason = f"{type(error).__name__}: {error}"[:LONGEST]
-            storage.write_json(run / FILE, {"step": step(), "reason": reason})
+            if not (run / FILE).exists():
+                told = f"{type(error).__name__}: {error}"[:LONGEST]
+                storage.write_json(run / FILE, {"step": step(), "reason": told})
         raise
 
 

@@ -50,7 +50,7 @@ def looks_whole(folder: Path) -> bool:
     try:
         listed = storage.read_json(folder / MANIFEST)
         return bool(listed) and all((folder / name).stat().st_size == known["bytes"] for name, known in listed.items())
-    except (DataError, OSError, AttributeError, KeyError, TypeError):
+    except (DataError, OSError, ValueError, AttributeError, KeyError, TypeError):  # ValueError: a NUL in a name
         return False
 
 

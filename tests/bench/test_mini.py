@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from nanogen_core import storage, yaml_files
-from nanogen_core.bench.mini import outcome, plan
+from nanogen_core import yaml_files
+from nanogen_core.bench.mini import folders, outcome, plan
 from nanogen_core.bench.mini.experiment import experiment
 from nanogen_core.bench.mini.job import jobs
 from nanogen_core.bench.mini.pool import Pool
@@ -149,7 +149,7 @@ def test_quick_lies_over_the_plan(tmp_path):
 
 def test_a_result_counts_while_the_question_is_the_same(tmp_path):
     job = jobs(plan.checked(TINY), tmp_path, ["rae"])[1]
-    storage.write_json(job.folder / "result.json", {"asked": job.asked, "scores": {}})
+    folders.write_result(job.folder, {"asked": job.asked, "scores": {}})
     assert job.result
     longer = {"decoder": {**TINY["prepared"]["decoder"], "steps": 2}}
     others = [{"judged": 16}, {"steps": 5}, {"base": {**TINY["base"], "sampler": {"steps": 2}}}, {"prepared": longer}]
@@ -279,8 +279,8 @@ def _rescore(job, value):
     scores = [evolve(score, value=value, values=(value,)) for score in read_scores(job.folder)]
     (job.folder / "scores.json").unlink()
     write_scores(job.folder, scores)
-    result = storage.read_json(job.folder / "result.json")
-    storage.write_json(job.folder / "result.json", {**result, "asked": job.asked})
+    result = folders.read_result(job.folder / "result.json")
+    folders.write_result(job.folder, {**result, "asked": job.asked})
 
 
 def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):

@@ -4,18 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nanogen_core import launcher, storage, yaml_files
-from nanogen_core.bench.mini import folders, outcome, plan
+from nanogen_core.bench.mini import folders, outcome, plan, work
 from nanogen_core.bench.mini.experiment import experiment
 from nanogen_core.bench.mini.job import jobs
 from nanogen_core.bench.mini.pool import Pool
 from nanogen_core.cli.bench_mini import mini
-from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.cli.bench_report import report
+from nanogen_core.errors import ConfigError, DataError, TrainingError
+from nanogen_core.evaluation import progress
+from nanogen_core.training import failure
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -132,7 +136,7 @@ def finished(tmp_path, monkeypatch):
     run(PLAN, output, monkeypatch)
     for job in jobs(plan.checked(PLAN), output, ["vae"]):
         folders.claim(job.folder, job.training)
-        storage.write_json(job.folder / "result.json", {"asked": job.asked, "scores": {"accuracy": 0.5}})
+        folders.write_result(job.folder, {"asked": job.asked, "scores": {"accuracy": 0.5}})
         (job.folder / "scores.json").write_text("{}")
         (job.folder / "notes.txt").write_text("mine")
     (output / "notes.txt").write_text("mine")
@@ -240,7 +244,7 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     first, second = jobs(plan.checked(PLAN), finished, ["vae"])
     whole = storage.read_json(first.folder / "result.json")
     if content == "SCORES":
-        storage.write_json(first.folder / "result.json", {"asked": whole["asked"], "scores": {"accuracy": "high"}})
+        folders.write_result(first.folder, {"asked": whole["asked"], "scores": {"accuracy": "high"}})
     else:
         (first.folder / "result.json").write_text(content)
     before, told = tree(finished), []
@@ -251,6 +255,36 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     assert (first.result, second.result is None) == (None, False)
     assert first.error
     assert tree(finished) == before
+
+
+def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path):
+    """A score that somebody, or a bad disk, changed is no score."""
+    result = {"asked": {"steps": [1, 2], "rate": 1e-3}, "scores": {"accuracy": 0.5}, "name": "\u00e9"}
+    folders.write_result(tmp_path, result)
+    file = tmp_path / "result.json"
+    assert folders.read_result(file) == result
+    text = file.read_text()
+    canonical = '{"asked": {"rate": 0.001, "steps": [1, 2]}, "name": "\\u00e9", "scores": {"accuracy": 0.5}}'
+    assert sha256(canonical.encode()).hexdigest() in text
+    changed = [text.replace("0.5", "0.6"), text.replace('"steps"', '"stepz"'), text.replace("sha256", "md5")]
+    for damaged in changed:
+        file.write_text(damaged)
+        with pytest.raises(DataError, match=r"result\.json is damaged: its hash \(sha256\) is .*Move .* away"):
+            folders.answer(tmp_path, result["asked"])
+
+
+def test_every_flipped_bit_of_a_result_is_found(tmp_path):
+    folders.write_result(tmp_path, {"asked": {"steps": 1}, "scores": {"accuracy": 0.5}})
+    whole = (tmp_path / "result.json").read_bytes()
+    for place in range(len(whole)):
+        if chr(whole[place]).isspace():
+            continue  # one that stays blank changes nothing
+        for bit in range(8):
+            data = bytearray(whole)
+            data[place] ^= 1 << bit
+            (tmp_path / "result.json").write_bytes(data)
+            with pytest.raises(DataError):
+                folders.answer(tmp_path, {"steps": 1})
 
 
 def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):
@@ -302,3 +336,70 @@ def test_what_the_launcher_starts_sees_its_own_arguments(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout.strip() == "__main__ ['a', 'b c'] False"
     assert Path(launcher.__file__).parent.name == "nanogen_core"
+
+
+# -- what the program did not write ------------------------------------------------------------------------------------
+
+
+def test_a_plan_with_comments_in_the_output_folder_stays_as_it_was_written(tmp_path, monkeypatch):
+    file = tmp_path / "plan.yaml"
+    text = f"# my own plan\n{yaml_files.dump(PLAN)}"
+    file.write_text(text)
+    run(plan.read(file), tmp_path, monkeypatch)
+    assert file.read_text() == text
+    with pytest.raises(TrainingError, match=r"plan\.yaml is another plan and was written by hand"):
+        run(plan.read(file, quick=True), tmp_path, monkeypatch)
+    assert file.read_text() == text
+
+
+def test_only_the_files_of_a_finished_pass_go(tmp_path):
+    folder = tmp_path / ".evaluating" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    for name in ("process-00000.safetensors", "result.json", "thesis.txt"):
+        (folder / name).write_text("x")
+    progress.clear(folder)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    (folder / "thesis.txt").unlink()
+    progress.clear(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../thesis.txt", "a/../../thesis.txt", "{}/thesis.txt"])
+def test_a_name_in_a_list_of_files_deletes_nothing_outside_of_its_folder(tmp_path, name):
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "own.txt").write_text("x")
+    with pytest.raises(DataError, match="lies outside of"):
+        storage.remove_files(tmp_path / "folder", ["own.txt", name.format(tmp_path)])
+    assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["own.txt", "thesis.txt"]
+
+
+def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,fid,geneval\na,1,0.1\nb,2,0.2\n")
+    (tmp_path / "scores.html").write_text("mine")
+    ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
+    assert isinstance(ran.exception, DataError)
+    assert "scores.html is there, and `nanogen bench report` did not write it" in str(ran.exception)
+    assert (tmp_path / "scores.html").read_text() == "mine"
+    (tmp_path / "scores.html").unlink()
+    for _ in range(2):  # its own page is made again
+        assert CliRunner().invoke(report, [str(tmp_path / "scores.csv"), "--draws", "100"]).exit_code == 0
+
+
+@pytest.mark.parametrize("content", ["mine", "[]", '{"thesis": 1}'])
+def test_a_file_of_the_users_that_is_called_like_a_note_of_a_failure_stays(tmp_path, monkeypatch, content):
+    (tmp_path / failure.FILE).write_text(content)
+    with failure.noted(tmp_path, lambda: 1, but=KeyError):
+        pass
+    with pytest.raises(ValueError, match="x"), failure.noted(tmp_path, lambda: 1, but=KeyError):
+        raise ValueError("x")
+    assert (tmp_path / failure.FILE).read_text() == content
+    (job, _) = jobs(plan.checked(PLAN), tmp_path / "out", ["vae"])
+    job.folder.mkdir(parents=True)
+    (job.folder / "failure.json").write_text(content)
+    monkeypatch.setattr(work, "work", lambda job: {})
+    assert work.attempt(job) == 0
+    assert (job.folder / "failure.json").read_text() == content
+    storage.write_json(job.folder / "failure.json", {"error": "It needs another."})
+    work.attempt(job)
+    assert not (job.folder / "failure.json").exists()

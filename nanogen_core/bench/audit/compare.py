@@ -13,7 +13,7 @@ from nanogen_core.bench.audit import configured, logged
 from nanogen_core.bench.audit.lines import Audit, Series
 from nanogen_core.config import CONFIG
 from nanogen_core.differences import differences
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, shown
 from nanogen_core.training import journal
 
 POINTS = 200  # of a curve that are kept for its plot
@@ -53,7 +53,18 @@ def _recorded(folder: Path) -> Recorded:
     entries = journal.read(folder)
     if not entries:
         raise DataError(f"The run in {folder} has logged nothing yet: train it for train.log_every steps first.")
-    return Recorded(yaml_files.read(folder / CONFIG), logged.curves(entries))
+    return Recorded(yaml_files.read(folder / CONFIG), _curves(folder, entries))
+
+
+def _curves(folder: Path, entries: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    for entry in entries:
+        for name, value in entry.items():
+            if not isinstance(value, (int, float)):
+                raise DataError(
+                    f"{folder / journal.LOG} is damaged: {shown(name)} of step {entry['step']} is {shown(value)}, which"
+                    " is no number."
+                )
+    return logged.curves(entries)
 
 
 def _task(run: Recorded) -> str:

@@ -5,7 +5,8 @@ The folder that it fills (by default `runs/mini`):
     plan.yaml                   the plan as it was run, `--quick` included
     TASK/METHOD/seed-N/         a run like any other: config.yaml, log.jsonl, samples/step-*.png, the pipeline
         scores.json             its scores, as `nanogen evaluate` writes them (`evaluation.record`)
-        result.json             that it is finished, for which question, and what it cost; failure.json if it failed
+        result.json             that it is finished, for which question, and what it cost, with the SHA-256 of its
+                                values; failure.json if it failed
     prepared/NAME/              a run that others need first (a decoder); no scores.json
     logs/                       what each process said, one text for each run
     runs.csv                    a row for each run: model, family, task, seed, its scores, their n, its cost

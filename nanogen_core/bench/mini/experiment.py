@@ -8,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from nanogen_core import storage, yaml_files
+from nanogen_core import storage, text_files, yaml_files
 from nanogen_core.bench.mini import outcome
 from nanogen_core.bench.mini.job import Job, jobs
 from nanogen_core.bench.mini.plan import Plan, checked, read
@@ -39,7 +39,7 @@ def experiment(
     try:
         with FileLock(output / LOCK, timeout=0):
             _refuse_others(output, plan)
-            storage.write_text(output / PLAN, yaml_files.dump(dict(raw)))
+            _write_plan(output / PLAN, raw)
             Pool(output, slots or cores(), say).run(todo)
             for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
                 say(line)
@@ -73,6 +73,18 @@ def _refuse_others(output: Path, plan: Plan) -> None:
                 f"{output} holds the runs of another plan: {job.title} {what} this one. Name another --output, or move"
                 f" {job.folder} away."
             )
+
+
+def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
+    """Writes the plan where another one stands. Raises TrainingError for a file with comments, which would be lost."""
+    if file.is_file():
+        if read(file) == raw:
+            return
+        if text_files.read(file) != yaml_files.dump(yaml_files.read(file)):
+            raise TrainingError(
+                f"{file} is another plan and was written by hand: name another --output, or move the file away."
+            )
+    storage.write_text(file, yaml_files.dump(dict(raw)))
 
 
 def _resolve(job: Job) -> None:

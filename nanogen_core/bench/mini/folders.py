@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
+from nanogen_core import json_files, storage, text_files
 from nanogen_core.errors import DataError, TrainingError
+from nanogen_core.files import read_bytes
 
 STARTED, RESULT, FAILURE = "started.json", "result.json", "failure.json"
+DIGEST = "sha256"  # in a result: the hash of its values
 
 _BRACES = re.compile(r"\{([\w+-]+)\}")
 
@@ -49,12 +54,50 @@ def claim(folder: Path, training: Any) -> None:
     storage.write_json(started, training)
 
 
+def is_failure(file: Path) -> bool:
+    """Whether this program wrote the file when a run failed."""
+    try:
+        return "error" in json_files.read_object(file)
+    except DataError:
+        return False
+
+
 def answer(folder: Path, asked: Any) -> dict[str, Any] | None:
     """What was written when the run was finished, if it was asked the same. Raises DataError for a damaged file."""
     file = folder / RESULT
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
-    found = storage.read_json(file)
-    if not isinstance(found, dict) or "asked" not in found:
-        raise DataError(f"{file} is damaged: it is no result of a run.")
+    found = read_result(file)
     return found if found["asked"] == asked else None
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write the result of a finished run with the hash of its values."""
+    storage.write_json(folder / RESULT, {**result, DIGEST: _digest(result)})
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """What `write_result` wrote. Raises DataError, with what to do, for a file that is damaged or was changed."""
+    found = _object(read_bytes(file), str(file))
+    digest = found.pop(DIGEST, None)
+    if digest != _digest(found) or "asked" not in found:
+        what = "is not that of its values" if digest else "is missing"
+        raise DataError(
+            f"{file} is damaged: its hash ({DIGEST}) {what}. Move {file.parent} away, and the same command makes the"
+            " run again."
+        )
+    return found
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    """The JSON object in these bytes; empty where there is none."""
+    try:
+        found = json_files.parse(text_files.decode(data, name), name)
+    except DataError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of the values as canonical JSON."""
+    return sha256(json.dumps(values, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

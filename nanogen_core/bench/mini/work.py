@@ -60,7 +60,7 @@ def work(job: Job) -> dict[str, Any]:
         "parameters": sum(p.numel() for phase in phases for _, p in run.stage.parameters_of(phase)),
         "precision": run.engine.precision,
     }
-    storage.write_json(job.folder / folders.RESULT, result)
+    folders.write_result(job.folder, result)
     checkpoint.remove_all(job.folder)  # nothing goes on from here, and 50 runs would fill a disk
     return result
 
@@ -68,7 +68,8 @@ def work(job: Job) -> dict[str, Any]:
 def attempt(job: Job) -> int:
     """`work`, with a mistake written down. Returns the exit status."""
     failure = job.folder / folders.FAILURE
-    failure.unlink(missing_ok=True)
+    if folders.is_failure(failure):
+        failure.unlink()
     try:
         work(job)
     except Exception as error:  # whatever it is, the other runs go on

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from nanogen_core import csv_files, text_files
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, shown
 from nanogen_core.files import is_file
-from nanogen_core.labels import shown
 from nanogen_core.notes import warn_once
 
 log = logging.getLogger(__name__)

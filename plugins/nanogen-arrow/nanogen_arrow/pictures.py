@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from nanogen_core.damage import BadExample
+from nanogen_core.errors import shown
 from nanogen_core.files import is_file
-from nanogen_core.labels import shown
 from nanogen_core.pictures import decode_image, read_image
 
 

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 
 from nanogen_core import json_files
-from nanogen_core.errors import DataError, listing
+from nanogen_core.errors import DataError, listing, shown
 from nanogen_core.evaluation.frechet import Moments
 from nanogen_core.evaluation.moments import RunningMoments
 from nanogen_core.evaluation.sources.archive import IMAGES, Archive, array, reading
 from nanogen_core.evaluation.sources.folder import Folder, image_files
 from nanogen_core.hashing import file_hash
-from nanogen_core.labels import shown
 from nanogen_core.protocols import Features
 
 MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # as torch-fidelity and ADM have them, and as FDr6 does

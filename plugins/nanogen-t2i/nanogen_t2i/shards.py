@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from nanogen_core.errors import DataError, listing
+from nanogen_core.errors import DataError, listing, shown
 from nanogen_core.files import entries, is_file, is_folder, user_path
-from nanogen_core.labels import shown
 from nanogen_core.notes import warn_once
 from nanogen_core.pictures import is_hidden, suffix
 from nanogen_t2i.braces import expand
