@@ -75,7 +75,7 @@ def test_what_is_not_there_is_a_sentence(tmp_path):
         hashing.content_hash(tmp_path / "nothing")
 
 
-# -- a sample of many files ----------------------------------------------------------------------------------------------
+# -- a sample of many files -------------------------------------------------------------------------------------------
 
 
 def test_a_sample_of_few_files_is_all_of_their_bytes_wherever_they_lie(tmp_path):

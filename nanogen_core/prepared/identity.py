@@ -36,8 +36,8 @@ def wanted(parts: Assembly) -> dict[str, Any]:
 def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Of a split as it lies there: its dataset with its options, its length, and hashes of its files.
 
-    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose examples
-    have no `files()` are told apart by their options alone.
+    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
+    examples have no `files()` are told apart by their options alone.
     """
     listing = getattr(reading.examples, "files", None)
     facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}

@@ -345,7 +345,7 @@ def test_a_table_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert shades(arrow(tmp_path)) == [101, 102, 101, 102]
 
 
-# -- the images that a table names are part of its source ----------------------------------------------------------------
+# -- the images that a table names are part of its source -------------------------------------------------------------
 
 
 def named(kind: str, names: list[str | None]) -> pyarrow.Array:
