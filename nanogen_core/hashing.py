@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from nanogen_core.errors import DataError
+from nanogen_core.files import opened
 
 CHUNK = 1 << 20  # bytes
 SAMPLED = 1 << 28  # bytes of many files that `sample_hash` reads at most
@@ -57,7 +59,7 @@ def sample_hash(files: Iterable[Path]) -> str:
     """SHA-256 over the contents of files, of which at most 256 MiB are read: enough to notice that they were exchanged.
 
     Files up to that sum are read whole. Of more files some are read, in an order that depends on their names; of a file
-    above 1 MiB, 16 pieces of 64 KiB. Raises DataError.
+    above 1 MiB, 16 pieces of 64 KiB. A file that cannot be read counts as an empty one.
     """
     listed = list(files)
     home = os.path.commonpath([file.absolute().parent for file in listed]) if listed else ""
@@ -81,20 +83,18 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _add_sample(file: Path, total: Any) -> int:
-    """Adds a file's bytes, or pieces of them, to a hash. Returns how many were read."""
-    try:
-        size, read = file.stat().st_size, 0
+    """Adds a file's bytes, or pieces of them, to a hash. Returns how many were read: none of one that cannot be."""
+    read = 0
+    with suppress(DataError), opened(file) as content:  # reading the example says what is wrong with it
+        size = os.fstat(content.fileno()).st_size
         length = size if size <= CHUNK else CHUNK // PIECES
         starts = [0] if size <= CHUNK else [(size - length) * piece // (PIECES - 1) for piece in range(PIECES)]
-        with file.open("rb") as content:
-            for start in starts:
-                content.seek(start)
-                block = content.read(length)
-                total.update(block)
-                read += len(block)
-        return read
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+        for start in starts:
+            content.seek(start)
+            block = content.read(length)
+            total.update(block)
+            read += len(block)
+    return read
 
 
 def _hashed(file: Path) -> str:

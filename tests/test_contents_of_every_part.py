@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -36,7 +37,8 @@ def texts(config: type) -> Iterator[tuple[tuple[str, ...], Write]]:
             elif origin is tuple and get_args(kind)[0] is str:
                 yield (field.name,), lambda path: [path, f"{path}x"]
             elif isinstance(origin, type) and issubclass(origin, Mapping) and get_args(kind)[1] in (str, Any):
-                yield (field.name,), lambda path: {"path": path}
+                for key in ("path", *registry().components["features"]):
+                    yield (field.name,), partial(lambda key, path: {key: path}, key)
             elif attrs.has(kind):
                 yield from (((field.name, *names), write) for names, write in texts(kind))
 
@@ -62,9 +64,9 @@ def cases() -> list[Any]:
         for name, offers in components.items():
             if kind not in UNREAD and offers[0].what.config is not None:
                 options = import_object(offers[0].what.config)
-                for names, write in texts(options):
-                    if takes(options, names, write("/no/such/place")):
-                        found.append(pytest.param(options, names, write, id=f"{kind}-{name}-{'.'.join(names)}"))
+                taken = {names: write for names, write in texts(options) if takes(options, names, write("/no/such"))}
+                for names, write in taken.items():
+                    found.append(pytest.param(options, names, write, id=f"{kind}-{name}-{'.'.join(names)}"))
     return found
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from nanogen_core import contents
 from nanogen_core.assembly import Assembly
 from nanogen_core.data import Reading
-from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.files import reason
+from nanogen_core.errors import NanoGenError
 from nanogen_core.hashing import sample_hash
 from nanogen_core.prepared.manifest import CONTENTS, READ
 from nanogen_core.resolved import Part
@@ -59,8 +58,7 @@ def variants(reading: Reading, task: str) -> int:
 
 
 def files_hash(files: list[Path]) -> str:
-    """SHA-256 over the names, from the folder that all share, and sizes of files. Raises DataError for one that is
-    missing."""
+    """SHA-256 over the names, from the folder that all share, and sizes of files."""
     home = os.path.commonpath([file.parent for file in files])
     total = sha256()
     for file in files:
@@ -69,10 +67,11 @@ def files_hash(files: list[Path]) -> str:
 
 
 def _size(file: Path) -> int:
+    """-1 for a file that is not there: reading the example says so."""
     try:
         return file.stat().st_size
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {reason(error)}.") from error
+    except OSError:
+        return -1
 
 
 def _text(parts: Assembly) -> dict[str, Any] | None:
