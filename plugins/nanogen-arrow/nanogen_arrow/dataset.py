@@ -45,14 +45,20 @@ class Arrow:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names in the features of the label column, or the lines of `classes.txt` in the root or in `data`; else
-        none."""
+        none. Raises DataError where both are there and differ."""
         first = files_of(self.root, "train")[0]
         schema = schema_of(first)
         names = class_names(schema, condition_column(schema, self._config, first, "labels"), first)
         listed = [folder / CLASSES for folder in (self.root, self.root / "data") if is_file(folder / CLASSES)]
-        if names or not listed:
+        if not listed:
             return names
-        return tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
+        written = tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
+        if names and names != written:
+            raise DataError(
+                f"{listed[0]} names {len(written)} classes otherwise than the features of {first}, which name "
+                f"{len(names)}: take {CLASSES} away, or write the same names into both."
+            )
+        return written
 
     def open(self, split: str, image_size: int, view: str) -> Rows:
         """One split, `train` or `val`, as `"labels"` or `"captions"`. Raises DataError where it is not there, has no

@@ -377,3 +377,31 @@ def test_the_path_beside_bytes_is_a_mere_name(tmp_path: Path) -> None:
     assert arrow(tmp_path).files() == [table, tmp_path / "b.png"]
     other = write(tmp_path / "whole", {"image": [image(1, "../a.png")], "text": ["x"]}, both=False)
     assert arrow(tmp_path / "whole").files() == [other]
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ['["a cat", "a dog"]', "['a cat', 'a dog']", "[ 'one' ]"])
+def test_a_list_that_is_written_as_one_text_is_said(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, {"image": PICTURES, "text": [text, "a [red] cat"]})
+    with caplog.at_level(logging.WARNING):
+        assert [arrow(tmp_path)[index].caption for index in (1, 0)] == ["a [red] cat", text]
+    assert [record.message for record in caplog.records] == [
+        f"The caption in row 0 of {tmp_path / 'train-00000-of-00001.parquet'} is a list that is written as one text, and"
+        f" is taken as one text: {text!r}. Write several captions as a list of texts."
+    ]
+
+
+@pytest.mark.parametrize(("names", "right"), [(["a", "b"], True), (["b", "a"], False), (["a", "b", "c"], False)])
+def test_class_names_that_differ_from_the_features_are_refused(tmp_path: Path, names: list[str], right: bool) -> None:
+    features = {"label": {"_type": "ClassLabel", "names": names}}
+    write(tmp_path, {"image": PICTURES, "label": [0, 1]}, features=features)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    if right:
+        assert Arrow(ArrowConfig(root=str(tmp_path))).classes == ("a", "b")
+        return
+    with pytest.raises(DataError, match=rf"classes\.txt names 2 classes otherwise than .*, which name {len(names)}: "):
+        _ = Arrow(ArrowConfig(root=str(tmp_path))).classes
