@@ -389,9 +389,10 @@ def test_a_list_that_is_written_as_one_text_is_said(
     write(tmp_path, {"image": PICTURES, "text": [text, "a [red] cat"]})
     with caplog.at_level(logging.WARNING):
         assert [arrow(tmp_path)[index].caption for index in (1, 0)] == ["a [red] cat", text]
+    place = f"in row 0 of {tmp_path / 'train-00000-of-00001.parquet'}"
     assert [record.message for record in caplog.records] == [
-        f"The caption in row 0 of {tmp_path / 'train-00000-of-00001.parquet'} is a list that is written as one text, and"
-        f" is taken as one text: {text!r}. Write several captions as a list of texts."
+        f"The caption {place} is a list that is written as one text, and is taken as one text: {text!r}. Write several "
+        f"captions as a list of texts."
     ]
 
 

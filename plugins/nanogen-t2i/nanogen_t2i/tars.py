@@ -61,9 +61,9 @@ def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt")
     """A row for each sample [samples, 5], see `Row`; -1 for a part that is missing.
 
     Samples are the files of one name up to the first dot after the folder, as webdataset has it; the rest of the name
-    is the key of a file. Hidden files and those of systems (`__MACOSX`) belong to none. `images` and `caption` are keys. A tar that is cut short, damaged, or no plain tar has one row
-    more for what is lost, with -2 in place of offsets. Raises DataError for a name that is there twice, for several
-    images in one sample, and for sparse files.
+    is the key of a file. Hidden files and those of systems (`__MACOSX`) belong to none. `images` and `caption` are
+    keys. A tar that is cut short, damaged, or no plain tar has one row more for what is lost, with -2 in place of
+    offsets. Raises DataError for a name that is there twice, for several images in one sample, and for sparse files.
     """
     samples: dict[str, dict[str, Member]] = {}
     left: list[str] = []
