@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 
 from nanogen_core import text_files
 from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError, shown
+from nanogen_core.notes import warn_once
 from nanogen_core.randomness import key
 
+log = logging.getLogger(__name__)
+
+_LISTED = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
 MOST_BYTES = 1 << 20  # of a caption
 Captions = str | tuple[str, ...]  # one text, or several of which each epoch takes one
 
@@ -30,7 +36,15 @@ def captions_of(value: object, name: str) -> Captions:
     if isinstance(value, bytes):
         return decode_caption(value, name)
     if isinstance(value, str):
-        return _filled(value, name)
+        text = _filled(value, name)
+        if _LISTED.fullmatch(text):
+            warn_once(
+                log,
+                f"The caption {name} is a list that is written as one text, and is taken as one text: {shown(text)}. "
+                f"Write several captions as a list of texts.",
+                about="written lists",
+            )
+        return text
     if isinstance(value, (list, tuple)) and value and all(isinstance(text, (str, bytes)) for text in value):
         texts = tuple(captions_of(text, name) for text in value)
         return texts if len(texts) > 1 else texts[0]  # type: ignore[return-value]

@@ -19,6 +19,7 @@ from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.images import refuse_nonfinite as refuse_nonfinite_images
 from nanogen_core.images import to_pil
+from nanogen_core.layers import GROUPS
 from nanogen_core.modes import eval_mode
 from nanogen_core.prepared import manifest
 from nanogen_core.protocols import Field
@@ -73,8 +74,9 @@ class Pipeline:
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another part: the configuration, the optimiser and a saved pipeline would not know it."""
         if name in self.__dict__:
+            names = " by its name, which a plugin gives it" if name in GROUPS else ""
             raise NanoGenError(
-                f"A part of a pipeline cannot be replaced: give it when the pipeline is built,"
+                f"A part of a pipeline cannot be replaced: give it when the pipeline is built{names},"
                 f" `build_pipeline(..., {name}=...)`."
             )
         super().__setattr__(name, value)

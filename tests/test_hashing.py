@@ -73,3 +73,51 @@ def test_a_file_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
 def test_what_is_not_there_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match="nothing cannot be read: No such file"):
         hashing.content_hash(tmp_path / "nothing")
+
+
+# -- a sample of many files -------------------------------------------------------------------------------------------
+
+
+def test_a_sample_of_few_files_is_all_of_their_bytes_wherever_they_lie(tmp_path):
+    first, second = (filled(tmp_path / name, a="1", b__c="22") for name in ("first", "elsewhere"))
+    files = [first / "a", first / "b" / "c"]
+    digests = {name: hashlib.sha256(name.encode()).digest() for name in ("a", "b/c")}
+    texts = {"a": b"1", "b/c": b"22"}
+    joined = b"".join(texts[name] for name in sorted(texts, key=digests.get))
+    assert hashing.sample_hash(files) == hashlib.sha256(joined).hexdigest()
+    assert hashing.sample_hash([second / "b" / "c", second / "a"]) == hashing.sample_hash(files)
+    (second / "a").write_text("2")
+    assert hashing.sample_hash([second / "a", second / "b" / "c"]) != hashing.sample_hash(files)
+
+
+@pytest.mark.parametrize("place", [0, 700_000, (3 << 20) - 1])
+def test_pieces_of_a_large_file_reach_over_all_of_it(tmp_path, place):
+    """The pieces of 64 KiB of 3 MiB begin at multiples of 205,400 bytes and more."""
+    file = tmp_path / "large"
+    content = bytearray(3 << 20)
+    file.write_bytes(content)
+    before = hashing.sample_hash([file])
+    start = min(range(16), key=lambda piece: abs((len(content) - 65536) * piece // 15 - place))
+    place = place if place in (0, len(content) - 1) else (len(content) - 65536) * start // 15
+    content[place] ^= 1
+    file.write_bytes(content)
+    assert hashing.sample_hash([file]) != before
+
+
+def test_a_sample_stops_at_its_limit(tmp_path, monkeypatch):
+    files = [filled(tmp_path, **{f"f{number}": "x" * 100}) / f"f{number}" for number in range(20)]
+    monkeypatch.setattr(hashing, "SAMPLED", 1000)
+    before, noticed = hashing.sample_hash(files), 0
+    for file in files:
+        file.write_text("y" * 100)
+        noticed += hashing.sample_hash(files) != before
+        file.write_text("x" * 100)
+    assert noticed == 10
+
+
+def test_a_sample_passes_over_what_cannot_be_read(tmp_path):
+    """They are bad examples, which are counted. A pipe that nobody writes into would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "whole").write_text("x")
+    files = [tmp_path / name for name in ("pipe", "gone", "whole")]
+    assert hashing.sample_hash(files) == hashlib.sha256(b"x").hexdigest()

@@ -63,8 +63,17 @@ def of_images(
     for name in options:
         _refuse_unasked(resolved.groups["metric"][_written(name, resolved)], questions)
     found = {name: parts["metrics"][_written(name, resolved)] for name in options}
-    _refuse_labels(questions, found)
+    asking = [name for name in options if _asks_for(resolved.groups["metric"][_written(name, resolved)], "labels")]
+    known = len(parts["classes"]) if context is not None and asking and questions.labels is not None else None
+    _refuse_labels(
+        questions, {name: getattr(found[name], "classes", known if name in asking else None) for name in found}
+    )
     return found
+
+
+def _asks_for(part: Part, word: str) -> bool:
+    """Whether a metric needs a task that gives labels, or captions."""
+    return word in part.chosen.component.needs.get("task", ())
 
 
 def _written(name: str, resolved: Resolved) -> str:
@@ -106,12 +115,14 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
     return Part(Chosen(component, offer.distribution, options), name, config)
 
 
-def _refuse_labels(questions: Batch, metrics: Mapping[str, Metric]) -> None:
-    """Raises DataError for a label that a metric's judge has no class for: it would count as a wrong picture."""
+def _refuse_labels(questions: Batch, judges: Mapping[str, int | None]) -> None:
+    """Raises DataError for a label that a metric has no class for: it would count as a wrong picture.
+
+    `judges`: the number of classes of each metric, its own or that of the configuration; None where nobody knows it.
+    """
     if questions.labels is None:
         return
-    for name, metric in metrics.items():
-        classes: int | None = getattr(metric, "classes", None)
+    for name, classes in judges.items():
         if classes is None:
             continue
         outside = (questions.labels >= classes).nonzero()[:, 0].tolist()

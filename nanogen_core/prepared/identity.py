@@ -11,7 +11,8 @@ from nanogen_core import contents
 from nanogen_core.assembly import Assembly
 from nanogen_core.data import Reading
 from nanogen_core.errors import NanoGenError
-from nanogen_core.prepared.manifest import READ
+from nanogen_core.hashing import sample_hash
+from nanogen_core.prepared.manifest import CONTENTS, READ
 from nanogen_core.resolved import Part
 from nanogen_core.structure import plain
 
@@ -32,13 +33,17 @@ def wanted(parts: Assembly) -> dict[str, Any]:
 
 
 def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
-    """Of a split as it lies there: its dataset with its options, its length, and a hash of its files' names and sizes.
+    """Of a split as it lies there: its dataset with its options, its length, and hashes of its files.
 
-    Datasets whose examples have no `files()` are told apart by their options alone.
+    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
+    examples have no `files()` are told apart by their options alone.
     """
-    files = getattr(reading.examples, "files", None)
+    listing = getattr(reading.examples, "files", None)
     facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
-    return facts if files is None else {**facts, "files": files_hash(files())}
+    if listing is None:
+        return facts
+    files = listing()
+    return {**facts, "files": files_hash(files), CONTENTS: sample_hash(files)}
 
 
 def variants(reading: Reading, task: str) -> int:
@@ -53,13 +58,20 @@ def variants(reading: Reading, task: str) -> int:
 
 
 def files_hash(files: list[Path]) -> str:
-    """SHA-256 over the names, from the folder that all share, and sizes of files; not over their contents, which would
-    be read twice."""
+    """SHA-256 over the names, from the folder that all share, and sizes of files."""
     home = os.path.commonpath([file.parent for file in files])
     total = sha256()
     for file in files:
-        total.update(f"{os.path.relpath(file, home)}\t{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        total.update(f"{os.path.relpath(file, home)}\t{_size(file)}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
+
+
+def _size(file: Path) -> int:
+    """-1 for a file that is not there: reading the example says so."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
 
 
 def _text(parts: Assembly) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from nanogen_core.errors import DataError
 NAME = "manifest.json"
 FORMAT = 1
 HASH = "sha256"  # of all other values of the file
+CONTENTS = "contents"  # of the source, a hash of a sample; older manifests have none
 READ = "read"  # the hash of the small files that a part reads; None where it does not say which they are
 
 
@@ -95,7 +96,7 @@ def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any
 def _differences(there: Any, here: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(there, Mapping) and isinstance(here, Mapping) and there.get("name") == here.get("name"):
         for key in dict.fromkeys([*there, *here]):
-            if key == READ and None in (there.get(key), here.get(key)):
+            if key in (CONTENTS, READ) and None in (there.get(key), here.get(key)):
                 continue  # one of them does not know: the name of a model on the hub
             yield from _differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
     elif isinstance(there, Mapping) and isinstance(here, Mapping):

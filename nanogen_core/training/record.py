@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 HISTORY = "history"  # folder of the configurations that a resume replaced
 SHOWN = 4
+FILES = ("files", "contents")  # of the data: hashes that tell whether the files are the same
 #: What a resume may change. The weights of later steps do not depend on it, or only by rounding.
 PERMITTED = (
     "train.steps",
@@ -67,7 +68,7 @@ def data_of(parts: Assembly) -> dict[str, Any]:
         found = identity.source(parts, reading("train"))
     except DataError:  # the images are elsewhere: training fails later, where it needs them
         return facts
-    return {**facts, **{name: found[name] for name in ("examples", "files") if name in found}}
+    return {**facts, **{name: found[name] for name in ("examples", *FILES) if name in found}}
 
 
 def resumed(folder: Path, parts: Assembly, step: int, precision: str) -> dict[str, Any]:
@@ -145,8 +146,8 @@ def _report(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         log.warning(
             "The training split has %d examples; it had %d when the run began. Their order differs.", now, before
         )
-    elif "files" in old["data"] and old["data"]["files"] != new["data"].get("files", old["data"]["files"]):
-        log.warning("Files of the training split have other names or sizes than when the run began.")
+    elif any(_differs(old["data"], new["data"], name) for name in FILES):
+        log.warning("Files of the training split have other names, sizes or contents than when the run began.")
     for name, value in new["machine"].items():
         if old["machine"].get(name) != value:
             log.warning(
@@ -156,6 +157,11 @@ def _report(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
                 old["machine"].get(name),
                 value,
             )
+
+
+def _differs(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
+    """Whether both have a value of this name, and not the same one."""
+    return name in old and name in new and old[name] != new[name]
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -14,10 +15,11 @@ from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.features import class_names
 from nanogen_arrow.label_check import refuse_wrong_labels
 from nanogen_arrow.layout import files_of, is_saved, parquet_files
-from nanogen_arrow.pictures import picture
-from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value
+from nanogen_arrow.pictures import image_file, paths_without_bytes, picture
+from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value, without_nulls
 from nanogen_core import text_files
 from nanogen_core.captions import Captions, captions_of
+from nanogen_core.damage import BadExample
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing
 from nanogen_core.files import is_file, user_path
@@ -43,14 +45,20 @@ class Arrow:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names in the features of the label column, or the lines of `classes.txt` in the root or in `data`; else
-        none."""
+        none. Raises DataError where both are there and differ."""
         first = files_of(self.root, "train")[0]
         schema = schema_of(first)
         names = class_names(schema, condition_column(schema, self._config, first, "labels"), first)
         listed = [folder / CLASSES for folder in (self.root, self.root / "data") if is_file(folder / CLASSES)]
-        if names or not listed:
+        if not listed:
             return names
-        return tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
+        written = tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
+        if names and names != written:
+            raise DataError(
+                f"{listed[0]} names {len(written)} classes otherwise than the features of {first}, which name "
+                f"{len(names)}: take {CLASSES} away, or write the same names into both."
+            )
+        return written
 
     def open(self, split: str, image_size: int, view: str) -> Rows:
         """One split, `train` or `val`, as `"labels"` or `"captions"`. Raises DataError where it is not there, has no
@@ -136,8 +144,20 @@ class Rows:
         return captions_of(value(read_piece(piece, (condition,)), condition, row, place), place)
 
     def files(self) -> list[Path]:
-        """The files, in order."""
-        return self._files
+        """The tables in order, then the images that they name by paths."""
+        return [*self._files, *sorted(self._images())]
+
+    def _images(self) -> set[Path]:
+        """Those that are there: a missing one is a bad example."""
+        found: set[Path] = set()
+        column = self._columns[0]
+        for piece in self._pieces:
+            if without_nulls(piece, f"{column}.bytes"):
+                continue  # or all images of a large table would be read
+            for path in paths_without_bytes(read_piece(piece, (column,)).column(column)):
+                with suppress(BadExample):
+                    found.add(image_file(path, self._root, piece.path, ""))
+        return found
 
     def _place(self, index: int) -> tuple[Piece, int, str]:
         """The piece of a row, its number in it, and words for it."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.compute as compute  # type: ignore[import-untyped]
 from PIL import Image
+from pyarrow import types
 
 from nanogen_core.damage import BadExample
 from nanogen_core.errors import shown
@@ -39,6 +42,26 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
         f"The image {place} is the path {shown(path, 200)} without bytes, and there is no such file inside {root}: "
         f"put it there, or write the bytes into the table.",
     )
+
+
+def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
+    """The paths in a column of images that stand there without bytes; none where the column is damaged."""
+    kind = column.type
+    if types.is_struct(kind):
+        if kind.get_field_index("path") < 0:
+            return set()
+        paths = compute.struct_field(column, "path")
+        if kind.get_field_index("bytes") >= 0:
+            paths = compute.filter(paths, compute.is_null(compute.struct_field(column, "bytes")))
+    elif types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
+        return set()
+    else:
+        paths = column
+    try:
+        paths.validate(full=True)
+        return {path for path in paths.unique().to_pylist() if path}
+    except (pyarrow.ArrowException, ValueError):  # reading a row says what is wrong with it
+        return set()
 
 
 def _parts(cell: object) -> tuple[bytes | None, str | None]:

@@ -74,6 +74,17 @@ def read_column(path: Path, column: str) -> pyarrow.ChunkedArray:
         return pyarrow.parquet.ParquetFile(path, memory_map=True).read([column], use_threads=False).column(column)
 
 
+def without_nulls(piece: Piece, column: str) -> bool:
+    """Whether the statistics of a parquet file say that a column has no null in this piece."""
+    if piece.path.suffix != PARQUET:
+        return False
+    with _reading(piece.path):
+        group = pyarrow.parquet.ParquetFile(piece.path, memory_map=True).metadata.row_group(piece.group)
+        columns = [group.column(number) for number in range(group.num_columns)]
+        found = [one.statistics for one in columns if one.path_in_schema == column]
+        return bool(found) and all(one is not None and one.has_null_count and not one.null_count for one in found)
+
+
 def value(table: pyarrow.Table, column: str, row: int, place: str) -> Any:
     """A cell as a plain value. Raises BadExample, with `place`, for a damaged one."""
     cell = table.column(column).slice(row, 1)

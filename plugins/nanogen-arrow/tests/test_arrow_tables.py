@@ -343,3 +343,66 @@ def test_a_table_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert shades(arrow(tmp_path)) == [1, 2]
     write(tmp_path, {"image": [*OTHERS, *OTHERS], "caption": [*TEXTS, *TEXTS]})
     assert shades(arrow(tmp_path)) == [101, 102, 101, 102]
+
+
+# -- the images that a table names are part of its source -------------------------------------------------------------
+
+
+def named(kind: str, names: list[str | None]) -> pyarrow.Array:
+    """A column of paths as programs write it."""
+    if kind == "text":
+        return pyarrow.array(names)
+    if kind == "dictionary":
+        return pyarrow.array(names).dictionary_encode()
+    rows = [{"bytes": None, "path": name} for name in names]
+    bytes_type = pyarrow.null() if kind == "null bytes" else pyarrow.binary()
+    return pyarrow.array(rows, pyarrow.struct([("bytes", bytes_type), ("path", pyarrow.string())]))
+
+
+@pytest.mark.parametrize("kind", ["text", "dictionary", "struct", "null bytes"])
+def test_a_table_of_paths_lists_the_images_too(tmp_path: Path, kind: str) -> None:
+    names = ["pics/a b.png", "pics/ü.png", "pics/a b.png", "pics/gone.png", None]
+    table = write(tmp_path, {"image": named(kind, names), "text": ["x"] * 5}, both=False)
+    (tmp_path / "pics").mkdir()
+    for name in ("a b.png", "ü.png", "unused.png"):
+        (tmp_path / "pics" / name).write_bytes(encoded(1))
+    assert arrow(tmp_path).files() == [table, tmp_path / "pics" / "a b.png", tmp_path / "pics" / "ü.png"]
+
+
+def test_the_path_beside_bytes_is_a_mere_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(9))
+    (tmp_path / "b.png").write_bytes(encoded(9))
+    rows = [image(1, "a.png"), {"bytes": None, "path": "b.png"}, image(3)]
+    table = write(tmp_path, {"image": rows, "text": ["x"] * 3}, both=False)
+    assert arrow(tmp_path).files() == [table, tmp_path / "b.png"]
+    other = write(tmp_path / "whole", {"image": [image(1, "../a.png")], "text": ["x"]}, both=False)
+    assert arrow(tmp_path / "whole").files() == [other]
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ['["a cat", "a dog"]', "['a cat', 'a dog']", "[ 'one' ]"])
+def test_a_list_that_is_written_as_one_text_is_said(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, {"image": PICTURES, "text": [text, "a [red] cat"]})
+    with caplog.at_level(logging.WARNING):
+        assert [arrow(tmp_path)[index].caption for index in (1, 0)] == ["a [red] cat", text]
+    place = f"in row 0 of {tmp_path / 'train-00000-of-00001.parquet'}"
+    assert [record.message for record in caplog.records] == [
+        f"The caption {place} is a list that is written as one text, and is taken as one text: {text!r}. Write several "
+        f"captions as a list of texts."
+    ]
+
+
+@pytest.mark.parametrize(("names", "right"), [(["a", "b"], True), (["b", "a"], False), (["a", "b", "c"], False)])
+def test_class_names_that_differ_from_the_features_are_refused(tmp_path: Path, names: list[str], right: bool) -> None:
+    features = {"label": {"_type": "ClassLabel", "names": names}}
+    write(tmp_path, {"image": PICTURES, "label": [0, 1]}, features=features)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    if right:
+        assert Arrow(ArrowConfig(root=str(tmp_path))).classes == ("a", "b")
+        return
+    with pytest.raises(DataError, match=rf"classes\.txt names 2 classes otherwise than .*, which name {len(names)}: "):
+        _ = Arrow(ArrowConfig(root=str(tmp_path))).classes

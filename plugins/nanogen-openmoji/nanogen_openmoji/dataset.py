@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 
 import torch
-from attrs import evolve
+from attrs import asdict, evolve
 
 from nanogen_core.data import Example
 from nanogen_core.errors import ConfigError, DataError, listing, near_miss
+from nanogen_core.hashing import file_hash
 from nanogen_openmoji.class_images import balanced_labels, class_images
-from nanogen_openmoji.drawings import class_names
+from nanogen_openmoji.drawings import class_names, font_file
 from nanogen_openmoji.meaning import Meaning, caption, prompts
 from nanogen_openmoji.render import render
 from nanogen_openmoji.scenes import World, scenes
@@ -34,10 +37,8 @@ class OpenMoji:
         """The examples of `"train"` or `"val"` as `"labels"` or `"captions"`."""
         if split not in SPLITS:
             raise DataError(f"The dataset openmoji has no split {split!r}, only: {listing(SPLITS)}.")
-        draw = VIEWS[view]
-        lengths = {"train": self.config.train, "val": self.config.val}
-        seed = 2 * self.config.seed + SPLITS[split]
-        return Drawn(lengths[split], partial(draw, size=image_size, seed=seed, world=self.world))
+        length = {"train": self.config.train, "val": self.config.val}[split]
+        return Drawn(length, view, size=image_size, seed=2 * self.config.seed + SPLITS[split], world=self.world)
 
     def prompts(self) -> list[str]:
         """Captions to judge by: plain, coloured, counted and related objects in turn, each family in equal parts."""
@@ -49,9 +50,9 @@ class OpenMoji:
 class Drawn:
     """Examples that are drawn many at a time."""
 
-    def __init__(self, length: int, draw: Callable[[Sequence[int]], list[Example]]):
-        self._length = length
-        self._draw = draw
+    def __init__(self, length: int, view: str, *, size: int, seed: int, world: World):
+        self._length, self._view, self._seed, self._world = length, view, seed, world
+        self._draw = partial(VIEWS[view], size=size, seed=seed, world=world)
 
     def __len__(self) -> int:
         return self._length
@@ -61,6 +62,19 @@ class Drawn:
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         return self._draw(indices)
+
+    def identity(self) -> str:
+        """A hash of all that the images depend on but for their size: it is the same on any machine, where the last bit
+        of a pixel is not."""
+        world = asdict(self._world) if self._view == "captions" else {}
+        facts = {
+            "view": self._view,
+            "length": self._length,
+            "seed": self._seed,
+            "font": file_hash(font_file()),
+            **world,
+        }
+        return sha256(json.dumps(facts, sort_keys=True, default=sorted).encode()).hexdigest()
 
 
 def _labelled(indices: Sequence[int], *, size: int, seed: int, world: World) -> list[Example]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from hashlib import sha256
+from typing import Any
 
 import torch
 from PIL import Image
@@ -12,8 +14,8 @@ from torch import Tensor
 from nanogen_core.data import Share, once
 from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.evaluation.rows import Rows
-from nanogen_core.images import to_tensor
-from nanogen_core.protocols import Dataset, Task
+from nanogen_core.images import to_tensor, to_uint8
+from nanogen_core.protocols import Dataset, Examples, Task
 from nanogen_core.tensors import Batch
 from nanogen_openmoji.classifier import SIZE
 from nanogen_openmoji.features import ClassifierFeatures
@@ -32,8 +34,13 @@ class Frechet:
     def __init__(self, *, task: Task, dataset: Dataset) -> None:
         self._task, self._dataset = task, dataset
         self._features = ClassifierFeatures()
-        self.settings = {"features": dict(self._features.settings), "reference": "val", "reference_size": SIZE}
         self.reset()
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """With a hash of the held-out drawings. Raises DataError where they cannot be read."""
+        reference = {"reference": "val", "reference_size": SIZE, "reference_images": self._identity()}
+        return {"features": dict(self._features.settings), **reference}
 
     def reset(self) -> None:
         self._rows = Rows()
@@ -64,9 +71,28 @@ class Frechet:
 
     @cached_property
     def _held_out(self) -> Moments:
+        return moments(torch.cat([self._features(images) for images in self._images()]))
+
+    def _identity(self) -> str:
+        """What the drawings say of themselves; of images from elsewhere, the SHA-256 of their pixels in order."""
+        identity = getattr(self._examples, "identity", None)
+        if identity is not None:
+            return str(identity())
+        total = sha256()
+        for images in self._images():
+            total.update(to_uint8(images).numpy().tobytes())
+        return total.hexdigest()
+
+    def _images(self) -> Iterator[Tensor]:
+        """[B, 3, H, W] in [-1, 1], every image of the split once."""
+        for batch in once(self._examples, BATCH, transform=_square, share=Share()):
+            if batch.images is not None:
+                yield batch.images
+
+    @cached_property
+    def _examples(self) -> Examples:
         view = "captions" if self._task.questions(1).labels is None else "labels"
-        batches = once(self._dataset.open("val", SIZE, view), BATCH, transform=_square, share=Share())
-        return moments(torch.cat([self._features(batch.images) for batch in batches if batch.images is not None]))
+        return self._dataset.open("val", SIZE, view)
 
 
 def _square(picture: Image.Image, number: int) -> Tensor:

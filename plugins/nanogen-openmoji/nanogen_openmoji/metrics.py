@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from itertools import chain, product
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.evaluation.rows import Rows
+from nanogen_core.evaluation.score import DIGITS
 from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
 from nanogen_openmoji import shipped
@@ -73,7 +75,11 @@ class Scenes:
     def __init__(self, *, dataset: Dataset) -> None:
         self._reader = SceneReader.load()
         self._world: World = getattr(dataset, "world", World())
-        self.settings = {"judge": shipped.digest("scene_reader"), "held_out": len(self._world.held_out)}
+        self.settings = {
+            "judge": shipped.digest("scene_reader"),
+            "captions": digest(meanings(self._world)),
+            "held_out": digest(self._world.held_out),
+        }
         self.reset()
 
     def reset(self) -> None:
@@ -114,6 +120,11 @@ class Scenes:
         found = shares(verdicts)
         new = {"scenes_unseen": _mean(shares(verdicts[unseen]))} if unseen.any() else {}
         return {**found, "scenes": _mean(found), **new}
+
+
+def digest(texts: Iterable[str]) -> str:
+    """A hash of a set of texts."""
+    return sha256("\n".join(sorted(texts)).encode()).hexdigest()[:DIGITS]
 
 
 def _mean(found: Mapping[str, float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
 from nanogen_core.weights import read_weights
 from nanogen_rae.vit import Block, Sizes
@@ -80,8 +80,9 @@ def _state(path: str) -> tuple[dict[str, Tensor], int]:
     if local.is_file():
         state = read_weights(local)
         return state, Sizes.of(state).width // HEAD_WIDTH
-    facts = json.loads(_file(path, (CONFIG,)).read_text("utf-8"))
-    return original_names(read_weights(_file(path, WEIGHTS))), int(facts["num_attention_heads"])
+    config = _file(path, (CONFIG,))
+    heads = json_files.whole_number(json_files.read_object(config), "num_attention_heads", config)
+    return original_names(read_weights(_file(path, WEIGHTS))), heads
 
 
 def _file(path: str, names: Sequence[str]) -> Path:

@@ -40,11 +40,10 @@ class PublishedEncoder:
 
     @property
     def width(self) -> int:
-        """Of a token: from the table, or from the config.json of a local folder."""
-        facts = self._source.facts
-        named = (facts[name] for name in ("hidden_size", "embed_dim", "num_features") if name in facts)
-        sizes = facts.get("hidden_sizes") or [next(named, self._preset.width)]
-        return int(sizes[-1])
+        """Of a token: from the table, or from the config.json of a local folder. Raises DataError for what is no whole
+        number there."""
+        names = ("hidden_sizes", "hidden_size", "embed_dim", "num_features")
+        return self._source.number(names, place=-1) or self._preset.width
 
     @property
     def has_class_token(self) -> bool:
@@ -67,8 +66,9 @@ class PublishedEncoder:
 
     @property
     def _patch(self) -> int:
-        patch = self._source.facts.get("patch_size", self._preset.patch)
-        return self._preset.patch if self._preset.scale else int(patch[0] if isinstance(patch, list) else patch)
+        if self._preset.scale:
+            return self._preset.patch
+        return self._source.number(("patch_size",), place=0) or self._preset.patch
 
     def _side(self, image_size: int) -> int:
         """Pixels along a side of the network's input. Raises Incompatible where no whole number of patches is in it."""

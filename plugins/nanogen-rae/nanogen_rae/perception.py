@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen_core import json_files
 from nanogen_core.errors import DataError
+from nanogen_core.labels import shown
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-5  # of every LayerNorm
@@ -100,10 +102,16 @@ def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 
 def heads_of(facts: Mapping[str, Any]) -> int:
     """From the arguments of the model, or from the size word of its architecture: `vit_pe_core_large_patch14_336`."""
-    architecture = str(facts.get("architecture", ""))
-    if not architecture.startswith(ARCHITECTURE):
-        raise DataError(f"The config.json names the architecture {architecture!r}, which is no Perception Encoder.")
-    heads = facts.get("model_args", {}).get("num_heads") or HEADS.get(architecture.split("_")[3])
-    if heads is None:
+    architecture, arguments = facts.get("architecture"), facts.get("model_args") or {}
+    if not isinstance(architecture, str) or not architecture.startswith(ARCHITECTURE):
+        raise DataError(
+            f"The config.json names the architecture {shown(architecture)}, which is no Perception Encoder."
+        )
+    if not isinstance(arguments, Mapping):
+        raise DataError(f"`model_args` of the config.json is {shown(arguments)}, and must be a JSON object.")
+    if arguments.get("num_heads") is not None:
+        return json_files.whole_number(arguments, "num_heads", "the config.json")
+    size = next((word for word in architecture.split("_") if word in HEADS), None)
+    if size is None:
         raise DataError(f"The number of heads of {architecture!r} is not known: add `num_heads` to its `model_args`.")
-    return int(heads)
+    return HEADS[size]

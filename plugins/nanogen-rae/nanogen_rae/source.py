@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,18 @@ class Source:
         if not all(isinstance(part, dict) for part in parts):
             raise DataError(f"`vision_config` or `model_args` of {self.folder / CONFIG} is no JSON object.")
         return parts[0] or {**content, **parts[1]}
+
+    def number(self, names: Sequence[str], *, place: int) -> int | None:
+        """The whole number under the first of these names that config.json has; of a list, the one at a place.
+
+        None where there is none of them. Raises DataError for anything else than a whole number above 0.
+        """
+        name = next((name for name in names if self.facts.get(name) is not None), None)
+        if name is None:
+            return None
+        value = self.facts[name]
+        chosen = value[place] if isinstance(value, list) and value else value
+        return json_files.whole_number({name: chosen}, name, f"{self.folder}/{CONFIG}")
 
     def files(self) -> list[Path]:
         """What is read of a local folder; empty for a name on the hub, of which the table knows. Raises DataError."""

@@ -3,6 +3,7 @@ transformers (or timm) itself."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,45 @@ def test_files_of_another_width_are_refused(tmp_path: Path, images: Tensor, monk
     monkeypatch.setattr(transformers.Dinov2Model, "from_pretrained", lambda *arguments, **options: model)
     with pytest.raises(DataError, match="tokens of 16 numbers"):
         vision_encoder("webssl-300m").encode(images)
+
+
+# -- sizes in a folder's config.json ---------------------------------------------------------------------------------
+
+NUMBERS = ["16", 16.0, True, 0, -16, 10**12, {}, [], [None], ["16"], float("nan")]
+
+
+@pytest.mark.parametrize("value", NUMBERS)
+@pytest.mark.parametrize("name", ["hidden_size", "hidden_sizes", "embed_dim", "num_features", "patch_size"])
+def test_a_size_that_is_no_whole_number_is_a_sentence(tmp_path: Path, name: str, value: Any) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({name: value}))
+    encoder = vision_encoder("dinov2-vit-b", {"path": str(tmp_path)})
+    with pytest.raises(DataError, match=rf"`{name}` of .*config\.json is .*, and must be a whole number above 0"):
+        _ = (encoder.width, encoder.grid(224))
+
+
+@pytest.mark.parametrize(
+    ("config", "width", "grid"),
+    [
+        ({}, 768, 14),
+        ({"hidden_size": 32, "patch_size": 7}, 32, 14),
+        ({"hidden_sizes": [8, 24], "patch_size": [14, 14]}, 24, 14),
+        ({"hidden_size": None, "embed_dim": 40, "patch_size": None}, 40, 14),
+        ({"vision_config": {"hidden_size": 48}, "hidden_size": 1}, 48, 14),
+    ],
+)
+def test_sizes_of_a_folder(tmp_path: Path, config: Mapping[str, Any], width: int, grid: int) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    encoder = vision_encoder("dinov2-vit-b", {"path": str(tmp_path)})
+    assert (encoder.width, encoder.grid(224)) == (width, grid)
+
+
+@pytest.mark.parametrize("facts", [*({"model_args": {"num_heads": value}} for value in NUMBERS), {"model_args": [1]}])
+def test_heads_that_are_no_whole_number_are_a_sentence(facts: Mapping[str, Any]) -> None:
+    with pytest.raises(DataError, match="must be a"):
+        heads_of({"architecture": "vit_pe_core_tiny_patch16_384", **facts})
+
+
+@pytest.mark.parametrize("architecture", [None, 3, "", "vit_pe_", [], "resnet50"])
+def test_an_architecture_without_a_size_is_a_sentence(architecture: Any) -> None:
+    with pytest.raises(DataError, match="no Perception Encoder|add `num_heads`"):
+        heads_of({"architecture": architecture})

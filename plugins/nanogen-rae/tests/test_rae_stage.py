@@ -353,3 +353,12 @@ def test_missing_lpips_files_are_named(tmp_path: Path) -> None:
 def test_missing_dino_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"DINO-S/8.*`stage.dino`.*config.json and model.safetensors.*'encoder' or"):
         build_pipeline(configuration(perceptual="none", dino=str(tmp_path))).stage()
+
+
+@pytest.mark.parametrize("heads", ["4", 0, None, [2], 2.5])
+def test_a_dino_whose_heads_are_no_whole_number_is_a_sentence(tmp_path: Path, heads: Any) -> None:
+    dino_folder(tmp_path)
+    facts = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**facts, "num_attention_heads": heads}))
+    with pytest.raises(DataError, match=r"`num_attention_heads` of .*config\.json is .*, and must be a whole number"):
+        load_dino(str(tmp_path))

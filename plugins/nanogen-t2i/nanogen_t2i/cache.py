@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nanogen_t2i.tars import IMAGES, index_tar
 
-FORMAT = 2  # of what is kept
+FORMAT = 3  # of what is kept
 
 
 def cached_index(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -14,13 +15,16 @@ from nanogen_core.captions import Captions
 from nanogen_core.damage import BadExample
 from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError
-from nanogen_core.files import is_file, is_folder, user_path
+from nanogen_core.files import entries, is_file, is_folder, user_path
+from nanogen_core.notes import warn_once
 from nanogen_core.pictures import decode_image
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.sample import CaptionKey, lacking
 from nanogen_t2i.shards import TAR, first_of_pattern, is_pattern, tars_of, tars_of_folder
 from nanogen_t2i.tars import CUT, IMAGES, MISSING, Row, read_span, row_of
+
+log = logging.getLogger(__name__)
 
 ROOT, VALIDATION = "dataset.root", "dataset.validation"
 
@@ -53,7 +57,12 @@ class WebDataset:
         if root is not None and (is_pattern(root) or is_file(user_path(root))):
             return tars_of(root, ROOT)
         folder = data_folder(root, "t2i")
-        return tars_of_folder(folder / "train" if is_folder(folder / "train") else folder, ROOT)
+        if not is_folder(folder / "train"):
+            return tars_of_folder(folder, ROOT)
+        beside = sum(1 for entry in entries(folder) if entry.name.endswith(TAR))
+        if beside:
+            warn_once(log, f"Left out of {folder}: {TAR} files beside the folder `train`: {beside}.")
+        return tars_of_folder(folder / "train", ROOT)
 
     def _validation(self) -> list[Path]:
         chosen, root = self._config.validation, self._config.root

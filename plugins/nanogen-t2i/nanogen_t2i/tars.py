@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -15,13 +16,18 @@ from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped
 from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError
 from nanogen_core.files import opened
-from nanogen_core.pictures import MOST_BYTES, SUFFIXES
+from nanogen_core.labels import shown
+from nanogen_core.notes import warn_once
+from nanogen_core.pictures import MOST_BYTES, SUFFIXES, is_hidden
+
+log = logging.getLogger(__name__)
 
 IMAGES = frozenset(suffix.removeprefix(".") for suffix in SUFFIXES)
 BLOCK = tarfile.BLOCKSIZE
 MISSING = -1  # the offset of a part that a sample lacks
 CUT = -2  # the offset of what a tar that is cut short has lost; its "size" is the byte where the tar ends
 LONGEST = 1 << 20  # bytes of a header with a long name
+LONG_NAME = 200  # characters of a name in a sentence
 LOOKED = 16  # files after a sample's first one in which the others are looked for, to say what it has
 
 
@@ -55,14 +61,18 @@ def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt")
     """A row for each sample [samples, 5], see `Row`; -1 for a part that is missing.
 
     Samples are the files of one name up to the first dot after the folder, as webdataset has it; the rest of the name
-    is the key of a file. `images` and `caption` are keys. A tar that is cut short, damaged, or no plain tar has one row
-    more for what is lost, with -2 in place of offsets. Raises DataError for a name that is there twice, for several
-    images in one sample, and for sparse files.
+    is the key of a file. Hidden files and those of systems (`__MACOSX`) belong to none. `images` and `caption` are
+    keys. A tar that is cut short, damaged, or no plain tar has one row more for what is lost, with -2 in place of
+    offsets. Raises DataError for a name that is there twice, for several images in one sample, and for sparse files.
     """
     samples: dict[str, dict[str, Member]] = {}
+    left: list[str] = []
     for member in _files(path):
         if member.span.offset == CUT:
             return np.vstack([_whole(path, samples, images, caption), np.array([[*member.span, *member.span, 0]])])
+        if any(is_hidden(part) for part in PurePosixPath(member.name).parts if part != ".."):
+            left.append(member.name)
+            continue
         base, extension = base_plus_ext(member.name)
         if base is None:
             continue  # a name without an extension, or of a hidden file, belongs to no sample
@@ -70,6 +80,8 @@ def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt")
         if extension.lower() in parts:
             raise DataError(f"{path} holds {member.name} twice: write each sample once.")
         parts[extension.lower()] = member
+    if left:
+        warn_once(log, f"Left out of {path}: hidden or system files: {len(left)}, such as {shown(left[0], LONG_NAME)}.")
     return _rows(path, samples, images, caption)
 
 

@@ -249,3 +249,27 @@ def test_a_folder_without_tars_or_held_out_tars_is_explained(tmp_path: Path) -> 
         dataset(tmp_path).open("train", 16, "captions")
     with pytest.raises(DataError, match=r"held-out tars: make it, or set `dataset\.validation`"):
         dataset(tmp_path).open("val", 16, "captions")
+
+
+def test_hidden_and_system_files_in_a_tar_are_left_out_and_said(tmp_path, caplog):
+    """As macOS and notebooks leave them, in archives too."""
+    path = tmp_path / "0.tar"
+    names = ["__MACOSX/0.png", "__MACOSX/._0.png", ".ipynb_checkpoints/0.png", "a/._1.png", ".DS_Store"]
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            add(tar, name, b"x")
+        for name in ("./a.b/0", "a/1"):
+            add(tar, f"{name}.png", shaded(7))
+            add(tar, f"{name}.txt", b"seven")
+    with caplog.at_level(logging.WARNING):
+        rows = index_tar(path)
+    assert len(rows) == 2
+    assert f"Left out of {path}: hidden or system files: 5, such as '__MACOSX/0.png'." in caplog.text
+    assert [read_span(path, row_of(row).caption) for row in rows] == [b"seven", b"seven"]
+
+
+def test_tars_beside_the_folder_train_are_said(root, caplog):
+    write(root / "more.tar", range(2))
+    with caplog.at_level(logging.WARNING):
+        WebDataset(WebDatasetConfig(root=str(root))).open("train", 16, "captions")
+    assert f"Left out of {root}: .tar files beside the folder `train`: 1." in caplog.text

@@ -1,0 +1,77 @@
+"""Images that were exchanged under the same names and sizes: prepared latents and a resumed run notice."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from prepared_data import config, on_latents, picture, resolved
+
+from nanogen_core import build_pipeline
+from nanogen_core.errors import DataError
+from nanogen_core.prepared import training
+from nanogen_core.prepared.prepare import Options, prepare
+from nanogen_core.training import record
+from nanogen_core.training.loop import Run
+
+SMALL = Options(shard_size=4, batch_size=3)
+
+
+def class_folders(root: Path) -> tuple[dict[str, Any], Path]:
+    for split in ("train", "val"):
+        for number, name in enumerate(("a", "b")):
+            (root / split / name).mkdir(parents=True)
+            picture(number).save(root / split / name / "0.bmp")  # all of one size are equally long
+    return {"name": "imagenet-folder", "root": str(root)}, root / "train" / "b" / "0.bmp"
+
+
+def table_of_paths(root: Path) -> tuple[dict[str, Any], Path]:
+    (root / "pics").mkdir(parents=True)
+    for number in range(2):
+        picture(number).save(root / "pics" / f"{number}.bmp")
+    table = pyarrow.table({"image": ["pics/0.bmp", "pics/1.bmp"], "label": [0, 1]})
+    for split in ("train", "validation"):
+        pyarrow.parquet.write_table(table, root / f"{split}.parquet")
+    (root / "classes.txt").write_text("a\nb\n")
+    return {"name": "arrow", "root": str(root)}, root / "pics" / "1.bmp"
+
+
+def exchange(file: Path) -> None:
+    before = file.stat()
+    picture(7).save(file)
+    assert file.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("layout", [class_folders, table_of_paths])
+def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> None:
+    dataset, file = layout(tmp_path / "data")
+    latents = tmp_path / "latents"
+    prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
+    training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+    exchange(file)
+    with pytest.raises(DataError, match=r"prepared otherwise .*: source\.contents is '.*' there and '.*' here\. Mend"):
+        training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+
+
+def test_latents_of_before_the_contents_were_kept_still_train(tmp_path: Path) -> None:
+    dataset, _ = class_folders(tmp_path / "data")
+    latents = tmp_path / "latents"
+    made = prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
+    made.source.pop("contents")  # type: ignore[attr-defined]
+    made.write(latents)
+    assert len(training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)) == 2
+
+
+@pytest.mark.parametrize("layout", [class_folders, table_of_paths])
+def test_a_resumed_run_says_it(tmp_path: Path, layout: Any, caplog: pytest.LogCaptureFixture) -> None:
+    dataset, file = layout(tmp_path / "data")
+    settings = config("imagenet", "", dataset=dataset, train={"steps": 2, "batch_size": 2})
+    Run(build_pipeline(settings), tmp_path / "run").train()
+    exchange(file)
+    with caplog.at_level(logging.WARNING):
+        record.resumed(tmp_path / "run", build_pipeline(settings).parts, 2, "fp32")
+    assert "Files of the training split have other names, sizes or contents than when the run began." in caplog.text
