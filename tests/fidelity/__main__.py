@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of, notes_of
+from nanogen_core.errors import NanoGenError
+from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of, notes_of, unknown
 
 VARIABLE = "NANOGEN_FIDELITY_FIXTURES"
 OWN = Path(__file__).parent / "fixtures"
@@ -33,12 +34,15 @@ def _report(path: Path, name: Path) -> bool:
         return True
     measure = measure_of(path)
     if measure is None:
-        print(f"{name!s:<40} UNKNOWN KIND")
+        print(f"{name!s:<40} UNKNOWN KIND: {unknown(path)}")
         return False
     try:
         found = list(measure(path))
+    except NanoGenError as error:
+        print(f"{name!s:<40} FAILS: {_one_line(error)}")
+        return False
     except Exception as error:
-        print(f"{name!s:<40} FAILS: {type(error).__name__}: {error}")
+        print(f"{name!s:<40} FAILS: it cannot be computed from this file ({type(error).__name__}: {_one_line(error)})")
         return False
     if not found:
         print(f"{name!s:<40} FAILS: nothing was compared")
@@ -52,6 +56,10 @@ def _report(path: Path, name: Path) -> bool:
     for note in notes_of(path):
         print(f"    {note}")
     return not missed
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

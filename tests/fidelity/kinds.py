@@ -29,13 +29,21 @@ def fixtures_in(folder: Path) -> list[Path]:
 
 
 def is_training_curve(path: Path) -> bool:
-    return path.name.startswith(TRAINING_CURVES)
+    return path.suffix == ".json" and path.name.startswith(TRAINING_CURVES)
 
 
 def measure_of(path: Path) -> Measure | None:
     """The function that measures this fixture, or None for an unknown kind. The longest matching name decides."""
     check = _check_of(path)
     return None if check is None else check.measure
+
+
+def unknown(path: Path) -> str:
+    """Why `measure_of` has no function for this file, and what it should be."""
+    if path.suffix != ".json":
+        return f"these tensors have no {path.stem}.json beside them"
+    known = ", ".join(sorted(module.name for module in iter_modules(checks.__path__)))
+    return f"the name must begin with one of {known} or {TRAINING_CURVES}; networks lie in {NETWORKS}/"
 
 
 def notes_of(path: Path) -> Iterable[str]:

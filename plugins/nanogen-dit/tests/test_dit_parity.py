@@ -55,6 +55,30 @@ def test_an_output_that_nothing_computes_is_a_failure(
     assert lines.count("FAILS") == lines.count("NOT COMPUTED: unheard_of") == 2
 
 
+def test_an_output_that_was_not_recorded_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    shutil.copy(OWN / "ddt_label.json", tmp_path)
+    tensors = load_file(OWN / "ddt_label.safetensors")
+    for name in sorted(name for name in tensors if name.startswith("out.")):
+        save_file({other: x for other, x in tensors.items() if other != name}, tmp_path / "ddt_label.safetensors")
+        assert main([str(tmp_path)]) == 1
+        assert f"NOT RECORDED: {name.removeprefix('out.')}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"config": 3}'])
+def test_a_damaged_description_is_one_sentence(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    shutil.copy(OWN / "ddt_label.safetensors", tmp_path)
+    (tmp_path / "ddt_label.json").write_text(text)
+    assert main([str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"FAILS: {tmp_path / 'ddt_label.json'} is " in line
+
+
 def test_a_case_that_cannot_be_read_fails_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

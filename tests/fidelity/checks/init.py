@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from nanogen_dit.published import export_published
 from nanogen_dit.published.importer import NETWORKS
 from nanogen_dit.published.layout import Network, entries
 from tests.fidelity.measurement import Measurement
+from tests.fidelity.recorded import read_facts
 
 BACKBONES = {"lightning_dit": "lightning-dit", "ddt": "ddt"}
 SPREAD = {"normal": 0.5, "uniform": 0.45}  # n times the relative variance of a standard deviation of n values
@@ -28,7 +28,7 @@ TRUNK = {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}  # pub
 
 def measure(path: Path) -> Iterator[Measurement]:
     """Every parameter of every variant at every size, pooled over as many constructions as were recorded."""
-    recorded = json.loads(path.read_text())
+    recorded = read_facts(path)
     for variant, facts in recorded["variants"].items():
         for size, numbers in recorded["sizes"].items():
             options = {name: _number(value, numbers) for name, value in facts["options"].items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 from nanogen_meanflow.config import MeanFlowConfig
 from nanogen_meanflow.meanflow import MeanFlow
 from tests.fidelity.measurement import Measurement
+from tests.fidelity.recorded import read_facts
 
 STEPS, ROWS = 1000, 100
 LATENT = LatentSpec(channels=1, height=1, width=1)
@@ -34,7 +34,7 @@ class _Network(nn.Module):
 
 def measure(path: Path) -> Iterator[Measurement]:
     """Quantiles of the times that the loss asks its network about, and the share of flow steps."""
-    case = json.loads(path.read_text("utf-8"))
+    case = read_facts(path)
     share = case["step_kind"]["flow_share"]
     for setting in case["settings"]:
         name = f"{setting['time_dist']} shift {setting['shift']:.3g}"
@@ -45,9 +45,8 @@ def measure(path: Path) -> Iterator[Measurement]:
         yield Measurement(f"{name}: steps of both kinds at once", float(mixed), 0.0)
         yield Measurement(f"{name}: share of flow steps", abs(sum(flow) / STEPS - share), _sampling(share, STEPS))
         found = _times(steps, flow)
-        for what, recorded in setting["quantiles"].items():
-            for p, quantile in zip(case["probabilities"], recorded, strict=True):
-                numbers = found[what]
+        for what, numbers in found.items():
+            for p, quantile in zip(case["probabilities"], setting["quantiles"][what], strict=True):
                 error = abs(float((numbers <= quantile).double().mean()) - p)
                 yield Measurement(f"{name}: {what} at {p}", error, _sampling(p, len(numbers)) + 0.0025)
     yield Measurement("steps that differ between processes", float(_unlike(case["settings"][0], share)), 0.0)

@@ -16,3 +16,5 @@ def measure(path: Path) -> Iterator[Measurement]:
         yield Measurement(name, error, LIMIT)
     for name in (*report.missing, *report.waiting):
         yield Measurement(f"{name} (not computed)", float("inf"), LIMIT)
+    for name in report.lacking:
+        yield Measurement(f"{name} (not recorded)", float("inf"), LIMIT)

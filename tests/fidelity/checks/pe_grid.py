@@ -13,8 +13,8 @@ from torch import Tensor
 from nanogen_core import storage
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
-from tests.fidelity.measurement import Measurement, relative_max
-from tests.fidelity.recorded import read, under
+from tests.fidelity.measurement import Measurement
+from tests.fidelity.recorded import compared, read, under
 
 TOLERANCE = 1e-4
 ROWS = 8  # every eighth row of the prepared pixels is recorded
@@ -26,8 +26,7 @@ def measure(path: Path) -> Iterator[Measurement]:
     facts, tensors = read(path)
     with TemporaryDirectory() as folder:
         _write_checkpoint(Path(folder), facts, tensors)
-        for name, ours in _computed(Path(folder), facts, tensors).items():
-            yield Measurement(name, relative_max(ours, tensors[name]), TOLERANCE)
+        yield from compared(_computed(Path(folder), facts, tensors), tensors, TOLERANCE)
 
 
 def _write_checkpoint(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -51,10 +50,10 @@ def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
         "out.rope_angles": network.angles(facts["grid"]),
         "out.native_tokens": _native(folder, facts, tensors),
     }
-    if "out.pixels_rows" in tensors:
+    if not options:
         assert images.shape[-1] == size
         found["out.pixels_rows"] = encoder.prepared(images)[:, :, ::ROWS]
-    if "out.tokens_normed" in tensors:
+    if facts["final_norm"] != "none":
         normed = EncoderConfig(path=str(folder), norm="own", **options)
         found["out.tokens_normed"] = _tokens(PublishedEncoder(facts["published_name"], normed), images)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from nanogen_core.errors import NanoGenError
 from tests.fidelity.measurement import Measurement
 from tests.fidelity.recipes.names import NoRecipe, recipe_of
 from tests.fidelity.recipes.ours import as_row
+from tests.fidelity.recorded import read_facts
 
 NEVER = float("inf")
 SHIFT = 1e-5  # shifts are recorded to six digits; everything else is exact
@@ -30,7 +30,7 @@ NOT_COMPARED = {
 
 def measure(path: Path) -> Iterator[Measurement]:
     """Every field of every row. A field that is not known here, and a row without a recipe, never hold."""
-    content = json.loads(path.read_text("utf-8"))
+    content = read_facts(path)
     for row in content["rows"]:
         yield from compared(row)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nanogen_core.config import resolve
 from nanogen_rae.augment import DiffAugment
 from tests.fidelity.measurement import Measurement, absolute_max
-from tests.fidelity.recorded import RecordedDraws, read
+from tests.fidelity.recorded import RecordedDraws, compared, read
 
 TOLERANCE = 1e-5
 KINDS = ("translation", "colour", "hole")  # in the order of the recorded chances
@@ -17,14 +17,14 @@ KINDS = ("translation", "colour", "hole")  # in the order of the recorded chance
 def measure(path: Path) -> Iterator[Measurement]:
     """Every case, and the options of the published recipe."""
     facts, tensors = read(path)
+    found = {}
     for case in facts["cases"]:
         key = f"in.{case['case']}."
         images, chances = tensors[key + "images"], tensors[key + "chances"]
         numbers = {f"augment.{kind}.any": float(chance) for kind, chance in zip(KINDS, chances, strict=True)}
         rng = RecordedDraws({"augment.any": tensors[key + "draws"].T, **numbers}, samples=len(images))
-        ours = DiffAugment(case["prob"], case["cutout"])(images, rng, "any")
-        name = f"out.{case['case']}.images"
-        yield Measurement(name, absolute_max(ours, tensors[name]), TOLERANCE)
+        found[f"out.{case['case']}.images"] = DiffAugment(case["prob"], case["cutout"])(images, rng, "any")
+    yield from compared(found, tensors, TOLERANCE, absolute_max)
     stage = resolve({"task": "imagenet", "stage": "rae-decoder"}).slots["stage"].config
     for name, ours in {"prob": stage.augment_probability, "cutout": stage.cutout}.items():
         yield Measurement(f"published {name}", abs(ours - facts["published"][name]), 0.0)

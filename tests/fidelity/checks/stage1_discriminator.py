@@ -11,7 +11,7 @@ from nanogen_rae.dino import DinoViT
 from nanogen_rae.discriminator import Heads, generator_loss, hinge
 from nanogen_rae.features import DINO_BLOCKS, Dino
 from tests.fidelity.measurement import Measurement, relative_max
-from tests.fidelity.recorded import read, under
+from tests.fidelity.recorded import compared, read, under
 
 TOLERANCE = 1e-4
 ROWS = 16  # every sixteenth row of the network's input is recorded
@@ -34,8 +34,7 @@ def measure(path: Path) -> Iterator[Measurement]:
     found["out.train_logits_fake"] = fake = heads(dino(images[:1]))
     found["out.train_logits_real"] = real = heads(dino(images[1:]))
     found |= {f"after.{name}": tensor for name, tensor in heads.state_dict().items() if name.endswith(("_u", "_v"))}
-    for name, ours in found.items():
-        yield Measurement(name, relative_max(ours, tensors[name]), TOLERANCE)
+    yield from compared(found, tensors, TOLERANCE)
     losses = {"discriminator_hinge": hinge(real, fake), "generator": generator_loss(found["out.logits"][0])}
     for name, loss in losses.items():
         yield Measurement(name, relative_max(loss, torch.tensor(facts["losses"][name])), TOLERANCE)

@@ -9,7 +9,7 @@ import torch
 
 from nanogen_rae.discriminator import Heads
 from tests.fidelity.measurement import Measurement, relative_max
-from tests.fidelity.recorded import read, under
+from tests.fidelity.recorded import compared, read, under
 
 TOLERANCE = 1e-4
 
@@ -22,8 +22,7 @@ def measure(path: Path) -> Iterator[Measurement]:
     heads = Heads(levels[0].shape[1], len(levels), facts["kernel"])
     heads.load_state_dict(under(tensors, "disc."))
     heads.eval()
-    yield Measurement("out.logits", relative_max(heads(levels), tensors["out.logits"]), TOLERANCE)
+    norm = heads.get_submodule("heads.0.0.1")(levels[0])
+    yield from compared({"out.logits": heads(levels), "out.norm_of_level_0": norm}, tensors, TOLERANCE)
     alone = torch.cat([heads([level[[row]] for level in levels]) for row in range(len(levels[0]))])
     yield Measurement("out.logits, one by one", relative_max(alone, tensors["out.logits"]), TOLERANCE)
-    norm = heads.get_submodule("heads.0.0.1")(levels[0])
-    yield Measurement("out.norm_of_level_0", relative_max(norm, tensors["out.norm_of_level_0"]), TOLERANCE)

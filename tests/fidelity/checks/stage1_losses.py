@@ -11,7 +11,7 @@ from torch import nn
 from nanogen_core.config import resolve
 from nanogen_rae.discriminator import LARGEST, adaptive_weight, generator_loss, hinge
 from tests.fidelity.measurement import Measurement, relative_max
-from tests.fidelity.recorded import read
+from tests.fidelity.recorded import read, refuse_unknown
 
 TOLERANCE = 1e-5
 
@@ -19,6 +19,7 @@ TOLERANCE = 1e-5
 def measure(path: Path) -> Iterator[Measurement]:
     """Every case, and the weights of the published recipe."""
     facts, tensors = read(path)
+    refuse_unknown(tensors, ())  # every expected number is in the JSON file
     for case in facts["logits"]:
         real, fake = (tensors[f"in.{case['case']}.logits_{kind}"] for kind in ("real", "fake"))
         for name, ours in {"discriminator": hinge(real, fake), "generator": generator_loss(fake)}.items():

@@ -10,7 +10,7 @@ from torch import nn
 
 from nanogen_rae.pixels import in_8_bits
 from tests.fidelity.measurement import Measurement, absolute_max
-from tests.fidelity.recorded import read
+from tests.fidelity.recorded import compared, read
 from tests.fidelity.stage1 import GivenRAE
 
 TOLERANCE = 1e-6
@@ -27,5 +27,4 @@ def measure(path: Path) -> Iterator[Measurement]:
         "out.fake_for_discriminator": in_8_bits(decoded),
         "out.real": rae.painted(nn.Identity(), tensors["in.images"]),
     }
-    for name, ours in found.items():
-        yield Measurement(name, absolute_max(ours, tensors[name]), TOLERANCE)
+    yield from compared(found, tensors, TOLERANCE, absolute_max)

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from attrs import evolve
 from torch import Tensor, nn
 
 from nanogen_core import storage
@@ -25,8 +26,8 @@ from nanogen_rae.decoder import Decoder
 from nanogen_rae.decoder_files import own_names
 from nanogen_rae.sizes import Size
 from nanogen_rae.stage import DECODER, DISCRIMINATOR, IMAGES, DecoderTraining
-from tests.fidelity.measurement import Measurement, relative_max
-from tests.fidelity.recorded import RecordedDraws, read, under
+from tests.fidelity.measurement import Measurement
+from tests.fidelity.recorded import RecordedDraws, compared, read, under
 from tests.fidelity.stage1 import published, training
 
 EPOCHS, STEPS_PER_EPOCH = 16, 10
@@ -65,10 +66,9 @@ def measure(path: Path) -> Iterator[Measurement]:
     with TemporaryDirectory() as folder:
         stage, optimization = _prepared(Path(folder), facts, tensors)
     found = _step(stage, optimization, tensors)
-    for name, recorded in under(tensors, "out.").items():
-        later = any(word in name for word in LATER)
-        ours = found[name].reshape(recorded.shape)
-        yield Measurement(name, relative_max(ours, recorded), AFTER if later else TOLERANCE)
+    ours = {f"out.{name}": value.reshape(tensors[f"out.{name}"].shape) for name, value in found.items()}
+    for measured in compared(ours, tensors, TOLERANCE):
+        yield evolve(measured, tolerance=AFTER if any(word in measured.name for word in LATER) else TOLERANCE)
 
 
 def _prepared(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[DecoderTraining, Any]:

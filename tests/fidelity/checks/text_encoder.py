@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
@@ -15,13 +13,15 @@ from nanogen_t2i.config import HFTextConfig, TextConfig
 from nanogen_t2i.encoder import HFText
 from nanogen_t2i.text import Text
 from tests.fidelity.measurement import Measurement, relative_max
+from tests.fidelity.recorded import read, refuse_unknown
 
 LIMIT = 1e-4  # of the states
 
 
 def measure(path: Path) -> Iterator[Measurement]:
     """The captions of the fixture by the encoder and the conditioner, and the null condition as its last row."""
-    case, recorded = json.loads(path.read_text("utf-8")), load_file(path.with_suffix(".safetensors"))
+    case, recorded = read(path)
+    refuse_unknown(recorded, ("out.mask", "out.states"))
     length, captions = case["max_length"], case["captions"]
     mask, states = recorded["out.mask"].bool(), recorded["out.states"]  # [R, L], [R, L, D]
     encoder = HFText(HFTextConfig(path=str(path.parent / case["model"]), max_length=length))

@@ -43,12 +43,13 @@ def _holds(path: Path) -> bool:
 
 
 def line(report: Report) -> str:
-    """The case, its largest relative error, each error, and what was not computed."""
+    """The case, its largest relative error, each error, and what was not computed or not recorded."""
     verdict = "holds" if report.holds else f"FAILS (limit {LIMIT:.0e})"
     errors = "  ".join(f"{name} {error:.1e}" for name, error in report.errors.items())
     waiting = f"  waiting for its plugin: {', '.join(report.waiting)}" if report.waiting else ""
     missing = f"  NOT COMPUTED: {', '.join(report.missing)}" if report.missing else ""
-    return f"{report.case:<24} {report.largest:.2e} {verdict}\n    {errors}{waiting}{missing}"
+    lacking = f"  NOT RECORDED: {', '.join(report.lacking)}" if report.lacking else ""
+    return f"{report.case:<24} {report.largest:.2e} {verdict}\n    {errors}{waiting}{missing}{lacking}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from attrs import frozen
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_core.weights import refuse_nonfinite
 from nanogen_dit.published import Published, read_published
 from nanogen_dit.published.layout import Network
 
@@ -34,10 +35,13 @@ class Case:
     def read(cls, path: str | Path) -> Case:
         """The case of a JSON file. Raises DataError where it, or the tensors beside it, cannot be read."""
         path = Path(path)
-        config = json.loads(path.read_text())
+        config = storage.read_json(path)
+        if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
+            raise DataError(f"{path} is no description of a case: it has no mapping under `config`.")
         beside = path.with_suffix(".safetensors")
         published = read_published(beside, config)
         tensors = load_file(beside)
+        refuse_nonfinite(tensors, beside)
         return cls(path.stem, config, published, published.build(), _under("in.", tensors), _under("out.", tensors))
 
     @property

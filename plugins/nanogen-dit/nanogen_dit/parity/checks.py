@@ -35,10 +35,11 @@ class Report:
     errors: Mapping[str, float]
     waiting: tuple[str, ...] = ()  # recorded outputs of a method whose plugin is not installed (MeanFlow)
     missing: tuple[str, ...] = ()  # recorded outputs that nothing here computes: the case does not hold
+    lacking: tuple[str, ...] = ()  # outputs that such a case records, and this one does not: it does not hold
 
     @property
     def largest(self) -> float:
-        return float("inf") if self.missing else max(self.errors.values())
+        return float("inf") if self.missing or self.lacking else max(self.errors.values())
 
     @property
     def holds(self) -> bool:
@@ -52,7 +53,8 @@ def check_case(path: str | Path) -> Report:
     errors = {name: relative_error(x, case.outputs[name]) for name, x in ours.items() if name in case.outputs}
     left_out = tuple(sorted(case.outputs.keys() - ours.keys()))
     is_waiting = case.config.get("meanflow") and not find_spec(MEANFLOW)
-    return Report(case.name, errors, waiting=left_out) if is_waiting else Report(case.name, errors, missing=left_out)
+    waiting, missing = (left_out, ()) if is_waiting else ((), left_out)
+    return Report(case.name, errors, waiting, missing, lacking=tuple(sorted(ours.keys() - case.outputs.keys())))
 
 
 def relative_error(ours: Tensor, recorded: Tensor) -> float:
@@ -66,13 +68,14 @@ def relative_error(ours: Tensor, recorded: Tensor) -> float:
 
 
 def _outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
-    """Every output that can be computed, those that were not recorded too."""
+    """Every output that a case of this configuration records."""
     yield from _forward(case)
     yield from _average_velocity(case) if case.config.get("meanflow") else _flow(case)
 
 
 def _flow(case: Case) -> Iterator[tuple[str, Tensor]]:
-    for prediction in PREDICTIONS:
+    recorded = [p for p in PREDICTIONS if any(name.endswith(f"_{p}") for name in case.outputs)]
+    for prediction in recorded or PREDICTIONS:
         yield from losses(case, _objective(case, prediction), prediction)
         yield from _samples(case, _objective(case, prediction), prediction)
 
@@ -86,14 +89,18 @@ def _average_velocity(case: Case) -> Iterator[tuple[str, Tensor]]:
 @torch.no_grad()
 def _forward(case: Case) -> list[tuple[str, Tensor]]:
     prediction = case.network(case.state, case.times, case.condition, case.repa_taps)
-    found = {"model": prediction.value.latent, "u": prediction.value.latent, "cls": prediction.value.token}
+    found = {"model": prediction.value.latent}
+    if case.config.get("meanflow"):
+        found["u"] = prediction.value.latent
+    if prediction.value.token is not None:
+        found["cls"] = prediction.value.token
     if "internal" in prediction.heads:
         found["base"] = prediction.heads["internal"].latent
     if case.projector is not None:
         found["repa_tokens"] = case.repa_tokens(case.projector, prediction)
-    if "model_null" in case.outputs:
+    if "dropped" in case.inputs:
         found["model_null"] = case.network(case.state, case.times, case.null).value.latent
-    return [(name, x) for name, x in found.items() if name in case.outputs and x is not None]
+    return list(found.items())
 
 
 def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, Tensor]]:
@@ -102,7 +109,8 @@ def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str
         return
     field = velocity_field(objective, case.network)
     yield f"sample_{prediction}", _sample(case, objective, field)
-    yield f"sample_cfg_{prediction}", _sample(case, objective, _guided(case, field))
+    if any(case.config["sampling"].get(guidance) for guidance in ("cfg", "ig")):
+        yield f"sample_cfg_{prediction}", _sample(case, objective, _guided(case, field))
 
 
 def _sample(case: Case, objective: Flow, field: Field) -> Tensor:
