@@ -36,8 +36,8 @@ def _check_words(asked: frozenset[str], built: frozenset[str]) -> None:
     if built - asked:
         raise ConfigError(
             f"The checkpoint's backbone has {listing(built - asked)}, which no chosen part asks for: choose the method"
-            " that it was trained with (--set method=...), and install the plugin that brings it if it is not listed"
-            " by `nanogen plugins`."
+            " and the auxiliary loss that it was trained with (--recipe, --config or --set method=...), and install the"
+            " plugin that brings it if it is not listed by `nanogen plugins`."
         )
     if asked - built:
         raise ConfigError(

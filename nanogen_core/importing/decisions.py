@@ -56,7 +56,7 @@ def decisions(
     always = {item.slot for item in asked} | options.keys()
     values = resolved.as_dict()
     found = []
-    for key, value in _flat({key: values[key] for key in TOLD_KEYS if key in values}):
+    for key, value in flat({key: values[key] for key in TOLD_KEYS if key in values}):
         source = _source(key, sources)
         if source == DEFAULT and key not in always and key.partition(".")[0] not in ALL_OPTIONS:
             continue
@@ -117,14 +117,14 @@ def _words(items: Sequence[Undecided]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The options of nested mappings by dotted keys. A component's name has the key of its slot."""
     if not isinstance(values, Mapping):
         yield key, values
         return
     for name, value in values.items():
-        # the name of a component is what its slot is
         inner = key if name == "name" and key else f"{key}.{name}" if key else name
-        yield from _flat(value, inner)
+        yield from flat(value, inner)
 
 
 def _source(key: str, sources: Sources) -> str:

@@ -10,11 +10,11 @@ from attrs import frozen
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, import_object, resolve
-from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.importing.candidates import Candidate, agreed, candidates, same_family
+from nanogen_core.errors import ConfigError, DataError, listing
+from nanogen_core.importing.candidates import Candidate, agreed, candidates, same_family, shown
 from nanogen_core.importing.checkpoint import Checkpoint, Importer, Undecided, Unrecognised
 from nanogen_core.importing.checks import check
-from nanogen_core.importing.decisions import Decision, decisions, refuse_open, still_open
+from nanogen_core.importing.decisions import Decision, decisions, flat, refuse_open, still_open
 from nanogen_core.importing.given import SETTINGS, Given, given, said
 from nanogen_core.importing.weights import WeightsFile, read_weights
 from nanogen_core.layers import Layer, merge, named
@@ -94,7 +94,7 @@ class _Import:
             self.derived = {"image_size": _image_size(resolved, self.found.latent)}
         resolved = resolve(self._layers())
         pipeline = Pipeline(resolved, _assembly(resolved, self.found))
-        check(pipeline, self.found)
+        self._check(pipeline)
         expected = pipeline.backbone.state_dict()
         load_exactly(pipeline.backbone, self.found.state, expected=expected, source=self.file)
         return pipeline
@@ -138,11 +138,20 @@ class _Import:
             self._refuse_open(still_open(items, said_or_agreed, None))
         resolved = resolve(layers)
         self._refuse_open(still_open(items, said_or_agreed, resolved))
-        self._refuse(self.found.conflicts(resolved.as_dict()))
+        self._refuse(self.found.conflicts(resolved.as_dict()), self._source)
         return resolved
 
     def _refuse_open(self, items: Sequence[Undecided]) -> None:
         refuse_open(self.file, items, self.fitting, self.found.hint)
+
+    def _check(self, pipeline: Pipeline) -> None:
+        """Raises ConfigError, with the recipes that fit, where another part gives the backbone something else."""
+        try:
+            check(pipeline, self.found)
+        except ConfigError as error:
+            fitting = listing(candidate.recipe for candidate in candidates(self.found))
+            fits = f"The recipes that fit the file: {fitting}." if fitting else "No installed recipe fits the file."
+            raise ConfigError(f"{error} {fits}") from error
 
     def _refuse_conflicts(self) -> None:
         """Raises ConfigError where what was said of the backbone contradicts the file."""
@@ -153,11 +162,26 @@ class _Import:
             name = recipe.slots["backbone"].name
         if name != kind:
             raise ConfigError(f"{self._source} has the backbone {name!r}, and {self.file} is a {kind!r}.")
-        self._refuse(self.found.conflicts(self.own))
+        self._refuse(self.found.conflicts(said(self.user.settings, self.task)), SETTINGS)
+        self._refuse(self.found.conflicts(self.own), self._source)
+        self._refuse_other_words()
 
-    def _refuse(self, conflicts: Sequence[str]) -> None:
+    def _refuse_other_words(self) -> None:
+        """Raises ConfigError where a recipe or a configuration says something else than the file. --set decides."""
+        if self.found.configured_by is None:
+            return
+        words, over = (dict(flat(said(raw, self.task))) for raw in (self.found.configured, self.user.settings))
+        others = dict(flat(said(self.user.raw, self.task)))
+        for key in sorted(words.keys() & others.keys() - over.keys()):
+            if others[key] not in (None, words[key]):
+                raise ConfigError(
+                    f"{self._source} has {key}={shown(others[key])}, and {self.found.configured_by} ({self.file}) say"
+                    f" {shown(words[key])}: add --set {key}=VALUE with the right one."
+                )
+
+    def _refuse(self, conflicts: Sequence[str], source: str) -> None:
         if conflicts:
-            raise ConfigError(f"{self._source} contradicts {self.file}: {'; '.join(conflicts)}.")
+            raise ConfigError(f"{source} contradicts {self.file}: {'; '.join(conflicts)}.")
 
     @property
     def _source(self) -> str:

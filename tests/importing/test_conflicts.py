@@ -35,6 +35,33 @@ def test_recipe_and_settings(row, recipe, settings, sentence, rows, file_for):
         import_checkpoint(file_for(rows[row]), recipe=recipe, settings=settings)
 
 
+@pytest.mark.parametrize(
+    ("row", "recipe", "fitting"),
+    [
+        (PIXELS, "sd-vae-mse", "jit, pixelgen, pixnerd"),
+        (MEANFLOW, "sd-vae-mse", "meanflow, meanflow-unguided"),
+        (REG, "dinov2-b", "dinov2-b-reg, dinov3-b-reg"),
+        (SD_VAE, "meanflow", "sd-vae-ema, sd-vae-mse, sdxl-vae"),
+    ],
+)
+def test_a_wrong_recipe_is_answered_with_those_that_fit(row, recipe, fitting, rows, file_for):
+    with pytest.raises(ConfigError, match=f"The recipes that fit the file: {fitting}\\.$"):
+        import_checkpoint(file_for(rows[row]), recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "source"),
+    [
+        ("sd-vae-ema", {"backbone": {"depth": 3}}, "--set"),
+        ("sd-vae-ema", {"backbone": {"size": "B"}}, "--set"),
+        ("flux2-vae-512", {}, "recipe flux2-vae-512"),
+    ],
+)
+def test_a_contradiction_names_who_said_it(recipe, settings, source, rows, file_for):
+    with pytest.raises(ConfigError, match=f"^{source} contradicts "):
+        import_checkpoint(file_for(rows[SD_VAE]), recipe=recipe, settings=settings)
+
+
 def test_another_teacher_is_refused_by_the_width_of_its_token(rows, file_for):
     settings = {"auxiliary": {"reg": {"teacher": "dinov2-vit-l"}}}
     with pytest.raises(ConfigError, match="token is 768 wide, that of the chosen auxiliary 1024"):

@@ -119,6 +119,18 @@ def test_the_other_vae_of_the_script(tmp_path):
     assert pipeline.config.slots["tokenizer"].config.preset == "sdvae-mse"
 
 
+def test_a_recipe_that_says_another_vae_than_the_file_is_refused(tmp_path):
+    file = trained(tmp_path, vae="mse")
+    sentence = refusal(file, recipe="sit", settings=HEADS)
+    assert "recipe sit has tokenizer.preset=sdvae-ema, and the arguments in the file" in sentence
+    assert "say sdvae-mse: add --set tokenizer.preset=VALUE" in sentence
+    for preset in ("sdvae-ema", "sdvae-mse"):
+        pipeline = import_checkpoint(file, recipe="sit", settings={**HEADS, "tokenizer": {"preset": preset}})
+        assert pipeline.config.slots["tokenizer"].config.preset == preset
+    same = import_checkpoint(trained(tmp_path), recipe="sit", settings=HEADS)
+    assert same.config.slots["tokenizer"].config.preset == "sdvae-ema"
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -179,7 +191,10 @@ def test_a_published_configuration_of_another_family_is_refused():
         (lambda t: t.update({"final_layer.linear.weight": torch.ones(20, 48)}), "writes 5 channels of a latent of 4"),
         (lambda t: t.update(pos_embed=t["pos_embed"] + 0.01), "is not the fixed table of sines and cosines"),
         (lambda t: t.update(pos_embed=t["pos_embed"][:, :15]), "15 positions are no square"),
-        (lambda t: t["blocks.0.mlp.fc1.bias"].fill_(float("nan")), r"192 of the 192 numbers of blocks\.0\.mlp\.fc1"),
+        (
+            lambda t: t["blocks.0.mlp.fc1.bias"].fill_(float("nan")),
+            r"'blocks\.0\.mlp\.fc1\.bias' holds numbers that are not finite \(192 of 192\)",
+        ),
         (lambda t: t.pop("y_embedder.embedding_table.weight"), "y_embedder.embedding_table.weight is missing"),
     ],
 )

@@ -67,6 +67,10 @@ def test_two_times_fit_meanflow_alone(rows, file_for):
     sentence = refusal(file_for(rows[MEANFLOW]))
     assert recipes_in(sentence) == {"meanflow", "meanflow-unguided"}
     assert "tokenizer" in sentence
+    lines = [line.strip() for line in sentence.splitlines() if line.startswith("  --recipe")]
+    assert lines == [
+        f"--recipe {name}: tokenizer.preset=sdvae-mse objective.shift=1" for name in ("meanflow", "meanflow-unguided")
+    ]
 
 
 TOKENIZER = {"tokenizer": {"preset": "sdxl-vae"}}

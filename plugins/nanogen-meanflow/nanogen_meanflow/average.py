@@ -58,6 +58,7 @@ class AverageVelocity(ABC):
         self.config = config
         path = FlowConfig(prediction=prediction, shift=config.shift, sample_shift=1.0, t_eps=config.t_eps)
         self.flow = Flow(path, latent=latent)
+        self.shift = self.flow.shift  # of the times: the option's, or the latent's where that is null
         self._derivative = ROUTES[config.derivative](config.difference)
 
     @abstractmethod

@@ -127,7 +127,7 @@ def _structure(values: Mapping[str, Any], into: type[Any], path: str) -> Any:
     try:
         return structure(values, into, path)
     except ConfigError as error:
-        lines = "; ".join(line.removeprefix(".") for line in str(error).splitlines())
+        lines = "; ".join(line.strip(".") for line in str(error).splitlines())
         raise ConfigError(f"The published configuration is wrong: {lines}.") from error
 
 
