@@ -138,7 +138,7 @@ def _whole(answer: Iterable[Any]) -> list[Any]:
     found: list[Any] = []
     with suppress(Exception):
         for item in answer:  # a generator may raise in its middle
-            found.append(item)  # noqa: PERF402
+            found.append(item)
     return found
 
 

@@ -92,13 +92,13 @@ def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_
         with pytest.raises(DataError, match="cannot be read: it is a folder"):
             read(tmp_path)
 
-    def denied(self, *arguments, **options):
-        raise PermissionError(13, "Permission denied", str(self))
+    def denied(path, flags):
+        raise PermissionError(13, "Permission denied", path)
 
     (tmp_path / "file").write_text("{}")
-    monkeypatch.setattr("pathlib.Path.open", denied)
+    monkeypatch.setattr("nanogen_core.files._without_waiting", denied)
     for read in (storage.read_json, storage.read_tensors):
-        with pytest.raises(DataError, match="file cannot be read: Permission denied"):
+        with pytest.raises(DataError, match="file cannot be read: permission denied for this user"):
             read(tmp_path / "file")
 
 

@@ -53,7 +53,10 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
     training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
     exchange(file)
-    with pytest.raises(DataError, match=r"^The data in .*data/.* latents in .*latents were prepared from: their files .*sizes\. Rest"):
+    with pytest.raises(
+        DataError,
+        match=r"^The data in \S*data\S* are not those that the latents in .*latents were prepared from: their files .*sizes\. Rest",
+    ):
         training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 
 

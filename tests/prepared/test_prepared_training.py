@@ -209,7 +209,11 @@ def test_another_text_encoder_is_refused(tars: Path, tmp_path: Path) -> None:
 def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     picture(1).save(folders / "train/n02/new.png")
-    refused(tmp_path / "latents", folders, r"from: they had 18 examples and have 19; their files have other names or sizes; .*Rest")
+    refused(
+        tmp_path / "latents",
+        folders,
+        r"they had 18 examples and have 19; their files have other names or sizes; .*Rest",
+    )
 
 
 def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
