@@ -55,7 +55,7 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     exchange(file)
     with pytest.raises(
         DataError,
-        match=r"^The data in \S*data\S* are not those that the latents in .* were prepared from: their files .*sizes\. Rest",
+        match=r"^The data in \S*data\S* are not those that the latents in .* from: their files .* sizes\. Restore",
     ):
         training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 
