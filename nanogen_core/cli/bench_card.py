@@ -26,8 +26,9 @@ def card(runs: tuple[str, ...], as_json: bool, output: Path | None) -> None:
     from nanogen_core.bench.collected.entries import entries
     from nanogen_core.cli.replacing import refuse_foreign
 
-    for name, ours in OURS.items() if output is not None else ():
-        refuse_foreign(output / name, ours, "bench card")
+    if output is not None:
+        for name, ours in OURS.items():
+            refuse_foreign(output / name, ours, "bench card")
     found = entry(entries(runs))
     if output is None:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else markdown(found), nl=as_json)
