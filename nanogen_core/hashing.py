@@ -99,7 +99,7 @@ def _add_sample(file: Path, total: Any) -> int:
 
 def _hashed(file: Path) -> str:
     found = sha256()
-    with file.open("rb") as content:
+    with opened(file) as content:
         while block := content.read(CHUNK):
             found.update(block)
     return found.hexdigest()

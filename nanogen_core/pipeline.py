@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +28,7 @@ from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State, trimmed
-from nanogen_core.validators import sampling_steps
+from nanogen_core.validators import batch, sampling_steps, seed_number
 from nanogen_core.weights import refuse_nonfinite
 
 FACTS = "pipeline.json"
@@ -35,6 +36,7 @@ WEIGHTS = "{}.safetensors"  # of each part that learns
 PARTS = ("task", "conditioner", "tokenizer", "latent", "backbone", "objective", "sampler")
 LEARNING = ("backbone", "conditioner", "objective")  # the parts whose state is the pipeline's own
 FORMAT = 1
+LIMITS = {"seed": seed_number, "batch_size": batch, "steps": sampling_steps}  # of the options of `generate`
 
 
 def build_pipeline(
@@ -114,9 +116,12 @@ class Pipeline:
         agree to float rounding. `guidance` is a scale (1: none), or a mapping of names to scales where there are
         several. With `tensors=True` the answer is float32 [B, 3, H, W] in [-1, 1].
         """
+        if not isinstance(prompts_or_labels, Iterable | int):
+            raise NanoGenError(f"Give a label or a caption, or a list of them, not {shown(prompts_or_labels)}.")
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
-        if steps is not None and not sampling_steps.holds(steps):
-            raise ConfigError(f"steps must be {sampling_steps}, got {shown(steps)}.")
+        given = {"seed": seed, "batch_size": batch_size, **({} if steps is None else {"steps": steps})}
+        for name, value in given.items():
+            _refuse_outside(name, value)
         if not requests:
             raise NanoGenError("Nothing was asked for: give at least one label or caption.")
         batch = self.task.ask(requests)
@@ -222,14 +227,15 @@ class Pipeline:
                 f"There is no saved pipeline in {folder} (no {CONFIG} with {FACTS}): name the folder of a run, or one"
                 " that Pipeline.save or `nanogen import` wrote."
             )
-        classes = _classes(folder / FACTS)
+        facts = _read_facts(folder / FACTS)
         config = load_config(folder / CONFIG)
         try:
             resolved = resolve(config)
         except ConfigError as error:
             raise ConfigError(f"{folder / CONFIG}: {error}") from error
-        assembly = Assembly(resolved, {"classes": classes})
+        assembly = Assembly(resolved, {"classes": tuple(facts["classes"])})
         assembly.excuse_dataset()
+        _refuse_other_latent(folder, facts, assembly)  # before a network of its size is built
         pipeline = cls(resolved, assembly)
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
@@ -242,15 +248,25 @@ class Pipeline:
             load_exactly(self.parts[name], tensors, expected=state, source=path)
 
 
-def _classes(path: Path) -> tuple[str, ...]:
-    """The class names of a saved pipeline. Raises DataError for a damaged file, or one of another format."""
+def _read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a saved pipeline. Raises DataError for a damaged file, or one of another format."""
     facts = storage.read_json(path)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise DataError(f"{path} is of another format than this nanogen-core reads ({FORMAT}).")
     classes = facts.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError(f"{path} is damaged: `classes` must be a list of names, got {shown(classes)}.")
-    return tuple(classes)
+    return facts
+
+
+def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly) -> None:
+    """Raises DataError where the configuration makes latents of another shape than those that were trained on."""
+    shape, known = list(parts["latent"].shape), facts.get("latent", list(parts["latent"].shape))
+    if shape != known:
+        raise DataError(
+            f"{folder / CONFIG} gives latents of the shape {shape}, and {FACTS} says {shown(known)}: one of the two was"
+            " changed since the pipeline was saved (such as image_size). Restore it."
+        )
 
 
 def _assembly(resolved: Resolved) -> Assembly:
@@ -283,6 +299,13 @@ def chunks(batch: Batch, size: int) -> Iterator[Batch]:
         raise ConfigError(f"batch_size must be at least 1, got {size}.")
     for start in range(0, len(batch.indices), size):
         yield batch.part(start, start + size)
+
+
+def _refuse_outside(name: str, value: Any) -> None:
+    """Raises ConfigError for an option of `generate` that is no whole number within its limits."""
+    limits = LIMITS[name]
+    if not isinstance(value, Integral) or isinstance(value, bool) or not limits.holds(value):
+        raise ConfigError(f"{name} must be a whole number, {limits}, got {shown(value)}.")
 
 
 def _scaled(name: str, guidance: Any, scale: float) -> Any:

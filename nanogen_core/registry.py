@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
@@ -126,10 +127,19 @@ def _lost(discovery: Discovery, plugins: Iterable[Plugin]) -> dict[str, Plugin]:
     return {
         str(item.name): broken[_identity(plugin)]
         for plugin, answer in answers
-        if isinstance(answer, (list, tuple))
-        for item in answer
+        if isinstance(answer, Iterable)
+        for item in _whole(answer)
         if isinstance(item, (Component, Method))
     }
+
+
+def _whole(answer: Iterable[Any]) -> list[Any]:
+    """The items of a plugin's answer, up to the first one that cannot be made."""
+    found: list[Any] = []
+    with suppress(Exception):
+        for item in answer:  # a generator may raise in its middle
+            found.append(item)
+    return found
 
 
 def _files(discovery: Discovery, hook: str, broken: dict[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen_core.errors import DataError
+from nanogen_core.files import opened, read_bytes
 from nanogen_core.names import inside
 
 if TYPE_CHECKING:
@@ -60,13 +61,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises DataError where the file is missing, may not be read, or is damaged."""
+    """Raises DataError where the file is missing, may not be read, is no regular file, or is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return json.loads(read_bytes(path).decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}.") from error
 
@@ -120,13 +117,8 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
 
 def _readable(path: Path) -> Path:
     """The path of a file that may be read. Raises DataError for another one."""
-    try:
-        with path.open("rb"):
-            return path
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with opened(path):
+        return path
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------

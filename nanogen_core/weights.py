@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
+from nanogen_core.files import opened
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # in this order, as timm looks for them
@@ -74,15 +75,10 @@ def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
 
 
 def _start(file: Path) -> bytes:
-    try:
-        with file.open("rb") as content:
-            return content.read(4)
-    except FileNotFoundError as error:
-        raise DataError(f"{file} does not exist.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{file} is a folder: name the file of weights in it.") from error
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+    if file.is_dir():
+        raise DataError(f"{file} is a folder: name the file of weights in it.")
+    with opened(file) as content:
+        return content.read(4)
 
 
 def _content(file: Path, start: bytes, prefix: str) -> Mapping[Any, Any]:

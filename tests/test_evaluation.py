@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -148,13 +149,16 @@ def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
     assert not (tmp_path / ".evaluating").exists()
 
 
-def test_another_batch_size_may_go_on(tmp_path):
+def test_another_batch_size_may_go_on_and_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("nanogen_core.notes._said", set())
     first = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE)
     with pytest.raises(KeyboardInterrupt):
         first.scores(Images(Given(fail_at=60)))
     source = Given()
     second = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=5), certainty=NONE)
-    scores = second.scores(Images(source))
+    with caplog.at_level(logging.WARNING):
+        scores = second.scores(Images(source))
+    assert "began with a batch size of 8 and goes on with 5. Its scores differ by rounding" in caplog.text
     assert source.given == list(range(56, 100))
     assert {s.metric: s.value for s in scores} == pytest.approx(scored(Given(), fresh()), rel=1e-9)
 

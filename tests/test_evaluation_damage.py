@@ -1,12 +1,15 @@
 """What an evaluation stores is checked when it is read, and before the work; a kill at the end doubles nothing."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from attrs import evolve
+from click.testing import CliRunner
 
+from nanogen_core.cli.evaluate import evaluate
 from nanogen_core.data import Share
 from nanogen_core.errors import DataError
 from nanogen_core.evaluation import progress, record, seal
@@ -277,3 +280,9 @@ def test_clearing_leaves_the_state_of_another_pass(tmp_path, state):
     evaluation(tmp_path).scores(Images(Given()))
     assert other.is_dir()
     assert not state.parent.exists()
+
+
+def test_a_pipe_to_judge_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "images.npz")
+    ran = CliRunner().invoke(evaluate, [str(tmp_path / "images.npz"), "--output", str(tmp_path / "out")])
+    assert "images.npz is no regular file" in str(ran.exception)

@@ -1,7 +1,10 @@
 """Pictures of one seed never take the place of another's, and what can be found before the work is found before it."""
 
+import logging
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -248,6 +251,36 @@ def test_a_score_to_search_by_that_nobody_gives_is_found_likewise(pipeline, kind
     assert calls.number == batches
 
 
+PROCESSES = """
+from pathlib import Path
+from nanogen_core.data import Share
+from nanogen_core.errors import NanoGenError
+from nanogen_core.evaluation.evaluate import Evaluation
+from nanogen_core.evaluation.options import Certainty
+from nanogen_core.evaluation.sources.folder import Folder
+from nanogen_core.evaluation.subjects import Images
+from nanogen_core.testing.fakes import TinyRedness
+
+metrics = {"one": TinyRedness(), "other": TinyRedness()}
+try:
+    Evaluation(metrics=metrics, certainty=Certainty(draws=0)).scores(Images(Folder(Path("pictures"))))
+except NanoGenError as error:
+    Path(f"said-{Share.here().rank}").write_text(str(error))
+"""
+
+
+def test_a_process_without_a_batch_refuses_two_scores_of_one_name_too(tmp_path):
+    """One picture on two processes: the second one has nothing to ask its metrics."""
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / "0.png")
+    (tmp_path / "script.py").write_text(PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"]
+    ran = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for rank in range(2):
+        assert "Two of the metrics give a score named redness" in (tmp_path / f"said-{rank}").read_text()
+
+
 def test_a_metric_that_cannot_tell_after_one_batch_is_asked_in_the_end(pipeline):
     class Late(TinyRedness):
         def compute(self):
@@ -335,6 +368,31 @@ def test_pictures_that_somebody_took_away_are_made_again(pipeline, tmp_path, mon
     shutil.rmtree(tmp_path / "stopped" / "images")
     judged(pipeline, tmp_path / "stopped")
     assert content(tmp_path / "stopped") == undisturbed
+
+
+@pytest.mark.parametrize("stop", [3, 5, 9, 10])
+def test_single_pictures_that_somebody_took_away_are_made_again(
+    pipeline, tmp_path, monkeypatch, undisturbed, caplog, stop
+):
+    """Pictures of a pass that is half done, and of one that is finished: seed 0 has 7 batches of 4."""
+    calls, sample = [], Pipeline.sample
+
+    def stopping(self, batch, **options):
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        calls.append(batch)
+        return sample(self, batch, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "sample", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            judged(pipeline, tmp_path / "stopped")
+    for name in ("00001.png", "00010.png"):
+        (tmp_path / "stopped" / "images" / "seed-0" / name).unlink()
+    with caplog.at_level(logging.WARNING):
+        judged(pipeline, tmp_path / "stopped")
+    assert content(tmp_path / "stopped") == undisturbed
+    assert "2 pictures are no longer in" in caplog.text
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 1), (1, 2), (3, 2)])

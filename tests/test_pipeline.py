@@ -93,7 +93,7 @@ def test_loading_needs_no_training_data(small, tmp_path):
     ("damage", "sentence"),
     [
         (lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x08\0\0"), "is no whole safetensors file"),
-        (lambda folder: (folder / "backbone.safetensors").unlink(), "does not exist"),
+        (lambda folder: (folder / "backbone.safetensors").unlink(), "there is no such file"),
         (lambda folder: (folder / "pipeline.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "pipeline.json").write_text('{"format": 99}'), "another format"),
         (lambda folder: (folder / "config.yaml").unlink(), "There is no saved pipeline in"),
@@ -105,6 +105,49 @@ def test_a_damaged_pipeline_is_refused_in_one_sentence(pipeline, tmp_path, damag
     with pytest.raises(DataError, match=sentence) as caught:
         Pipeline.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_another_image_size_is_refused_before_a_network_is_built(pipeline, tmp_path, monkeypatch):
+    pipeline.save(tmp_path)
+    text = (tmp_path / "config.yaml").read_text()
+    assert "image_size: 16" in text
+    (tmp_path / "config.yaml").write_text(text.replace("image_size: 16", "image_size: 8192"))
+    monkeypatch.setattr(type(pipeline.backbone), "__init__", lambda *a, **k: pytest.fail("a network was built"))
+    sentence = r"config\.yaml gives latents of the shape \[8, 1024, 1024\], and pipeline\.json says \[8, 2, 2\]"
+    with pytest.raises(DataError, match=sentence):
+        Pipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize("latent", [None, [10**12, 1, 1], "x", [3, 16]])
+def test_another_latent_in_the_facts_is_refused(pipeline, tmp_path, latent):
+    pipeline.save(tmp_path)
+    facts = json.loads((tmp_path / "pipeline.json").read_text())
+    (tmp_path / "pipeline.json").write_text(json.dumps({**facts, "latent": latent}))
+    with pytest.raises(DataError, match=r"gives latents of the shape .* and pipeline\.json says .*Restore it\.$"):
+        Pipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 2**63}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"batch_size": "x"}, "batch_size must be a whole number"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number"),
+    ],
+)
+def test_a_wrong_seed_or_batch_size_is_said(pipeline, options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        pipeline.generate([0], **options)
+
+
+@pytest.mark.parametrize("asked", [None, 1.5, object()])
+def test_what_is_no_request_is_said(pipeline, asked):
+    with pytest.raises(NanoGenError, match="Give a label or a caption, or a list of them, not "):
+        pipeline.generate(asked)
 
 
 def test_weights_of_another_configuration_are_refused(pipeline, small, tmp_path):
@@ -132,7 +175,7 @@ def test_a_part_given_as_an_object_is_used_and_cannot_be_saved(small, pipeline, 
         (lambda p: p.generate(["apple"], guidance={"ig": 2.0}), "no guidance ig, only: cfg"),
         (lambda p: p.generate(["apple"], guidance=-1.0), "guidance 'cfg': scale: must be at least 0"),
         (lambda p: p.generate(["apple"], guidance=float("nan")), "guidance 'cfg': scale: must be at least 0"),
-        (lambda p: p.generate(["apple"], batch_size=0), "batch_size must be at least 1"),
+        (lambda p: p.generate(["apple"], batch_size=0), "batch_size must be a whole number, at least 1"),
         (lambda p: p.generate(["apple"], steps=0), "steps"),
         (lambda p: p.generate(["apple"], steps=-3), "steps"),
     ],

@@ -26,10 +26,10 @@ class Point:
         self.dist, self.name, self.value, self.load = Distribution(distribution), name, f"{name}.plugin", load
 
 
-def manifest(*components, api=1, **extra):
+def manifest(*components, api=1, answer=list, **extra):
     module = ModuleType("manifest")
     module.NANOGEN_API = api
-    module.nanogen_components = hookimpl(lambda: list(components))
+    module.nanogen_components = hookimpl(lambda: answer(components))
     for name, value in extra.items():
         setattr(module, name, value)
     return module
@@ -136,11 +136,13 @@ def test_a_broken_plugin_is_named_where_its_component_is_asked_for(scan):
         known.method("fancy")
 
 
-def test_a_plugin_that_is_dropped_for_one_offer_is_named_by_all_its_names(scan):
+@pytest.mark.parametrize("answer", [list, iter])
+def test_a_plugin_that_is_dropped_for_one_offer_is_named_by_all_its_names(scan, answer):
     """One component of an unknown kind takes the whole plugin away, its task and its method too."""
     task = Component(kind="task", name="video", target="x:Y")
     wrong = Component(kind="samplerr", name="s", target="x:Y")
-    known = scan(Point("nanogen-fancy", "fancy", lambda: manifest(task, wrong)), Point("good", "good", manifest))
+    broken = manifest(task, wrong, answer=answer)
+    known = scan(Point("nanogen-fancy", "fancy", lambda: broken), Point("good", "good", manifest))
     sentence = "task 'video' belongs to nanogen-fancy, which could not be loaded: .*unknown kind 'samplerr'"
     with pytest.raises(UnknownName, match=sentence):
         known.component("task", "video")

@@ -344,5 +344,5 @@ def test_the_manifest_has_the_hashes_that_sha256sum_finds(tmp_path: Path) -> Non
     assert [line.split()[0] for line in ended.stdout.splitlines()] == [
         listed[name]["sha256"] for name in sorted(listed)
     ]
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="there is no such file"):
         integrity.verify(tmp_path)

@@ -4,14 +4,17 @@ import json
 import os
 import stat
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nanogen_core import storage
+from nanogen_core import hashing, storage, weights
 from nanogen_core.errors import DataError
+from nanogen_core.evaluation.sources.archive import Archive
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "half": torch.ones(3).bfloat16()}
 
@@ -84,18 +87,18 @@ def test_a_file_of_another_program_has_no_hash_and_is_read(tmp_path):
 
 def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
     for read in (storage.read_json, storage.read_tensors):
-        with pytest.raises(DataError, match="nothing does not exist"):
+        with pytest.raises(DataError, match="nothing cannot be read: there is no such file"):
             read(tmp_path / "nothing")
-        with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        with pytest.raises(DataError, match="cannot be read: it is a folder"):
             read(tmp_path)
 
-    def denied(self, *arguments, **options):
-        raise PermissionError(13, "Permission denied", str(self))
+    def denied(path, flags):
+        raise PermissionError(13, "Permission denied", path)
 
     (tmp_path / "file").write_text("{}")
-    monkeypatch.setattr("pathlib.Path.open", denied)
+    monkeypatch.setattr("nanogen_core.files._without_waiting", denied)
     for read in (storage.read_json, storage.read_tensors):
-        with pytest.raises(DataError, match="file cannot be read: Permission denied"):
+        with pytest.raises(DataError, match="file cannot be read: permission denied for this user"):
             read(tmp_path / "file")
 
 
@@ -167,3 +170,14 @@ def test_only_temporary_names_are_discarded(tmp_path):
     with pytest.raises(ValueError, match="no temporary name"):
         storage.discard(tmp_path / "folder")
     assert json.dumps(storage.names_in(tmp_path / "folder")) == '["a", "deep/b"]'
+
+
+@pytest.mark.parametrize(
+    "read",
+    [storage.read_json, storage.read_tensors, weights.read_weights, weights.read_metadata, hashing.file_hash, Archive],
+    ids=lambda reader: reader.__name__,
+)
+def test_a_pipe_in_the_place_of_a_file_is_refused_without_waiting(tmp_path: Path, read: Any) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe is no regular file"):
+        read(tmp_path / "pipe")

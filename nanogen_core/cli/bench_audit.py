@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,15 @@ def _shown(value: Any) -> str:
 
 def _draw(found: Audit, folder: Path) -> None:
     from nanogen_core import storage
+    from nanogen_core.cli.replacing import refuse_foreign
     from nanogen_core.report.curves import curves
 
-    for name, pair in found.curves.items():
-        drawing = curves(name, pair, found.tasks)
-        if drawing:
-            storage.write_text(folder / f"{name.replace('/', '-')}.svg", _alone(drawing))
+    drawings = {name: curves(name, pair, found.tasks) for name, pair in found.curves.items()}
+    files = {folder / f"{name.replace('/', '-')}.svg": _alone(drawing) for name, drawing in drawings.items() if drawing}
+    for file in files:
+        refuse_foreign(file, re.escape(STYLE), "bench audit")
+    for file, text in files.items():
+        storage.write_text(file, text)
 
 
 def _alone(drawing: str) -> str:

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import click
 
+#: What the files of this command hold, by name.
+OURS = {
+    "card.json": r'\A\{\n  "format": \d+,\n  "model": .*\n  "family": .*\n  "tokenizer": .*\n  "tasks": \{',
+    "card.md": r"\nArrows point to the better side\. An interval is the bootstrap's over images or prompts",
+}
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN...")
@@ -18,7 +24,11 @@ def card(runs: tuple[str, ...], as_json: bool, output: Path | None) -> None:
     from nanogen_core.bench.collected.card import card as entry
     from nanogen_core.bench.collected.card import markdown
     from nanogen_core.bench.collected.entries import entries
+    from nanogen_core.cli.replacing import refuse_foreign
 
+    if output is not None:
+        for name, ours in OURS.items():
+            refuse_foreign(output / name, ours, "bench card")
     found = entry(entries(runs))
     if output is None:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else markdown(found), nl=as_json)

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import click
 
+OURS = (
+    r"\Amodel,family,tokenizer,([^\n]*,)?(seeds,n,note|task,seed,([^\n]*,)?n)\n"  # the heads of a table of this command
+)
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN...")
@@ -22,7 +26,10 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     from nanogen_core.bench.collected.models import models
     from nanogen_core.bench.collected.tables import model_rows, run_rows, text
     from nanogen_core.cli.left_out import say_left_out
+    from nanogen_core.cli.replacing import refuse_foreign
 
+    if output is not None:
+        refuse_foreign(output, OURS, "bench collect")
     found, left_out = readable(runs)
     say_left_out(left_out, "runs")
     rows = run_rows(found) if each else model_rows(models(found))

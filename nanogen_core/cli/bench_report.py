@@ -8,7 +8,7 @@ import click
 
 from nanogen_core.cli.options import DRAWS
 
-MADE_BY = b"nanogen bench report"  # in the footer of every page
+MADE_BY = "nanogen bench report"  # in the footer of every page
 
 
 @click.command()
@@ -45,7 +45,7 @@ def report(
     need_statistics()
     from nanogen_core.cli.bench_correlate import direction_said
     from nanogen_core.cli.left_out import say_left_out
-    from nanogen_core.errors import DataError
+    from nanogen_core.cli.replacing import refuse_foreign
     from nanogen_core.report.page import page
     from nanogen_core.report.reading import Request, read, written_to
 
@@ -59,8 +59,7 @@ def report(
         about=about,
     )
     file = output or written_to(place)
-    if output is None and file.exists() and MADE_BY not in file.read_bytes():
-        raise DataError(f"{file} is there, and `nanogen bench report` did not write it: name another file by --output.")
+    refuse_foreign(file, MADE_BY, "bench report")
     subject = read(request)
     storage.write_text(file, page(subject))
     say_left_out(subject.left_out, "runs or files")

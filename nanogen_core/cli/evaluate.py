@@ -132,7 +132,7 @@ def _judge_images(source: Path, options: dict[str, Any], report: Report) -> tupl
     from nanogen_core.evaluation.subjects import Images
 
     _refuse_sampling(options)
-    images = Archive(source, count=options["count"]) if source.is_file() else Folder(source, count=options["count"])
+    images = Folder(source, count=options["count"]) if source.is_dir() else Archive(source, count=options["count"])
     context = None if options["config"] is None else load_config(options["config"])
     settings = override_layer(options["settings"])
     metrics = judges.of_images(images.questions, options["metrics"], settings, context)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
@@ -18,7 +19,7 @@ from nanogen_core.evaluation.aside import aside
 from nanogen_core.evaluation.entry import Entry, combined, entries, settings
 from nanogen_core.evaluation.keep import FOLDER as IMAGES
 from nanogen_core.evaluation.keep import MARKER, Keeper
-from nanogen_core.evaluation.measure import measure, quiet
+from nanogen_core.evaluation.measure import measure, quiet, restore
 from nanogen_core.evaluation.options import Certainty, Effort, Search
 from nanogen_core.evaluation.record import FILE, read_scores, write_scores
 from nanogen_core.evaluation.score import Score, fingerprint
@@ -137,7 +138,7 @@ class Evaluation:
             report=report,
             folder=state,
             keep=each.keep,
-            first=names.ask,
+            first=partial(names.ask, share=self.share),
             share=self.share,
         )
         if self.share.rank:
@@ -149,7 +150,8 @@ class Evaluation:
         ]
         if state is not None:
             with progress.writing(state):
-                seal.write(state / progress.RESULT, {"draws": self.certainty.draws, "entries": found})
+                facts = {"draws": self.certainty.draws, "batch_size": self.effort.batch_size}
+                seal.write(state / progress.RESULT, {**facts, "entries": found})
         return found
 
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
@@ -164,7 +166,12 @@ class Evaluation:
         path = None if each.state is None else each.state / progress.RESULT
         stored = seal.read(path) if path and not self.share.rank and path.exists() else {}
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
+        if found:
+            progress.say_other_batch_size(stored.get("batch_size", self.effort.batch_size), self.effort.batch_size)
         known: list[Entry] = gather.told(found, self.share)
+        if known and each.keep is not None:
+            everything = torch.ones(len(each.source.questions.indices), dtype=torch.bool)
+            restore(each.source, each.keep, everything, self.effort.batch_size, self.share)
         return known
 
     def _state(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Path | None:

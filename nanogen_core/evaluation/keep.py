@@ -9,6 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from nanogen_core import storage
 from nanogen_core.errors import DataError, NanoGenError, listing, shown
 from nanogen_core.evaluation.asking import LaidOut
@@ -80,9 +83,17 @@ class Keeper:
                 storage.write_text(self.folder / PROMPTS, _csv("prompt", self._names, self._questions.captions))
         return new
 
-    def __call__(self, batch: Batch) -> None:
+    def missing(self, rows: Tensor) -> Tensor:
+        """Which of these rows [N] bool have no picture in the folder."""
+        gone = [bool(row) and not (self.folder / name).is_file() for row, name in zip(rows, self._names, strict=True)]
+        return torch.tensor(gone, dtype=torch.bool)
+
+    def __call__(self, batch: Batch, only: Tensor | None = None) -> None:
+        """Writes the pictures of a batch; with `only` [N] bool, those of these rows."""
         assert batch.images is not None
         for index, picture in zip(batch.indices.tolist(), to_pil(batch.images), strict=True):
+            if only is not None and not only[index]:
+                continue
             file = self.folder / self._names[index]
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,10 +15,13 @@ from torch import Tensor
 from nanogen_core import storage
 from nanogen_core.data import Share
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.notes import warn_once
 from nanogen_core.protocols import Metric
 
+log = logging.getLogger(__name__)
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
 DONE = "done"
+BATCH_SIZE = "batch_size"
 AGAIN = "Delete it, and the evaluation does its part again."
 NAME = "process-{:05d}.safetensors"
 RESULT = "result.json"  # of a finished pass, until all of them are
@@ -32,8 +36,8 @@ class Progress:
     they take over the files of the others; a file whose rows another one already has is left alone.
     """
 
-    def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: Share):
-        self._folder, self._metrics, self._share = folder, metrics, share
+    def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: Share, batch_size: int = 0):
+        self._folder, self._metrics, self._share, self._batch_size = folder, metrics, share, batch_size
         self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has seen
         self._mine = torch.zeros(count, dtype=torch.bool)
 
@@ -50,7 +54,8 @@ class Progress:
         }
         path = self._folder / NAME.format(self._share.rank)
         with writing(path):
-            storage.write_tensors(path, {**tensors, DONE: self._mine})
+            size = torch.tensor(self._batch_size)
+            storage.write_tensors(path, {**tensors, DONE: self._mine, BATCH_SIZE: size})
 
     def add(self, rows: Tensor) -> None:
         """Notes rows [B] int64 as seen by this process."""
@@ -84,9 +89,20 @@ class Progress:
         except DataError as error:
             raise DataError(f"{error} {AGAIN}") from error
         self._mine |= tensors.pop(DONE)
+        say_other_batch_size(int(tensors.pop(BATCH_SIZE, torch.tensor(self._batch_size))), self._batch_size)
         for name, metric in self._metrics.items():
             state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}
             metric.merge(state)
+
+
+def say_other_batch_size(before: int, now: int) -> None:
+    """Logs that an evaluation goes on with batches of another size than those before the stop."""
+    if before != now:
+        warn_once(
+            log,
+            f"This evaluation began with a batch size of {before} and goes on with {now}. Its scores differ by rounding"
+            f" from those of an evaluation that was not stopped; for equal ones, give --batch-size {before}.",
+        )
 
 
 @contextmanager

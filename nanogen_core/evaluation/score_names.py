@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, NanoGenError, listing
+from nanogen_core.evaluation import gather
 from nanogen_core.protocols import Metric
+
+ALONE = Share()
 
 
 @runtime_checkable
@@ -31,10 +35,15 @@ class ScoreNames:
         self._unknown = set(metrics) - set(self._names) if len(metrics) > 1 or by is not None else set()
         self._check()
 
-    def ask(self, metrics: Mapping[str, Metric]) -> None:
-        """Asks metrics that have seen a batch. Raises as the constructor does."""
-        for name in sorted(self._unknown & set(metrics)):
-            self._names[name] = _given(metrics[name])
+    def ask(self, metrics: Mapping[str, Metric], share: Share = ALONE) -> None:
+        """Asks metrics that have seen a batch. Raises as the constructor does.
+
+        All processes call it once a pass, since some may have no batch: what one of them learns, all know.
+        """
+        asked = sorted(self._unknown & set(metrics))
+        told = gather.each({name: _given(metrics[name]) for name in asked}, share) if asked else []
+        for name in asked:
+            self._names[name] = list(dict.fromkeys(score for one in told for score in one[name]))
             if self._names[name]:
                 self._unknown.discard(name)
         self._check()

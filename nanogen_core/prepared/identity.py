@@ -46,6 +46,13 @@ def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
     return {**facts, "files": files_hash(files), CONTENTS: sample_hash(files)}
 
 
+def place(reading: Reading) -> str:
+    """The folder that all files of the examples share; empty where they say none."""
+    listing = getattr(reading.examples, "files", None)
+    files = listing() if listing else []
+    return os.path.commonpath([file.parent for file in files]) if files else ""
+
+
 def variants(reading: Reading, task: str) -> int:
     """How many images a transform makes of one. Raises NanoGenError where it does not say so."""
     found = getattr(reading.transform, "variants", None)

@@ -20,6 +20,19 @@ HASH = "sha256"  # of all other values of the file
 CONTENTS = "contents"  # of the source, a hash of a sample; older manifests have none
 READ = "read"  # the hash of the small files that a part reads; None where it does not say which they are
 
+#: What a difference of the data means, and one of what a part reads.
+DATA = {
+    "source.examples": "they had {there} examples and have {here}",
+    "source.files": "their files have other names or sizes",
+    f"source.{CONTENTS}": "their files have other contents, under the same names and sizes",
+    "classes": "their class names or the order of these differ",
+}
+PARTS = {
+    "weights": "the {part} has other weights",
+    READ: "the {part} reads other files beside its weights, such as a configuration or a vocabulary",
+}
+NAMES = {"text": "text encoder"}
+
 
 @frozen(kw_only=True)
 class Manifest:
@@ -81,16 +94,30 @@ def _hash(values: Mapping[str, Any]) -> str:
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raises DataError, naming both values, where the facts of a folder are not those that are asked for."""
-    found = [
-        f"{name} is {_shown(old)} there and {_shown(new)} here" for name, old, new in _differences(there, here, "")
-    ]
-    if found:
+def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any], place: str = "") -> None:
+    """Raises DataError that says what changed, where the facts of a folder are not those that are asked for.
+
+    `place` is where the data are, for the sentence."""
+    found = list(_differences(there, here, ""))
+    if not found:
+        return
+    changes = "; ".join(_change(*one) for one in found)
+    if all(name in DATA for name, _, _ in found):
         raise DataError(
-            f"The latents in {folder} were prepared otherwise than this configuration asks: {'; '.join(found)}. Mend "
-            f"the configuration, or prepare into another folder."
+            f"The data{f' in {place}' if place else ''} are not those that the latents in {folder} were prepared from:"
+            f" {changes}. Restore the data, or prepare them again into another folder."
         )
+    raise DataError(
+        f"The latents in {folder} were prepared otherwise than this configuration asks: {changes}. Mend the"
+        " configuration, or prepare into another folder."
+    )
+
+
+def _change(name: str, there: Any, here: Any) -> str:
+    """What changed, in words; of a hash, that it did."""
+    part, _, key = name.rpartition(".")
+    sentence = DATA.get(name) or PARTS.get(key, "{name} is {there} there and {here} here")
+    return sentence.format(name=name, part=NAMES.get(part, part), there=_shown(there), here=_shown(here))
 
 
 def _differences(there: Any, here: Any, name: str) -> Iterator[tuple[str, Any, Any]]:

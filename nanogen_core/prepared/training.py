@@ -72,7 +72,8 @@ def _refuse_other_source(folder: Path, found: Manifest, parts: Assembly) -> None
         reading = reading_of(parts)
     except DataError:
         return
-    manifest.refuse_others(folder, {"source": found.source}, {"source": identity.source(parts, reading)})
+    here = {"source": identity.source(parts, reading)}
+    manifest.refuse_others(folder, {"source": found.source}, here, identity.place(reading))
 
 
 def _never(image: Image.Image, number: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
+from nanogen_core.files import opened
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
@@ -56,7 +57,7 @@ def looks_whole(folder: Path) -> bool:
 
 def _described(file: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
-    with file.open("rb") as content:
+    with opened(file) as content:
         while chunk := content.read(_CHUNK):
             digest.update(chunk)
     return {"bytes": file.stat().st_size, "sha256": digest.hexdigest()}

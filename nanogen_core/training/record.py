@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from nanogen_core import storage
+from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.config import CONFIG
 from nanogen_core.differences import Difference, differences
-from nanogen_core.errors import DataError, TrainingError
+from nanogen_core.errors import DataError, NanoGenError, TrainingError
+from nanogen_core.files import is_file
 from nanogen_core.prepared import identity
 from nanogen_core.training import ranks
 from nanogen_core.training.run_folder import RECORD
@@ -181,7 +181,6 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any] | None:
     try:
-        found = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return yaml_files.read(folder / CONFIG) if is_file(folder / CONFIG) else None
+    except NanoGenError:
         return None
-    return found if isinstance(found, dict) else None

@@ -244,6 +244,18 @@ def test_the_command_says_it_in_its_exit_status_and_draws(tmp_path):
     assert told["curves"]["loss"][0][0] == [2, pytest.approx(0.8, rel=0.04)]
 
 
+def test_a_drawing_of_the_users_is_not_replaced_and_no_other_one_is_written(tmp_path):
+    a, b = lay(tmp_path / "a", CLASS, log(1)), lay(tmp_path / "b", TEXT, log(2))
+    words = [str(a), str(b), "--plots", str(tmp_path / "plots")]
+    assert [CliRunner().invoke(command, words).exit_code for _ in range(2)] == [0, 0]  # its own are replaced
+    for file in (tmp_path / "plots").iterdir():
+        file.unlink()
+    (tmp_path / "plots" / "loss.svg").write_text("<svg/>")
+    answer = CliRunner().invoke(command, words)
+    assert "loss.svg is there, and `nanogen bench audit` did not write it" in str(answer.exception)
+    assert [file.read_text() for file in (tmp_path / "plots").iterdir()] == ["<svg/>"]
+
+
 def test_what_is_no_run_or_logged_nothing_is_a_sentence(tmp_path):
     a = lay(tmp_path / "a", CLASS, log(1))
     with pytest.raises(DataError, match="no folder of a run"):

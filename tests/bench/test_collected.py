@@ -211,3 +211,40 @@ def test_a_difference_of_all_scores_is_said_once():
         "fast": ["every score: sampling.steps 4 in place of 25"],
         "short": ["x: runs 1 in place of 2"],
     }
+
+
+# -- nobody else's files are replaced ----------------------------------------------------------------------------------
+
+
+def test_a_table_of_the_users_is_not_replaced(runs, tmp_path):
+    for text in ("model,family,tokenizer,fid\nmine,a,b,3.2\n", "notes", ""):
+        (tmp_path / "table.csv").write_text(text)
+        answer = CliRunner().invoke(collect, [*runs, "--output", str(tmp_path / "table.csv")])
+        assert "table.csv is there, and `nanogen bench collect` did not write it" in str(answer.exception)
+        assert (tmp_path / "table.csv").read_text() == text
+
+
+@pytest.mark.parametrize("words", [(), ("--each",)])
+def test_a_table_of_an_earlier_call_is_replaced(runs, tmp_path, words):
+    for _ in range(2):
+        CliRunner().invoke(collect, [*runs, *words, "--output", str(tmp_path / "table.csv")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("name", "text"), [("card.md", "# my own card"), ("card.json", '{"model": "mine"}')])
+def test_neither_file_of_a_card_is_written_where_one_is_the_users(runs, tmp_path, name, text):
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / name).write_text(text)
+    answer = CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path / "card")])
+    assert f"{name} is there, and `nanogen bench card` did not write it" in str(answer.exception)
+    assert [(file.name, file.read_text()) for file in (tmp_path / "card").iterdir()] == [(name, text)]
+
+
+def test_a_card_of_an_earlier_call_is_replaced(runs, tmp_path):
+    for _ in range(2):
+        CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_link_is_not_replaced(runs, tmp_path):
+    (tmp_path / "table.csv").symlink_to(tmp_path / "elsewhere.csv")
+    answer = CliRunner().invoke(collect, [*runs, "--output", str(tmp_path / "table.csv")])
+    assert "did not write it" in str(answer.exception)

@@ -379,7 +379,7 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").write_text("mine")
     ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
     assert isinstance(ran.exception, DataError)
-    assert "scores.html is there, and `nanogen bench report` did not write it" in str(ran.exception)
+    assert "scores.html is there, and `nanogen bench report` did not write it: name" in str(ran.exception)
     assert (tmp_path / "scores.html").read_text() == "mine"
     (tmp_path / "scores.html").unlink()
     for _ in range(2):  # its own page is made again

@@ -53,7 +53,10 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
     training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
     exchange(file)
-    with pytest.raises(DataError, match=r"prepared otherwise .*: source\.contents is '.*' there and '.*' here\. Mend"):
+    with pytest.raises(
+        DataError,
+        match=r"^The data in \S*data\S* are not those that the latents in .* from: their files .* sizes\. Restore",
+    ):
         training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 
 

@@ -17,7 +17,7 @@ from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.evaluation.pixels import from_uint8
 from nanogen_core.evaluation.sources.folder import say_fewer
 from nanogen_core.evaluation.sources.looks import listed
-from nanogen_core.files import reason
+from nanogen_core.files import opened, reason
 from nanogen_core.labels import HUGE, wrong
 from nanogen_core.pictures import MAX_PIXELS
 from nanogen_core.tensors import Batch
@@ -36,7 +36,7 @@ class Archive:
 
     def __init__(self, path: Path, *, count: int | None = None):
         self._path = path
-        with reading(path), zipfile.ZipFile(path) as archive:
+        with reading(path), opened(path) as file, zipfile.ZipFile(file) as archive:
             shape = self._shape(archive)
             labels = _labels(archive, path, shape[0])
         self.total = shape[0]

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from nanogen_core.files import opened
+
 LISTED = 16  # sizes; more are counted, and named by a hash
 
 
@@ -29,7 +31,7 @@ def listed(sizes: Iterable[tuple[int, int]]) -> Sequence[str] | str:
 
 def _look(file: Path) -> tuple[tuple[int, int], str] | None:
     try:
-        with Image.open(file) as picture:
+        with opened(file) as content, Image.open(content) as picture:
             return picture.size, picture.mode
     except Exception:  # whatever a damaged header makes Pillow raise
         return None

@@ -192,7 +192,7 @@ def test_a_truncated_file_is_one_sentence(tmp_path: Path, suffix: str) -> None:
 
 
 def test_other_wrong_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="there is no such file"):
         read_checkpoint(tmp_path / "absent.pt")
     (tmp_path / "empty.pt").touch()
     with pytest.raises(DataError, match="is no whole safetensors file"):

@@ -25,6 +25,7 @@ IMAGES = frozenset(suffix.removeprefix(".") for suffix in SUFFIXES)
 BLOCK = tarfile.BLOCKSIZE
 MISSING = -1  # the offset of a part that a sample lacks
 CUT = -2  # the offset of what a tar that is cut short has lost; its "size" is the byte where the tar ends
+COMPRESSED = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zstd": b"\x28\xb5\x2f\xfd"}  # first bytes
 LONGEST = 1 << 20  # bytes of a header with a long name
 LONG_NAME = 200  # characters of a name in a sentence
 LOOKED = 16  # files after a sample's first one in which the others are looked for, to say what it has
@@ -146,6 +147,7 @@ def _whole(
 
 def _files(path: Path) -> Iterator[Member]:
     """The files in a tar that are whole. Links, devices and folders are passed over; nothing is ever extracted."""
+    _refuse_compressed(path)
     size, end = path.stat().st_size, 0
     for member in _members(path):
         if member.offset < end or member.size < 0:
@@ -161,6 +163,16 @@ def _files(path: Path) -> Iterator[Member]:
     # tarfile takes a damaged header for the end, so that half a tar would pass as a whole one
     if read_span(path, Span(end, BLOCK)) != bytes(BLOCK):
         yield Member("", Span(CUT, end), 0)
+
+
+def _refuse_compressed(path: Path) -> None:
+    with opened(path) as file:
+        start = file.read(BLOCK)
+    found = next((name for name, magic in COMPRESSED.items() if start.startswith(magic)), None)
+    if found:
+        raise DataError(
+            f"{path} is compressed ({found}), and samples are read at their places in a plain tar: decompress it first."
+        )
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:

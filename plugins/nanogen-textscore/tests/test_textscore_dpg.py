@@ -124,6 +124,7 @@ def test_scores_are_those_of_paper_and_pencil(files):
     asked = metric.questions()
     assert asked.captions == ["a photo", "a photo", PROMPTS["10"], PROMPTS["10"]]
     metric.update(as_images([picture(n) for n in range(4)]), asked)
+    assert set(metric.compute()) <= set(metric.score_names)
     assert metric.compute() == pytest.approx(
         {
             "dpgbench": (1 + 0 + 1 / 3 + 0) / 4,  # a no to the first or second takes the third along

@@ -289,6 +289,7 @@ def test_the_official_mean_is_over_tags_and_the_published_one_over_images(metric
     asked = metric.questions()
     assert asked.captions == [line["prompt"] for line in LINES for _ in range(2)]
     metric.update(as_images([square(grey) for grey in GREYS]), asked)
+    assert set(metric.compute()) <= set(metric.score_names)
     assert metric.compute() == pytest.approx(
         {
             "geneval": (2 / 4 + 1 / 2) / 2,

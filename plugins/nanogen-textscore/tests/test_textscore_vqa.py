@@ -228,6 +228,7 @@ def test_vqascore_is_the_mean_over_images_with_equal_captions_as_units(monkeypat
     metric = VQAScore(VQAScoreConfig())
     images = as_images([shade(value) for value in (255, 0, 255)])
     metric.update(images, Batch(torch.tensor([0, 1, 2]), captions=["dark", "bright", "dark"]))
+    assert set(metric.compute()) <= set(metric.score_names)
     assert metric.compute() == {"vqascore": pytest.approx((0.5 + 0 + 0.5) / 3)}
     assert metric.units == 2
     by_unit = sorted(metric.resampled(torch.tensor([unit]))["vqascore"] for unit in range(2))
@@ -247,6 +248,7 @@ def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_pat
     asked = metric.questions()
     assert asked.captions == ["a", "b", "a", "c"]
     metric.update(as_images([shade(value) for value in (255, 0, 51, 0)]), asked)
+    assert set(metric.compute()) <= set(metric.score_names)
     assert metric.compute() == {
         "genaibench": pytest.approx(1.2 / 4),
         "genaibench_counting": pytest.approx(1.2 / 2),  # the first and the third, although their texts are equal

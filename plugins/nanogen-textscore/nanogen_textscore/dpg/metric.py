@@ -52,6 +52,10 @@ class DPGBench(Kept):
             "vqa": self._vqa.settings,
         }
 
+    @cached_property
+    def score_names(self) -> list[str]:
+        return ["dpgbench", *self._categories]
+
     def questions(self) -> Batch:
         """The official prompts in the order of their ids. Raises DataError where a file is missing."""
         return self._prompts.questions()

@@ -58,6 +58,10 @@ class GenEval(Kept):
             "rules": {name: getattr(self._config, name) for name in Rules.__annotations__},
         }
 
+    @cached_property
+    def score_names(self) -> list[str]:
+        return ["geneval", "geneval_images", *(f"geneval_{name}" for name in self._names)]
+
     def questions(self) -> Batch:
         """The prompts, `images_per_prompt` rows each. Raises DataError where a file was named and is missing."""
         return self._prompts.questions()

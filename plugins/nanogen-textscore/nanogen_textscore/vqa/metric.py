@@ -32,6 +32,10 @@ class VQAScore(Kept):
         self._judge: VQAJudge = frozen_judge("vqascore", config.judge, path="judge")
 
     @cached_property
+    def score_names(self) -> list[str]:
+        return ["vqascore"]
+
+    @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {"judge": self._judge.settings}
 
@@ -68,6 +72,10 @@ class GenAIBench(VQAScore):
             "skills": content_hash(self._skills_file),
             "images_per_prompt": self._config.images_per_prompt,
         }
+
+    @cached_property
+    def score_names(self) -> list[str]:
+        return ["genaibench", *self._skills]
 
     def questions(self) -> Batch:
         """The official prompts in the order of their file. Raises DataError where it is missing."""
