@@ -50,7 +50,7 @@ lint: install
 
 # Networks in the published layout against their recorded outputs; NANOGEN_PARITY_FIXTURES names one other folder.
 parity: install
-	$(BIN)/python -m nanogen_dit.parity plugins/nanogen-dit/tests/fixtures tests/fidelity/fixtures/networks
+	$(BIN)/python -m tests.parity plugins/nanogen-dit/tests/fixtures tests/fidelity/fixtures/networks
 
 # The recorded behaviour of the published code: a line for each fixture. NANOGEN_FIDELITY_FIXTURES names another folder.
 fidelity: install
@@ -63,7 +63,7 @@ equivalence: install
 
 # Cases of published evaluation code; NANOGEN_EVALUATION_CASES names another file of such cases.
 evaluation-cases: install
-	$(BIN)/python -m nanogen_core.evaluation.cases --known tests/data/evaluation_cases.json \
+	$(BIN)/python -m tests.evaluation_cases --known tests/data/evaluation_cases.json \
 		$${NANOGEN_EVALUATION_CASES:-tests/data/evaluation_cases.json}
 
 wheels: install

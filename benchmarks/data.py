@@ -85,10 +85,10 @@ def _rss() -> float:
 
 def read(folder: str, count: str, side: str) -> Row:
     """Reads `count` latents of 4 x side x side, both flips, once in a shuffled order, in batches of 256."""
-    from nanogen_core.data import loader
-    from nanogen_core.prepared import training
-    from nanogen_core.prepared.latents import Latents
-    from nanogen_core.prepared.manifest import read as read_manifest
+    from nanogen_data.loader import loader
+    from nanogen_data.precomputed import training
+    from nanogen_data.precomputed.latents import Latents
+    from nanogen_data.precomputed.manifest import read as read_manifest
 
     home = Path(folder) / f"{count}x{side}"
     if not home.is_dir():
@@ -103,9 +103,9 @@ def read(folder: str, count: str, side: str) -> Row:
 def _write(home: Path, count: int, side: int) -> None:
     import torch
 
-    from nanogen_core.prepared.manifest import Manifest
-    from nanogen_core.prepared.members import pack
-    from nanogen_core.prepared.shards import Shard
+    from nanogen_data.precomputed.manifest import Manifest
+    from nanogen_data.precomputed.members import pack
+    from nanogen_data.precomputed.shards import Shard
 
     home.mkdir()
     size = 1_000
@@ -132,8 +132,8 @@ def _run_alone(function: Callable[[], None]) -> None:
 def prepare(folder: str, count: str, side: str) -> Row:
     """Prepares `count` drawings of the smallest size."""
     from nanogen_core.config import resolve
-    from nanogen_core.prepared.prepare import Options
-    from nanogen_core.prepared.prepare import prepare as run
+    from nanogen_data.precomputed.prepare import Options
+    from nanogen_data.precomputed.prepare import prepare as run
 
     config = {**_model(int(side)), "dataset": {"name": "openmoji", "train": int(count)}, "tokenizer": "openmoji-vae"}
     start = time.perf_counter()
@@ -145,8 +145,8 @@ def train(folder: str, kind: str, source: str) -> Row:
     """Trains a few steps on PNG files, or on their latents, which are prepared first."""
     from nanogen_core import build_pipeline
     from nanogen_core.config import resolve
-    from nanogen_core.prepared.prepare import Options
-    from nanogen_core.prepared.prepare import prepare as run
+    from nanogen_data.precomputed.prepare import Options
+    from nanogen_data.precomputed.prepare import prepare as run
 
     config, latents = _folder_config(Path(folder), kind), Path(folder) / f"latents-{kind}"
     if source == "latents":
@@ -165,7 +165,7 @@ def void(_: object) -> None:
 
 def _steps(pipeline: Any, folder: Path) -> Iterator[int]:
     """The loop's own steps, without its logs, samples and checkpoints; each gives the number of its images."""
-    from nanogen_core.training.loop import Run
+    from nanogen_train.trainer.loop import Run
 
     run = Run(pipeline, folder)
     for batch in run._batches():

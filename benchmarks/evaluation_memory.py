@@ -33,7 +33,7 @@ class Moments:
     settings: Mapping[str, object] = {"features": "random convolution", "width": WIDTH}
 
     def __init__(self) -> None:
-        from nanogen_core.evaluation.moments import RunningMoments
+        from nanogen_fidelity.distances.moments import RunningMoments
 
         generator = torch.Generator().manual_seed(0)
         self._kernel = torch.randn(WIDTH, 3, 16, 16, generator=generator)
@@ -73,10 +73,10 @@ def make(folder: Path, count: int) -> None:
 
 def peak(folder: Path) -> int:
     """Bytes that this process took at most, after evaluating the folder."""
-    from nanogen_core.cli.tally import tally
-    from nanogen_core.evaluation.evaluate import Evaluation
-    from nanogen_core.evaluation.sources.folder import Folder
-    from nanogen_core.evaluation.subjects import Images
+    from nanogen_eval.cli.progress import tally
+    from nanogen_eval.evaluate import Evaluation
+    from nanogen_eval.sources.folder import Folder
+    from nanogen_eval.targets import Images
 
     with tally() as report, tempfile.TemporaryDirectory() as output:
         Evaluation(metrics={"moments": Moments()}, folder=Path(output), report=report).scores(Images(Folder(folder)))

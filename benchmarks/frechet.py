@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 
 
 def drawn(count: int, width: int, seed: int) -> Tensor:

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
-from nanogen_core.evaluation.pixels import from_uint8, on_grid
 from nanogen_core.images import resized, to_pil, to_uint8
+from nanogen_eval.pixels import from_uint8, on_grid
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_openmoji.class_images import balanced_labels, class_images
 from nanogen_openmoji.classifier import Classifier
 from nanogen_openmoji.features import ClassifierFeatures

@@ -15,14 +15,11 @@ from nanogen_core import compat, conformity
 from nanogen_core.building import remembered
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing, near_miss
-from nanogen_core.layers import SLOTS
+from nanogen_core.kinds import group_arguments, slots
 from nanogen_core.specs import LatentSpec
 
-GROUP_NAMES = {"auxiliary": "auxiliaries", "guidance": "guidance", "metric": "metrics"}
-#: All that a constructor may ask for by a keyword.
-KNOWN = frozenset(
-    (*SLOTS, *GROUP_NAMES.values(), "classes", "condition", "image_size", "latent", "pipeline", "seed", "wanted")
-)
+#: What a constructor may ask for by a keyword, beside the slots and groups.
+FACTS = ("classes", "condition", "image_size", "latent", "pipeline", "seed", "wanted")
 
 
 class Assembly(Mapping[str, Any]):
@@ -39,7 +36,7 @@ class Assembly(Mapping[str, Any]):
             "classes": lambda: tuple(self["dataset"].classes),
             "latent": self._latent,
             "condition": lambda: self["conditioner"].spec,
-            **{word: self._group_builder(kind) for kind, word in GROUP_NAMES.items()},
+            **{word: self._group_builder(kind) for kind, word in group_arguments().items()},
         }
 
     def __getitem__(self, name: str) -> Any:
@@ -56,7 +53,7 @@ class Assembly(Mapping[str, Any]):
     def built(self) -> dict[str, Any]:
         """The parts of slots and groups that were built so far. A member of a group is named like `guidance cfg`."""
         found = {name: part for name, part in self._built.items() if name in self.resolved.slots}
-        for kind, word in GROUP_NAMES.items():
+        for kind, word in group_arguments().items():
             group = self._built.get(word)
             if isinstance(group, _Group):
                 found.update({f"{kind} {name}": part for name, part in group.built.items()})
@@ -83,7 +80,7 @@ class Assembly(Mapping[str, Any]):
         return len(self._names())
 
     def _names(self) -> list[str]:
-        return [*{**self._built, **self._facts}, *(kind for kind in SLOTS if kind in self.resolved.slots)]
+        return [*{**self._built, **self._facts}, *(kind for kind in slots() if kind in self.resolved.slots)]
 
     def _make(self, name: str) -> Any:
         if name in self._facts:
@@ -93,11 +90,14 @@ class Assembly(Mapping[str, Any]):
         raise KeyError(name)
 
     def _latent(self) -> LatentSpec:
-        """The tokenizer's latent, with the further token that an auxiliary may add."""
+        """The tokenizer's latent, with the tokens that members of groups add: those that provide `token`."""
         latent: LatentSpec = self["tokenizer"].latent(self.resolved.image_size)
-        parts = self.resolved.groups["auxiliary"].items()
-        adding = [name for name, part in parts if "token" in part.chosen.component.provides]
-        widths = [self["auxiliaries"][name].token_width for name in adding]
+        widths = [
+            self[word][name].token_width
+            for kind, word in group_arguments().items()
+            for name, part in self.resolved.groups[kind].items()
+            if "token" in part.chosen.component.provides
+        ]
         return evolve(latent, token_width=sum(widths)) if widths else latent
 
     def _group_builder(self, kind: str) -> Callable[[], Mapping[str, Any]]:
@@ -129,7 +129,7 @@ class Assembly(Mapping[str, Any]):
                 found[parameter.name] = self[parameter.name]
             elif parameter.default is inspect.Parameter.empty:
                 raise NanoGenError(_unknown_part(part, parameter.name, self))
-            elif parameter.name not in KNOWN:
+            elif parameter.name not in known_words():
                 raise NanoGenError(_misspelt_part(part, parameter.name))
         return found
 
@@ -153,6 +153,11 @@ class _Group(Mapping[str, Any]):
         return len(self._parts)
 
 
+def known_words() -> tuple[str, ...]:
+    """All that a constructor may ask for by a keyword."""
+    return (*slots(), *group_arguments().values(), *FACTS)
+
+
 def _who(part: Part) -> str:
     return f"{part.chosen.component.kind} {part.name!r} of {part.chosen.distribution}"
 
@@ -166,9 +171,8 @@ def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
 
 def _misspelt_part(part: Part, name: str) -> str:
     """An optional part may be missing from a configuration, but not from all configurations."""
-    return (
-        f"{_who(part)} asks for {name!r}, and there is no such part.{near_miss(name, KNOWN)} Parts: {listing(KNOWN)}."
-    )
+    near, known = near_miss(name, known_words()), listing(known_words())
+    return f"{_who(part)} asks for {name!r}, and there is no such part.{near} Parts: {known}."
 
 
 class AbsentDataset:

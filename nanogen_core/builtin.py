@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from nanogen_core.hookspecs import hookimpl
-from nanogen_core.specs import Component
+from nanogen_core.specs import Component, Kind
 
 NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_kinds() -> list[Kind]:
+    return [
+        Kind(name="task", place="slot", protocol="nanogen_core.protocols:Task", required=True),
+        Kind(name="dataset", place="slot", protocol="nanogen_core.protocols:Dataset", required=True),
+        Kind(name="encoder", place="slot"),
+        Kind(name="conditioner", place="slot", protocol="nanogen_core.protocols:Conditioner", required=True),
+        Kind(name="tokenizer", place="slot", protocol="nanogen_core.protocols:Tokenizer", required=True),
+        Kind(name="backbone", place="slot", protocol="nanogen_core.protocols:Backbone", module=True, required=True),
+        Kind(name="objective", place="slot", protocol="nanogen_core.protocols:Objective", required=True),
+        Kind(name="sampler", place="slot", protocol="nanogen_core.protocols:Sampler", required=True, default="euler"),
+        Kind(name="guidance", place="group", protocol="nanogen_core.protocols:Guidance"),
+    ]
+
+
+@hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {
+        "config": (
+            "nanogen_core.cli.config:config",
+            "Show a resolved configuration, or the lines in which two differ.",
+        ),
+        "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
+        "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
+        "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
+    }
 
 
 @hookimpl
@@ -32,47 +60,5 @@ def nanogen_components() -> list[Component]:
             target="nanogen_core.guidance:ClassifierFree",
             config="nanogen_core.settings:ClassifierFreeConfig",
             summary="classifier-free guidance inside an interval of times (arXiv 2207.12598, 2404.07724)",
-        ),
-        Component(
-            kind="stage",
-            name="diffusion",
-            target="nanogen_core.training.diffusion:Diffusion",
-            config="nanogen_core.training.diffusion_settings:DiffusionConfig",
-            summary="trains the backbone on the tokenizer's latents",
-        ),
-        Component(
-            kind="optimizer",
-            name="adamw",
-            target="nanogen_core.training.optimizers:AdamW",
-            config="nanogen_core.training.optimizer_settings:AdamWConfig",
-            summary="AdamW (arXiv 1711.05101), fused where the device has it",
-        ),
-        Component(
-            kind="optimizer",
-            name="muon",
-            target="nanogen_core.training.optimizers:Muon",
-            config="nanogen_core.training.optimizer_settings:MuonConfig",
-            summary="Muon for the matrices inside blocks, AdamW for the rest",
-        ),
-        Component(
-            kind="schedule",
-            name="constant",
-            target="nanogen_core.training.schedules:Constant",
-            config="nanogen_core.training.optimizer_settings:ConstantConfig",
-            summary="the learning rate constant after its warm-up",
-        ),
-        Component(
-            kind="schedule",
-            name="cosine",
-            target="nanogen_core.training.schedules:Cosine",
-            config="nanogen_core.training.optimizer_settings:CosineConfig",
-            summary="half a cosine down to the final learning rate",
-        ),
-        Component(
-            kind="schedule",
-            name="constant-linear",
-            target="nanogen_core.training.schedules:ConstantLinear",
-            config="nanogen_core.training.optimizer_settings:ConstantLinearConfig",
-            summary="the learning rate constant, then linear to its final value",
         ),
     ]

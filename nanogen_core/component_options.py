@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
+from nanogen_core.config_layers import Layer
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_core.layers import SLOTS, Layer
+from nanogen_core.kinds import slots
 from nanogen_core.registry import Registry, import_object
 from nanogen_core.typed import read_options
 
@@ -41,7 +42,7 @@ def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> L
     result = dict(merged)
     for kind, name in names:
         config = config_class(known, kind, name)
-        if config is not None and kind in SLOTS:
+        if config is not None and kind in slots():
             result[kind] = read(merged[kind], config)
         elif config is not None:
             result[kind] = {**result[kind], name: read(merged[kind][name], config)}

@@ -9,7 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from nanogen_core.registry import Chosen
-    from nanogen_core.specs import Component, Method
+    from nanogen_core.specs import Component, Kind, Method
 
 PROJECT = "nanogen"
 API = 1  #: what a manifest states as NANOGEN_API
@@ -26,6 +26,24 @@ def nanogen_components() -> list[Component]:  # type: ignore[empty-body]
 @hookspec
 def nanogen_methods() -> list[Method]:  # type: ignore[empty-body]
     """The ready combinations that this plugin offers under one name."""
+
+
+@hookspec
+def nanogen_kinds() -> list[Kind]:  # type: ignore[empty-body]
+    """The kinds of component that this plugin brings."""
+
+
+@hookspec
+def nanogen_sections() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """The sections of a configuration that this plugin reads: `{"name": "module:AttrsClass"}`."""
+
+
+@hookspec
+def nanogen_commands() -> Mapping[str, tuple[str, str]]:  # type: ignore[empty-body]
+    """The verbs of the command line that this plugin brings: `{"verb": ("module:command", "one line of help")}`.
+
+    The command is a click command. It is imported when the verb is used.
+    """
 
 
 @hookspec

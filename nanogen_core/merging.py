@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+from nanogen_core.config_layers import Given, Layer, members, over, same
 from nanogen_core.errors import listing
-from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, members, over, same
+from nanogen_core.kinds import groups, slots
 
 Carries = Callable[[str, str, str, str], bool]  #: (kind, old name, new name, option) -> whether the option stays
 
@@ -30,10 +31,10 @@ class UserLayers:
         return {key: self._value(key, [layer[key] for layer in layers if key in layer]) for key in keys}
 
     def _value(self, key: str, values: Sequence[Any]) -> Any:
-        if key in SLOTS:
+        if key in slots():
             return self._slot(key, values)
         lost: list[str] = []
-        lay = members if key in GROUPS else over
+        lay = members if key in groups() else over
         found = reduce(lambda low, high: lay(low, high, lost, key), values)
         if lost:
             self.notes.append(f"Dropped {listing(lost)}: written for another component than the one that is named now.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +21,8 @@ from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.images import refuse_nonfinite as refuse_nonfinite_images
 from nanogen_core.images import to_pil
-from nanogen_core.layers import GROUPS
+from nanogen_core.kinds import groups
 from nanogen_core.modes import eval_mode
-from nanogen_core.prepared import manifest
 from nanogen_core.protocols import Field
 from nanogen_core.randomness import Draws
 from nanogen_core.sampling import velocity_field
@@ -40,15 +40,22 @@ LIMITS = {"seed": seed_number, "batch_size": batch, "steps": sampling_steps}  # 
 
 
 def build_pipeline(
-    config: str | Path | Mapping[str, Any] | None = None, *, device: torch.device | str | None = None, **options: Any
+    config: str | Path | Mapping[str, Any] | Resolved | None = None,
+    *,
+    device: torch.device | str | None = None,
+    **options: Any,
 ) -> Pipeline:
-    """The pipeline of a configuration (a file, a recipe's name or a mapping), of keywords, or of keywords over one.
+    """The pipeline of a configuration (a file, a recipe's name, a mapping or a resolved one), of keywords, or of both.
 
     Keywords are the keys of a configuration file: `task="t2i"`, `method="vae"`, `backbone={"name": "ddt",
     "size": "tiny"}`, `guidance={"cfg": {"scale": 4.0}}`; an object stands for itself (`backbone=my_network`).
     Raises a NanoGenError that says what is wrong, before anything is loaded.
     """
-    resolved = resolve(*layered(config, options))
+    if isinstance(config, Resolved) and not options:
+        resolved = config
+    else:
+        config = config.as_dict() if isinstance(config, Resolved) else config
+        resolved = resolve(*layered(config, options))
     torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
@@ -76,7 +83,7 @@ class Pipeline:
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another part: the configuration, the optimiser and a saved pipeline would not know it."""
         if name in self.__dict__:
-            names = " by its name, which a plugin gives it" if name in GROUPS else ""
+            names = " by its name, which a plugin gives it" if name in groups() else ""
             raise NanoGenError(
                 f"A part of a pipeline cannot be replaced: give it when the pipeline is built{names},"
                 f" `build_pipeline(..., {name}=...)`."
@@ -173,32 +180,17 @@ class Pipeline:
 
     # -- saved pipelines ---------------------------------------------------------------------------------------------
 
-    def stage(self) -> Any:
-        """The stage that trains this pipeline."""
-        self.parts.supply("pipeline", self)
-        return self.parts["stage"]
-
     def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
         """Writes `config.yaml`, `pipeline.json` and one safetensors file for each part that learns.
 
         `weights` stand in for those of the parts that they name (averaged weights, while training goes on).
         """
-        self.refuse_objects()
         folder = Path(folder)
         for name, state in {**self.state(), **(weights or {})}.items():
             storage.write_tensors(folder / WEIGHTS.format(name), state)
         storage.write_json(folder / FACTS, self._facts())
         storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
         return folder
-
-    def refuse_objects(self) -> None:
-        """Raises NanoGenError where a part was given as an object: a saved configuration could not name it."""
-        given = [kind for kind, part in self.config.slots.items() if part.instance is not None]
-        if given:
-            raise NanoGenError(
-                f"This pipeline cannot be saved, because its {listing(given)} was given as an object: register the"
-                " class as a component of a plugin (docs/plugins.md) and choose it by name."
-            )
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of each part that learns."""
@@ -212,14 +204,18 @@ class Pipeline:
             "format": FORMAT,
             "classes": list(self.parts["classes"]),
             "latent": list(self.latent.shape),
-            "versions": {name: version(name) for name in sorted(distributions)},
+            "versions": dict(sorted(_versions(distributions).items())),
         }
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: torch.device | str | None = None) -> Pipeline:
+    def load(cls, folder: str | Path, *, device: torch.device | str | None = None, **objects: Any) -> Pipeline:
         """A saved pipeline, or the newest state of a run. Needs no training data.
 
-        Raises DataError where the folder holds no pipeline, or a damaged one.
+        A part that was an object is given again, `Pipeline.load(folder, backbone=network)`. Its weights are then those
+        of the folder.
+
+        Raises ConfigError where such an object is missing, DataError where the folder holds no pipeline or a damaged
+        one.
         """
         folder = Path(folder)
         if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
@@ -230,7 +226,7 @@ class Pipeline:
         facts = _read_facts(folder / FACTS)
         config = load_config(folder / CONFIG)
         try:
-            resolved = resolve(config)
+            resolved = resolve(config, objects)
         except ConfigError as error:
             raise ConfigError(f"{folder / CONFIG}: {error}") from error
         assembly = Assembly(resolved, {"classes": tuple(facts["classes"])})
@@ -246,6 +242,15 @@ class Pipeline:
             tensors = storage.read_tensors(path)
             refuse_nonfinite(tensors, path)
             load_exactly(self.parts[name], tensors, expected=state, source=path)
+
+
+def _versions(distributions: Iterable[str]) -> dict[str, str]:
+    """The versions of installed distributions; a part that is an object or comes from a file has none."""
+    found = {}
+    for name in filter(None, distributions):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -270,12 +275,13 @@ def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly
 
 
 def _assembly(resolved: Resolved) -> Assembly:
-    """The parts; a model that is trained on prepared latents can do without the images that these were made of."""
-    if resolved.train.latents is None:
-        return Assembly(resolved)
-    known = manifest.read(Path(resolved.train.latents).expanduser())
-    assembly = Assembly(resolved, {"classes": tuple(known.classes)})
-    assembly.excuse_dataset()
+    """The parts. A section may know facts, such as class names: the dataset may then be absent."""
+    known: dict[str, Any] = {}
+    for options in resolved.sections.values():
+        known.update(options.facts() if callable(getattr(options, "facts", None)) else {})
+    assembly = Assembly(resolved, known)
+    if "classes" in known:
+        assembly.excuse_dataset()
     return assembly
 
 

@@ -5,7 +5,7 @@ Data flows one way: dataset -> task -> tokenizer -> objective(backbone) -> sampl
 `encoder`, `conditioner`, `condition` (its ConditionSpec), `tokenizer`, `latent` (its LatentSpec), `backbone`,
 `objective`, `auxiliaries`, `wanted` (the capability words that the other parts need of it).
 
-Any part may say what it reads, so that a score knows when it changes (`nanogen_core.contents`): `files()`, the files
+Any part may say what it reads, so that a score knows when it changes (`nanogen_data.contents`): `files()`, the files
 beside those that its options name, and `weights()`, the frozen tensors that it depends on.
 
 Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are float32 in [-1, 1] above the tokenizer.
@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from nanogen_core.specs import ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from nanogen_core.pipeline import Pipeline
     from nanogen_core.randomness import Draws
-    from nanogen_core.tensors import Batch, Condition, Losses, Prediction, Seen, State, Times
+    from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
 
 
 @runtime_checkable
@@ -135,7 +134,7 @@ class Task(Protocol):
     def questions(self, count: int, *, seed: int = 0) -> Batch:
         """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
 
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Any]:
         """The metrics of the configuration by name, to judge its answers by; each is built when it is read."""
 
     def describe(self, batch: Batch) -> Sequence[str]:
@@ -193,125 +192,3 @@ class Sampler(Protocol):
     """Walks from noise to data along a field."""
 
     def sample(self, objective: Objective, field: Field, noise: State, condition: Condition, steps: int) -> State: ...
-
-
-class Features(Protocol):
-    """A frozen network that sees images as points of a space in which distributions are compared."""
-
-    width: int  # D
-    settings: Mapping[str, Any]  # what a score in this space depends on: weights' hash, input size, resize kernel
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> float32 [B, D], on the CPU, without gradient. Weights are read at the first
-        call; a missing file is a DataError that names it."""
-
-
-class Metric(Protocol):
-    """A judge of pictures. `higher_is_better` says which way it points; `update` may be called any number of times.
-
-    No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
-    by its index (`evaluation.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
-    last score, `classes`, the number of classes of a judge of labels, and `score_names`, all names that `compute` may
-    give: two metrics that give one name are then found before the work.
-    """
-
-    higher_is_better: bool
-    settings: Mapping[str, Any]  # all that its scores depend on beside the images: part of their fingerprint
-
-    def reset(self) -> None:
-        """Forgets the images so far."""
-
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1], and the questions that they answer."""
-
-    def compute(self) -> Mapping[str, float]:
-        """The score, or the scores, by name, over all images so far."""
-
-    def state(self) -> Mapping[str, Tensor]:
-        """All that it has seen, on the CPU: to go on later, and for `merge`."""
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        """Adds what another process, or an earlier part of the evaluation, saw."""
-
-
-@runtime_checkable
-class Resampled(Protocol):
-    """What a metric also has where its score can have a bootstrap interval."""
-
-    @property
-    def units(self) -> int:
-        """What is drawn from: the number of images, or of prompts where several images answer one."""
-
-    def resampled(self, units: Tensor) -> Mapping[str, float]:
-        """The scores over these units [n] int64 in [0, units), some of them several times."""
-
-
-class Auxiliary(Protocol):
-    """A further loss term (REPA, perceptual) beside the objective's, on the same forward pass.
-
-    One whose Component provides `token` adds `State.token`, of `token_width` numbers (REG): its own constructor must
-    not ask for the backbone, which is built with that width. One with weights to train holds them in `nets`.
-    """
-
-    taps: Sequence[str]  # block outputs that it wants in `seen.prediction.features`
-    nets: nn.Module | None  # trained along with the student; not part of a saved pipeline
-    token_width: int  # 0: no token
-
-    def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """What it needs of the images [B, 3, H, W], without gradient: [B, ...] by name, kept in `batch.extras`."""
-
-    def token(self, batch: Batch) -> Tensor | None:
-        """The clean token [B, token_width] of each example, or None."""
-
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
-        """The weighted loss; `parts` are logged under the auxiliary's name. `rng` is that of the step."""
-
-
-class Stage(Protocol):
-    """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
-
-    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move,
-    in this order: the loss of a phase is computed after the phases before it have moved their weights. The learning
-    rate of a phase follows the schedule from the phase's own first update on.
-    """
-
-    nets: nn.ModuleDict
-    phase_names: Sequence[str]
-
-    def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """The named, trainable parameters that the optimiser of this phase has."""
-
-    def phases(self, step: int) -> Sequence[str]: ...
-
-    def prepare(self, batch: Batch) -> Batch:
-        """The frozen part of the work (encoding images), outside the differentiated step.
-
-        A prepared batch comes back as it is.
-        """
-
-    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses: ...
-
-    def after_step(self, step: int) -> None:
-        """After the optimisers moved: EMA, queues."""
-
-    def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids.
-
-        Every process is asked at once: they may share out the work (`training.ranks`), and the first one's answer,
-        which must be all pictures, is drawn.
-        """
-
-    def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """What a saved pipeline gets of the state so far: part -> state dict."""
-
-    def finish(self) -> Pipeline:
-        """The pipeline with these weights."""
-
-
-@runtime_checkable
-class Snapshotting(Protocol):
-    """What a stage also has where averages of its backbone are kept, of which others can be made after training."""
-
-    def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
-        """After `step` steps, by their width (`training.power_ema`), the parameters of averages; empty where none are
-        due. Weights that are shared out over processes may stay so."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
 from nanogen_core.errors import AmbiguousName, NanoGenError, UnknownName, listing, near_miss, shown
-from nanogen_core.plugins import Discovery, Plugin, discover
-from nanogen_core.specs import KINDS, Component, Method
+from nanogen_core.plugins import CORE, Discovery, Plugin, add_manifest, discover, inherited, load_file
+from nanogen_core.specs import Component, Kind, Method
 
-Offered = TypeVar("Offered", Component, Method)
-CORE = "nanogen-core"
+Offered = TypeVar("Offered", Component, Method, Kind)
 OFFERS = ("nanogen_components", "nanogen_methods")
+REFERENCE = re.compile(r"[\w.]+:\w+")  # "package.module:Name"
 
 
 @frozen
@@ -27,6 +29,7 @@ class Offer(Generic[Offered]):
 
     what: Offered
     distribution: str
+    plugin: str = ""  # its identity, `distribution:name`
 
     @property
     def full_name(self) -> str:
@@ -43,10 +46,22 @@ class Chosen:
 
 
 @frozen
+class Command:
+    """A verb of the command line: where its click command is, one line of help, and the distribution it comes from."""
+
+    target: str
+    help: str
+    distribution: str
+
+
+@frozen
 class Registry:
     """All offers of the working plugins."""
 
     plugins: tuple[Plugin, ...]
+    kinds: Mapping[str, Kind]
+    sections: Mapping[str, str]  # name -> "module:AttrsClass"
+    commands: Mapping[str, Command]
     components: Mapping[str, Mapping[str, tuple[Offer[Component], ...]]]  # kind -> name -> offers
     methods: Mapping[str, tuple[Offer[Method], ...]]
     recipes: Mapping[str, str]
@@ -99,25 +114,114 @@ class Registry:
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The registry of this process, from one scan."""
+    """The registry of this process, from one scan, with the manifest files that the environment names."""
+    for path in inherited():
+        _add(_loaded(path))
     return collect(discover())
 
 
+def register(manifest: ModuleType | str | Path) -> None:
+    """Adds a plugin that no entry point names: a manifest module, or a Python file that is one.
+
+    Call it before anything is built. Raises NanoGenError that says what is wrong with the plugin.
+    """
+    module = manifest if isinstance(manifest, ModuleType) else _loaded(Path(manifest))
+    _add(module)
+    registry.cache_clear()
+    broken = next((p for p in registry().plugins if p.module == module.__name__ and p.error), None)
+    if broken:
+        raise NanoGenError(f"The plugin {module.__name__} cannot be used: {broken.error}.")
+
+
+def _add(module: ModuleType) -> None:
+    try:
+        add_manifest(module)
+    except ValueError as error:
+        raise NanoGenError(f"The plugin {module.__name__} cannot be used: {error}.") from error
+
+
+def _loaded(path: Path) -> ModuleType:
+    try:
+        return load_file(path)
+    except ValueError as error:
+        raise NanoGenError(f"The plugin file {path} cannot be loaded: {error}.") from error
+    except Exception as error:  # whatever the file's own code raises
+        raise NanoGenError(f"The plugin file {path} cannot be loaded: {type(error).__name__}: {error}.") from error
+
+
 def collect(discovery: Discovery) -> Registry:
-    """Asks every plugin what it offers; one that raises, or offers what is no component, is shown as broken."""
+    """Asks every plugin what it offers. One that raises, or offers something wrong, is shown as broken."""
     broken: dict[str, str] = {}
-    components = _offers(discovery, OFFERS[0], Component, broken)
+    kinds = _kinds(discovery, broken)
+    components = _components(discovery, kinds, broken)
     methods = _offers(discovery, OFFERS[1], Method, broken)
-    by_kind: dict[str, dict[str, tuple[Offer[Component], ...]]] = {kind: {} for kind in KINDS}
+    by_kind: dict[str, dict[str, tuple[Offer[Component], ...]]] = {kind: {} for kind in kinds}
     for offer in components:
         named = by_kind[offer.what.kind]
         named[offer.what.name] = (*named.get(offer.what.name, ()), offer)
     by_name: dict[str, tuple[Offer[Method], ...]] = {}
     for method in methods:
         by_name[method.what.name] = (*by_name.get(method.what.name, ()), method)
-    plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
     recipes, plans = (_files(discovery, hook, broken) for hook in ("nanogen_recipes", "nanogen_plans"))
-    return Registry(plugins, by_kind, by_name, recipes, plans, discovery, _lost(discovery, plugins))
+    sections, commands = _sections(discovery, kinds, broken), _commands(discovery, broken)
+    plugins = tuple(evolve(plugin, error=plugin.error or broken.get(_identity(plugin))) for plugin in discovery.plugins)
+    lost = _lost(discovery, plugins)
+    return Registry(plugins, kinds, sections, commands, by_kind, by_name, recipes, plans, discovery, lost)
+
+
+def _kinds(discovery: Discovery, broken: dict[str, str]) -> dict[str, Kind]:
+    """The kinds by name. A plugin that brings one of another plugin again is broken."""
+    found: dict[str, Offer[Kind]] = {}
+    for offer in _offers(discovery, "nanogen_kinds", Kind, broken):
+        first = found.setdefault(offer.what.name, offer)
+        if first is not offer:
+            sentence = f"nanogen_kinds: {first.distribution} brings the kind {offer.what.name!r} already"
+            broken[offer.plugin] = sentence
+    return {name: offer.what for name, offer in found.items()}
+
+
+def _components(discovery: Discovery, kinds: Mapping[str, Kind], broken: dict[str, str]) -> list[Offer[Component]]:
+    """The components of working plugins. A component of an unknown kind makes its plugin a broken one."""
+    found = _offers(discovery, OFFERS[0], Component, broken)
+    for offer in found:
+        if offer.what.kind not in kinds:
+            brings = known_distributions().get(offer.what.kind)
+            advice = f" (`pip install {brings}` brings it)" if brings else ""
+            broken[offer.plugin] = f"component {offer.what.name!r} is of the unknown kind {offer.what.kind!r}{advice}"
+    return [offer for offer in found if offer.plugin not in broken]
+
+
+def _mappings(discovery: Discovery, hook: str, broken: dict[str, str]) -> Iterator[tuple[Plugin, str, Any]]:
+    """(plugin, name, value) of every answer to a hook that asks for a mapping."""
+    for plugin, answer in discovery.answers(hook):
+        if isinstance(answer, Mapping):
+            yield from ((plugin, name, value) for name, value in answer.items())
+        else:
+            broken[_identity(plugin)] = f"{hook}: expected a mapping, got {answer!r}"
+
+
+def _sections(discovery: Discovery, kinds: Mapping[str, Kind], broken: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for plugin, name, reference in _mappings(discovery, "nanogen_sections", broken):
+        if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
+            broken[_identity(plugin)] = f"nanogen_sections: {name!r} must be a text 'module:Class', not {reference!r}"
+        elif name in found or name in kinds:
+            broken[_identity(plugin)] = f"nanogen_sections: the name {name!r} is taken"
+        else:
+            found[name] = reference
+    return found
+
+
+def _commands(discovery: Discovery, broken: dict[str, str]) -> dict[str, Command]:
+    found: dict[str, Command] = {}
+    for plugin, verb, value in _mappings(discovery, "nanogen_commands", broken):
+        if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(word, str) for word in value):
+            broken[_identity(plugin)] = f"nanogen_commands: {verb!r} must be ('module:command', 'help'), not {value!r}"
+        elif verb in found:
+            broken[_identity(plugin)] = f"nanogen_commands: {found[verb].distribution} brings the verb {verb!r} already"
+        else:
+            found[verb] = Command(*value, plugin.distribution)
+    return found
 
 
 def _lost(discovery: Discovery, plugins: Iterable[Plugin]) -> dict[str, Plugin]:
@@ -145,12 +249,8 @@ def _whole(answer: Iterable[Any]) -> list[Any]:
 def _files(discovery: Discovery, hook: str, broken: dict[str, str]) -> dict[str, str]:
     """The files by name; where several distributions have a name, each by `distribution:name` alone."""
     by_name: dict[str, dict[str, str]] = {}
-    for plugin, answer in discovery.answers(hook):
-        if not isinstance(answer, Mapping):
-            broken[_identity(plugin)] = f"{hook}: {answer!r}"
-            continue
-        for name, file in answer.items():
-            by_name.setdefault(name, {})[f"{plugin.distribution}:{name}"] = file
+    for plugin, name, file in _mappings(discovery, hook, broken):
+        by_name.setdefault(name, {})[f"{plugin.distribution}:{name}"] = file
     return {
         (name if len(files) == 1 else full): file for name, files in by_name.items() for full, file in files.items()
     }
@@ -164,7 +264,7 @@ def _offers(discovery: Discovery, hook: str, kind: type[Offered], broken: dict[s
     found: list[Offer[Offered]] = []
     for plugin, answer in discovery.answers(hook):
         try:
-            found += [Offer(_checked(item, kind), plugin.distribution) for item in _list(answer)]
+            found += [Offer(_checked(item, kind), plugin.distribution, _identity(plugin)) for item in _list(answer)]
         except Exception as error:
             broken[_identity(plugin)] = f"{hook}: {type(error).__name__}: {error}"
     return found
@@ -179,8 +279,8 @@ def _list(answer: Any) -> list[Any]:
 def _checked(item: Any, kind: type[Offered]) -> Offered:
     if not isinstance(item, kind):
         raise TypeError(f"{shown(item)} is no {kind.__name__}")
-    if isinstance(item, Component) and item.kind not in KINDS:
-        raise ValueError(f"component {item.name!r} is of the unknown kind {item.kind!r}")
+    if isinstance(item, Kind):
+        return item
     for name in ("target", "config") if isinstance(item, Component) else ():
         reference = getattr(item, name)
         if not isinstance(reference, str) and (name, reference) != ("config", None):

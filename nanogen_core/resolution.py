@@ -12,27 +12,18 @@ from typing import Any
 
 from nanogen_core import compat
 from nanogen_core.component_options import attrs_class, read, shared, typed
+from nanogen_core.config_layers import Absent, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
-from nanogen_core.layers import GROUPS, SLOTS, Given, Layer, for_task, merge, normalise, split
+from nanogen_core.kinds import defaults, groups, required, sections, slots
 from nanogen_core.merging import UserLayers
 from nanogen_core.registry import Chosen, Registry
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_core.structure import structure
-from nanogen_core.training.settings import TrainConfig
 
 #: What holds where nobody says otherwise.
-BASE: Mapping[str, Any] = {
-    "image_size": 256,
-    "seed": 0,
-    "sampler": "euler",
-    "stage": "diffusion",
-    "optimizer": "adamw",
-    "schedule": "constant-linear",
-}
-REQUIRED = ("task", "dataset", "conditioner", "tokenizer", "backbone", "objective", *(k for k in BASE if k in SLOTS))
+BASE: Mapping[str, Any] = {"image_size": 256, "seed": 0}
 ROUNDS = 20  # of components that bring components along
-OPTIONAL = tuple(kind for kind in SLOTS if kind not in REQUIRED)  # kept where a part needs them
 
 
 class Resolution:
@@ -47,23 +38,24 @@ class Resolution:
     def result(self) -> Resolved:
         merged = self._merged()
         merged = typed(merged, self._names(merged), self.known)
-        merged["train"] = read(merged.get("train", {}), TrainConfig)
+        classes = {name: attrs_class(self.known.sections[name]) for name in sections()}
+        merged.update({name: read(merged.get(name, {}), config) for name, config in classes.items()})
         chosen = self._chosen(merged)
         self._demand(chosen, merged)
         if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
             parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
             self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
         configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
-        train = self._structure(merged["train"], TrainConfig, "train")
+        read_sections = {name: self._structure(merged[name], config, name) for name, config in classes.items()}
         self.stop_at_problems()
         return Resolved(
             image_size=merged["image_size"],
             seed=merged["seed"],
             method=merged.get("method"),
-            slots={kind: next(iter(configured[kind].values())) for kind in SLOTS if configured.get(kind)},
-            groups={kind: configured.get(kind, {}) for kind in GROUPS},
-            removed={kind: tuple(n for n, o in merged.get(kind, {}).items() if o is None) for kind in GROUPS},
-            train=train,
+            slots={kind: next(iter(configured[kind].values())) for kind in slots() if configured.get(kind)},
+            groups={kind: configured.get(kind, {}) for kind in groups()},
+            removed={kind: tuple(n for n, o in merged.get(kind, {}).items() if o is None) for kind in groups()},
+            sections=read_sections,
         )
 
     def written(self, task: str | None = None) -> Layer:
@@ -92,9 +84,17 @@ class Resolution:
         """Every layer over the ones below it. Components bring defaults along, which may name further components."""
         user = self.written()
         self.instances = {kind: value.instance for kind, value in user.items() if isinstance(value, Given)}
+        self.problems += [
+            ConfigError(
+                f"{kind}: this was an object of the class {given.of}. Give it again: `Pipeline.load(folder,"
+                f" {kind}=...)` or `build_pipeline(config, {kind}=...)`."
+            )
+            for kind, given in self.instances.items()
+            if isinstance(given, Absent)
+        ]
         user = {kind: value for kind, value in user.items() if kind not in self.instances}
         task = _name_of(user.get("task")) or ""
-        below = [dict(normalise(BASE, [])), self._defaults("task", task, task)]
+        below = [dict(normalise({**BASE, **defaults()}, [])), self._defaults("task", task, task)]
         above = [self._method(user.get("method"), task), user]
         merged = merge([*below, *above])
         for _ in range(ROUNDS):
@@ -143,17 +143,21 @@ class Resolution:
     def _chosen(self, merged: Layer) -> dict[str, dict[str, Chosen]]:
         """The components by kind and name. A kind that no part needs is left out, whatever it says: the class task has
         no use for the text encoder that a dataset brings along."""
-        chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in GROUPS}
+        chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in groups()}
         for kind, instance in self.instances.items():
             chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
-        for kind, name in sorted(self._names(merged), key=lambda pair: pair[0] in OPTIONAL):
-            if kind in OPTIONAL and not compat.asked_for(kind, chosen):
+        for kind, name in sorted(self._names(merged), key=lambda pair: self._optional(pair[0])):
+            if self._optional(kind) and not compat.asked_for(kind, chosen):
                 continue
-            options = merged[kind] if kind in SLOTS else merged[kind][name]
+            options = merged[kind] if kind in slots() else merged[kind][name]
             found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
             if found:
                 chosen.setdefault(kind, {})[name] = found
         return chosen
+
+    def _optional(self, kind: str) -> bool:
+        """Whether a slot is kept only where a part needs it."""
+        return kind in slots() and kind not in required()
 
     def _find(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen | None:
         try:
@@ -171,7 +175,7 @@ class Resolution:
         task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
-        for kind in REQUIRED:
+        for kind in required():
             if kind not in chosen and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
 
@@ -182,7 +186,7 @@ class Resolution:
 
     def _mismatches(self, parts: compat.Parts, merged: Layer) -> list[str]:
         found = compat.mismatches(parts, self.known)
-        chosen = {kind: members[0] for kind, members in parts.items() if kind in SLOTS and members}
+        chosen = {kind: members[0] for kind, members in parts.items() if kind in slots() and members}
         for plugin, answer in self.known.discovery.answers("nanogen_check", parts=chosen, config=merged):
             if isinstance(answer, Exception):
                 found.append(f"The check of {plugin.distribution} failed: {type(answer).__name__}: {answer}")
@@ -198,7 +202,7 @@ class Resolution:
         return {name: self._part(kind, name, chosen) for name, chosen in members.items()}
 
     def _part(self, kind: str, name: str, chosen: Chosen) -> Part:
-        path = kind if kind in SLOTS else f"{kind}.{name}"
+        path = kind if kind in slots() else f"{kind}.{name}"
         config = self._config(chosen.component, chosen.options, path)
         return Part(chosen, name, config, self.instances.get(kind))
 
@@ -218,9 +222,9 @@ class Resolution:
 
 def _names(merged: Layer) -> list[tuple[str, str]]:
     """(kind, name) of every component that the layers name, in order."""
-    slots = [(kind, name) for kind in SLOTS if (name := _name_of(merged.get(kind)))]
-    groups = [(kind, n) for kind in GROUPS for n, options in merged.get(kind, {}).items() if options is not None]
-    return slots + groups
+    in_slots = [(kind, name) for kind in slots() if (name := _name_of(merged.get(kind)))]
+    in_groups = [(kind, n) for kind in groups() for n, options in merged.get(kind, {}).items() if options is not None]
+    return in_slots + in_groups
 
 
 def _name_of(slot: Any) -> str | None:

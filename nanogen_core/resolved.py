@@ -8,10 +8,10 @@ from typing import Any
 from attrs import field, frozen
 
 from nanogen_core import compat
-from nanogen_core.layers import GROUPS
+from nanogen_core.config_layers import OBJECT
+from nanogen_core.kinds import groups
 from nanogen_core.registry import Chosen
 from nanogen_core.structure import plain
-from nanogen_core.training.settings import TrainConfig
 
 
 @frozen
@@ -38,7 +38,7 @@ class Resolved:
     slots: Mapping[str, Part]
     groups: Mapping[str, Mapping[str, Part]]
     removed: Mapping[str, tuple[str, ...]]  # group -> members that were taken away
-    train: TrainConfig = field(factory=TrainConfig)
+    sections: Mapping[str, Any] = field(factory=dict)  # name -> its options, an instance of its attrs class
 
     @property
     def task(self) -> str:
@@ -54,9 +54,10 @@ class Resolved:
         method = {} if self.method is None else {"method": self.method}
         slots = {kind: _written(part) for kind, part in self.slots.items()}
         task = {"task": slots.pop("task")}
-        groups = {kind: self._group(kind) for kind in GROUPS if self._group(kind)}
+        members = {kind: self._group(kind) for kind in groups() if self._group(kind)}
         rest = {"image_size": self.image_size, "seed": self.seed}
-        return {**task, **method, **rest, **slots, **groups, "train": plain(self.train)}
+        sections = {name: plain(options) for name, options in self.sections.items()}
+        return {**task, **method, **rest, **slots, **members, **sections}
 
     def _group(self, kind: str) -> dict[str, Any]:
         configs = {name: part.config for name, part in self.groups[kind].items()}
@@ -65,4 +66,6 @@ class Resolved:
 
 
 def _written(part: Part) -> dict[str, Any]:
+    if part.instance is not None:
+        return {OBJECT: part.name}
     return {"name": part.written, **(plain(part.config) if part.config is not None else {})}

@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from attrs import field, frozen
-
-#: The kinds of component. The first five are the protocols of `protocols.py`.
-KINDS = (
-    "tokenizer",
-    "backbone",
-    "objective",
-    "conditioner",
-    "task",
-    "dataset",
-    "encoder",
-    "auxiliary",
-    "guidance",
-    "sampler",
-    "stage",
-    "metric",
-    "features",
-    "optimizer",
-    "schedule",
-)
+from attrs import field, frozen, validators
 
 TOKEN_STRIDE = 16  # image pixels under one backbone token: 32x32 latents of a 256 px image get patch 2, pixels 16
 REFERENCE_DIMENSION = 4096  # the latent of the SD-VAE at 256 px, for which the time shift is 1
@@ -77,6 +58,35 @@ class ConditionSpec:
     learned: int = 0  # learned tokens that the projected token is added to; 0: none, the tokens go in as they are
     normalize: bool = False  # RMSNorm before the projection
     padded: bool = False  # whether conditions come with a mask, which is all false for the null condition
+
+
+@frozen(kw_only=True)
+class Kind:
+    """A kind of component.
+
+    Args:
+        name: The `kind` of its components, and the configuration's key for a slot or a group.
+        place: A configuration holds one component in a "slot" and any number in a "group". A "named" component has no
+            key of its own: the options of other components name it.
+        protocol: `"module:Class"`, which its components conform to.
+        module: Whether a component is a `torch.nn.Module` as well.
+        keyword: What constructors call the components of a group; by default the kind's name.
+        required: Whether every configuration has one (slots only).
+        default: The component of a slot where nobody names another.
+    """
+
+    name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
+    place: Literal["slot", "group", "named"] = field(validator=validators.in_(("slot", "group", "named")))
+    protocol: str | None = None
+    module: bool = False
+    keyword: str = ""
+    required: bool = False
+    default: str | None = None
+
+    @property
+    def argument(self) -> str:
+        """The keyword by which a constructor asks for it."""
+        return self.keyword or self.name
 
 
 def _words(words: Iterable[str]) -> frozenset[str]:

@@ -7,22 +7,24 @@ import pytest
 import torch
 from attrs import evolve
 
-from nanogen_core import build_pipeline, contents, registry
+from nanogen_core import build_pipeline, registry
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty
-from nanogen_core.evaluation.sources.folder import Folder
-from nanogen_core.evaluation.subjects import Images, Model
 from nanogen_core.registry import Offer
 from nanogen_core.specs import Component
-from nanogen_core.testing import FilesContract
-from nanogen_core.testing.fakes import TinyRedness
+from nanogen_data import contents
+from nanogen_data.testing import FilesContract
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty
+from nanogen_eval.sources.folder import Folder
+from nanogen_eval.targets import Images, Model
+from nanogen_eval.testing.fakes import TinyRedness
 
 PARTS = '''
 from pathlib import Path
 import torch
 from attrs import frozen
-from nanogen_core.testing.fakes import TinyRedness, TinyTokenizer, TinyTokenizerConfig
+from nanogen_core.testing.fakes import TinyTokenizer, TinyTokenizerConfig
+from nanogen_eval.testing.fakes import TinyRedness
 
 @frozen(kw_only=True)
 class Options:
@@ -212,7 +214,7 @@ def test_images_are_told_apart_by_size_and_mode(tmp_path):
 def test_an_archive_says_its_size(tmp_path):
     import numpy as np
 
-    from nanogen_core.evaluation.sources.archive import Archive
+    from nanogen_eval.sources.archive import Archive
 
     np.savez(tmp_path / "a.npz", arr_0=np.zeros((2, 4, 8, 3), np.uint8))
     assert Archive(tmp_path / "a.npz").settings == {"images": "array", "sizes": ["8x4"], "modes": ["RGB"]}

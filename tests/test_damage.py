@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nanogen_core.damage import NAMED, Bad, BadExample, Tally, first_good
-from nanogen_core.data import Example, loader, once
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
+from nanogen_data.corrupt import NAMED, Bad, BadExample, Tally, first_good
+from nanogen_data.loader import Example, loader, once
 
 BAD = {3, 4, 9}
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.data import Example, Order, Share, data_folder, decode_image, loader, once
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Batch
+from nanogen_data.loader import Example, Order, Share, data_folder, decode_image, loader, once
 
 SIZE = 4
 

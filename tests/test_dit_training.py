@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 
 DIT = {"name": "dit", "hidden": 16, "depth": 2, "heads": 2}
 

@@ -5,12 +5,12 @@ import yaml
 from click.testing import CliRunner
 
 from nanogen_core import build_pipeline
-from nanogen_core.cli.train import train
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, TrainingError
-from nanogen_core.training import journal
-from nanogen_core.training.loop import Run
-from nanogen_core.training.rehearsal import rehearse
+from nanogen_train.cli.train import train
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.dry_run import rehearse
+from nanogen_train.trainer.loop import Run
 
 
 @pytest.fixture

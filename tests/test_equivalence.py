@@ -67,7 +67,7 @@ def test_every_setting_reaches_the_configuration(made):
     assert optimizer.weight_decay == 0.1
     assert (parts["stage"].ema_decay, parts["stage"].condition_dropout) == (0.75, 0.3)
     assert parts["conditioner"].learned == 3
-    train_config = config.train
+    train_config = config.sections["train"]
     assert (train_config.steps, train_config.batch_size, train_config.gradient_clip) == (4, 6, 0.5)
     assert config.seed == 3
 

@@ -17,21 +17,21 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from nanogen_core import build_pipeline, storage
-from nanogen_core.cli.evaluate import evaluate
-from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.judge import judge
-from nanogen_core.evaluation.measure import measure
-from nanogen_core.evaluation.options import Certainty, Effort, Sampling
-from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.evaluation.progress import Progress
-from nanogen_core.evaluation.record import read_scores
-from nanogen_core.evaluation.sources.folder import Folder
-from nanogen_core.evaluation.subjects import Images, Model
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import wake
-from nanogen_core.testing.fakes import TinyColour, TinyRedness
+from nanogen_data.loader import Share
+from nanogen_eval.cli.evaluate import evaluate
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.evaluate_pipeline import judge
+from nanogen_eval.measure import measure
+from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_eval.pixels import on_grid
+from nanogen_eval.progress import Progress
+from nanogen_eval.record import read_scores
+from nanogen_eval.sources.folder import Folder
+from nanogen_eval.targets import Images, Model
+from nanogen_eval.testing.fakes import TinyColour, TinyRedness
 
 NONE = Certainty(draws=0)
 NANOGEN = str(Path(sys.executable).with_name("nanogen"))
@@ -150,7 +150,7 @@ def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
 
 
 def test_another_batch_size_may_go_on_and_is_said(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("nanogen_core.notes._said", set())
+    monkeypatch.setattr("nanogen_data.notes._said", set())
     first = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE)
     with pytest.raises(KeyboardInterrupt):
         first.scores(Images(Given(fail_at=60)))
@@ -306,7 +306,7 @@ def test_samples_are_made_in_evaluation_mode(small):
 
 
 def test_a_training_that_is_judged_in_between_ends_as_one_that_is_not(small, tmp_path):
-    from nanogen_core.training.loop import Run
+    from nanogen_train.trainer.loop import Run
 
     def trained(folder, judged):
         pipeline = build_pipeline(small)

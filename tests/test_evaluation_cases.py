@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.cases import Runners, array, installed, pictures
-from nanogen_core.evaluation.cases.__main__ import by_id, main, mistake
-from nanogen_core.evaluation.cases.compare import difference
-from nanogen_core.evaluation.cases.files import Case, read_cases, resolved
+from tests.evaluation_cases import Runners, array, installed, pictures
+from tests.evaluation_cases.__main__ import by_id, main, mistake
+from tests.evaluation_cases.compare import difference
+from tests.evaluation_cases.files import Case, read_cases, resolved
 
 SHIPPED = Path(__file__).parent / "data" / "evaluation_cases.json"
 CASES = read_cases(Path(os.environ.get("NANOGEN_EVALUATION_CASES", SHIPPED)))

@@ -9,19 +9,19 @@ import torch
 from attrs import evolve
 from click.testing import CliRunner
 
-from nanogen_core.cli.evaluate import evaluate
-from nanogen_core.data import Share
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation import progress, record, seal
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty, Effort
-from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.evaluation.progress import Progress
-from nanogen_core.evaluation.record import read_scores, write_scores
-from nanogen_core.evaluation.score import Score
-from nanogen_core.evaluation.subjects import Images
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes import TinyColour, TinyRedness
+from nanogen_data.loader import Share
+from nanogen_eval import progress, record, seal
+from nanogen_eval.cli.evaluate import evaluate
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty, Effort
+from nanogen_eval.pixels import on_grid
+from nanogen_eval.progress import Progress
+from nanogen_eval.record import read_scores, write_scores
+from nanogen_eval.score import Score
+from nanogen_eval.targets import Images
+from nanogen_eval.testing.fakes import TinyColour, TinyRedness
 
 SCORE = Score(metric="a", value=0.25, higher_is_better=True, n=4, component="c", values=(0.25,), about={"x": 1.5})
 
@@ -143,7 +143,7 @@ def finished(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nanogen_core.evaluation.evaluate.write_scores", stop)
+        patch.setattr("nanogen_eval.evaluate.write_scores", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluation(tmp_path, certainty=Certainty(draws=20)).scores(Images(Given(count=12)))
     (file,) = tmp_path.rglob("result.json")

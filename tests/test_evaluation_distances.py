@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.extrapolation import extrapolated_distance
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments, small_sample
-from nanogen_core.evaluation.inception_score import adm_inception_score, diffusionbench_inception_score
-from nanogen_core.evaluation.kid import kid, subset_kid
-from nanogen_core.evaluation.likeness import psnr, published_unit_range, ssim, unit_range
-from nanogen_core.evaluation.mind import mind
-from nanogen_core.evaluation.moments import RunningMoments
-from nanogen_core.evaluation.neighbours import density_coverage, precision_recall
+from nanogen_fidelity.distances.extrapolation import extrapolated_distance
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments, small_sample
+from nanogen_fidelity.distances.inception_score import adm_inception_score, diffusionbench_inception_score
+from nanogen_fidelity.distances.kid import kid, subset_kid
+from nanogen_fidelity.distances.mind import mind
+from nanogen_fidelity.distances.moments import RunningMoments
+from nanogen_fidelity.distances.neighbours import density_coverage, precision_recall
+from nanogen_fidelity.distances.psnr_ssim import psnr, published_unit_range, ssim, unit_range
 
 
 def drawn(*shape, seed=0, scale=1.0, shift=0.0):
@@ -259,7 +259,7 @@ def test_neighbours_are_counted_as_by_hand_ties_included(k):
 
 def test_ties_do_not_hang_on_rounding_and_blocks_do_not_show(monkeypatch):
     rows = drawn(70, 16, seed=5).float()
-    monkeypatch.setattr("nanogen_core.evaluation.neighbours.BLOCK", 16)
+    monkeypatch.setattr("nanogen_fidelity.distances.neighbours.BLOCK", 16)
     small = precision_recall(rows + 1000, rows + 1000), density_coverage(rows * 2, rows)
     monkeypatch.undo()
     assert small[0] == (1.0, 1.0)

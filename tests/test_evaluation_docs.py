@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import image_rules
-from nanogen_core.cli.evaluate import evaluate
-from nanogen_core.evaluation.pixels import on_grid
+from nanogen_eval.cli.evaluate import evaluate
+from nanogen_eval.pixels import on_grid
 
 PAGE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 
@@ -21,7 +21,7 @@ def test_every_option_that_it_names_exists():
 
 
 def test_every_module_that_it_runs_or_names_exists():
-    modules = set(re.findall(r"python -m\s+([\w.]+)", PAGE)) | set(re.findall(r"nanogen_core\.evaluation\.\w+", PAGE))
+    modules = set(re.findall(r"python -m\s+([\w.]+)", PAGE)) | set(re.findall(r"nanogen_eval\.\w+", PAGE))
     assert len(modules) >= 5
     assert [name for name in modules if find_spec(name) is None] == []
 

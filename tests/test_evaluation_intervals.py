@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 import torch
 
-from nanogen_core.evaluation.frechet import frechet_distance, moments
-from nanogen_core.evaluation.intervals import Resamples, expected, interval, mean_of, resample
+from nanogen_eval.intervals import Resamples, expected, interval, mean_of, resample
+from nanogen_fidelity.distances.frechet import frechet_distance, moments
 
 
 class Column:

@@ -9,15 +9,15 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from nanogen_core.cli.evaluate import evaluate
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, UnknownName
-from nanogen_core.evaluation import judges
-from nanogen_core.evaluation.sources.archive import Archive
-from nanogen_core.evaluation.sources.folder import Folder, natural
-from nanogen_core.evaluation.subjects import Images
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes import TinyRedness
+from nanogen_eval import metric_factory as judges
+from nanogen_eval.cli.evaluate import evaluate
+from nanogen_eval.sources.archive import Archive
+from nanogen_eval.sources.folder import Folder, natural
+from nanogen_eval.targets import Images
+from nanogen_eval.testing.fakes import TinyRedness
 
 GENERATOR = np.random.default_rng(0)
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from nanogen_core import hashing
 from nanogen_core.errors import DataError
+from nanogen_data import hashing
 
 
 def filled(folder, **files):

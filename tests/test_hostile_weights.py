@@ -144,7 +144,7 @@ def test_a_hostile_pipeline_is_refused(small, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["pickle", "zip"])
 def test_a_hostile_checkpoint_is_refused(small, tmp_path, kind):
-    from nanogen_core.training import checkpoint
+    from nanogen_train.checkpoint import checkpoint
 
     checkpoint.save(tmp_path, 3, {"nets": {"weight": torch.zeros(2)}}, {})
     write_hostile(checkpoint.path_of(tmp_path, 3) / "nets.safetensors", mark(tmp_path), kind)
@@ -154,7 +154,7 @@ def test_a_hostile_checkpoint_is_refused(small, tmp_path, kind):
 
 
 def test_a_hostile_member_of_prepared_latents_is_refused(tmp_path):
-    from nanogen_core.prepared.members import unpack
+    from nanogen_data.precomputed.members import unpack
 
     content = bytearray(pickle.dumps(Hostile(mark(tmp_path))))
     with pytest.raises((ValueError, KeyError, TypeError)):

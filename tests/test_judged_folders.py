@@ -7,17 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from nanogen_core import build_pipeline, notes
+from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty
-from nanogen_core.evaluation.sources.archive import Archive
-from nanogen_core.evaluation.sources.folder import Folder
-from nanogen_core.evaluation.subjects import Images, Model, Reconstructions
 from nanogen_core.images import to_pil, to_uint8
-from nanogen_core.pictures import SUFFIXES
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes import TinyRedness
+from nanogen_data import notes
+from nanogen_data.pictures import SUFFIXES
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty
+from nanogen_eval.sources.archive import Archive
+from nanogen_eval.sources.folder import Folder
+from nanogen_eval.targets import Images, Model, Reconstructions
+from nanogen_eval.testing.fakes import TinyRedness
 
 PROMPTS = ["a red ball", "two dogs", "a cat"]
 

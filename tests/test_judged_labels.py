@@ -6,17 +6,17 @@ from attrs import evolve
 
 from nanogen_core import registry
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation import judges
 from nanogen_core.registry import Offer
 from nanogen_core.specs import Component
 from nanogen_core.tensors import Batch
+from nanogen_eval import metric_factory as judges
 
 
 @pytest.fixture
 def asking(monkeypatch):
     """A metric that judges by labels and does not say how many classes there are."""
     known = registry.registry()
-    target = "nanogen_core.testing.fakes:TinyRedness"
+    target = "nanogen_eval.testing.fakes:TinyRedness"
     offer = Offer(Component(kind="metric", name="asking", target=target, needs={"task": {"labels"}}), "tests")
     metrics = {**known.components["metric"], "asking": (offer,)}
     extended = evolve(known, components={**known.components, "metric": metrics})

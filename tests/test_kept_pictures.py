@@ -12,18 +12,18 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.cli.evaluate import evaluate
 from nanogen_core.cli.sample import sample
-from nanogen_core.data import Share
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty, Effort, Sampling
-from nanogen_core.evaluation.progress import Progress
-from nanogen_core.evaluation.subjects import Model
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import wake
-from nanogen_core.testing.fakes import TinyRedness
+from nanogen_data.loader import Share
+from nanogen_eval.cli.evaluate import evaluate
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_eval.progress import Progress
+from nanogen_eval.targets import Model
+from nanogen_eval.testing.fakes import TinyRedness
 
 NONE = Certainty(draws=0)
 
@@ -253,13 +253,13 @@ def test_a_score_to_search_by_that_nobody_gives_is_found_likewise(pipeline, kind
 
 PROCESSES = """
 from pathlib import Path
-from nanogen_core.data import Share
+from nanogen_data.loader import Share
 from nanogen_core.errors import NanoGenError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty
-from nanogen_core.evaluation.sources.folder import Folder
-from nanogen_core.evaluation.subjects import Images
-from nanogen_core.testing.fakes import TinyRedness
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty
+from nanogen_eval.sources.folder import Folder
+from nanogen_eval.targets import Images
+from nanogen_eval.testing.fakes import TinyRedness
 
 metrics = {"one": TinyRedness(), "other": TinyRedness()}
 try:

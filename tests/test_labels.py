@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from nanogen_core import notes
-from nanogen_core.data import Example, loader, once
 from nanogen_core.errors import DataError
-from nanogen_core.labels import CheckedLabels, checked, from_one
+from nanogen_data import notes
+from nanogen_data.labels import CheckedLabels, checked, from_one
+from nanogen_data.loader import Example, loader, once
 
 WRONG = [3, 4, -1, 10**30, 1.0, float("nan"), "1", "cat", True, False, None, [1], {"a": 1}, b"1", np.float32(1)]
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core import linear as module
-from nanogen_core.linear import Linear, linear
-from nanogen_core.training.flops import FlopCount
+from nanogen_dit import linear as module
+from nanogen_dit.linear import Linear, linear
+from nanogen_train.logging.flops import FlopCount
 
 CLOSE = 1e-5  # of the largest number: both add up in float32
 HERE = pytest.mark.skipif(not module.ONEDNN, reason="torch has no product by oneDNN here, or the CPU no AVX-512")

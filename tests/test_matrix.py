@@ -20,10 +20,10 @@ from benchmarks.matrix.sheet import rows
 from benchmarks.matrix.start import begin
 from nanogen_core import storage, yaml_files
 from nanogen_core.config import combine, resolve
-from nanogen_core.differences import flat
+from nanogen_core.config_diff import flat
 from nanogen_core.errors import ConfigError, UnknownName
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
-from nanogen_core.training.loop import Interrupted
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
+from nanogen_train.trainer.loop import Interrupted
 
 PLAN = cells.read()
 EVERY = [(name, task) for name in PLAN.cells for task in PLAN.tasks]
@@ -43,7 +43,7 @@ CHOSEN = ("vae+reg", "vae", "meanflow")  # two that anyone can run, and one that
 def test_every_configuration_resolves(tmp_path, name, task):
     resolved = resolve(cells.configuration(PLAN, name, task, output=tmp_path))
     schedule = resolved.slots["schedule"].config
-    assert resolved.train.steps == schedule.end_step == PLAN.cells[name].steps
+    assert resolved.sections["train"].steps == schedule.end_step == PLAN.cells[name].steps
     assert resolved.task == task
 
 

@@ -13,15 +13,16 @@ from torch import nn
 from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.tensors import Batch
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.blocks import blocks_of, checkpoint_activations, compile_blocks
-from nanogen_core.training.ema import Average
-from nanogen_core.training.loop import Run
-from nanogen_core.training.optimization import Optimization
-from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantConfig
-from nanogen_core.training.optimizers import AdamW
-from nanogen_core.training.schedules import Constant
-from nanogen_core.training.step import means, micro_batches
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.distributed.blocks import blocks_of, checkpoint_activations, compile_blocks
+from nanogen_train.ema.ema import Average
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.optim.optimization import Optimization
+from nanogen_train.optim.optimizers import AdamW
+from nanogen_train.optim.schedules import Constant
+from nanogen_train.optim.settings import AdamWConfig, ConstantConfig
+from nanogen_train.trainer.loop import Run
+from nanogen_train.trainer.step import means, micro_batches
 
 
 def trained(config: dict[str, Any], folder: Path, **train: Any) -> tuple[list[float], dict[str, torch.Tensor]]:

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import NanoGenError
-from nanogen_core.evaluation.judge import judge
-from nanogen_core.evaluation.pixels import on_grid
 from nanogen_core.images import to_pil, to_uint8, unit_to_uint8
+from nanogen_eval.evaluate_pipeline import judge
+from nanogen_eval.pixels import on_grid
 
 NUMBERS = [float("nan"), float("inf"), float("-inf")]
 SENTENCE = (
@@ -68,8 +68,8 @@ def test_a_pipeline_gives_no_score(small, half, number):
 
 
 def test_the_commands_write_no_file(small, half, tmp_path):
-    from nanogen_core.cli.evaluate import evaluate
     from nanogen_core.cli.sample import sample
+    from nanogen_eval.cli.evaluate import evaluate
 
     half.number = float("nan")
     build_pipeline({**small, "metric": ["openmoji-accuracy"]}).save(tmp_path / "run")

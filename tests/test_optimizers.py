@@ -13,19 +13,19 @@ from torch import nn
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.structure import structure
-from nanogen_core.training import checkpoint
-from nanogen_core.training.fused import fused_rows
-from nanogen_core.training.loop import Interrupted, Run
-from nanogen_core.training.muon import MuonOptimizer
-from nanogen_core.training.optimizer_settings import (
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.optim.fused import fused_rows
+from nanogen_train.optim.muon import MuonOptimizer
+from nanogen_train.optim.optimizers import AdamW, Muon
+from nanogen_train.optim.schedules import Constant, ConstantLinear, Cosine
+from nanogen_train.optim.settings import (
     AdamWConfig,
     ConstantConfig,
     ConstantLinearConfig,
     CosineConfig,
     MuonConfig,
 )
-from nanogen_core.training.optimizers import AdamW, Muon
-from nanogen_core.training.schedules import Constant, ConstantLinear, Cosine
+from nanogen_train.trainer.loop import Interrupted, Run
 
 
 class Net(nn.Module):

@@ -12,8 +12,9 @@ from nanogen_core.config import combine, resolve
 from nanogen_core.errors import ConfigError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Losses
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 LATER = 2  # the step of the second phase's first update
 
@@ -136,8 +137,8 @@ def test_gradients_are_clipped_or_not(paired, tmp_path, clip, kept):
 
 def test_no_clipping_is_written_as_null(small):
     resolved = resolve(combine(small, override_layer(("train.gradient_clip=null",))))
-    assert resolved.train.gradient_clip is None
+    assert resolved.sections["train"].gradient_clip is None
     assert resolved.as_dict()["train"]["gradient_clip"] is None
-    assert resolve(resolved.as_dict()).train.gradient_clip is None
+    assert resolve(resolved.as_dict()).sections["train"].gradient_clip is None
     with pytest.raises(ConfigError, match="gradient_clip"):
         resolve(combine(small, override_layer(("train.gradient_clip=0",))))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nanogen_core.captions import decode_caption
-from nanogen_core.damage import BadExample
-from nanogen_core.pictures import decode_image, read_image
+from nanogen_data.captions import decode_caption
+from nanogen_data.corrupt import BadExample
+from nanogen_data.pictures import decode_image, read_image
 
 SIZE = 16
 

@@ -159,11 +159,14 @@ def test_weights_of_another_configuration_are_refused(pipeline, small, tmp_path)
         Pipeline.load(tmp_path)
 
 
-def test_a_part_given_as_an_object_is_used_and_cannot_be_saved(small, pipeline, tmp_path):
+def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_loaded(small, pipeline, tmp_path):
     built = build_pipeline({**small, "objective": pipeline.objective})
     assert built.objective is pipeline.objective
-    with pytest.raises(NanoGenError, match="cannot be saved, because its objective was given as an object"):
-        built.save(tmp_path)
+    built.save(tmp_path)
+    with pytest.raises(ConfigError, match="objective: this was an object of the class nanogen_flow.*Give it again"):
+        Pipeline.load(tmp_path)
+    loaded = Pipeline.load(tmp_path, objective=pipeline.objective)
+    assert torch.equal(built.generate([0], tensors=True), loaded.generate([0], tensors=True))
 
 
 @pytest.mark.parametrize(

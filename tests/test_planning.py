@@ -12,14 +12,14 @@ from torch import nn
 from nanogen_core.cli.main import cli
 from nanogen_core.config import combine, resolve
 from nanogen_core.errors import TrainingError, UnknownName
-from nanogen_core.planning import cost as costs
-from nanogen_core.planning.hardware import GPU, gpu_of
-from nanogen_core.planning.plan import Setting, plan_for
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, State
-from nanogen_core.training.optimizer_settings import AdamWConfig, MuonConfig
-from nanogen_core.training.optimizers import AdamW, Muon
+from nanogen_train.optim.optimizers import AdamW, Muon
+from nanogen_train.optim.settings import AdamWConfig, MuonConfig
+from nanogen_train.planning import cost as costs
+from nanogen_train.planning.hardware import GPU, gpu_of
+from nanogen_train.planning.plan import Setting, plan_for
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"
 SMALL = {

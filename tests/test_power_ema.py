@@ -14,16 +14,18 @@ from click.testing import CliRunner
 from scipy.integrate import quad
 
 from nanogen_core import Pipeline, build_pipeline, storage
-from nanogen_core.cli.ema import ema as command
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.training import checkpoint, reconstruction, snapshots
-from nanogen_core.training.diffusion_settings import WIDEST, SnapshotConfig
-from nanogen_core.training.loop import Run
-from nanogen_core.training.power_averages import PowerAverages
-from nanogen_core.training.power_ema import SENSIBLE, Basis, Profile, decay, gamma_of, products
-from nanogen_core.training.reconstruction import reconstruct
-from nanogen_core.training.snapshots import Snapshot
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.cli.ema import ema as command
+from nanogen_train.ema import posthoc as reconstruction
+from nanogen_train.ema import snapshots
+from nanogen_train.ema.posthoc import reconstruct
+from nanogen_train.ema.power_function import SENSIBLE, Basis, Profile, decay, gamma_of, products
+from nanogen_train.ema.snapshots import Snapshot
+from nanogen_train.ema.tracked import PowerAverages
+from nanogen_train.stages.diffusion_settings import WIDEST, SnapshotConfig
+from nanogen_train.trainer.loop import Run
 
 WIDTHS = (0.05, 0.10)
 

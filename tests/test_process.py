@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from nanogen_core import memory
+from nanogen_core import malloc as memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -23,7 +23,7 @@ print(faults(), memory.keep_freed(), faults(), faults())
 GROUPS = """
 import os, torch
 import torch.distributed as dist
-from nanogen_core import farewell
+from nanogen_core import process_group as farewell
 
 def threads():
     return len(os.listdir("/proc/self/task"))

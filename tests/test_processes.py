@@ -22,10 +22,11 @@ import torch.distributed as dist
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.data import Order
 from nanogen_core.errors import TrainingError
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
+from nanogen_data.loader import Order
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 LONGER = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many steps: `make torture`
 STEPS, HALF = 6 * LONGER, 3 * LONGER
@@ -271,7 +272,7 @@ def test_torchrun_and_accelerate_launch_run_the_command_line(tmp_path: Path) -> 
 
 
 def test_stages_with_several_optimisers_are_not_shared_out(group: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nanogen_core.training.diffusion import Diffusion
+    from nanogen_train.stages.diffusion import Diffusion
 
     monkeypatch.setattr(Diffusion, "phase_names", ("student", "judge"))
     with pytest.raises(TrainingError, match=r"with one optimiser.*student, judge.*set train.strategy"):

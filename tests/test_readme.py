@@ -68,10 +68,12 @@ def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
 
 
 def test_the_python_lines_run(folder):
-    (lines,) = blocks("python")
+    lines, own_network = blocks("python")
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
     run([sys.executable, "-c", lines], folder)
     assert (folder / "apple.png").exists()
+    run([sys.executable, "-c", own_network], folder)
+    assert (folder / "runs" / "mine" / "backbone.safetensors").exists()
 
 
 def test_the_commands_run_in_their_order(folder):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nanogen_core.config import combine, resolve
-from nanogen_core.differences import flat
+from nanogen_core.config_diff import flat
 from nanogen_core.registry import registry
 from tests.fidelity.checks.published_configs import compared, leaves, published
 from tests.fidelity.recipes import names

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from nanogen_core.cli.main import cli
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.evaluation.sources.reconstructed import ORIGINAL, Reconstructed
 from nanogen_core.pipeline import build_pipeline
+from nanogen_eval.pixels import on_grid
+from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
 
 CONFIG = {
     "task": "imagenet",

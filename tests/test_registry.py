@@ -4,8 +4,9 @@ from types import ModuleType
 
 import pluggy
 import pytest
+from attrs import evolve
 
-from nanogen_core import hookspecs, plugins, registry
+from nanogen_core import builtin, hookspecs, plugins, registry
 from nanogen_core.errors import AmbiguousName, UnknownName
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.specs import Component
@@ -43,11 +44,18 @@ def sampler(name="s", **more):
     return Component(kind="sampler", name=name, target="x:Y", **more)
 
 
+kinds_alone = ModuleType("kinds_alone")
+kinds_alone.NANOGEN_API = 1
+kinds_alone.nanogen_kinds = builtin.nanogen_kinds
+
+
 @pytest.fixture
 def scan(monkeypatch):
     def scan(*points):
-        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
-        return registry.collect(plugins.discover.__wrapped__())
+        core = Point("nanogen-core", "core", lambda: kinds_alone)
+        monkeypatch.setattr(plugins, "entry_points", lambda group: (core, *points))
+        known = registry.collect(plugins.discover.__wrapped__())
+        return evolve(known, plugins=tuple(plugin for plugin in known.plugins if plugin.name != "core"))
 
     return scan
 

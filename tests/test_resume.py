@@ -21,9 +21,10 @@ from filelock import FileLock
 
 from nanogen_core import build_pipeline, storage
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_core.training import checkpoint, integrity, journal
-from nanogen_core.training.alone import alone
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint, integrity
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
+from nanogen_train.trainer.run_lock import alone
 
 KILLING = Path(__file__).parent / "processes" / "killing.py"
 STATES = {"nets": {"weight": torch.arange(100.0)}, "optimizer-student": {"weight|exp_avg": torch.ones(100)}}

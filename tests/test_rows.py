@@ -2,7 +2,7 @@
 
 import torch
 
-from nanogen_core.evaluation.rows import Rows
+from nanogen_eval.rows import Rows
 
 
 def test_rows_are_those_of_the_examples_in_order_however_they_came():

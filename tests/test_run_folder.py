@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nanogen_core import build_pipeline, storage
-from nanogen_core.cli.train import train
 from nanogen_core.errors import TrainingError
-from nanogen_core.training import checkpoint, journal, record
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.cli.train import train
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer import record
+from nanogen_train.trainer.loop import Run
 
 
 def run(config, folder, **options):
@@ -74,7 +76,7 @@ def test_overwriting_an_empty_folder_moves_nothing(small, tmp_path):
 
 
 def test_a_run_at_work_is_not_moved_aside(small, finished):
-    from nanogen_core.training.alone import alone
+    from nanogen_train.trainer.run_lock import alone
 
     with alone(finished), pytest.raises(TrainingError, match="cannot be moved aside"):
         run(small, finished, overwrite=True)

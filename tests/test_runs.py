@@ -14,13 +14,15 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from nanogen_core import build_pipeline
-from nanogen_core.cli.runs import runs as command
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_core.runs import describe, runs_in
 from nanogen_core.tensors import Losses
-from nanogen_core.training import checkpoint, failure, journal
-from nanogen_core.training.alone import LOCK, alone
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.cli.runs import runs as command
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.runs import describe, runs_in
+from nanogen_train.trainer import failure_report as failure
+from nanogen_train.trainer.loop import Run
+from nanogen_train.trainer.run_lock import LOCK, alone
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_a_run_that_holds_its_lock_is_running(run):
 def test_a_look_does_not_keep_a_run_from_starting(run):
     with FileLock(run / LOCK) as look:  # in the middle of a look
         code = (
-            "import sys; from pathlib import Path; from nanogen_core.training.alone import alone\n"
+            "import sys; from pathlib import Path; from nanogen_train.trainer.run_lock import alone\n"
             f"print('starts', flush=True)\nwith alone(Path({str(run)!r})): print('holds')"
         )
         starting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -124,7 +126,7 @@ def test_a_failed_run_says_why_and_a_resumed_one_forgets_it(tmp_path):
 
 
 def test_a_run_that_was_asked_to_stop_has_not_failed(tmp_path):
-    from nanogen_core.training.loop import Interrupted
+    from nanogen_train.trainer.loop import Interrupted
 
     with pytest.raises(Interrupted), failure.noted(tmp_path, lambda: 1, but=Interrupted):
         raise Interrupted("Stopped")

@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.evaluation.record import as_dict, read_scores, write_scores
-from nanogen_core.evaluation.score import Interval, Score, canonical, fingerprint
-from nanogen_core.evaluation.table import comparable, footnotes
+from nanogen_eval.record import as_dict, read_scores, write_scores
+from nanogen_eval.score import Interval, Score, canonical, fingerprint
+from nanogen_eval.table import comparable, footnotes
 
 INTERVAL = Interval(low=0.8, high=0.95, level=0.95, method="BCa", units=10, draws=100)
 SETTINGS = {"sampling": {"steps": 50, "sampler": "euler"}, "images": {"rounding": "round"}}
@@ -135,9 +135,9 @@ def test_what_a_metric_notes_stands_beside_its_score():
     """A Frechet distance over few images says that it is biased."""
     import torch
 
-    from nanogen_core.evaluation.entry import combined, entries
-    from nanogen_core.evaluation.options import Certainty
     from nanogen_core.tensors import Batch
+    from nanogen_eval.entry import combined, entries
+    from nanogen_eval.options import Certainty
 
     class Source:
         questions, settings, about = Batch(torch.arange(3)), {}, {"source": "x"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from nanogen_core.training import sharded
+from nanogen_train.checkpoint import distributed as sharded
 
 TENSORS = {f"block.{number}.weight": torch.arange(6.0).reshape(2, 3) + number for number in range(5)}
 TENSORS["é"] = torch.tensor([1, 2])
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_sharded import TENSORS
-from nanogen_core.training import sharded
+from nanogen_train.checkpoint import distributed as sharded
 for number in range(3):
     sharded.write(Path(sys.argv[1]) / str(number), TENSORS)
 """
@@ -31,7 +31,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 sys.path.insert(0, {here!r})
 from test_sharded import TENSORS
-from nanogen_core.training import sharded
+from nanogen_train.checkpoint import distributed as sharded
 dist.init_process_group("gloo")
 mesh = init_device_mesh("cpu", (2,))
 tensors = {{name: distribute_tensor(value, mesh, [Shard(0)]) for name, value in TENSORS.items()}}

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nanogen_core import spawning
-from nanogen_core.prepared import workers
+from nanogen_data.precomputed import workers
 
 STRAYS = ("multiprocessing", "pickle", "socket", "threading", "tempfile", "signal", "runpy", "selectors", "filelock")
 PROGRAM = """

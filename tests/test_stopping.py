@@ -11,9 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from nanogen_core.training import checkpoint
-from nanogen_core.training.batches import Stopped, WorkerLost, watched
-from nanogen_core.training.signals import stop_request
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.trainer.batches import Stopped, WorkerLost, watched
+from nanogen_train.trainer.signals import stop_request
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nanogen_core import hashing, storage, weights
+from nanogen_core import storage, weights
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.sources.archive import Archive
+from nanogen_data import hashing
+from nanogen_eval.sources.archive import Archive
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "half": torch.ones(3).bfloat16()}
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nanogen_core import csv_files, files, json_files, text_files
+from nanogen_core import files
 from nanogen_core.errors import DataError
+from nanogen_data import csv_files, json_files, text_files
 
 WORDS = "un café\ndeux chiens\n"
 

@@ -16,8 +16,10 @@ from PIL import Image
 from nanogen_core import build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, TrainingError
-from nanogen_core.training import checkpoint, journal, trackers
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import trackers
+from nanogen_train.trainer.loop import Run
 
 TOLD = []
 

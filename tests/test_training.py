@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline, storage
-from nanogen_core.errors import NanoGenError, TrainingError
+from nanogen_core.errors import TrainingError
 from nanogen_core.tensors import Losses
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.ema import Average
-from nanogen_core.training.loop import Interrupted, Run
-from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantLinearConfig
-from nanogen_core.training.optimizers import AdamW
-from nanogen_core.training.schedules import ConstantLinear
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.ema.ema import Average
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.optim.optimizers import AdamW
+from nanogen_train.optim.schedules import ConstantLinear
+from nanogen_train.optim.settings import AdamWConfig, ConstantLinearConfig
+from nanogen_train.trainer.loop import Interrupted, Run
 
 
 def run(config, folder, **options):
@@ -178,11 +179,19 @@ def _inputs(training, batch):
     return State(batch.latents), Times(t, t), training.pipeline.conditioner.encode(batch)
 
 
-def test_a_run_that_could_not_be_saved_is_refused_before_it_begins(small, tmp_path):
-    objective = build_pipeline(small).objective
-    with pytest.raises(NanoGenError, match="cannot be saved, because its objective was given as an object"):
-        run({**small, "objective": objective}, tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_a_run_with_an_own_network_is_resumed_and_loaded_with_it(small, tmp_path):
+    def with_network():
+        like = build_pipeline(small)  # its weights do not depend on what was built before
+        return build_pipeline({**small, "backbone": like.backbone})
+
+    whole = Run(with_network(), tmp_path / "whole").train()
+    stopped = Run(with_network(), tmp_path / "parts")
+    stop_after(stopped, 4)
+    with pytest.raises(Interrupted):
+        stopped.train()
+    Run(with_network(), tmp_path / "parts", resume=True).train()
+    loaded = Pipeline.load(tmp_path / "parts", backbone=build_pipeline(small).backbone)
+    assert torch.equal(whole.generate([0], tensors=True), loaded.generate([0], tensors=True))
 
 
 def test_only_the_newest_checkpoints_stay(small, tmp_path):

@@ -8,14 +8,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from nanogen_core.pipeline import build_pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.flops import FlopCount
-from nanogen_core.training.loop import Run
-from nanogen_core.training.optimization import Optimization
-from nanogen_core.training.optimizer_settings import AdamWConfig, ConstantConfig
-from nanogen_core.training.optimizers import AdamW
-from nanogen_core.training.schedules import Constant
-from nanogen_core.training.vitals import Noted, Vitals
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging.flops import FlopCount
+from nanogen_train.logging.statistics import Noted, Vitals
+from nanogen_train.optim.optimization import Optimization
+from nanogen_train.optim.optimizers import AdamW
+from nanogen_train.optim.schedules import Constant
+from nanogen_train.optim.settings import AdamWConfig, ConstantConfig
+from nanogen_train.trainer.loop import Run
 
 PER_STEP = {"weights.student", "update.student", "latent.mean", "latent.std", "draws.noise.std", "images"}
 

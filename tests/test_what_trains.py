@@ -9,10 +9,10 @@ from torch import nn
 from nanogen_core import Pipeline, build_pipeline, storage
 from nanogen_core.errors import TrainingError
 from nanogen_core.tensors import Condition
-from nanogen_core.training import checkpoint
-from nanogen_core.training.loop import Run
 from nanogen_flow.objective import Flow
 from nanogen_imagenet.label import Label
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.trainer.loop import Run
 
 
 class LearnedLabel(nn.Module):
@@ -110,7 +110,7 @@ def test_a_parameter_that_nothing_trains_is_refused(short, tmp_path, monkeypatch
 def test_captions_encoded_before_training_are_refused_where_the_conditioner_learns(short, learned, monkeypatch):
     from types import SimpleNamespace
 
-    from nanogen_core.prepared.training import _refuse_learning_conditioner
+    from nanogen_data.precomputed.training import _refuse_learning_conditioner
 
     pipeline = build_pipeline(short)
     _refuse_learning_conditioner(SimpleNamespace(wanted={"text": None}), pipeline.parts)

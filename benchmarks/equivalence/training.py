@@ -20,8 +20,9 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws, key
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State
-from nanogen_core.training.diffusion import PHASE
-from nanogen_core.training.optimization import Optimization
+from nanogen_train.optim.optimization import Optimization
+from nanogen_train.stages.build import stage_of
+from nanogen_train.stages.diffusion import PHASE
 
 #: Validation losses of one seed at the recorded steps: `student` and `average`.
 Losses = dict[str, list[float]]
@@ -68,7 +69,7 @@ def pipeline_of(curve: Curve, seed: int) -> Pipeline:
 def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
     """Trains with a seed. Rows are drawn uniformly with replacement. `until`: the last step, by default all."""
     pipeline = pipeline_of(curve, seed)
-    stage, settings = pipeline.stage(), pipeline.config.train
+    stage, settings = stage_of(pipeline), pipeline.config.sections["train"]
     parts = pipeline.parts
     optimization = Optimization(stage, parts["optimizer"], parts["schedule"], settings.gradient_clip)
     recorded = [step for step in curve.steps if until is None or step <= until]

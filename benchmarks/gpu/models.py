@@ -14,7 +14,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Batch
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 
 CLASSES = 1000
 LR = 1e-4

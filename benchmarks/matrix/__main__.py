@@ -12,7 +12,7 @@ from benchmarks.matrix.cells import Plan
 from benchmarks.matrix.order import Matrix, Record
 from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
-from nanogen_core.training.loop import Interrupted
+from nanogen_train.trainer.loop import Interrupted
 
 
 @click.command()

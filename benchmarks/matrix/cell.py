@@ -15,12 +15,13 @@ from benchmarks.matrix.cells import Cell
 from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
-from nanogen_core.bench.mini import folders
+from nanogen_bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
-from nanogen_core.protocols import Stage
 from nanogen_core.structure import plain
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.protocols import Stage
+from nanogen_train.trainer.loop import Run
 
 GRID = "grid.png"
 WEIGHTS = "backbone.safetensors"

@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
+from nanogen_bench.mini.folders import braces, filled
 from nanogen_core import yaml_files
-from nanogen_core.bench.mini.folders import braces, filled
 from nanogen_core.config import combine
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
 from nanogen_core.structure import structure

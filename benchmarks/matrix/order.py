@@ -14,7 +14,7 @@ from benchmarks.matrix.cells import Plan, configuration, folder
 from benchmarks.matrix.score import Judge
 from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
-from nanogen_core.training.loop import Interrupted
+from nanogen_train.trainer.loop import Interrupted
 
 FAILURE = "failure.json"
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
 from nanogen_core.pipeline import Pipeline, chunks
 from nanogen_core.tensors import Batch
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_openmoji.classifier import SIZE, Classifier
 
 DISTANCE = "frechet"

@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmarks.speed.plain import PlainDiT, PlainLoop
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.tensors import Batch
-from nanogen_core.training.loop import Run
 from nanogen_dit.published import export_published
+from nanogen_train.trainer.loop import Run
 
 BATCH, CLASSES = 64, 64
 CHANNELS, SIDE, PATCH = 8, 8, 2  # of the drawings' latents

@@ -12,14 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.speed.parts import batch, pipeline, plain_loop, run, settings
 from benchmarks.speed.timing import Row, in_turn, ratio
-from nanogen_core.linear import Linear, linear
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Prediction
-from nanogen_core.training.ema import Average
-from nanogen_core.training.flops import FlopCount
-from nanogen_core.training.loop import Run
 from nanogen_dit import attention
+from nanogen_dit.linear import Linear, linear
 from nanogen_meanflow.derivative import Along, Point, Slope
+from nanogen_train.ema.ema import Average
+from nanogen_train.logging.flops import FlopCount
+from nanogen_train.trainer.loop import Run
 
 ROUNDS = {"tiny": 15, "small": 5}
 AT_LEAST = {"tiny": 0.6, "small": 0.8}  # of the machine's own rate

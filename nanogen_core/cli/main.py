@@ -1,45 +1,33 @@
-"""`nanogen`: lists its verbs without importing them, and turns errors into one sentence."""
+"""`nanogen`: the command line. Turns errors into one sentence."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
 
-from nanogen_core import memory
-from nanogen_core.cli.verbs import Verbs
+from nanogen_core import malloc as memory
+from nanogen_core.cli.lazy import PluginGroup
 from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
+from nanogen_core.plugins import VARIABLE, inherited
 
-#: verb -> (where its command is, what it does)
-VERBS = {
-    "bench": ("nanogen_core.cli.bench:bench", "DiffusionBench: do rankings of one task say anything about the other?"),
-    "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or the lines in which two differ."),
-    "data": ("nanogen_core.cli.data:data", "Measure training data, or encode them once: stats, prepare."),
-    "demo": ("nanogen_core.cli.demo:demo", "Train on drawings that come with a plugin, and look at the result."),
-    "ema": ("nanogen_core.cli.ema:ema", "Make averages of other widths of a finished run's snapshots."),
-    "evaluate": ("nanogen_core.cli.evaluate:evaluate", "Judge a model's samples, or images from any program."),
-    "import": ("nanogen_core.cli.imports:import_", "Make a saved pipeline of a published checkpoint."),
-    "plan": ("nanogen_core.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),
-    "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
-    "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
-    "runs": ("nanogen_core.cli.runs:runs", "List runs: running, finished, stopped, failed, damaged."),
-    "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
-    "train": ("nanogen_core.cli.train:train", "Train what a configuration describes."),
-}
 OUT_OF_MEMORY = (
     "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"
     " or --count, or raise train.accumulate."
 )
+PLUGIN = "--plugin"
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
 
-@click.command(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--plugin", metavar="FILE", help="A Python file that is a plugin, for any verb; may be repeated.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="nanogen-core")
-def cli(debug: bool) -> None:
+def cli(debug: bool, plugin: str | None) -> None:
     """Train and judge any generative method on ImageNet and text-to-image, one line of configuration apart."""
 
 
@@ -50,6 +38,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     memory.keep_freed()
     warnings.showwarning = _noting(warnings.showwarning)
+    _take_plugin_files()
     if "--debug" in sys.argv[1:]:
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]
         cli()
@@ -72,6 +61,22 @@ def main() -> None:
             raise
         click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
         sys.exit(1)
+
+
+def _take_plugin_files() -> None:
+    """Takes `--plugin FILE`, which every verb has, out of the command line. Child processes get the environment."""
+    words, files = [], inherited()
+    given = iter(sys.argv[1:])
+    for word in given:
+        if word == PLUGIN:
+            files.append(Path(next(given, "")))
+        elif word.startswith(f"{PLUGIN}="):
+            files.append(Path(word.partition("=")[2]))
+        else:
+            words.append(word)
+    if files:
+        os.environ[VARIABLE] = os.pathsep.join(str(file.absolute()) for file in files)
+        sys.argv[1:] = words
 
 
 def _noting(show: Any) -> Any:

@@ -10,7 +10,7 @@ import click
 from nanogen_core import validators
 from nanogen_core.config import Resolved, layered, resolve
 from nanogen_core.errors import ConfigError, shown
-from nanogen_core.layers import GROUPS, SLOTS
+from nanogen_core.kinds import groups, slots
 from nanogen_core.typed import NULL, Typed, opened
 
 DEPTH = 20  # keys in one path
@@ -80,12 +80,12 @@ def _part(keys: list[str], value: Any) -> Any:
     """The name of a slot, or the names of a group, as the mapping that options can be laid into."""
     if keys[0] == "per_task":
         keys = keys[2:]
-    value = opened(value) if len(keys) == 1 and keys[0] in (*SLOTS, *GROUPS) else value
+    value = opened(value) if len(keys) == 1 and keys[0] in (*slots(), *groups()) else value
     if len(keys) != 1 or not isinstance(value, (str, list)):
         return value
-    if keys[0] in SLOTS and isinstance(value, str):
+    if keys[0] in slots() and isinstance(value, str):
         return {"name": value}
-    if keys[0] in GROUPS:
+    if keys[0] in groups():
         names = [value] if isinstance(value, str) else value
         return {str(name): {} for name in names} if all(isinstance(name, str) for name in names) else value
     return value

@@ -23,8 +23,6 @@ import pytest
 if TYPE_CHECKING:
     from nanogen_core.testing.backbone import BackboneContract
     from nanogen_core.testing.conditioner import ConditionerContract
-    from nanogen_core.testing.files import FilesContract
-    from nanogen_core.testing.metric import MetricContract
     from nanogen_core.testing.objective import ObjectiveContract
     from nanogen_core.testing.plugin import PluginContract
     from nanogen_core.testing.task import TaskContract
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BackboneContract",
     "ConditionerContract",
-    "FilesContract",
-    "MetricContract",
     "ObjectiveContract",
     "PluginContract",
     "TaskContract",

@@ -31,8 +31,6 @@ def nanogen_components() -> list[Component]:
             config=f"{HOME}:TinyTextsConfig",
             needs={"task": {"captions"}},
         ),
-        Component(kind="metric", name="tiny-colour", target=f"{HOME}:TinyColour", needs={"task": {"labels"}}),
-        Component(kind="metric", name="tiny-redness", target=f"{HOME}:TinyRedness"),
     ]
 
 

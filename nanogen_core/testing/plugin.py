@@ -15,8 +15,9 @@ import pytest
 
 from nanogen_core import hookspecs
 from nanogen_core.config import import_object
-from nanogen_core.layers import normalise
-from nanogen_core.specs import KINDS, Component, Method
+from nanogen_core.config_layers import normalise
+from nanogen_core.registry import registry
+from nanogen_core.specs import Component, Kind, Method
 from nanogen_core.structure import plain, structure
 
 HEAVY = ("torch", "diffusers", "transformers", "timm", "torchmetrics", "torchvision")
@@ -70,9 +71,14 @@ class PluginContract:
 
     def test_kinds_and_words_are_of_the_known_form(self, manifest: str) -> None:
         for component in _components(manifest):
-            assert {component.kind, *component.needs} <= set(KINDS)
+            assert {component.kind, *component.needs} <= self._kinds(manifest)
             words = {component.name, *component.provides, *(w for slot in component.needs.values() for w in slot)}
             assert [word for word in sorted(words) if not WORD.fullmatch(word)] == []
+
+    def _kinds(self, manifest: str) -> set[str]:
+        """The installed kinds and the manifest's own."""
+        own: list[Kind] = getattr(import_module(manifest), "nanogen_kinds", list)()
+        return {*registry().kinds, *(kind.name for kind in own)}
 
     def test_targets_resolve(self, manifest: str) -> None:
         for component in _components(manifest):

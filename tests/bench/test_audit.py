@@ -7,14 +7,14 @@ from copy import deepcopy
 import pytest
 from click.testing import CliRunner
 
+from nanogen_bench.audit import logged
+from nanogen_bench.audit.compare import audit
+from nanogen_bench.audit.lines import DIFFERS, EQUAL, EXPECTED, UNKNOWN
+from nanogen_bench.cli.audit import audit as command
 from nanogen_core import yaml_files
-from nanogen_core.bench.audit import logged
-from nanogen_core.bench.audit.compare import audit
-from nanogen_core.bench.audit.lines import DIFFERS, EQUAL, EXPECTED, UNKNOWN
-from nanogen_core.cli.bench_audit import audit as command
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import build_pipeline
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 
 CLASS = {
     "task": {"name": "classes", "flip": True},

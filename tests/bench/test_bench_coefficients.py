@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nanogen_core.bench.coefficients import RESAMPLED
-from nanogen_core.bench.groupings import MODELS, grouping
-from nanogen_core.bench.resampling import bca, counted, holm, permutation_p
+from nanogen_bench.correlation.coefficients import RESAMPLED
+from nanogen_bench.correlation.groupings import MODELS, grouping
+from nanogen_bench.correlation.resampling import bca, counted, holm, permutation_p
 
 SCIPY = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 NAMES = list(RESAMPLED)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nanogen_core.bench.study import study
-from nanogen_core.bench.table import read_table
+from nanogen_bench.correlation.study import study
+from nanogen_bench.correlation.table import read_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmark.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanogen_core.bench import requirements
-from nanogen_core.bench.study import study
-from nanogen_core.bench.table import Table, read_table
+from nanogen_bench.correlation import requirements
+from nanogen_bench.correlation.study import study
+from nanogen_bench.correlation.table import Table, read_table
 from nanogen_core.errors import ConfigError, DataError
 
 YS = ["geneval", "dpgbench", "genaibench"]
@@ -240,7 +240,8 @@ def test_an_error_is_one_sentence():
 
 def test_a_study_loads_no_torch():
     code = (
-        "import sys; from nanogen_core.bench.study import study; from nanogen_core.bench.table import read_table\n"
+        "import sys; from nanogen_bench.correlation.study import study\n"
+        "from nanogen_bench.correlation.table import read_table\n"
         "study(read_table('published'), x='fid_cfg', ys=['geneval'], draws=100)\n"
         "assert 'torch' not in sys.modules"
     )

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from nanogen_core.bench.conditions import choose
-from nanogen_core.bench.directions import directions, known_direction
-from nanogen_core.bench.groupings import defaults, labels
-from nanogen_core.bench.table import Table, read_table
+from nanogen_bench.correlation.directions import directions, known_direction
+from nanogen_bench.correlation.groupings import defaults, labels
+from nanogen_bench.correlation.row_filters import choose
+from nanogen_bench.correlation.table import Table, read_table
 from nanogen_core.errors import ConfigError, DataError
 
 ROWS = "method,family,fid,geneval\na,VAE,1.5,0.9\nb,VAE,2.5,0.8\nc,RAE,nan,0.7\nd,pixel,4,\n"

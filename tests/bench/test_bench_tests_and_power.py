@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanogen_core.bench.dependent import williams
-from nanogen_core.bench.fisher import fisher
-from nanogen_core.bench.power import detectable, needed, power, power_of
-from nanogen_core.bench.ranges import range_view, thorndike
+from nanogen_bench.correlation.dependent import williams
+from nanogen_bench.correlation.fisher import fisher
+from nanogen_bench.correlation.power import detectable, needed, power, power_of
+from nanogen_bench.correlation.ranges import range_view, thorndike
 
 
 def test_williams_on_howells_example():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanogen_core.bench.coefficients import Pearson
-from nanogen_core.bench.flips import rank_flips
-from nanogen_core.bench.groupings import MODELS, base_tokenizer, grouping
-from nanogen_core.bench.influence import leave_one_out
-from nanogen_core.bench.within import within_groups
+from nanogen_bench.correlation.coefficients import Pearson
+from nanogen_bench.correlation.groupings import MODELS, base_tokenizer, grouping
+from nanogen_bench.correlation.influence import leave_one_out
+from nanogen_bench.correlation.rank_changes import rank_flips
+from nanogen_bench.correlation.within_group import within_groups
 
 FAMILIES = list("aaaabbbbbccdee")
 N = len(FAMILIES)

@@ -8,16 +8,16 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
+from nanogen_bench.cli.card import card as card_command
+from nanogen_bench.cli.collect import collect
+from nanogen_bench.collected.card import card, markdown
+from nanogen_bench.collected.entries import called, entries
+from nanogen_bench.collected.models import models
+from nanogen_bench.correlation.table import read_table
 from nanogen_core import yaml_files
-from nanogen_core.bench.collected.card import card, markdown
-from nanogen_core.bench.collected.entries import called, entries
-from nanogen_core.bench.collected.models import models
-from nanogen_core.bench.table import read_table
-from nanogen_core.cli.bench_card import card as card_command
-from nanogen_core.cli.bench_collect import collect
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.record import write_scores
-from nanogen_core.evaluation.score import Interval, Score
+from nanogen_eval.record import write_scores
+from nanogen_eval.score import Interval, Score
 
 ACCURACY = Score(
     metric="accuracy",
@@ -193,8 +193,8 @@ def test_the_command_writes_both_forms(runs, tmp_path):
 
 
 def test_a_difference_of_all_scores_is_said_once():
-    from nanogen_core.bench.collected.models import Mean, _notes
-    from nanogen_core.evaluation.score import Score
+    from nanogen_bench.collected.models import Mean, _notes
+    from nanogen_eval.score import Score
 
     def mean(column, steps, count=1):
         scores = [

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from nanogen_bench.mini import folders, outcome, plan
+from nanogen_bench.mini.experiment import experiment
+from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.pool import Pool
 from nanogen_core import yaml_files
-from nanogen_core.bench.mini import folders, outcome, plan
-from nanogen_core.bench.mini.experiment import experiment
-from nanogen_core.bench.mini.job import jobs
-from nanogen_core.bench.mini.pool import Pool
 from nanogen_core.config import resolve
-from nanogen_core.differences import differences
+from nanogen_core.config_diff import differences
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.registry import registry
 
@@ -86,7 +86,7 @@ def test_every_run_of_the_shipped_plan_resolves(tmp_path, quick):
         resolved = resolve(job.config)
         assert resolved.seed == job.seed
         if job.judged:
-            assert resolved.train.steps == shipped.steps  # equal for all
+            assert resolved.sections["train"].steps == shipped.steps  # equal for all
 
 
 def test_the_two_runs_of_a_method_differ_in_what_follows_from_the_task_alone(tmp_path):
@@ -274,7 +274,7 @@ def test_correlations_over_enough_models(finished, tmp_path):
 
 
 def _rescore(job, value):
-    from nanogen_core.evaluation.record import read_scores, write_scores
+    from nanogen_eval.record import read_scores, write_scores
 
     scores = [evolve(score, value=value, values=(value,)) for score in read_scores(job.folder)]
     (job.folder / "scores.json").unlink()

@@ -2,13 +2,13 @@
 
 import pytest
 
-from nanogen_core import contents
-from nanogen_core.bench.mini import plan
-from nanogen_core.bench.mini.job import jobs
-from nanogen_core.bench.mini.work import work
+from nanogen_bench.mini import plan
+from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.work import work
 from nanogen_core.config import resolve
-from nanogen_core.evaluation.record import read_scores
-from nanogen_core.evaluation.score import fingerprint
+from nanogen_data import contents
+from nanogen_eval.record import read_scores
+from nanogen_eval.score import fingerprint
 
 RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}
 OWN = {  # what the prepared run left: a decoder and the statistics of its latents

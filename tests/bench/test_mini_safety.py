@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nanogen_core import launcher, storage, yaml_files
-from nanogen_core.bench.mini import folders, outcome, plan, work
-from nanogen_core.bench.mini.experiment import experiment
-from nanogen_core.bench.mini.job import jobs
-from nanogen_core.bench.mini.pool import Pool
-from nanogen_core.cli.bench_mini import mini
-from nanogen_core.cli.bench_report import report
+from nanogen_bench import launcher
+from nanogen_bench.cli.mini import mini
+from nanogen_bench.cli.report import report
+from nanogen_bench.mini import folders, outcome, plan, work
+from nanogen_bench.mini.experiment import experiment
+from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.pool import Pool
+from nanogen_core import storage, yaml_files
 from nanogen_core.errors import ConfigError, DataError, TrainingError
-from nanogen_core.evaluation import progress
-from nanogen_core.training import failure
+from nanogen_eval import progress
+from nanogen_train.trainer import failure_report as failure
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -223,7 +224,7 @@ def test_a_failure_before_is_no_obstacle(tmp_path):
 def test_the_checkpoints_of_a_finished_run_go_and_a_file_of_the_users_stays(tmp_path):
     import torch
 
-    from nanogen_core.training import checkpoint
+    from nanogen_train.checkpoint import checkpoint
 
     for step in (1, 2):
         checkpoint.save(tmp_path, step, {"nets": {"a": torch.zeros(1)}}, {})
@@ -323,7 +324,7 @@ def test_jobs_are_started_that_way(tmp_path, monkeypatch):
     (job, _) = jobs(plan.checked(PLAN), tmp_path, ["vae"])
     Pool(tmp_path, 1, print)._process(job)
     ((command, options),) = started
-    assert command[:3] == [sys.executable, launcher.__file__, "nanogen_core.bench.mini.work"]
+    assert command[:3] == [sys.executable, launcher.__file__, "nanogen_bench.mini.work"]
     assert options["env"]["PYTHONSAFEPATH"] == "1"
     assert "-m" not in command
 
@@ -335,7 +336,7 @@ def test_what_the_launcher_starts_sees_its_own_arguments(tmp_path):
     command = [sys.executable, launcher.__file__, "shown", "a", "b c"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout.strip() == "__main__ ['a', 'b c'] False"
-    assert Path(launcher.__file__).parent.name == "nanogen_core"
+    assert Path(launcher.__file__).parent.name == "nanogen_bench"
 
 
 # -- what the program did not write ------------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ from nanogen_core.cli.main import cli
 from nanogen_core.cli.options import Number
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_core.evaluation.options import Certainty, Effort, Sampling
-from nanogen_core.planning.hardware import GPU
-from nanogen_core.planning.plan import Setting
 from nanogen_core.registry import import_object, registry
 from nanogen_core.structure import structure
-from nanogen_core.training.settings import TrainConfig
+from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_train.planning.hardware import GPU
+from nanogen_train.planning.plan import Setting
+from nanogen_train.settings import TrainConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::nanogen_core.errors.ConfigWarning")
 

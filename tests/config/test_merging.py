@@ -169,7 +169,7 @@ def test_a_part_that_an_option_names_keeps_its_name_under_options(small):
 
 
 def test_a_plan_s_quick_part_keeps_the_names_below_its_options(tmp_path):
-    from nanogen_core.bench.mini import plan
+    from nanogen_bench.mini import plan
 
     file = tmp_path / "plan.yaml"
     file.write_text(
@@ -241,9 +241,9 @@ def test_a_layer_goes_over_what_a_lower_one_says_of_its_task(small):
     small["per_task"] = {"imagenet": {"train": {"steps": 7}, "schedule": {"name": "cosine", "end_step": 7}}}
     with pytest.warns(ConfigWarning, match="'constant' replaces 'cosine'"):
         found = resolve(small, {"train": {"steps": 3}, "schedule": "constant"})
-    assert (found.train.steps, found.slots["schedule"].name) == (3, "constant")
+    assert (found.sections["train"].steps, found.slots["schedule"].name) == (3, "constant")
     over = {"train": {"steps": 3}, "per_task": {"imagenet": {"train": {"steps": 5}}}}
-    assert resolve(small, over).train.steps == 5
+    assert resolve(small, over).sections["train"].steps == 5
     lines = ("per_task.imagenet.sampler=heun", "sampler=euler")
     assert resolve(small, override_layer(lines)).slots["sampler"].name == "heun"
 
@@ -253,4 +253,7 @@ def test_combining_without_a_task_keeps_what_each_task_says():
     combined = combine(file, {"train": {"log_every": 2}, "seed": 3})
     whole = {**BASE, "backbone": "ddt", **combined}
     parts = [resolve(whole), resolve({**whole, "task": "t2i"})]
-    assert [(each.train.steps, each.train.log_every, each.seed) for each in parts] == [(5, 2, 3), (9, 2, 3)]
+    assert [(each.sections["train"].steps, each.sections["train"].log_every, each.seed) for each in parts] == [
+        (5, 2, 3),
+        (9, 2, 3),
+    ]

@@ -8,12 +8,13 @@ import pytest
 from attrs import evolve
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.assembly import KNOWN, Assembly
+from nanogen_core.assembly import Assembly, known_words
 from nanogen_core.config import resolve
-from nanogen_core.conformity import PROTOCOLS, members
+from nanogen_core.conformity import members
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.guidance import ClassifierFree
-from nanogen_core.registry import Offer, registry
+from nanogen_core.protocols import Conditioner
+from nanogen_core.registry import Offer, import_object, registry
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.specs import Component
 
@@ -113,7 +114,7 @@ def test_components_that_replace_each_other_are_no_endless_loop(small):
 
 def test_every_name_that_a_part_may_ask_for_is_known(small):
     parts = Assembly(resolve(small))
-    assert set(parts) <= KNOWN
+    assert set(parts) <= set(known_words())
     documented = {
         "image_size",
         "seed",
@@ -126,7 +127,7 @@ def test_every_name_that_a_part_may_ask_for_is_known(small):
         "tokenizer",
     }
     documented |= {"latent", "backbone", "objective", "sampler", "auxiliaries", "guidance", "metrics", "wanted"}
-    assert documented <= KNOWN
+    assert documented <= set(known_words())
 
 
 def test_a_part_that_lacks_what_its_kind_needs_is_named(small, offering):
@@ -220,9 +221,11 @@ def test_a_name_that_no_file_can_have_is_refused(name):
 
 
 def test_every_protocol_has_members():
-    for kind, protocol in PROTOCOLS.items():
-        assert members(protocol), kind
-    assert members(PROTOCOLS["conditioner"]) == ["encode", "null", "spec"]
+    declared = [kind.protocol for kind in registry().kinds.values() if kind.protocol]
+    assert len(declared) > 10
+    for protocol in declared:
+        assert members(import_object(protocol)), protocol
+    assert members(Conditioner) == ["encode", "null", "spec"]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import yaml
 
 from nanogen_core import yaml_files
 from nanogen_core.config import combine, load_config, resolve
+from nanogen_core.config_layers import merge
 from nanogen_core.errors import ConfigError, Incompatible, UnknownName
-from nanogen_core.layers import merge
 
 
 def test_a_resolved_configuration_resolves_to_itself(small):
@@ -61,11 +61,11 @@ def test_keywords_go_over_what_holds_for_one_task(small):
     }
     over = {"train": {"steps": 3}, "schedule": "constant", "guidance": {"cfg": {"scale": 2.0}}}
     found = resolve(combine(small, over))
-    assert (found.train.steps, found.train.batch_size) == (3, 2)
+    assert (found.sections["train"].steps, found.sections["train"].batch_size) == (3, 2)
     assert found.slots["schedule"].name == "constant"
     assert found.groups["guidance"]["cfg"].config.scale == 2.0
     kept = resolve(combine(small, {"seed": 3}))
-    assert (kept.train.steps, kept.slots["schedule"].name) == (7, "cosine")
+    assert (kept.sections["train"].steps, kept.slots["schedule"].name) == (7, "cosine")
 
 
 def test_all_mistakes_are_said_at_once_with_their_paths(small):

@@ -159,7 +159,7 @@ def test_what_the_type_cannot_be_is_refused_in_one_sentence(option, text, senten
 @pytest.mark.parametrize("text", AS_TYPED)
 def test_a_folder_of_any_name_reaches_the_configuration_and_its_file(small, text):
     found = resolve(small, override_layer((f"train.latents={text}",)))
-    assert found.train.latents == text
+    assert found.sections["train"].latents == text
     saved = yaml_files.parse(yaml_files.dump(found.as_dict()), "config.yaml")
     assert resolve(saved).as_dict() == found.as_dict()
 
@@ -172,8 +172,8 @@ def test_every_kind_of_path_is_read(small):
     cfg = found.groups["guidance"]["cfg"].config
     assert (found.method, found.image_size, found.seed, cfg.scale, cfg.t_max) == (None, 32, 7, 3.0, 0.5)
     assert not resolve(small, override_layer(("guidance.cfg=null",))).groups["guidance"]
-    assert resolve(small, override_layer(("per_task.imagenet.train.steps=3",))).train.steps == 3
-    assert resolve(small, override_layer(("train={steps: 3, latents: 2024}",))).train.latents == "2024"
+    assert resolve(small, override_layer(("per_task.imagenet.train.steps=3",))).sections["train"].steps == 3
+    assert resolve(small, override_layer(("train={steps: 3, latents: 2024}",))).sections["train"].latents == "2024"
 
 
 @pytest.mark.parametrize("setting", ["", "=", "=5", "seed", "train..steps=3", ".seed=3", "seed.=3", "a." * 30 + "b=1"])

@@ -5,7 +5,7 @@ import torch
 from test_undecided import MEANFLOW, PIXELS, REG, SD_VAE, SD_VAE_TEXT
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.importing import import_checkpoint
+from nanogen_import import import_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from nanogen_core import Pipeline
-from nanogen_core.importing import import_checkpoint
 from nanogen_core.sampling import velocity_field
 from nanogen_core.storage import read_json
 from nanogen_core.tensors import Batch, State, Times
+from nanogen_import import import_checkpoint
 
 FIXTURES = Path(__file__).parents[2] / "plugins" / "nanogen-dit" / "tests" / "fixtures"
 

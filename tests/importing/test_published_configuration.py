@@ -9,10 +9,10 @@ from test_undecided import FITTING, MEANFLOW, PIXELS, PIXELS_TEXT, REG, SD_VAE, 
 
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError
-from nanogen_core.importing import import_checkpoint, import_file
 from nanogen_core.specs import LatentSpec
 from nanogen_dit.published.architecture import Architecture
 from nanogen_dit.published.configuration import parse, translate
+from nanogen_import import import_checkpoint, import_file
 
 FAMILIES = [SD_VAE, SD_VAE_TEXT, SIGLIP2, REG, PIXELS, PIXELS_TEXT, MEANFLOW]
 OTHERS = sorted(FITTING.keys() - set(FAMILIES))

@@ -12,7 +12,6 @@ from test_undecided import SD_VAE, recipes_in, refusal
 
 from nanogen_core import Pipeline
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.importing import import_checkpoint, import_file
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, State
@@ -20,6 +19,7 @@ from nanogen_dit.dit import DiT
 from nanogen_dit.dit_config import DIT_SIZES, DiTConfig
 from nanogen_dit.dit_published import export_sit
 from nanogen_dit.dit_published.architecture import infer
+from nanogen_import import import_checkpoint, import_file
 
 FIXTURES = Path(__file__).parents[2] / "plugins" / "nanogen-dit" / "tests" / "sit_fixtures"
 FILE = FIXTURES / "sit_sigma.safetensors"

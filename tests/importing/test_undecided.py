@@ -5,7 +5,7 @@ import re
 import pytest
 
 from nanogen_core.errors import ConfigError, UnknownName
-from nanogen_core.importing import import_checkpoint, import_file
+from nanogen_import import import_checkpoint, import_file
 
 E2E_FLUX = "imagenet/ddt-en28d1152hd72-dn2d2048hd128-e2e-flux-vpred-t4c8"
 SD_VAE = "imagenet/ddt-en28d1152hd72-dn2d2048hd128-sdvae-ema-vpred-t4c8"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from nanogen_core.errors import DataError
-from nanogen_core.importing import choose, read_weights
+from nanogen_import import choose, read_weights
 
 ANCHOR = "x_embedder.proj.weight"
 

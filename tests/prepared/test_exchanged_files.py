@@ -13,10 +13,10 @@ from prepared_data import config, on_latents, picture, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError
-from nanogen_core.prepared import training
-from nanogen_core.prepared.prepare import Options, prepare
-from nanogen_core.training import record
-from nanogen_core.training.loop import Run
+from nanogen_data.precomputed import training
+from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_train.trainer import record
+from nanogen_train.trainer.loop import Run
 
 SMALL = Options(shard_size=4, batch_size=3)
 

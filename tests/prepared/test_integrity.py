@@ -15,13 +15,13 @@ import torch
 from click.testing import CliRunner
 from prepared_data import config, on_latents, picture, resolved
 
-from nanogen_core import hashing
 from nanogen_core.errors import DataError
-from nanogen_core.prepared import latents as reading
-from nanogen_core.prepared import manifest, training
-from nanogen_core.prepared.encoding import Encoding
-from nanogen_core.prepared.latents import Latents
-from nanogen_core.prepared.prepare import Options, prepare
+from nanogen_data import hashing
+from nanogen_data.precomputed import latents as reading
+from nanogen_data.precomputed import manifest, training
+from nanogen_data.precomputed.encoding import Encoding
+from nanogen_data.precomputed.latents import Latents
+from nanogen_data.precomputed.prepare import Options, prepare
 
 SMALL = Options(shard_size=5, batch_size=4)
 
@@ -130,7 +130,7 @@ def test_latents_that_are_not_finite_are_refused_with_the_likely_cause(
 
 
 def test_the_command_does_not_say_prepared(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nanogen_core.cli.data_prepare import prepare as command
+    from nanogen_data.cli.prepare import prepare as command
 
     broken(monkeypatch, float("nan"))
     (tmp_path / "run.yaml").write_text(json.dumps(config("imagenet", folders)))
@@ -185,8 +185,8 @@ READ_ALL = """
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from nanogen_core.prepared import manifest
-from nanogen_core.prepared.latents import Latents
+from nanogen_data.precomputed import manifest
+from nanogen_data.precomputed.latents import Latents
 folder = Path(sys.argv[1])
 latents = Latents(folder, manifest.read(folder))
 print(sum(latents[i].latents is not None for i in [*range(200), *range(199, -1, -1)]))

@@ -23,11 +23,11 @@ from prepared_workers import complaining, dying
 from safetensors.torch import load
 
 from nanogen_core import yaml_files
-from nanogen_core.cli.data import data
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.prepared import manifest, workers
-from nanogen_core.prepared.prepare import Options, prepare
-from nanogen_core.prepared.sources import with_source
+from nanogen_data.cli.data import data
+from nanogen_data.precomputed import manifest, workers
+from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_data.precomputed.sources import with_source
 
 SMALL = Options(shard_size=5, batch_size=4)
 
@@ -222,7 +222,7 @@ def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
 def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> None:
     from nanogen_core.assembly import Assembly
     from nanogen_core.errors import NanoGenError
-    from nanogen_core.prepared.prepare import reading_of
+    from nanogen_data.precomputed.prepare import reading_of
 
     parts = Assembly(resolved("imagenet", tmp_path), {"task": object()})
     with pytest.raises(NanoGenError, match="'imagenet' cannot be prepared, because it has no method `reading`"):

@@ -13,15 +13,15 @@ import webdataset
 from prepared_data import config, on_latents, picture, png, resolved
 
 from nanogen_core import build_pipeline
-from nanogen_core.data import Example, Reading, loader
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_core.prepared import training
-from nanogen_core.prepared.encoding import Encoding
-from nanogen_core.prepared.members import unpack
-from nanogen_core.prepared.prepare import Options, prepare
 from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
-from nanogen_core.training import journal
-from nanogen_core.training.loop import Run
+from nanogen_data.loader import Example, Reading, loader
+from nanogen_data.precomputed import training
+from nanogen_data.precomputed.encoding import Encoding
+from nanogen_data.precomputed.members import unpack
+from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 SMALL = Options(shard_size=5, batch_size=4)
 

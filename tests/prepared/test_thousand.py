@@ -17,11 +17,11 @@ from PIL import Image
 from prepared_data import config, resolved
 
 from nanogen_core.config import resolve
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError
-from nanogen_core.prepared import manifest
-from nanogen_core.prepared.latents import Latents
-from nanogen_core.prepared.prepare import Options, prepare
+from nanogen_data.corrupt import BadExample
+from nanogen_data.precomputed import manifest
+from nanogen_data.precomputed.latents import Latents
+from nanogen_data.precomputed.prepare import Options, prepare
 
 SIDE = 8
 TIMES = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many files: `make torture`

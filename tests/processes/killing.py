@@ -31,8 +31,9 @@ import torch.utils.tensorboard
 from PIL import Image
 
 from nanogen_core import build_pipeline
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
 

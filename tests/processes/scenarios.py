@@ -17,8 +17,9 @@ import torch
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import TrainingError
-from nanogen_core.training import placement, ranks
-from nanogen_core.training.loop import Interrupted, Run
+from nanogen_train.distributed import dtensor as placement
+from nanogen_train.distributed import processes as ranks
+from nanogen_train.trainer.loop import Interrupted, Run
 
 torch.set_num_threads(1)
 

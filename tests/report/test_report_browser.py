@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nanogen_core.report.page import page
-from nanogen_core.report.reading import Request, read
+from nanogen_bench.report.page import page
+from nanogen_bench.report.reading import Request, read
 
 pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogen_core.report.curves import curves
-from nanogen_core.report.families import marks
-from nanogen_core.report.fit import fit
-from nanogen_core.report.labels import Box, labels, shortened
-from nanogen_core.report.scales import Scale, around, number, place
-from nanogen_core.report.slopes import Ranked, slopes
+from nanogen_bench.report.curves import curves
+from nanogen_bench.report.families import marks
+from nanogen_bench.report.fit import fit
+from nanogen_bench.report.labels import Box, labels, shortened
+from nanogen_bench.report.scales import Scale, around, number, place
+from nanogen_bench.report.slopes import Ranked, slopes
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 

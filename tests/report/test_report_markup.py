@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogen_core.report.markup import Markup, digest, element, join
+from nanogen_bench.report.markup import Markup, digest, element, join
 
 #: What an HTML parser gives back as it stands: no NUL or carriage return, which HTML changes by its own rules.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from nanogen_core.bench.audit.lines import Audit, Line
-from nanogen_core.bench.table import read_table
+from nanogen_bench.audit.lines import Audit, Line
+from nanogen_bench.correlation.table import read_table
+from nanogen_bench.report.page import page
+from nanogen_bench.report.reading import Request, read
 from nanogen_core.cli.main import cli
-from nanogen_core.differences import Difference
-from nanogen_core.report.page import page
-from nanogen_core.report.reading import Request, read
+from nanogen_core.config_diff import Difference
 from nanogen_core.structure import plain
 
 pytest.importorskip("scipy")
@@ -136,7 +136,7 @@ def test_it_is_small_enough_to_send_and_says_where_it_comes_from(published):
 
 def test_the_leaderboard_has_every_number_of_the_file(published):
     found = Page(published).text
-    for row in csv.DictReader(io.StringIO((files("nanogen_core.bench") / "published.csv").read_text(encoding="utf-8"))):
+    for row in csv.DictReader(io.StringIO((files("nanogen_bench") / "published.csv").read_text(encoding="utf-8"))):
         assert all(value in found for value in row.values()), row
 
 
@@ -195,7 +195,7 @@ def test_hostile_names_stay_text_everywhere(tmp_path):
     text = made(nasty_folder(tmp_path), title=NASTY[0], about=NASTY)
     parsed = Page(text)
     own = {
-        name: (files("nanogen_core.report") / f"page.{end}").read_text()
+        name: (files("nanogen_bench.report") / f"page.{end}").read_text()
         for name, end in (("style", "css"), ("script", "js"))
     }
     assert parsed.raw == {name: [content] for name, content in own.items()}  # no data in either
@@ -240,7 +240,7 @@ def test_every_heading_cell_says_what_it_heads_and_every_picture_what_it_shows(p
 
 def colours(scheme):
     """The colours of page.css by name in this scheme, `light` or `dark`."""
-    style = (files("nanogen_core.report") / "page.css").read_text(encoding="utf-8")
+    style = (files("nanogen_bench.report") / "page.css").read_text(encoding="utf-8")
     pairs = re.findall(r"(--\w+|\.c\d \{ --mark): light-dark\((#\w{6}), (#\w{6})\)", style)
     return {name.split()[0]: (light, dark)[scheme == "dark"] for name, light, dark in pairs}
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from contracts import failures
 
-from nanogen_core.evaluation.pixels import on_grid
-from nanogen_core.testing import MetricContract
-from nanogen_core.testing.fakes import TinyColour, TinyDataset, TinyRedness, TinyTask
+from nanogen_core.testing.fakes import TinyDataset, TinyTask
+from nanogen_eval.pixels import on_grid
+from nanogen_eval.testing import MetricContract
+from nanogen_eval.testing.fakes import TinyColour, TinyRedness
 
 
 class Pointless(TinyColour):

@@ -1,12 +1,11 @@
 """Small working parts: each does its job for real, in milliseconds, so that one's own part can be tried with them.
 
-`nanogen_core.testing.fakes_plugin` is a manifest that offers them all under names with `tiny-` in front.
+`nanogen_core.testing.fakes_plugin` is a manifest that offers them under names with `tiny-` in front.
 """
 
 from nanogen_core.testing.fakes.backbone import TinyBackbone, TinyBackboneConfig
 from nanogen_core.testing.fakes.conditioner import TinyLabels, TinyTexts, TinyTextsConfig
 from nanogen_core.testing.fakes.dataset import TinyDataset
-from nanogen_core.testing.fakes.metric import TinyColour, TinyRedness
 from nanogen_core.testing.fakes.objective import TinyFlow, TinyFlowConfig
 from nanogen_core.testing.fakes.task import TinyTask
 from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerConfig
@@ -14,12 +13,10 @@ from nanogen_core.testing.fakes.tokenizer import TinyTokenizer, TinyTokenizerCon
 __all__ = [
     "TinyBackbone",
     "TinyBackboneConfig",
-    "TinyColour",
     "TinyDataset",
     "TinyFlow",
     "TinyFlowConfig",
     "TinyLabels",
-    "TinyRedness",
     "TinyTask",
     "TinyTexts",
     "TinyTextsConfig",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-from nanogen_core import data
 from nanogen_core.errors import NanoGenError, listing
-from nanogen_core.images import to_tensor
-from nanogen_core.protocols import Metric
+from nanogen_core.protocols import Examples
+from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.fakes.dataset import TinyDataset
 
@@ -19,7 +18,7 @@ from nanogen_core.testing.fakes.dataset import TinyDataset
 class TinyTask:
     """Batches with labels and captions; requests are `"red"`, `1` or `"a red square"`."""
 
-    def __init__(self, *, dataset: TinyDataset, image_size: int, metrics: Mapping[str, Metric] | None = None):
+    def __init__(self, *, dataset: TinyDataset, image_size: int, metrics: Mapping[str, Any] | None = None):
         self.dataset = dataset
         self.image_size = image_size
         self._metrics = metrics or {}
@@ -29,12 +28,16 @@ class TinyTask:
     ) -> Iterator[Batch]:
         """Batches without end from batch `start` on, in an order keyed by the seed."""
         examples = self.dataset.open(split, self.image_size, "labels")
-        return data.loader(examples, batch_size, transform=self._picture, seed=seed, start=start, workers=workers)
+        for first in itertools.count(start * batch_size, batch_size):
+            yield self._batch(
+                examples, [_shuffled(seed, row, len(examples)) for row in range(first, first + batch_size)]
+            )
 
     def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
         """Every example of the split once, in order."""
         examples = self.dataset.open(split, self.image_size, "labels")
-        return data.once(examples, batch_size, transform=self._picture, workers=workers)
+        for first in range(0, len(examples), batch_size):
+            yield self._batch(examples, list(range(first, min(first + batch_size, len(examples)))))
 
     def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """Requests as a batch. Raises NanoGenError where no colour is named."""
@@ -48,12 +51,15 @@ class TinyTask:
         """The captions."""
         return batch.captions or ()
 
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Any]:
         """Those of the configuration."""
         return self._metrics
 
-    def _picture(self, image: Image.Image, number: int) -> Tensor:
-        return to_tensor(image.resize((self.image_size, self.image_size)))
+    def _batch(self, examples: Examples, rows: list[int]) -> Batch:
+        chosen = [examples[row] for row in rows]
+        images = torch.stack([example.image for example in chosen])
+        labels = torch.tensor([example.label for example in chosen])
+        return Batch(torch.tensor(rows), images=images, labels=labels, captions=[str(e.caption) for e in chosen])
 
     def _label(self, request: str | int) -> int:
         classes = self.dataset.classes
@@ -67,3 +73,10 @@ class TinyTask:
     def _asked(self, labels: list[int]) -> Batch:
         captions = [f"a {self.dataset.classes[label]} square" for label in labels]
         return Batch(torch.arange(len(labels)), labels=torch.tensor(labels), captions=captions)
+
+
+def _shuffled(seed: int, row: int, count: int) -> int:
+    """The example at a place of the stream, which holds each example once an epoch."""
+    epoch, place = divmod(row, count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(key(seed, "order", epoch)))
+    return int(order[place])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from nanogen_align.config import RepaConfig
 from nanogen_align.grids import as_map, as_tokens
-from nanogen_core.linear import Linear
+from nanogen_dit.linear import Linear
 
 
 def linear(config: RepaConfig, width: int, out: int) -> nn.Module:

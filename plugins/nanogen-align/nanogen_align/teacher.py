@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nanogen_align.naming import slot
 from nanogen_core.building import build_named
-from nanogen_core.contents import of_values
+from nanogen_data.contents import of_values
 
 
 class VisionEncoder(Protocol):

@@ -12,8 +12,8 @@ from nanogen_core.errors import Incompatible
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.tensors import Condition, Prediction, State, Times
-from nanogen_core.training import journal
-from nanogen_core.training.loop import Run
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 NULL = Condition(torch.zeros(2, 1, 3))
 ASKED = Condition(torch.eye(3)[:2, None])

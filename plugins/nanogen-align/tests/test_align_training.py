@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from nanogen_core import Pipeline, build_pipeline, storage
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 TEACHER = {"name": "tiny-vision", "patch": 8}
 ALL = {"repa": {"teacher": TEACHER, "block": 2}, "irepa": {"teacher": TEACHER, "block": 1}, "reg": {"teacher": TEACHER}}

@@ -1,1 +1,22 @@
 """Hugging Face datasets on disk as a dataset for either task: what `save_to_disk` wrote, or parquet files."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_core.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_arrow.config import ArrowConfig
+    from nanogen_arrow.dataset import Arrow
+
+__all__ = [
+    "Arrow",
+    "ArrowConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Arrow": "dataset",
+        "ArrowConfig": "config",
+    },
+)

@@ -17,13 +17,13 @@ from nanogen_arrow.label_check import refuse_wrong_labels
 from nanogen_arrow.layout import files_of, is_saved, parquet_files
 from nanogen_arrow.pictures import image_file, paths_without_bytes, picture
 from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value, without_nulls
-from nanogen_core import text_files
-from nanogen_core.captions import Captions, captions_of
-from nanogen_core.damage import BadExample
-from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError, listing
 from nanogen_core.files import is_file, user_path
-from nanogen_core.labels import checked
+from nanogen_data import text_files
+from nanogen_data.captions import Captions, captions_of
+from nanogen_data.corrupt import BadExample
+from nanogen_data.labels import checked
+from nanogen_data.loader import Example, data_folder
 
 CLASSES = "classes.txt"
 

@@ -10,7 +10,7 @@ import pyarrow.compute as compute  # type: ignore[import-untyped]
 
 from nanogen_arrow.pieces import read_column
 from nanogen_core.errors import DataError
-from nanogen_core.labels import from_one, wrong
+from nanogen_data.labels import from_one, wrong
 
 
 def refuse_wrong_labels(files: Iterable[Path], column: str, classes: int) -> None:

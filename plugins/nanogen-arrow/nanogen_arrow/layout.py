@@ -6,10 +6,10 @@ import logging
 import re
 from pathlib import Path
 
-from nanogen_core import json_files
 from nanogen_core.errors import DataError, listing
 from nanogen_core.files import entries, is_file, is_folder
-from nanogen_core.notes import warn_once
+from nanogen_data import json_files
+from nanogen_data.notes import warn_once
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import pyarrow.compute as compute  # type: ignore[import-untyped]
 from PIL import Image
 from pyarrow import types
 
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import shown
 from nanogen_core.files import is_file
-from nanogen_core.pictures import decode_image, read_image
+from nanogen_data.corrupt import BadExample
+from nanogen_data.pictures import decode_image, read_image
 
 
 def picture(cell: object, root: Path, file: Path, place: str) -> Image.Image:

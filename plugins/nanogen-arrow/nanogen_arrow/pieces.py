@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.files import reason
+from nanogen_data.corrupt import BadExample
 
 KEPT = 8  # pieces in memory, in each process
 PARQUET = ".parquet"

@@ -15,9 +15,9 @@ from PIL import Image
 
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError
 from nanogen_core.testing import PluginContract
+from nanogen_data.corrupt import BadExample
 
 NAMES = ["tench", "goldfish", "flamingo"]
 FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": NAMES}, "text": {"_type": "Value"}}

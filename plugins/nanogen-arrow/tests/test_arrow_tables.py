@@ -17,11 +17,11 @@ from PIL import Image
 
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
-from nanogen_core import notes
-from nanogen_core.damage import BadExample
-from nanogen_core.data import loader
 from nanogen_core.errors import DataError
 from nanogen_core.images import to_tensor
+from nanogen_data import notes
+from nanogen_data.corrupt import BadExample
+from nanogen_data.loader import loader
 from nanogen_imagenet.config import ParquetConfig
 from nanogen_imagenet.parquet import ImageNetParquet
 

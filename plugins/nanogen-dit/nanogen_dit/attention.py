@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_dit.layers import FusedLinear, RMSNorm
+from nanogen_dit.linear import Linear
 from nanogen_dit.rope import Rotation, rotate
 
 #: (q, k, v) [B, heads, S, d] and a mask [B, 1, 1, S] of the keys, True where one is real, or None -> [B, heads, S, d]

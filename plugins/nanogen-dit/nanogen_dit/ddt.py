@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from attrs import evolve
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
@@ -19,6 +18,7 @@ from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.heads import SteeredHead, cast
 from nanogen_dit.initial_weights import INITIAL_WEIGHTS
+from nanogen_dit.linear import Linear
 from nanogen_dit.rope import RoPE
 from nanogen_dit.taps import features, image_tokens, read_taps
 

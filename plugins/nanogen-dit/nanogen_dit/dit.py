@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
@@ -18,6 +17,7 @@ from nanogen_dit.embeddings import patchify
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.heads import cast
 from nanogen_dit.layers import EMBEDDING_STD
+from nanogen_dit.linear import Linear
 from nanogen_dit.taps import features, read_taps
 
 

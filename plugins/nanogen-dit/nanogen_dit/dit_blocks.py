@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_core.specs import LatentSpec
 from nanogen_dit.attention import Kernel
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import unpatchify
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.layers import EPS, modulate
+from nanogen_dit.linear import Linear
 
 
 def layer_norm(width: int) -> nn.LayerNorm:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_core.specs import ConditionSpec
 from nanogen_dit.layers import RMSNorm
+from nanogen_dit.linear import Linear
 
 FEATURES = 256  # of a time
 LONGEST = 10_000

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
 from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
 from nanogen_core.tensors import State
 from nanogen_dit.layers import EmbeddingLinear, PatchLinear, RMSNorm, learned_tokens
+from nanogen_dit.linear import Linear
 
 FREQUENCIES = 256
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from nanogen_core.linear import Linear
 from nanogen_dit.embeddings import ConditionEmbedding, TimeEmbedding
 from nanogen_dit.layers import EMBEDDING_STD, EmbeddingLinear, FusedLinear, PatchLinear, ZeroLinear
+from nanogen_dit.linear import Linear
 
 
 def published(net: nn.Module) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.linear import Linear
+from nanogen_dit.linear import Linear
 
 EPS = 1e-6
 EMBEDDING_STD = 0.02
@@ -21,7 +21,7 @@ class FusedLinear(Linear):
 
     def __init__(self, inputs: int, outputs: int, parts: int):
         super().__init__(inputs, parts * outputs)
-        self.fused_rows = {"weight": (outputs,) * parts}  # see nanogen_core.training.fused
+        self.fused_rows = {"weight": (outputs,) * parts}  # see nanogen_train.optim.fused
 
 
 class PatchLinear(Linear):

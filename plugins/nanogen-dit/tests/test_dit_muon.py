@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.training.fused import NOT_FUSED, FusedRows, fused_rows
-from nanogen_core.training.optimizer_settings import MuonConfig
-from nanogen_core.training.optimizers import Muon
 from nanogen_dit.published import export_published
+from nanogen_train.optim.fused import NOT_FUSED, FusedRows, fused_rows
+from nanogen_train.optim.optimizers import Muon
+from nanogen_train.optim.settings import MuonConfig
 
 Make = Callable[..., Any]
 LR, STEPS = 1e-2, 3

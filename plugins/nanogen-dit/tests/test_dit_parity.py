@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nanogen_dit.parity import LIMIT, cases_in, check_case
-from nanogen_dit.parity.__main__ import VARIABLE, main
+from tests.parity import LIMIT, cases_in, check_case
+from tests.parity.__main__ import VARIABLE, main
 
 from .recorded import CASES, OWN, RECIPE
 
@@ -96,7 +96,7 @@ def test_a_case_that_cannot_be_read_fails_alone(
 
 
 def test_average_velocities_wait_for_their_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nanogen_dit.parity.checks.MEANFLOW", "nanogen_not_installed")
+    monkeypatch.setattr("tests.parity.checks.MEANFLOW", "nanogen_not_installed")
     report = check_case(OWN / "ddt_meanflow.json")
     assert set(report.errors) == {"model", "u"}
     assert {"v_guided", "du_dt", "loss_adaptive", "sample_nfe2"} <= set(report.waiting)
@@ -136,7 +136,7 @@ def test_an_empty_folder_is_an_error(
 
 
 def test_wrong_shapes_and_nan_count_as_infinite() -> None:
-    from nanogen_dit.parity.checks import relative_error
+    from tests.parity.checks import relative_error
 
     assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
     assert relative_error(torch.tensor([float("nan")]), torch.ones(1)) == float("inf")

@@ -21,8 +21,8 @@ from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
-from nanogen_dit.parity import check_case
 from nanogen_dit.published import export_published
+from tests.parity import check_case
 
 from .plain import Question, forward
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.building import Named, build_named
-from nanogen_core.contents import of_values
 from nanogen_core.errors import NanoGenError
 from nanogen_core.images import to_uint8
-from nanogen_core.protocols import Features
+from nanogen_data.contents import of_values
+from nanogen_eval.protocols import Features
 
 CHUNK = 32  # images at a time: the largest layer of the FID network takes 175 MB for them
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nanogen_core.hashing import file_hash
 from nanogen_core.pipeline import load_exactly
 from nanogen_core.weights import read_weights
+from nanogen_data.hashing import file_hash
 from nanogen_fidelity.config import InceptionConfig
 from nanogen_fidelity.extractor import Extractor
 from nanogen_fidelity.inception_network import SIDE, WIDTH, InceptionNetwork

@@ -15,10 +15,10 @@ import torch
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.evaluation.moments import RunningMoments
-from nanogen_core.evaluation.sources import Source
-from nanogen_core.protocols import Features
 from nanogen_core.tensors import Batch
+from nanogen_eval.protocols import Features
+from nanogen_eval.sources import Source
+from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.reference import BATCH, COUNT, MOMENTS, ROWS, SPACE, Reference, plain
 

@@ -13,9 +13,9 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.hashing import file_hash
 from nanogen_core.images import resized
 from nanogen_core.weights import read_weights
+from nanogen_data.hashing import file_hash
 from nanogen_fidelity.config import VisionConfig
 from nanogen_fidelity.extractor import Extractor
 

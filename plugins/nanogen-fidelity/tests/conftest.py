@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from nanogen_core.evaluation.pixels import from_uint8
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
+from nanogen_eval.pixels import from_uint8
 from nanogen_fidelity.extractor import Extractor
 
 

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from nanogen_core.testing import FilesContract
+from nanogen_data.testing import FilesContract
 from nanogen_fidelity.config import InceptionConfig, LpipsConfig, PairedConfig, VisionConfig
 from nanogen_fidelity.inception import Inception
 from nanogen_fidelity.metrics.paired import Lpips, Ssim

@@ -9,7 +9,7 @@ import torch
 
 from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.pixels import from_uint8
+from nanogen_eval.pixels import from_uint8
 from nanogen_fidelity.config import InceptionConfig
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.inception import FILES, Inception, fill

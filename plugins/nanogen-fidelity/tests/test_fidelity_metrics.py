@@ -6,15 +6,15 @@ import torch
 
 from nanogen_core.building import build_named
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.evaluation.frechet import frechet_distance, moments
-from nanogen_core.evaluation.inception_score import adm_inception_score, diffusionbench_inception_score
-from nanogen_core.evaluation.kid import kid
-from nanogen_core.evaluation.likeness import psnr, unit_range
-from nanogen_core.evaluation.mind import mind
 from nanogen_core.images import to_uint8
-from nanogen_core.protocols import Resampled
 from nanogen_core.tensors import Batch
-from nanogen_core.testing import MetricContract
+from nanogen_eval.protocols import Resampled
+from nanogen_eval.testing import MetricContract
+from nanogen_fidelity.distances.frechet import frechet_distance, moments
+from nanogen_fidelity.distances.inception_score import adm_inception_score, diffusionbench_inception_score
+from nanogen_fidelity.distances.kid import kid
+from nanogen_fidelity.distances.mind import mind
+from nanogen_fidelity.distances.psnr_ssim import psnr, unit_range
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.spaces import NORMS, STATISTICS, relative
 

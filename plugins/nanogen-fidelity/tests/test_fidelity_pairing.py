@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nanogen_core import notes
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.evaluate import Evaluation
-from nanogen_core.evaluation.options import Certainty
-from nanogen_core.evaluation.sources.archive import Archive
-from nanogen_core.evaluation.sources.folder import Folder
-from nanogen_core.evaluation.subjects import Images
+from nanogen_data import notes
+from nanogen_eval.evaluate import Evaluation
+from nanogen_eval.options import Certainty
+from nanogen_eval.sources.archive import Archive
+from nanogen_eval.sources.folder import Folder
+from nanogen_eval.targets import Images
 from nanogen_fidelity.config import PsnrConfig
 from nanogen_fidelity.metrics.paired import Psnr
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nanogen_core.evaluation.cases import installed
 from nanogen_core.testing import PluginContract
+from tests.evaluation_cases import installed
 
 
 class TestManifest(PluginContract):

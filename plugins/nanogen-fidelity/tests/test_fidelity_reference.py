@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.frechet import moments
-from nanogen_core.evaluation.sources.folder import Folder
+from nanogen_eval.sources.folder import Folder
+from nanogen_fidelity.distances.frechet import moments
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.statistics import all_of, compute_statistics, main

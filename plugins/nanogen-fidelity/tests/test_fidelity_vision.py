@@ -8,7 +8,7 @@ from attrs import evolve
 from torch import nn
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.evaluation.pixels import from_uint8
+from nanogen_eval.pixels import from_uint8
 from nanogen_fidelity import vision
 from nanogen_fidelity.config import VisionConfig
 from nanogen_fidelity.plugin import SPACES

@@ -25,7 +25,7 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
 
 @frozen
 class CropAndFlip:
-    """A transform of `nanogen_core.data`: image -> float32 [3, size, size] in [-1, 1], mirrored for odd numbers."""
+    """A transform of `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1], mirrored for odd numbers."""
 
     size: int
     flip: bool

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.labels import wrong
 from nanogen_core.specs import ConditionSpec
 from nanogen_core.tensors import Batch, Condition
+from nanogen_data.labels import wrong
 from nanogen_imagenet.config import LabelConfig
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nanogen_core import text_files
 from nanogen_core.errors import DataError
 from nanogen_core.files import is_file
+from nanogen_data import text_files
 
 FILES = ("LOC_synset_mapping.txt", "classes.txt")
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
-from nanogen_core.labels import CheckedLabels
-from nanogen_core.protocols import Dataset, Examples, Metric
+from nanogen_core.protocols import Dataset, Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
+from nanogen_data.labels import CheckedLabels
+from nanogen_data.loader import Reading, loader, once
 from nanogen_imagenet.config import ImageNetConfig
 from nanogen_imagenet.crop import CropAndFlip
 from nanogen_imagenet.words import Words
@@ -29,7 +30,7 @@ class ImageNet:
         image_size: int,
         dataset: Dataset,
         classes: Sequence[str],
-        metrics: Mapping[str, Metric] | None = None,
+        metrics: Mapping[str, Any] | None = None,
     ):
         self.config = config
         self._metrics = metrics or {}
@@ -74,7 +75,7 @@ class ImageNet:
         labels = [] if batch.labels is None else batch.labels.tolist()
         return [self._words.classes[label] for label in labels]
 
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Any]:
         """The metrics of the configuration by name."""
         return self._metrics
 

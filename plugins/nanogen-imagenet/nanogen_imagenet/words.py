@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 from nanogen_core.errors import NanoGenError, UnknownName, near_miss, shown
-from nanogen_core.labels import HUGE
+from nanogen_data.labels import HUGE
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 LONGEST = 200  # characters of a name that are compared with the others

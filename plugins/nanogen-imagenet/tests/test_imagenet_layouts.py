@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from nanogen_core import notes
 from nanogen_core.errors import DataError
-from nanogen_core.pictures import SUFFIXES
+from nanogen_data import notes
+from nanogen_data.pictures import SUFFIXES
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.folder import ImageNetFolder
 

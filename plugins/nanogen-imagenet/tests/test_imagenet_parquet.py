@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from nanogen_arrow.pieces import read_piece
-from nanogen_core.data import loader
 from nanogen_core.errors import DataError
+from nanogen_data.loader import loader
 from nanogen_imagenet.config import ParquetConfig
 from nanogen_imagenet.crop import CropAndFlip
 from nanogen_imagenet.parquet import ImageNetParquet

@@ -13,7 +13,7 @@ from nanogen_core.errors import Incompatible
 from nanogen_core.registry import Offer, registry
 from nanogen_core.specs import Component
 from nanogen_core.testing import PluginContract
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 
 METHODS = ("meanflow", "improved-meanflow", "pixel-meanflow")
 ASKED = {"imagenet": [0, 1], "t2i": ["a red circle", "a star"]}

@@ -20,9 +20,9 @@ from nanogen_core.structure import structure
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample, where_null
 from nanogen_core.testing import ObjectiveContract
 from nanogen_core.testing.comparison import LATENT as CONTRACT_LATENT
-from nanogen_core.training.loop import Run
 from nanogen_meanflow.config import ToldGuidanceConfig, ToldMeanFlowConfig
 from nanogen_meanflow.told import ToldGuidance, ToldMeanFlow, scales
+from nanogen_train.trainer.loop import Run
 
 LATENT = LatentSpec(2, 4, 4, factor=16)
 TIMES = Times(torch.tensor([0.9, 0.6, 0.5, 0.3]), torch.tensor([0.1, 0.5, 0.0, 0.2]))

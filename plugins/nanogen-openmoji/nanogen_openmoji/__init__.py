@@ -2,3 +2,38 @@
 
 Importing the package loads no torch: take what you need from its modules.
 """
+
+from typing import TYPE_CHECKING
+
+from nanogen_core.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_openmoji.dataset import OpenMoji
+    from nanogen_openmoji.distance import Frechet
+    from nanogen_openmoji.features import ClassifierFeatures
+    from nanogen_openmoji.metrics import Accuracy, Scenes
+    from nanogen_openmoji.settings import OpenMojiConfig
+    from nanogen_openmoji.tokenizer import OpenMojiVAE
+
+__all__ = [
+    "Accuracy",
+    "ClassifierFeatures",
+    "Frechet",
+    "OpenMoji",
+    "OpenMojiConfig",
+    "OpenMojiVAE",
+    "Scenes",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Accuracy": "metrics",
+        "ClassifierFeatures": "features",
+        "Frechet": "distance",
+        "OpenMoji": "dataset",
+        "OpenMojiConfig": "settings",
+        "OpenMojiVAE": "tokenizer",
+        "Scenes": "metrics",
+    },
+)

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.data import Share, once
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments
-from nanogen_core.evaluation.rows import Rows
 from nanogen_core.images import to_tensor, to_uint8
 from nanogen_core.protocols import Dataset, Examples, Task
 from nanogen_core.tensors import Batch
+from nanogen_data.loader import Share, once
+from nanogen_eval.rows import Rows
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_openmoji.classifier import SIZE
 from nanogen_openmoji.features import ClassifierFeatures
 

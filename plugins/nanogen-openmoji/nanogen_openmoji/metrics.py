@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.evaluation.rows import Rows
-from nanogen_core.evaluation.score import DIGITS
 from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
+from nanogen_eval.rows import Rows
+from nanogen_eval.score import DIGITS
 from nanogen_openmoji import shipped
 from nanogen_openmoji.classifier import Classifier
 from nanogen_openmoji.drawings import class_names

@@ -9,6 +9,13 @@ NANOGEN_API = 1
 
 
 @hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {
+        "demo": ("nanogen_openmoji.demo:demo", "Train on drawings that come with this plugin, and look at the result.")
+    }
+
+
+@hookimpl
 def nanogen_components() -> list[Component]:
     return [
         Component(

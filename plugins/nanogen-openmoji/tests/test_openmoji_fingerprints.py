@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nanogen_core import hashing
-from nanogen_core.evaluation.score import fingerprint
 from nanogen_core.tensors import Batch
+from nanogen_data import hashing
+from nanogen_eval.score import fingerprint
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.folder import ImageNetFolder
 from nanogen_openmoji import dataset, drawings

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from nanogen_core.evaluation.pixels import on_grid
 from nanogen_core.tensors import Batch
-from nanogen_core.testing import MetricContract
+from nanogen_eval.pixels import on_grid
+from nanogen_eval.testing import MetricContract
 from nanogen_openmoji.dataset import OpenMoji
 from nanogen_openmoji.metrics import Accuracy, Scenes
 from nanogen_openmoji.settings import OpenMojiConfig

@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_one_sentence(call, error, sentence):
 
 
 def test_judging_twice_counts_once():
-    from nanogen_core.evaluation.judge import judge
+    from nanogen_eval.evaluate_pipeline import judge
 
     pipeline = build_pipeline(
         task="imagenet",

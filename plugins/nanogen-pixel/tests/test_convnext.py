@@ -28,13 +28,13 @@ from nanogen_core.errors import DataError, Incompatible
 from nanogen_core.randomness import Draws
 from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
-from nanogen_core.training import journal
-from nanogen_core.training.loop import Run
 from nanogen_pixel.config import ConvNeXtConfig, LpipsConfig
 from nanogen_pixel.convnext import ConvNeXt
 from nanogen_pixel.convnext_network import PooledFeatures
 from nanogen_pixel.crops import cropped, random_crops
 from nanogen_pixel.lpips import Lpips
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
 

@@ -13,11 +13,11 @@ from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import DataError, Incompatible, NanoGenError
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
-from nanogen_core.training import journal
-from nanogen_core.training.loop import Run
 from nanogen_pixel import patch_tokens
 from nanogen_pixel.config import LpipsConfig, PatchTokensConfig
 from nanogen_pixel.lpips import Lpips
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
 

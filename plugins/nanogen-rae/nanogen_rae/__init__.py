@@ -1,1 +1,36 @@
 """Representation autoencoders: frozen vision encoders whose tokens are the latent, and trained ViT decoders."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_core.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_rae.config import EncoderConfig, RAEConfig
+    from nanogen_rae.no_backbone import NoBackbone
+    from nanogen_rae.openmoji import OpenMojiEncoder
+    from nanogen_rae.stage import DecoderTraining
+    from nanogen_rae.stage_config import DecoderStageConfig
+    from nanogen_rae.tokenizer import RAE
+
+__all__ = [
+    "RAE",
+    "DecoderStageConfig",
+    "DecoderTraining",
+    "EncoderConfig",
+    "NoBackbone",
+    "OpenMojiEncoder",
+    "RAEConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "DecoderStageConfig": "stage_config",
+        "DecoderTraining": "stage",
+        "EncoderConfig": "config",
+        "NoBackbone": "no_backbone",
+        "OpenMojiEncoder": "openmoji",
+        "RAE": "tokenizer",
+        "RAEConfig": "config",
+    },
+)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen_core.linear import Linear
+from nanogen_dit.linear import Linear
 from nanogen_rae.positions import positions
 from nanogen_rae.sizes import Size
 

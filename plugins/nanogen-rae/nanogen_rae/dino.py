@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nanogen_core import json_files
 from nanogen_core.errors import DataError
 from nanogen_core.weights import read_weights
+from nanogen_data import json_files
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-6

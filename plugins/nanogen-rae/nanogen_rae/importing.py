@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from nanogen_core.errors import ConfigError
-from nanogen_core.importing import Unrecognised, WeightsFile
+from nanogen_import import Unrecognised, WeightsFile
 from nanogen_rae.decoder_files import decoder_names
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen_core import json_files
 from nanogen_core.errors import DataError, shown
+from nanogen_data import json_files
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-5  # of every LayerNorm

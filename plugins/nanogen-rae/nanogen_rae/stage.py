@@ -12,8 +12,6 @@ from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch, Losses, per_sample
-from nanogen_core.training import ranks
-from nanogen_core.training.ema import Average
 from nanogen_rae.augment import DiffAugment
 from nanogen_rae.decoder_files import marked
 from nanogen_rae.dino import load_dino
@@ -23,6 +21,8 @@ from nanogen_rae.pixels import in_8_bits
 from nanogen_rae.quality import psnr
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_rae.tokenizer import RAE
+from nanogen_train.distributed import processes as ranks
+from nanogen_train.ema.ema import Average
 
 DECODER, DISCRIMINATOR = "decoder", "discriminator"
 IMAGES = "rae.images"  # in `batch.extras`: the targets stay beside their tokens, in the latent cache too
@@ -56,7 +56,7 @@ class DecoderTraining:
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
     def _reached(self, step: int, share: float) -> bool:
-        return step / self.pipeline.config.train.steps >= share
+        return step / self.pipeline.config.sections["train"].steps >= share
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
         """All of the phase's own net."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.contents import files_of
 from nanogen_core.errors import DataError, Incompatible
 from nanogen_core.randomness import Draws
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch
+from nanogen_data.contents import files_of
 from nanogen_rae.config import RAEConfig
 from nanogen_rae.conv_decoder import ConvDecoder
 from nanogen_rae.decoder import Decoder

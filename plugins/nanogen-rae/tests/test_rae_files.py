@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from nanogen_core.testing import FilesContract
+from nanogen_data.testing import FilesContract
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 

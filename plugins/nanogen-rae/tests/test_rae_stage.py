@@ -22,15 +22,17 @@ from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.structure import structure
-from nanogen_core.training import checkpoint, journal
-from nanogen_core.training.loop import Run
-from nanogen_core.training.schedules import Cosine
 from nanogen_rae.augment import DiffAugment
 from nanogen_rae.decoder_files import MARK
 from nanogen_rae.dino import DinoViT, load_dino
 from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, frozen, hinge
 from nanogen_rae.features import Dino
 from nanogen_rae.stage_config import DecoderStageConfig
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log as journal
+from nanogen_train.optim.schedules import Cosine
+from nanogen_train.stages.build import stage_of
+from nanogen_train.trainer.loop import Run
 
 WITHOUT = {"perceptual": "none", "discriminator": "none"}
 
@@ -107,7 +109,7 @@ TRAIN = """
 import json, sys
 from pathlib import Path
 from nanogen_core import build_pipeline
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
 """
 
@@ -132,7 +134,7 @@ def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
     run(tmp_path / "first", configuration(**WITHOUT))
     config = configuration(**WITHOUT)
     config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
-    stage = build_pipeline(config).stage()
+    stage = stage_of(build_pipeline(config))
     saved = storage.read_tensors(tmp_path / "first" / "decoder.safetensors")
     del saved[MARK]
     torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
@@ -173,11 +175,11 @@ def test_from_stage_1_to_samples(tmp_path: Path) -> None:
 
 def test_the_published_recipe_is_what_stands_where_nobody_says_otherwise() -> None:
     resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
-    assert (resolved.train.steps, resolved.train.batch_size) == (40_032, 512)
+    assert (resolved.sections["train"].steps, resolved.sections["train"].batch_size) == (40_032, 512)
     rate, schedule = resolved.slots["optimizer"].config.lr, Cosine(resolved.slots["schedule"].config)
     rates = [rate * schedule.factor(step) for step in (0, 2_501, 40_032)]
     assert rates == pytest.approx([2e-4 / 2_502, 2e-4, 2e-5])
-    assert resolved.train.gradient_clip is None
+    assert resolved.sections["train"].gradient_clip is None
     stage = resolved.slots["stage"].config
     epochs = (16 * stage.discriminator_from, 16 * stage.adversarial_from)
     assert (stage.noise, stage.ema_decay, stage.adversarial_weight, *epochs) == (0.8, 0.9978, 0.75, 6, 8)
@@ -197,7 +199,7 @@ def test_the_gan_cannot_start_before_its_discriminator() -> None:
 
 
 def test_noise_is_keyed_and_as_strong_as_stated() -> None:
-    stage = build_pipeline(configuration(**WITHOUT)).stage()
+    stage = stage_of(build_pipeline(configuration(**WITHOUT)))
     tokens = torch.zeros(512, 96, 8, 8)
     noisy = stage._noisy(tokens, Draws(0, range(512), step=3))
     sigma = noisy.flatten(1).std(dim=1)
@@ -347,12 +349,12 @@ def test_the_original_file_of_dino(tmp_path: Path) -> None:
 
 def test_missing_lpips_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"vgg16-397923af.pth.*`stage.lpips`.*`stage.perceptual: encoder` or `none`"):
-        build_pipeline(configuration(discriminator="none", lpips=str(tmp_path))).stage()
+        stage_of(build_pipeline(configuration(discriminator="none", lpips=str(tmp_path))))
 
 
 def test_missing_dino_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"DINO-S/8.*`stage.dino`.*config.json and model.safetensors.*'encoder' or"):
-        build_pipeline(configuration(perceptual="none", dino=str(tmp_path))).stage()
+        stage_of(build_pipeline(configuration(perceptual="none", dino=str(tmp_path))))
 
 
 @pytest.mark.parametrize("heads", ["4", 0, None, [2], 2.5])

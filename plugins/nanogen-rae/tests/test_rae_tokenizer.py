@@ -18,10 +18,10 @@ from nanogen_core import build_pipeline, storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
-from nanogen_core.importing import import_checkpoint
 from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
 from nanogen_core.testing import PluginContract, TokenizerContract
+from nanogen_import import import_checkpoint
 from nanogen_rae.config import DecoderConfig, RAEConfig
 from nanogen_rae.decoder import Decoder
 from nanogen_rae.positions import positions

@@ -23,7 +23,7 @@ def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
 
 @frozen
 class ResizeAndCrop:
-    """A transform of `nanogen_core.data`: image -> float32 [3, size, size] in [-1, 1]. Nothing in it is random."""
+    """A transform of `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1]. Nothing in it is random."""
 
     size: int
     variants = 1

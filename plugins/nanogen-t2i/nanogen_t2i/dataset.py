@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nanogen_core.captions import Captions
-from nanogen_core.damage import BadExample
-from nanogen_core.data import Example, data_folder
 from nanogen_core.errors import DataError
 from nanogen_core.files import entries, is_file, is_folder, user_path
-from nanogen_core.notes import warn_once
-from nanogen_core.pictures import decode_image
+from nanogen_data.captions import Captions
+from nanogen_data.corrupt import BadExample
+from nanogen_data.loader import Example, data_folder
+from nanogen_data.notes import warn_once
+from nanogen_data.pictures import decode_image
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.sample import CaptionKey, lacking

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen_core import json_files
 from nanogen_core.errors import DataError
 from nanogen_core.pretrained import from_pretrained, refuse_damaged
 from nanogen_core.tensors import Condition
+from nanogen_data import json_files
 from nanogen_t2i.config import HFTextConfig
 
 log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from pathlib import Path
 from attrs import frozen
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
-from nanogen_core import json_files, text_files
-from nanogen_core.captions import Captions, captions_of, decode_caption
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError, listing, shown
-from nanogen_core.notes import warn_once
+from nanogen_data import json_files, text_files
+from nanogen_data.captions import Captions, captions_of, decode_caption
+from nanogen_data.corrupt import BadExample
+from nanogen_data.notes import warn_once
 from nanogen_t2i.tars import IMAGES, MISSING, Row, names_from
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nanogen_core.errors import DataError, listing, shown
 from nanogen_core.files import entries, is_file, is_folder, user_path
-from nanogen_core.notes import warn_once
-from nanogen_core.pictures import is_hidden, suffix
+from nanogen_data.notes import warn_once
+from nanogen_data.pictures import is_hidden, suffix
 from nanogen_t2i.braces import expand
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
-from nanogen_core.damage import BadExample
 from nanogen_core.errors import DataError, shown
 from nanogen_core.files import opened
-from nanogen_core.notes import warn_once
-from nanogen_core.pictures import MOST_BYTES, SUFFIXES, is_hidden
+from nanogen_data.corrupt import BadExample
+from nanogen_data.notes import warn_once
+from nanogen_data.pictures import MOST_BYTES, SUFFIXES, is_hidden
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
-from nanogen_core.captions import choice, texts_of
-from nanogen_core.damage import first_good
-from nanogen_core.data import Reading, loader, once
 from nanogen_core.errors import NanoGenError
-from nanogen_core.protocols import Dataset, Examples, Metric
+from nanogen_core.protocols import Dataset, Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
+from nanogen_data.captions import choice, texts_of
+from nanogen_data.corrupt import first_good
+from nanogen_data.loader import Reading, loader, once
 from nanogen_t2i.crop import ResizeAndCrop
 
 VIEW = "captions"
@@ -22,7 +23,7 @@ VIEW = "captions"
 class T2I:
     """Draws what a caption says. Reads any dataset that gives captions."""
 
-    def __init__(self, *, image_size: int, dataset: Dataset, metrics: Mapping[str, Metric] | None = None):
+    def __init__(self, *, image_size: int, dataset: Dataset, metrics: Mapping[str, Any] | None = None):
         self.image_size = image_size
         self._dataset = dataset
         self._metrics = metrics or {}
@@ -65,7 +66,7 @@ class T2I:
         """The captions."""
         return batch.captions or ()
 
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Any]:
         """The metrics of the configuration by name."""
         return self._metrics
 

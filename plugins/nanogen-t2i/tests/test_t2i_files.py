@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models
 
-from nanogen_core.testing import FilesContract
+from nanogen_data.testing import FilesContract
 from nanogen_t2i.config import HFTextConfig
 from nanogen_t2i.encoder import HFText
 

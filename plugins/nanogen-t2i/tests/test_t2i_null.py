@@ -16,7 +16,7 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_core.testing.comparison import wake
-from nanogen_core.training.loop import Run
+from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
 

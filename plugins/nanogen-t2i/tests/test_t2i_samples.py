@@ -17,10 +17,10 @@ import webdataset
 from braceexpand import braceexpand
 from PIL import Image
 
-from nanogen_core import notes
-from nanogen_core.damage import BadExample
-from nanogen_core.data import loader
 from nanogen_core.errors import DataError
+from nanogen_data import notes
+from nanogen_data.corrupt import BadExample
+from nanogen_data.loader import loader
 from nanogen_t2i.braces import MOST, expand
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop

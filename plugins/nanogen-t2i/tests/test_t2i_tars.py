@@ -17,9 +17,9 @@ import torch
 import webdataset
 from PIL import Image
 
-from nanogen_core.damage import BadExample
-from nanogen_core.data import loader
 from nanogen_core.errors import DataError
+from nanogen_data.corrupt import BadExample
+from nanogen_data.loader import loader
 from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.evaluation.rows import Rows
+from nanogen_eval.rows import Rows
 
 PROMPT = "prompt"
 

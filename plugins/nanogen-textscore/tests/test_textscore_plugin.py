@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation.cases.__main__ import by_id, mistake
-from nanogen_core.evaluation.cases.files import read_cases
 from nanogen_core.testing import PluginContract
-from nanogen_textscore.evaluation_cases import RUNNERS
+from tests.evaluation_cases.__main__ import by_id, mistake
+from tests.evaluation_cases.files import read_cases
+from tests.evaluation_cases.textscore import RUNNERS
 
 CASES = by_id(read_cases(Path(__file__).parents[3] / "tests" / "data" / "evaluation_cases.json"))
 OURS = [case for case in CASES.values() if case.metric in {"geneval", "dpg", "vqascore", "genai_bench", "clipscore"}]

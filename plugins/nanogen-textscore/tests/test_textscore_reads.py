@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nanogen_core.testing import FilesContract
+from nanogen_data.testing import FilesContract
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import BlipVQAConfig, ClipT5Config, Mask2FormerConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.answers import BlipVQA, RecordedAnswers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from nanogen_dit.parity import LIMIT, check_case
 from tests.fidelity.measurement import Measurement
+from tests.parity import LIMIT, check_case
 
 
 def measure(path: Path) -> Iterator[Measurement]:

@@ -9,9 +9,9 @@ from typing import Any
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.resolved import Resolved
-from nanogen_core.training.optimization import Optimization
 from nanogen_rae.conv_decoder import ConvDecoder
 from nanogen_rae.stage import DECODER, DISCRIMINATOR
+from nanogen_train.optim.optimization import Optimization
 from tests.fidelity.measurement import Measurement
 from tests.fidelity.recorded import read
 from tests.fidelity.stage1 import published, training
@@ -37,7 +37,7 @@ def measure(path: Path) -> Iterator[Measurement]:
 def _rates(resolved: Resolved, steps: int) -> dict[str, dict[int, float]]:
     """By phase and step. There are no gradients, so that no weight moves."""
     stage, parts = training(ConvDecoder(4, 2, [4]), resolved), Assembly(resolved)
-    optimization = Optimization(stage, parts["optimizer"], parts["schedule"], resolved.train.gradient_clip)
+    optimization = Optimization(stage, parts["optimizer"], parts["schedule"], resolved.sections["train"].gradient_clip)
     rates: dict[str, dict[int, float]] = {phase: {} for phase in stage.phase_names}
     for step in range(steps):
         for phase in stage.phases(step):
@@ -58,15 +58,15 @@ def _published_numbers(facts: Mapping[str, Any]) -> dict[str, bool]:
     stage, optimizer, schedule = (resolved.slots[slot].config for slot in ("stage", "optimizer", "schedule"))
     given = facts["optimizer"]
     return {
-        "one epoch of warm-up": schedule.warmup_steps * EPOCHS == resolved.train.steps == schedule.end_step,
+        "one epoch of warm-up": schedule.warmup_steps * EPOCHS == resolved.sections["train"].steps == schedule.end_step,
         "epochs of the starts": (stage.discriminator_from * EPOCHS, stage.adversarial_from * EPOCHS) == (6, 8),
-        "no gradient clipping": resolved.train.gradient_clip is None,
+        "no gradient clipping": resolved.sections["train"].gradient_clip is None,
         "optimizer": resolved.slots["optimizer"].name == given["name"],
         "betas": [optimizer.beta1, optimizer.beta2] == given["betas"],
         "weight decay": optimizer.weight_decay == given["weight_decay"],
         "eps": optimizer.eps == given["eps"],
         "base rate": optimizer.lr == given["base_lr"],
         "EMA": stage.ema_decay == facts["ema_decay"],
-        "batch": resolved.train.batch_size == facts["batch"],
+        "batch": resolved.sections["train"].batch_size == facts["batch"],
         "token noise": stage.noise == facts["noise_tau"],
     }

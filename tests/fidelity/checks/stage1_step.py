@@ -19,13 +19,13 @@ from nanogen_core import storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.randomness import Draws
 from nanogen_core.tensors import Batch
-from nanogen_core.training.optimization import Optimization
-from nanogen_core.training.optimizer_settings import ConstantConfig
-from nanogen_core.training.schedules import Constant
 from nanogen_rae.decoder import Decoder
 from nanogen_rae.decoder_files import own_names
 from nanogen_rae.sizes import Size
 from nanogen_rae.stage import DECODER, DISCRIMINATOR, IMAGES, DecoderTraining
+from nanogen_train.optim.optimization import Optimization
+from nanogen_train.optim.schedules import Constant
+from nanogen_train.optim.settings import ConstantConfig
 from tests.fidelity.measurement import Measurement
 from tests.fidelity.recorded import RecordedDraws, compared, read, under
 from tests.fidelity.stage1 import published, training
@@ -79,7 +79,9 @@ def _prepared(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
     stage = training(_decoder(facts["decoder"], under(tensors, "decoder.")), resolved)
     stage.nets[DISCRIMINATOR].load_state_dict(under(tensors, "disc."))
     schedule = Constant(ConstantConfig())
-    return stage, Optimization(stage, Assembly(resolved)["optimizer"], schedule, resolved.train.gradient_clip)
+    return stage, Optimization(
+        stage, Assembly(resolved)["optimizer"], schedule, resolved.sections["train"].gradient_clip
+    )
 
 
 def _decoder(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> Decoder:

@@ -13,7 +13,7 @@ SCHEDULES = {"constant-linear": "linear"}
 
 def training(parts: Assembly) -> dict[str, Any]:
     """Batch, length, optimiser, averages and the learning rate at single steps."""
-    resolved, train = parts.resolved, parts.resolved.train
+    resolved, train = parts.resolved, parts.resolved.sections["train"]
     epoch = IMAGES // train.batch_size if resolved.task == "imagenet" else VIRTUAL_EPOCH
     return {
         "batch": train.batch_size,
@@ -42,7 +42,7 @@ def _optimizer(parts: Assembly) -> dict[str, Any]:
 
 
 def _schedule(parts: Assembly) -> dict[str, Any]:
-    part, steps = parts.resolved.slots["schedule"], parts.resolved.train.steps
+    part, steps = parts.resolved.slots["schedule"], parts.resolved.sections["train"].steps
     config, lr = part.config, parts.resolved.slots["optimizer"].config.lr
     factor = parts["schedule"].factor
     at = {"step_0": 0, "three_quarters": steps * 3 // 4, "last_step": steps - 1}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nanogen_core.errors import DataError
-from nanogen_core.importing import WeightsFile
 from nanogen_dit.dit_published.architecture import SiTArchitecture
+from nanogen_import import WeightsFile
 
 PREFIX = "args."
 VAES = {"ema": "sdvae-ema", "mse": "sdvae-mse"}

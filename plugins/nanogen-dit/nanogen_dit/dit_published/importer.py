@@ -11,7 +11,6 @@ from attrs import frozen
 from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.importing import Undecided, Unrecognised, WeightsFile, choose, has, read_weights
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.structure import structure
 from nanogen_dit.dit import DiT
@@ -20,6 +19,7 @@ from nanogen_dit.dit_embeddings import position_table
 from nanogen_dit.dit_published.architecture import SiTArchitecture, infer
 from nanogen_dit.dit_published.arguments import configured
 from nanogen_dit.dit_published.layout import POSITIONS, entries
+from nanogen_import import Undecided, Unrecognised, WeightsFile, choose, has, read_weights
 
 ANCHOR = "x_embedder.proj.weight"
 OWN = ("y_embedder.embedding_table.weight", POSITIONS)  # the networks of the other layout have neither

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from nanogen_core.importing import Unrecognised, WeightsFile, choose, has, read_weights
+from nanogen_import import Unrecognised, WeightsFile, choose, has, read_weights
 
 ANCHOR = "x_embedder.proj.weight"  # every network of the layout has it
 FOREIGN = ("y_embedder.embedding_table.weight", "pos_embed")  # of DiT and SiT, which have the anchor too

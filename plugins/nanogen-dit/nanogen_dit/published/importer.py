@@ -11,7 +11,6 @@ from attrs import field, frozen
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.importing import Undecided, WeightsFile, read_weights
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
@@ -23,6 +22,7 @@ from nanogen_dit.published.configuration import hints, parse, translate
 from nanogen_dit.published.conflicts import conflicts
 from nanogen_dit.published.files import network_in
 from nanogen_dit.published.layout import Network, entries, rope_tables
+from nanogen_import import Undecided, WeightsFile, read_weights
 
 SHOWN = 4  # names in an error
 NETWORKS: Mapping[str, tuple[Any, Any]] = {"lightning-dit": (LightningDiT, LightningDiTConfig), "ddt": (DDT, DDTConfig)}

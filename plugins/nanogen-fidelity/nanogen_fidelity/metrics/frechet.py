@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.evaluation.extrapolation import POINTS, extrapolated_distance
-from nanogen_core.evaluation.frechet import Moments, frechet_distance, moments, small_sample
-from nanogen_core.evaluation.moments import RunningMoments
-from nanogen_core.evaluation.sources.reconstructed import ORIGINAL
-from nanogen_core.protocols import Metric
 from nanogen_core.tensors import Batch
+from nanogen_eval.protocols import Metric
+from nanogen_eval.sources.reconstructed import ORIGINAL
 from nanogen_fidelity.config import FidConfig, FrechetConfig, RfidConfig
+from nanogen_fidelity.distances.extrapolation import POINTS, extrapolated_distance
+from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments, small_sample
+from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from nanogen_core.errors import ConfigError
-from nanogen_core.evaluation import inception_score as published
 from nanogen_core.tensors import Batch
 from nanogen_fidelity.config import InceptionScoreConfig
+from nanogen_fidelity.distances import inception_score as published
 from nanogen_fidelity.extractor import Extractor, shared
 from nanogen_fidelity.metrics.kept import Resampling
 

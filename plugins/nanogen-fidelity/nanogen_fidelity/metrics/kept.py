@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from nanogen_core.evaluation.rows import INDEX, Rows
 from nanogen_core.tensors import Batch
+from nanogen_eval.rows import INDEX, Rows
 
 
 class OfRows:

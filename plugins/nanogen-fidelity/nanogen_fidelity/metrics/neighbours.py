@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from nanogen_core.evaluation.kid import kid, subset_kid
-from nanogen_core.evaluation.neighbours import density_coverage, precision_recall
 from nanogen_core.tensors import Batch
 from nanogen_fidelity.config import KidConfig, PrdcConfig
+from nanogen_fidelity.distances.kid import kid, subset_kid
+from nanogen_fidelity.distances.neighbours import density_coverage, precision_recall
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.metrics.kept import OfRows
 from nanogen_fidelity.reference import Reference

@@ -12,14 +12,14 @@ from torch import Tensor
 from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
-from nanogen_core.evaluation import likeness
-from nanogen_core.evaluation.pairing import pairs
-from nanogen_core.evaluation.sources import Source
-from nanogen_core.evaluation.sources.reconstructed import ORIGINAL, Reconstructed
-from nanogen_core.hashing import file_hash
 from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
+from nanogen_data.hashing import file_hash
+from nanogen_eval.pairing import pairs
+from nanogen_eval.sources import Source
+from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
+from nanogen_fidelity.distances import psnr_ssim as likeness
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
 

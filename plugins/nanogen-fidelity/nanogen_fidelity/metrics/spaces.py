@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from nanogen_core.evaluation.frechet import frechet_distance
-from nanogen_core.evaluation.mind import PROJECTIONS, mind
-from nanogen_core.evaluation.moments import RunningMoments
-from nanogen_core.protocols import Features
 from nanogen_core.tensors import Batch
+from nanogen_eval.protocols import Features
 from nanogen_fidelity.config import Fdr6Config, Mind6Config
+from nanogen_fidelity.distances.frechet import frechet_distance
+from nanogen_fidelity.distances.mind import PROJECTIONS, mind
+from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.metrics.kept import OfRows
 from nanogen_fidelity.reference import Reference

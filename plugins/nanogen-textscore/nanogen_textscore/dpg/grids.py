@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.pictures import read_image
+from nanogen_data.pictures import read_image
 
 TILES = 4
 Tile = tuple[int, int, int, int]  # left, top, right, bottom

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core import text_files
 from nanogen_core.errors import DataError
-from nanogen_core.hashing import content_hash
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
+from nanogen_data import text_files
+from nanogen_data.hashing import content_hash
 from nanogen_textscore.config import DPGConfig
 from nanogen_textscore.dpg.answers import Answerer, Place
 from nanogen_textscore.dpg.grids import picture_file

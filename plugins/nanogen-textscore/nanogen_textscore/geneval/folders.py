@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from nanogen_core import json_files
 from nanogen_core.errors import DataError
-from nanogen_core.pictures import read_image
 from nanogen_core.storage import write_text
+from nanogen_data import json_files
+from nanogen_data.pictures import read_image
 from nanogen_textscore.geneval.detections import Detection
 from nanogen_textscore.geneval.metadata import fault_of
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.hashing import content_hash
 from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
+from nanogen_data.hashing import content_hash
 from nanogen_textscore.config import GenAIBenchConfig, VQAScoreConfig
 from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.frozen import frozen_judge

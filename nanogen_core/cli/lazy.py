@@ -1,0 +1,74 @@
+"""Groups of commands that are listed without importing them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from nanogen_core.errors import near_miss
+from nanogen_core.plugins import CORE
+from nanogen_core.registry import Command, known_distributions, registry
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used.
+
+    Args:
+        verbs: verb -> (`"module:command"`, one line of help).
+    """
+
+    def __init__(self, *args: Any, verbs: Mapping[str, tuple[str, str]] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._verbs = verbs or {}
+
+    def verbs(self) -> Mapping[str, Command]:
+        """The commands by verb."""
+        return {verb: Command(target, line, CORE) for verb, (target, line) in self._verbs.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.verbs())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.verbs():
+            return None
+        module, _, name = self.verbs()[cmd_name].target.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.verbs():
+            raise click.UsageError(
+                f"There is no verb {args[0]!r}.{self.advice(args[0])} `{ctx.command_path} --help` lists them."
+            )
+        return super().resolve_command(ctx, args)
+
+    def advice(self, verb: str) -> str:
+        """What to do about a verb that does not exist."""
+        return near_miss(verb, self.verbs())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, self.verbs()[verb].help) for verb in sorted(self.verbs())])
+
+
+class PluginGroup(LazyGroup):
+    """The commands of all installed plugins, listed by the distribution that brings them."""
+
+    def verbs(self) -> Mapping[str, Command]:
+        return registry().commands
+
+    def advice(self, verb: str) -> str:
+        brings = known_distributions().get(verb)
+        return f" `pip install {brings}` brings it." if brings else super().advice(verb)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_distribution: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for verb, command in sorted(self.verbs().items()):
+            by_distribution[command.distribution].append((verb, command.help))
+        for distribution, lines in sorted(by_distribution.items(), key=lambda pair: (pair[0] != CORE, pair[0])):
+            with formatter.section(f"Verbs of {distribution}"):
+                formatter.write_dl(lines)

@@ -1,1 +1,0 @@
-"""Judging a model by the metrics of its task."""

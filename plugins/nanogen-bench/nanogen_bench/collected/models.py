@@ -1,0 +1,122 @@
+"""Models: the runs of one name on either task, with the mean and the spread of their scores over seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import field, frozen
+
+from nanogen_bench.collected.entries import Entry, seedless
+from nanogen_eval.score import Score
+from nanogen_eval.table import footnotes
+
+
+@frozen(kw_only=True)
+class Mean:
+    """A column of one model: one score for each run."""
+
+    column: str
+    metric: str
+    task: str
+    seeds: tuple[int, ...]  # of the runs
+    scores: tuple[Score, ...]
+
+    @property
+    def value(self) -> float:
+        return math.fsum(score.value for score in self.scores) / len(self.scores)
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation over runs (n - 1); None for fewer than two."""
+        values = [score.value for score in self.scores]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    @property
+    def common(self) -> Score:
+        """The score whose settings stand for the column's; where the runs differ in them, a note says so."""
+        return seedless(self.scores[0])
+
+
+@frozen(kw_only=True)
+class Model:
+    """One row of a table. `notes` say where its scores are measured otherwise than most models' are."""
+
+    name: str
+    family: str
+    tokenizer: str
+    runs: tuple[Entry, ...]
+    means: Mapping[str, Mean]
+    notes: tuple[str, ...] = field(default=())
+
+
+def models(entries: Sequence[Entry]) -> list[Model]:
+    """The models in the order of their first runs, with notes at the rows whose fingerprints are not the common one."""
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.model, []).append(entry)
+    columns = _columns(entries)
+    means = {name: _means(runs, columns) for name, runs in by_name.items()}
+    notes = _notes(means)
+    return [
+        Model(
+            name=name,
+            family=runs[0].family,
+            tokenizer=runs[0].tokenizer,
+            runs=tuple(runs),
+            means=means[name],
+            notes=tuple(notes.get(name, ())),
+        )
+        for name, runs in by_name.items()
+    ]
+
+
+def _columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """(task, metric) -> the column: the metric's name, with the task's where both tasks have that metric."""
+    pairs = dict.fromkeys((entry.task, metric) for entry in entries for metric in entry.scores)
+    tasks = {metric: {t for t, m in pairs if m == metric} for _, metric in pairs}
+    return {(task, metric): metric if len(tasks[metric]) == 1 else f"{metric}_{task}" for task, metric in pairs}
+
+
+def _means(runs: Sequence[Entry], columns: Mapping[tuple[str, str], str]) -> dict[str, Mean]:
+    found = {}
+    for (task, metric), column in columns.items():
+        having = [run for run in runs if run.task == task and metric in run.scores]
+        if having:
+            found[column] = Mean(
+                column=column,
+                metric=metric,
+                task=task,
+                seeds=tuple(run.seed for run in having),
+                scores=tuple(run.scores[metric] for run in having),
+            )
+    return found
+
+
+def _notes(means: Mapping[str, Mapping[str, Mean]]) -> dict[str, list[str]]:
+    """Model -> what is to be said at its row, each thing once with the columns that it is about."""
+    said: dict[str, dict[str, list[str]]] = {}  # model -> words -> columns
+    for column in dict.fromkeys(column for row in means.values() for column in row):
+        for name, words in _differences(means, column):
+            columns = said.setdefault(name, {}).setdefault(words, [])
+            columns += [column] if column not in columns else []
+    return {
+        name: [f"{_which(columns, means[name])}: {words}" for words, columns in things.items()]
+        for name, things in said.items()
+    }
+
+
+def _differences(means: Mapping[str, Mapping[str, Mean]], column: str) -> Iterator[tuple[str, str]]:
+    """(model, words) where a score of this column is measured otherwise than most, or over fewer runs."""
+    rows = [(name, score) for name, row in means.items() if column in row for score in row[column].scores]
+    for (name, _), note in zip(rows, footnotes([seedless(score) for _, score in rows]), strict=True):
+        if note:
+            yield name, note
+    counts = {name: len(row[column].scores) for name, row in means.items() if column in row}
+    usual = statistics.mode(counts.values())
+    yield from ((name, f"runs {count} in place of {usual}") for name, count in counts.items() if count != usual)
+
+
+def _which(columns: Sequence[str], row: Mapping[str, Mean]) -> str:
+    return "every score" if len(columns) == len(row) > 1 else ", ".join(columns)

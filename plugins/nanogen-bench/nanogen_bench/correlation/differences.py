@@ -1,0 +1,35 @@
+"""Whether x agrees more with one y than with another."""
+
+from __future__ import annotations
+
+from nanogen_bench.correlation.coefficients import Floats, Pearson
+from nanogen_bench.correlation.dependent import williams
+from nanogen_bench.correlation.plan import Plan
+from nanogen_bench.correlation.results import Difference
+
+
+def difference_of(plan: Plan, x: str, first: str, second: str) -> Difference:
+    """Over the models that have all three; the p-value is not yet corrected for the number of comparisons."""
+    models, columns = plan.columns(x, first, second)
+    up, one, two = (plan.sign(name) * side for name, side in zip((x, first, second), columns, strict=True))
+    with_first, with_second, between = Pearson(up, one), Pearson(up, two), Pearson(one, two)
+
+    def difference(counts: Floats) -> Floats:
+        return with_first.counted(counts) - with_second.counted(counts)
+
+    test = williams(with_first.estimate, with_second.estimate, between.estimate, len(models))
+    return Difference(
+        x=x,
+        first=first,
+        second=second,
+        n=len(models),
+        agreement_first=with_first.estimate,
+        agreement_second=with_second.estimate,
+        between=between.estimate,
+        difference=with_first.estimate - with_second.estimate,
+        t=test.t,
+        degrees=test.degrees,
+        p_value=test.p_value,
+        p_holm=test.p_value,
+        intervals=tuple(plan.bootstrapped(difference, plan.units(models), 1)),
+    )

@@ -1,0 +1,60 @@
+"""What leaving out one model, or one family of models, does to Pearson's r."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen_bench.correlation.coefficients import Resampled
+from nanogen_bench.correlation.groupings import Grouping
+from nanogen_bench.correlation.results import LeaveOneOut, LeftOut
+
+FEWEST_MODELS = 4  # of a correlation
+SHOWN = 3
+
+
+def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut | None:
+    """Each unit left out once; those without which fewer than 4 models, or a constant side, remain stay in.
+
+    None where there is no other group, or none can be left out.
+    """
+    counts = 1 - units.members  # [units, n]
+    remain = counts.sum(axis=1)
+    agreement = np.full(len(counts), np.nan)
+    enough = remain >= FEWEST_MODELS
+    if enough.any():
+        agreement[enough] = sign * pearson.counted(counts[enough])
+    possible = np.flatnonzero(np.isfinite(agreement))
+    if len(possible) == 0:
+        return None
+    kept = [group for index, group in enumerate(units.groups) if index not in possible]
+    change = sign * pearson.estimate - agreement
+    by_size = sorted(possible, key=lambda index: -abs(change[index]))
+    error = _jackknife_error(agreement[possible])
+    lowest, highest = int(np.nanargmin(agreement)), int(np.nanargmax(agreement))
+    return LeaveOneOut(
+        over=units.name,
+        units=len(units.groups),
+        low=float(agreement[lowest]),
+        high=float(agreement[highest]),
+        without_low=units.groups[lowest],
+        without_high=units.groups[highest],
+        n_low=int(remain[lowest]),
+        n_high=int(remain[highest]),
+        most_influential=tuple(
+            LeftOut(
+                what=units.groups[index],
+                n=int(remain[index]),
+                agreement=float(agreement[index]),
+                change=float(change[index]),
+                scaled=float(change[index] / error) if error > 0 else float("nan"),
+            )
+            for index in by_size[:SHOWN]
+        ),
+        reason=f"too little remains without {', '.join(kept)}" if kept else None,
+    )
+
+
+def _jackknife_error(without: np.ndarray) -> float:
+    """sqrt((g - 1) / g * sum of squares about the mean): the standard error of what the g values are of."""
+    size = len(without)
+    return float(np.sqrt((size - 1) / size * np.square(without - without.mean()).sum()))

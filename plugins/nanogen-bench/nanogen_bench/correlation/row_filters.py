@@ -1,0 +1,70 @@
+"""Which rows enter: `family!=pixel`, `fid_cfg<4`."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nanogen_bench.correlation.table import Row, Table, number_in
+from nanogen_core.errors import ConfigError, DataError, listing, near_miss
+
+_ORDER: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+MOST_SHOWN = 20  # values in a sentence
+OPERATORS = ("=", "!=", *_ORDER)
+_CONDITION = re.compile(r"(?P<column>[^=!<>~]+)(?P<operator>[=!<>~]+)(?P<value>[^=!<>~]*)")
+
+
+def choose(table: Table, conditions: Sequence[str]) -> Table:
+    """The rows that meet all conditions; texts are compared without regard to case.
+
+    Raises ConfigError for what is no condition, DataError for an unknown column, for a value that no row of a text
+    column has (a misspelt one would silently choose everything), and where no row is left.
+    """
+    chosen = table
+    for condition in conditions:
+        wanted = _test(table, condition)
+        chosen = chosen.kept(row for row in chosen.rows if wanted(row))
+        if not chosen.rows:
+            raise DataError(f"No row of {table.source} is left after --where {condition}.")
+    return chosen
+
+
+def _test(table: Table, condition: str) -> Callable[[Row], bool]:
+    found = _CONDITION.fullmatch(condition.strip())
+    if not found or found["operator"] not in OPERATORS:
+        raise ConfigError(f"--where takes COLUMN, one of {' '.join(OPERATORS)}, and a value, not {condition!r}.")
+    column, value = table.column(found["column"].strip()), found["value"].strip()
+    if found["operator"] in _ORDER:
+        return _ordered(table, column, found["operator"], value)
+    same = _equal(table, column, value)
+    return same if found["operator"] == "=" else lambda row: not same(row)
+
+
+def _equal(table: Table, column: str, value: str) -> Callable[[Row], bool]:
+    number = number_in(value)
+
+    def same(row: Row) -> bool:
+        cell = row[column]
+        return cell.casefold() == value.casefold() or (number is not None and number_in(cell) == number)
+
+    if not any(same(row) for row in table.rows):
+        values = {row[column] for row in table.rows}
+        shown = f" It has: {listing(values)}." if len(values) <= MOST_SHOWN else ""
+        raise DataError(f"No row of {table.source} has {column}={value}.{near_miss(value, values)}{shown}")
+    return same
+
+
+def _ordered(table: Table, column: str, symbol: str, value: str) -> Callable[[Row], bool]:
+    bound = number_in(value)
+    if bound is None or np.isnan(bound):
+        raise ConfigError(f"--where {column}{symbol} takes a number, not {value!r}.")
+    numbers = dict(zip(table.models, table.numbers(column), strict=True))
+    return lambda row: _ORDER[symbol](numbers[row[table.name_column]], bound)

@@ -1,0 +1,139 @@
+"""A study as tables for a terminal of 80 columns. Every table says its n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from nanogen_bench.correlation.groupings import number_of
+from nanogen_bench.correlation.results import Claim, Difference, Interval, Pair, Study
+from nanogen_bench.correlation.statements import probability, source, span
+
+FLIPS = 3
+COLUMNS = 3  # comparisons beside each other in 80 columns
+COLOURS = {"supported": "green", "contradicted": "red", "open": "yellow"}
+
+
+def rendered(study: Study) -> Iterator[RenderableType]:
+    """What `nanogen bench correlate` prints, from top to bottom."""
+    yield _heading(study)
+    for pair, sentence in zip(study.pairs, study.summary, strict=True):
+        yield _title(f"{pair.x} and {pair.y}, n = {pair.n}")
+        yield Text(sentence)
+        yield _pair(pair)
+        yield from map(Text, (*_left_out(pair), *_flips(pair)))
+    if study.differences:
+        yield _title("Does it agree more with one than with another?")
+        for at in range(0, len(study.differences), COLUMNS):
+            yield _differences(study.differences[at : at + COLUMNS])
+    if any(pair.ranges for pair in study.pairs):
+        yield _title("Range restriction")
+        yield _ranges(study.pairs)
+        yield Text(
+            "Brought to the other's spread: Thorndike's case 2, an indication only, since families were chosen and not "
+            "values of x."
+        )
+    yield _title("What these numbers say")
+    yield _claims(study.claims)
+    yield from map(Text, study.cautions)
+
+
+def _heading(study: Study) -> RenderableType:
+    where = f" where {' and '.join(study.conditions)}" if study.conditions else ""
+    ways = ", ".join(f"{column}: {way} is better" for column, way in study.directions.items())
+    return Text(
+        f"{study.source}: {study.n} of {study.n_all} models{where}. {ways}. An agreement is the raw number with both "
+        f"sides turned so that higher is better. Intervals: 95%, BCa with {study.draws:,} draws, seed {study.seed}; "
+        "p-values: two-sided, by permutation."
+    )
+
+
+def _pair(pair: Pair) -> Table:
+    table = _table("", *(one.name.capitalize() for one in pair.coefficients))
+    table.add_row(f"raw, n = {pair.n}", *(f"{one.raw:+.3f}" for one in pair.coefficients))
+    table.add_row(f"agreement, n = {pair.n}", *(f"{one.agreement:+.3f}" for one in pair.coefficients))
+    for at, first in enumerate(pair.coefficients[0].intervals):
+        table.add_row(f"  {source(first)}", *(_span(one.intervals[at]) for one in pair.coefficients))
+    table.add_row("p", *(_p(one.p_value) for one in pair.coefficients))
+    table.add_row("p, Holm over the pairs", *(_p(one.p_holm) for one in pair.coefficients))
+    return table
+
+
+def _span(interval: Interval) -> str:
+    return "none" if interval.low is None else span(interval)
+
+
+def _left_out(pair: Pair) -> Iterator[str]:
+    for view in pair.leave_one_out:
+        one = view.most_influential[0]
+        yield (
+            f"Leaving out one of {number_of(view.units, view.over)}: agreement {view.low:+.3f} (without "
+            f"{view.without_low}, n = {view.n_low}) to {view.high:+.3f} (without {view.without_high}, n = "
+            f"{view.n_high}). {one.what} moves it most, by {one.change:+.3f} ({one.scaled:+.1f} standard errors)."
+        )
+
+
+def _flips(pair: Pair) -> Iterator[str]:
+    flips = pair.flips
+    widest = "; ".join(f"{one.better_by_x} and {one.better_by_y}" for one in flips.widest[:FLIPS])
+    yield (
+        f"Of {flips.pairs} pairs of models that neither ties, {flips.flipped} ({flips.share:.0%}) change places. "
+        f"Widest (the better by {pair.x} first): {widest or 'none'}."
+    )
+
+
+def _differences(differences: Sequence[Difference]) -> Table:
+    """At most three comparisons, one a column."""
+    table = _table("", *(f"{one.first}\n− {one.second}" for one in differences))
+    table.add_row("n", *(str(one.n) for one in differences))
+    table.add_row("agreement, difference", *(f"{one.difference:+.3f}" for one in differences))
+    for at, first in enumerate(differences[0].intervals):
+        if first.low is not None:
+            table.add_row(f"  {source(first)}", *(_span(one.intervals[at]) for one in differences))
+    table.add_row("Williams' t", *(f"{one.t:+.2f} ({one.degrees} df)" for one in differences))
+    table.add_row("p, Holm", *(_p(one.p_holm) for one in differences))
+    return table
+
+
+def _ranges(pairs: Sequence[Pair]) -> Table:
+    table = _table("", "n", "spread of x", "range of x", "agreement", "at the other's\nspread")
+    for pair in pairs:
+        view = pair.ranges
+        if view is None:
+            continue
+        chosen = (view.n, view.spread, view.low, view.high, pair.agreement, view.corrected)
+        everyone = (view.n_all, view.spread_all, view.low_all, view.high_all, view.agreement_all, view.expected)
+        for which, (n, spread, low, high, agreement, moved) in (("chosen", chosen), ("all", everyone)):
+            numbers = (f"{spread:.3g}", f"{low:g} to {high:g}", f"{agreement:+.3f}", f"{moved:+.3f}")
+            table.add_row(f"{pair.y}, {which}", str(n), *numbers)
+    return table
+
+
+def _claims(claims: Sequence[Claim]) -> Table:
+    """What several claims in a row rest on stands once, under the last of them."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for claim, following in zip_longest(claims, claims[1:]):
+        again = following is not None and following.because == claim.because
+        body = Text.assemble(claim.text, "" if again else ("\n" + claim.because, "dim"))
+        table.add_row(Text(claim.verdict, style=COLOURS[claim.verdict]), body)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for at, header in enumerate(headers):
+        table.add_column(header, justify="left" if at == 0 else "right")
+    return table
+
+
+def _title(text: str) -> RenderableType:
+    return Padding(Text(text, style="bold"), (1, 0, 0, 0))
+
+
+def _p(p: float) -> str:
+    return probability(p).removeprefix("p ").removeprefix("= ")

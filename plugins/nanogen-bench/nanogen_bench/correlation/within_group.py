@@ -1,0 +1,27 @@
+"""The agreement inside each group: what a mixture of families adds to a correlation, or hides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen_bench.correlation.coefficients import Resampled
+from nanogen_bench.correlation.fisher import fisher
+from nanogen_bench.correlation.groupings import Grouping
+from nanogen_bench.correlation.influence import FEWEST_MODELS
+from nanogen_bench.correlation.results import Within
+
+
+def within_groups(pearson: Resampled, units: Grouping, turn: int) -> list[Within]:
+    """One for each group of at least 4 models in which neither side is constant."""
+    agreement = turn * pearson.counted(units.members)
+    sizes = units.members.sum(axis=1).astype(int)
+    return [
+        _within(units, at, float(agreement[at]), int(sizes[at]))
+        for at in range(len(units.groups))
+        if sizes[at] >= FEWEST_MODELS and np.isfinite(agreement[at])
+    ]
+
+
+def _within(units: Grouping, at: int, agreement: float, n: int) -> Within:
+    bounds = fisher("pearson", agreement, n)
+    return Within(over=units.name, group=units.groups[at], n=n, agreement=agreement, low=bounds.low, high=bounds.high)

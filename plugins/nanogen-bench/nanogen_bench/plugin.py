@@ -1,0 +1,17 @@
+"""The manifest of nanogen-bench. Loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {
+        "bench": (
+            "nanogen_bench.cli.bench:bench",
+            "DiffusionBench: do rankings of one task say anything about the other?",
+        )
+    }

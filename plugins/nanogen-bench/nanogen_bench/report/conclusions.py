@@ -1,0 +1,55 @@
+"""What the numbers say, first: a tile for each pair with its sentence, then which claims they bear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nanogen_bench.correlation.results import Claim, Pair
+from nanogen_bench.report.groups import Group
+from nanogen_bench.report.markup import Content, Markup, element, folded
+from nanogen_bench.report.tables import bounds, signed
+
+MOST_OPEN = 30  # claims that are not folded
+SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open": "? Open"}
+
+
+def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Content]:
+    """The section's content: the tiles of all groups, then what each bears, that of the first one open."""
+    return [
+        [_tiles(group, label) for group in groups],
+        [_claims(group, open=group is groups[0] and len(group.claims) <= MOST_OPEN) for group in groups],
+        [_cautions(group, open=group is groups[0]) for group in groups],
+    ]
+
+
+def _tiles(group: Group, label: Callable[[str], str]) -> list[Markup]:
+    told = zip(group.pairs, group.summaries, strict=True)
+    tiles = [_tile(pair, sentence, label) for pair, sentence in told]
+    return [element("h3", f"Over {group.what}"), element("ul", tiles, class_="tiles")]
+
+
+def _claims(group: Group, *, open: bool) -> Markup:
+    claims = element("ul", [_claim(claim) for claim in group.claims], class_="claims")
+    return folded(f"Sentences that {group.short} support, contradict or leave open", claims, open=open)
+
+
+def _cautions(group: Group, *, open: bool) -> Markup:
+    cautions = element("ul", [element("li", caution) for caution in group.cautions])
+    return folded(f"What to keep in mind about {group.short}", cautions, open=open)
+
+
+def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:
+    interval = bounds(pair.agreement_ci_low, pair.agreement_ci_high, 2)
+    return element(
+        "li",
+        element("strong", f"{label(pair.x)} and {label(pair.y)}"),
+        element("span", signed(pair.agreement, 3), class_="value"),
+        element("span", f"agreement, 95 % {interval}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{pair.n}", class_="under"),
+        element("span", f"raw Pearson r {signed(pair.pearson, 3)}", class_="under"),
+        element("p", sentence),
+    )
+
+
+def _claim(claim: Claim) -> Markup:
+    verdict = element("span", SIGNS.get(claim.verdict, claim.verdict), class_="verdict")
+    return element("li", verdict, element("q", claim.text), element("small", claim.because), class_=claim.verdict)

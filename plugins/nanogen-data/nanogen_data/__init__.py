@@ -1,0 +1,22 @@
+"""Reading data: loaders, labels, captions, corrupt samples, precomputed latents."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_core.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_data.loader import once
+    from nanogen_data.precomputed.latents import Latents
+
+__all__ = [
+    "Latents",
+    "once",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Latents": "precomputed.latents",
+        "once": "loader",
+    },
+)

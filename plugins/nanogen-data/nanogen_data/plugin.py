@@ -1,0 +1,12 @@
+"""The manifest of nanogen-data. Loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {"data": ("nanogen_data.cli.data:data", "Measure training data, or encode them once: stats, prepare.")}

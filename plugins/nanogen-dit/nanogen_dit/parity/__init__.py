@@ -1,6 +1,0 @@
-"""Holds our networks against outputs that were recorded in the published layout."""
-
-from nanogen_dit.parity.case import Case, cases_in
-from nanogen_dit.parity.checks import LIMIT, Report, check_case
-
-__all__ = ["LIMIT", "Case", "Report", "cases_in", "check_case"]

@@ -1,0 +1,137 @@
+"""Samples kept as PNG files, with what they answer: a folder that `nanogen evaluate` reads again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanogen_core import storage
+from nanogen_core.errors import DataError, NanoGenError, listing, shown
+from nanogen_core.images import to_pil
+from nanogen_core.names import inside
+from nanogen_core.tensors import Batch
+from nanogen_eval.metric_protocols import LaidOut
+from nanogen_eval.progress import writing
+from nanogen_eval.protocols import Metric
+from nanogen_eval.score import canonical, fingerprint, plain
+from nanogen_eval.sources import Source
+from nanogen_eval.sources.sidecars import LABELS, PROMPTS
+
+FOLDER = "images"
+MARKER = ".nanogen-images.json"  # in a folder of samples: what they are samples of
+AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # where a layout asks for JPEG; PNG takes no notice
+
+
+class Keeper:
+    """Writes the images of batches as `00000.png` ... into a folder, or where a metric's official layout has them;
+    `labels.csv` and `prompts.csv` say what they answer.
+
+    A marker file in the folder says what the images are. Images of another model, seed or way of sampling are not
+    written there.
+    """
+
+    def __init__(self, folder: Path, source: Source, metrics: Mapping[str, Metric], seed: int):
+        """Raises DataError for a layout that leaves the folder, or has too few places."""
+        self.folder, self._questions = folder, source.questions
+        count = len(source.questions.indices)
+        self._layout = next((metric for metric in metrics.values() if isinstance(metric, LaidOut)), None)
+        self._names = [f"{n:05d}.png" for n in range(count)] if self._layout is None else _names(self._layout, count)
+        facts = {**source.settings, **source.about, "seed": seed, "count": count}
+        self._facts: dict[str, Any] = plain({**facts, "files": fingerprint({"names": self._names})})
+
+    def refuse_others(self, ignoring: Sequence[str] = ()) -> None:
+        """Raises NanoGenError where the folder holds images of another evaluation, or files that none wrote. The facts
+        `ignoring` may differ."""
+        marker = self.folder / MARKER
+        if not marker.exists():
+            if self.folder.exists() and not _is_empty(self.folder):
+                raise NanoGenError(
+                    f"{self.folder} holds files that this evaluation did not write: choose another --output."
+                )
+            return
+        known = storage.read_json(marker)
+        if not isinstance(known, dict):
+            raise DataError(f"{marker} is damaged: choose another --output.")
+        other = [key for key in {*known, *self._facts} - {*ignoring} if self._differs(known, key)]
+        if other:
+            raise NanoGenError(
+                f"{self.folder} holds the images of another evaluation (it differs in: {listing(other)}): choose"
+                " another --output."
+            )
+
+    def claim(self) -> bool:
+        """Marks the folder and writes what the images answer. Returns whether the folder is new. Raises as
+        `refuse_others` does."""
+        self.refuse_others()
+        marker = self.folder / MARKER
+        new = not marker.exists()
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            storage.write_json(marker, self._facts)
+            if self._layout is not None:
+                self._layout.layout(self.folder)
+            if self._questions.labels is not None:
+                storage.write_text(self.folder / LABELS, _csv("label", self._names, self._questions.labels.tolist()))
+            if self._questions.captions is not None:
+                storage.write_text(self.folder / PROMPTS, _csv("prompt", self._names, self._questions.captions))
+        return new
+
+    def missing(self, rows: Tensor) -> Tensor:
+        """Which of these rows [N] bool have no picture in the folder."""
+        gone = [bool(row) and not (self.folder / name).is_file() for row, name in zip(rows, self._names, strict=True)]
+        return torch.tensor(gone, dtype=torch.bool)
+
+    def __call__(self, batch: Batch, only: Tensor | None = None) -> None:
+        """Writes the pictures of a batch; with `only` [N] bool, those of these rows."""
+        assert batch.images is not None
+        for index, picture in zip(batch.indices.tolist(), to_pil(batch.images), strict=True):
+            if only is not None and not only[index]:
+                continue
+            file = self.folder / self._names[index]
+            with writing(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(inside(self.folder, file), **AS_IT_IS)
+
+    def _differs(self, known: Mapping[str, Any], key: str) -> bool:
+        absent = key not in known or key not in self._facts
+        return absent or canonical({"": known[key]}) != canonical({"": self._facts[key]})
+
+
+def _names(laid_out: LaidOut, count: int) -> list[str]:
+    """Where the images lie in a metric's official layout, by a frame of it that is thrown away."""
+    with TemporaryDirectory() as home:
+        folder = Path(home)
+        places = list(laid_out.layout(folder))[:count]
+        for place in places:
+            try:
+                inside(folder, place)
+                place.relative_to(folder)
+            except (DataError, ValueError) as error:
+                raise DataError(
+                    f"The layout of {type(laid_out).__name__} has a place outside of its folder, {shown(str(place))}: a"
+                    " name that the metric read holds `..` or begins with /."
+                ) from error
+        names = [place.relative_to(folder).as_posix() for place in places]
+    if len(set(names)) < count:
+        raise DataError(
+            f"The layout of {type(laid_out).__name__} has places for {len(set(names))} images, and there are {count}:"
+            " ask for fewer with --count."
+        )
+    return names
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _csv(column: str, names: Iterable[str], values: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("file", column), *zip(names, values, strict=True)])
+    return text.getvalue()

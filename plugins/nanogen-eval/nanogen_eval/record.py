@@ -1,0 +1,97 @@
+"""`scores.json`, the newest score of each kind, and `scores.jsonl`, all that were ever measured, in one folder.
+
+{"format": 1, "scores": [{"metric": "accuracy", "value": 0.93, "spread": 0.01, "fingerprint": "9f86d081884c7d65",
+  "higher_is_better": true, "n": 1024, "component": "openmoji-accuracy", "values": [0.92, 0.94], "seeds": [0, 1],
+  "interval": {"low": 0.91, "high": 0.95, "level": 0.95, "method": "BCa", "units": 1024, "draws": 1000} or null,
+  "settings": {...}, "about": {...}, "sha256": "5e88..."}]}
+
+`sha256` is the hash of the rest of the entry, see `evaluation.seal`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nanogen_core import storage
+from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.structure import plain, structure
+from nanogen_eval import seal
+from nanogen_eval.score import Score
+
+FILE = "scores.json"
+HISTORY = "scores.jsonl"
+FORMAT = 1
+DERIVED = ("spread", "fingerprint", seal.SEAL)  # written beside what makes the score
+
+
+def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = None) -> Path:
+    """Adds the scores to both files of the folder. One of the same metric and fingerprint takes the older one's place:
+    the model was trained further, or the images are others. Returns the path of `scores.json`.
+
+    `note` is a file that says where in the history these scores begin. While it is there, the same scores are not added
+    to the history a second time."""
+    new = list(scores)
+    taken = {(score.metric, score.fingerprint) for score in new}
+    path = folder / FILE
+    old = read_scores(path) if path.exists() else []
+    kept = [score for score in old if (score.metric, score.fingerprint) not in taken]
+    entries = [seal.sealed(as_dict(score)) for score in [*kept, *new]]
+    storage.write_json(path, {"format": FORMAT, "scores": entries})
+    lines = "".join(json.dumps(as_dict(score), ensure_ascii=False) + "\n" for score in new)
+    _append(folder / HISTORY, lines.encode(), note)
+    return path
+
+
+def _append(history: Path, lines: bytes, note: Path | None) -> None:
+    """Adds what is not there yet of the lines to the history."""
+    known = history.read_bytes() if history.exists() else b""
+    begin = len(known) if note is None or not note.exists() else int(seal.read(note)["begin"])
+    if begin > len(known) or not lines.startswith(known[begin:]):  # others were added meanwhile
+        begin = len(known)
+    if note is not None:
+        seal.write(note, {"begin": begin})
+    written = known[begin:]
+    broken = not written and known[-1:] not in (b"", b"\n")  # somebody's line without an end stays a line of its own
+    with history.open("ab") as file:
+        file.write((b"\n" if broken else b"") + lines[len(written) :])
+
+
+def read_scores(path: Path | str) -> list[Score]:
+    """The scores in a `scores.json`, or in that of a folder.
+
+    Raises DataError where it is missing or damaged, or where a number's settings were changed by hand.
+    """
+    path = Path(path)
+    path = path / FILE if path.is_dir() else path
+    content = storage.read_json(path)
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise DataError(f"{path} holds no scores of the format {FORMAT}: `nanogen evaluate` writes them.")
+    if not isinstance(content.get("scores"), list):
+        raise DataError(f"{path} is damaged: it has no list of scores.")
+    return [_read(entry, path) for entry in content["scores"]]
+
+
+def as_dict(score: Score) -> dict[str, Any]:
+    """The score as plain values, with its spread and fingerprint."""
+    values = plain(score)
+    values["interval"] = None if score.interval is None else plain(score.interval)
+    return {**values, "spread": score.spread, "fingerprint": score.fingerprint}
+
+
+def _read(entry: Any, path: Path) -> Score:
+    try:
+        values = {key: value for key, value in entry.items() if key not in DERIVED}
+        score = structure(values, Score, "score", finite=False)
+    except (ConfigError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}.") from error
+    if score.fingerprint != entry.get("fingerprint"):
+        raise DataError(
+            f"{path}: the settings of {score.metric!r} are not those of its fingerprint, so that someone changed them:"
+            " measure it again."
+        )
+    if seal.SEAL in entry and not seal.is_sealed(entry):
+        raise DataError(f"{path}: the entry of {score.metric!r} is damaged or was changed (SHA-256): measure it again.")
+    return score

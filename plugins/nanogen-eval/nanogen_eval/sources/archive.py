@@ -1,0 +1,164 @@
+"""An `.npz` batch of samples as other programs write it, read row by row inside the zip file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.files import opened, reason
+from nanogen_core.tensors import Batch
+from nanogen_data.labels import HUGE, wrong
+from nanogen_data.pictures import MAX_PIXELS
+from nanogen_eval.pixels import from_uint8
+from nanogen_eval.sources.folder import say_fewer
+from nanogen_eval.sources.headers import listed
+
+IMAGES, LABELS = "arr_0", "arr_1"
+RATIO = 1100  # deflated bytes that a byte of a zip file can stand for, at most
+LARGE, DENSE = 1 << 26, 20  # bytes of an array, and its ratio to the file's beyond these: a bomb has a higher one
+MOST = 100_000_000  # images
+
+
+class Archive:
+    """`arr_0`: uint8 [N, H, W, 3]; `arr_1`, where it is there: whole numbers [N], the labels. Only the rows at hand
+    are in memory. Raises DataError for what is no such file."""
+
+    names = None  # of images: those of an archive have none
+
+    def __init__(self, path: Path, *, count: int | None = None):
+        self._path = path
+        with reading(path), opened(path) as file, zipfile.ZipFile(file) as archive:
+            shape = self._shape(archive)
+            labels = _labels(archive, path, shape[0])
+        self.total = shape[0]
+        say_fewer(path, self.total, count)
+        number = self.total if count is None else min(count, self.total)
+        self._row = shape[1:]  # H, W, 3
+        self.questions = Batch(torch.arange(number), labels=None if labels is None else labels[:number])
+        height, width, _ = self._row
+        self.settings: Mapping[str, Any] = {"images": "array", "sizes": listed([(width, height)]), "modes": ["RGB"]}
+        self.about: Mapping[str, Any] = {
+            "file": str(path),
+            "bytes": path.stat().st_size,
+            "changed": path.stat().st_mtime_ns,
+        }
+
+    def read(self, spans: Iterable[range]) -> Iterator[Batch]:
+        with reading(self._path), zipfile.ZipFile(self._path) as archive, archive.open(f"{IMAGES}.npy") as member:
+            header(member)
+            start, size = member.tell(), int(np.prod(self._row))
+            for span in spans:
+                member.seek(start + span.start * size)
+                yield self.questions.part(span.start, span.stop)._replace(images=self._images(member, len(span)))
+
+    def _images(self, member: IO[bytes], count: int) -> Tensor:
+        """The next images [count, 3, H, W]."""
+        data = _exactly(member, count * int(np.prod(self._row)))
+        pixels = torch.frombuffer(data, dtype=torch.uint8).reshape(count, *self._row)
+        return from_uint8(pixels.permute(0, 3, 1, 2).contiguous())
+
+    def _shape(self, archive: zipfile.ZipFile) -> tuple[int, ...]:
+        if f"{IMAGES}.npy" not in archive.namelist():
+            names = ", ".join(archive.namelist()[:10])[:200] or "nothing"
+            raise DataError(f"{self._path} has no {IMAGES!r}, only {names}: images to evaluate stand under {IMAGES!r}.")
+        with archive.open(f"{IMAGES}.npy") as member:
+            shape, fortran, kind = header(member)
+            begin = member.tell()
+        if kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran or min(shape) < 1:
+            raise DataError(
+                f"{self._path}: {IMAGES!r} is {kind} {list(shape)}{' in Fortran order' if fortran else ''}, and must be"
+                " uint8 [N, H, W, 3] with at least one image."
+            )
+        if shape[0] > MOST or shape[1] * shape[2] > MAX_PIXELS:
+            raise DataError(
+                f"{self._path}: {IMAGES!r} is {list(shape)}, and at most {MOST:,} images of {MAX_PIXELS:,} pixels are "
+                f"read."
+            )
+        refuse_other_size(archive, f"{IMAGES}.npy", begin + _product(shape))
+        return shape
+
+
+def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, whether in Fortran order, and type of the array whose data come next."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, kind = read(member)
+    if kind.hasobject:
+        raise ValueError("it holds Python objects, which could run code")
+    if any(isinstance(side, bool) for side in shape):
+        raise ValueError("its shape is no row of whole numbers")
+    return tuple(shape), bool(fortran), kind
+
+
+def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> int:
+    """The bytes that a member takes in the file. Raises ValueError where it cannot have those that its header
+    announces."""
+    info = archive.getinfo(name)
+    there = min(info.compress_size, os.fstat(archive.fp.fileno()).st_size)  # type: ignore[union-attr]
+    if info.file_size != expected or info.file_size > RATIO * there:
+        raise ValueError(f"{name} announces {expected:,} bytes and has {info.file_size:,} in {there:,}")
+    return there
+
+
+def array(archive: zipfile.ZipFile, name: str) -> Any:
+    """An array of numbers or texts. Raises ValueError, before memory is taken, where its header lies about its size."""
+    with archive.open(f"{name}.npy") as member:
+        shape, fortran, kind = header(member)
+        size = member.tell() + _product(shape) * kind.itemsize
+        there = refuse_other_size(archive, f"{name}.npy", size)
+        if size > max(LARGE, DENSE * there):
+            raise ValueError(f"{name} has {size:,} bytes, which is more than numbers that differ can have here")
+        values = np.frombuffer(_exactly(member, _product(shape) * kind.itemsize), dtype=kind)
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _labels(archive: zipfile.ZipFile, path: Path, count: int) -> Tensor | None:
+    name = f"{LABELS}.npy"
+    if name not in archive.namelist():
+        return None
+    with archive.open(name) as member:
+        shape, _, kind = header(member)
+    if shape != (count,) or not np.issubdtype(kind, np.integer):
+        raise DataError(f"{path}: {LABELS!r} is {kind} {list(shape)}, not {count} whole numbers.")
+    values = array(archive, LABELS)
+    outside = np.flatnonzero((values < 0) | (values.astype(np.float64) >= HUGE))
+    if len(outside):
+        raise DataError(wrong(int(values[outside[0]]), None, f"row {outside[0]} of {LABELS!r} in {path}"))
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def _exactly(member: IO[bytes], size: int) -> bytearray:
+    data = member.read(size)
+    if len(data) != size:
+        raise ValueError(f"it breaks off {size - len(data):,} bytes early")
+    return bytearray(data)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for side in shape:
+        total *= int(side)
+    return total
+
+
+@contextmanager
+def reading(path: Path, what: str = "an .npz of images") -> Iterator[None]:
+    """Turns what zipfile and numpy raise for damaged files into one sentence."""
+    try:
+        yield
+    except NanoGenError:
+        raise
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+    except Exception as error:  # a header is a Python literal, and a zip file has many ways to be broken
+        text = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise DataError(f"{path} cannot be read as {what}, or is damaged ({text}): write it again.") from error

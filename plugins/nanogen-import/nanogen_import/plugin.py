@@ -1,0 +1,12 @@
+"""The manifest of nanogen-import. Loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {"import": ("nanogen_import.cli:import_", "Make a saved pipeline of a published checkpoint.")}

@@ -1,0 +1,102 @@
+"""`nanogen demo`: trains the recipe that a plugin ships under the name `demo`, and shows what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nanogen_core.cli.options import IMAGES, overrides
+
+if TYPE_CHECKING:
+    from nanogen_core.pipeline import Pipeline
+    from nanogen_core.tensors import Batch
+    from nanogen_train.trainer.loop import Run
+
+RECIPE = "demo"
+JUDGED = 1024  # samples
+COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
+
+
+@click.command()
+@click.option("--task", help="The other task: t2i.")
+@click.option("--output", type=click.Path(path_type=Path), help="By default runs/demo, with the task's name if given.")
+@click.option("--judged", type=IMAGES, default=JUDGED, show_default=True, help="Samples to judge.")
+@overrides
+def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
+    """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""
+    from nanogen_core import storage
+    from nanogen_eval.evaluate_pipeline import judge
+    from nanogen_eval.record import write_scores
+
+    chosen = (*settings, *([f"task={task}"] if task else []))
+    output = output or Path("runs") / (f"demo-{task}" if task else "demo")
+    run, pipeline = _train(chosen, output)
+    click.echo(f"Judging {judged} samples ...", err=True)
+    scores = judge(pipeline, judged, seed=pipeline.config.seed)
+    write_scores(output, scores)
+    summary = {**{score.metric: round(score.value, 4) for score in scores}, **_figures(run, pipeline)}
+    storage.write_json(output / "summary.json", summary)
+    _show(pipeline, output / "samples.png")
+    click.echo(f"Pictures: {output / 'samples.png'}. Figures: {output / 'summary.json'}. Log: {output / 'log.jsonl'}.")
+    click.echo("  ".join(f"{name} {value}" for name, value in summary.items()))
+
+
+def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
+    from nanogen_core.cli.options import resolved
+    from nanogen_core.pipeline import build_pipeline
+    from nanogen_train.checkpoint import checkpoint
+    from nanogen_train.cli.progress import training_progress
+    from nanogen_train.trainer.loop import Run
+
+    configuration = resolved(RECIPE, settings)
+    finished = (output / "summary.json").exists()
+    resume = bool(checkpoint.steps_in(output)) and not finished
+    pipeline = build_pipeline(configuration.as_dict())
+    steps = configuration.sections["train"].steps
+    click.echo(f"Training {steps} steps into {output} ...", err=True)
+    with training_progress(steps) as report:
+        run = Run(pipeline, output, resume=resume, overwrite=finished, restart=True, report=report)
+        return run, run.train()
+
+
+def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    from nanogen_train.logging import metrics_log as journal
+
+    seconds, steps = journal.read(run.folder)[-1]["seconds"], run.step  # encoding the data and drawing grids included
+    return {
+        "train_seconds": round(seconds, 1),
+        "steps": steps,
+        "images_per_second": round(steps * run.settings.batch_size / seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in pipeline.backbone.parameters()),
+        "seed": run.seed,
+        "precision": run.engine.precision,
+    }
+
+
+def _show(pipeline: Pipeline, path: Path) -> None:
+    """A labelled sheet: real drawings in the first row, samples for the same conditions below."""
+    from nanogen_core.images import grid, to_pil
+
+    real = _spread(next(iter(pipeline.task.once("val", 64))))
+    assert real.images is not None
+    pictures = to_pil(real.images)
+    for row in range(ROWS):
+        pictures += to_pil(pipeline.sample(real, seed=pipeline.config.seed + row))
+    captions = list(pipeline.task.describe(real))
+    grid(pictures, captions + [""] * (ROWS * COLUMNS), columns=COLUMNS).save(path)
+
+
+def _spread(batch: Batch) -> Batch:
+    """`COLUMNS` examples from all over the batch."""
+    import torch
+
+    rows = torch.linspace(0, len(batch.indices) - 1, COLUMNS).long()
+    parts = [batch.part(int(row), int(row) + 1) for row in rows]
+    return type(batch)(
+        indices=torch.arange(COLUMNS),
+        images=torch.cat([part.images for part in parts if part.images is not None]),
+        labels=None if batch.labels is None else batch.labels[rows],
+        captions=None if batch.captions is None else [text for part in parts for text in part.captions or ()],
+    )

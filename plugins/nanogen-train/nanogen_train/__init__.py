@@ -1,0 +1,58 @@
+"""Training: one loop for every stage."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_core.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_train.optim.optimizers import AdamW, Muon
+    from nanogen_train.optim.schedules import Constant, ConstantLinear, Cosine
+    from nanogen_train.optim.settings import AdamWConfig, ConstantConfig, ConstantLinearConfig, CosineConfig, MuonConfig
+    from nanogen_train.protocols import Auxiliary, Snapshotting, Stage
+    from nanogen_train.settings import TrainConfig
+    from nanogen_train.stages.diffusion import Diffusion
+    from nanogen_train.stages.diffusion_settings import DiffusionConfig
+    from nanogen_train.trainer.loop import Run
+
+__all__ = [
+    "AdamW",
+    "AdamWConfig",
+    "Auxiliary",
+    "Constant",
+    "ConstantConfig",
+    "ConstantLinear",
+    "ConstantLinearConfig",
+    "Cosine",
+    "CosineConfig",
+    "Diffusion",
+    "DiffusionConfig",
+    "Muon",
+    "MuonConfig",
+    "Run",
+    "Snapshotting",
+    "Stage",
+    "TrainConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "AdamW": "optim.optimizers",
+        "AdamWConfig": "optim.settings",
+        "Auxiliary": "protocols",
+        "Constant": "optim.schedules",
+        "ConstantConfig": "optim.settings",
+        "ConstantLinear": "optim.schedules",
+        "ConstantLinearConfig": "optim.settings",
+        "Cosine": "optim.schedules",
+        "CosineConfig": "optim.settings",
+        "Diffusion": "stages.diffusion",
+        "DiffusionConfig": "stages.diffusion_settings",
+        "Muon": "optim.optimizers",
+        "MuonConfig": "optim.settings",
+        "Run": "trainer.loop",
+        "Snapshotting": "protocols",
+        "Stage": "protocols",
+        "TrainConfig": "settings",
+    },
+)

@@ -1,0 +1,133 @@
+"""How the weights lie on the processes of a run: all of them on each (DDP), or a share on each (FSDP2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from inspect import isfunction
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+from nanogen_core.errors import TrainingError
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed.blocks import blocks_of
+from nanogen_train.protocols import Stage
+from nanogen_train.settings import TrainConfig
+from nanogen_train.trainer.step import TrainStep, is_trained
+
+States = Mapping[str, Mapping[str, Tensor]]
+
+
+class Strategy(Protocol):
+    """Made before the optimisers, which then have the parameters as they lie."""
+
+    def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
+        """The step as it is called: its backward pass leaves the gradient of the global batch."""
+
+    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
+        """For all but the last backward pass of a step: gradients are added up where they are, without talking."""
+
+    def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
+        """Writes a checkpoint. Every process calls it."""
+
+
+class Replicated:
+    """DDP. Checkpoints are one file for each part, written by the first process."""
+
+    def __init__(self, accelerator: Accelerator, settings: TrainConfig):
+        self._accelerator = accelerator
+
+    def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
+        if len(stage.phase_names) > 1:  # DDP must not wait for the gradients of nets that stand still
+            self._accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+        model: nn.Module = self._accelerator.prepare(step)
+        return model
+
+    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
+        context: AbstractContextManager[None] = self._accelerator.no_sync(model)
+        return context
+
+    def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
+        if ranks.rank() == 0:
+            checkpoint.save(run, step, states, facts)
+
+
+class Sharded:
+    """FSDP2 (arXiv 2304.11277): weights, averages, gradients and optimisers are shared out. Blocks are gathered one by
+    one, in bf16 where the run computes in it, and their gradients summed in float32; the rest is gathered in float32
+    for the whole step. With `shard_by: step` everything is, as derivatives of derivatives need.
+
+    Checkpoints are one file for each part and process, by torch.distributed.checkpoint.
+    """
+
+    def __init__(self, accelerator: Accelerator, settings: TrainConfig):
+        if accelerator.mixed_precision == "fp16":
+            raise TrainingError("train.strategy: fsdp does not scale losses for fp16: set train.precision to bf16.")
+        self._accelerator = accelerator
+        self._by_block = settings.shard_by == "block"
+        if not dist.is_initialized():  # one process, which shares with nobody
+            dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+        self._mesh = init_device_mesh(accelerator.device.type, (dist.get_world_size(),))
+        numbers = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
+        self._blocks = MixedPrecisionPolicy(numbers, torch.float32, cast_forward_inputs=False)
+
+    def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
+        if len(stage.phase_names) > 1:
+            raise TrainingError(
+                f"train.strategy: fsdp trains stages with one optimiser, and this one has {len(stage.phase_names)}"
+                f" ({', '.join(stage.phase_names)}): set train.strategy to ddp."
+            )
+        scalars = [name for name, parameter in stage.nets.named_parameters() if not parameter.ndim]
+        if scalars:
+            raise TrainingError(
+                f"train.strategy: fsdp cannot share out a number, and {scalars[0]} is a scalar parameter: give it the"
+                " shape [1], or set train.strategy to ddp."
+            )
+        for net in stage.nets.values():
+            if not is_trained(net):  # it is called by itself, in float32
+                self._share_out(net, MixedPrecisionPolicy())
+                fully_shard(net, mesh=self._mesh)
+                _gather_in_methods(net)
+            elif self._by_block:
+                self._share_out(net, self._blocks)
+        fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
+        model: nn.Module = self._accelerator.prepare_model(step, evaluation_mode=True)  # for its autocast alone
+        return model
+
+    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
+        return _without_sync(model)
+
+    def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
+        checkpoint.save_together(run, step, states, facts)
+
+    def _share_out(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
+        for block in blocks_of(net):
+            fully_shard(block, mesh=self._mesh, mp_policy=policy)
+
+
+def _gather_in_methods(net: nn.Module) -> None:
+    """Gathers the weights in every public method of the net's own classes, not in `forward` alone."""
+    own = [kind for kind in type(net).__mro__ if not issubclass(nn.Module, kind) and not issubclass(kind, FSDPModule)]
+    for name in {name for kind in own for name, value in vars(kind).items() if isfunction(value)}:
+        if not name.startswith("_") and name != "forward":
+            register_fsdp_forward_method(net, name)
+
+
+@contextmanager
+def _without_sync(model: Any) -> Iterator[None]:
+    model.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        model.set_requires_gradient_sync(True)
+
+
+STRATEGIES: Mapping[str, Any] = {"ddp": Replicated, "fsdp": Sharded}

@@ -1,0 +1,83 @@
+"""Optimisers as components: each makes a torch optimiser for the named parameters of one phase.
+
+`build(parameters, fused)`: `fused` says which parameters hold several matrices (see `training.fused`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.errors import TrainingError
+from nanogen_train.optim.composite import Together
+from nanogen_train.optim.fused import NOT_FUSED, FusedRows
+from nanogen_train.optim.muon import MuonOptimizer
+from nanogen_train.optim.settings import AdamWConfig, MuonConfig
+
+FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")  # where torch has a fused kernel for AdamW
+
+
+class AdamW:
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
+
+    def __init__(self, config: AdamWConfig):
+        self.config = config
+
+    def build(
+        self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
+    ) -> torch.optim.Optimizer:
+        """The optimiser of these parameters; its learning rate is then scaled by the schedule at every step."""
+        return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
+
+
+class Muon:
+    """Muon for the matrices inside a network's blocks, fused ones each by itself. AdamW for the rest: embeddings,
+    heads, norms and biases."""
+
+    def __init__(self, config: MuonConfig):
+        self.config = config
+
+    def build(
+        self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
+    ) -> torch.optim.Optimizer:
+        """One optimiser of these parameters. Raises TrainingError where no matrix has a name that `hidden` finds."""
+        trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
+        matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
+        if not matrices:
+            raise TrainingError(
+                f"Muon would move nothing: the expression {self.config.hidden!r} finds no matrix; set "
+                f"`optimizer.hidden` to one that finds names such as {trained[0][0]!r}, or take another optimizer."
+            )
+        rest = [tensor for name, tensor in trained if name not in matrices]
+        members = [self._muon(list(matrices.values()), fused), *([_adamw(rest, self.config)] if rest else [])]
+        return Together([tensor for _, tensor in trained], members)
+
+    def _is_hidden(self, name: str, tensor: Tensor) -> bool:
+        return tensor.ndim == 2 and re.search(self.config.hidden, name) is not None
+
+    def _muon(self, tensors: Sequence[Tensor], fused: FusedRows) -> torch.optim.Optimizer:
+        c = self.config
+        return MuonOptimizer(
+            tensors,
+            lr=c.lr,
+            weight_decay=c.weight_decay,
+            momentum=c.momentum,
+            nesterov=c.nesterov,
+            iterations=c.iterations,
+            scale=c.scale,
+            fused=fused,
+        )
+
+
+def _adamw(tensors: Sequence[Tensor], c: AdamWConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        tensors,
+        lr=c.lr,
+        betas=(c.beta1, c.beta2),
+        eps=c.eps,
+        weight_decay=c.weight_decay,
+        fused=all(tensor.device.type in FUSED_DEVICES for tensor in tensors),
+    )

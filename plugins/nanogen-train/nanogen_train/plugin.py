@@ -1,0 +1,81 @@
+"""The manifest of nanogen-train. Loads no torch."""
+
+from __future__ import annotations
+
+from nanogen_core.hookspecs import hookimpl
+from nanogen_core.specs import Component, Kind
+
+NANOGEN_API = 1
+
+
+@hookimpl
+def nanogen_kinds() -> list[Kind]:
+    return [
+        Kind(name="stage", place="slot", protocol="nanogen_train.protocols:Stage", required=True, default="diffusion"),
+        Kind(name="optimizer", place="slot", required=True, default="adamw"),
+        Kind(name="schedule", place="slot", required=True, default="constant-linear"),
+        Kind(name="auxiliary", place="group", protocol="nanogen_train.protocols:Auxiliary", keyword="auxiliaries"),
+    ]
+
+
+@hookimpl
+def nanogen_sections() -> dict[str, str]:
+    return {"train": "nanogen_train.settings:TrainConfig"}
+
+
+@hookimpl
+def nanogen_commands() -> dict[str, tuple[str, str]]:
+    return {
+        "ema": ("nanogen_train.cli.ema:ema", "Make averages of other widths of a finished run's snapshots."),
+        "plan": ("nanogen_train.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),
+        "runs": ("nanogen_train.cli.runs:runs", "List runs: running, finished, stopped, failed, damaged."),
+        "train": ("nanogen_train.cli.train:train", "Train what a configuration describes."),
+    }
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [
+        Component(
+            kind="stage",
+            name="diffusion",
+            target="nanogen_train.stages.diffusion:Diffusion",
+            config="nanogen_train.stages.diffusion_settings:DiffusionConfig",
+            summary="trains the backbone on the tokenizer's latents",
+        ),
+        Component(
+            kind="optimizer",
+            name="adamw",
+            target="nanogen_train.optim.optimizers:AdamW",
+            config="nanogen_train.optim.settings:AdamWConfig",
+            summary="AdamW (arXiv 1711.05101), fused where the device has it",
+        ),
+        Component(
+            kind="optimizer",
+            name="muon",
+            target="nanogen_train.optim.optimizers:Muon",
+            config="nanogen_train.optim.settings:MuonConfig",
+            summary="Muon for the matrices inside blocks, AdamW for the rest",
+        ),
+        Component(
+            kind="schedule",
+            name="constant",
+            target="nanogen_train.optim.schedules:Constant",
+            config="nanogen_train.optim.settings:ConstantConfig",
+            summary="the learning rate constant after its warm-up",
+        ),
+        Component(
+            kind="schedule",
+            name="cosine",
+            target="nanogen_train.optim.schedules:Cosine",
+            config="nanogen_train.optim.settings:CosineConfig",
+            summary="half a cosine down to the final learning rate",
+        ),
+        Component(
+            kind="schedule",
+            name="constant-linear",
+            target="nanogen_train.optim.schedules:ConstantLinear",
+            config="nanogen_train.optim.settings:ConstantLinearConfig",
+            summary="the learning rate constant, then linear to its final value",
+        ),
+    ]

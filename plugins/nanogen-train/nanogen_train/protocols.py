@@ -1,0 +1,84 @@
+"""What a stage and an auxiliary loss must have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nanogen_core.pipeline import Pipeline
+    from nanogen_core.randomness import Draws
+    from nanogen_core.tensors import Batch, Losses, Seen, State
+
+
+class Auxiliary(Protocol):
+    """A further loss term (REPA, perceptual) beside the objective's, on the same forward pass.
+
+    One whose Component provides `token` adds `State.token`, of `token_width` numbers (REG): its own constructor must
+    not ask for the backbone, which is built with that width. One with weights to train holds them in `nets`.
+    """
+
+    taps: Sequence[str]  # block outputs that it wants in `seen.prediction.features`
+    nets: nn.Module | None  # trained along with the student; not part of a saved pipeline
+    token_width: int  # 0: no token
+
+    def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
+        """What it needs of the images [B, 3, H, W], without gradient: [B, ...] by name, kept in `batch.extras`."""
+
+    def token(self, batch: Batch) -> Tensor | None:
+        """The clean token [B, token_width] of each example, or None."""
+
+    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+        """The weighted loss; `parts` are logged under the auxiliary's name. `rng` is that of the step."""
+
+
+class Stage(Protocol):
+    """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
+
+    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move,
+    in this order: the loss of a phase is computed after the phases before it have moved their weights. The learning
+    rate of a phase follows the schedule from the phase's own first update on.
+    """
+
+    nets: nn.ModuleDict
+    phase_names: Sequence[str]
+
+    def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
+        """The named, trainable parameters that the optimiser of this phase has."""
+
+    def phases(self, step: int) -> Sequence[str]: ...
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The frozen part of the work (encoding images), outside the differentiated step.
+
+        A prepared batch comes back as it is.
+        """
+
+    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses: ...
+
+    def after_step(self, step: int) -> None:
+        """After the optimisers moved: EMA, queues."""
+
+    def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
+        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids.
+
+        Every process is asked at once: they may share out the work (`training.ranks`), and the first one's answer,
+        which must be all pictures, is drawn.
+        """
+
+    def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """What a saved pipeline gets of the state so far: part -> state dict."""
+
+    def finish(self) -> Pipeline:
+        """The pipeline with these weights."""
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """What a stage also has where averages of its backbone are kept, of which others can be made after training."""
+
+    def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
+        """After `step` steps, by their width (`training.power_ema`), the parameters of averages; empty where none are
+        due. Weights that are shared out over processes may stay so."""

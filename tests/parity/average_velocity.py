@@ -1,0 +1,49 @@
+"""What is computed anew for a MeanFlow case. Imported only where nanogen-meanflow is installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from nanogen_core.sampling import Euler, velocity_field
+from nanogen_core.settings import SamplerConfig
+from nanogen_core.structure import structure
+from nanogen_dit.published.layout import Network
+from nanogen_meanflow.config import MeanFlowConfig
+from nanogen_meanflow.meanflow import MeanFlow
+from tests.parity.case import Case
+
+SAMPLE = re.compile(r"sample_nfe(\d+)")
+SETTINGS = ("omega", "kappa", "norm_p", "norm_eps", "t_eps")  # of the recorded loss
+
+
+def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
+    """The guided target, the derivative, the loss with its gradient norm, and samples in the recorded steps."""
+    given = case.config.get("loss") or {}
+    config = structure({name: given[name] for name in SETTINGS if name in given}, MeanFlowConfig, "loss")
+    objective = MeanFlow(config, latent=case.published.architecture.latent)
+    network = case.published.build(frozenset({"jvp"}))
+    yield from _loss(case, objective, network)
+    for name in filter(SAMPLE.fullmatch, case.outputs):
+        yield name, _sample(case, objective, network, int(name.removeprefix("sample_nfe")))
+
+
+def _loss(case: Case, objective: MeanFlow, network: Network) -> Iterator[tuple[str, Tensor]]:
+    """The loss of the main head alone, sample by sample, and the gradient norm of its batch mean."""
+    question = objective.ask(network, case.clean, case.noise, case.times, case.condition, case.null)
+    answer = objective.answer(question, jumps=True)
+    weighted = objective.weighted(answer.error)
+    gradients = torch.autograd.grad(weighted.mean(), list(network.parameters()), allow_unused=True)
+    yield "v_guided", answer.target
+    yield "du_dt", answer.du_dt
+    yield "loss_raw", answer.error.detach()
+    yield "loss_adaptive", weighted.detach()
+    yield "grad_norm", torch.stack([g.norm() for g in gradients if g is not None]).norm()[None]
+
+
+def _sample(case: Case, objective: MeanFlow, network: Network, steps: int) -> Tensor:
+    field = velocity_field(objective, network)
+    return Euler(SamplerConfig(steps=steps)).sample(objective, field, case.noise, case.condition).latent
