@@ -63,6 +63,14 @@ class _Short(Repr):
         longest = 60 if most <= SHOWN else most
         self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, longest, longest
 
+    def repr1(self, x: Any, level: int) -> str:
+        """By the built-in class that a value is an instance of; the base class knows no subclasses."""
+        for kind in (str, int, dict, list, tuple, set, frozenset):
+            if isinstance(x, kind):
+                text: str = getattr(self, f"repr_{kind.__name__}")(x, level)
+                return text
+        return self.repr_instance(x, level)
+
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
 

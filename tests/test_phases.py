@@ -68,7 +68,7 @@ class Pair:
 @pytest.fixture
 def paired(small, monkeypatch):
     """The configuration of a run whose stage is the pair above."""
-    monkeypatch.setattr(Pipeline, "stage", lambda pipeline: Pair(pipeline))
+    monkeypatch.setattr("nanogen_train.trainer.loop.stage_of", Pair)
     small["schedule"] = {"name": "constant", "warmup_steps": 4}
     small["train"] |= {"log_every": 1, "checkpoint_every": 1, "keep": 9}
     small["optimizer"]["lr"] = 1e-2
