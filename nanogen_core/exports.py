@@ -1,4 +1,4 @@
-"""Public names of a package, loaded when they are first used (PEP 562): importing the package stays light."""
+"""Public names of a package, imported on first use (PEP 562), so that importing the package is fast."""
 
 from __future__ import annotations
 

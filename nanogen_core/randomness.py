@@ -1,8 +1,7 @@
-"""Random numbers keyed by what they are for, never taken from a global state.
+"""Random numbers from a key, without global state.
 
-A draw depends on (seed, purpose, step) and on the sample's slot in the global batch or its index in a request: the
-same numbers come out for another batch size, another number of processes, after a resume, or with an evaluation in
-between.
+The key is (seed, purpose, step) and the sample's slot in the global batch, or its index in a request. The numbers are
+therefore the same for any batch size and any number of processes, and after a resume.
 """
 
 from __future__ import annotations

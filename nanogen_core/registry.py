@@ -47,7 +47,7 @@ class Chosen:
 
 @frozen
 class Command:
-    """A verb of the command line: where its click command is, one line of help, and the distribution it comes from."""
+    """A verb of the command line: the reference to its click command, a line of help, and its distribution."""
 
     target: str
     help: str

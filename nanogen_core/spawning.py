@@ -1,8 +1,8 @@
 """Start worker processes that look for no module in the current folder. Loads no torch.
 
-`multiprocessing` starts a worker as `python -c "..."`, which has the current folder first on the module path while the
-worker imports `multiprocessing` itself: a stray `pickle.py` there would run. `PYTHONSAFEPATH` prevents it from Python
-3.11 on. Here the command drops that folder before its first import, on every version.
+`multiprocessing` starts a worker as `python -c "..."`. The current folder is then first on the module path, so a stray
+`pickle.py` there would run. `PYTHONSAFEPATH` prevents this from Python 3.11 on. This module drops the folder before the
+worker's first import, on every version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAFE = "import sys; sys.path[:] = [p for p in sys.path if p]; "  # `sys` is buil
 
 @contextmanager
 def without_current_folder() -> Iterator[None]:
-    """Inside, every process that `multiprocessing` spawns, its resource tracker too, starts that way (POSIX)."""
+    """Within this context, processes that `multiprocessing` spawns drop the current folder (POSIX)."""
     start = util.spawnv_passfds
 
     def safe(path: Any, args: Sequence[Any], passfds: Any) -> Any:

@@ -1,7 +1,7 @@
 """SplitMix64, the generator of Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
 
-Output number i needs no other output, so any number of them takes a fixed number of tensor operations. The words are
-equal on every device.
+Each output depends on its counter alone, so any number of outputs takes a fixed number of tensor operations. The words
+are equal on every device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def splitmix(seeds: Tensor, counters: Tensor) -> Tensor:
     Returns:
         int64, of which all 64 bits are random.
     """
-    words = seeds + (counters + 1) * GAMMA  # int64 wraps, as the generator asks
+    words = seeds + (counters + 1) * GAMMA  # int64 arithmetic is modulo 2**64, as in the paper
     words = words.bitwise_xor_(_shifted(words, 30)).mul_(FIRST)
     words = words.bitwise_xor_(_shifted(words, 27)).mul_(SECOND)
     return words.bitwise_xor_(_shifted(words, 31))

@@ -1,4 +1,4 @@
-"""Every option of every installed part that may name a file or folder: one changed byte changes the fingerprint."""
+"""One changed byte changes the fingerprint, for every option of every part that accepts a path."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -329,23 +330,29 @@ def undisturbed(pipeline, tmp_path):
     return content(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("save_every", [0.0, 1e6])
-@pytest.mark.parametrize("stop", [1, 4, 7, 8, 11])
-def test_a_stopped_evaluation_ends_with_the_bits_of_one_that_was_not(
-    pipeline, tmp_path, monkeypatch, undisturbed, stop, save_every
-):
-    sizes, sample = [], Pipeline.sample
+@contextmanager
+def stopped_after(batches, monkeypatch):
+    """An evaluation that Ctrl-C stops after so many batches."""
+    left, sample = iter(range(batches)), Pipeline.sample
 
     def stopping(self, batch, **options):
-        if len(sizes) == stop:
+        if next(left, None) is None:
             raise KeyboardInterrupt
-        sizes.append(len(batch.indices))
         return sample(self, batch, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Pipeline, "sample", stopping)
         with pytest.raises(KeyboardInterrupt):
-            judged(pipeline, tmp_path / "stopped", save_every=save_every)
+            yield
+
+
+@pytest.mark.parametrize("save_every", [0.0, 1e6])
+@pytest.mark.parametrize("stop", [1, 4, 7, 8, 11])
+def test_a_stopped_evaluation_ends_with_the_bits_of_one_that_was_not(
+    pipeline, tmp_path, monkeypatch, undisturbed, stop, save_every
+):
+    with stopped_after(stop, monkeypatch):
+        judged(pipeline, tmp_path / "stopped", save_every=save_every)
     judged(pipeline, tmp_path / "stopped", save_every=save_every)
     found = content(tmp_path / "stopped")
     assert found == undisturbed
@@ -353,18 +360,8 @@ def test_a_stopped_evaluation_ends_with_the_bits_of_one_that_was_not(
 
 
 def test_pictures_that_somebody_took_away_are_made_again(pipeline, tmp_path, monkeypatch, undisturbed):
-    calls, sample = [], Pipeline.sample
-
-    def stopping(self, batch, **options):
-        if len(calls) == 10:
-            raise KeyboardInterrupt
-        calls.append(batch)
-        return sample(self, batch, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "sample", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            judged(pipeline, tmp_path / "stopped")
+    with stopped_after(10, monkeypatch):
+        judged(pipeline, tmp_path / "stopped")
     shutil.rmtree(tmp_path / "stopped" / "images")
     judged(pipeline, tmp_path / "stopped")
     assert content(tmp_path / "stopped") == undisturbed
@@ -375,18 +372,8 @@ def test_single_pictures_that_somebody_took_away_are_made_again(
     pipeline, tmp_path, monkeypatch, undisturbed, caplog, stop
 ):
     """Pictures of a pass that is half done, and of one that is finished: seed 0 has 7 batches of 4."""
-    calls, sample = [], Pipeline.sample
-
-    def stopping(self, batch, **options):
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-        calls.append(batch)
-        return sample(self, batch, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "sample", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            judged(pipeline, tmp_path / "stopped")
+    with stopped_after(stop, monkeypatch):
+        judged(pipeline, tmp_path / "stopped")
     for name in ("00001.png", "00010.png"):
         (tmp_path / "stopped" / "images" / "seed-0" / name).unlink()
     with caplog.at_level(logging.WARNING):

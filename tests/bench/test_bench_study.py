@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nanogen_bench.correlation import requirements
 from nanogen_bench.correlation.study import study
 from nanogen_bench.correlation.table import Table, read_table
 from nanogen_core.errors import ConfigError, DataError
@@ -190,12 +189,6 @@ def test_four_models_on_a_line():
     assert (pair.ci_low, pair.ci_high) == (None, None)
     assert all(one.low is None for one in pair.coefficient("pearson").intervals)
     assert pair.p_value == pytest.approx(2 / 24)
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "statsmodels" else object())
-    with pytest.raises(requirements.MissingPackage, match=r"need statsmodels.*pip install 'nanogen-core\[bench\]'"):
-        requirements.need_statistics()
 
 
 def correlate(*words):

@@ -226,8 +226,12 @@ def test_a_table_of_the_users_is_not_replaced(runs, tmp_path):
 
 @pytest.mark.parametrize("words", [(), ("--each",)])
 def test_a_table_of_an_earlier_call_is_replaced(runs, tmp_path, words):
-    for _ in range(2):
-        CliRunner().invoke(collect, [*runs, *words, "--output", str(tmp_path / "table.csv")], catch_exceptions=False)
+    call = [*runs, *words, "--output", str(tmp_path / "table.csv")]
+    CliRunner().invoke(collect, call, catch_exceptions=False)
+    first = (tmp_path / "table.csv").read_text()
+    (tmp_path / "table.csv").write_text(first.splitlines()[0] + "\n")
+    assert CliRunner().invoke(collect, call, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "table.csv").read_text() == first
 
 
 @pytest.mark.parametrize(("name", "text"), [("card.md", "# my own card"), ("card.json", '{"model": "mine"}')])
@@ -240,8 +244,13 @@ def test_neither_file_of_a_card_is_written_where_one_is_the_users(runs, tmp_path
 
 
 def test_a_card_of_an_earlier_call_is_replaced(runs, tmp_path):
+    found = []
     for _ in range(2):
-        CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path)], catch_exceptions=False)
+        answer = CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path)], catch_exceptions=False)
+        found.append({file.name: file.read_text() for file in tmp_path.glob("card.*")})
+        assert answer.exit_code == 0
+    assert found[0] == found[1]
+    assert set(found[0]) == {"card.md", "card.json"}
 
 
 def test_a_link_is_not_replaced(runs, tmp_path):

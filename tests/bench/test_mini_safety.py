@@ -219,6 +219,7 @@ def test_a_run_claims_no_folder_with_something_in_it(tmp_path):
 def test_a_failure_before_is_no_obstacle(tmp_path):
     storage.write_json(tmp_path / "failure.json", {"error": "It needs another."})
     folders.claim(tmp_path, {"steps": 1})
+    assert storage.read_json(tmp_path / "started.json") == {"steps": 1}
 
 
 def test_the_checkpoints_of_a_finished_run_go_and_a_file_of_the_users_stays(tmp_path):

@@ -52,7 +52,7 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> Recorded:
 def compared(
     ours: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tolerance: float, error: Any = relative_max
 ) -> Iterator[Measurement]:
-    """Every output of ours by its recorded name. One that only one side has is a DataError."""
+    """Our outputs by their recorded names. Raises DataError if one side has an output that the other lacks."""
     refuse_unknown(tensors, ours.keys())
     for name, value in ours.items():
         yield Measurement(name, error(value, tensors[name]), tolerance)

@@ -26,7 +26,7 @@ from nanogen_data.hashing import content_hash, files_hash
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-DATA = ("dataset", "metric", "train")  # sections whose paths say where data lie, and not what a model is
+DATA = ("dataset", "metric")  # kinds whose paths say where data lie, and not what a model is
 
 
 def of(part: Any, *, state: bool = True) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Samples kept as PNG files, with what they answer: a folder that `nanogen evaluate` reads again."""
+"""Writes samples as PNG files with their labels or prompts, in a folder that `nanogen evaluate` can read."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # where a layout 
 
 
 class Keeper:
-    """Writes the images of batches as `00000.png` ... into a folder, or where a metric's official layout has them;
-    `labels.csv` and `prompts.csv` say what they answer.
+    """Writes images as `00000.png` ... into a folder, or into the official layout of a metric.
 
-    A marker file in the folder says what the images are. Images of another model, seed or way of sampling are not
-    written there.
+    `labels.csv` and `prompts.csv` hold the labels and prompts. A marker file records the model, seed and sampler.
+    Images of another model, seed or sampler are refused.
     """
 
     def __init__(self, folder: Path, source: Source, metrics: Mapping[str, Metric], seed: int):
@@ -47,8 +46,10 @@ class Keeper:
         self._facts: dict[str, Any] = plain({**facts, "files": fingerprint({"names": self._names})})
 
     def refuse_others(self, ignoring: Sequence[str] = ()) -> None:
-        """Raises NanoGenError where the folder holds images of another evaluation, or files that none wrote. The facts
-        `ignoring` may differ."""
+        """Raises NanoGenError if the folder holds images of another evaluation, or files of another program.
+
+        The facts named in `ignoring` may differ.
+        """
         marker = self.folder / MARKER
         if not marker.exists():
             if self.folder.exists() and not _is_empty(self.folder):
@@ -67,8 +68,10 @@ class Keeper:
             )
 
     def claim(self) -> bool:
-        """Marks the folder and writes what the images answer. Returns whether the folder is new. Raises as
-        `refuse_others` does."""
+        """Writes the marker, the labels and the prompts. Returns whether the folder is new.
+
+        Raises the errors of `refuse_others`.
+        """
         self.refuse_others()
         marker = self.folder / MARKER
         new = not marker.exists()

@@ -26,7 +26,7 @@ class Metric(Protocol):
     """A judge of pictures. `higher_is_better` says which way it points; `update` may be called any number of times.
 
     No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
-    by its index (`evaluation.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
+    by its index (`nanogen_eval.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
     last score, `classes`, the number of classes of a judge of labels, and `score_names`, all names that `compute` may
     give: two metrics that give one name are then found before the work.
     """

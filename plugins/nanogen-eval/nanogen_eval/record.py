@@ -5,7 +5,7 @@
   "interval": {"low": 0.91, "high": 0.95, "level": 0.95, "method": "BCa", "units": 1024, "draws": 1000} or null,
   "settings": {...}, "about": {...}, "sha256": "5e88..."}]}
 
-`sha256` is the hash of the rest of the entry, see `evaluation.seal`.
+`sha256` is the hash of the rest of the entry, see `nanogen_eval.seal`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Interval:
     low: float
     high: float
     level: float
-    method: str  # "BCa", "percentile" or "centred percentile", see `evaluation.intervals`
+    method: str  # "BCa", "percentile" or "centred percentile", see `nanogen_eval.intervals`
     units: int
     draws: int
 

@@ -1,4 +1,4 @@
-"""The names of scores, known before the work: two metrics that give one name, a search by a name that none gives."""
+"""Checks the names of scores before sampling: no name twice, and the name that `--guidance-by` asks for exists."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Naming(Protocol):
 class ScoreNames:
     """The names of the scores that metrics give.
 
-    A metric that does not say them in advance is asked for its scores over the first batch; one that cannot answer
-    yet is asked no more, and `entry.combined` checks it in the end.
+    A metric without `score_names` is asked for its scores after the first batch. If it cannot answer yet,
+    `entry.combined` checks its names at the end.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], by: str | None = None):
@@ -38,7 +38,7 @@ class ScoreNames:
     def ask(self, metrics: Mapping[str, Metric], share: Share = ALONE) -> None:
         """Asks metrics that have seen a batch. Raises as the constructor does.
 
-        All processes call it once a pass, since some may have no batch: what one of them learns, all know.
+        All processes call it once per pass and share the names, since some may have no batch.
         """
         asked = sorted(self._unknown & set(metrics))
         told = gather.each({name: _given(metrics[name]) for name in asked}, share) if asked else []

@@ -1,4 +1,4 @@
-"""Plain values in a JSON file, with a hash over them: what was damaged or changed by hand is found when it is read."""
+"""JSON files that carry the SHA-256 of their values. Reading one checks it."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ class Stage(Protocol):
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids.
 
-        Every process is asked at once: they may share out the work (`training.ranks`), and the first one's answer,
-        which must be all pictures, is drawn.
+        All processes call it at the same time and may divide the work (`nanogen_train.distributed.processes`). The
+        first process returns all pictures.
         """
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
@@ -77,8 +77,10 @@ class Stage(Protocol):
 
 @runtime_checkable
 class Snapshotting(Protocol):
-    """What a stage also has where averages of its backbone are kept, of which others can be made after training."""
+    """A stage that saves averages of its backbone, from which averages of other widths are made after training."""
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
-        """After `step` steps, by their width (`training.power_ema`), the parameters of averages; empty where none are
-        due. Weights that are shared out over processes may stay so."""
+        """The parameters of the averages that are due after `step` steps, by their width; empty if none are.
+
+        `nanogen_train.ema.power_function` defines the width. Sharded weights may stay sharded.
+        """

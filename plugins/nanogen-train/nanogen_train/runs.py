@@ -47,7 +47,7 @@ class Described:
 
 
 def runs_in(folder: Path) -> list[Described]:
-    """All runs in a folder and in the folders below it, most recently active first.
+    """The runs in a folder and its subfolders, the most recently active first.
 
     A run is a folder with a log, a record or checkpoints; folders inside a run are not searched. A damaged run, and a
     folder that cannot be searched, is listed as damaged. Raises DataError if there is no such folder.

@@ -21,12 +21,12 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     Runs of one name are one model, and their scores are averaged over seeds. A run is called after its folder.
     A run whose files are damaged or missing is named and left out.
     """
+    from nanogen_bench.cli.left_out import say_left_out
     from nanogen_bench.cli.replacing import refuse_foreign
     from nanogen_bench.collected.entries import readable
     from nanogen_bench.collected.models import models
     from nanogen_bench.collected.tables import model_rows, run_rows, text
     from nanogen_core import storage
-    from nanogen_core.cli.left_out import say_left_out
 
     if output is not None:
         refuse_foreign(output, OURS, "bench collect")

@@ -35,9 +35,6 @@ def correlate(
 
     FILE is a CSV file with a row for each model, or `published`: the 26 models of DiffusionBench.
     """
-    from nanogen_bench.correlation.requirements import need_statistics
-
-    need_statistics()
     from nanogen_bench.correlation.study import study
     from nanogen_bench.correlation.table import read_table
 

@@ -39,15 +39,12 @@ def report(
     The place is a folder that `nanogen bench mini` filled, a CSV file with a row for each model, or `published`.
     The page names the damaged runs and files of a folder, and is made of the rest.
     """
-    from nanogen_bench.correlation.requirements import need_statistics
-    from nanogen_core import storage
-
-    need_statistics()
     from nanogen_bench.cli.correlate import direction_said
+    from nanogen_bench.cli.left_out import say_left_out
     from nanogen_bench.cli.replacing import refuse_foreign
     from nanogen_bench.report.page import page
     from nanogen_bench.report.reading import Request, read, written_to
-    from nanogen_core.cli.left_out import say_left_out
+    from nanogen_core import storage
 
     request = Request(
         place=place,

@@ -114,7 +114,7 @@ def called(folder: Path, task: str) -> str:
 
 
 def seedless(score: Score) -> Score:
-    """The score without the seeds of its samples: what one run may be compared with another by."""
+    """The score without its sampling seeds, to compare the settings of two runs."""
     return evolve(score, seeds=())
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.files import read_bytes
 from nanogen_data import json_files, text_files
+from nanogen_eval import seal
 
 STARTED, RESULT, FAILURE = "started.json", "result.json", "failure.json"
-DIGEST = "sha256"  # in a result: the hash of its values
 
 _BRACES = re.compile(r"\{([\w+-]+)\}")
 
@@ -74,20 +72,19 @@ def answer(folder: Path, asked: Any) -> dict[str, Any] | None:
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write the result of a finished run with the hash of its values."""
-    storage.write_json(folder / RESULT, {**result, DIGEST: _digest(result)})
+    seal.write(folder / RESULT, result)
 
 
 def read_result(file: Path) -> dict[str, Any]:
     """What `write_result` wrote. Raises DataError, with what to do, for a file that is damaged or was changed."""
     found = _object(read_bytes(file), str(file))
-    digest = found.pop(DIGEST, None)
-    if digest != _digest(found) or "asked" not in found:
-        what = "is not that of its values" if digest else "is missing"
+    if not seal.is_sealed(found) or "asked" not in found:
+        what = "is not that of its values" if seal.SEAL in found else "is missing"
         raise DataError(
-            f"{file} is damaged: its hash ({DIGEST}) {what}. Move {file.parent} away, and the same command makes the"
+            f"{file} is damaged: its hash ({seal.SEAL}) {what}. Move {file.parent} away, and the same command makes the"
             " run again."
         )
-    return found
+    return {key: value for key, value in found.items() if key != seal.SEAL}
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
@@ -97,8 +94,3 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
     except DataError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 of the values as canonical JSON."""
-    return sha256(json.dumps(values, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -69,8 +69,10 @@ class _Writer(HuggingFaceStorageWriter):
 
 
 def sort_metadata(file: Path) -> None:
-    """Sorts the texts in the header of a safetensors file, which safetensors writes in random order. Nothing moves
-    beside them."""
+    """Sorts the metadata in the header of a safetensors file, which safetensors writes in random order.
+
+    The rest of the file stays as it is.
+    """
     with file.open("r+b") as content:
         size = int.from_bytes(content.read(LENGTH), "little")
         header = json.loads(content.read(size))

@@ -1,6 +1,6 @@
 """Optimisers as components: each makes a torch optimiser for the named parameters of one phase.
 
-`build(parameters, fused)`: `fused` says which parameters hold several matrices (see `training.fused`).
+`build(parameters, fused)`: `fused` says which parameters hold several matrices (see `nanogen_train.optim.fused`).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _compact(parts: Iterable[Batch]) -> list[Batch]:
 
 
 def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
-    """Global batches from `start` on, without end, in the order in which `data.loader` would read the images."""
+    """Endless global batches from `start` on, in the order of `nanogen_data.loader`."""
     order = Order(len(everything.indices), seed)
     slots = Share.here().of(batch_size)
     for number in count(start):
