@@ -1,0 +1,65 @@
+"""`python -m benchmarks.batch_sizes`: how far the pictures of a seed differ between batch sizes.
+
+Samples a LightningDiT with random weights and prints, for each image size and pair of batch sizes, whether the noise
+is equal, the largest difference of the pixels before rounding, and how many pictures and values differ after it.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from nanogen_core import Draws, Pipeline, build_pipeline
+from nanogen_core.images import to_uint8
+from nanogen_core.testing.comparison import wake
+
+COUNT = 64
+BATCHES = (1, 8, 64)
+SIZES = (16, 64)  # pixels
+
+
+def pipeline(size: int) -> Pipeline:
+    """A pipeline of the drawings whose zero-initialised layers have random weights."""
+    found = build_pipeline(
+        task="imagenet",
+        dataset="openmoji",
+        tokenizer="openmoji-vae",
+        backbone={"name": "lightning-dit", "hidden": 64, "depth": 4, "heads": 4},
+        objective="flow",
+        sampler={"name": "euler", "steps": 10},
+        guidance={"cfg": {"scale": 2.0}},
+        image_size=size,
+    )
+    wake(found.backbone)
+    return found
+
+
+def differences(one: Tensor, other: Tensor) -> tuple[float, int, int, int]:
+    """The largest difference before rounding; after it, pictures and values that differ, and by how many levels."""
+    levels = (to_uint8(one).int() - to_uint8(other).int()).abs()  # [B, ...]
+    pictures = int((levels.flatten(1) > 0).any(1).sum())
+    return float((one - other).abs().max()), pictures, int((levels > 0).sum()), int(levels.max())
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    together, alone = (Draws(0, slots).normal("noise", (8, 8, 8)) for slots in (range(COUNT), [3]))
+    equal = torch.equal(together[3:4], alone)
+    print(f"the noise of a sample is {'equal' if equal else 'NOT equal'} in batches of 1 and {COUNT}")
+    for size in SIZES:
+        model = pipeline(size)
+        asked = [index % 64 for index in range(COUNT)]
+        images = {batch: model.generate(asked, batch_size=batch, tensors=True) for batch in BATCHES}
+        for one, other in combinations(BATCHES, 2):
+            apart, pictures, values, levels = differences(images[one], images[other])
+            total = images[one].numel()
+            print(
+                f"{size} px, batches of {one} and {other}: {apart:.1e} before rounding; {pictures} of {COUNT} pictures"
+                f" and {values} of {total:,} values differ, by at most {levels} level"
+            )
+
+
+if __name__ == "__main__":
+    main()
