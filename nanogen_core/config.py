@@ -28,7 +28,10 @@ def load_config(path: str | Path) -> dict[str, Any]:
         return yaml_files.read(packaged(recipes[str(path)]))
     if not Path(path).suffix and (near := near_miss(str(path), recipes)):
         raise ConfigError(f"There is neither a file nor a recipe {str(path)!r}.{near} `nanogen recipes` lists them.")
-    return yaml_files.read(path)  # says why it cannot be read
+    try:
+        return yaml_files.read(path)  # says why it cannot be read
+    except ConfigError as error:
+        raise ConfigError(f"{error} Name a YAML file or a recipe; `nanogen recipes` lists the recipes.") from error
 
 
 def is_file(path: str | Path) -> bool:

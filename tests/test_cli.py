@@ -137,7 +137,10 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
         (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),
         (["train", "CONFIG", "--resume"], "There is nothing to resume"),
-        (["train", "nowhere.yaml"], "Cannot read the configuration nowhere.yaml: No such file"),
+        (
+            ["train", "nowhere.yaml"],
+            "Cannot read the configuration nowhere.yaml: No such file or directory. Name a YAML file or a recipe",
+        ),
         (["train", "CONFIG", "--set", "steps"], "--set takes KEY.PATH=VALUE such as train.steps=100, not 'steps'"),
         (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),

@@ -301,3 +301,12 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
     said = CliRunner().invoke(train, ["x.yaml", "--resume", "--overwrite"])
     assert said.exit_code == 2
     assert "leave one out" in said.output
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_an_output_that_is_no_folder_is_refused(small, tmp_path, kind):
+    place = tmp_path / "out"
+    place.write_text("mine") if kind == "file" else place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match="out is there and is no folder: name another --output"):
+        Run(build_pipeline(small), place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

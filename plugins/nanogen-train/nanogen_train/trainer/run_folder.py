@@ -31,7 +31,9 @@ def _contents(folder: Path) -> Iterator[str]:
 
 
 def refuse_occupied(folder: Path) -> None:
-    """Raises TrainingError where the folder holds anything of a run or a pipeline."""
+    """Raises TrainingError where the folder is a file, or holds anything of a run or a pipeline."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise TrainingError(f"{folder} is there and is no folder: name another --output.")
     found = contents(folder)
     if not found:
         return
