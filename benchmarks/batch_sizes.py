@@ -11,9 +11,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from nanogen_core import Draws, Pipeline, build_pipeline
-from nanogen_core.images import to_uint8
+from nanogen_core import KeyedRNG, Pipeline, build_pipeline
 from nanogen_core.testing.comparison import wake
+from nanogen_files.images import to_uint8
 
 COUNT = 64
 BATCHES = (1, 8, 64)
@@ -45,7 +45,7 @@ def differences(one: Tensor, other: Tensor) -> tuple[float, int, int, int]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    together, alone = (Draws(0, slots).normal("noise", (8, 8, 8)) for slots in (range(COUNT), [3]))
+    together, alone = (KeyedRNG(0, slots).normal("noise", (8, 8, 8)) for slots in (range(COUNT), [3]))
     equal = torch.equal(together[3:4], alone)
     print(f"the noise of a sample is {'equal' if equal else 'NOT equal'} in batches of 1 and {COUNT}")
     for size in SIZES:

@@ -151,7 +151,7 @@ def train(folder: str, kind: str, source: str) -> Row:
     config, latents = _folder_config(Path(folder), kind), Path(folder) / f"latents-{kind}"
     if source == "latents":
         _run_alone(lambda: void(run(resolve(config), latents, Options(batch_size=8))))
-        config["train"] = {**config["train"], "latents": str(latents)}
+        config["train"] = {**config["train"], "precomputed_latents": str(latents)}
     steps = _steps(build_pipeline(config), Path(folder) / f"run-{kind}-{source}")
     next(steps)  # reads weights
     start = time.perf_counter()
@@ -193,7 +193,7 @@ def _write_images(folder: Path, size: int, count: int) -> None:
     import torch
     from torch.nn.functional import interpolate
 
-    from nanogen_core.images import to_pil
+    from nanogen_files.images import to_pil
 
     for place in range(2):
         (folder / "train" / f"class{place}").mkdir(parents=True)

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.images import resized, to_pil, to_uint8
 from nanogen_eval.pixels import from_uint8, on_grid
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
+from nanogen_files.images import resized, to_pil, to_uint8
 from nanogen_openmoji.class_images import balanced_labels, class_images
 from nanogen_openmoji.classifier import Classifier
 from nanogen_openmoji.features import ClassifierFeatures
@@ -63,7 +63,7 @@ RESIZED: Mapping[str, Rule] = {
 }
 
 
-class Seen:
+class ForwardPass:
     """What the judge saw of the drawings under one rule."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def table() -> list[tuple[str, float, float]]:
     """A row for each rule: its name, the Fréchet distance, the accuracy."""
     features, judge = ClassifierFeatures(), Classifier.load()
     reference = moments(torch.cat([features(on_grid(batch)) for batch, _ in drawings(SIZE, REFERENCE_SEED)]))
-    seen = {name: Seen() for name in (*STORED, *RESIZED)}
+    seen = {name: ForwardPass() for name in (*STORED, *RESIZED)}
     for rules, size in ((STORED, SIZE), (RESIZED, LARGE)):
         for batch, labels in drawings(size, SAMPLE_SEED):
             for name, rule in rules.items():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nanogen_core.hookspecs import hookimpl
     from nanogen_core.pipeline import Pipeline, build_pipeline
     from nanogen_core.protocols import Backbone, Conditioner, Dataset, Guidance, Objective, Sampler, Task, Tokenizer
-    from nanogen_core.randomness import Draws
+    from nanogen_core.randomness import KeyedRNG
     from nanogen_core.registry import register
     from nanogen_core.sampling import Euler, Heun
     from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
@@ -33,10 +33,10 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Dataset",
-    "Draws",
     "Euler",
     "Guidance",
     "Heun",
+    "KeyedRNG",
     "Kind",
     "LatentSpec",
     "Losses",
@@ -73,7 +73,7 @@ __getattr__, __dir__ = lazy_exports(
         "ConfigError": "errors",
         "DataError": "errors",
         "Dataset": "protocols",
-        "Draws": "randomness",
+        "KeyedRNG": "randomness",
         "Euler": "sampling",
         "Guidance": "protocols",
         "Heun": "sampling",

@@ -93,12 +93,12 @@ class Assembly(Mapping[str, Any]):
         """The tokenizer's latent, with the tokens that members of groups add: those that provide `token`."""
         latent: LatentSpec = self["tokenizer"].latent(self.resolved.image_size)
         widths = [
-            self[word][name].token_width
+            self[word][name].cls_token_width
             for kind, word in group_arguments().items()
             for name, part in self.resolved.groups[kind].items()
-            if "token" in part.chosen.component.provides
+            if "cls-token" in part.chosen.component.provides
         ]
-        return evolve(latent, token_width=sum(widths)) if widths else latent
+        return evolve(latent, cls_token_width=sum(widths)) if widths else latent
 
     def _group_builder(self, kind: str) -> Callable[[], Mapping[str, Any]]:
         return lambda: _Group(self, self.resolved.groups[kind])

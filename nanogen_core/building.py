@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from nanogen_core.errors import ConfigError
 from nanogen_core.registry import import_object, registry
-from nanogen_core.structure import structure
+from nanogen_files.structure import structure
 
 Named = str | Mapping[str, Any]  # `"inception"`, or `{"name": "inception", "weights": "..."}`
 Built = TypeVar("Built")

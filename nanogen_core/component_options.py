@@ -11,7 +11,7 @@ from nanogen_core.config_layers import Layer
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.kinds import slots
 from nanogen_core.registry import Registry, import_object
-from nanogen_core.typed import read_options
+from nanogen_files.typed import read_options
 
 
 def attrs_class(reference: str) -> type:

@@ -7,12 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import yaml_files
 from nanogen_core.config_layers import Given, Layer
 from nanogen_core.errors import ConfigError, near_miss, shown
 from nanogen_core.registry import Registry, import_object, registry
 from nanogen_core.resolution import Resolution
 from nanogen_core.resolved import Part, Resolved
+from nanogen_files import yaml_files
 
 __all__ = ["CONFIG", "Part", "Resolved", "combine", "import_object", "layered", "load_config", "resolve"]
 

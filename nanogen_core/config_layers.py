@@ -15,8 +15,8 @@ from attrs import frozen
 from nanogen_core.errors import ConfigError, listing, near_miss, shown
 from nanogen_core.kinds import groups, sections, slots
 from nanogen_core.registry import known_distributions
-from nanogen_core.typed import NULL, Typed, opened, read
 from nanogen_core.validators import between, pixels, seed_number
+from nanogen_files.typed import NULL, Typed, opened, read
 
 SCALARS: Mapping[str, Any] = {"method": str | None, "image_size": int, "seed": int}
 BOUNDS: Mapping[str, between] = {"image_size": pixels, "seed": seed_number}

@@ -6,7 +6,7 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
-from nanogen_core.protocols import Field
+from nanogen_core.protocols import VelocityFn
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions
 
@@ -27,7 +27,7 @@ class ClassifierFree:
         """The same guidance with another scale w."""
         return ClassifierFree(evolve(self.config, scale=float(scale)))
 
-    def wrap(self, field: Field, null: Condition) -> Field:
+    def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
         """The guided field. `null` is the null condition of the batch that will be asked for.
 
         Inner guidances find the unconditional branch by `Condition.null`.
@@ -36,8 +36,11 @@ class ClassifierFree:
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             if not self._active(times):
-                return field(state, times, condition)
-            both = field(_twice(state), Times(times.t.repeat(2), times.r.repeat(2)), join_conditions(condition, null))
+                return velocity_fn(state, times, condition)
+            empty = null._replace(extras=condition.extras)
+            both = velocity_fn(
+                _twice(state), Times(times.t.repeat(2), times.r.repeat(2)), join_conditions(condition, empty)
+            )
             scale = self.config.scale
             value = both.value.map(lambda pair: _extrapolate(pair, scale))
             return Prediction(self._of_channels(value, both.value))

@@ -15,21 +15,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
-from nanogen_core.images import refuse_nonfinite as refuse_nonfinite_images
-from nanogen_core.images import to_pil
 from nanogen_core.kinds import groups
 from nanogen_core.modes import eval_mode
-from nanogen_core.protocols import Field
-from nanogen_core.randomness import Draws
+from nanogen_core.protocols import VelocityFn
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State, trimmed
 from nanogen_core.validators import batch, sampling_steps, seed_number
-from nanogen_core.weights import refuse_nonfinite
+from nanogen_files import storage, yaml_files
+from nanogen_files.images import refuse_nonfinite as refuse_nonfinite_images
+from nanogen_files.images import to_pil
+from nanogen_files.weights import refuse_nonfinite
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # of each part that learns
@@ -131,7 +131,7 @@ class Pipeline:
             _refuse_outside(name, value)
         if not requests:
             raise NanoGenError("Nothing was asked for: give at least one label or caption.")
-        batch = self.task.ask(requests)
+        batch = self.task.make_batch(requests)
         images = self.sample(batch, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
         return images if tensors else to_pil(images)
 
@@ -152,20 +152,20 @@ class Pipeline:
         steps: int | None = None,
         guidance: float | Mapping[str, float] | None = None,
     ) -> Tensor:
-        draws = Draws(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
+        draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
         condition, null = trimmed(self.conditioner.encode(batch), self.conditioner.null(len(batch.indices)))
-        field: Field = velocity_field(self.objective, self.backbone)
+        velocity_fn: VelocityFn = velocity_field(self.objective, self.backbone)
         for wrapper in self._guidance(guidance):
-            field = wrapper.wrap(field, null)
-        state = self.sampler.sample(self.objective, field, self._noise(draws), condition, steps)
+            velocity_fn = wrapper.wrap(velocity_fn, null)
+        state = self.sampler.sample(self.objective, velocity_fn, self._noise(draws), condition, steps)
         images: Tensor = self.tokenizer.decode(state.latent, draws).float()
         refuse_nonfinite_images(images)
         return images
 
-    def _noise(self, draws: Draws) -> State:
+    def _noise(self, draws: KeyedRNG) -> State:
         noise = State(draws.normal("sample.latent", self.latent.shape))  # [B, C, h, w]
-        if self.latent.token_width:
-            noise = noise._replace(token=draws.normal("sample.token", (self.latent.token_width,)))
+        if self.latent.cls_token_width:
+            noise = noise._replace(cls_token=draws.normal("sample.token", (self.latent.cls_token_width,)))
         return noise.map(lambda x: x.to(self.device))
 
     def _guidance(self, scales: float | Mapping[str, float] | None) -> list[Any]:

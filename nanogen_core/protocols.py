@@ -21,7 +21,7 @@ from nanogen_core.specs import ConditionSpec, LatentSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nanogen_core.randomness import Draws
+    from nanogen_core.randomness import KeyedRNG
     from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
 
 
@@ -38,7 +38,7 @@ class Tokenizer(Protocol):
     def encode(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] in [-1, 1] -> latents [B, C, h, w], without gradient and without chance."""
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]. A decoder that samples draws from `rng`."""
 
 
@@ -60,13 +60,15 @@ class Backbone(Protocol):
     """The network. What it can do beyond the call is said by the capability words of its Component.
 
     `two-time`: it tells apart times with the same t and another r. `features`: block outputs can be tapped.
-    `token`: it takes and predicts `State.token`. `internal-head`: it has a second head, in `Prediction.heads`.
-    `told`: it looks at `Condition.told`, where that is wanted.
+    `cls-token`: it takes and predicts `State.cls_token`. `internal-head`: it has a second head, in `Prediction.heads`.
+    Plugins may add words, for example for a name in `Condition.extras` that the backbone reads.
     """
 
-    def __call__(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
-        """One forward pass. `taps` names block outputs (`"block.8"`, from 1; `"block.8.token"` for that of
-        `State.token`) to return in `Prediction.features`."""
+    def __call__(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
+        """One forward pass. `intermediates` names block outputs (`"block.8"`, from 1; `"block.8.cls_token"` for that of
+        `State.cls_token`) to return in `Prediction.features`."""
 
 
 class Network(Protocol):
@@ -75,7 +77,7 @@ class Network(Protocol):
     def __call__(self, state: State, times: Times, condition: Condition, /) -> Prediction: ...
 
 
-class Field(Protocol):
+class VelocityFn(Protocol):
     """A network seen by the sampler: its prediction is a velocity, guided or not."""
 
     def __call__(self, state: State, times: Times, condition: Condition) -> Prediction: ...
@@ -91,17 +93,17 @@ class Objective(Protocol):
         clean: State,
         condition: Condition,
         null: Condition,
-        rng: Draws,
+        rng: KeyedRNG,
     ) -> Losses:
         """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`).
 
-        `seen` in the answer is the forward pass that is differentiated: auxiliary losses look at it.
+        `forward_pass` in the answer is the forward pass that is differentiated: auxiliary losses look at it.
         """
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The prediction, and those of its heads, as velocities: guidance and samplers see nothing else."""
 
-    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+    def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
         """The state at `times.r` from the one at `times.t`: Euler for flow matching, one jump for MeanFlow."""
 
     def grid(self, steps: int) -> Tensor:
@@ -118,26 +120,26 @@ class Task(Protocol):
     image_size: int
 
     def batches(
-        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
         """Batches of the split without end, epoch after epoch, in an order keyed by the seed, from batch `start` on.
 
         Where several processes run, each gets its own part of the global batch.
         """
 
-    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+    def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
         """Every example of the split once, in the dataset's order; the last batch may be smaller."""
 
-    def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
+    def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """A request as a batch without images: label names or numbers for one task, captions for another."""
 
-    def questions(self, count: int, *, seed: int = 0) -> Batch:
+    def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
         """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
 
     def metrics(self) -> Mapping[str, Any]:
         """The metrics of the configuration by name, to judge its answers by; each is built when it is read."""
 
-    def describe(self, batch: Batch) -> Sequence[str]:
+    def captions(self, batch: Batch) -> Sequence[str]:
         """A few words for each request or example, to stand beside its picture."""
 
 
@@ -156,8 +158,9 @@ class Dataset(Protocol):
 class Examples(Protocol):
     """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred.
 
-    An example that cannot be used raises `damage.BadExample`, and the next good one stands in. `bad_examples` is the
-    share that may be so (1% without it). `files()` lists what is read, so that prepared latents know their source.
+    A corrupt example raises `nanogen_data.corrupt.CorruptSampleError`, and the next good one replaces it.
+    `bad_examples` is the share that may be corrupt (1% by default). `files()` lists what is read, for the identity of
+    precomputed latents.
     """
 
     def __len__(self) -> int: ...
@@ -185,10 +188,12 @@ class Guidance(Protocol):
 
     level: int
 
-    def wrap(self, field: Field, null: Condition) -> Field: ...
+    def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn: ...
 
 
 class Sampler(Protocol):
     """Walks from noise to data along a field."""
 
-    def sample(self, objective: Objective, field: Field, noise: State, condition: Condition, steps: int) -> State: ...
+    def sample(
+        self, objective: Objective, velocity_fn: VelocityFn, noise: State, condition: Condition, steps: int
+    ) -> State: ...

@@ -23,7 +23,7 @@ def key(*words: object) -> int:
     return _hash(words, 4)
 
 
-class Draws:
+class KeyedRNG:
     """The random numbers of the samples in `slots` at one step: equal for equal (seed, step, slot, purpose).
 
     The number of tensor operations of a draw does not depend on the number of slots. The random bits are equal on

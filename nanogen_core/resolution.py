@@ -19,7 +19,7 @@ from nanogen_core.merging import UserLayers
 from nanogen_core.registry import Chosen, Registry
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
-from nanogen_core.structure import structure
+from nanogen_files.structure import structure
 
 #: What holds where nobody says otherwise.
 BASE: Mapping[str, Any] = {"image_size": 256, "seed": 0}

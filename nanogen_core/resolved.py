@@ -11,7 +11,7 @@ from nanogen_core import compat
 from nanogen_core.config_layers import OBJECT
 from nanogen_core.kinds import groups
 from nanogen_core.registry import Chosen
-from nanogen_core.structure import plain
+from nanogen_files.structure import plain
 
 
 @frozen

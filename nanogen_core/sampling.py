@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from nanogen_core.protocols import Field, Objective
+from nanogen_core.protocols import Objective, VelocityFn
 from nanogen_core.settings import SamplerConfig
 from nanogen_core.tensors import Condition, Prediction, State, Times
 
@@ -21,12 +21,17 @@ class Euler:
 
     @torch.no_grad()
     def sample(
-        self, objective: Objective, field: Field, noise: State, condition: Condition, steps: int | None = None
+        self,
+        objective: Objective,
+        velocity_fn: VelocityFn,
+        noise: State,
+        condition: Condition,
+        steps: int | None = None,
     ) -> State:
         """The state at t = 0, from `noise` at t = 1, in `steps` steps (None: as configured)."""
         state = noise
         for times in intervals(objective.grid(steps or self.config.steps), noise.latent):
-            state = objective.step(field, state, times, condition)
+            state = objective.step(velocity_fn, state, times, condition)
         return state
 
 
@@ -39,22 +44,27 @@ class Heun:
 
     @torch.no_grad()
     def sample(
-        self, objective: Objective, field: Field, noise: State, condition: Condition, steps: int | None = None
+        self,
+        objective: Objective,
+        velocity_fn: VelocityFn,
+        noise: State,
+        condition: Condition,
+        steps: int | None = None,
     ) -> State:
         """The state at t = 0, from `noise` at t = 1, in `steps` steps of two evaluations (None: as configured)."""
         state = noise
         grid = objective.grid(steps or self.config.steps)
         for times in intervals(grid, noise.latent):
-            state = self._step(field, state, times, condition)
+            state = self._step(velocity_fn, state, times, condition)
         return state
 
-    def _step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+    def _step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
         span = float(times.t[0] - times.r[0])
-        start = field(state, Times(times.t, times.t), condition).value
+        start = velocity_fn(state, Times(times.t, times.t), condition).value
         arrived = state.map(lambda x, v: x - span * v, start)
         if float(times.r[0]) == 0.0:
             return arrived
-        end = field(arrived, Times(times.r, times.r), condition).value
+        end = velocity_fn(arrived, Times(times.r, times.r), condition).value
         return state.map(lambda x, v, w: x - span * (v + w) / 2, start, end)
 
 
@@ -66,14 +76,14 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
         yield Times(torch.full(size, t, device=like.device), torch.full(size, r, device=like.device))
 
 
-def velocity_field(objective: Objective, net: torch.nn.Module) -> Field:
+def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
     """The network seen by guidance and samplers: whatever it predicts, as velocities in float32."""
 
-    def field(state: State, times: Times, condition: Condition) -> Prediction:
+    def velocity_fn(state: State, times: Times, condition: Condition) -> Prediction:
         prediction = objective.velocity(net(state, times, condition), state, times)
         return Prediction(_float32(prediction.value), heads={n: _float32(v) for n, v in prediction.heads.items()})
 
-    return field
+    return velocity_fn
 
 
 def _float32(state: State) -> State:

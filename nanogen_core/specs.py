@@ -10,10 +10,6 @@ from attrs import field, frozen, validators
 TOKEN_STRIDE = 16  # image pixels under one backbone token: 32x32 latents of a 256 px image get patch 2, pixels 16
 REFERENCE_DIMENSION = 4096  # the latent of the SD-VAE at 256 px, for which the time shift is 1
 
-#: What `Condition.told` tells of a guidance by scale w: its share 1 - 1/w, and the interval of times that it holds in.
-TOLD = ("share", "t_min", "t_max")
-UNGUIDED = (0.0, 0.0, 1.0)  # w = 1
-
 
 @frozen
 class LatentSpec:
@@ -23,7 +19,7 @@ class LatentSpec:
     height: int
     width: int
     factor: int = 1
-    token_width: int = 0  # width of the further token that is diffused along (REG); 0: none
+    cls_token_width: int = 0  # width of the class token that is diffused too (REG); 0: none
 
     @property
     def shape(self) -> tuple[int, int, int]:

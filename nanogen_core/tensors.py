@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nanogen_core.specs import UNGUIDED
-
 
 class Times(NamedTuple):
     """The interval that the network is asked about: t = 1 is noise, t = 0 is data, and 0 <= r <= t <= 1.
@@ -29,14 +27,14 @@ class State(NamedTuple):
     """What is diffused: the latent, and for REG-like methods one more token that is noised and denoised along."""
 
     latent: Tensor  # [B, C, h, w]
-    token: Tensor | None = None  # [B, D]
+    cls_token: Tensor | None = None  # [B, D]
 
     def map(self, function: Callable[..., Tensor], *others: State) -> State:
         """`function` applied to the latents, and to the tokens where there is one: all arithmetic on states."""
         latent = function(self.latent, *(other.latent for other in others))
-        if self.token is None:
+        if self.cls_token is None:
             return State(latent)
-        return State(latent, function(self.token, *(other.token for other in others)))
+        return State(latent, function(self.cls_token, *(other.cls_token for other in others)))
 
 
 class Condition(NamedTuple):
@@ -45,11 +43,12 @@ class Condition(NamedTuple):
     tokens: Tensor  # [B, L, D]
     mask: Tensor | None = None  # [B, L] bool, True where a token is seen; all false in a null text; None: all are
     null: Tensor | None = None  # [B] bool, True where the sample is unconditional; None: nowhere
-    told: Tensor | None = None  # [B, 3] in [0, 1], by name in `specs.TOLD`; None: that nothing is guided
+    extras: Mapping[str, Tensor] = {}  # further inputs of the backbone, set by an objective or a guidance: [B, ...]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
-        """`function` applied to every tensor that is there."""
-        return Condition(*(None if value is None else function(value) for value in self))  # type: ignore[arg-type]
+        """`function` applied to every tensor."""
+        mask, null = (None if value is None else function(value) for value in (self.mask, self.null))
+        return Condition(function(self.tokens), mask, null, {n: function(v) for n, v in self.extras.items()})
 
     def padded(self, length: int) -> Condition:
         """The same with padding after the tokens, up to `length`; itself where it is as long."""
@@ -68,13 +67,13 @@ class Prediction(NamedTuple):
     heads: Mapping[str, State] = {}
 
 
-class Seen(NamedTuple):
+class ForwardPass(NamedTuple):
     """The forward pass that a loss differentiates, for the auxiliary losses that look at it too."""
 
     state: State  # what the network was given
     times: Times
     prediction: Prediction  # as velocities, with the features that were tapped
-    guess: State  # the clean state that the prediction points to
+    denoised: State  # the clean state that the prediction points to
 
 
 class Losses(NamedTuple):
@@ -82,7 +81,7 @@ class Losses(NamedTuple):
 
     total: Tensor  # []
     parts: Mapping[str, Tensor] = {}
-    seen: Seen | None = None
+    forward_pass: ForwardPass | None = None
 
 
 class Batch(NamedTuple):
@@ -124,22 +123,23 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
-    """`condition` with the rows that `dropped` [B] bool names replaced by those of `null`; what is told stays."""
+    """`condition` with the rows where `dropped` [B] bool is true replaced by those of `null`. `extras` stay."""
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
     masks = _masks(condition, null)
     mask = None if masks is None else torch.where(dropped[:, None], masks[1], masks[0])
-    return Condition(tokens, mask, dropped, condition.told)
+    return Condition(tokens, mask, dropped, condition.extras)
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Two conditions of equal length one after the other: `[B1 + B2, L, D]`."""
+    """Concatenate two conditions of equal length: `[B1 + B2, L, D]`. Raises ValueError for other `extras`."""
+    if first.extras.keys() != second.extras.keys():
+        raise ValueError(f"One condition has the extras {sorted(first.extras)}, the other {sorted(second.extras)}.")
     masks = _masks(first, second)
     mask = None if masks is None else torch.cat(masks)
-    untold = first.told is None and second.told is None
-    told = None if untold else torch.cat([told_by(first), told_by(second)])
+    extras = {name: torch.cat([value, second.extras[name]]) for name, value in first.extras.items()}
     conditional = first.null is None and second.null is None
     null = None if conditional else torch.cat([_null(first), _null(second)])
-    return Condition(torch.cat([first.tokens, second.tokens]), mask, null, told)
+    return Condition(torch.cat([first.tokens, second.tokens]), mask, null, extras)
 
 
 def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
@@ -157,14 +157,6 @@ def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
         condition._replace(tokens=condition.tokens[:, :length], mask=None if mask.all() else mask)
         for condition, mask in zip(conditions, (mask[:, :length] for mask in masks), strict=True)
     )
-
-
-def told_by(condition: Condition) -> Tensor:
-    """The numbers that a network is told [B, 3]; without any, that guidance has no share in the whole of time."""
-    if condition.told is not None:
-        return condition.told
-    rows, device = len(condition.tokens), condition.tokens.device
-    return torch.tensor(UNGUIDED, device=device).expand(rows, -1)
 
 
 def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:

@@ -14,7 +14,7 @@ from nanogen_core.specs import Component
 from nanogen_data import contents
 from nanogen_data.testing import FilesContract
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty
+from nanogen_eval.options import BootstrapConfig
 from nanogen_eval.sources.folder import Folder
 from nanogen_eval.targets import Images, Model
 from nanogen_eval.testing.fakes import TinyRedness
@@ -64,7 +64,7 @@ class Tokenizer(TinyTokenizer):
 
 class Teacher:
     """An auxiliary loss that names a folder in the options of its teacher."""
-    taps, token_width, nets = (), 0, None
+    intermediates, cls_token_width, nets = (), 0, None
     def __init__(self, config):
         self.config = config
 
@@ -110,7 +110,7 @@ def folder(tmp_path):
 def judged(small, metrics=None, **parts):
     pipeline = build_pipeline({"metric": ["openmoji-accuracy"], **small, **parts})
     metrics = metrics or pipeline.task.metrics()
-    scores = Evaluation(metrics=metrics, certainty=Certainty(draws=0)).scores(Model(pipeline, 6), [0])
+    scores = Evaluation(metrics=metrics, certainty=BootstrapConfig(draws=0)).scores(Model(pipeline, 6), [0])
     return scores[-1]  # the metric that a test adds comes last
 
 
@@ -229,7 +229,7 @@ def test_judged_images_of_another_size_have_another_fingerprint(tmp_path):
         home.mkdir()
         Image.new("RGB", (size, size)).save(home / "0.png")
         source = Images(Folder(home))
-        (score,) = Evaluation(metrics={"redness": TinyRedness()}, certainty=Certainty(draws=0)).scores(source)
+        (score,) = Evaluation(metrics={"redness": TinyRedness()}, certainty=BootstrapConfig(draws=0)).scores(source)
         found.append((score.value, score.fingerprint))
     assert found[0][0] == found[1][0]
     assert found[0][1] != found[1][1]

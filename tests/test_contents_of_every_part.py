@@ -13,9 +13,9 @@ import pytest
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.registry import import_object, registry
-from nanogen_core.structure import structure
 from nanogen_data import contents
 from nanogen_eval.score import fingerprint
+from nanogen_files.structure import structure
 
 UNREAD = {"dataset"}  # what a dataset reads is no part of a model: `prepared.identity` and a run's record hash it
 Write = Callable[[str], Any]

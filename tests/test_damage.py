@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.corrupt import NAMED, Bad, BadExample, Tally, first_good
-from nanogen_data.loader import Example, loader, once
+from nanogen_data.corrupt import NAMED, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
+from nanogen_data.loader import Example, iter_once, loader
 
 BAD = {3, 4, 9}
 
@@ -31,7 +31,7 @@ class Numbers:
 
     def __getitem__(self, index: int) -> Example:
         if index in self.bad:
-            raise BadExample("odd" if index % 2 else "even", f"Number {index} is bad.")
+            raise CorruptSampleError("odd" if index % 2 else "even", f"Number {index} is bad.")
         return Example(torch.full((3, 2, 2), float(index)))
 
 
@@ -49,9 +49,9 @@ def indices(batches: list[Batch]) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", [Numbers, Many])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_next_good_one_stands_in_around_the_end(kind: type[Numbers], workers: int) -> None:
-    batches = list(once(kind(), 4, transform=never, workers=workers))
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_next_good_one_stands_in_around_the_end(kind: type[Numbers], num_workers: int) -> None:
+    batches = list(iter_once(kind(), 4, transform=never, num_workers=num_workers))
     assert indices(batches) == [0, 1, 2, 5, 5, 5, 6, 7, 8, 0]
     assert [float(image[0, 0, 0]) for batch in batches for image in batch.images] == indices(batches)  # type: ignore[union-attr]
 
@@ -66,8 +66,8 @@ def test_every_good_place_of_the_order_is_as_it_would_be_without_damage() -> Non
     assert mended[20:] == resumed
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_too_many_stop_with_one_sentence(workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
     numbers = Numbers(bad={1, 2, 3})
     numbers.bad_examples = 0.2
     sentence = (
@@ -75,13 +75,13 @@ def test_too_many_stop_with_one_sentence(workers: int) -> None:
         r"The first: Number 1 is bad\. Mend the data, or set `dataset\.bad_examples` to a larger share\.$"
     )
     with pytest.raises(DataError, match=sentence):
-        list(once(numbers, 5, transform=never, workers=workers))
+        list(iter_once(numbers, 5, transform=never, num_workers=num_workers))
 
 
 def test_exactly_the_share_may_be_bad() -> None:
     numbers = Numbers(bad={1, 2})
     numbers.bad_examples = 0.2
-    assert len(indices(list(once(numbers, 5, transform=never)))) == 10
+    assert len(indices(list(iter_once(numbers, 5, transform=never)))) == 10
 
 
 def test_one_percent_is_what_nobody_sets() -> None:
@@ -90,9 +90,9 @@ def test_one_percent_is_what_nobody_sets() -> None:
 
     del Numbers.bad_examples
     try:
-        assert len(list(once(Plain(200, {1, 2}), 200, transform=never))) == 1
+        assert len(list(iter_once(Plain(200, {1, 2}), 200, transform=never))) == 1
         with pytest.raises(DataError, match=r"3 of 200 .* at most 1\.00%"):
-            list(once(Plain(200, {1, 2, 3}), 200, transform=never))
+            list(iter_once(Plain(200, {1, 2, 3}), 200, transform=never))
     finally:
         Numbers.bad_examples = 0.5
 
@@ -101,14 +101,14 @@ def test_a_dataset_of_nothing_good_ends_at_once() -> None:
     with pytest.raises(
         DataError, match=r"No example from number 0 on can be used \(100 were tried\)\. Number 0 is bad"
     ):
-        list(once(Numbers(10**6, set(range(10**6))), 1, transform=never))
+        list(iter_once(Numbers(10**6, set(range(10**6))), 1, transform=never))
 
 
 def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptureFixture) -> None:
-    tally = Tally(1000, 0.5)
+    tally = CorruptionCounter(1000, 0.5)
     with caplog.at_level(logging.WARNING):
         for number in [*range(40), *range(40)]:
-            tally.add([Bad(number, "odd" if number % 2 else "even", f"Number {number} is bad.")])
+            tally.add([CorruptSample(number, "odd" if number % 2 else "even", f"Number {number} is bad.")])
     assert len(tally) == 40
     assert dict(tally.reasons) == {"even": 20, "odd": 20}
     assert tally.first == [f"Number {number} is bad." for number in range(NAMED)]
@@ -117,11 +117,11 @@ def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptu
 
 
 def test_first_good_says_what_it_passed() -> None:
-    bad: list[Bad] = []
+    bad: list[CorruptSample] = []
     assert first_good(Numbers().__getitem__, 9, 10, bad)[0] == 0
-    assert bad == [Bad(9, "odd", "Number 9 is bad.")]
+    assert bad == [CorruptSample(9, "odd", "Number 9 is bad.")]
 
 
 def test_a_bad_example_travels_between_processes() -> None:
-    error = pickle.loads(pickle.dumps(BadExample("odd", "Number 1 is bad.")))
+    error = pickle.loads(pickle.dumps(CorruptSampleError("odd", "Number 1 is bad.")))
     assert (error.reason, str(error)) == ("odd", "Number 1 is bad.")

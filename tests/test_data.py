@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Example, Order, Share, data_folder, decode_image, loader, once
+from nanogen_data.loader import DataShard, Example, Order, data_folder, decode_image, iter_once, loader
 
 SIZE = 4
 
@@ -78,30 +78,30 @@ def test_start_resumes_there_and_reads_nothing_before_it() -> None:
     assert indices(first(loader(examples, 4, transform=by_number, start=4), 2)) == whole[16:] == examples.read
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_worker_processes_change_nothing(workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_worker_processes_change_nothing(num_workers: int) -> None:
     alone = first(loader(Pictures(7), 3, transform=by_number), 5)
-    together = first(loader(Pictures(7), 3, transform=by_number, workers=workers), 5)
+    together = first(loader(Pictures(7), 3, transform=by_number, num_workers=num_workers), 5)
     assert indices(alone) == indices(together)
     assert all(torch.equal(a.images, b.images) for a, b in zip(alone, together, strict=True))  # type: ignore[arg-type]
 
 
 def test_each_process_takes_a_contiguous_part_of_the_global_batch() -> None:
     whole = indices(first(loader(Numbers(10), 6, transform=by_number), 3))
-    parts = [first(loader(Numbers(10), 6, transform=by_number, share=Share(rank, 2)), 3) for rank in range(2)]
+    parts = [first(loader(Numbers(10), 6, transform=by_number, share=DataShard(rank, 2)), 3) for rank in range(2)]
     assert [i for pair in zip(*parts, strict=True) for i in indices(pair)] == whole
 
 
 def test_the_share_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert Share.here().of(8) == range(2, 4)
+    assert DataShard.here().of(8) == range(2, 4)
 
 
 @pytest.mark.parametrize("batch_size", [3, 5])
 def test_a_batch_that_cannot_be_shared_equally_is_refused(batch_size: int) -> None:
     with pytest.raises(TrainingError, match="multiple of 4"):
-        loader(Numbers(10), batch_size, transform=by_number, share=Share(0, 4))
+        loader(Numbers(10), batch_size, transform=by_number, share=DataShard(0, 4))
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone() -> None:
@@ -134,15 +134,15 @@ def test_a_dataset_that_reads_many_at_once_is_asked_for_whole_batches() -> None:
 
 
 def test_once_gives_each_example_once_in_order_on_any_number_of_processes() -> None:
-    assert indices(list(once(Numbers(10), 4, transform=by_number))) == list(range(10))
-    parts = [indices(list(once(Numbers(10), 4, transform=by_number, share=Share(r, 3)))) for r in range(3)]
+    assert indices(list(iter_once(Numbers(10), 4, transform=by_number))) == list(range(10))
+    parts = [indices(list(iter_once(Numbers(10), 4, transform=by_number, share=DataShard(r, 3)))) for r in range(3)]
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_example_is_one_sentence_from_a_worker_too(workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_unreadable_example_is_one_sentence_from_a_worker_too(num_workers: int) -> None:
     with pytest.raises(DataError, match=r"^The image x.jpg cannot be read\.$"):
-        first(loader(Broken(5), 2, transform=by_number, workers=workers), 1)
+        first(loader(Broken(5), 2, transform=by_number, num_workers=num_workers), 1)
 
 
 def test_an_empty_split_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The backbone `dit` trains, resumes and samples on both tasks, with flow matching, MeanFlow and REPA's taps."""
+"""The backbone `dit` trains, resumes and samples on both tasks, with flow matching, MeanFlow and REPA."""
 
 import pytest
 import torch

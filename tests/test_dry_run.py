@@ -8,8 +8,8 @@ from nanogen_core import build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_train.cli.train import train
-from nanogen_train.logging import metrics_log as journal
-from nanogen_train.trainer.dry_run import rehearse
+from nanogen_train.logging import metrics_log
+from nanogen_train.trainer.dry_run import run_dry
 from nanogen_train.trainer.loop import Run
 
 
@@ -29,7 +29,7 @@ def files(folder):
 def test_the_step_is_the_first_of_a_real_run(small, tmp_path, strategy):
     small["train"].update(log_every=1, steps=1, strategy=strategy)
     pipeline = Run(build_pipeline(small), tmp_path).train()
-    found, real = rehearse(resolve(small)), journal.read(tmp_path)[0]
+    found, real = run_dry(resolve(small)), metrics_log.read(tmp_path)[0]
     for name in ("loss", "grad_norm"):
         assert found.scalars[name] == real[name]
     assert found.flops == real["flops.with_gradient"] + real["flops.without_gradient"] > 0
@@ -68,12 +68,12 @@ def test_a_run_that_is_there_is_not_touched(small, place):
 
 def test_nothing_is_cached_for_one_step(small):
     small["train"]["cache_latents"] = True
-    assert "images" in rehearse(resolve(small)).shapes
+    assert "images" in run_dry(resolve(small)).shapes
 
 
 def test_mistakes_are_those_of_training(small, place):
     with pytest.raises(TrainingError, match="fsdp does not scale losses for fp16"):
-        rehearse(resolve({**small, "train": {**small["train"], "strategy": "fsdp", "precision": "fp16"}}))
+        run_dry(resolve({**small, "train": {**small["train"], "strategy": "fsdp", "precision": "fp16"}}))
     words = ["small.yaml", "--dry-run", "--set", "train.trackers=[nowhere]"]
     with pytest.raises(ConfigError, match="no tracker 'nowhere'"):
         CliRunner().invoke(train, words, catch_exceptions=False)
@@ -84,23 +84,23 @@ def test_mistakes_are_those_of_training(small, place):
 
 def test_the_questions_a_sampling_step_and_a_checkpoint_are_tried(small, tmp_path, monkeypatch):
     small["train"]["sample_every"] = 3
-    found = rehearse(resolve(small))
+    found = run_dry(resolve(small))
     assert found.sheet is None
     Run(build_pipeline({**small, "train": {**small["train"], "steps": 1}}), tmp_path).train()
     folder = tmp_path / "checkpoints" / "step-00000001"
     assert found.checkpoint == pytest.approx(sum(file.stat().st_size for file in folder.rglob("*")), rel=0.01)
 
-    def questions(self, count, *, seed=0):
+    def eval_batch(self, count, *, seed=0):
         raise DataError("There is no split 'val'.")
 
-    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.questions", questions)
-    assert rehearse(resolve(small)).sheet == "DataError: There is no split 'val'."
+    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.eval_batch", eval_batch)
+    assert run_dry(resolve(small)).sheet == "DataError: There is no split 'val'."
 
 
 def test_the_command_says_that_sheets_would_fail(small, place, monkeypatch):
     small["train"]["sample_every"] = 3
     (place / "small.yaml").write_text(yaml.safe_dump(small))
-    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.questions", lambda self, count, *, seed=0: 1 / 0)
+    monkeypatch.setattr("nanogen_imagenet.task.ImageNet.eval_batch", lambda self, count, *, seed=0: 1 / 0)
     said = CliRunner().invoke(train, ["small.yaml", "--dry-run"], catch_exceptions=False)
     assert said.exit_code == 0
     assert "samples: FAIL (ZeroDivisionError: division by zero); the training would go on without sheets" in said.output

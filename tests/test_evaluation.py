@@ -16,24 +16,25 @@ import torch
 from click.testing import CliRunner
 from filelock import FileLock
 
-from nanogen_core import build_pipeline, storage
+from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import wake
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
 from nanogen_eval.evaluate_pipeline import judge
 from nanogen_eval.measure import measure
-from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_eval.options import BootstrapConfig, EvalOptions, Sampling
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.progress import Progress
 from nanogen_eval.record import read_scores
 from nanogen_eval.sources.folder import Folder
 from nanogen_eval.targets import Images, Model
 from nanogen_eval.testing.fakes import TinyColour, TinyRedness
+from nanogen_files import storage
 
-NONE = Certainty(draws=0)
+NONE = BootstrapConfig(draws=0)
 NANOGEN = str(Path(sys.executable).with_name("nanogen"))
 
 
@@ -78,7 +79,7 @@ class FromFeatures(TinyColour):
 
 
 def scored(source, metrics, **effort):
-    scores = Evaluation(metrics=metrics, effort=Effort(**effort), certainty=NONE).scores(Images(source))
+    scores = Evaluation(metrics=metrics, effort=EvalOptions(**effort), certainty=NONE).scores(Images(source))
     return {score.metric: score.value for score in scores}
 
 
@@ -102,7 +103,7 @@ class Drawings(Given):
     """Drawings that are there, some of them asked for wrongly."""
 
     def __init__(self, task):
-        drawn = next(task.once("val", 65))
+        drawn = next(task.iter_once("val", 65))
         super().__init__(len(drawn.indices))
         self.images = on_grid(drawn.images)
         wrong = torch.arange(len(drawn.labels)) % 4 == 0
@@ -134,7 +135,7 @@ def test_a_network_gives_the_same_score_at_any_batch_size_and_in_any_order(small
 
 def stopped(tmp_path, metrics, at):
     evaluation = Evaluation(
-        metrics=metrics, folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE
+        metrics=metrics, folder=tmp_path, effort=EvalOptions(batch_size=8, save_every=0.0), certainty=NONE
     )
     with pytest.raises(KeyboardInterrupt):
         evaluation.scores(Images(Given(fail_at=at)))
@@ -151,11 +152,13 @@ def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
 
 def test_another_batch_size_may_go_on_and_is_said(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("nanogen_data.notes._said", set())
-    first = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE)
+    first = Evaluation(
+        metrics=fresh(), folder=tmp_path, effort=EvalOptions(batch_size=8, save_every=0.0), certainty=NONE
+    )
     with pytest.raises(KeyboardInterrupt):
         first.scores(Images(Given(fail_at=60)))
     source = Given()
-    second = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=5), certainty=NONE)
+    second = Evaluation(metrics=fresh(), folder=tmp_path, effort=EvalOptions(batch_size=5), certainty=NONE)
     with caplog.at_level(logging.WARNING):
         scores = second.scores(Images(source))
     assert "began with a batch size of 8 and goes on with 5. Its scores differ by rounding" in caplog.text
@@ -175,7 +178,7 @@ def test_other_settings_begin_anew(tmp_path):
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2), (2, 3)])
 def test_other_processes_may_go_on_and_each_image_counts_once(tmp_path, before, after):
     def run(world, stop, folder):
-        shares = [Share(rank, world) for rank in range(world)]
+        shares = [DataShard(rank, world) for rank in range(world)]
         runs = [(Progress(folder, {"redness": TinyRedness()}, 100, share), share) for share in shares]
         for progress, _ in runs:
             progress.load()
@@ -198,7 +201,7 @@ def test_other_processes_may_go_on_and_each_image_counts_once(tmp_path, before, 
 
 
 def test_a_damaged_state_is_named(tmp_path):
-    evaluation = Evaluation(metrics=fresh(), folder=tmp_path, effort=Effort(save_every=0.0), certainty=NONE)
+    evaluation = Evaluation(metrics=fresh(), folder=tmp_path, effort=EvalOptions(save_every=0.0), certainty=NONE)
     with pytest.raises(KeyboardInterrupt):
         evaluation.scores(Images(Given(fail_at=70)))
     (file,) = tmp_path.rglob("process-00000.safetensors")
@@ -298,7 +301,7 @@ def test_samples_are_made_in_evaluation_mode(small):
     pipeline.backbone.register_forward_pre_hook(lambda module, arguments: (arguments[0].map(dropout), *arguments[1:]))
     pipeline.backbone.add_module("dropout", dropout)
     pipeline.backbone.train()
-    asked = pipeline.task.questions(2)
+    asked = pipeline.task.eval_batch(2)
     source = next(iter(Model(pipeline, 2).parts({"colour": TinyColour()}, 0)))[0]
     first = next(iter(source.read([range(2)]))).images
     pipeline.backbone.eval()
@@ -333,7 +336,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     evaluation = Evaluation(
-        metrics=fresh(), folder=tmp_path, effort=Effort(batch_size=8, save_every=0.0), certainty=NONE
+        metrics=fresh(), folder=tmp_path, effort=EvalOptions(batch_size=8, save_every=0.0), certainty=NONE
     )
     with pytest.raises(KeyboardInterrupt):
         evaluation.scores(Images(Given(fail_at=60)))
@@ -405,7 +408,7 @@ class Asks(TinyRedness):
         super().__init__()
         self.shown = []
 
-    def questions(self):
+    def eval_batch(self):
         return Batch(torch.arange(4), labels=torch.full((4,), 5))
 
     def update(self, images, batch):
@@ -440,7 +443,7 @@ def test_a_metric_may_ask_its_own_questions_and_others_share_the_samples(small):
     )
     assert asks.shown == named.shown == [5] * 4
     assert sorted(calls) == [4, 6, 64]
-    assert spy.shown == pipeline.task.questions(70).labels.tolist()
+    assert spy.shown == pipeline.task.eval_batch(70).labels.tolist()
     assert {score.metric: score.n for score in scores} == {"redness": 4, "other": 4, "spy": 70}
 
 
@@ -455,7 +458,7 @@ def test_rounding_is_a_setting_and_truncation_is_the_floor_of_the_byte(small):
     evaluation = Evaluation(metrics={"redness": TinyRedness()}, certainty=NONE)
     rounded, cut = (evaluation.scores(Model(pipeline, 20, Sampling(rounding=r)), [0])[0] for r in ("round", "truncate"))
     assert rounded.fingerprint != cut.fingerprint
-    red = pipeline.sample(pipeline.task.questions(20), seed=0)[:, 0].double()
+    red = pipeline.sample(pipeline.task.eval_batch(20), seed=0)[:, 0].double()
     assert cut.value == pytest.approx(float(((red + 1) * 127.5).floor().mean()) / 127.5 - 1, abs=1e-5)
     assert rounded.value - cut.value > 1e-3
 
@@ -501,4 +504,4 @@ def test_no_batch_is_kept():
                 del batch
             assert len(seen) == 13
 
-    measure(Watched(), {"redness": TinyRedness()}, effort=Effort(batch_size=8))
+    measure(Watched(), {"redness": TinyRedness()}, effort=EvalOptions(batch_size=8))

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval import progress, record, seal
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty, Effort
+from nanogen_eval.options import BootstrapConfig, EvalOptions
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.progress import Progress
 from nanogen_eval.record import read_scores, write_scores
@@ -56,13 +56,13 @@ def refusal(call, *words):
 
 
 def evaluation(folder, **options):
-    effort = Effort(batch_size=8, save_every=0.0)
+    effort = EvalOptions(batch_size=8, save_every=0.0)
     return Evaluation(
         **{
             "metrics": {"colour": TinyColour(), "redness": TinyRedness()},
             "folder": folder,
             "effort": effort,
-            "certainty": Certainty(draws=0),
+            "certainty": BootstrapConfig(draws=0),
             **options,
         }
     )
@@ -92,14 +92,14 @@ def state(tmp_path):
 
 def loaded(folder):
     metrics = {"colour": TinyColour(), "redness": TinyRedness()}
-    found = Progress(folder, metrics, 100, Share())
+    found = Progress(folder, metrics, 100, DataShard())
     found.load()
     states = {f"{name}.{key}": value for name, m in metrics.items() for key, value in m.state().items()}
     return {"done": found.done, **states}
 
 
 def test_no_flipped_bit_of_a_saved_state_is_taken_for_what_was_seen(tmp_path):
-    whole = Progress(tmp_path, {"colour": TinyColour(), "redness": TinyRedness()}, 100, Share())
+    whole = Progress(tmp_path, {"colour": TinyColour(), "redness": TinyRedness()}, 100, DataShard())
     batch = next(Given().read([range(8)]))
     for metric in whole._metrics.values():
         metric.update(batch.images, batch)
@@ -145,7 +145,7 @@ def finished(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("nanogen_eval.evaluate.write_scores", stop)
         with pytest.raises(KeyboardInterrupt):
-            evaluation(tmp_path, certainty=Certainty(draws=20)).scores(Images(Given(count=12)))
+            evaluation(tmp_path, certainty=BootstrapConfig(draws=20)).scores(Images(Given(count=12)))
     (file,) = tmp_path.rglob("result.json")
     return file
 
@@ -168,7 +168,7 @@ def test_no_flipped_bit_of_a_result_is_taken_for_a_score(finished):
 def test_a_flip_in_a_result_stops_the_evaluation_and_deleting_it_mends_it(tmp_path, finished):
     right = json.loads(finished.read_text())["entries"][0]["value"]
     finished.write_text(finished.read_text().replace(str(right), str(right / 2), 1))
-    again = evaluation(tmp_path, certainty=Certainty(draws=20))
+    again = evaluation(tmp_path, certainty=BootstrapConfig(draws=20))
     with pytest.raises(DataError, match=r"result\.json is damaged: it is not as it was written .* Delete it"):
         again.scores(Images(Given(count=12)))
     finished.unlink()

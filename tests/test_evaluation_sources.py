@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, UnknownName
-from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_eval import metric_factory as judges
 from nanogen_eval.cli.evaluate import evaluate
@@ -18,6 +17,7 @@ from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder, natural
 from nanogen_eval.targets import Images
 from nanogen_eval.testing.fakes import TinyRedness
+from nanogen_files.images import to_uint8
 
 GENERATOR = np.random.default_rng(0)
 
@@ -225,7 +225,7 @@ def test_what_cannot_judge_these_images_says_why(questions, names, settings, err
 
 
 class Three(TinyRedness):
-    def questions(self):
+    def eval_batch(self):
         return Batch(torch.arange(3), captions=["a", "b", "c"])
 
 

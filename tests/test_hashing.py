@@ -7,7 +7,7 @@ import time
 import pytest
 
 from nanogen_core.errors import DataError
-from nanogen_data import hashing
+from nanogen_files import hashing
 
 
 def filled(folder, **files):

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.pretrained import from_pretrained
 from nanogen_core.testing.hostile import Hostile, mark, variants, write_hostile
-from nanogen_core.weights import read_weights
+from nanogen_files import storage
+from nanogen_files.pretrained import from_pretrained
+from nanogen_files.weights import read_weights
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -229,7 +230,7 @@ def answerer(folder):
     BlipConfig(text_config=SIZES, vision_config=VISION).save_pretrained(folder)
     BlipImageProcessorPil().save_pretrained(folder)
     asked = (Image.new("RGB", (32, 32)), ["?"], Place("0", 0))
-    return lambda: BlipVQA(BlipVQAConfig(path=str(folder))).answer(*asked)
+    return lambda: BlipVQA(BlipVQAConfig(path=str(folder))).evaluate(*asked)
 
 
 FOLDERS = [text_encoder, vision_encoder, vae, clip, detector, answerer]

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.images import KERNELS, grid, resized, to_pil, to_tensor, to_uint8, unit_to_uint8
+from nanogen_files.images import KERNELS, grid, resized, to_pil, to_tensor, to_uint8, unit_to_uint8
 
 
 @pytest.mark.parametrize(

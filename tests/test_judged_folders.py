@@ -9,16 +9,16 @@ from PIL import Image
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.images import to_pil, to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_data import notes
 from nanogen_data.pictures import SUFFIXES
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty
+from nanogen_eval.options import BootstrapConfig
 from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder
 from nanogen_eval.targets import Images, Model, Reconstructions
 from nanogen_eval.testing.fakes import TinyRedness
+from nanogen_files.images import to_pil, to_uint8
 
 PROMPTS = ["a red ball", "two dogs", "a cat"]
 
@@ -260,7 +260,7 @@ def test_a_number_of_images_that_fills_the_memory_is_refused_at_once(small, coun
 class Two(TinyRedness):
     """A metric of two questions whose official layout is not in the natural order of its names."""
 
-    def questions(self):
+    def eval_batch(self):
         return Batch(torch.arange(2), captions=["the later name", "the earlier name"])
 
     def layout(self, folder):
@@ -284,14 +284,14 @@ def test_images_in_a_metrics_layout_answer_its_questions_by_their_names(tmp_path
 
 def test_png_and_lossless_webp_of_the_same_pixels_have_equal_scores(tmp_path, small):
     pipeline = build_pipeline({**small, "image_size": 64, "metric": ["openmoji-accuracy", "openmoji-frechet"]})
-    drawn = next(pipeline.task.once("val", 16))
+    drawn = next(pipeline.task.iter_once("val", 16))
     for kind, options in {"png": {}, "webp": {"lossless": True, "exact": True}}.items():
         (tmp_path / kind).mkdir()
         labels = "".join(f"{n}.{kind},{label}\n" for n, label in enumerate(drawn.labels.tolist()))
         (tmp_path / kind / "labels.csv").write_text(f"file,label\n{labels}")
         for number, picture in enumerate(to_pil(drawn.images)):
             picture.save(tmp_path / kind / f"{number}.{kind}", **options)
-    evaluation = Evaluation(metrics=pipeline.task.metrics(), certainty=Certainty(draws=20))
+    evaluation = Evaluation(metrics=pipeline.task.metrics(), certainty=BootstrapConfig(draws=20))
     png, webp = (evaluation.scores(Images(Folder(tmp_path / kind))) for kind in ("png", "webp"))
     assert [score.metric for score in png] == ["accuracy", "frechet"]
     assert [score.value for score in png] == [score.value for score in webp]

@@ -15,18 +15,18 @@ from PIL import Image
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.cli.sample import sample
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import wake
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_eval.options import BootstrapConfig, EvalOptions, Sampling
 from nanogen_eval.progress import Progress
 from nanogen_eval.targets import Model
 from nanogen_eval.testing.fakes import TinyRedness
+from nanogen_files.images import to_uint8
 
-NONE = Certainty(draws=0)
+NONE = BootstrapConfig(draws=0)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ class Outside(TinyRedness):
         super().__init__()
         self.place = name
 
-    def questions(self):
+    def eval_batch(self):
         return Batch(torch.arange(2), labels=torch.tensor([0, 1]))
 
     def layout(self, folder):
@@ -319,7 +319,7 @@ def judged(pipeline, folder, save_every=0.0):
         folder=folder,
         certainty=NONE,
         keep=True,
-        effort=Effort(batch_size=4, save_every=save_every),
+        effort=EvalOptions(batch_size=4, save_every=save_every),
     )
     return evaluation.scores(Model(pipeline, 27), (0, 1))
 
@@ -387,7 +387,7 @@ def test_batches_are_cut_at_the_same_places_after_a_stop_and_on_any_number_of_pr
     def spans(world, take):
         found = []
         for rank in range(world):
-            progress = Progress(tmp_path, {}, 27, Share(rank, world))
+            progress = Progress(tmp_path, {}, 27, DataShard(rank, world))
             progress.load()
             mine = list(progress.todo(4))[:take]
             for span in mine:
@@ -403,7 +403,7 @@ def test_batches_are_cut_at_the_same_places_after_a_stop_and_on_any_number_of_pr
 
 @pytest.mark.parametrize("sizes", [(1, 8), (3, 24)])
 def test_in_a_batch_of_another_size_the_noise_is_the_same_and_pixels_are_within_one_level(pipeline, sizes):
-    asked, drawn = pipeline.task.questions(24), []
+    asked, drawn = pipeline.task.eval_batch(24), []
     noise = pipeline.sampler.sample
 
     def spied(objective, field, noise_, *rest):

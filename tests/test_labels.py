@@ -11,7 +11,7 @@ import torch
 from nanogen_core.errors import DataError
 from nanogen_data import notes
 from nanogen_data.labels import CheckedLabels, checked, from_one
-from nanogen_data.loader import Example, loader, once
+from nanogen_data.loader import Example, iter_once, loader
 
 WRONG = [3, 4, -1, 10**30, 1.0, float("nan"), "1", "cat", True, False, None, [1], {"a": 1}, b"1", np.float32(1)]
 
@@ -63,12 +63,17 @@ def test_labels_from_one_are_noticed():
 
 
 @pytest.mark.parametrize("kind", [Given, Many])
-@pytest.mark.parametrize("workers", [0, 1])
-def test_labels_of_any_dataset_are_checked_as_they_are_read(kind, workers):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_labels_of_any_dataset_are_checked_as_they_are_read(kind, num_workers):
     right = CheckedLabels(kind([0, 1, 2, 0]), 3)
-    assert torch.cat([b.labels for b in once(right, 3, transform=never, workers=workers)]).tolist() == [0, 1, 2, 0]
+    assert torch.cat([b.labels for b in iter_once(right, 3, transform=never, num_workers=num_workers)]).tolist() == [
+        0,
+        1,
+        2,
+        0,
+    ]
     with pytest.raises(DataError, match=r"label of example 2 is 3, and labels are whole numbers from 0 to 2"):
-        list(once(CheckedLabels(kind([0, 1, 3, 0]), 3), 2, transform=never, workers=workers))
+        list(iter_once(CheckedLabels(kind([0, 1, 3, 0]), 3), 2, transform=never, num_workers=num_workers))
 
 
 def test_checked_labels_stand_for_their_examples():
@@ -89,12 +94,12 @@ def test_the_reader_takes_whole_numbers_alone(value):
 )
 def test_what_some_examples_lack_is_refused(examples, name):
     with pytest.raises(DataError, match=rf"Example 1 has no {name}, and others of its batch have one"):
-        list(once(examples, 3, transform=never))
+        list(iter_once(examples, 3, transform=never))
 
 
 def test_a_caption_that_is_no_text_is_refused():
     with pytest.raises(DataError, match=r"caption of example 0 is of type int: give a text"):
-        list(once(Given(captions=[(7, 8)]), 1, transform=never))
+        list(iter_once(Given(captions=[(7, 8)]), 1, transform=never))
 
 
 def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index(caplog):
@@ -113,8 +118,10 @@ def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index(caplog
     assert epochs(1, 4) != seen
     notes._said.clear()
     with caplog.at_level(logging.WARNING):
-        (batch,) = once(Given(captions=texts), 4, transform=never)
-        assert [list(b.captions) for b in once(Given(captions=texts), 4, transform=never)] == [list(batch.captions)]
+        (batch,) = iter_once(Given(captions=texts), 4, transform=never)
+        assert [list(b.captions) for b in iter_once(Given(captions=texts), 4, transform=never)] == [
+            list(batch.captions)
+        ]
     assert "Images have several captions, and are read once here" in caplog.text
     alone = Given(captions=["one", "two"])
     assert {c for b in islice(loader(alone, 2, transform=never), 3) for c in b.captions} == {"one", "two"}

@@ -15,8 +15,8 @@ from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.tensors import Batch
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed.blocks import blocks_of, checkpoint_activations, compile_blocks
-from nanogen_train.ema.ema import Average
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.ema.ema import EMA
+from nanogen_train.logging import metrics_log
 from nanogen_train.optim.optimization import Optimization
 from nanogen_train.optim.optimizers import AdamW
 from nanogen_train.optim.schedules import Constant
@@ -28,13 +28,13 @@ from nanogen_train.trainer.step import means, micro_batches
 def trained(config: dict[str, Any], folder: Path, **train: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
     run = Run(build_pipeline({**config, "train": {**config["train"], "log_every": 1, **train}}), folder)
     run.train()
-    return [entry["loss"] for entry in journal.read(folder)], checkpoint.load(folder, run.step)[0]["nets"]
+    return [entry["loss"] for entry in metrics_log.read(folder)], checkpoint.load(folder, run.step)[0]["nets"]
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_accumulated_parts_make_the_step_of_the_whole_batch(small: dict[str, Any], tmp_path: Path, parts: int) -> None:
     losses, nets = trained(small, tmp_path / "whole")
-    accumulated, again = trained(small, tmp_path / "parts", accumulate=parts)
+    accumulated, again = trained(small, tmp_path / "parts", grad_accum_steps=parts)
     assert accumulated == pytest.approx(losses, abs=1e-6)
     for name, tensor in nets.items():
         torch.testing.assert_close(again[name], tensor, rtol=1e-4, atol=1e-5)
@@ -48,8 +48,8 @@ def test_parts_have_the_slots_of_their_place_in_the_global_batch() -> None:
 
 
 def test_parts_that_would_be_unequal_are_refused(small: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"train.accumulate: 3 equal parts cannot be made of a batch_size of 8"):
-        build_pipeline({**small, "train": {**small["train"], "accumulate": 3}})
+    with pytest.raises(ConfigError, match=r"train.grad_accum_steps: 3 equal parts cannot be made of a batch_size of 8"):
+        build_pipeline({**small, "train": {**small["train"], "grad_accum_steps": 3}})
     with pytest.raises(TrainingError, match="The 4 examples of a process cannot be accumulated in 3 equal parts"):
         list(micro_batches(Batch(torch.arange(4)), range(4), 3))
 
@@ -120,7 +120,7 @@ def test_compilation_is_asked_for_block_by_block(monkeypatch: pytest.MonkeyPatch
 def test_the_average_in_one_call_is_the_loop_over_parameters_to_the_last_bit() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(37, 11), nn.BatchNorm1d(11), nn.Linear(11, 300, bias=False))
-    average, plain = Average(net), deepcopy(net)
+    average, plain = EMA(net), deepcopy(net)
     for _ in range(20):
         with torch.no_grad():
             for parameter in net.parameters():

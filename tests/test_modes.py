@@ -16,8 +16,8 @@ class Noisy(nn.Module):
         super().__init__()
         self.inner, self.dropout = inner, nn.Dropout(0.5)
 
-    def forward(self, state, times, condition, taps=()):
-        found = self.inner(state, times, condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        found = self.inner(state, times, condition, intermediates)
         return found._replace(value=found.value.map(lambda x: self.dropout(x + 1)))
 
 

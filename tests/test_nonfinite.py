@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import NanoGenError
-from nanogen_core.images import to_pil, to_uint8, unit_to_uint8
 from nanogen_eval.evaluate_pipeline import judge
 from nanogen_eval.pixels import on_grid
+from nanogen_files.images import to_pil, to_uint8, unit_to_uint8
 
 NUMBERS = [float("nan"), float("inf"), float("-inf")]
 SENTENCE = (

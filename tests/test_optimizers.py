@@ -12,7 +12,7 @@ from torch import nn
 
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, TrainingError
-from nanogen_core.structure import structure
+from nanogen_files.structure import structure
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.optim.fused import fused_rows
 from nanogen_train.optim.muon import MuonOptimizer

@@ -13,7 +13,7 @@ from nanogen_core.errors import ConfigError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Losses
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 LATER = 2  # the step of the second phase's first update
@@ -70,7 +70,7 @@ def paired(small, monkeypatch):
     """The configuration of a run whose stage is the pair above."""
     monkeypatch.setattr("nanogen_train.trainer.loop.stage_of", Pair)
     small["schedule"] = {"name": "constant", "warmup_steps": 4}
-    small["train"] |= {"log_every": 1, "checkpoint_every": 1, "keep": 9}
+    small["train"] |= {"log_every": 1, "checkpoint_every": 1, "keep_last": 9}
     small["optimizer"]["lr"] = 1e-2
     return small
 
@@ -91,7 +91,7 @@ def test_a_phase_sees_the_weights_that_the_phases_before_it_moved(paired, tmp_pa
 
 def test_the_schedule_of_a_phase_starts_at_its_first_update(paired, tmp_path):
     Run(build_pipeline(paired), tmp_path).train()
-    log = journal.read(tmp_path)
+    log = metrics_log.read(tmp_path)
     assert [entry["lr.first"] for entry in log] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
     assert [entry.get("lr.second") for entry in log] == [None, None, *map(pytest.approx, [0.0025, 0.005, 0.0075, 0.01])]
     assert weights(tmp_path, 6) == pytest.approx([-0.045, -0.025], rel=1e-5)
@@ -99,7 +99,7 @@ def test_the_schedule_of_a_phase_starts_at_its_first_update(paired, tmp_path):
 
 def test_the_figures_of_a_later_phase_have_its_name(paired, tmp_path):
     Run(build_pipeline(paired), tmp_path).train()
-    last = journal.read(tmp_path)[-1]
+    last = metrics_log.read(tmp_path)[-1]
     assert last["loss"] == pytest.approx(5 * -0.035, rel=1e-5)
     assert last["loss.second"] == pytest.approx(5 * -0.015, rel=1e-5)
     assert (last["grad_norm"], last["grad_norm.second"]) == pytest.approx((5, 5))
@@ -117,7 +117,7 @@ def test_resume_is_exact_before_and_after_the_later_start(paired, tmp_path, kept
 
 @pytest.mark.parametrize("parts", [1, 4])
 def test_a_batch_is_prepared_once_for_all_phases(paired, tmp_path, parts):
-    paired["train"]["accumulate"] = parts
+    paired["train"]["grad_accum_steps"] = parts
     run = Run(build_pipeline(paired), tmp_path)
     run.train()
     assert run.stage.prepared == 6 * 8
@@ -130,7 +130,7 @@ def test_gradients_are_clipped_or_not(paired, tmp_path, clip, kept):
     """The first moment after one step is a tenth of the gradient."""
     paired["train"] |= {"gradient_clip": clip, "steps": 1}
     Run(build_pipeline(paired), tmp_path).train()
-    assert journal.read(tmp_path)[0]["grad_norm"] == pytest.approx(5)
+    assert metrics_log.read(tmp_path)[0]["grad_norm"] == pytest.approx(5)
     state = checkpoint.load(tmp_path, 1)[0]["optimizer-first"]
     assert float(state["first.weight|exp_avg"]) == pytest.approx(kept / 10, rel=1e-5)
 

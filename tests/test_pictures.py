@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nanogen_data.captions import decode_caption
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.pictures import decode_image, read_image
 
 SIZE = 16
@@ -119,7 +119,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("reason", BROKEN)
 def test_what_is_no_picture_says_why_and_what_it_is_called(reason: str) -> None:
-    with pytest.raises(BadExample, match=r"^The image a/b\.jpg cannot be read \(.+\): repair the file") as found:
+    with pytest.raises(
+        CorruptSampleError, match=r"^The image a/b\.jpg cannot be read \(.+\): repair the file"
+    ) as found:
         decode_image(BROKEN[reason], "a/b.jpg")
     assert found.value.reason == reason
 
@@ -132,7 +134,7 @@ def test_no_damaged_byte_ends_in_another_exception() -> None:
         for _ in range(60):
             data = np.frombuffer(whole, np.uint8).copy()
             data[generator.integers(0, len(data), 8)] = generator.integers(0, 256, 8)
-            with suppress(BadExample):
+            with suppress(CorruptSampleError):
                 assert decode_image(data[: generator.integers(1, len(data) + 1)].tobytes(), "x").mode == "RGB"
 
 
@@ -140,7 +142,7 @@ def test_a_file_that_cannot_be_opened_is_bad_too(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(tmp_path / "gone")
     (tmp_path / "folder.png").mkdir()
     for name in ("link.png", "folder.png"):
-        with pytest.raises(BadExample, match=name) as found:
+        with pytest.raises(CorruptSampleError, match=name) as found:
             read_image(tmp_path / name)
         assert found.value.reason == "unreadable file"
 
@@ -148,6 +150,6 @@ def test_a_file_that_cannot_be_opened_is_bad_too(tmp_path: Path) -> None:
 def test_captions() -> None:
     assert decode_caption("\ufeff  ein Bär\n".encode(), "x") == "ein Bär"
     for data, reason in [(b"", "empty caption"), (b" \n\t", "empty caption"), (b"caf\xe9", "caption no UTF-8")]:
-        with pytest.raises(BadExample) as found:
+        with pytest.raises(CorruptSampleError) as found:
             decode_caption(data, "x")
         assert found.value.reason == reason

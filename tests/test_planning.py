@@ -12,7 +12,7 @@ from torch import nn
 from nanogen_core.cli.main import cli
 from nanogen_core.config import combine, resolve
 from nanogen_core.errors import TrainingError, UnknownName
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, State
 from nanogen_train.optim.optimizers import AdamW, Muon
@@ -88,7 +88,7 @@ def real_bytes(parts, images):
 
     with torch.autocast("cpu", torch.bfloat16), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         clean = State(torch.zeros(images, *latent.shape))
-        losses = parts["objective"].loss({"student": net}, clean, condition, condition, Draws(0, range(images)))
+        losses = parts["objective"].loss({"student": net}, clean, condition, condition, KeyedRNG(0, range(images)))
     assert losses.total.requires_grad
     return sum(storage.nbytes() for storage in found.values())
 
@@ -139,7 +139,7 @@ def test_times_are_those_of_the_rates():
     ("changes", "gpus", "sentence"),
     [
         ({}, 1, "Nothing: DDP holds the batch"),
-        ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy holds 4 images"),
+        ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
         ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that holds 4 images"),
         ({"flops": 1e6}, 8, "The network between the GPUs: 1 images a GPU"),
     ],

@@ -13,9 +13,10 @@ import yaml
 from click.testing import CliRunner
 from scipy.integrate import quad
 
-from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError
+from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.ema import ema as command
 from nanogen_train.ema import posthoc as reconstruction
@@ -23,7 +24,7 @@ from nanogen_train.ema import snapshots
 from nanogen_train.ema.posthoc import reconstruct
 from nanogen_train.ema.power_function import SENSIBLE, Basis, Profile, decay, gamma_of, products
 from nanogen_train.ema.snapshots import Snapshot
-from nanogen_train.ema.tracked import PowerAverages
+from nanogen_train.ema.tracked import PowerFunctionEMA
 from nanogen_train.stages.diffusion_settings import WIDEST, SnapshotConfig
 from nanogen_train.trainer.loop import Run
 
@@ -131,7 +132,7 @@ def walked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("walk")
     walk = torch.randn(STEPS, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).cumsum(0)
     net = torch.nn.Linear(5, 1, bias=False).double()
-    averages = PowerAverages(SnapshotConfig(sigma_rel=WIDTHS, every=EVERY), net, STEPS)
+    averages = PowerFunctionEMA(SnapshotConfig(sigma_rel=WIDTHS, every=EVERY), net, STEPS)
     for step, values in enumerate(walk, start=1):
         net.weight.data.copy_(values[None])
         averages.update(step)

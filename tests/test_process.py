@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from nanogen_core import malloc as memory
+from nanogen_core import malloc
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -18,12 +18,12 @@ def faults():
         torch.ones(2**24)  # 64 MiB, freed at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-print(faults(), memory.keep_freed(), faults(), faults())
+print(faults(), malloc.keep_freed(), faults(), faults())
 """
 GROUPS = """
 import os, torch
 import torch.distributed as dist
-from nanogen_core import process_group as farewell
+from nanogen_data import process_group as farewell
 
 def threads():
     return len(os.listdir("/proc/self/task"))

@@ -25,7 +25,7 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import TrainingError
 from nanogen_data.loader import Order
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 LONGER = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many steps: `make torture`
@@ -78,8 +78,8 @@ TOGETHER: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "meanflow-fsdp": ("meanflow", meanflow(strategy="fsdp", shard_by="step"), {}),
     "forward-fsdp": ("forward", meanflow("forward", strategy="fsdp"), {}),
     "muon-fsdp": ("muon", {**ALONE["muon"], "train": flow(strategy="fsdp")["train"]}, {}),
-    "parts-ddp": ("flow", flow(accumulate=2, checkpoint_activations=True), {}),
-    "parts-fsdp": ("flow", flow(accumulate=2, checkpoint_activations=True, strategy="fsdp"), {}),
+    "parts-ddp": ("flow", flow(grad_accum_steps=2, checkpoint_activations=True), {}),
+    "parts-fsdp": ("flow", flow(grad_accum_steps=2, checkpoint_activations=True, strategy="fsdp"), {}),
     "cached-ddp": ("cached", flow(cache_latents=True), {}),
     "one-to-ddp": ("flow", flow(), {"resume": True}),
     "one-to-fsdp": ("flow", flow(strategy="fsdp"), {"resume": True}),
@@ -140,7 +140,7 @@ def group() -> Iterator[None]:
 
 
 def curve(folder: Path, name: str = "loss") -> list[float]:
-    return [entry[name] for entry in journal.read(folder)]
+    return [entry[name] for entry in metrics_log.read(folder)]
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:

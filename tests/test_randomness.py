@@ -4,43 +4,43 @@ import torch
 from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nanogen_core.randomness import Draws, key
+from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.splitmix import splitmix
 
 
 def test_a_slot_draws_the_same_in_any_batch():
-    whole = Draws(3, range(8), step=5).normal("noise", (2, 3))
-    parts = [Draws(3, [slot], step=5).normal("noise", (2, 3)) for slot in range(8)]
+    whole = KeyedRNG(3, range(8), step=5).normal("noise", (2, 3))
+    parts = [KeyedRNG(3, [slot], step=5).normal("noise", (2, 3)) for slot in range(8)]
     assert torch.equal(whole, torch.cat(parts))
 
 
 def test_order_and_other_purposes_change_nothing():
-    first, second = Draws(0, [1, 2]), Draws(0, [1, 2])
+    first, second = KeyedRNG(0, [1, 2]), KeyedRNG(0, [1, 2])
     second.uniform("times")
     torch.manual_seed(9)
     assert torch.equal(first.normal("noise", (4,)), second.normal("noise", (4,)))
 
 
 def test_seed_step_purpose_and_slot_all_matter():
-    base = Draws(0, [0], step=0).normal("noise", (16,))
+    base = KeyedRNG(0, [0], step=0).normal("noise", (16,))
     others = [
-        Draws(1, [0], step=0).normal("noise", (16,)),
-        Draws(0, [0], step=1).normal("noise", (16,)),
-        Draws(0, [0], step=0).normal("time", (16,)),
-        Draws(0, [1], step=0).normal("noise", (16,)),
+        KeyedRNG(1, [0], step=0).normal("noise", (16,)),
+        KeyedRNG(0, [0], step=1).normal("noise", (16,)),
+        KeyedRNG(0, [0], step=0).normal("time", (16,)),
+        KeyedRNG(0, [1], step=0).normal("noise", (16,)),
     ]
     assert all((base - other).abs().max() > 0.1 for other in others)
 
 
 def test_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
-    Draws(0, range(4)).normal("noise", (8,))
-    Draws(0, range(4)).shared_uniform("coin")
+    KeyedRNG(0, range(4)).normal("noise", (8,))
+    KeyedRNG(0, range(4)).shared_uniform("coin")
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_numbers_are_normal_uniform_and_uncorrelated_between_slots():
-    draws = Draws(7, range(512))
+    draws = KeyedRNG(7, range(512))
     normal, uniform = draws.normal("n", (64,)), draws.uniform("u", (64,))
     assert abs(float(normal.mean())) < 0.02
     assert abs(float(normal.std()) - 1) < 0.02
@@ -52,7 +52,7 @@ def test_numbers_are_normal_uniform_and_uncorrelated_between_slots():
 
 
 def test_a_shared_draw_is_one_for_all_slots():
-    assert Draws(0, [0, 1], step=3).shared_uniform("coin") == Draws(0, [5], step=3).shared_uniform("coin")
+    assert KeyedRNG(0, [0, 1], step=3).shared_uniform("coin") == KeyedRNG(0, [5], step=3).shared_uniform("coin")
 
 
 def test_keys_tell_word_boundaries_apart():
@@ -82,7 +82,7 @@ def _splitmix(seed: int, counter: int) -> int:
 
 
 def test_numbers_follow_their_distributions():
-    draws = Draws(1, range(2000), step=9)
+    draws = KeyedRNG(1, range(2000), step=9)
     normal, uniform = draws.normal("n", (101,)).double(), draws.uniform("u", (101,))
     assert stats.kstest(normal.flatten().numpy(), "norm").pvalue > 1e-3
     assert stats.kstest(uniform.flatten().numpy(), "uniform").pvalue > 1e-3
@@ -94,7 +94,7 @@ def test_numbers_follow_their_distributions():
 def test_sums_over_steps_are_independent():
     """Means of a batch over steps, purposes and seeds vary as means of independent numbers do."""
     means = torch.stack(
-        [Draws(seed, range(64), step=step).normal("time", ()).mean() for seed in range(4) for step in range(500)]
+        [KeyedRNG(seed, range(64), step=step).normal("time", ()).mean() for seed in range(4) for step in range(500)]
     ).double()
     assert abs(float(means.var()) * 64 - 1) < 5 * (2 / len(means)) ** 0.5
     assert abs(float((means[1:] * means[:-1]).mean()) * 64) < 5 / len(means) ** 0.5
@@ -102,8 +102,8 @@ def test_sums_over_steps_are_independent():
 
 def test_rows_of_any_size_are_equal_to_the_last_bit():
     for shape in ((), (1,), (3,), (7, 11), (4, 9, 9)):
-        whole = Draws(3, range(37), step=5).normal("noise", shape)
-        assert torch.equal(whole, torch.cat([Draws(3, [slot], step=5).normal("noise", shape) for slot in range(37)]))
+        whole = KeyedRNG(3, range(37), step=5).normal("noise", shape)
+        assert torch.equal(whole, torch.cat([KeyedRNG(3, [slot], step=5).normal("noise", shape) for slot in range(37)]))
 
 
 def test_a_large_batch_takes_no_more_operations():
@@ -112,8 +112,8 @@ def test_a_large_batch_takes_no_more_operations():
 
 def _operations(slots: int) -> int:
     with OperatorCounter() as counter:
-        Draws(0, range(slots)).normal("noise", (4, 8, 8))
-        Draws(0, range(slots)).uniform("time")
+        KeyedRNG(0, range(slots)).normal("noise", (4, 8, 8))
+        KeyedRNG(0, range(slots)).uniform("time")
     return counter.count
 
 

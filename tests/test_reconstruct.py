@@ -34,7 +34,7 @@ def saved(pipeline, tmp_path_factory):
 def test_images_go_through_the_tokenizer_and_keep_their_originals(pipeline):
     source = Reconstructed(pipeline, 20)
     (batch,) = source.read([range(20)])
-    real = on_grid(next(pipeline.task.once("val", 20)).images)
+    real = on_grid(next(pipeline.task.iter_once("val", 20)).images)
     assert batch.extras[ORIGINAL].equal(real)
     decoded = on_grid(pipeline.tokenizer.decode(pipeline.tokenizer.encode(real)))
     assert (batch.images - decoded).abs().max() < 2.1 / 127.5  # one step of 8 bits, where rounding falls otherwise
@@ -61,7 +61,7 @@ def test_the_command_gives_the_scores_of_a_tokenizer(saved):
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     scores = {score["metric"]: score for score in json.loads(done.stdout)}
     pipeline = build_pipeline(CONFIG)
-    real = on_grid(next(pipeline.task.once("val", 20)).images)
+    real = on_grid(next(pipeline.task.iter_once("val", 20)).images)
     decoded = on_grid(pipeline.tokenizer.decode(pipeline.tokenizer.encode(real)))
     error = ((decoded - real) / 2).square().mean(dim=(1, 2, 3))
     assert scores["psnr"]["value"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-3)

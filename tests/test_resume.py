@@ -19,10 +19,11 @@ import pytest
 import torch
 from filelock import FileLock
 
-from nanogen_core import build_pipeline, storage
+from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
+from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint, integrity
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 from nanogen_train.trainer.run_lock import alone
 
@@ -35,7 +36,7 @@ def run(config: dict[str, Any], folder: Path, **options: Any) -> Run:
 
 
 def end(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], list[dict[str, Any]]]:
-    log = [{k: v for k, v in entry.items() if k not in journal.CLOCKS} for entry in journal.read(folder)]
+    log = [{k: v for k, v in entry.items() if k not in metrics_log.CLOCKS} for entry in metrics_log.read(folder)]
     return checkpoint.load(folder, checkpoint.newest(folder))[0], log
 
 
@@ -233,7 +234,7 @@ def test_a_small_file_system_that_runs_full_does_so_too(small: dict[str, Any], t
     )
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    small["train"].update(checkpoint_every=1, keep=100)
+    small["train"].update(checkpoint_every=1, keep_last=100)
     try:
         with pytest.raises(TrainingError, match=r"No space left on device.*step \d is whole: make room and go on"):
             run(small, tmp_path / "run").train()
@@ -253,7 +254,7 @@ def test_a_log_line_has_the_steps_before_the_checkpoint_too(small: dict[str, Any
     remove_checkpoints_after(tmp_path / "parts", 9)
     run(small, tmp_path / "parts", resume=True).train()
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
-    assert [entry["step"] for entry in journal.read(tmp_path / "parts")] == [5, 10]
+    assert [entry["step"] for entry in metrics_log.read(tmp_path / "parts")] == [5, 10]
 
 
 def remove_checkpoints_after(folder: Path, step: int) -> None:
@@ -284,7 +285,7 @@ def test_the_numbers_of_torch_itself_are_those_of_the_step(small: dict[str, Any]
 
 
 def test_the_newest_stay_and_every_nth(small: dict[str, Any], tmp_path: Path) -> None:
-    small["train"].update(steps=10, checkpoint_every=1, keep=2, keep_every=4)
+    small["train"].update(steps=10, checkpoint_every=1, keep_last=2, keep_every=4)
     run(small, tmp_path).train()
     assert checkpoint.steps_in(tmp_path) == [4, 8, 9, 10]
 

@@ -10,11 +10,12 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from nanogen_core import build_pipeline, storage
+from nanogen_core import build_pipeline
 from nanogen_core.errors import TrainingError
+from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.train import train
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer import record
 from nanogen_train.trainer.loop import Run
 
@@ -292,7 +293,7 @@ def test_a_progress_bar_or_a_tracker_that_fails_costs_nothing(small, tmp_path, c
     training = run(small, tmp_path, report=report)
     training.engine.trackers.log = lambda step, scalars: 1 / 0
     training.train()
-    assert [entry["step"] for entry in journal.read(tmp_path)] == [2, 4, 6]
+    assert [entry["step"] for entry in metrics_log.read(tmp_path)] == [2, 4, 6]
     assert "The progress of step 2 could not be shown: BrokenPipeError" in caplog.text
     assert "The trackers were not told of step 2: ZeroDivisionError" in caplog.text
 

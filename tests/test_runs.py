@@ -18,7 +18,7 @@ from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Losses
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.runs import runs as command
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.runs import describe, runs_in
 from nanogen_train.trainer import failure_report as failure
 from nanogen_train.trainer.loop import Run
@@ -58,7 +58,7 @@ def listed(folder):
 
 def test_a_finished_run(run):
     [found] = runs_in(run.parent)
-    last = journal.read(run)[-1]
+    last = metrics_log.read(run)[-1]
     assert (found.state, found.step, found.steps) == ("finished", 6, 6)
     assert (found.task, found.method, found.note) == ("imagenet", "flow", None)
     assert (found.loss, found.images_per_second) == (last["loss"], last["images_per_second"])

@@ -6,7 +6,7 @@ import torch
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State, join_conditions, trimmed, where_null
+from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions, trimmed, where_null
 
 
 class Straight:
@@ -48,7 +48,7 @@ def test_euler_takes_the_product_of_its_steps():
 def test_a_token_is_sampled_along():
     both = State(NOISE.latent, torch.ones(2, 5))
     ends = Euler(SamplerConfig(steps=2)).sample(Straight(), exponential, both, CONDITION)
-    assert torch.allclose(ends.token, torch.full((2, 5), 0.25))
+    assert torch.allclose(ends.cls_token, torch.full((2, 5), 0.25))
 
 
 class Counted:
@@ -108,7 +108,7 @@ def test_guidance_of_some_channels_leaves_the_others_and_the_token_s_own():
     null = Condition(torch.full((2, 1, 1), 0.5))
     value = guidance.wrap(field, null)(state, times, Condition(torch.ones(2, 1, 1))).value
     assert value.latent[:, :, 0, 0].tolist() == [[2.5, 2.5, 2.5, 1.0]] * 2  # 0.5 + 4 (1 - 0.5), and 1
-    assert torch.equal(value.token, torch.full((2, 5), 2.5))
+    assert torch.equal(value.cls_token, torch.full((2, 5), 2.5))
 
 
 def test_guidances_compose_outermost_last():
@@ -145,16 +145,29 @@ def test_a_mask_survives_beside_a_condition_without_one():
     assert join_conditions(whole, whole).mask is None
 
 
-def test_what_is_told_survives_dropout_and_joins():
-    told = torch.tensor([[0.5, 0.1, 0.9], [0.75, 0.0, 0.6]])
-    condition, null = Condition(torch.ones(2, 1, 3), told=told), Condition(torch.zeros(2, 1, 3))
-    assert torch.equal(where_null(torch.tensor([True, False]), condition, null).told, told)
+def test_extras_survive_dropout_and_joins():
+    numbers = torch.tensor([[0.5, 0.1, 0.9], [0.75, 0.0, 0.6]])
+    condition, null = Condition(torch.ones(2, 1, 3), extras={"own": numbers}), Condition(torch.zeros(2, 1, 3))
+    assert torch.equal(where_null(torch.tensor([True, False]), condition, null).extras["own"], numbers)
     both = join_conditions(condition, condition)
-    assert torch.equal(both.told, torch.cat([told, told]))
-    assert join_conditions(null, null).told is None
-    unguided = [[0.0, 0.0, 1.0]] * 2  # what a side is told that is told nothing
-    assert join_conditions(condition, null).told.tolist() == [*told.tolist(), *unguided]
-    assert join_conditions(null, condition).told.tolist() == [*unguided, *told.tolist()]
+    assert torch.equal(both.extras["own"], torch.cat([numbers, numbers]))
+    assert join_conditions(null, null).extras == {}
+    with pytest.raises(ValueError, match=r"extras \['own'\], the other \[\]"):
+        join_conditions(condition, null)
+
+
+def test_the_null_branch_of_guidance_has_the_extras_of_the_condition():
+    numbers, asked = torch.tensor([[0.5], [0.75]]), []
+
+    def velocity_fn(state, times, condition):
+        asked.append(condition)
+        return Prediction(state)
+
+    condition, null = Condition(torch.ones(2, 1, 3), extras={"own": numbers}), Condition(torch.zeros(2, 1, 3))
+    guided = ClassifierFree(ClassifierFreeConfig(scale=2.0)).wrap(velocity_fn, null)
+    guided(State(torch.zeros(2, 1, 2, 2)), Times(torch.ones(2), torch.ones(2)), condition)
+    assert torch.equal(asked[0].extras["own"], torch.cat([numbers, numbers]))
+    assert asked[0].tokens[2:].abs().max() == 0
 
 
 def test_padding_that_no_row_needs_is_taken_away():

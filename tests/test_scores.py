@@ -137,7 +137,7 @@ def test_what_a_metric_notes_stands_beside_its_score():
 
     from nanogen_core.tensors import Batch
     from nanogen_eval.entry import combined, entries
-    from nanogen_eval.options import Certainty
+    from nanogen_eval.options import BootstrapConfig
 
     class Source:
         questions, settings, about = Batch(torch.arange(3)), {}, {"source": "x"}
@@ -148,7 +148,7 @@ def test_what_a_metric_notes_stands_beside_its_score():
         def compute(self):
             return {"distance": 1.0}
 
-    certainty = Certainty(draws=0)
+    certainty = BootstrapConfig(draws=0)
     (score,) = combined([list(entries("few", Few(), Source(), certainty, lambda: None))], (), certainty, {})
     assert score.about["notes"] == ["3 images are few."]
     assert score.about["source"] == "x"

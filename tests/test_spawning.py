@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nanogen_core import spawning
+from nanogen_data import spawning
 from nanogen_data.precomputed import workers
 
 STRAYS = ("multiprocessing", "pickle", "socket", "threading", "tempfile", "signal", "runpy", "selectors", "filelock")

@@ -87,7 +87,7 @@ def test_a_reader_of_the_output_that_goes_away_costs_nothing(config, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds worker processes in /proc")
 @pytest.mark.parametrize("kind", ["killed", "suspended"])
 def test_a_lost_data_worker_costs_no_step(small, tmp_path, kind):
-    small["train"].update(steps=100_000, log_every=1, checkpoint_every=0, workers=1)
+    small["train"].update(steps=100_000, log_every=1, checkpoint_every=0, num_workers=1)
     config = tmp_path / "folders.yaml"
     config.write_text(yaml.safe_dump(folders(tmp_path, small)))
     process = started(config, tmp_path / "run")
@@ -105,7 +105,7 @@ def test_a_lost_data_worker_costs_no_step(small, tmp_path, kind):
 
 
 def test_batches_come_in_order_and_end():
-    with watched(iter(range(5)), lambda: False, workers=1) as batches:
+    with watched(iter(range(5)), lambda: False, num_workers=1) as batches:
         assert list(batches) == [0, 1, 2, 3, 4]
 
 
@@ -114,7 +114,7 @@ def test_an_error_of_the_data_is_raised_by_the_loop():
         yield 1
         raise KeyError("x")
 
-    with watched(broken(), lambda: False, workers=1) as batches, pytest.raises(KeyError):
+    with watched(broken(), lambda: False, num_workers=1) as batches, pytest.raises(KeyError):
         list(batches)
 
 
@@ -123,7 +123,7 @@ def test_a_lost_worker_has_a_name_of_its_own():
         raise RuntimeError("DataLoader worker (pid(s) 1) exited unexpectedly")
         yield
 
-    with watched(lost(), lambda: False, workers=1) as batches, pytest.raises(WorkerLost, match="pid"):
+    with watched(lost(), lambda: False, num_workers=1) as batches, pytest.raises(WorkerLost, match="pid"):
         list(batches)
 
 
@@ -132,5 +132,5 @@ def test_a_stop_is_heard_while_waiting():
         time.sleep(60)
         yield
 
-    with watched(slow(), lambda: True, workers=1) as batches, pytest.raises(Stopped):
+    with watched(slow(), lambda: True, num_workers=1) as batches, pytest.raises(Stopped):
         list(batches)

@@ -12,10 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nanogen_core import storage, weights
 from nanogen_core.errors import DataError
-from nanogen_data import hashing
 from nanogen_eval.sources.archive import Archive
+from nanogen_files import hashing, storage, weights
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "half": torch.ones(3).bfloat16()}
 
@@ -97,7 +96,7 @@ def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_
         raise PermissionError(13, "Permission denied", path)
 
     (tmp_path / "file").write_text("{}")
-    monkeypatch.setattr("nanogen_core.files._without_waiting", denied)
+    monkeypatch.setattr("nanogen_files.reading._without_waiting", denied)
     for read in (storage.read_json, storage.read_tensors):
         with pytest.raises(DataError, match="file cannot be read: permission denied for this user"):
             read(tmp_path / "file")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nanogen_core import files
 from nanogen_core.errors import DataError
-from nanogen_data import csv_files, json_files, text_files
+from nanogen_files import csv_files, json_files, reading, text_files
 
 WORDS = "un café\ndeux chiens\n"
 
@@ -82,7 +81,7 @@ def _refused(path, *_, **__):
 
 def test_a_text_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "huge.txt").open("wb") as file:
-        file.truncate(files.MOST_BYTES + 1)  # a sparse file: it takes no room
+        file.truncate(reading.MOST_BYTES + 1)  # a sparse file: it takes no room
     with pytest.raises(
         DataError, match=r"huge\.txt has 268,435,457 bytes, and a file of this kind at most 268,435,456"
     ):
@@ -92,7 +91,7 @@ def test_a_text_of_gigabytes_is_not_read(tmp_path):
 @pytest.mark.parametrize("text", ["", " ", "~nobody-of-this-name/x", "a\0b"])
 def test_a_text_that_is_no_path_is_refused(text):
     with pytest.raises(DataError, match="names no file|NUL character|home folder of a user who is unknown"):
-        files.user_path(text)
+        reading.user_path(text)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

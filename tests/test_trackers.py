@@ -17,8 +17,7 @@ from nanogen_core import build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
-from nanogen_train.logging import trackers
+from nanogen_train.logging import metrics_log, trackers
 from nanogen_train.trainer.loop import Run
 
 TOLD = []
@@ -84,14 +83,14 @@ def events(folder):
 
 
 def as_logged(folder, name):
-    return [(entry["step"], np.float32(entry[name])) for entry in journal.read(folder)]
+    return [(entry["step"], np.float32(entry[name])) for entry in metrics_log.read(folder)]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "auto"])
 def test_tensorboard_has_every_scalar_and_sheet(small, tmp_path, name):
     trained(small, tmp_path, name)
     found = events(tmp_path)
-    assert set(found.Tags()["scalars"]) == journal.read(tmp_path)[0].keys() - {"step"}
+    assert set(found.Tags()["scalars"]) == metrics_log.read(tmp_path)[0].keys() - {"step"}
     for scalar in ("loss", "grad_norm", "lr.student"):
         assert [(e.step, np.float32(e.value)) for e in found.Scalars(scalar)] == as_logged(tmp_path, scalar)
     pictures = found.Images("samples")
@@ -114,7 +113,7 @@ def test_a_resumed_run_shows_each_step_once(small, tmp_path):
 
 def test_other_trackers_are_told_the_same(small, tmp_path):
     trained(small, tmp_path, "fake", "pictured", "fake")
-    scalars = [(entry.pop("step"), entry) for entry in journal.read(tmp_path)]
+    scalars = [(entry.pop("step"), entry) for entry in metrics_log.read(tmp_path)]
     opened, logged = [t for t in TOLD if t[0] == "open"], [t[1:] for t in TOLD if t[0] == "log"]
     assert opened == [("open", "nanogen", {})] * 2
     assert logged == [pair for pair in scalars for _ in range(2)]

@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import TrainingError
 from nanogen_core.tensors import Losses
+from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.ema.ema import Average
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.ema.ema import EMA
+from nanogen_train.logging import metrics_log
 from nanogen_train.optim.optimizers import AdamW
 from nanogen_train.optim.schedules import ConstantLinear
 from nanogen_train.optim.settings import AdamWConfig, ConstantLinearConfig
@@ -37,7 +38,7 @@ def assert_same(first, second):
 
 def figures(folder):
     clocks = ("seconds", "images_per_second")
-    return [{key: value for key, value in entry.items() if key not in clocks} for entry in journal.read(folder)]
+    return [{key: value for key, value in entry.items() if key not in clocks} for entry in metrics_log.read(folder)]
 
 
 def stop_after(training, step):
@@ -59,8 +60,8 @@ def test_a_run_leaves_a_pipeline_a_log_samples_and_checkpoints(small, tmp_path):
     small["train"]["sample_every"] = 3
     told = []
     pipeline = run(small, tmp_path, report=lambda step, scalars: told.append((step, scalars["loss"]))).train()
-    assert [entry["step"] for entry in journal.read(tmp_path)] == [2, 4, 6] == [step for step, _ in told]
-    assert {"loss", "grad_norm", "images_per_second", "seconds", "lr.student"} <= journal.read(tmp_path)[0].keys()
+    assert [entry["step"] for entry in metrics_log.read(tmp_path)] == [2, 4, 6] == [step for step, _ in told]
+    assert {"loss", "grad_norm", "images_per_second", "seconds", "lr.student"} <= metrics_log.read(tmp_path)[0].keys()
     assert checkpoint.steps_in(tmp_path) == [3, 6]
     for step in (3, 6):
         with Image.open(tmp_path / "samples" / f"step-{step:08d}.png") as picture:
@@ -132,7 +133,7 @@ def test_two_runs_cannot_work_in_one_folder(small, tmp_path):
 
     with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="Another process is training into"):
         run(small, tmp_path).train()
-    assert not journal.read(tmp_path)
+    assert not metrics_log.read(tmp_path)
 
 
 def test_a_checkpoint_of_another_network_is_refused(small, tmp_path):
@@ -195,7 +196,7 @@ def test_a_run_with_an_own_network_is_resumed_and_loaded_with_it(small, tmp_path
 
 
 def test_only_the_newest_checkpoints_stay(small, tmp_path):
-    small["train"].update(checkpoint_every=1, keep=3)
+    small["train"].update(checkpoint_every=1, keep_last=3)
     run(small, tmp_path).train()
     assert checkpoint.steps_in(tmp_path) == [4, 5, 6]
 
@@ -212,17 +213,17 @@ def test_a_half_written_checkpoint_is_never_taken(small, tmp_path, monkeypatch):
 
 
 def test_a_log_whose_last_line_broke_is_read_up_to_there(tmp_path):
-    journal.append(tmp_path, {"step": 1})
+    metrics_log.append(tmp_path, {"step": 1})
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 2, "lo')
-    assert journal.read(tmp_path) == [{"step": 1}]
-    journal.cut_after(tmp_path, 5)
+    assert metrics_log.read(tmp_path) == [{"step": 1}]
+    metrics_log.cut_after(tmp_path, 5)
     assert (tmp_path / "log.jsonl").read_text() == json.dumps({"step": 1}) + "\n"
 
 
 def test_the_average_is_the_geometric_series():
     net = torch.nn.Linear(1, 1, bias=False)
-    average = Average(net)
+    average = EMA(net)
     first = float(net.weight.detach())
     values = [2.0, -1.0, 4.0]
     for value in values:

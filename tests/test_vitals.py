@@ -6,12 +6,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nanogen_core.pipeline import build_pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.logging.flops import FlopCount
-from nanogen_train.logging.statistics import Noted, Vitals
+from nanogen_train.logging.statistics import RecordingRNG, StepStatistics
 from nanogen_train.optim.optimization import Optimization
 from nanogen_train.optim.optimizers import AdamW
 from nanogen_train.optim.schedules import Constant
@@ -103,7 +103,7 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
     stage = OneWeight()
     factory, schedule = AdamW(AdamWConfig(lr=0.01, beta1=0.9, beta2=0.99)), Constant(ConstantConfig())
     optimization = Optimization(stage, factory, schedule, 1e9)
-    vitals = Vitals(optimization, images=8)
+    vitals = StepStatistics(optimization, images=8)
     stage.weight.grad = torch.tensor([0.6, -0.8])
     with vitals.moving("student", True) as found:
         optimization.move("student", 0)
@@ -114,14 +114,14 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
 
 
 def test_a_step_that_is_not_measured_costs_no_copy():
-    vitals = Vitals(Optimization(OneWeight(), AdamW(AdamWConfig()), Constant(ConstantConfig()), 1.0), images=8)
+    vitals = StepStatistics(Optimization(OneWeight(), AdamW(AdamWConfig()), Constant(ConstantConfig()), 1.0), images=8)
     with vitals.moving("student", False) as found:
         pass
     assert found == {}
 
 
 def test_statistics_of_a_batch_and_of_what_was_drawn():
-    vitals = Vitals(Optimization(OneWeight(), AdamW(AdamWConfig()), Constant(ConstantConfig()), 1.0), images=8)
+    vitals = StepStatistics(Optimization(OneWeight(), AdamW(AdamWConfig()), Constant(ConstantConfig()), 1.0), images=8)
     latents = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
     found = vitals.of_batch(Batch(torch.arange(2), latents=latents), {"noise": torch.tensor([0.0, 0.0, 3.0])})
     assert {name: float(value) for name, value in found.items()} == pytest.approx(
@@ -131,7 +131,7 @@ def test_statistics_of_a_batch_and_of_what_was_drawn():
 
 
 def test_noted_draws_are_the_same_draws():
-    plain, noted = Draws(3, [0, 5], step=7), Noted(3, [0, 5], step=7)
+    plain, noted = KeyedRNG(3, [0, 5], step=7), RecordingRNG(3, [0, 5], step=7)
     assert torch.equal(plain.normal("noise", (2,)), noted.normal("noise", (2,)))
     assert torch.equal(noted.drawn["noise"], plain.normal("noise", (2,)))
     assert set(noted.drawn) == {"noise"}
@@ -146,7 +146,7 @@ def test_measuring_every_step_or_few_changes_nothing_in_the_training(small, tmp_
         Run(build_pipeline(small), tmp_path / str(every)).train()
     first, second = (checkpoint.load(tmp_path / name, 6)[0]["nets"] for name in ("1", "6"))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    often, seldom = (journal.read(tmp_path / name) for name in ("1", "6"))
+    often, seldom = (metrics_log.read(tmp_path / name) for name in ("1", "6"))
     assert len(often) == 6
     assert len(seldom) == 1
     assert all(entry.keys() >= PER_STEP for entry in [*often, *seldom])

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import TrainingError
 from nanogen_core.tensors import Condition
+from nanogen_files import storage
 from nanogen_flow.objective import Flow
 from nanogen_imagenet.label import Label
 from nanogen_train.checkpoint import checkpoint
@@ -74,7 +75,7 @@ def test_weights_of_a_conditioner_and_an_objective_are_trained_averaged_and_save
 
 def test_they_resume_bit_for_bit(short, learned, tmp_path):
     trained(short, tmp_path / "whole")
-    stopped = {**short, "train": {**short["train"], "keep": 5}}
+    stopped = {**short, "train": {**short["train"], "keep_last": 5}}
     trained(stopped, tmp_path / "stopped")
     storage.remove_folder(checkpoint.path_of(tmp_path / "stopped", 4))
     trained(stopped, tmp_path / "stopped", resume=True)

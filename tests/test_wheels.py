@@ -42,7 +42,7 @@ TRAIN_ONE_STEP = """
 import torch
 torch.set_num_threads(1)
 from nanogen_core import build_pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import State
 from nanogen_core.testing import fakes
 dataset = fakes.TinyDataset()
@@ -56,7 +56,7 @@ clean, condition = State(pipeline.tokenizer.encode(batch.images)), pipeline.cond
 optimizer = torch.optim.AdamW(pipeline.backbone.parameters(), lr=1e-3)
 losses = []
 for step in range(2):
-    null, rng = pipeline.conditioner.null(4), Draws(0, range(4))
+    null, rng = pipeline.conditioner.null(4), KeyedRNG(0, range(4))
     loss = pipeline.objective.loss({"student": pipeline.backbone}, clean, condition, null, rng).total
     loss.backward()
     optimizer.step()

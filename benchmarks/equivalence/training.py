@@ -17,7 +17,7 @@ from benchmarks.equivalence.curve import Curve, read
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws, key
+from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State
 from nanogen_train.optim.optimization import Optimization
@@ -41,7 +41,7 @@ class Latents:
         """Images are latents here."""
         return images
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents are images here."""
         return latents
 
@@ -77,7 +77,7 @@ def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
     for step in range(max(recorded)):
         rows = _rows(len(curve.tensors["labels"]), settings.batch_size, seed, step)
         batch = Batch(rows, labels=curve.tensors["labels"][rows], latents=curve.tensors["latents"][rows])
-        stage.loss(PHASE, batch, Draws(seed, range(settings.batch_size), step=step)).total.backward()
+        stage.loss(PHASE, batch, KeyedRNG(seed, range(settings.batch_size), step=step)).total.backward()
         optimization.move(PHASE, step)
         stage.after_step(step)
         if step + 1 in recorded:

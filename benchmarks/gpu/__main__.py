@@ -13,7 +13,7 @@ import click
 import torch
 
 from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
-from nanogen_core import storage
+from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
 PRODUCT = 8192  # side of the matrices that tell the machine's own rate

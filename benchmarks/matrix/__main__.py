@@ -10,8 +10,8 @@ import click
 from benchmarks.matrix import cells, page, table
 from benchmarks.matrix.cells import Plan
 from benchmarks.matrix.order import Matrix, Record
-from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
+from nanogen_files import storage
 from nanogen_train.trainer.loop import Interrupted
 
 

@@ -17,9 +17,9 @@ from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
 from nanogen_bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
-from nanogen_core.structure import plain
+from nanogen_files.structure import plain
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.protocols import Stage
 from nanogen_train.trainer.loop import Run
 
@@ -59,7 +59,7 @@ class Job:
     @property
     def result(self) -> Figures | None:
         """What it wrote when it was finished, if it was asked the same."""
-        return folders.answer(self.folder, self.asked)
+        return folders.evaluate(self.folder, self.asked)
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:
@@ -76,7 +76,7 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
     result = {
         "asked": job.asked,
         "steps": run.step,
-        "seconds": round(journal.read(job.folder)[-1]["seconds"], 1),
+        "seconds": round(metrics_log.read(job.folder)[-1]["seconds"], 1),
         "judging_seconds": round(judging + time.perf_counter() - since, 1),
         "parameters": _parameters(run.stage),
         "precision": run.engine.precision,
@@ -99,7 +99,7 @@ def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]
 def _leave(job: Job, pipeline: Pipeline) -> None:
     """The picture, and what other cells need."""
     if job.cell.statistics:
-        batches = islice(pipeline.task.once("train", 128), ENOUGH)
+        batches = islice(pipeline.task.iter_once("train", 128), ENOUGH)
         pipeline.tokenizer.compute_statistics(batches, job.folder / job.cell.statistics)
     if job.cell.judge:
         sheet(pipeline, job.cell.judge).save(job.folder / GRID, optimize=True)
@@ -113,7 +113,7 @@ def _parameters(stage: Stage) -> int:
 
 
 def _logged(job: Job) -> list[Figures]:
-    last = journal.read(job.folder)[-1]
+    last = metrics_log.read(job.folder)[-1]
     return [_row("trained", None, None, {name: last[name] for name in job.cell.logged})] if job.cell.logged else []
 
 

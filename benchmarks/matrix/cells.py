@@ -9,10 +9,10 @@ from typing import Any
 from attrs import field, frozen, validators
 
 from nanogen_bench.mini.folders import braces, filled
-from nanogen_core import yaml_files
 from nanogen_core.config import combine
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
-from nanogen_core.structure import structure
+from nanogen_files import yaml_files
+from nanogen_files.structure import structure
 
 FILE = Path(__file__).with_name("cells.yaml")
 WARMUP, CONSTANT = 1 / 30, 2 / 3  # of the steps: the learning rate rises, stays, and falls to 0 at the end

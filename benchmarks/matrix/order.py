@@ -12,8 +12,8 @@ from attrs import frozen
 from benchmarks.matrix.cell import GRID, Figures, Job, Report, work
 from benchmarks.matrix.cells import Plan, configuration, folder
 from benchmarks.matrix.score import Judge
-from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
+from nanogen_files import storage
 from nanogen_train.trainer.loop import Interrupted
 
 FAILURE = "failure.json"

@@ -32,28 +32,28 @@ class Judge:
         conditions of held-out drawings (a task's questions may be spread otherwise than its drawings)."""
         seed = pipeline.config.seed
         source: Source = lambda batch: pipeline.sample(batch, seed=seed, steps=steps, batch_size=BATCH)  # noqa: E731
-        questions = pipeline.task.questions(count, seed=seed)
+        questions = pipeline.task.eval_batch(count, seed=seed)
         return {**judged(pipeline, source, questions), DISTANCE: self._distance(pipeline, source, count)}
 
     def real(self, pipeline: Pipeline, count: int) -> dict[str, float]:
         """The same of `count` drawings of the training split: as good as it gets at this number."""
         key = (pipeline.config.task, pipeline.task.image_size, count)
         if key not in self._real:
-            drawn = next(pipeline.task.once("train", count))
+            drawn = next(pipeline.task.iter_once("train", count))
             scores = judged(pipeline, _images, drawn)
             near = frechet_distance(moments(self._features(_images, drawn)), self._reference(pipeline))
             self._real[key] = {**scores, DISTANCE: near}
         return self._real[key]
 
     def _distance(self, pipeline: Pipeline, source: Source, count: int) -> float:
-        conditions = next(pipeline.task.once("val", count))._replace(images=None)
+        conditions = next(pipeline.task.iter_once("val", count))._replace(images=None)
         return frechet_distance(moments(self._features(source, conditions)), self._reference(pipeline))
 
     def _reference(self, pipeline: Pipeline) -> Moments:
         """Of all held-out drawings, at the pipeline's own size."""
         key = (pipeline.config.task, pipeline.task.image_size)
         if key not in self._held_out:
-            batches: Iterator[Batch] = pipeline.task.once("val", BATCH)
+            batches: Iterator[Batch] = pipeline.task.iter_once("val", BATCH)
             self._held_out[key] = moments(torch.cat([self._features(_images, batch) for batch in batches]))
         return self._held_out[key]
 

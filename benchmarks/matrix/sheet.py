@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
-from nanogen_core.images import grid, to_pil
 from nanogen_core.pipeline import Pipeline
+from nanogen_files.images import grid, to_pil
 
 COLUMNS, TILE = 8, 64
 SEEDS = 3  # rows of samples, where there is one number of steps
@@ -27,9 +27,9 @@ def legend(steps: Sequence[int]) -> str:
 
 def sheet(pipeline: Pipeline, steps: Sequence[int]) -> Image.Image:
     """A sheet of `COLUMNS` conditions from all over the held-out drawings, captioned in its first row."""
-    held_out = next(pipeline.task.once("val", 64))
+    held_out = next(pipeline.task.iter_once("val", 64))
     chosen = torch.linspace(0, len(held_out.indices) - 1, COLUMNS).long().tolist()
-    words = [pipeline.task.describe(held_out)[row] for row in chosen]
+    words = [pipeline.task.captions(held_out)[row] for row in chosen]
     pictures = to_pil(held_out.images[chosen])
     for number, seed in rows(steps):
         pictures += pipeline.generate(words, steps=number, seed=seed)

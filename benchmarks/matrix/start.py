@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.matrix.cells import Start
-from nanogen_core import storage
 from nanogen_core.errors import DataError
+from nanogen_files import storage
 
 
 @torch.no_grad()

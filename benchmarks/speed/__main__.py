@@ -15,8 +15,8 @@ import torch
 
 from benchmarks.speed import demo, sampling, starting, stored, training
 from benchmarks.speed.timing import Row, as_json
-from nanogen_core import storage
 from nanogen_core.errors import UnknownName, listing, near_miss
+from nanogen_files import storage
 
 PARTS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "step": training.steps,

@@ -12,12 +12,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.speed.parts import batch, pipeline, plain_loop, run, settings
 from benchmarks.speed.timing import Row, in_turn, ratio
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Prediction
 from nanogen_dit import attention
 from nanogen_dit.linear import Linear, linear
 from nanogen_meanflow.derivative import Along, Point, Slope
-from nanogen_train.ema.ema import Average
+from nanogen_train.ema.ema import EMA
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.trainer.loop import Run
 
@@ -83,7 +83,7 @@ def average() -> Iterator[Row]:
     named beside it, as the time of a mere copy."""
     for size in ROUNDS:
         net = pipeline(size).backbone
-        ours, other, third = (Average(net) for _ in range(3))
+        ours, other, third = (EMA(net) for _ in range(3))
         sides = partial(ours.update, 0.9995), partial(_loop, other.net, net), partial(_copy, third.net, net)
         mine, theirs, copies = in_turn(*sides, rounds=50)
         yield Row(
@@ -160,7 +160,7 @@ def jvp(along: Along, at: Point) -> Slope:
 
 def draws() -> Iterator[Row]:
     """What it costs that a sample's noise is keyed by its slot: the share of a tiny step."""
-    rng = Draws(0, range(64), step=1)
+    rng = KeyedRNG(0, range(64), step=1)
     ours = run(pipeline("tiny", train=settings()))
     noise, step = in_turn(partial(rng.normal, "noise", (8, 8, 8)), partial(ours._one_step, batch()), rounds=11)
     yield Row(

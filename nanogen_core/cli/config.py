@@ -23,7 +23,7 @@ def config() -> None:
 def show(config: str, as_json: bool, settings: tuple[str, ...]) -> None:
     """Print CONFIG with every option that it leaves to a default."""
     from nanogen_core.cli.options import resolved
-    from nanogen_core.yaml_files import dump
+    from nanogen_files.yaml_files import dump
 
     values = resolved(config, settings).as_dict()
     click.echo(json.dumps(values, indent=2) if as_json else dump(values).rstrip())

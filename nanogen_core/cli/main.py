@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from nanogen_core import malloc as memory
+from nanogen_core import malloc
 from nanogen_core.cli.lazy import PluginGroup
 from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
 from nanogen_core.plugins import VARIABLE, inherited
 
 OUT_OF_MEMORY = (
     "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"
-    " or --count, or raise train.accumulate."
+    " or --count, or raise train.grad_accum_steps."
 )
 PLUGIN = "--plugin"
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
@@ -36,7 +36,7 @@ def main() -> None:
     # OpenMP's threads wait by spinning, which takes the cores from whatever else runs. A short spin is as quick on two
     # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    memory.keep_freed()
+    malloc.keep_freed()
     warnings.showwarning = _noting(warnings.showwarning)
     _take_plugin_files()
     if "--debug" in sys.argv[1:]:

@@ -11,7 +11,7 @@ from nanogen_core import validators
 from nanogen_core.config import Resolved, layered, resolve
 from nanogen_core.errors import ConfigError, shown
 from nanogen_core.kinds import groups, slots
-from nanogen_core.typed import NULL, Typed, opened
+from nanogen_files.typed import NULL, Typed, opened
 
 DEPTH = 20  # keys in one path
 

@@ -40,8 +40,8 @@ def sample(
     output: Path | None,
 ) -> None:
     """Draw pictures with the pipeline in FOLDER: class names or numbers for one task, captions for the other."""
-    from nanogen_core.images import grid
     from nanogen_core.pipeline import Pipeline
+    from nanogen_files.images import grid
 
     output = output or folder / "generated"
     asked = [request for request in requests for _ in range(count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
+from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_core.testing.comparison import (
     LABELS,
@@ -38,7 +38,8 @@ class BackboneContract:
     provides: frozenset[str] = frozenset()  # the capability words of its Component
     latent: LatentSpec = LATENT
     conditions: Sequence[ConditionSpec] = (LABELS, TEXTS)
-    taps: Sequence[str] = ("block.1",)  # names to tap where it provides "features"
+    intermediates: Sequence[str] = ("block.1",)  # block outputs to ask for where it provides "features"
+    extras: Mapping[str, int] = {}  # names in `Condition.extras` that it reads, and how many numbers each has
     tolerance: float = 1e-4  # of rows in another batch: matrix products round otherwise there
     effect: float = 1e-5  # the least change of the output that counts as an effect
 
@@ -53,7 +54,7 @@ class BackboneContract:
         for net, state, times, condition in self.cases(build):
             value = net(state, times, condition).value
             assert value.latent.shape == state.latent.shape
-            assert _shape(value.token) == _shape(state.token)
+            assert _shape(value.cls_token) == _shape(state.cls_token)
             assert value.latent.isfinite().all()
 
     def test_the_state_is_float32(self, build: Build) -> None:
@@ -132,13 +133,14 @@ class BackboneContract:
             moved = self._moves(net, (state, times, condition), (state, instant, condition))
             assert moved == ("two-time" in self.provides)
 
-    def test_what_is_told_matters_exactly_where_stated(self, build: Build) -> None:
+    def test_every_number_of_the_extras_matters(self, build: Build) -> None:
+        numbers = [(name, width, number) for name, width in self.extras.items() for number in range(width)]
         for net, state, times, condition in self.cases(build):
-            for number in range(len(TOLD)):
-                told = torch.full((ROWS, len(TOLD)), 0.5)
-                other = told + 0.25 * F.one_hot(torch.tensor(number), len(TOLD))
-                pair = [(state, times, condition._replace(told=numbers)) for numbers in (told, other)]
-                assert self._moves(net, *pair) == ("told" in self.provides)
+            for name, width, number in numbers:
+                half = torch.full((ROWS, width), 0.5)
+                other = half + 0.25 * F.one_hot(torch.tensor(number), width)
+                pair = [(state, times, condition._replace(extras={name: values})) for values in (half, other)]
+                assert self._moves(net, *pair)
 
     def test_every_parameter_gets_a_gradient(self, build: Build) -> None:
         for net, *inputs in self.cases(build):
@@ -146,11 +148,11 @@ class BackboneContract:
             trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
             assert [name for name, p in trained if p.grad is None or not p.grad.isfinite().all()] == []
 
-    def test_taps_give_image_tokens(self, build: Build) -> None:
+    def test_intermediates_are_image_tokens(self, build: Build) -> None:
         self._only_with("features")
         for net, *inputs in self.cases(build):
-            features = net(*inputs, taps=self.taps).features
-            assert set(features) == set(self.taps)
+            features = net(*inputs, intermediates=self.intermediates).features
+            assert set(features) == set(self.intermediates)
             cells = self.latent.height * self.latent.width
             assert all(f.ndim == 3 and len(f) == ROWS and cells % f.shape[1] == 0 for f in features.values())
 
@@ -177,8 +179,8 @@ class BackboneContract:
             pytest.skip(f"it does not provide {word!r}")
 
 
-def _shape(token: Tensor | None) -> tuple[int, ...] | None:
-    return None if token is None else tuple(token.shape)
+def _shape(cls_token: Tensor | None) -> tuple[int, ...] | None:
+    return None if cls_token is None else tuple(cls_token.shape)
 
 
 def _first_rows_masked(mask: Tensor, count: int) -> Tensor:
@@ -188,6 +190,8 @@ def _first_rows_masked(mask: Tensor, count: int) -> Tensor:
 
 def _row(part: Any, row: int) -> Any:
     """One row of a named tuple of tensors."""
+    if isinstance(part, Condition):
+        return part.map(lambda tensor: tensor[row : row + 1])
     return type(part)(*(None if field is None else field[row : row + 1] for field in part))
 
 

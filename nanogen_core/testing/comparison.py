@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Condition, State, Times
 
@@ -19,9 +19,9 @@ TEXTS = ConditionSpec(width=12, length=6, normalize=True, padded=True)
 
 def random_state(latent: LatentSpec, rows: int, purpose: str = "state") -> State:
     """Standard normal latents [rows, C, h, w], and tokens [rows, D] where the latent has them."""
-    draws = Draws(0, range(rows))
-    token = draws.normal(f"{purpose} token", [latent.token_width]) if latent.token_width else None
-    return State(draws.normal(purpose, latent.shape), token)
+    draws = KeyedRNG(0, range(rows))
+    cls_token = draws.normal(f"{purpose} token", [latent.cls_token_width]) if latent.cls_token_width else None
+    return State(draws.normal(purpose, latent.shape), cls_token)
 
 
 def random_times(rows: int) -> Times:
@@ -31,7 +31,7 @@ def random_times(rows: int) -> Times:
 
 def random_condition(spec: ConditionSpec, rows: int) -> Condition:
     """Conditions of the full length; where they are padded, row 0 is a null text, and row i has i tokens."""
-    tokens = Draws(1, range(rows)).normal("tokens", [spec.length, spec.width])
+    tokens = KeyedRNG(1, range(rows)).normal("tokens", [spec.length, spec.width])
     if not spec.padded:
         return Condition(tokens)
     counts = torch.arange(rows) % (spec.length + 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.protocols import Objective
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample, where_null
 from nanogen_core.testing.comparison import LATENT, apart, global_state_kept, random_state
@@ -51,7 +51,7 @@ class ObjectiveContract:
         """The loss of a student on the eight clean states, with the random numbers of one step."""
         condition = condition_of(self.clean())
         return objective.loss(
-            self.nets(student), self.clean(), condition, _null(condition), Draws(3, range(ROWS), step=step)
+            self.nets(student), self.clean(), condition, _null(condition), KeyedRNG(3, range(ROWS), step=step)
         )
 
     def test_it_follows_the_protocol(self, objective: Objective) -> None:
@@ -116,7 +116,7 @@ class ObjectiveContract:
         def mean(student: nn.Module) -> float:
             return sum(self.loss_of(objective, student, step=step).total.item() for step in range(8)) / 8
 
-        offset = Draws(5, [0]).normal("offset", self.latent.shape)[0]
+        offset = KeyedRNG(5, [0]).normal("offset", self.latent.shape)[0]
         others = {
             "of the wrong sign": Oracle(self.predicts, scale=-1.0),
             "zero": Oracle(self.predicts, scale=0.0),
@@ -138,7 +138,7 @@ class ObjectiveContract:
         student, order = Oracle(self.predicts, scale=0.5), [5, 2, 7, 0, 3, 6, 1, 4]
         clean = self.clean().map(lambda x: x[order])
         condition = condition_of(clean)
-        other = objective.loss(self.nets(student), clean, condition, _null(condition), Draws(3, order))
+        other = objective.loss(self.nets(student), clean, condition, _null(condition), KeyedRNG(3, order))
         assert other.total.item() == pytest.approx(self.loss_of(objective, student).total.item(), rel=1e-4)
 
     def test_dropped_conditions_are_taken(self, objective: Objective) -> None:
@@ -146,22 +146,22 @@ class ObjectiveContract:
         for dropped in (torch.arange(ROWS) < 3, torch.ones(ROWS, dtype=torch.bool)):
             rows = where_null(dropped, condition, _null(condition))
             nets = self.nets(Oracle(self.predicts, scale=0.5))
-            assert objective.loss(nets, self.clean(), rows, _null(condition), Draws(3, range(ROWS))).total.isfinite()
+            assert objective.loss(nets, self.clean(), rows, _null(condition), KeyedRNG(3, range(ROWS))).total.isfinite()
 
     def test_a_single_sample_is_taken(self, objective: Objective) -> None:
         clean = self.clean().map(lambda x: x[:1])
         condition = condition_of(clean)
         nets = self.nets(Oracle(self.predicts, scale=0.5))
-        assert objective.loss(nets, clean, condition, _null(condition), Draws(3, [0])).total.isfinite()
+        assert objective.loss(nets, clean, condition, _null(condition), KeyedRNG(3, [0])).total.isfinite()
 
     def test_what_was_seen_is_told(self, objective: Objective) -> None:
-        seen = self.loss_of(objective, partial(Oracle(self.predicts), taps=("block.1",))).seen
-        if seen is None:
+        forward_pass = self.loss_of(objective, partial(Oracle(self.predicts), intermediates=("block.1",))).forward_pass
+        if forward_pass is None:
             pytest.skip("it does not say what it looked at, so no auxiliary loss can join it")
-        late = seen.times.t > 0.1  # near the data, velocities may be damped
-        assert apart(seen.guess.latent[late], self.clean().latent[late]) <= self.tolerance
-        assert set(seen.prediction.features) == {"block.1"}
-        assert seen.guess.latent.requires_grad
+        late = forward_pass.times.t > 0.1  # near the data, velocities may be damped
+        assert apart(forward_pass.denoised.latent[late], self.clean().latent[late]) <= self.tolerance
+        assert set(forward_pass.prediction.features) == {"block.1"}
+        assert forward_pass.denoised.latent.requires_grad
 
     def _field(self, objective: Objective) -> Any:
         """The truth as a sampler sees it."""

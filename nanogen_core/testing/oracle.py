@@ -28,7 +28,7 @@ def data_of(condition: Condition, like: State) -> State:
     row = condition.tokens[:, 0]
     size = like.latent[0].numel()
     latent = row[:, :size].reshape(like.latent.shape)
-    return State(latent, None if like.token is None else row[:, size:])
+    return State(latent, None if like.cls_token is None else row[:, size:])
 
 
 class Oracle(nn.Module):
@@ -40,10 +40,12 @@ class Oracle(nn.Module):
         self.scale = nn.Parameter(torch.tensor(scale))
         self.offset = nn.Parameter(torch.zeros(()) if offset is None else offset)
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
         """The true velocity or data of each row; every tap is the state's cells as tokens [B, h * w, C]."""
         data = data_of(condition, state)
         truth = data if self.predicts == "data" else state.map(lambda x, d: (x - d) / per_sample(times.t, x), data)
         value = truth.map(lambda value: self.scale * value)
         tokens = state.latent.flatten(2).transpose(1, 2)  # [B, h * w, C]
-        return Prediction(value._replace(latent=value.latent + self.offset), dict.fromkeys(taps, tokens))
+        return Prediction(value._replace(latent=value.latent + self.offset), dict.fromkeys(intermediates, tokens))

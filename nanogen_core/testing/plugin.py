@@ -18,7 +18,7 @@ from nanogen_core.config import import_object
 from nanogen_core.config_layers import normalise
 from nanogen_core.registry import registry
 from nanogen_core.specs import Component, Kind, Method
-from nanogen_core.structure import plain, structure
+from nanogen_files.structure import plain, structure
 
 HEAVY = ("torch", "diffusers", "transformers", "timm", "torchmetrics", "torchvision")
 WORD = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")

@@ -61,27 +61,27 @@ class TaskContract:
     def test_a_request_is_a_batch_without_images(
         self, task: Task, conditioner: Conditioner, requests: Requests
     ) -> None:
-        batch = task.ask(requests)
+        batch = task.make_batch(requests)
         assert batch.images is None
         assert batch.indices.tolist() == list(range(len(requests)))
         assert len(conditioner.encode(batch).tokens) == len(requests)
 
     def test_a_wrong_request_is_refused_in_words(self, task: Task) -> None:
         with pytest.raises(NanoGenError):
-            task.ask([self.wrong_request])
+            task.make_batch([self.wrong_request])
 
     def test_questions_are_as_many_as_asked(self, task: Task, conditioner: Conditioner) -> None:
-        questions = task.questions(5)
+        questions = task.eval_batch(5)
         assert len(conditioner.encode(questions).tokens) == 5
-        assert same_batch(questions, task.questions(5))
+        assert same_batch(questions, task.eval_batch(5))
 
     def test_once_shows_every_example_once(self, task: Task) -> None:
-        seen = [index for batch in task.once(self.split, self.batch_size) for index in batch.indices.tolist()]
+        seen = [index for batch in task.iter_once(self.split, self.batch_size) for index in batch.indices.tolist()]
         assert sorted(seen) == list(range(len(seen)))
 
     def test_every_request_has_a_description(self, task: Task, requests: Requests) -> None:
-        for batch in (task.ask(requests), self.batches(task, 1)[0]):
-            words = task.describe(batch)
+        for batch in (task.make_batch(requests), self.batches(task, 1)[0]):
+            words = task.captions(batch)
             assert len(words) == len(batch.indices)
             assert all(isinstance(word, str) and word for word in words)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Tokenizer
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.testing.comparison import apart, global_state_kept
 
 
@@ -24,7 +24,7 @@ class TokenizerContract:
 
     def images(self) -> Tensor:
         """Three smooth images in [-1, 1]; override with real ones where the latents' variance is tested."""
-        coarse = Draws(0, range(3)).uniform("images", [3, 4, 4]) * 2 - 1
+        coarse = KeyedRNG(0, range(3)).uniform("images", [3, 4, 4]) * 2 - 1
         return F.interpolate(coarse, size=(self.image_size,) * 2, mode="bilinear")  # [3, 3, S, S]
 
     def test_it_follows_the_protocol(self, tokenizer: Tokenizer) -> None:
@@ -45,7 +45,7 @@ class TokenizerContract:
         assert not latents.requires_grad
 
     def test_images_come_back(self, tokenizer: Tokenizer) -> None:
-        images = tokenizer.decode(tokenizer.encode(self.images()), Draws(0, range(3)))
+        images = tokenizer.decode(tokenizer.encode(self.images()), KeyedRNG(0, range(3)))
         assert images.shape == self.images().shape
         assert images.dtype == torch.float32
         assert images.isfinite().all()
@@ -58,7 +58,7 @@ class TokenizerContract:
     def test_decode_draws_from_its_rng_alone(self, tokenizer: Tokenizer) -> None:
         latents = tokenizer.encode(self.images())
         with global_state_kept():
-            first, second = (tokenizer.decode(latents, Draws(7, range(3))) for _ in range(2))
+            first, second = (tokenizer.decode(latents, KeyedRNG(7, range(3))) for _ in range(2))
         assert torch.equal(first, second)
 
     def test_encode_keeps_batch_items_apart(self, tokenizer: Tokenizer) -> None:
@@ -67,8 +67,8 @@ class TokenizerContract:
 
     def test_decode_keeps_batch_items_apart(self, tokenizer: Tokenizer) -> None:
         latents = tokenizer.encode(self.images())
-        together = tokenizer.decode(latents, Draws(7, range(3)))[1:2]
-        assert apart(together, tokenizer.decode(latents[1:2], Draws(7, [1]))) <= self.tolerance
+        together = tokenizer.decode(latents, KeyedRNG(7, range(3)))[1:2]
+        assert apart(together, tokenizer.decode(latents[1:2], KeyedRNG(7, [1]))) <= self.tolerance
 
     def test_a_wrong_size_is_refused_in_words(self, tokenizer: Tokenizer) -> None:
         if self.wrong_size is None:
@@ -86,5 +86,5 @@ class TokenizerContract:
         if self.reconstruction is None:
             pytest.skip("no bound stated")
         images = self.images()
-        decoded = tokenizer.decode(tokenizer.encode(images), Draws(0, range(3)))
+        decoded = tokenizer.decode(tokenizer.encode(images), KeyedRNG(0, range(3)))
         assert float((decoded - images).abs().mean()) <= self.reconstruction

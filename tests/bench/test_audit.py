@@ -11,9 +11,9 @@ from nanogen_bench.audit import logged
 from nanogen_bench.audit.compare import audit
 from nanogen_bench.audit.lines import DIFFERS, EQUAL, EXPECTED, UNKNOWN
 from nanogen_bench.cli.audit import audit as command
-from nanogen_core import yaml_files
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import build_pipeline
+from nanogen_files import yaml_files
 from nanogen_train.trainer.loop import Run
 
 CLASS = {

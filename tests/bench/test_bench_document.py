@@ -59,7 +59,7 @@ def test_the_table_of_correlations(latent):
 def test_the_table_of_families(latent, everyone):
     printed = rows("| Agreement with |")
     for pair, whole in zip(latent.pairs, everyone.pairs, strict=True):
-        inside = {one.group: one for one in pair.within}
+        inside = {one.group: one for one in pair.within_group}
         vae, rae = inside["VAE"], inside["RAE"]
         assert (vae.n, rae.n, whole.n) == (13, 8, 26)
         assert [printed[pair.y][i] for i in (0, 3, 6)] == pytest.approx(
@@ -71,6 +71,7 @@ def test_the_table_of_families(latent, everyone):
 def test_the_sentences(latent, everyone):
     geneval, dpgbench, genaibench = latent.pairs
     models = geneval.left_out("models")
+    first, second, third = (pair.rank_changes for pair in latent.pairs)
     ranges = geneval.ranges
     difference = latent.differences[2]
     power = latent.power[0]
@@ -90,9 +91,9 @@ def test_the_sentences(latent, everyone):
         "For GenAI-Bench the range is {0.low:+.3f} to {0.high:+.3f} (n = {0.n_low})".format(
             genaibench.left_out("models")
         ),
-        f"Of the {geneval.flips.pairs} pairs of models (n = 21) {geneval.flips.flipped} ({geneval.flips.share:.0%})",
-        f"DPG-Bench {dpgbench.flips.flipped} of {dpgbench.flips.pairs} ({dpgbench.flips.share:.0%}), by GenAI-Bench "
-        f"{genaibench.flips.flipped} of {genaibench.flips.pairs} ({genaibench.flips.share:.0%})",
+        f"Of the {first.pairs} pairs of models (n = 21) {first.flipped} ({first.share:.0%})",
+        f"DPG-Bench {second.flipped} of {second.pairs} ({second.share:.0%}), by GenAI-Bench "
+        f"{third.flipped} of {third.pairs} ({third.share:.0%})",
         f"{dpgbench.agreement:+.3f} and {genaibench.agreement:+.3f} (n = 21) differ by {difference.difference:+.3f}, "
         f"with Williams' t({difference.degrees}) = {difference.t:.2f} and p = {difference.p_holm:.3f}",
     ]
@@ -104,7 +105,7 @@ def test_the_sentences(latent, everyone):
 
 def test_every_sentence_has_the_verdict_of_the_command(latent):
     names = {"geneval": "GenEval", "dpgbench": "DPG-Bench", "genaibench": "GenAI-Bench"}
-    verdicts = {claim.text: claim.verdict for claim in latent.claims}
+    verdicts = {claim.text: claim.verdict for claim in latent.statements}
     table = TEXT[TEXT.index("| Sentence, over") :].split("\n\n")[0].splitlines()[2:]
     printed = dict(tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table)
     for y, name in names.items():

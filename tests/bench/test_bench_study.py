@@ -38,7 +38,7 @@ def related(n, r, seed=0):
 
 
 def verdicts(found):
-    return {claim.text: claim.verdict for claim in found.claims}
+    return {claim.text: claim.verdict for claim in found.statements}
 
 
 def test_the_published_correlations(latent):
@@ -94,7 +94,7 @@ def test_what_the_published_numbers_say(latent):
     assert {verdict for text, verdict in said.items() if "agrees more" in text} == {"open"}
     assert {verdict for text, verdict in said.items() if "within each family" in text} == {"open"}
     assert all(f"n = {pair.n}" in sentence for pair, sentence in zip(latent.pairs, latent.summary, strict=True))
-    assert all("n = " in claim.because for claim in latent.claims)
+    assert all("n = " in claim.because for claim in latent.statements)
 
 
 def test_turning_a_column_round_changes_the_raw_number_alone():
@@ -105,7 +105,7 @@ def test_turning_a_column_round_changes_the_raw_number_alone():
     assert one.agreement == pytest.approx(other.agreement) == pytest.approx(0.5)
     ends = [(pair.agreement_ci_low, pair.agreement_ci_high) for pair in (one, other)]
     assert ends[0] == pytest.approx(ends[1], abs=1e-3)
-    assert one.flips.flipped == other.flips.flipped
+    assert one.rank_changes.flipped == other.rank_changes.flipped
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from nanogen_bench.collected.card import card, markdown
 from nanogen_bench.collected.entries import called, entries
 from nanogen_bench.collected.models import models
 from nanogen_bench.correlation.table import read_table
-from nanogen_core import yaml_files
 from nanogen_core.errors import DataError
 from nanogen_eval.record import write_scores
 from nanogen_eval.score import Interval, Score
+from nanogen_files import yaml_files
 
 ACCURACY = Score(
     metric="accuracy",

@@ -18,10 +18,10 @@ from nanogen_bench.cli.collect import collect
 from nanogen_bench.cli.report import report
 from nanogen_bench.mini import folders, outcome, plan
 from nanogen_bench.mini.job import jobs
-from nanogen_core import storage, yaml_files
 from nanogen_core.errors import DataError
 from nanogen_eval.record import write_scores
 from nanogen_eval.score import Score
+from nanogen_files import storage, yaml_files
 from nanogen_train.cli.runs import runs
 
 METHODS = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.5}  # their scores

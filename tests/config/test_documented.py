@@ -11,8 +11,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nanogen_core import yaml_files
 from nanogen_core.cli.main import cli
+from nanogen_files import yaml_files
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 FILE = re.search(r"```yaml\n(.*?)```", DOCUMENT, re.S)[1]

@@ -14,11 +14,12 @@ import warnings
 
 import pytest
 
-from nanogen_core import build_pipeline, yaml_files
+from nanogen_core import build_pipeline
 from nanogen_core.cli.options import override_layer
 from nanogen_core.config import layered, load_config, resolve
 from nanogen_core.errors import ConfigWarning, NanoGenError
 from nanogen_core.registry import registry
+from nanogen_files import yaml_files
 
 CASES = 500 * int(os.environ.get("NANOGEN_TORTURE", "1"))
 CHUNK = 125  # cases of one test

@@ -13,8 +13,8 @@ from nanogen_core.cli.options import Number
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.registry import import_object, registry
-from nanogen_core.structure import structure
-from nanogen_eval.options import Certainty, Effort, Sampling
+from nanogen_eval.options import BootstrapConfig, EvalOptions, Sampling
+from nanogen_files.structure import structure
 from nanogen_train.planning.hardware import GPU
 from nanogen_train.planning.plan import Setting
 from nanogen_train.settings import TrainConfig
@@ -36,15 +36,15 @@ ALLOWED = {
         "ConvNeXtConfig.norm_p": [0],
         "PatchTokensConfig.norm_p": [0],
         "PatchTokensConfig.weight": [0],
-        "FlowConfig.token_weight": [0],
+        "FlowConfig.cls_token_weight": [0],
         "FlowConfig.internal_weight": [0],
         "MeanFlowConfig.internal_weight": [0],
         "ImprovedMeanFlowConfig.internal_weight": [0],
-        "ToldMeanFlowConfig.internal_weight": [0],
+        "CFGConditionedMeanFlowConfig.internal_weight": [0],
         "MeanFlowConfig.norm_p": [0],
         "ImprovedMeanFlowConfig.norm_p": [0],
-        "ToldMeanFlowConfig.norm_p": [0],
-        "ToldMeanFlowConfig.scale_power": [0],
+        "CFGConditionedMeanFlowConfig.norm_p": [0],
+        "CFGConditionedMeanFlowConfig.scale_power": [0],
         "MeanFlowConfig.kappa": [0],
         "DecoderStageConfig.noise": [0],
         "DecoderStageConfig.perceptual_weight": [0],
@@ -72,7 +72,7 @@ ALLOWED = {
         "DecoderStageConfig.augment_probability": [0],
         "MeanFlowConfig.probability": [0],
         "ImprovedMeanFlowConfig.probability": [0],
-        "ToldMeanFlowConfig.probability": [0],
+        "CFGConditionedMeanFlowConfig.probability": [0],
         "FolderConfig.bad_examples": [0],
         "ParquetConfig.bad_examples": [0],
         "ArrowConfig.bad_examples": [0],
@@ -91,8 +91,8 @@ ALLOWED = {
         "InternalConfig.t_max": [0],
         "ImprovedMeanFlowConfig.t_min": [0],
         "ImprovedMeanFlowConfig.t_max": [0],
-        "ToldGuidanceConfig.t_min": [0],
-        "ToldGuidanceConfig.t_max": [0],
+        "CFGConditioningConfig.t_min": [0],
+        "CFGConditioningConfig.t_max": [0],
         "LpipsConfig.below": [0],
         "ConvNeXtConfig.below": [0],
         "PatchTokensConfig.below": [0],
@@ -102,10 +102,10 @@ ALLOWED = {
         "FlowConfig.time_mean": [-1, 0],
         "MeanFlowConfig.time_mean": [-1, 0],
         "ImprovedMeanFlowConfig.time_mean": [-1, 0],
-        "ToldMeanFlowConfig.time_mean": [-1, 0],
+        "CFGConditionedMeanFlowConfig.time_mean": [-1, 0],
     },
     "a period or a number of 0 is never, or none": {
-        "TrainConfig.workers": [0],
+        "TrainConfig.num_workers": [0],
         "TrainConfig.sample_every": [0],
         "TrainConfig.checkpoint_every": [0],
         "TrainConfig.keep_every": [0],
@@ -193,11 +193,11 @@ def test_the_class_itself_refuses_them_too(config, name, listed):
 def test_the_walk_found_the_classes():
     assert len(FIELDS) > 150
     assert {"TrainConfig", "AdamWConfig", "DDTConfig", "SnapshotConfig", "FlowConfig"} <= {c.__name__ for c in CONFIGS}
-    outside = {config.__name__ for config in (Certainty, Effort)}
+    outside = {config.__name__ for config in (BootstrapConfig, EvalOptions)}
     assert {name.partition(".")[0] for name in REASONS} <= {config.__name__ for config in CONFIGS} | outside
 
 
-@pytest.mark.parametrize("config", [Certainty, Effort, Sampling, GPU, Setting])
+@pytest.mark.parametrize("config", [BootstrapConfig, EvalOptions, Sampling, GPU, Setting])
 def test_so_do_the_options_of_evaluation_and_planning(config):
     base = (
         {"memory": 1, "tflops": 1}
@@ -263,14 +263,17 @@ def test_the_walk_found_the_verbs():
         ),
         ({"seed": -1}, "seed: must be at least 0"),
         ({"train": {"batch_size": 10**12}}, "train.batch_size: must be at least 1 and at most 1,048,576"),
-        ({"train": {"workers": 10**12}}, "train.workers: must be at least 0 and at most 1,024"),
+        ({"train": {"num_workers": 10**12}}, "train.num_workers: must be at least 0 and at most 1,024"),
         ({"backbone": {"depth": 10**12}}, "backbone.depth: must be above 0 and at most 1,000"),
         (
             {"backbone": {"hidden": 65_536, "depth": 900}},
             "backbone.heads: 900 blocks of width 65536 have more than 100,",
         ),
         ({"guidance": {"cfg": {"t_min": 0.5, "t_max": 0.1}}}, "guidance.cfg.t_max: 0.1 lies below t_min 0.5"),
-        ({"train": {"latents": "a\0b"}}, "train.latents: 'a\\x00b' holds what no text can hold"),
+        (
+            {"train": {"precomputed_latents": "a\0b"}},
+            "train.precomputed_latents: 'a\\x00b' holds what no text can hold",
+        ),
         ({"train": 5}, "train: expected a mapping of options, got 5"),
         ({"stage": {"ema_snapshots": 5}}, "stage.ema_snapshots: expected keys and values, got 5"),
         ({"guidance": {"nobody": 5}}, "guidance.nobody: expected a mapping of options, got 5"),

@@ -24,8 +24,8 @@ class Scaleless:
 
     level = 1
 
-    def wrap(self, field, null):
-        return field
+    def wrap(self, velocity_fn, null):
+        return velocity_fn
 
 
 class Level:
@@ -38,7 +38,7 @@ class Sampler:
     def __init__(self, *, backbon=None):
         self.backbon = backbon
 
-    def sample(self, objective, field, noise, condition, steps):
+    def sample(self, objective, velocity_fn, noise, condition, steps):
         return noise
 
 
@@ -53,7 +53,7 @@ class Optional:
     def __init__(self, *, encoder=None):
         self.encoder = encoder
 
-    def sample(self, objective, field, noise, condition, steps):
+    def sample(self, objective, velocity_fn, noise, condition, steps):
         return noise
 
 

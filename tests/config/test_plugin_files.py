@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_a_plugin_is_a_sentence(tmp_path, file, text, sent
     code = f"from nanogen_core import register; register({str(tmp_path / file)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("nanogen_core.errors.NanoGenError: The plugin")
+    assert done.stderr.splitlines()[-1].startswith("nanogen_files.errors.NanoGenError: The plugin")
     assert sentence in done.stderr.splitlines()[-1]
 
 

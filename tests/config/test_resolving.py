@@ -3,16 +3,16 @@
 import pytest
 import yaml
 
-from nanogen_core import yaml_files
 from nanogen_core.config import combine, load_config, resolve
 from nanogen_core.config_layers import merge
 from nanogen_core.errors import ConfigError, Incompatible, UnknownName
+from nanogen_files import yaml_files
 
 
 def test_a_resolved_configuration_resolves_to_itself(small):
-    once = resolve(small).as_dict()
-    assert resolve(once).as_dict() == once
-    assert resolve(yaml.safe_load(yaml_files.dump(once))).as_dict() == once
+    iter_once = resolve(small).as_dict()
+    assert resolve(iter_once).as_dict() == iter_once
+    assert resolve(yaml.safe_load(yaml_files.dump(iter_once))).as_dict() == iter_once
 
 
 def test_a_user_goes_over_a_method_over_a_task(small):

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogen_core import yaml_files
 from nanogen_core.cli.main import cli
 from nanogen_core.cli.options import override_layer
 from nanogen_core.config import load_config, resolve
 from nanogen_core.errors import ConfigError, UnknownName
-from nanogen_core.structure import structure
+from nanogen_files import yaml_files
+from nanogen_files.structure import structure
 
 AS_TYPED = [
     "/data/a #1",
@@ -158,8 +158,8 @@ def test_what_the_type_cannot_be_is_refused_in_one_sentence(option, text, senten
 
 @pytest.mark.parametrize("text", AS_TYPED)
 def test_a_folder_of_any_name_reaches_the_configuration_and_its_file(small, text):
-    found = resolve(small, override_layer((f"train.latents={text}",)))
-    assert found.sections["train"].latents == text
+    found = resolve(small, override_layer((f"train.precomputed_latents={text}",)))
+    assert found.sections["train"].precomputed_latents == text
     saved = yaml_files.parse(yaml_files.dump(found.as_dict()), "config.yaml")
     assert resolve(saved).as_dict() == found.as_dict()
 
@@ -173,7 +173,12 @@ def test_every_kind_of_path_is_read(small):
     assert (found.method, found.image_size, found.seed, cfg.scale, cfg.t_max) == (None, 32, 7, 3.0, 0.5)
     assert not resolve(small, override_layer(("guidance.cfg=null",))).groups["guidance"]
     assert resolve(small, override_layer(("per_task.imagenet.train.steps=3",))).sections["train"].steps == 3
-    assert resolve(small, override_layer(("train={steps: 3, latents: 2024}",))).sections["train"].latents == "2024"
+    assert (
+        resolve(small, override_layer(("train={steps: 3, precomputed_latents: 2024}",)))
+        .sections["train"]
+        .precomputed_latents
+        == "2024"
+    )
 
 
 @pytest.mark.parametrize("setting", ["", "=", "=5", "seed", "train..steps=3", ".seed=3", "seed.=3", "a." * 30 + "b=1"])
@@ -195,7 +200,7 @@ def test_a_configuration_may_lie_in_a_folder_of_any_name(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     path = Path(name) / "config.yaml"
     path.parent.mkdir()
-    path.write_text(f"task: imagenet\ntrain: {{latents: '{name}'}}")
+    path.write_text(f"task: imagenet\ntrain: {{precomputed_latents: '{name}'}}")
     found = CliRunner().invoke(cli, ["config", "show", "--set", f"dataset.root={name}", "--", str(path)])
     assert "`tokenizer:` is missing" in str(found.exception)
-    assert load_config(str(path))["train"] == {"latents": name}
+    assert load_config(str(path))["train"] == {"precomputed_latents": name}

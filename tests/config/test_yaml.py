@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogen_core import yaml_files
 from nanogen_core.config import load_config, resolve
 from nanogen_core.errors import MISTAKES, ConfigError, shown
+from nanogen_files import yaml_files
 
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 PLAIN = st.recursive(

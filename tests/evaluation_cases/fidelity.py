@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from nanogen_align.vgg import directions
-from nanogen_core.images import resized, unit_to_uint8
 from nanogen_fidelity.distances import inception_score as scores
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance
 from nanogen_fidelity.distances.mind import PROJECTIONS, SEED, mind
@@ -18,6 +17,7 @@ from nanogen_fidelity.distances.neighbours import density_coverage, precision_re
 from nanogen_fidelity.distances.psnr_ssim import psnr, published_unit_range, ssim
 from nanogen_fidelity.resizing import tf1_bilinear
 from nanogen_fidelity.spaces import relative
+from nanogen_files.images import resized, unit_to_uint8
 from tests.evaluation_cases import Runners, pictures
 
 RUNNERS = Runners()

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from nanogen_core.errors import DataError
-from nanogen_data import json_files
+from nanogen_files import json_files
 
 _REFERENCE = re.compile(r"\s*(?:the )?(?:same )?as ([\w.\-]+)\s*$")
 _SAME = re.compile(r"\s*(?:the )?same\s*$")

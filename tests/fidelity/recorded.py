@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_core.randomness import Draws
-from nanogen_core.weights import refuse_nonfinite
+from nanogen_core.randomness import KeyedRNG
+from nanogen_files import storage
+from nanogen_files.weights import refuse_nonfinite
 from tests.fidelity.measurement import Measurement, relative_max
 
 #: Prefixes of recorded outputs. Everything under them is compared.
@@ -77,7 +77,7 @@ def _recorded(values: Mapping[str, Any], source: object) -> Recorded:
     return found
 
 
-class RecordedDraws(Draws):
+class RecordedDraws(KeyedRNG):
     """Random numbers by purpose, as they were recorded. A purpose without a record is a KeyError."""
 
     def __init__(self, numbers: Mapping[str, Tensor | float], *, samples: int, step: int = 0):

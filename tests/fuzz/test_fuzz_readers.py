@@ -23,13 +23,12 @@ from safetensors.torch import save
 
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
-from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
-from nanogen_data import csv_files, json_files, text_files
 from nanogen_data.precomputed.members import pack, unpack
 from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder
 from nanogen_fidelity.reference import Reference
+from nanogen_files import csv_files, json_files, storage, text_files
 from nanogen_imagenet.config import ParquetConfig
 from nanogen_imagenet.names import folder_names
 from nanogen_imagenet.parquet import ImageNetParquet

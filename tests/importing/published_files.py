@@ -31,7 +31,7 @@ def time_tokens(row: dict[str, Any]) -> int:
 def network(row: dict[str, Any]) -> DDT:
     """A random network for a row, of small widths."""
     token = TOKEN_WIDTH if row["repa"]["use_reg"] else 0
-    latent = LatentSpec(*row["latent"], token_width=token)
+    latent = LatentSpec(*row["latent"], cls_token_width=token)
     config = DDTConfig(**SIZES, patch_size=row["model"]["patch"][0], time_tokens=time_tokens(row))
     wanted = frozenset({"two-time"} if row["meanflow"] else ())
     net = DDT(config, latent=latent, condition=condition_of(row), wanted=wanted)

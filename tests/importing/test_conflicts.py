@@ -24,7 +24,7 @@ from nanogen_import import import_checkpoint
         (SD_VAE_TEXT, "sd-vae-ema", {"task": "imagenet"}, "condition is 1024 wide, that of task 'imagenet'"),
         (SD_VAE, "demo", {}, "recipe demo has the backbone 'lightning-dit', and .* is a 'ddt'"),
         (SD_VAE, "meanflow", {}, "ask the backbone for two-time, which the checkpoint was trained without"),
-        (SD_VAE, "sd-vae-ema-reg", {}, "ask the backbone for token, which the checkpoint was trained without"),
+        (SD_VAE, "sd-vae-ema-reg", {}, "ask the backbone for cls-token, which the checkpoint was trained without"),
         (MEANFLOW, "sd-vae-mse", {}, "the checkpoint's backbone has two-time, which no chosen part asks for"),
         (REG, "dinov2-b", {}, "the checkpoint's backbone has token, which no chosen part asks for"),
         (PIXELS, "sd-vae-mse", {}, r"latents are \(3, 256, 256\) .* are \(4, 256, 256\)"),

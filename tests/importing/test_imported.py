@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from nanogen_core import Pipeline
 from nanogen_core.sampling import velocity_field
-from nanogen_core.storage import read_json
 from nanogen_core.tensors import Batch, State, Times
+from nanogen_files.storage import read_json
 from nanogen_import import import_checkpoint
 
 FIXTURES = Path(__file__).parents[2] / "plugins" / "nanogen-dit" / "tests" / "fixtures"
@@ -55,8 +55,8 @@ def test_a_saved_import_samples_as_recorded(name, prediction, tmp_path):
     imported(name, settings=settings).save(tmp_path)
     pipeline, recorded = Pipeline.load(tmp_path), load_file(FIXTURES / f"{name}.safetensors")
     condition = conditions(pipeline, recorded["in.context"])
-    field = velocity_field(pipeline.objective, pipeline.backbone)
-    guided = pipeline.guidance["cfg"].wrap(field, pipeline.conditioner.null(len(condition.tokens)))
+    velocity_fn = velocity_field(pipeline.objective, pipeline.backbone)
+    guided = pipeline.guidance["cfg"].wrap(velocity_fn, pipeline.conditioner.null(len(condition.tokens)))
     noise = State(recorded["in.noise"])
     ours = pipeline.sampler.sample(pipeline.objective, guided, noise, condition).latent
     assert far(ours, recorded[f"out.sample_cfg_{prediction}"]) < 1e-4

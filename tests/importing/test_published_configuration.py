@@ -75,7 +75,7 @@ def test_everything_is_taken_from_it(recipe, rows, file_for):
 
 def test_every_recorded_row_is_translated():
     for row in json.loads(ROWS.read_text())["rows"]:
-        wanted = {"two-time"} if row["meanflow"] else {"token"} if row["repa"]["use_reg"] else set()
+        wanted = {"two-time"} if row["meanflow"] else {"cls-token"} if row["repa"]["use_reg"] else set()
         settings = {**SIZES, "mlp_ratio": 4.0, "patch_size": row["model"]["patch"][0], "time_tokens": 4}
         found = Architecture("ddt", settings, LatentSpec(*row["latent"]), condition_of(row), frozenset(wanted))
         resolved = resolve({**translate(parse(configuration(row)), found), "backbone": {"name": "ddt", **settings}})
@@ -113,7 +113,7 @@ def test_meanflow_and_rae_details(rows, file_for):
     assert tokenizer.decoder.path.endswith("dinov2-vit-b/decoder.pt")
     assert tokenizer.statistics.endswith("dinov2-vit-b/stats.pt")
     assert reg.config.groups["auxiliary"]["reg"].config.teacher == "dinov2-vit-b"
-    assert reg.config.slots["objective"].config.token_weight == 0.03
+    assert reg.config.slots["objective"].config.cls_token_weight == 0.03
 
 
 def changed(values, path, value):

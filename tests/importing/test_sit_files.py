@@ -68,9 +68,9 @@ def test_the_recipe_gives_the_published_samples(tmp_path):
     pipeline, recorded = Pipeline.load(tmp_path / "saved"), load_file(FILE)
     labels = recorded["in.labels"]
     condition = pipeline.conditioner.encode(Batch(torch.arange(len(labels)), labels=labels))
-    field = velocity_field(pipeline.objective, pipeline.backbone)
-    field = pipeline.guidance["cfg"].wrap(field, pipeline.conditioner.null(len(labels)))
-    ours = pipeline.sampler.sample(pipeline.objective, field, State(recorded["in.noise"]), condition).latent
+    velocity_fn = velocity_field(pipeline.objective, pipeline.backbone)
+    velocity_fn = pipeline.guidance["cfg"].wrap(velocity_fn, pipeline.conditioner.null(len(labels)))
+    ours = pipeline.sampler.sample(pipeline.objective, velocity_fn, State(recorded["in.noise"]), condition).latent
     theirs = recorded["out.sample_cfg_three"]
     assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-4
     told = list(map(str, imported.decisions))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import SamplerConfig
-from nanogen_core.structure import structure
 from nanogen_dit.published.layout import Network
+from nanogen_files.structure import structure
 from nanogen_meanflow.config import MeanFlowConfig
 from nanogen_meanflow.meanflow import MeanFlow
 from tests.parity.case import Case
@@ -33,8 +33,8 @@ def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 def _loss(case: Case, objective: MeanFlow, network: Network) -> Iterator[tuple[str, Tensor]]:
     """The loss of the main head alone, sample by sample, and the gradient norm of its batch mean."""
-    question = objective.ask(network, case.clean, case.noise, case.times, case.condition, case.null)
-    answer = objective.answer(question, jumps=True)
+    inputs = objective.make_inputs(network, case.clean, case.noise, case.times, case.condition, case.null)
+    answer = objective.evaluate(inputs, has_interval=True)
     weighted = objective.weighted(answer.error)
     gradients = torch.autograd.grad(weighted.mean(), list(network.parameters()), allow_unused=True)
     yield "v_guided", answer.target
@@ -45,5 +45,5 @@ def _loss(case: Case, objective: MeanFlow, network: Network) -> Iterator[tuple[s
 
 
 def _sample(case: Case, objective: MeanFlow, network: Network, steps: int) -> Tensor:
-    field = velocity_field(objective, network)
-    return Euler(SamplerConfig(steps=steps)).sample(objective, field, case.noise, case.condition).latent
+    velocity_fn = velocity_field(objective, network)
+    return Euler(SamplerConfig(steps=steps)).sample(objective, velocity_fn, case.noise, case.condition).latent

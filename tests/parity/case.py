@@ -12,12 +12,12 @@ from attrs import frozen
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition, Prediction, State, Times
-from nanogen_core.weights import refuse_nonfinite
 from nanogen_dit.published import Published, read_published
 from nanogen_dit.published.layout import Network
+from nanogen_files import storage
+from nanogen_files.weights import refuse_nonfinite
 
 
 @frozen
@@ -46,7 +46,7 @@ class Case:
 
     @property
     def state(self) -> State:
-        """x_t, with the further token at the same time where there is one."""
+        """x_t, with the class token at the same time where there is one."""
         t = self.inputs["t"][:, None]
         if "cls_clean" not in self.inputs:
             return State(self.inputs["x_t"])
@@ -65,12 +65,12 @@ class Case:
         return State(self.inputs["noise"], self.inputs.get("cls_noise"))
 
     @property
-    def repa_taps(self) -> tuple[str, ...]:
+    def repa_intermediates(self) -> tuple[str, ...]:
         """The block outputs that REPA reads; none without a projector. Blocks are counted from 1."""
         if not self.published.beside:
             return ()
         tap = f"block.{self.config['config']['repa_layer_depth']}"
-        return (f"{tap}.token", tap) if self.published.architecture.latent.token_width else (tap,)
+        return (f"{tap}.cls_token", tap) if self.published.architecture.latent.cls_token_width else (tap,)
 
     @property
     def projector(self) -> nn.Linear | None:
@@ -85,7 +85,7 @@ class Case:
 
     def repa_tokens(self, projector: nn.Module, prediction: Prediction) -> Tensor:
         """The projected class token, where there is one, and image tokens: [B, (1) + N, z]."""
-        tapped = [prediction.features[tap] for tap in self.repa_taps]
+        tapped = [prediction.features[tap] for tap in self.repa_intermediates]
         rows = torch.cat([x if x.ndim == 3 else x[:, None] for x in tapped], dim=1)  # [B, (1) + N, width]
         projected: Tensor = projector(rows)
         return projected

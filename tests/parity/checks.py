@@ -15,7 +15,7 @@ from torch import Tensor
 from nanogen_align.config import InternalConfig
 from nanogen_align.internal import Internal
 from nanogen_core.guidance import ClassifierFree
-from nanogen_core.protocols import Field
+from nanogen_core.protocols import VelocityFn
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_flow.config import PREDICTIONS, FlowConfig
@@ -88,12 +88,12 @@ def _average_velocity(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def _forward(case: Case) -> list[tuple[str, Tensor]]:
-    prediction = case.network(case.state, case.times, case.condition, case.repa_taps)
+    prediction = case.network(case.state, case.times, case.condition, case.repa_intermediates)
     found = {"model": prediction.value.latent}
     if case.config.get("meanflow"):
         found["u"] = prediction.value.latent
-    if prediction.value.token is not None:
-        found["cls"] = prediction.value.token
+    if prediction.value.cls_token is not None:
+        found["cls"] = prediction.value.cls_token
     if "internal" in prediction.heads:
         found["base"] = prediction.heads["internal"].latent
     if case.projector is not None:
@@ -107,24 +107,24 @@ def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str
     """Latents sampled without and with guidance, by the sampler and the guidance that users take."""
     if not case.config.get("sampling"):
         return
-    field = velocity_field(objective, case.network)
-    yield f"sample_{prediction}", _sample(case, objective, field)
+    velocity_fn = velocity_field(objective, case.network)
+    yield f"sample_{prediction}", _sample(case, objective, velocity_fn)
     if any(case.config["sampling"].get(guidance) for guidance in ("cfg", "ig")):
-        yield f"sample_cfg_{prediction}", _sample(case, objective, _guided(case, field))
+        yield f"sample_cfg_{prediction}", _sample(case, objective, _guided(case, velocity_fn))
 
 
-def _sample(case: Case, objective: Flow, field: Field) -> Tensor:
+def _sample(case: Case, objective: Flow, velocity_fn: VelocityFn) -> Tensor:
     sampler = Euler(SamplerConfig(steps=case.config["sampling"]["steps"]))
-    return sampler.sample(objective, field, case.noise, case.condition).latent
+    return sampler.sample(objective, velocity_fn, case.noise, case.condition).latent
 
 
-def _guided(case: Case, field: Field) -> Field:
+def _guided(case: Case, velocity_fn: VelocityFn) -> VelocityFn:
     settings: Mapping[str, Any] = case.config["sampling"]
     if settings.get("ig"):
-        field = Internal(InternalConfig(**_interval(settings["ig"]))).wrap(field, case.null)
+        velocity_fn = Internal(InternalConfig(**_interval(settings["ig"]))).wrap(velocity_fn, case.null)
     if settings.get("cfg"):
-        field = ClassifierFree(ClassifierFreeConfig(**_interval(settings["cfg"]))).wrap(field, case.null)
-    return field
+        velocity_fn = ClassifierFree(ClassifierFreeConfig(**_interval(settings["cfg"]))).wrap(velocity_fn, case.null)
+    return velocity_fn
 
 
 def _interval(guidance: Mapping[str, float]) -> dict[str, float]:
@@ -134,6 +134,6 @@ def _interval(guidance: Mapping[str, float]) -> dict[str, float]:
 
 def _objective(case: Case, prediction: str) -> Flow:
     shift = (case.config.get("sampling") or {}).get("time_shift")
-    weight = {"token_weight": case.config["reg_coeff"]} if case.config.get("reg_coeff") is not None else {}
+    weight = {"cls_token_weight": case.config["reg_coeff"]} if case.config.get("reg_coeff") is not None else {}
     config = FlowConfig(prediction=prediction, sample_shift=shift, **weight)
     return Flow(config, latent=case.published.architecture.latent)

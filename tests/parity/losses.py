@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nanogen_align.config import RepaConfig
 from nanogen_align.distances import DISTANCES
-from nanogen_core.tensors import Condition, Seen, where_null
+from nanogen_core.tensors import Condition, ForwardPass, where_null
 from nanogen_flow.objective import Flow
 from tests.parity.case import Case
 
@@ -46,14 +46,14 @@ def _with_auxiliaries(
 ) -> Iterator[tuple[str, Tensor]]:
     """The loss of REG and REPA, each with its weight, and their sum with the latent's; over all trained parameters."""
     projector = case.projector
-    tapped = partial(case.network, taps=case.repa_taps)
-    seen = objective.look(tapped, case.clean, case.noise, case.inputs["t"], case.condition)
-    errors = objective.errors(seen, case.clean)
+    tapped = partial(case.network, intermediates=case.repa_intermediates)
+    forward_pass = objective.forward_at(tapped, case.clean, case.noise, case.inputs["t"], case.condition)
+    errors = objective.errors(forward_pass, case.clean)
     terms = {}
-    if "token" in errors:
-        terms["reg"] = objective.config.token_weight * errors["token"].mean()
+    if "cls_token" in errors:
+        terms["reg"] = objective.config.cls_token_weight * errors["cls_token"].mean()
     if projector is not None:
-        terms["repa"] = _repa(case, projector, seen)
+        terms["repa"] = _repa(case, projector, forward_pass)
     total = torch.stack([errors["flow"].mean(), *terms.values()]).sum()
     for name, value in {**terms, "total": total}.items():
         yield f"loss_{name}_{prediction}", value.detach()[None]
@@ -61,8 +61,10 @@ def _with_auxiliaries(
     yield f"grad_norm_total_{prediction}", gradient_norm(total, trained)
 
 
-def _repa(case: Case, projector: nn.Module, seen: Seen) -> Tensor:
+def _repa(case: Case, projector: nn.Module, forward_pass: ForwardPass) -> Tensor:
     """REPA's loss in its published form, with its weight."""
     config, weight = RepaConfig(), case.config.get("repa_coeff")
-    distance = DISTANCES[config.distance](case.repa_tokens(projector, seen.prediction), case.inputs["repa_target"])
+    distance = DISTANCES[config.distance](
+        case.repa_tokens(projector, forward_pass.prediction), case.inputs["repa_target"]
+    )
     return (config.weight if weight is None else weight) * distance

@@ -53,4 +53,4 @@ def resolved(*args: Any, **over: Any) -> Resolved:
 
 
 def on_latents(folder: Path, task: str, root: Path | str, **over: Any) -> Pipeline:
-    return build_pipeline(config(task, root, train={"latents": str(folder)}, **over))
+    return build_pipeline(config(task, root, train={"precomputed_latents": str(folder)}, **over))

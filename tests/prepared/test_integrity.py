@@ -16,12 +16,12 @@ from click.testing import CliRunner
 from prepared_data import config, on_latents, picture, resolved
 
 from nanogen_core.errors import DataError
-from nanogen_data import hashing
 from nanogen_data.precomputed import latents as reading
 from nanogen_data.precomputed import manifest, training
 from nanogen_data.precomputed.encoding import Encoding
 from nanogen_data.precomputed.latents import Latents
 from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_files import hashing
 
 SMALL = Options(shard_size=5, batch_size=4)
 

@@ -22,12 +22,12 @@ from prepared_data import config, resolved
 from prepared_workers import complaining, dying
 from safetensors.torch import load
 
-from nanogen_core import yaml_files
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_data.cli.data import data
 from nanogen_data.precomputed import manifest, workers
 from nanogen_data.precomputed.prepare import Options, prepare
 from nanogen_data.precomputed.sources import with_source
+from nanogen_files import yaml_files
 
 SMALL = Options(shard_size=5, batch_size=4)
 
@@ -215,7 +215,7 @@ def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
     ran = CliRunner().invoke(data, [*call, "--workers", "1", "--set", "image_size=8"], catch_exceptions=False)
     assert ran.exit_code == 0
     assert "Prepared 17 of 18 examples in 1 shards.\nSkipped 1: empty file.\n" in ran.stdout
-    assert f"--set train.latents={tmp_path / 'latents'}" in ran.stdout
+    assert f"--set train.precomputed_latents={tmp_path / 'latents'}" in ran.stdout
     assert manifest.read(tmp_path / "latents").wanted["latent"] == [8, 1, 1]
 
 

@@ -20,7 +20,7 @@ from nanogen_data.precomputed import training
 from nanogen_data.precomputed.encoding import Encoding
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.prepare import Options, prepare
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 SMALL = Options(shard_size=5, batch_size=4)
@@ -28,7 +28,7 @@ SMALL = Options(shard_size=5, batch_size=4)
 
 def losses(pipeline, folder: Path) -> list[float]:
     Run(pipeline, folder).train()
-    return [entry["loss"] for entry in journal.read(folder)]
+    return [entry["loss"] for entry in metrics_log.read(folder)]
 
 
 def both(folder: Path, task: str, root: Path, count: int, **over):
@@ -163,7 +163,7 @@ def test_a_resumed_run_on_latents_goes_on_where_it_was(folders: Path, tmp_path: 
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     pipeline = build_pipeline(config("imagenet", folders))
     whole = list(islice(training.batches(tmp_path / "latents", pipeline.parts, 6, seed=1), 7))
-    later = list(islice(training.batches(tmp_path / "latents", pipeline.parts, 6, seed=1, start=4, workers=2), 3))
+    later = list(islice(training.batches(tmp_path / "latents", pipeline.parts, 6, seed=1, start=4, num_workers=2), 3))
     for first, second in zip(whole[4:], later, strict=True):
         assert torch.equal(first.latents, second.latents)
 
@@ -238,5 +238,7 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
     pipeline = on_latents(
         tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
     )
-    with pytest.raises(TrainingError, match=r"The auxiliary loss repa looks at images, and `train\.latents` has none"):
+    with pytest.raises(
+        TrainingError, match=r"The auxiliary loss repa needs images, and `train\.precomputed_latents` has none"
+    ):
         training.opened(tmp_path / "latents", pipeline.parts)

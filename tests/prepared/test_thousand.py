@@ -18,7 +18,7 @@ from prepared_data import config, resolved
 
 from nanogen_core.config import resolve
 from nanogen_core.errors import DataError
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.precomputed import manifest
 from nanogen_data.precomputed.latents import Latents
 from nanogen_data.precomputed.prepare import Options, prepare
@@ -112,7 +112,7 @@ def check(examples: Latents, expected: list[Colour | str]) -> None:
     assert len(examples) == len(expected)
     for index, what in enumerate(expected):
         if isinstance(what, str):
-            with pytest.raises(BadExample) as found:
+            with pytest.raises(CorruptSampleError) as found:
                 examples[index]
             assert found.value.reason == what, index
         else:

@@ -32,7 +32,7 @@ from PIL import Image
 
 from nanogen_core import build_pipeline
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
@@ -91,8 +91,9 @@ def configuration(data: dict[str, Any], workers: int, train: dict[str, Any]) -> 
         "sampler": {"name": "euler", "steps": 1},
         "stage": {"name": "diffusion", "ema_decay": 0.9},
         "optimizer": {"name": "adamw", "lr": 1e-3},
-        "train": {"steps": STEPS, "batch_size": 8, "precision": "fp32", "workers": workers, "log_every": 5,
-                  "sample_every": 4, "sample_count": 4, "checkpoint_every": 2, "keep": 2, "keep_every": 6, **train},
+        "train": {"steps": STEPS, "batch_size": 8, "precision": "fp32", "num_workers": workers, "log_every": 5,
+                  "sample_every": 4, "sample_count": 4, "checkpoint_every": 2, "keep_last": 2, "keep_every": 6,
+                  **train},
     }  # fmt: skip
 
 
@@ -210,7 +211,7 @@ def end_of(run: Path) -> dict[str, Any]:
         for part, found in checkpoint.load(run, step)[0].items()
         for name, tensor in found.items()
     }
-    log = [{k: v for k, v in entry.items() if k not in journal.CLOCKS} for entry in journal.read(run)]
+    log = [{k: v for k, v in entry.items() if k not in metrics_log.CLOCKS} for entry in metrics_log.read(run)]
     files = {file.name: file.read_bytes() for file in sorted(run.glob("*.safetensors"))}
     sheets = {file.name: file.read_bytes() for file in sorted((run / "samples").iterdir())}
     names = sorted(str(file.relative_to(run)) for file in run.rglob("*") if "tensorboard" not in file.parts)

@@ -19,7 +19,7 @@ from nanogen_bench.report.page import page
 from nanogen_bench.report.reading import Request, read
 from nanogen_core.cli.main import cli
 from nanogen_core.config_diff import Difference
-from nanogen_core.structure import plain
+from nanogen_files.structure import plain
 
 pytest.importorskip("scipy")
 pytest.importorskip("statsmodels")
@@ -182,7 +182,7 @@ def nasty_folder(folder):
         configuration=(Difference(hostile, hostile, None),),
         curves={hostile: ([(1, 1.0), (2, 2.0)], [(1, 2.0), (2, 1.0)])},
     )
-    from nanogen_core import storage
+    from nanogen_files import storage
 
     storage.write_json(folder / "audits.json", {hostile: [{"equal": False, "verdict": hostile, **plain(audit)}]})
     sheet = folder / "<b>t2i" / '" onload="alert(1)' / "seed-0" / "samples" / "step-00000010.png"

@@ -20,15 +20,16 @@ class HeadContract(BackboneContract):
     provides = frozenset({"two-time", "internal-head"})
 
 
-class ToldContract(BackboneContract):
-    provides = frozenset({"two-time", "told"})
+class ExtrasContract(BackboneContract):
+    provides = frozenset({"two-time"})
+    extras = {"guidance": 3}
 
 
 class Wrapped(TinyBackbone):
     """A healthy backbone whose answer `spoil` changes."""
 
-    def forward(self, state, times, condition, taps=()):
-        prediction = super().forward(state, times, condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        prediction = super().forward(state, times, condition, intermediates)
         return prediction._replace(value=State(self.spoil(prediction.value.latent)))
 
     def spoil(self, value):
@@ -58,33 +59,33 @@ class Dropout(Wrapped):
 
 
 class InPlace(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         state.latent.mul_(0.5)
-        return super().forward(state, times, condition, taps)
+        return super().forward(state, times, condition, intermediates)
 
 
 class LeaksMaskedTokens(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(state, times, Condition(condition.tokens), taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(state, times, Condition(condition.tokens), intermediates)
 
 
 class SeesTheNullText(TinyBackbone):
     """Takes an all-false mask for none at all."""
 
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         mask = None if condition.mask is None else condition.mask | ~condition.mask.any(dim=1, keepdim=True)
-        return super().forward(state, times, condition._replace(mask=mask), taps)
+        return super().forward(state, times, condition._replace(mask=mask), intermediates)
 
 
 class AveragesNothing(TinyBackbone):
     """Divides by the number of real tokens."""
 
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         if condition.mask is not None:
             real = condition.mask[..., None]
             mean = (condition.tokens * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
             condition = Condition(mean)
-        return super().forward(state, times, condition, taps)
+        return super().forward(state, times, condition, intermediates)
 
 
 class BreaksGradients(TinyBackbone):
@@ -94,32 +95,32 @@ class BreaksGradients(TinyBackbone):
         super().__init__(*args, **kwargs)
         self.share = nn.Parameter(torch.ones(()))
 
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         count = torch.ones(len(condition.tokens)) if condition.mask is None else condition.mask.sum(dim=1)
         root = (self.share * count).sqrt()[:, None, None]
-        return super().forward(state, times, condition._replace(tokens=condition.tokens * root), taps)
+        return super().forward(state, times, condition._replace(tokens=condition.tokens * root), intermediates)
 
 
 class IgnoresCondition(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(state, times, condition._replace(tokens=condition.tokens * 0), taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(state, times, condition._replace(tokens=condition.tokens * 0), intermediates)
 
 
 class IgnoresState(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(State(state.latent * 0), times, condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(State(state.latent * 0), times, condition, intermediates)
 
 
 class IgnoresTime(TinyBackbone):
     """Sees the interval alone."""
 
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(state, Times(times.t * 0 + 1, times.r - times.t + 1), condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(state, Times(times.t * 0 + 1, times.r - times.t + 1), condition, intermediates)
 
 
 class IgnoresR(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(state, Times(times.t, times.t), condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(state, Times(times.t, times.t), condition, intermediates)
 
 
 class Unused(TinyBackbone):
@@ -129,20 +130,20 @@ class Unused(TinyBackbone):
 
 
 class NoTaps(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         return super().forward(state, times, condition)
 
 
 class Detached(TinyBackbone):
     """Takes its times out of the graph, which leaves MeanFlow without du/dt."""
 
-    def forward(self, state, times, condition, taps=()):
-        return super().forward(state, Times(times.t.detach(), times.r), condition, taps)
+    def forward(self, state, times, condition, intermediates=()):
+        return super().forward(state, Times(times.t.detach(), times.r), condition, intermediates)
 
 
 class OddHead(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        value = super().forward(state, times, condition, taps).value
+    def forward(self, state, times, condition, intermediates=()):
+        value = super().forward(state, times, condition, intermediates).value
         return Prediction(value, heads={"base": State(value.latent[:, :1])})
 
 
@@ -161,7 +162,7 @@ BROKEN = {
     IgnoresTime: {"time_matters"},
     IgnoresR: {"r_matters_exactly_where_stated"},
     Unused: {"every_parameter_gets_a_gradient"},
-    NoTaps: {"taps_give_image_tokens"},
+    NoTaps: {"intermediates_are_image_tokens"},
     Detached: {"forward_derivatives_exist"},
 }
 
@@ -176,21 +177,20 @@ def test_an_odd_head_is_caught():
     assert failures(HeadContract, build=build) == {"heads_are_shaped_like_the_value"}
 
 
-def test_one_that_does_not_listen_is_caught():
+def test_one_that_ignores_the_extras_is_caught():
     build = partial(TinyBackbone, TinyBackboneConfig(two_time=True))
-    assert failures(ToldContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
+    assert failures(ExtrasContract, build=build) == {"every_number_of_the_extras_matters"}
 
 
-class HearsTheShare(TinyBackbone):
-    def forward(self, state, times, condition, taps=()):
-        share = condition.told[:, :1, None] if condition.told is not None else 0.0
-        return super().forward(state, times, condition._replace(tokens=condition.tokens + share), taps)
+class ReadsOneNumber(TinyBackbone):
+    def forward(self, state, times, condition, intermediates=()):
+        share = condition.extras["guidance"][:, :1, None] if condition.extras else 0.0
+        return super().forward(state, times, condition._replace(tokens=condition.tokens + share), intermediates)
 
 
-def test_one_that_hears_a_part_is_caught():
-    build = partial(HearsTheShare, TinyBackboneConfig(two_time=True))
-    assert failures(ToldContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
-    assert failures(TwoTimeContract, build=build) == {"what_is_told_matters_exactly_where_stated"}
+def test_one_that_ignores_some_numbers_is_caught():
+    build = partial(ReadsOneNumber, TinyBackboneConfig(two_time=True))
+    assert failures(ExtrasContract, build=build) == {"every_number_of_the_extras_matters"}
 
 
 def test_a_plain_backbone_must_not_look_at_r():

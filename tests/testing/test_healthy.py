@@ -47,7 +47,7 @@ def requests():
 
 @pytest.fixture
 def batch(task, requests):
-    return task.ask(requests)
+    return task.make_batch(requests)
 
 
 class LabelsFixture:

@@ -118,8 +118,8 @@ class LastPicture(TinyColour):
 
     def resampled(self, units):
         scores = super().resampled(units)
-        once = len(units.unique()) == len(units)
-        return scores if once else {"colour": scores["colour"] + float(self._last[0]) + len(self._last)}
+        iter_once = len(units.unique()) == len(units)
+        return scores if iter_once else {"colour": scores["colour"] + float(self._last[0]) + len(self._last)}
 
 
 class Cut(TinyColour):
@@ -154,7 +154,7 @@ BROKEN = {
 
 @pytest.fixture
 def examples():
-    batch = next(TinyTask(dataset=TinyDataset(), image_size=16).once("train", 9))
+    batch = next(TinyTask(dataset=TinyDataset(), image_size=16).iter_once("train", 9))
     wrong = torch.tensor([0, 0, 0, 0, 1, 0, 0, 0, 1])  # so that every part of it has a score of its own
     labels = (batch.labels + wrong) % 3
     return batch._replace(images=on_grid(batch.images), labels=labels)

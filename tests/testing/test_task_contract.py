@@ -13,7 +13,7 @@ CONDITIONER = TinyLabels(classes=TinyDataset.classes)
 class Wrapped(TinyTask):
     """A healthy task whose batches `spoil` changes."""
 
-    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+    def batches(self, split, batch_size, *, seed=0, start=0, num_workers=0):
         return map(self.spoil, super().batches(split, batch_size, seed=seed, start=start))
 
     def spoil(self, batch):
@@ -46,23 +46,23 @@ class Unlabelled(Wrapped):
 
 
 class Unkeyed(TinyTask):
-    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+    def batches(self, split, batch_size, *, seed=0, start=0, num_workers=0):
         return super().batches(split, batch_size, seed=int(torch.randint(1000, ())), start=start)
 
 
 class FixedOrder(TinyTask):
-    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+    def batches(self, split, batch_size, *, seed=0, start=0, num_workers=0):
         return super().batches(split, batch_size, seed=0, start=start)
 
 
 class ForgetsStart(TinyTask):
-    def batches(self, split, batch_size, *, seed=0, start=0, workers=0):
+    def batches(self, split, batch_size, *, seed=0, start=0, num_workers=0):
         return super().batches(split, batch_size, seed=seed)
 
 
 class PicturesInRequests(TinyTask):
-    def ask(self, prompts_or_labels):
-        batch = super().ask(prompts_or_labels)
+    def make_batch(self, prompts_or_labels):
+        batch = super().make_batch(prompts_or_labels)
         return batch._replace(images=torch.zeros(len(batch.indices), 3, self.image_size, self.image_size))
 
 
@@ -77,18 +77,18 @@ class BareError(TinyTask):
 
 
 class TooFew(TinyTask):
-    def questions(self, count, *, seed=0):
-        return super().questions(count - 1)
+    def eval_batch(self, count, *, seed=0):
+        return super().eval_batch(count - 1)
 
 
 class Repeats(TinyTask):
-    def once(self, split, batch_size, *, workers=0):
-        yield from super().once(split, batch_size)
-        yield from super().once(split, batch_size)
+    def iter_once(self, split, batch_size, *, num_workers=0):
+        yield from super().iter_once(split, batch_size)
+        yield from super().iter_once(split, batch_size)
 
 
 class Silent(TinyTask):
-    def describe(self, batch):
+    def captions(self, batch):
         return ()
 
 

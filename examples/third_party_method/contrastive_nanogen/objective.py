@@ -10,7 +10,7 @@ from torch import Tensor
 from contrastive_nanogen.config import ContrastiveFlowConfig
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Network
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
 from nanogen_flow.objective import Flow
@@ -25,29 +25,29 @@ class ContrastiveFlow(Flow):
     """
 
     def __init__(self, config: ContrastiveFlowConfig, *, latent: LatentSpec):
-        if latent.token_width:
-            raise NanoGenError("objective 'contrastive-flow' diffuses no further token: use objective='flow' with REG.")
+        if latent.cls_token_width:
+            raise NanoGenError("objective 'contrastive-flow' diffuses no class token: use objective='flow' with REG.")
         super().__init__(config, latent=latent)
         self.repulsion = config.repulsion
         self.sampled_scale = 1 - config.repulsion if config.calibrated else 1.0
 
     def loss(
-        self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: Draws
+        self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
         """The batch mean, over the student's own prediction and those of its heads. A batch of one has no other sample.
 
         Rows whose condition was dropped are like any other, as in the paper.
         """
-        seen = self.look(nets["student"], clean, self.noise(rng), self.times(rng), condition)
-        own = self.towards(clean, seen.state, seen.times.t).latent  # [B, C, h, w]
+        forward_pass = self.forward_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
+        own = self.target_velocity(clean, forward_pass.state, forward_pass.times.t).latent  # [B, C, h, w]
         other = own[negatives(rng)]  # [B, C, h, w]
-        answers = {"flow": seen.prediction.value, **seen.prediction.heads}
+        answers = {"flow": forward_pass.prediction.value, **forward_pass.prediction.heads}
         learnt = {name: state.latent / self.sampled_scale for name, state in answers.items()}
         pulls = {name: _error(velocity, own) for name, velocity in learnt.items()}
         pushes = {f"{name}-other": _error(velocity, other) for name, velocity in learnt.items()}
         repulsion = self.repulsion if len(own) > 1 else 0.0
         total = torch.stack([*pulls.values()]).sum() - repulsion * torch.stack([*pushes.values()]).sum()
-        return Losses(total, {name: value.detach() for name, value in (pulls | pushes).items()}, seen)
+        return Losses(total, {name: value.detach() for name, value in (pulls | pushes).items()}, forward_pass)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The velocities that are sampled, and that auxiliary losses see."""
@@ -59,7 +59,7 @@ class ContrastiveFlow(Flow):
         return state.map(lambda v: self.sampled_scale * v)
 
 
-def negatives(rng: Draws) -> Tensor:
+def negatives(rng: KeyedRNG) -> Tensor:
     """For each slot the row of another one [B]: the next in an order that keyed numbers give, whatever the batch's."""
     order = rng.uniform("negative").argsort()  # [B]
     following = torch.empty_like(order)

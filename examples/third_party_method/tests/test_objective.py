@@ -7,14 +7,14 @@ from contrastive_nanogen.objective import ContrastiveFlow, negatives
 from torch import nn
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow
 
 LATENT = LatentSpec(2, 4, 4)
-CLEAN = State(Draws(0, range(6)).normal("clean", LATENT.shape))
+CLEAN = State(KeyedRNG(0, range(6)).normal("clean", LATENT.shape))
 CONDITION = Condition(torch.zeros(6, 1, 1))
 
 
@@ -25,7 +25,7 @@ class Constant(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.zeros(LATENT.shape))
 
-    def forward(self, state, times, condition, taps=()):
+    def forward(self, state, times, condition, intermediates=()):
         return Prediction(State(self.value.expand_as(state.latent)))
 
 
@@ -36,7 +36,7 @@ def contrastive(**options):
 def loss(objective, *, rows=6, net=None):
     clean = CLEAN.map(lambda x: x[:rows])
     condition = Condition(CONDITION.tokens[:rows])
-    return objective.loss({"student": net or Constant()}, clean, condition, condition, Draws(1, range(rows)))
+    return objective.loss({"student": net or Constant()}, clean, condition, condition, KeyedRNG(1, range(rows)))
 
 
 def test_without_repulsion_it_is_the_flow():
@@ -56,7 +56,7 @@ def test_the_equation_holds():
 
 
 def test_nobody_is_their_own_negative():
-    others = negatives(Draws(0, range(50)))
+    others = negatives(KeyedRNG(0, range(50)))
     assert sorted(others.tolist()) == list(range(50))
     assert not (others == torch.arange(50)).any()
 
@@ -85,4 +85,4 @@ def test_the_optimum_is_the_flow_pushed_from_the_mean_of_all_flows():
 
 def test_a_further_token_is_refused():
     with pytest.raises(NanoGenError, match="REG"):
-        ContrastiveFlow(ContrastiveFlowConfig(), latent=LatentSpec(2, 4, 4, token_width=3))
+        ContrastiveFlow(ContrastiveFlowConfig(), latent=LatentSpec(2, 4, 4, cls_token_width=3))

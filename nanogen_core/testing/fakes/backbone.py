@@ -23,7 +23,7 @@ class TinyBackboneConfig:
 
 
 class TinyBackbone(nn.Module):
-    """Provides `features` (the tap `block.1`) and `jvp`; with `two_time` also `two-time`. Its output starts at zero."""
+    """Provides `features` (the output `block.1`) and `jvp`; with `two_time` also `two-time`. Zero at initialization."""
 
     def __init__(self, config: TinyBackboneConfig, *, latent: LatentSpec, condition: ConditionSpec):
         super().__init__()
@@ -36,14 +36,16 @@ class TinyBackbone(nn.Module):
         nn.init.zeros_(self.outlet.weight)
         nn.init.zeros_(self.outlet.bias)  # type: ignore[arg-type]
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
-        """States [B, C, h, w] at `times`; taps: `"block.1"`. Raises NanoGenError for another tap."""
-        if unknown := set(taps) - {"block.1"}:
-            raise NanoGenError(f"tiny-backbone has no tap {min(unknown)!r}; it has: block.1.")
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
+        """States [B, C, h, w] at `times`; `intermediates`: `"block.1"`. Raises NanoGenError for another name."""
+        if unknown := set(intermediates) - {"block.1"}:
+            raise NanoGenError(f"tiny-backbone has no intermediate {min(unknown)!r}; it has: block.1.")
         shift = self.time(self._angles(times)) + self.condition(mean_token(condition))  # [B, width]
         hidden = F.silu(self.inlet(state.latent) + shift[:, :, None, None])  # [B, width, h, w]
         hidden = hidden + F.silu(self.block(hidden))
-        features = {tap: hidden.flatten(2).transpose(1, 2) for tap in taps}  # [B, h * w, width]
+        features = {tap: hidden.flatten(2).transpose(1, 2) for tap in intermediates}  # [B, h * w, width]
         return Prediction(State(self.outlet(hidden).float()), features)
 
     def _angles(self, times: Times) -> Tensor:

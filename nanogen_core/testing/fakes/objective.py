@@ -8,9 +8,9 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from nanogen_core.protocols import Field
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Condition, Losses, Prediction, Seen, State, Times, per_sample
+from nanogen_core.protocols import VelocityFn
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, State, Times, per_sample
 
 
 @frozen(kw_only=True)
@@ -27,7 +27,7 @@ class TinyFlow:
         self.config = config
 
     def loss(
-        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: Draws
+        self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
         """Mean over the batch and the latent of |v - (noise - data)|^2."""
         t = self.config.earliest + (1 - self.config.earliest) * rng.uniform("time")  # [B]
@@ -35,16 +35,16 @@ class TinyFlow:
         state = clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
         prediction: Prediction = nets["student"](state, Times(t, t), condition)
         error = (prediction.value.latent - (noise.latent - clean.latent)).square().mean()
-        guess = state.map(lambda x, v: x - per_sample(t, x) * v, prediction.value)
-        return Losses(error, {"velocity": error.detach()}, Seen(state, Times(t, t), prediction, guess))
+        denoised = state.map(lambda x, v: x - per_sample(t, x) * v, prediction.value)
+        return Losses(error, {"velocity": error.detach()}, ForwardPass(state, Times(t, t), prediction, denoised))
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """The prediction is a velocity already."""
         return prediction
 
-    def step(self, field: Field, state: State, times: Times, condition: Condition) -> State:
+    def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
         """One Euler step from t to r."""
-        velocity = field(state, times, condition).value
+        velocity = velocity_fn(state, times, condition).value
         return state.map(lambda x, v: x - per_sample(times.t - times.r, x) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:

@@ -24,7 +24,7 @@ class TinyTask:
         self._metrics = metrics or {}
 
     def batches(
-        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
         """Batches without end from batch `start` on, in an order keyed by the seed."""
         examples = self.dataset.open(split, self.image_size, "labels")
@@ -33,21 +33,21 @@ class TinyTask:
                 examples, [_shuffled(seed, row, len(examples)) for row in range(first, first + batch_size)]
             )
 
-    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+    def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
         """Every example of the split once, in order."""
         examples = self.dataset.open(split, self.image_size, "labels")
         for first in range(0, len(examples), batch_size):
             yield self._batch(examples, list(range(first, min(first + batch_size, len(examples)))))
 
-    def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
+    def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """Requests as a batch. Raises NanoGenError where no colour is named."""
         return self._asked([self._label(request) for request in prompts_or_labels])
 
-    def questions(self, count: int, *, seed: int = 0) -> Batch:
+    def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
         """The colours in turn."""
         return self._asked([number % len(self.dataset.classes) for number in range(count)])
 
-    def describe(self, batch: Batch) -> Sequence[str]:
+    def captions(self, batch: Batch) -> Sequence[str]:
         """The captions."""
         return batch.captions or ()
 

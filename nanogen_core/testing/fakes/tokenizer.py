@@ -8,7 +8,7 @@ from attrs import frozen
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 
 
@@ -38,6 +38,6 @@ class TinyTokenizer:
         """Images [B, 3, H, W] in [-1, 1] -> latents [B, 3 * factor^2, h, w]."""
         return F.pixel_unshuffle(images, self.config.factor) * self.config.scale
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, 3 * factor^2, h, w] -> images [B, 3, H, W]; nothing is drawn."""
         return F.pixel_shuffle(latents / self.config.scale, self.config.factor)

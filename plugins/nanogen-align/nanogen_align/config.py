@@ -42,7 +42,7 @@ class IRepaConfig:
 
 @frozen(kw_only=True)
 class RegConfig:
-    """The weight of the token's loss is the objective's: `objective.token_weight`, 0.03.
+    """The weight of the token's loss is the objective's: `objective.cls_token_weight`, 0.03.
 
     `token`: the teacher's class token, or the mean of its patch tokens, for teachers without one.
     """

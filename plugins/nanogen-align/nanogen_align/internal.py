@@ -7,7 +7,7 @@ from attrs import evolve
 from torch import Tensor
 
 from nanogen_align.config import InternalConfig
-from nanogen_core.protocols import Field
+from nanogen_core.protocols import VelocityFn
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 
 
@@ -15,7 +15,7 @@ class Internal:
     """`base + w (full - base)` inside the closed interval [t_min, t_max], tested on the start of a step.
 
     Both branches of classifier-free guidance around it are guided, the unconditional one perhaps by another w. A
-    further token (REG) has no second head and stays as it is.
+    class token (REG) has no second head and stays as it is.
     """
 
     level = 0
@@ -27,11 +27,11 @@ class Internal:
         """The same guidance with another scale w for both branches."""
         return Internal(evolve(self.config, scale=float(scale), null_scale=None))
 
-    def wrap(self, field: Field, null: Condition) -> Field:
+    def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
         """The guided field. `Condition.null` says which rows are of the unconditional branch."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
-            prediction = field(state, times, condition)
+            prediction = velocity_fn(state, times, condition)
             start = times.t[0]  # all samples of a step share it; as a tensor, so that the interval is closed
             if not self.config.t_min <= start <= self.config.t_max:
                 return prediction

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from nanogen_align.config import IRepaConfig
 from nanogen_align.distances import DISTANCES
 from nanogen_align.grids import resampled
-from nanogen_align.probe import tap_shape
+from nanogen_align.probe import intermediate_shape
 from nanogen_align.projectors import Convolution
 from nanogen_align.teacher import teacher_of
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Batch, Losses, Seen, State
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 
 EXTRA = "irepa"
 EPS = 1e-6
@@ -23,13 +23,13 @@ EPS = 1e-6
 class IRepa:
     """REPA on image tokens alone, with a 3 x 3 convolution for a projector and targets normalised over space."""
 
-    token_width = 0
+    cls_token_width = 0
 
     def __init__(self, config: IRepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
         self.teacher = teacher_of(config.teacher)
-        self.taps: Sequence[str] = (f"block.{config.block}",)
-        self.count, width = tap_shape(backbone, self.taps[0], latent, condition)
+        self.intermediates: Sequence[str] = (f"block.{config.block}",)
+        self.count, width = intermediate_shape(backbone, self.intermediates[0], latent, condition)
         self.nets = Convolution(width, self.teacher.width).to(next(backbone.parameters()).device)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -38,13 +38,13 @@ class IRepa:
         patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.mean_share)}
 
-    def token(self, batch: Batch) -> None:
+    def cls_token(self, batch: Batch) -> None:
         """iREPA diffuses nothing along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """The weighted distance, and the distance as a part."""
-        projected = self.nets(seen.prediction.features[self.taps[0]]).float()  # [B, N, D]
+        projected = self.nets(forward_pass.prediction.features[self.intermediates[0]]).float()  # [B, N, D]
         distance = DISTANCES[self.config.distance](projected, batch.extras[EXTRA])
         return Losses(self.config.weight * distance, {"distance": distance.detach()})
 

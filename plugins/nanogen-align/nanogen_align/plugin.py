@@ -37,8 +37,8 @@ _REG = Component(
     target="nanogen_align.reg:Reg",
     config="nanogen_align.config:RegConfig",
     summary="a vision encoder's class token is diffused along (REG, arXiv 2507.01467)",
-    provides={"token"},
-    needs={"backbone": {"token"}},
+    provides={"cls-token"},
+    needs={"backbone": {"cls-token"}},
 )
 
 _INTERNAL = Component(

@@ -9,8 +9,8 @@ from torch import Tensor
 from nanogen_align.config import RegConfig
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Losses, Seen, State
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 
 EXTRA = "reg"
 
@@ -32,15 +32,15 @@ POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class
 class Reg:
     """The teacher's class token is noised at the sample's own time and denoised along with the latent.
 
-    The objective does the noising, and weighs the token's own loss (`objective.token_weight`): nothing is added here.
+    The objective adds the noise and the token's loss, weighted by `objective.cls_token_weight`. This part adds no loss.
     """
 
-    taps: Sequence[str] = ()
+    intermediates: Sequence[str] = ()
     nets = None
 
     def __init__(self, config: RegConfig):
         self.teacher = teacher_of(config.teacher)
-        self.token_width = self.teacher.width
+        self.cls_token_width = self.teacher.width
         self._pool = POOLS[config.token]
         if config.token == "class" and not self.teacher.has_class_token:
             raise Incompatible(
@@ -53,10 +53,10 @@ class Reg:
         assert batch.images is not None, "the teacher wants images"
         return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 
-    def token(self, batch: Batch) -> Tensor:
+    def cls_token(self, batch: Batch) -> Tensor:
         """The clean token of each example: [B, token_width]."""
         return batch.extras[EXTRA]
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """Nothing beside the objective's own."""
         return Losses(batch.extras[EXTRA].new_zeros(()))

@@ -29,7 +29,7 @@ class VisionEncoder(Protocol):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
 
 
 class Teacher:
@@ -50,7 +50,7 @@ class Teacher:
     def patches(self, images: Tensor) -> Tensor:
         """Patch tokens [B, N, D] through which a gradient reaches the images."""
         self.encoder.to(images.device)
-        return self.encoder.look(images)[0]
+        return self.encoder.forward_features(images)[0]
 
 
 _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()

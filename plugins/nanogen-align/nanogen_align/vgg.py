@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
-from nanogen_core.weights import read_weights
+from nanogen_files.weights import read_weights
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels of the convolutions
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]

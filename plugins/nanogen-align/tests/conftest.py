@@ -42,9 +42,9 @@ class TinyVision:
     @torch.no_grad()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         self.asked += 1
-        return self.look(images)
+        return self.forward_features(images)
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         tokens = self.net(images).flatten(2).transpose(1, 2)
         return tokens, tokens.mean(dim=1) if self.has_class_token else None
 

@@ -12,7 +12,7 @@ from nanogen_core.errors import Incompatible
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.tensors import Condition, Prediction, State, Times
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 NULL = Condition(torch.zeros(2, 1, 3))
@@ -33,11 +33,11 @@ def at(time, size=2):
 
 
 def guided(*wrappers, time=0.5, asked=ASKED):
-    field = net
+    velocity_fn = net
     for wrapper in wrappers:
-        field = wrapper.wrap(field, NULL)
-    value = field(STATE, at(time), asked).value
-    return value.latent[:, 0, 0, 0].tolist(), value.token[:, 0].tolist()
+        velocity_fn = wrapper.wrap(velocity_fn, NULL)
+    value = velocity_fn(STATE, at(time), asked).value
+    return value.latent[:, 0, 0, 0].tolist(), value.cls_token[:, 0].tolist()
 
 
 def test_alone_it_is_the_equation_and_leaves_the_token():
@@ -91,6 +91,6 @@ def test_choosing_it_builds_and_trains_the_head_and_goes_inside_cfg(small, tmp_p
     assert list(pipeline.guidance) == ["internal", "cfg"]
     assert pipeline.backbone.internal_head is not None
     trained = Run(pipeline, tmp_path).train()
-    assert journal.read(tmp_path)[-1]["internal"] > 0
+    assert metrics_log.read(tmp_path)[-1]["internal"] > 0
     full, plain = (trained.generate([1], guidance=g, tensors=True) for g in (None, {"internal": 1.0}))
     assert not torch.equal(full, plain)

@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from nanogen_align.config import IRepaConfig, RegConfig, RepaConfig
 from nanogen_align.grids import resampled
 from nanogen_align.irepa import IRepa, spatially_normalised
-from nanogen_align.probe import tap_shape
+from nanogen_align.probe import intermediate_shape
 from nanogen_align.reg import Reg
 from nanogen_align.repa import Repa
 from nanogen_align.teacher import Teacher, teacher_of
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
+from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
 from nanogen_core.testing import PluginContract
 from nanogen_core.testing.fakes import TinyBackbone, TinyBackboneConfig
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
@@ -28,11 +28,11 @@ from nanogen_dit.lightning_dit import LightningDiT
 
 LATENT = LatentSpec(4, 8, 8, factor=2)
 CLEAN = State(torch.zeros(2, *LATENT.shape))
-WITH_TOKEN = LatentSpec(4, 8, 8, factor=2, token_width=12)
+WITH_TOKEN = LatentSpec(4, 8, 8, factor=2, cls_token_width=12)
 LABELS = ConditionSpec(11, 1, learned=2)
 TEXTS = ConditionSpec(7, 5, normalize=True, padded=True)
 TEACHER = {"name": "tiny-vision"}
-RNG = Draws(0, range(2))
+RNG = KeyedRNG(0, range(2))
 IMAGES = Batch(torch.arange(2), images=torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
 
 
@@ -56,9 +56,9 @@ def repa(latent=LATENT, **options):
     return Repa(config, backbone=dit(latent), latent=latent, condition=LABELS)
 
 
-def seen(**features):
+def forward_pass(**features):
     state = State(torch.zeros(2, *LATENT.shape))
-    return Seen(state, Times(torch.ones(2), torch.ones(2)), Prediction(state, features), state)
+    return ForwardPass(state, Times(torch.ones(2), torch.ones(2)), Prediction(state, features), state)
 
 
 def looked(loss):
@@ -68,16 +68,16 @@ def looked(loss):
 def test_the_backbone_is_asked_for_the_shape_of_its_tokens():
     ddt = DDTConfig(hidden=16, depth=2, heads=2, decoder_hidden=24, decoder_depth=1, decoder_heads=2, patch_size=1)
     network = DDT(ddt, latent=WITH_TOKEN, condition=TEXTS, wanted=frozenset({"two-time"}))
-    assert tap_shape(network, "block.2", WITH_TOKEN, TEXTS) == (64, 16)
-    assert tap_shape(network, "block.3", WITH_TOKEN, TEXTS) == (64, 24)  # the decoder's
-    assert tap_shape(dit(), "block.1", LATENT, LABELS) == (16, 16)
+    assert intermediate_shape(network, "block.2", WITH_TOKEN, TEXTS) == (64, 16)
+    assert intermediate_shape(network, "block.3", WITH_TOKEN, TEXTS) == (64, 24)  # the decoder's
+    assert intermediate_shape(dit(), "block.1", LATENT, LABELS) == (16, 16)
     tiny = TinyBackbone(TinyBackboneConfig(width=9), latent=LATENT, condition=TEXTS)
-    assert tap_shape(tiny, "block.1", LATENT, TEXTS) == (64, 9)
+    assert intermediate_shape(tiny, "block.1", LATENT, TEXTS) == (64, 9)
     assert next(network.parameters()).device.type == "cpu"
 
 
 def test_a_block_that_does_not_exist_is_named():
-    with pytest.raises(NanoGenError, match="no output 'block.8'; its taps are 'block.1' to 'block.2'"):
+    with pytest.raises(NanoGenError, match="no output 'block.8'; its intermediates are 'block.1' to 'block.2'"):
         Repa(RepaConfig(teacher=TEACHER), backbone=dit(), latent=LATENT, condition=LABELS)
 
 
@@ -86,7 +86,7 @@ def test_repa_is_half_the_squared_error_of_a_linear_map():
     patches, _ = loss.teacher.encoder.encode(IMAGES.images)
     weight, bias = loss.nets.weight, loss.nets.bias
     expected = (tokens @ weight.T + bias - patches).square().mean()
-    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss), RNG)
+    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), RNG)
     torch.testing.assert_close(found.total, 0.5 * expected)
     torch.testing.assert_close(found.parts["distance"], expected.detach())
     found.total.backward()
@@ -99,18 +99,18 @@ def test_repa_with_a_cosine_and_three_layers_is_the_papers():
     projected = third(F.silu(second(F.silu(first(tokens)))))
     patches, _ = loss.teacher.encode(IMAGES.images)
     a, b = F.normalize(projected, dim=-1), F.normalize(patches, dim=-1)
-    found = loss.loss(seen(**{"block.2": tokens}), CLEAN, looked(loss), RNG).total
+    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), RNG).total
     torch.testing.assert_close(found, -0.5 * (a * b).sum(-1).mean())
 
 
 def test_with_reg_the_token_is_aligned_too_and_comes_first():
     loss = repa(WITH_TOKEN)
-    assert loss.taps == ("block.2.token", "block.2")
+    assert loss.intermediates == ("block.2.cls_token", "block.2")
     tokens, token = torch.randn(2, 16, 16), torch.randn(2, 16)
     patches, class_token = loss.teacher.encode(IMAGES.images)
     clean = State(torch.zeros(2, *LATENT.shape), class_token)
     sum_of_squares = (loss.nets(tokens) - patches).square().sum() + (loss.nets(token) - class_token).square().sum()
-    found = loss.loss(seen(**{"block.2": tokens, "block.2.token": token}), clean, looked(loss), RNG)
+    found = loss.loss(forward_pass(**{"block.2": tokens, "block.2.cls_token": token}), clean, looked(loss), RNG)
     torch.testing.assert_close(found.parts["distance"], (sum_of_squares / (2 * 17 * 12)).detach())
 
 
@@ -137,7 +137,7 @@ def test_irepa_normalises_over_space_and_convolves():
     around = F.pad(tokens.reshape(2, 4, 4, 16), (0, 0, 1, 1, 1, 1))
     windows = torch.stack([around[:, i : i + 4, j : j + 4] for i in range(3) for j in range(3)], dim=-2)
     projected = torch.einsum("bhwkc,dck->bhwd", windows, kernel.flatten(2)) + bias
-    found = loss.loss(seen(**{"block.1": tokens}), None, batch, RNG)
+    found = loss.loss(forward_pass(**{"block.1": tokens}), None, batch, RNG)
     torch.testing.assert_close(found.total, 0.5 * (projected - expected).square().mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -149,9 +149,9 @@ def test_a_full_share_of_the_mean_leaves_none():
 def test_reg_gives_the_class_token_and_no_loss_of_its_own():
     reg = Reg(RegConfig(teacher=TEACHER))
     batch = looked(reg)
-    assert reg.token_width == 12
-    torch.testing.assert_close(reg.token(batch), reg.teacher.encoder.encode(IMAGES.images)[1])
-    assert reg.loss(seen(), None, batch, RNG).total == 0
+    assert reg.cls_token_width == 12
+    torch.testing.assert_close(reg.cls_token(batch), reg.teacher.encoder.encode(IMAGES.images)[1])
+    assert reg.loss(forward_pass(), None, batch, RNG).total == 0
 
 
 def test_a_teacher_without_a_class_token_is_refused_by_name():
@@ -160,7 +160,7 @@ def test_a_teacher_without_a_class_token_is_refused_by_name():
         Reg(RegConfig(teacher=plain))
     reg = Reg(RegConfig(teacher=plain, token="mean"))
     patches, _ = reg.teacher.encode(IMAGES.images)
-    torch.testing.assert_close(reg.token(looked(reg)), patches.mean(dim=1))
+    torch.testing.assert_close(reg.cls_token(looked(reg)), patches.mean(dim=1))
 
 
 def test_repa_and_reg_must_have_tokens_of_one_width():

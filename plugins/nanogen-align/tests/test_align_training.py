@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nanogen_core import Pipeline, build_pipeline, storage
+from nanogen_core import Pipeline, build_pipeline
+from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 TEACHER = {"name": "tiny-vision", "patch": 8}
@@ -25,11 +26,11 @@ def aligned(small):
 
 def test_all_three_train_together_and_the_pipeline_needs_no_projector(aligned, tmp_path):
     run(aligned, tmp_path).train()
-    entries = journal.read(tmp_path)
-    assert {"flow", "token", "repa", "repa.distance", "irepa", "reg"} <= entries[0].keys()
+    entries = metrics_log.read(tmp_path)
+    assert {"flow", "cls_token", "repa", "repa.distance", "irepa", "reg"} <= entries[0].keys()
     assert entries[-1]["repa.distance"] < entries[0]["repa.distance"]
     assert entries[0]["loss"] == pytest.approx(
-        entries[0]["flow"] + 0.03 * entries[0]["token"] + entries[0]["repa"] + entries[0]["irepa"], rel=1e-4
+        entries[0]["flow"] + 0.03 * entries[0]["cls_token"] + entries[0]["repa"] + entries[0]["irepa"], rel=1e-4
     )
     nets = checkpoint.load(tmp_path, 4)[0]["nets"]
     assert {"repa.weight", "irepa.convolution.weight"} <= nets.keys()
@@ -62,7 +63,7 @@ def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
     first, second = (checkpoint.load(tmp_path / name, 4)[0]["nets"] for name in ("images", "cached"))
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)
-    losses = [[entry["loss"] for entry in journal.read(tmp_path / name)] for name in ("images", "cached")]
+    losses = [[entry["loss"] for entry in metrics_log.read(tmp_path / name)] for name in ("images", "cached")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -71,4 +72,4 @@ def test_the_other_task_differs_in_one_line(aligned, tmp_path):
     aligned["auxiliary"] = {"repa": ALL["repa"], "reg": ALL["reg"]}
     aligned["train"]["steps"] = 1
     run(aligned, tmp_path).train()
-    assert journal.read(tmp_path)[0]["repa"] > 0
+    assert metrics_log.read(tmp_path)[0]["repa"] > 0

@@ -18,12 +18,12 @@ from nanogen_arrow.layout import files_of, is_saved, parquet_files
 from nanogen_arrow.pictures import image_file, paths_without_bytes, picture
 from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value, without_nulls
 from nanogen_core.errors import DataError, listing
-from nanogen_core.files import is_file, user_path
-from nanogen_data import text_files
 from nanogen_data.captions import Captions, captions_of
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.labels import checked
 from nanogen_data.loader import Example, data_folder
+from nanogen_files import text_files
+from nanogen_files.reading import is_file, user_path
 
 CLASSES = "classes.txt"
 
@@ -155,7 +155,7 @@ class Rows:
             if without_nulls(piece, f"{column}.bytes"):
                 continue  # or all images of a large table would be read
             for path in paths_without_bytes(read_piece(piece, (column,)).column(column)):
-                with suppress(BadExample):
+                with suppress(CorruptSampleError):
                     found.add(image_file(path, self._root, piece.path, ""))
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow  # type: ignore[import-untyped]
 
 from nanogen_core.errors import DataError
-from nanogen_data import json_files, text_files
+from nanogen_files import json_files, text_files
 
 KEY = b"huggingface"
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from nanogen_core.errors import DataError, listing
-from nanogen_core.files import entries, is_file, is_folder
-from nanogen_data import json_files
 from nanogen_data.notes import warn_once
+from nanogen_files import json_files
+from nanogen_files.reading import entries, is_file, is_folder
 
 log = logging.getLogger(__name__)
 

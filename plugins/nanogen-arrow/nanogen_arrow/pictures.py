@@ -11,9 +11,9 @@ from PIL import Image
 from pyarrow import types
 
 from nanogen_core.errors import shown
-from nanogen_core.files import is_file
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.pictures import decode_image, read_image
+from nanogen_files.reading import is_file
 
 
 def picture(cell: object, root: Path, file: Path, place: str) -> Image.Image:
@@ -22,7 +22,9 @@ def picture(cell: object, root: Path, file: Path, place: str) -> Image.Image:
     if data is not None:
         return decode_image(data, place)
     if path is None:
-        raise BadExample("no image", f"The image {place} has neither bytes nor a path: give it one or take it away.")
+        raise CorruptSampleError(
+            "no image", f"The image {place} has neither bytes nor a path: give it one or take it away."
+        )
     return read_image(image_file(path, root, file, place))
 
 
@@ -37,7 +39,7 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
         found = Path(os.path.abspath(home / path))  # not resolved: links inside the dataset are the user's own
         if found.is_relative_to(inside) and is_file(found):
             return found
-    raise BadExample(
+    raise CorruptSampleError(
         "no image file",
         f"The image {place} is the path {shown(path, 200)} without bytes, and there is no such file inside {root}: "
         f"put it there, or write the bytes into the table.",

@@ -12,8 +12,8 @@ import pyarrow  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.files import reason
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
+from nanogen_files.reading import reason
 
 KEPT = 8  # pieces in memory, in each process
 PARQUET = ".parquet"
@@ -92,7 +92,7 @@ def value(table: pyarrow.Table, column: str, row: int, place: str) -> Any:
         cell.validate(full=True)  # a mapped file is not checked before: a wrong offset would read foreign memory
         return cell[0].as_py()
     except (pyarrow.ArrowException, ValueError) as error:
-        raise BadExample(
+        raise CorruptSampleError(
             "damaged cell", f"The cell {column!r} {place} is damaged ({_first_line(error)}): write it again."
         ) from error
 

@@ -17,7 +17,7 @@ from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
 from nanogen_core.errors import DataError
 from nanogen_core.testing import PluginContract
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 
 NAMES = ["tench", "goldfish", "flamingo"]
 FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": NAMES}, "text": {"_type": "Value"}}
@@ -144,7 +144,7 @@ def test_bad_rows_say_why(tmp_path: Path, view: str, columns: dict[str, Any], re
     if columns.get("image") == [None, None]:
         columns = {"image": pyarrow.array([None, None], table(range(1)).schema.field("image").type)}
     save(tmp_path / "bad", table(range(2), **columns))
-    with pytest.raises(BadExample) as found:
+    with pytest.raises(CorruptSampleError) as found:
         dataset(tmp_path / "bad").open("train", 16, view)[0]
     assert found.value.reason == reason
 

@@ -18,10 +18,10 @@ from PIL import Image
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
 from nanogen_core.errors import DataError
-from nanogen_core.images import to_tensor
 from nanogen_data import notes
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
+from nanogen_files.images import to_tensor
 from nanogen_imagenet.config import ParquetConfig
 from nanogen_imagenet.parquet import ImageNetParquet
 
@@ -210,7 +210,7 @@ def test_labels_from_one_have_a_hint(tmp_path: Path) -> None:
 def test_rows_are_counted_through_a_file(tmp_path: Path) -> None:
     columns = {"image": [image(shade) for shade in range(7)], "text": ["a"] * 5 + ["", "b"]}
     write(tmp_path, columns)
-    with pytest.raises(BadExample, match=r"The caption in row 5 of .*train-00000-of-00001\.parquet is empty"):
+    with pytest.raises(CorruptSampleError, match=r"The caption in row 5 of .*train-00000-of-00001\.parquet is empty"):
         arrow(tmp_path)[5]
 
 
@@ -280,7 +280,7 @@ def test_a_path_outside_or_without_a_file_is_said(tmp_path: Path, path: str) -> 
     (tmp_path / "root" / "pics").mkdir(parents=True)
     write(tmp_path / "root", {"image": [path.format(tmp_path)], "text": ["one"]})
     with pytest.raises(
-        BadExample, match=r"row 0 of .* is the path '.*' without bytes, and there is no such file inside"
+        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and there is no such file inside"
     ):
         arrow(tmp_path / "root")[0]
 
@@ -289,7 +289,7 @@ def test_neither_bytes_nor_path_is_said(tmp_path: Path) -> None:
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     write(tmp_path, {"image": pyarrow.array([None, {"bytes": None, "path": ""}], kind), "text": TEXTS})
     for row in range(2):
-        with pytest.raises(BadExample, match=f"The image in row {row} of .* has neither bytes nor a path"):
+        with pytest.raises(CorruptSampleError, match=f"The image in row {row} of .* has neither bytes nor a path"):
             arrow(tmp_path)[row]
 
 
@@ -313,7 +313,7 @@ def test_one_caption_of_a_list_is_taken_each_epoch(tmp_path: Path) -> None:
 )
 def test_a_list_without_captions_is_a_bad_example(tmp_path: Path, captions: Any, reason: str) -> None:
     write(tmp_path, {"image": PICTURES, "caption": captions})
-    with pytest.raises(BadExample) as found:
+    with pytest.raises(CorruptSampleError) as found:
         arrow(tmp_path)[0]
     assert found.value.reason == reason
     assert arrow(tmp_path)[1].caption == "a"  # of a list of one

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 from nanogen_core.exports import lazy_exports
 
 if TYPE_CHECKING:
-    from nanogen_data.loader import once
+    from nanogen_data.loader import iter_once
     from nanogen_data.precomputed.latents import Latents
 
 __all__ = [
     "Latents",
-    "once",
+    "iter_once",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "Latents": "precomputed.latents",
-        "once": "loader",
+        "iter_once": "loader",
     },
 )

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from nanogen_core.errors import DataError, shown
 from nanogen_core.randomness import key
-from nanogen_data import text_files
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
+from nanogen_files import text_files
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,13 @@ def decode_caption(data: bytes, name: str) -> str:
     """The text of a caption's file without white space around it. Raises BadExample, with the caption's `name`, for one
     that is empty or no UTF-8."""
     if len(data) > MOST_BYTES:
-        raise BadExample("caption too long", f"The caption {name} has {len(data):,} bytes: write a shorter one.")
+        raise CorruptSampleError(
+            "caption too long", f"The caption {name} has {len(data):,} bytes: write a shorter one."
+        )
     try:
         text = text_files.decode(data, f"The caption {name}")
     except DataError as error:
-        raise BadExample("caption no UTF-8", str(error)) from error
+        raise CorruptSampleError("caption no UTF-8", str(error)) from error
     return _filled(text, name)
 
 
@@ -49,8 +51,8 @@ def captions_of(value: object, name: str) -> Captions:
         texts = tuple(captions_of(text, name) for text in value)
         return texts if len(texts) > 1 else texts[0]  # type: ignore[return-value]
     if value is None or value == []:
-        raise BadExample("no caption", f"The image {name} has no caption: write one, or take the example away.")
-    raise BadExample(
+        raise CorruptSampleError("no caption", f"The image {name} has no caption: write one, or take the example away.")
+    raise CorruptSampleError(
         "caption no text", f"The caption {name} is {shown(value)}, and a caption is a text or a list of texts."
     )
 
@@ -68,5 +70,5 @@ def texts_of(captions: str | Sequence[str]) -> list[str]:
 def _filled(text: str, name: str) -> str:
     text = text.removeprefix("\ufeff").strip()
     if not text:
-        raise BadExample("empty caption", f"The caption {name} is empty: write one, or take the example away.")
+        raise CorruptSampleError("empty caption", f"The caption {name} is empty: write one, or take the example away.")
     return text

@@ -18,11 +18,11 @@ from typing import Any, Literal, get_origin
 import attrs
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.building import options_of
 from nanogen_core.resolved import Resolved
-from nanogen_core.structure import plain
-from nanogen_data.hashing import content_hash, files_hash
+from nanogen_files import storage
+from nanogen_files.hashing import content_hash, files_hash
+from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -21,7 +21,7 @@ NAMED = 10  # bad examples that are logged by name
 ROW = 100  # so many on end are no accident
 
 
-class BadExample(DataError):
+class CorruptSampleError(DataError):
     """One example that cannot be used. `reason`: two or three words to count it by, such as `"empty caption"`."""
 
     def __init__(self, reason: str, sentence: str):
@@ -33,7 +33,7 @@ class BadExample(DataError):
         return str(self.args[1])
 
 
-class Bad(NamedTuple):
+class CorruptSample(NamedTuple):
     """What became of one place of a split."""
 
     place: int
@@ -41,7 +41,7 @@ class Bad(NamedTuple):
     sentence: str
 
 
-def first_good(fetch: Callable[[int], T], index: int, length: int, bad: list[Bad]) -> tuple[int, T]:
+def first_good(fetch: Callable[[int], T], index: int, length: int, bad: list[CorruptSample]) -> tuple[int, T]:
     """The example at `index`, or the nearest good one after it, around the end; and its place.
 
     The bad ones on the way are added to `bad`. Raises DataError where a hundred in a row are bad, or all of them.
@@ -50,12 +50,12 @@ def first_good(fetch: Callable[[int], T], index: int, length: int, bad: list[Bad
     for place in range(index, index + tried):
         try:
             return place % length, fetch(place % length)
-        except BadExample as error:
-            bad.append(Bad(place % length, error.reason, str(error)))
+        except CorruptSampleError as error:
+            bad.append(CorruptSample(place % length, error.reason, str(error)))
     raise DataError(f"No example from number {index} on can be used ({tried} were tried). {bad[-tried].sentence}")
 
 
-class Tally:
+class CorruptionCounter:
     """Counts the bad examples of a split of `total`, and stops when they are more than the share `limit` of it."""
 
     def __init__(self, total: int, limit: float = LIMIT):
@@ -67,7 +67,7 @@ class Tally:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def add(self, found: Iterable[Bad]) -> None:
+    def add(self, found: Iterable[CorruptSample]) -> None:
         """Notes them, each place once. Raises DataError when there are too many."""
         for bad in found:
             if bad.place not in self._seen:
@@ -78,7 +78,7 @@ class Tally:
                 f"{self.first[0]} Mend the data, or set `dataset.bad_examples` to a larger share."
             )
 
-    def _note(self, bad: Bad) -> None:
+    def _note(self, bad: CorruptSample) -> None:
         self._seen.add(bad.place)
         self.reasons[bad.reason] += 1
         if len(self.first) < NAMED:

@@ -10,8 +10,8 @@ from pathlib import Path
 from attrs import define, field
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import entries
 from nanogen_data.pictures import SUFFIXES, is_hidden, suffix
+from nanogen_files.reading import entries
 
 DEEPEST = 64  # folders inside each other
 NAMED = 3  # names that a sentence says

@@ -23,15 +23,15 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
-from nanogen_core.files import is_folder, user_path
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch, Condition
 from nanogen_data.captions import choice
-from nanogen_data.corrupt import LIMIT, Bad, BadExample, Tally, first_good
+from nanogen_data.corrupt import LIMIT, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
 from nanogen_data.labels import checked
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image as decode_image
+from nanogen_files.reading import is_folder, user_path
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ class Reading(NamedTuple):
 Transform = Callable[[Image.Image, int], Tensor]
 
 
-class Share(NamedTuple):
+class DataShard(NamedTuple):
     """This process among those that work on one global batch."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
-    def here(cls) -> Share:
+    def here(cls) -> DataShard:
         """As torchrun and accelerate's launcher say it in the environment; all of it where `undivided` holds."""
         if _UNDIVIDED.get():
             return cls()
@@ -139,8 +139,8 @@ def loader(
     transform: Transform,
     seed: int = 0,
     start: int = 0,
-    workers: int = 0,
-    share: Share | None = None,
+    num_workers: int = 0,
+    share: DataShard | None = None,
 ) -> Iterator[Batch]:
     """This process's part of the global batches `start`, `start + 1` ... without end, in an order keyed by `seed`.
 
@@ -149,14 +149,14 @@ def loader(
     dataset without examples and TrainingError for a batch that the processes cannot share equally.
     """
     _refuse_empty(examples)
-    slots = (share or Share.here()).of(batch_size)
+    slots = (share or DataShard.here()).of(batch_size)
     order = Order(len(examples), seed)
     places = ([order[batch * batch_size + slot] for slot in slots] for batch in count(start))
-    return _read(examples, places, transform, workers)
+    return _read(examples, places, transform, num_workers)
 
 
-def once(
-    examples: Examples, batch_size: int, *, transform: Transform, workers: int = 0, share: Share | None = None
+def iter_once(
+    examples: Examples, batch_size: int, *, transform: Transform, num_workers: int = 0, share: DataShard | None = None
 ) -> Iterator[Batch]:
     """Every example exactly once over all processes, in the dataset's order; the last batch may be smaller.
 
@@ -164,10 +164,12 @@ def once(
     reading, which is logged. Raises DataError for a dataset without examples.
     """
     _refuse_empty(examples)
-    rank, world = share or Share.here()
+    rank, world = share or DataShard.here()
     firsts = range(rank * batch_size, len(examples), world * batch_size)
     spans = (range(first, min(first + batch_size, len(examples))) for first in firsts)
-    return _read(examples, ([Place(index, key("once", index)) for index in span] for span in spans), transform, workers)
+    return _read(
+        examples, ([Place(index, key("once", index)) for index in span] for span in spans), transform, num_workers
+    )
 
 
 def data_folder(root: str | None, name: str) -> Path:
@@ -193,15 +195,15 @@ def _refuse_empty(examples: Examples) -> None:
         raise DataError("The dataset has no examples in this split: check the folder that its `root` names.")
 
 
-def _read(examples: Examples, places: Iterable[list[Place]], transform: Transform, workers: int) -> Iterator[Batch]:
+def _read(examples: Examples, places: Iterable[list[Place]], transform: Transform, num_workers: int) -> Iterator[Batch]:
     batches: DataLoader[Any] = DataLoader(
         _Reader(examples, transform),  # type: ignore[arg-type]
         batch_sampler=_Places(places),
         collate_fn=_same,
-        num_workers=workers,
+        num_workers=num_workers,
         generator=torch.Generator(),  # or it would take its worker seed from the global state
     )
-    tally = Tally(len(examples), getattr(examples, "bad_examples", LIMIT))
+    tally = CorruptionCounter(len(examples), getattr(examples, "bad_examples", LIMIT))
     for answer in batches:
         if isinstance(answer, NanoGenError):
             raise answer
@@ -232,17 +234,17 @@ class _Reader:
         self._transform = transform
         self._many = getattr(examples, "__getitems__", None)
 
-    def __getitems__(self, places: list[Place]) -> tuple[Batch, list[Bad]] | NanoGenError:
-        bad: list[Bad] = []
+    def __getitems__(self, places: list[Place]) -> tuple[Batch, list[CorruptSample]] | NanoGenError:
+        bad: list[CorruptSample] = []
         try:
             return self._batch(*self._good(places, bad)), bad
         except NanoGenError as error:  # as a value: a worker's exception would arrive wrapped in its traceback
             return error
 
-    def _good(self, places: list[Place], bad: list[Bad]) -> tuple[list[Place], Sequence[Example]]:
+    def _good(self, places: list[Place], bad: list[CorruptSample]) -> tuple[list[Place], Sequence[Example]]:
         """The places and examples, another one in place of each bad one; its augmentation stays that of the place."""
         if self._many is not None:
-            with suppress(BadExample):
+            with suppress(CorruptSampleError):
                 return places, self._many([place.item for place in places])
         length = len(self._examples)
         found = [first_good(self._examples.__getitem__, place.item, length, bad) for place in places]

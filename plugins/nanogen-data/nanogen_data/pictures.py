@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import read_bytes
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
+from nanogen_files.reading import read_bytes
 
 #: Of files that are images, for training and for judging alike, in lower case.
 SUFFIXES = frozenset(
@@ -42,7 +42,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         _refuse_shape(*picture.size, name)
         picture.load()
         return _rgb(_upright(picture), name)
-    except BadExample:
+    except CorruptSampleError:
         raise
     except UnidentifiedImageError as error:  # whose own words hold an address in memory
         raise _bad("no image", name, "its bytes are of no format that Pillow knows") from error
@@ -55,7 +55,7 @@ def read_image(path: Path) -> Image.Image:
     try:
         data = read_bytes(path, MOST_BYTES)
     except DataError as error:
-        raise BadExample("unreadable file", f"The image {error}") from error
+        raise CorruptSampleError("unreadable file", f"The image {error}") from error
     return decode_image(data, str(path))
 
 
@@ -75,8 +75,8 @@ def suffix(name: str) -> str:
     return f".{end.lower()}" if dot and stem else ""
 
 
-def _bad(reason: str, name: str, why: str) -> BadExample:
-    return BadExample(reason, f"The image {name} cannot be read ({why}): repair the file or take it away.")
+def _bad(reason: str, name: str, why: str) -> CorruptSampleError:
+    return CorruptSampleError(reason, f"The image {name} cannot be read ({why}): repair the file or take it away.")
 
 
 def _reason(error: Exception) -> str:

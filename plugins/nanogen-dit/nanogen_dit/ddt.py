@@ -18,9 +18,9 @@ from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.heads import SteeredHead, cast
 from nanogen_dit.initial_weights import INITIAL_WEIGHTS
+from nanogen_dit.intermediates import features, image_tokens, read_intermediates
 from nanogen_dit.linear import Linear
 from nanogen_dit.rope import RoPE
-from nanogen_dit.taps import features, image_tokens, read_taps
 
 
 class Decoder(nn.Module):
@@ -54,8 +54,9 @@ class Decoder(nn.Module):
 class DDT(nn.Module):
     """The encoder's state tokens and the base time embedding steer a wide shallow decoder, token by token.
 
-    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `told` the embeddings of
-    `condition.told`, `internal-head` a second head, `jvp` takes the attention that has forward-mode derivatives.
+    `wanted` are capability words. `two-time` builds the second time embedding (else `times.r` is unused),
+    `cfg-conditioned` the embeddings of the extra `guidance`, `internal-head` a second head. `jvp` takes attention with
+    forward-mode derivatives.
     """
 
     def __init__(
@@ -73,13 +74,15 @@ class DDT(nn.Module):
         self.connector = Linear(inner, outer) if inner != outer else nn.Identity()
         self.decoder = Decoder(config, latent, wanted)
         self.internal_depth = config.internal_depth(config.trunk, wanted)
-        image = evolve(latent, token_width=0)  # the further token has no internal head
+        image = evolve(latent, cls_token_width=0)  # the class token has no internal head
         self.internal_head = SteeredHead(image, self.geometry, inner) if self.internal_depth else None
         INITIAL_WEIGHTS[config.init](self)
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_taps(taps, self.encoder.trunk.depth + self.decoder.trunk.depth, self.geometry)
+        wanted = read_intermediates(intermediates, self.encoder.trunk.depth + self.decoder.trunk.depth, self.geometry)
         keep = {self.internal_depth, *(tap.block for tap in wanted)}
         encoded = self.encoder(state, times, condition, keep)
         signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]

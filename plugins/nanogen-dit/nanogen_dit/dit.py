@@ -16,9 +16,9 @@ from nanogen_dit.dit_embeddings import PooledCondition, TimestepEmbedding, posit
 from nanogen_dit.embeddings import patchify
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.heads import cast
+from nanogen_dit.intermediates import features, read_intermediates
 from nanogen_dit.layers import EMBEDDING_STD
 from nanogen_dit.linear import Linear
-from nanogen_dit.taps import features, read_taps
 
 
 class DiT(nn.Module):
@@ -52,9 +52,11 @@ class DiT(nn.Module):
         self.head = DiTHead(latent, geometry, trunk.hidden)
         self._initialise(condition)
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_taps(taps, self.trunk.depth, self.geometry)
+        wanted = read_intermediates(intermediates, self.trunk.depth, self.geometry)
         keep, outputs = {tap.block for tap in wanted}, {}
         x = self.patch(patchify(state.latent, self.geometry.patch)) + self.positions  # [B, N, width]
         style = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]

@@ -8,12 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_core.specs import TOLD, ConditionSpec, LatentSpec
+from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import State
 from nanogen_dit.layers import EmbeddingLinear, PatchLinear, RMSNorm, learned_tokens
 from nanogen_dit.linear import Linear
 
 FREQUENCIES = 256
+
+#: The numbers of `Condition.extras["guidance"]` for a scale w: 1 - 1/w, and the interval of times where w holds.
+GUIDANCE = ("share", "t_min", "t_max")
+UNGUIDED = (0.0, 0.0, 1.0)  # w = 1
 
 
 def patchify(latent: Tensor, patch: int) -> Tensor:
@@ -28,7 +32,7 @@ def unpatchify(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
 
 
 class TokenEmbedding(nn.Module):
-    """`norm(linear(token))`: the further token that REG diffuses along, [B, D] -> [B, 1, width]."""
+    """`norm(linear(token))`: the class token that REG diffuses along, [B, D] -> [B, 1, width]."""
 
     def __init__(self, token_width: int, width: int):
         super().__init__()
@@ -41,19 +45,19 @@ class TokenEmbedding(nn.Module):
 
 
 class StateEmbedding(nn.Module):
-    """A state -> [B, (1) + N, width]: the further token first, where the latent has one, then the image tokens."""
+    """A state -> [B, (1) + N, width]: the class token first, where the latent has one, then the image tokens."""
 
     def __init__(self, latent: LatentSpec, patch: int, width: int):
         super().__init__()
         self.patch_size = patch
         self.patch = PatchLinear(latent.channels * patch**2, width)
-        self.token = TokenEmbedding(latent.token_width, width) if latent.token_width else None
+        self.token = TokenEmbedding(latent.cls_token_width, width) if latent.cls_token_width else None
 
     def forward(self, state: State) -> Tensor:
         image: Tensor = self.patch(patchify(state.latent, self.patch_size))  # [B, N, width]
         if self.token is None:
             return image
-        return torch.cat([self.token(state.token), image], dim=1)
+        return torch.cat([self.token(state.cls_token), image], dim=1)
 
 
 class TimeEmbedding(nn.Module):
@@ -80,21 +84,21 @@ class TimeEmbedding(nn.Module):
         return base[:, None] + self.learned
 
 
-class ToldEmbedding(nn.ModuleDict):
-    """What is told [B, 3] -> [B, length, width]: each number by an embedding of its own, as if it were a time.
+class GuidanceEmbedding(nn.ModuleDict):
+    """The extra `guidance` [B, 3] -> [B, length, width]: each number by an embedding of its own, as if it were a time.
 
-    `tokens` for the share of guidance and half as many for each end of its interval, as Improved MeanFlow has them
+    `1 - 1/w` has `tokens` tokens, t_min and t_max half as many each, as in Improved MeanFlow
     (arXiv 2512.02012).
     """
 
     def __init__(self, width: int, tokens: int, scale: float):
-        share, *ends = TOLD
+        share, *ends = GUIDANCE
         counts = {share: tokens, **dict.fromkeys(ends, max(1, tokens // 2))}
         super().__init__({name: TimeEmbedding(width, count, scale) for name, count in counts.items()})
         self.length = sum(counts.values())
 
-    def forward(self, told: Tensor) -> Tensor:
-        parts = zip(self.values(), told.unbind(1), strict=True)
+    def forward(self, guidance: Tensor) -> Tensor:
+        parts = zip(self.values(), guidance.unbind(1), strict=True)
         return torch.cat([embed.tokens(embed(number)) for embed, number in parts], dim=1)  # type: ignore[operator]
 
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State, Times, told_by
+from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
-from nanogen_dit.embeddings import ConditionEmbedding, StateEmbedding, TimeEmbedding, ToldEmbedding
+from nanogen_dit.embeddings import UNGUIDED, ConditionEmbedding, GuidanceEmbedding, StateEmbedding, TimeEmbedding
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.rope import RoPE
 
@@ -28,10 +28,10 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """In-context conditioning: [further token, image, time, second time, what is told, condition] through blocks.
+    """In-context conditioning: [class token, image, time, second time, guidance, condition] through blocks.
 
     Where `two-time` is wanted, the first time embedding is given h = t - r and the second one t; else there is one,
-    given t. Where `told` is wanted, what the condition tells of guidance has tokens too.
+    given t. Where `cfg-conditioned` is wanted, the extra `guidance` has tokens too.
     """
 
     def __init__(
@@ -48,10 +48,14 @@ class Encoder(nn.Module):
         self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
         two_times = "two-time" in wanted
         self.second_time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if two_times else None
-        self.told = ToldEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if "told" in wanted else None
+        self.guidance = (
+            GuidanceEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
+            if "cfg-conditioned" in wanted
+            else None
+        )
         self.condition = ConditionEmbedding(condition, trunk.hidden)
-        told = 0 if self.told is None else self.told.length
-        others = config.time_tokens * (1 + two_times) + told + max(condition.length, condition.learned)
+        guidance = 0 if self.guidance is None else self.guidance.length
+        others = config.time_tokens * (1 + two_times) + guidance + max(condition.length, condition.learned)
         self.rope = RoPE(self.geometry.grid, trunk.hidden // trunk.heads, before=self.geometry.leading, after=others)
         kernel = kernel_for(wanted)
         self.blocks = nn.ModuleList(Block(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
@@ -69,12 +73,12 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], time, outputs)
 
     def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
-        """The tokens after the state's: times, what is told, then condition."""
+        """The tokens after the state's: times, guidance, then condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
         if self.second_time is not None:
             tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
-        if self.told is not None:
-            tokens.append(self.told(told_by(condition)))  # [B, 2 T, width]
+        if self.guidance is not None:
+            tokens.append(self.guidance(_guidance(condition)))  # [B, 2 T, width]
         return [*tokens, self.condition(condition.tokens)]
 
 
@@ -83,3 +87,11 @@ def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:
     if mask is None:
         return None
     return F.pad(mask, (length - mask.shape[1], 0), value=True)[:, None, None]
+
+
+def _guidance(condition: Condition) -> Tensor:
+    """The extra `guidance` [B, 3] of a condition; that of w = 1 where it has none."""
+    given = condition.extras.get("guidance")
+    if given is not None:
+        return given
+    return torch.tensor(UNGUIDED, device=condition.tokens.device).expand(len(condition.tokens), -1)

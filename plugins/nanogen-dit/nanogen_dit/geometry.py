@@ -14,7 +14,7 @@ class Geometry:
 
     patch: int
     grid: tuple[int, int]
-    leading: int  # 1 where a further token is diffused along, else 0
+    leading: int  # 1 where a class token is diffused along, else 0
 
     @classmethod
     def of(cls, latent: LatentSpec, patch_size: int | None) -> Geometry:
@@ -25,7 +25,7 @@ class Geometry:
                 f"A latent of {latent.height} x {latent.width} cannot be cut into patches of {patch} x {patch}; "
                 f"set the backbone's `patch_size`, or another image size."
             )
-        return cls(patch, (latent.height // patch, latent.width // patch), int(latent.token_width > 0))
+        return cls(patch, (latent.height // patch, latent.width // patch), int(latent.cls_token_width > 0))
 
     @property
     def tokens(self) -> int:

@@ -23,7 +23,7 @@ class Readout(nn.Module):
         super().__init__()
         self.geometry = geometry
         self.image = ZeroLinear(width, latent.channels * geometry.patch**2)
-        self.token = ZeroLinear(width, latent.token_width) if latent.token_width else None
+        self.token = ZeroLinear(width, latent.cls_token_width) if latent.cls_token_width else None
 
     def forward(self, tokens: Tensor) -> State:
         if self.token is None:

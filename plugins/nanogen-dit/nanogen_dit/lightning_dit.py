@@ -13,14 +13,15 @@ from nanogen_dit.config import LightningDiTConfig
 from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.heads import Head, cast
 from nanogen_dit.initial_weights import INITIAL_WEIGHTS
-from nanogen_dit.taps import features, image_tokens, read_taps
+from nanogen_dit.intermediates import features, image_tokens, read_intermediates
 
 
 class LightningDiT(nn.Module):
     """The encoder, a final norm and a linear head on the state's tokens.
 
-    `wanted`: `two-time` builds the second time embedding (else `times.r` is not looked at), `told` the embeddings of
-    `condition.told`, `internal-head` a second head, `jvp` takes the attention that has forward-mode derivatives.
+    `wanted` are capability words. `two-time` builds the second time embedding (else `times.r` is unused),
+    `cfg-conditioned` the embeddings of the extra `guidance`, `internal-head` a second head. `jvp` takes attention with
+    forward-mode derivatives.
     """
 
     def __init__(
@@ -37,13 +38,15 @@ class LightningDiT(nn.Module):
         self.geometry = self.encoder.geometry
         self.head = Head(latent, self.geometry, width)
         self.internal_depth = config.internal_depth(config.trunk, wanted)
-        image = evolve(latent, token_width=0)  # the further token has no internal head
+        image = evolve(latent, cls_token_width=0)  # the class token has no internal head
         self.internal_head = Head(image, self.geometry, width) if self.internal_depth else None
         INITIAL_WEIGHTS[config.init](self)
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
         """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_taps(taps, self.encoder.trunk.depth, self.geometry)
+        wanted = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
         encoded = self.encoder(state, times, condition, {self.internal_depth, *(tap.block for tap in wanted)})
         value = cast(self.head(encoded.tokens), state)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}

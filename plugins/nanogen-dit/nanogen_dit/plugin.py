@@ -7,7 +7,7 @@ from nanogen_core.specs import Component
 
 NANOGEN_API = 1
 
-ABILITIES = frozenset({"two-time", "told", "features", "token", "internal-head", "jvp"})
+ABILITIES = frozenset({"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp"})
 
 
 @hookimpl

@@ -55,7 +55,7 @@ def asked() -> Callable[..., tuple[State, Times, Condition]]:
     """A maker of float64 inputs: three states, times with r <= t, and texts of 5, 4 and 2 tokens."""
 
     def inputs(latent: LatentSpec = LATENT) -> tuple[State, Times, Condition]:
-        token = torch.randn(3, latent.token_width).double() if latent.token_width else None
+        token = torch.randn(3, latent.cls_token_width).double() if latent.cls_token_width else None
         t = torch.tensor([0.9, 0.5, 0.2]).double()
         mask = torch.arange(5) < torch.tensor([5, 4, 2])[:, None]
         condition = Condition(torch.randn(3, 5, 10).double(), mask)

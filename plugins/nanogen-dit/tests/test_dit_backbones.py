@@ -1,4 +1,4 @@
-"""What both backbones promise: shapes, independence, times, masks, taps, heads, derivatives."""
+"""What both backbones promise: shapes, independence, times, masks, intermediates, heads, derivatives."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from attrs import evolve
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Backbone
-from nanogen_core.specs import TOLD, UNGUIDED, ConditionSpec, LatentSpec
+from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times, trimmed
 from nanogen_core.testing import BackboneContract
 from nanogen_dit.attention import Attention, fused, quicker, written
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
+from nanogen_dit.embeddings import GUIDANCE, UNGUIDED
 from nanogen_dit.lightning_dit import LightningDiT
 
 Make = Callable[..., Any]
 LATENT = LatentSpec(3, 4, 6, factor=16)
-WITH_TOKEN = evolve(LATENT, token_width=7)
+WITH_TOKEN = evolve(LATENT, cls_token_width=7)
 LABEL = ConditionSpec(width=6, length=1, learned=3)
 TEXT = ConditionSpec(width=10, length=5, normalize=True, padded=True)
 
-ABLE = frozenset({"two-time", "told", "features", "internal-head", "jvp"})
+ABLE = frozenset({"two-time", "cfg-conditioned", "features", "internal-head", "jvp"})
 
 
 class TestLightningDiT(BackboneContract):
@@ -53,7 +54,7 @@ def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, asked: Make) 
     value = net(state, times, condition).value
     assert isinstance(net, Backbone)
     assert value.latent.shape == state.latent.shape
-    assert value.token.shape == state.token.shape
+    assert value.cls_token.shape == state.cls_token.shape
     assert value.latent.dtype == torch.float64
 
 
@@ -189,61 +190,65 @@ def test_the_first_of_two_times_is_the_interval(make: Make, asked: Make) -> None
     assert torch.allclose(encoder(state, times, condition).time, encoder.time(times.t - times.r))
 
 
-def _told(condition: Condition) -> Condition:
-    return condition._replace(told=torch.tensor([[0.9, 0.1, 0.6], [0.5, 0.4, 1.0], [0.2, 0.0, 0.8]]).double())
+def _guided(condition: Condition) -> Condition:
+    return condition._replace(
+        extras={"guidance": torch.tensor([[0.9, 0.1, 0.6], [0.5, 0.4, 1.0], [0.2, 0.0, 0.8]]).double()}
+    )
 
 
-def test_every_number_that_is_told_counts(make: Make, asked: Make) -> None:
-    net = make(wanted=("two-time", "told"))
+def test_every_number_of_the_guidance_counts(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "cfg-conditioned"))
     state, times, condition = asked()
-    before = net(state, times, _told(condition)).value.latent
-    for number in range(len(TOLD)):
-        other = _told(condition)
-        other.told[:, number] += 0.05
+    before = net(state, times, _guided(condition)).value.latent
+    for number in range(len(GUIDANCE)):
+        other = _guided(condition)
+        other.extras["guidance"][:, number] += 0.05
         assert not torch.allclose(net(state, times, other).value.latent, before, rtol=1e-3)
 
 
-def test_being_told_nothing_is_being_told_of_no_guidance(make: Make, asked: Make) -> None:
-    net = make(wanted=("told",))
+def test_no_guidance_is_a_scale_of_one(make: Make, asked: Make) -> None:
+    net = make(wanted=("cfg-conditioned",))
     state, times, condition = asked()
-    nothing = condition._replace(told=torch.tensor([UNGUIDED] * 3))
+    nothing = condition._replace(extras={"guidance": torch.tensor([UNGUIDED] * 3)})
     assert torch.equal(net(state, times, condition).value.latent, net(state, times, nothing).value.latent)
 
 
 def test_what_is_not_wanted_is_not_looked_at(make: Make, asked: Make) -> None:
     net = make()
     state, times, condition = asked()
-    assert torch.equal(net(state, times, condition).value.latent, net(state, times, _told(condition)).value.latent)
+    assert torch.equal(net(state, times, condition).value.latent, net(state, times, _guided(condition)).value.latent)
 
 
-def test_each_sample_is_told_its_own(make: Make, asked: Make) -> None:
-    net = make(wanted=("two-time", "told"))
+def test_each_sample_has_its_own_guidance(make: Make, asked: Make) -> None:
+    net = make(wanted=("two-time", "cfg-conditioned"))
     state, times, condition = asked()
-    whole = net(state, times, _told(condition)).value.latent
+    whole = net(state, times, _guided(condition)).value.latent
     for n in range(3):
         parts = (State(state.latent[n : n + 1]), Times(times.t[n : n + 1], times.r[n : n + 1]))
-        row = Condition(*(x if x is None else x[n : n + 1] for x in _told(condition)))
+        row = _guided(condition).map(lambda x, n=n: x[n : n + 1])
         assert torch.allclose(net(*parts, row).value.latent, whole[n])
 
 
-def test_what_is_told_has_tokens_before_the_condition(make: Make, asked: Make) -> None:
+def test_guidance_has_tokens_before_the_condition(make: Make, asked: Make) -> None:
     """4 for the share and 2 for each end, beside the 4 of the time; padding after them is masked as before."""
-    told, plain = make(wanted=("told",)).encoder, make().encoder
-    assert len(told.rope.cos) - len(plain.rope.cos) == told.told.length == 8
+    conditioned, plain = make(wanted=("cfg-conditioned",)).encoder, make().encoder
+    assert len(conditioned.rope.cos) - len(plain.rope.cos) == conditioned.guidance.length == 8
     state, times, condition = asked()
     noise = torch.where(condition.mask[..., None], condition.tokens, torch.randn_like(condition.tokens))
-    answers = [told(state, times, _told(condition._replace(tokens=x))).tokens for x in (condition.tokens, noise)]
+    answers = [
+        conditioned(state, times, _guided(condition._replace(tokens=x))).tokens for x in (condition.tokens, noise)
+    ]
     assert torch.equal(*answers)
 
 
-def test_taps_are_block_outputs(make: Make, asked: Make) -> None:
+def test_intermediates_are_block_outputs(make: Make, asked: Make) -> None:
     net = make(WITH_TOKEN)
     state, times, condition = asked(WITH_TOKEN)
     seen: list[torch.Tensor] = []
     net.encoder.blocks[1].register_forward_hook(lambda *call: seen.append(call[-1]))
-    features = net(state, times, condition, ("block.2", "block.2.token")).features
+    features = net(state, times, condition, ("block.2", "block.2.cls_token")).features
     assert torch.equal(features["block.2"], seen[0][:, 1:25])
-    assert torch.equal(features["block.2.token"], seen[0][:, 0])
+    assert torch.equal(features["block.2.cls_token"], seen[0][:, 0])
 
 
 def test_blocks_are_numbered_through(asked: Make) -> None:
@@ -252,9 +257,9 @@ def test_blocks_are_numbered_through(asked: Make) -> None:
     assert net(*asked(), ("block.3",)).features["block.3"].shape == (3, 24, 48)
 
 
-@pytest.mark.parametrize("tap", ["block.0", "block.9", "block.x", "norm.1", "block.1.token"])
+@pytest.mark.parametrize("tap", ["block.0", "block.9", "block.x", "norm.1", "block.1.cls_token"])
 def test_an_unknown_tap_is_an_error(make: Make, asked: Make, tap: str) -> None:
-    with pytest.raises(NanoGenError, match=f"no output '{tap}'; its taps are 'block.1'"):
+    with pytest.raises(NanoGenError, match=f"no output '{tap}'; its intermediates are 'block.1'"):
         make()(*asked(), (tap,))
 
 

@@ -10,10 +10,10 @@ import torch
 
 from nanogen_core.errors import ConfigError
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_dit.config import DDT_SIZES, SIZES, DDTConfig, LightningDiTConfig, Trunk
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
+from nanogen_files.structure import structure
 
 CLASSES = ConditionSpec(width=1001, length=1, learned=8)
 

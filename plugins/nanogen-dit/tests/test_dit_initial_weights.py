@@ -16,7 +16,7 @@ from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published import export_published
 
-LATENT = LatentSpec(6, 8, 8, token_width=40)
+LATENT = LatentSpec(6, 8, 8, cls_token_width=40)
 LABEL = ConditionSpec(width=50, length=1, learned=8)
 TEXT = ConditionSpec(width=60, length=7, normalize=True, padded=True)
 TRUNK: dict[str, Any] = {"hidden": 64, "depth": 2, "heads": 4, "patch_size": 2}

@@ -17,17 +17,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published import export_published
+from nanogen_files.structure import structure
 from tests.parity import check_case
 
 from .plain import Question, forward
 
 ROWS, LENGTH, WIDTH, Z, BLOCK = 4, 14, 10, 6, 2
-LATENT = LatentSpec(3, 8, 8, token_width=Z)
+LATENT = LatentSpec(3, 8, 8, cls_token_width=Z)
 TEXT = ConditionSpec(width=WIDTH, length=LENGTH, normalize=True, padded=True)
 TRUNK = {"hidden": 32, "depth": 3, "heads": 2, "patch_size": 2, "time_tokens": 4}
 TAIL = {"decoder_hidden": 48, "decoder_depth": 1, "decoder_heads": 3}

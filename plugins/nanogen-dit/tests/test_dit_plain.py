@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published import export_published, read_published
+from nanogen_files.structure import structure
 
 from .plain import Question, forward
 from .recorded import CASES
@@ -32,7 +32,7 @@ VARIANTS = [
     (name, condition, words)
     for name in NETWORKS
     for condition in ("label", "text")
-    for words in ([], ["two-time"], ["token"], ["internal-head"], ["two-time", "internal-head"])
+    for words in ([], ["two-time"], ["cls-token"], ["internal-head"], ["two-time", "internal-head"])
 ]
 
 
@@ -65,8 +65,8 @@ def test_an_imported_checkpoint_computes_what_the_description_says(
     expected = forward(weights, question, depth)
     found = network(*_ours(question))
     torch.testing.assert_close(found.value.latent, expected.model, rtol=1e-4, atol=1e-5)
-    if "token" in words:
-        torch.testing.assert_close(found.value.token, expected.cls, rtol=1e-4, atol=1e-5)
+    if "cls-token" in words:
+        torch.testing.assert_close(found.value.cls_token, expected.cls, rtol=1e-4, atol=1e-5)
     if "internal-head" in words:
         torch.testing.assert_close(found.heads["internal"].latent, expected.base, rtol=1e-4, atol=1e-5)
 
@@ -94,8 +94,8 @@ def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str
     raw = (aim - guided).square().sum(dim=(1, 2, 3))
     objective = objective_class(config(omega=omega, kappa=kappa), latent=LatentSpec(4, 8, 8))
     _, times, condition = _ours(question)
-    asked_of = objective.ask(network, State(clean), State(noise), times, condition, _ours(null)[2])
-    answer = objective.answer(asked_of, jumps=True)
+    asked_of = objective.make_inputs(network, State(clean), State(noise), times, condition, _ours(null)[2])
+    answer = objective.evaluate(asked_of, has_interval=True)
     torch.testing.assert_close(answer.target, guided, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(answer.du_dt, du_dt, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(answer.error, raw, rtol=1e-5, atol=1e-6)
@@ -107,7 +107,7 @@ def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[d
     made, config, more = NETWORKS[name]
     depth = 2 if "internal-head" in words else 0
     options = {**TRUNK, **more, **({"internal_head_depth": depth} if depth else {})}
-    latent = LatentSpec(4, 8, 8, token_width=5 if "token" in words else 0)
+    latent = LatentSpec(4, 8, 8, cls_token_width=5 if "cls-token" in words else 0)
     condition = LABEL if asked == "label" else TEXT
     network = made(structure(options, config, ""), latent=latent, condition=condition, wanted=frozenset(words))
     for tensor in network.parameters():
@@ -125,7 +125,7 @@ def _question(asked: str, words: list[str], dtype: torch.dtype = torch.float32) 
     if asked == "text":
         context, mask = torch.randn(3, 6, 10, dtype=dtype), torch.arange(6) < torch.tensor([6, 4, 0])[:, None]
     r = t * torch.tensor([0.0, 0.4, 1.0], dtype=dtype) if "two-time" in words else None
-    cls = torch.randn(3, 5, dtype=dtype) if "token" in words else None
+    cls = torch.randn(3, 5, dtype=dtype) if "cls-token" in words else None
     return Question(torch.randn(3, 4, 8, 8, dtype=dtype), t, context, mask, r, cls)
 
 

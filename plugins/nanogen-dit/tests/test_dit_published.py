@@ -78,9 +78,9 @@ def test_settings_for_a_configuration_file() -> None:
 def test_what_the_network_was_built_for() -> None:
     wanted = {path.stem: infer(_shapes(_tensors(path.stem)), json.loads(path.read_text())).wanted for path in CASES}
     assert wanted["ddt_meanflow"] == {"two-time"}
-    assert wanted["ddt_reg_repa"] == {"token"}
+    assert wanted["ddt_reg_repa"] == {"cls-token"}
     assert wanted["ddt_internal_guidance"] == {"internal-head"}
-    assert wanted["lightningdit_reg"] == {"token"}
+    assert wanted["lightningdit_reg"] == {"cls-token"}
     assert wanted["ddt_text"] == set()
 
 
@@ -93,7 +93,7 @@ def test_an_unusual_mlp_ratio_is_found() -> None:
     assert int(2 / 3 * ratio * 32) == 60
 
 
-LATENT = LatentSpec(6, 8, 8, token_width=5)
+LATENT = LatentSpec(6, 8, 8, cls_token_width=5)
 LABEL = ConditionSpec(width=4, length=1, learned=2)
 TEXT = ConditionSpec(width=9, length=7, normalize=True, padded=True)
 PLAIN = LightningDiTConfig(hidden=48, depth=2, heads=3, patch_size=4, time_tokens=2, internal_head_depth=1)
@@ -101,11 +101,11 @@ EQUAL = DDTConfig(hidden=48, depth=2, heads=3, decoder_hidden=48, decoder_depth=
 
 
 @pytest.mark.parametrize("condition", [LABEL, TEXT], ids=["label", "text"])
-@pytest.mark.parametrize("latent", [LATENT, evolve(LATENT, token_width=0)], ids=["token", "plain"])
+@pytest.mark.parametrize("latent", [LATENT, evolve(LATENT, cls_token_width=0)], ids=["token", "plain"])
 @pytest.mark.parametrize(
     "wanted",
-    [frozenset(), frozenset({"two-time"}), frozenset({"two-time", "told"})],
-    ids=["one time", "two times", "told"],
+    [frozenset(), frozenset({"two-time"}), frozenset({"two-time", "cfg-conditioned"})],
+    ids=["one time", "two times", "cfg-conditioned"],
 )
 @pytest.mark.parametrize(("network", "config"), [(LightningDiT, PLAIN), (DDT, EQUAL)], ids=["lightning-dit", "ddt"])
 def test_every_combination_comes_back(

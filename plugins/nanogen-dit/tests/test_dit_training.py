@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.equivalence.curve import Curve, read
 from benchmarks.equivalence.training import pipeline_of, train
-from nanogen_core.randomness import Draws, key
+from nanogen_core.randomness import KeyedRNG, key
 from nanogen_dit.published import export_published
 
 from .plain import Question, forward
@@ -63,7 +63,7 @@ def _plain(curve: Curve, prediction: str) -> dict[str, list[float]]:
     data, found = curve.tensors, {"student": [], "average": []}
     for step in range(4):
         rows = torch.randint(20, (BATCH,), generator=torch.Generator().manual_seed(key(SEED, "rows", step)))
-        draws = Draws(SEED, range(BATCH), step=step)
+        draws = KeyedRNG(SEED, range(BATCH), step=step)
         t = torch.sigmoid(-0.8 + 1.5 * draws.normal("time", ()))
         t = 2.5 * t / (1 + 1.5 * t)
         labels = torch.where(draws.uniform("condition.dropout") < 0.3, CLASSES, data["labels"][rows])

@@ -108,13 +108,13 @@ def test_the_samples_are_theirs(name: str, output: str, guidance: dict[str, Any]
     """Their ODE by Euler's method; `forward_with_cfg` guides the first three channels alone."""
     found, tensors, facts = recorded(name)
     objective = Flow(FlowConfig(shift=1.0), latent=found.latent)
-    field = velocity_field(objective, found.build())
+    velocity_fn = velocity_field(objective, found.build())
     if guidance is not None:
         config = ClassifierFreeConfig(scale=facts["scale"], **guidance)
-        field = ClassifierFree(config).wrap(field, null(found, len(tensors["in.labels"])))
+        velocity_fn = ClassifierFree(config).wrap(velocity_fn, null(found, len(tensors["in.labels"])))
     condition = labels(found, tensors["in.labels"])
     sampler = Euler(SamplerConfig(steps=facts["steps"]))
-    ours = sampler.sample(objective, field, State(tensors["in.noise"]), condition).latent
+    ours = sampler.sample(objective, velocity_fn, State(tensors["in.noise"]), condition).latent
     assert far(ours, tensors[output]) < 1e-4
 
 

@@ -13,7 +13,7 @@ from nanogen_core.errors import NanoGenError
 from nanogen_data import contents
 from nanogen_eval import intervals
 from nanogen_eval.intervals import Resamples, Tick
-from nanogen_eval.options import Certainty
+from nanogen_eval.options import BootstrapConfig
 from nanogen_eval.protocols import Metric
 from nanogen_eval.score import Score
 from nanogen_eval.score_names import refuse_twice
@@ -22,7 +22,7 @@ from nanogen_eval.sources import Source
 Entry = Mapping[str, Any]
 
 
-def entries(name: str, metric: Metric, source: Source, certainty: Certainty, tick: Tick) -> Iterator[Entry]:
+def entries(name: str, metric: Metric, source: Source, certainty: BootstrapConfig, tick: Tick) -> Iterator[Entry]:
     """One entry for each score of a metric that has seen the source. Raises NanoGenError where there is none, or one
     is no number."""
     count = len(source.questions.indices)
@@ -53,7 +53,7 @@ def settings(metric: Metric, source: Source) -> dict[str, Any]:
 
 
 def combined(
-    passes: Sequence[Sequence[Entry]], seeds: tuple[int, ...], certainty: Certainty, about: Mapping[str, Any]
+    passes: Sequence[Sequence[Entry]], seeds: tuple[int, ...], certainty: BootstrapConfig, about: Mapping[str, Any]
 ) -> list[Score]:
     """The scores of passes that differ in their seed alone. Raises NanoGenError for two scores of one name."""
     refuse_twice([entry["metric"] for entry in passes[0]])

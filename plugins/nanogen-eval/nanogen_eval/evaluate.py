@@ -13,20 +13,20 @@ from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval import gather, intervals, progress, seal
 from nanogen_eval.entry import Entry, combined, entries, settings
 from nanogen_eval.image_writer import FOLDER as IMAGES
 from nanogen_eval.image_writer import MARKER, Keeper
 from nanogen_eval.isolated_rng import aside
 from nanogen_eval.measure import measure, quiet, restore
-from nanogen_eval.options import Certainty, Effort, Search
+from nanogen_eval.options import BootstrapConfig, EvalOptions, Search
 from nanogen_eval.protocols import Metric
 from nanogen_eval.record import FILE, read_scores, write_scores
 from nanogen_eval.score import Score, fingerprint
 from nanogen_eval.score_names import ScoreNames, refuse_unknown
 from nanogen_eval.sources import Source
-from nanogen_eval.targets import COUNT, Model, Subject
+from nanogen_eval.targets import COUNT, EvalTarget, Model
 
 Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
 
@@ -54,15 +54,15 @@ class Evaluation:
 
     metrics: Mapping[str, Metric]
     folder: Path | None = None
-    effort: Effort = field(factory=Effort)
-    certainty: Certainty = field(factory=Certainty)
+    effort: EvalOptions = field(factory=EvalOptions)
+    certainty: BootstrapConfig = field(factory=BootstrapConfig)
     about: Mapping[str, Any] = field(factory=dict)
     keep: bool = False
     report: Report = quiet
-    share: Share = field(factory=Share.here)
+    share: DataShard = field(factory=DataShard.here)
     _states: list[Path] = field(factory=list)  # folders of passes, to be taken away when all are done
 
-    def scores(self, subject: Subject, seeds: Sequence[int] = ()) -> list[Score]:
+    def scores(self, subject: EvalTarget, seeds: Sequence[int] = ()) -> list[Score]:
         """Every score of every metric: over several seeds the mean, with the numbers that it is the mean of.
 
         Of several processes the first one alone gets them. Raises NanoGenError for a score that is no number, for two
@@ -84,18 +84,18 @@ class Evaluation:
         """The model with the guidance scale of `scales` that is best by the score `by` (by default the first metric's
         first) over samples of a seed that is none of `seeds`. Of equally good scales the first one is taken."""
         seed = max(seeds, default=-1) + 1
-        quick = evolve(self, certainty=Certainty(draws=0), keep=False)
+        quick = evolve(self, certainty=BootstrapConfig(draws=0), keep=False)
         with aside(), quick._alone():
             for each in self._passes(model, seeds) if self.keep else ():
                 if each.keep is not None:
                     each.keep.refuse_others(ignoring=SEARCHED)
             rows = [quick._scores(model.sampled(guidance=scale), [seed], by) for scale in scales]
         best = _best(scales, [_deciding(row, by) for row in rows]) if rows[0] else None
-        scale, criterion, values = gather.told(best, self.share)
+        scale, criterion, values = gather.broadcast(best, self.share)
         search = Search(grid=tuple(scales), criterion=criterion, seed=seed, count=model.count or COUNT, scores=values)
         return model.sampled(guidance=scale, search=search)
 
-    def _scores(self, subject: Subject, seeds: Sequence[int], by: str | None = None) -> list[Score]:
+    def _scores(self, subject: EvalTarget, seeds: Sequence[int], by: str | None = None) -> list[Score]:
         """Whatever can be wrong is looked for before the first image is made."""
         names = ScoreNames(self.metrics, by)
         if self.folder is not None and (self.folder / FILE).exists():
@@ -120,7 +120,7 @@ class Evaluation:
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 
-    def _passes(self, subject: Subject, seeds: Sequence[int]) -> list[Pass]:
+    def _passes(self, subject: EvalTarget, seeds: Sequence[int]) -> list[Pass]:
         return [
             Pass(source, metrics, seed, self._state(source, metrics, seed), self._keeper(source, metrics, seed))
             for seed in seeds or (None,)
@@ -168,7 +168,7 @@ class Evaluation:
         found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
         if found:
             progress.say_other_batch_size(stored.get("batch_size", self.effort.batch_size), self.effort.batch_size)
-        known: list[Entry] = gather.told(found, self.share)
+        known: list[Entry] = gather.broadcast(found, self.share)
         if known and each.keep is not None:
             everything = torch.ones(len(each.source.questions.indices), dtype=torch.bool)
             restore(each.source, each.keep, everything, self.effort.batch_size, self.share)

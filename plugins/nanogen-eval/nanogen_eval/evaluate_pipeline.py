@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nanogen_core.pipeline import Pipeline
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty, Effort
+from nanogen_eval.options import BootstrapConfig, EvalOptions
 from nanogen_eval.score import Score
 from nanogen_eval.targets import Model
 
@@ -14,6 +14,8 @@ def judge(
 ) -> list[Score]:
     """Every score of the task's metrics over `count` samples, with intervals from so many bootstrap draws (0: none)."""
     evaluation = Evaluation(
-        metrics=pipeline.task.metrics(), effort=Effort(batch_size=batch_size), certainty=Certainty(draws=draws)
+        metrics=pipeline.task.metrics(),
+        effort=EvalOptions(batch_size=batch_size),
+        certainty=BootstrapConfig(draws=draws),
     )
     return evaluation.scores(Model(pipeline, count), [seed])

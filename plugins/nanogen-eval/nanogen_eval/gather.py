@@ -11,14 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nanogen_core import process_group as farewell
-from nanogen_data.loader import Share
+from nanogen_data import process_group as farewell
+from nanogen_data.loader import DataShard
 from nanogen_eval.protocols import Metric
 
 PATIENCE = timedelta(days=30)  # the others wait while process 0 computes scores and intervals
 
 
-def gather(metrics: Mapping[str, Metric], share: Share) -> None:
+def gather(metrics: Mapping[str, Metric], share: DataShard) -> None:
     """Process 0's metrics get what those of the others kept, in the order of the processes, one tensor at a time."""
     if share.world == 1:
         return
@@ -34,13 +34,13 @@ def gather(metrics: Mapping[str, Metric], share: Share) -> None:
                 metric.merge({key: _received(kind, shape, sender) for key, kind, shape in listed[sender]})
 
 
-def wait(share: Share) -> None:
+def wait(share: DataShard) -> None:
     """Until all processes are here."""
     if share.world > 1:
         dist.barrier(_group())
 
 
-def told(value: Any, share: Share) -> Any:
+def broadcast(value: Any, share: DataShard) -> Any:
     """What process 0 says: its `value`, in every process."""
     if share.world == 1:
         return value
@@ -49,7 +49,7 @@ def told(value: Any, share: Share) -> Any:
     return box[0]
 
 
-def each(value: Any, share: Share) -> list[Any]:
+def each(value: Any, share: DataShard) -> list[Any]:
     """What every process says, in their order: in every process."""
     if share.world == 1:
         return [value]

@@ -12,10 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, NanoGenError, listing, shown
-from nanogen_core.images import to_pil
-from nanogen_core.names import inside
 from nanogen_core.tensors import Batch
 from nanogen_eval.metric_protocols import LaidOut
 from nanogen_eval.progress import writing
@@ -23,6 +20,9 @@ from nanogen_eval.protocols import Metric
 from nanogen_eval.score import canonical, fingerprint, plain
 from nanogen_eval.sources import Source
 from nanogen_eval.sources.sidecars import LABELS, PROMPTS
+from nanogen_files import storage
+from nanogen_files.images import to_pil
+from nanogen_files.names import inside
 
 FOLDER = "images"
 MARKER = ".nanogen-images.json"  # in a folder of samples: what they are samples of

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval.gather import gather, wait
 from nanogen_eval.image_writer import Keeper
 from nanogen_eval.metric_protocols import Comparing
-from nanogen_eval.options import Effort
+from nanogen_eval.options import EvalOptions
 from nanogen_eval.progress import Progress
 from nanogen_eval.protocols import Metric
 from nanogen_eval.sources import Source
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 First = Callable[[Mapping[str, Metric]], None]  # is given the metrics when they have seen a batch
 Count = Callable[[int, int], None]  # how many are done, of how many: for a progress bar
-ALONE = Share()
+ALONE = DataShard()
 
 
 def quiet(*figures: object) -> None:
@@ -36,12 +36,12 @@ def measure(
     source: Source,
     metrics: Mapping[str, Metric],
     *,
-    effort: Effort,
+    effort: EvalOptions,
     report: Count = quiet,
     folder: Path | None = None,
     keep: Keeper | None = None,
     first: First | None = None,
-    share: Share = ALONE,
+    share: DataShard = ALONE,
 ) -> None:
     """Shows every image of the source to fresh metrics; those of process 0 have then seen all of them.
 
@@ -82,7 +82,7 @@ def measure(
     gather(metrics, share)
 
 
-def restore(source: Source, keep: Keeper, done: Tensor, batch_size: int, share: Share = ALONE) -> None:
+def restore(source: Source, keep: Keeper, done: Tensor, batch_size: int, share: DataShard = ALONE) -> None:
     """Makes the pictures of the rows `done` [N] bool again that are no longer in the folder of kept pictures.
 
     They are made in the whole batches that they were made in, so that they have the same bits.

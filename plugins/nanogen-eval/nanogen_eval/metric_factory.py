@@ -11,11 +11,11 @@ from nanogen_core.config_layers import same
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import Chosen, import_object, registry
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
-from nanogen_core.typed import opened
 from nanogen_data.labels import from_one, wrong
 from nanogen_eval.protocols import Metric
+from nanogen_files.structure import structure
+from nanogen_files.typed import opened
 
 TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
 FREE = ("metric", "task", "dataset", "sampler", "guidance")  # what may be set over a trained pipeline's configuration
@@ -137,7 +137,7 @@ def _refuse_unasked(part: Part, questions: Batch) -> None:
     component = part.chosen.component
     present = {"labels": questions.labels is not None, "captions": questions.captions is not None}
     missing = [word for word in component.needs.get("task", ()) if not present.get(word, True)]
-    own = getattr(import_object(component.target), "questions", None)
+    own = getattr(import_object(component.target), "eval_batch", None)
     if missing and own is None:
         file = {"labels": "labels.csv (file,label)", "captions": "prompts.csv (file,prompt)"}[missing[0]]
         raise NanoGenError(

@@ -17,7 +17,7 @@ from nanogen_eval.sources import Source
 class Asking(Protocol):
     """A metric that judges by its own prompts or labels, such as GenEval."""
 
-    def questions(self) -> Batch | None:
+    def eval_batch(self) -> Batch | None:
         """One row an image, in the official order, without images; None where any question will do."""
 
 
@@ -39,7 +39,7 @@ class Comparing(Protocol):
 
 def own_questions(metric: Metric) -> Batch | None:
     """The metric's own questions, numbered from 0; None where it has none."""
-    asked = metric.questions() if isinstance(metric, Asking) else None
+    asked = metric.eval_batch() if isinstance(metric, Asking) else None
     return None if asked is None else asked._replace(indices=torch.arange(len(asked.indices)), images=None)
 
 

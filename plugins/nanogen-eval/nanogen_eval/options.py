@@ -38,7 +38,7 @@ class Sampling:
 
 
 @frozen(kw_only=True)
-class Effort:
+class EvalOptions:
     """How the work is done: no score depends on it."""
 
     batch_size: int = field(default=64, validator=batch)
@@ -46,7 +46,7 @@ class Effort:
 
 
 @frozen(kw_only=True)
-class Certainty:
+class BootstrapConfig:
     """Bootstrap intervals: `draws` samples of the units (0: none), at the `level`."""
 
     # None: what the metric asks for in `interval_draws`, or 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nanogen_core.images import to_uint8
+from nanogen_files.images import to_uint8
 
 
 def from_uint8(pixels: Tensor) -> Tensor:

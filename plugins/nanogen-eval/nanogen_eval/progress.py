@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_data.notes import warn_once
 from nanogen_eval.protocols import Metric
+from nanogen_files import storage
 
 log = logging.getLogger(__name__)
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
@@ -36,7 +36,7 @@ class Progress:
     they take over the files of the others; a file whose rows another one already has is left alone.
     """
 
-    def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: Share, batch_size: int = 0):
+    def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: DataShard, batch_size: int = 0):
         self._folder, self._metrics, self._share, self._batch_size = folder, metrics, share, batch_size
         self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has seen
         self._mine = torch.zeros(count, dtype=torch.bool)

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.structure import plain, structure
 from nanogen_eval import seal
 from nanogen_eval.score import Score
+from nanogen_files import storage
+from nanogen_files.structure import plain, structure
 
 FILE = "scores.json"
 HISTORY = "scores.jsonl"

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from nanogen_core.errors import ConfigError, NanoGenError, listing
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_eval import gather
 from nanogen_eval.protocols import Metric
 
-ALONE = Share()
+ALONE = DataShard()
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class ScoreNames:
         self._unknown = set(metrics) - set(self._names) if len(metrics) > 1 or by is not None else set()
         self._check()
 
-    def ask(self, metrics: Mapping[str, Metric], share: Share = ALONE) -> None:
+    def ask(self, metrics: Mapping[str, Metric], share: DataShard = ALONE) -> None:
         """Asks metrics that have seen a batch. Raises as the constructor does.
 
         All processes call it once per pass and share the names, since some may have no batch.

@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
+from nanogen_files import storage
 
 SEAL = "sha256"
 

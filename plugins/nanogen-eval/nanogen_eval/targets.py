@@ -24,7 +24,7 @@ COUNT = 50_000  # images, as published
 MOST = 10_000_000  # images: what is asked for stands in memory
 
 
-class Subject(Protocol):
+class EvalTarget(Protocol):
     """Something to judge."""
 
     def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
@@ -53,7 +53,7 @@ class Model:
         """The questions do not depend on the seed: only the noise of their answers does."""
         count = _count(self.count)
         if questions is None:
-            asked: Batch = self.pipeline.task.questions(count, seed=0)
+            asked: Batch = self.pipeline.task.eval_batch(count, seed=0)
             return asked
         return questions if self.count is None else questions.part(0, self.count)
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from nanogen_core.building import Named, build_named
 from nanogen_core.errors import NanoGenError
-from nanogen_core.images import to_uint8
 from nanogen_data.contents import of_values
 from nanogen_eval.protocols import Features
+from nanogen_files.images import to_uint8
 
 CHUNK = 32  # images at a time: the largest layer of the FID network takes 175 MB for them
 
@@ -34,7 +34,7 @@ class Extractor:
         """The network with its weights. Raises DataError where they are missing or of another one."""
         raise NotImplementedError
 
-    def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+    def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
         """What the network sees in bytes [B, 3, H, W]: the features [B, D], and what else it says of each image."""
         raise NotImplementedError
 
@@ -53,7 +53,7 @@ class Extractor:
         """All that `look` gives, float32 on the CPU; images that are asked about again are not looked at again."""
         if self._last is None or self._last[0] is not images:
             network = self.network.to(images.device)
-            parts = [self.look(network, to_uint8(part)) for part in images.split(CHUNK)]
+            parts = [self.forward_features(network, to_uint8(part)) for part in images.split(CHUNK)]
             seen = [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
             self._refuse_nonfinite(seen[0])
             self._last = images, seen

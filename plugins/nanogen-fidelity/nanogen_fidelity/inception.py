@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from nanogen_core.pipeline import load_exactly
-from nanogen_core.weights import read_weights
-from nanogen_data.hashing import file_hash
 from nanogen_fidelity.config import InceptionConfig
 from nanogen_fidelity.extractor import Extractor
 from nanogen_fidelity.inception_network import SIDE, WIDTH, InceptionNetwork
 from nanogen_fidelity.weights import hub_file
+from nanogen_files.hashing import file_hash
+from nanogen_files.weights import read_weights
 
 #: As torch-fidelity (release v0.2.0) and pytorch-fid publish them.
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
@@ -48,7 +48,7 @@ class Inception(Extractor):
         fill(network, read_weights(self.file), self.file)
         return network
 
-    def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+    def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
         seen: Sequence[Tensor] = network(pixels)
         return seen
 

@@ -128,7 +128,7 @@ def _layer(before: int, width: int, kernel: Kernel, *, halving: bool) -> Convolu
     return Convolution(before, width, kernel, padding=(sides[0] // 2, sides[1] // 2))
 
 
-class Seen(NamedTuple):
+class ForwardPass(NamedTuple):
     """What the network says of images."""
 
     pool: Tensor  # [B, 2048]
@@ -159,7 +159,7 @@ class InceptionNetwork(nn.Module):
         self.fc = nn.Linear(WIDTH, CLASSES)
         self.eval().requires_grad_(False)
 
-    def forward(self, pixels: Tensor) -> Seen:
+    def forward(self, pixels: Tensor) -> ForwardPass:
         """Bytes [B, 3, H, W] -> what is seen in them, float32."""
         x = (tf1_bilinear(pixels.float(), (SIDE, SIDE)) - 128) / 128
         x = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))  # [B, 64, 73, 73]
@@ -167,4 +167,4 @@ class InceptionNetwork(nn.Module):
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # [B, 288, 35, 35]
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))  # [B, 768, 17, 17]
         pool = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x))).mean(dim=(2, 3))  # [B, 2048]
-        return Seen(pool, pool @ self.fc.weight.T)
+        return ForwardPass(pool, pool @ self.fc.weight.T)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError, listing, shown
-from nanogen_data import json_files
-from nanogen_data.hashing import file_hash
 from nanogen_eval.protocols import Features
 from nanogen_eval.sources.archive import IMAGES, Archive, array, reading
 from nanogen_eval.sources.folder import Folder, image_files
 from nanogen_fidelity.distances.frechet import Moments
 from nanogen_fidelity.distances.moments import RunningMoments
+from nanogen_files import json_files
+from nanogen_files.hashing import file_hash
 
 MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # as torch-fidelity and ADM have them, and as FDr6 does
 ROWS, COUNT, SPACE = "features", "count", "space"  # beside them, in files of `statistics.compute_statistics`

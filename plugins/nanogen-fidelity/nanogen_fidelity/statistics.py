@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_eval.protocols import Features
@@ -21,6 +20,7 @@ from nanogen_eval.sources import Source
 from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.reference import BATCH, COUNT, MOMENTS, ROWS, SPACE, Reference, plain
+from nanogen_files import storage
 
 
 def compute_statistics(

@@ -13,11 +13,11 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.images import resized
-from nanogen_core.weights import read_weights
-from nanogen_data.hashing import file_hash
 from nanogen_fidelity.config import VisionConfig
 from nanogen_fidelity.extractor import Extractor
+from nanogen_files.hashing import file_hash
+from nanogen_files.images import resized
+from nanogen_files.weights import read_weights
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -88,7 +88,7 @@ class Vision(Extractor):
         fill(network, self.file)
         return network
 
-    def look(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+    def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
         x = normalised(resized(pixels, self.space.size), self.space)
         half = self.config.autocast and self.space.any_size and x.device.type == "cuda"
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):

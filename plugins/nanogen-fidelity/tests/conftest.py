@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
 from nanogen_eval.pixels import from_uint8
 from nanogen_fidelity.extractor import Extractor
+from nanogen_files.images import to_pil
 
 
 class TinySpace(Extractor):
@@ -24,7 +24,7 @@ class TinySpace(Extractor):
         network.load_state_dict({"weight": numbers[:27].reshape(9, 3), "bias": numbers[27:]})
         return network
 
-    def look(self, network, pixels):
+    def forward_features(self, network, pixels):
         seen = network(pixels.float().mean(dim=(2, 3)) / 16)
         return seen[:, :5], seen[:, 5:]
 

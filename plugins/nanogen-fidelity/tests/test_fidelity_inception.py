@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
 from nanogen_eval.pixels import from_uint8
 from nanogen_fidelity.config import InceptionConfig
@@ -15,6 +14,7 @@ from nanogen_fidelity.extractor import shared
 from nanogen_fidelity.inception import FILES, Inception, fill
 from nanogen_fidelity.inception_network import InceptionNetwork
 from nanogen_fidelity.resizing import tf1_bilinear
+from nanogen_files import storage
 
 HERE = Path(__file__).parent
 SPEC = importlib.util.spec_from_file_location("inception_formula", HERE / "inception_formula.py")

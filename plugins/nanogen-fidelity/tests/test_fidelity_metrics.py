@@ -6,7 +6,6 @@ import torch
 
 from nanogen_core.building import build_named
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
 from nanogen_eval.protocols import Resampled
 from nanogen_eval.testing import MetricContract
@@ -17,6 +16,7 @@ from nanogen_fidelity.distances.mind import mind
 from nanogen_fidelity.distances.psnr_ssim import psnr, unit_range
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.spaces import NORMS, STATISTICS, relative
+from nanogen_files.images import to_uint8
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*examples are few")
 
@@ -279,7 +279,7 @@ def test_a_reference_that_is_not_there_is_an_error_at_once():
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_features_and_references_that_are_not_finite_are_refused(tiny, tmp_path, pictures, number, monkeypatch):
-    look = type(tiny).look
+    forward_features = type(tiny).forward_features
     mean = np.zeros(5)
     mean[2] = number
     np.savez(tmp_path / "moments.npz", mu=mean, sigma=np.eye(5))
@@ -287,6 +287,6 @@ def test_features_and_references_that_are_not_finite_are_refused(tiny, tmp_path,
     for name in ("moments", "features"):
         with pytest.raises(DataError, match=rf"{name}\.npz: .* holds numbers that are not finite"):
             Reference(str(tmp_path / f"{name}.npz")).moments(tiny)
-    monkeypatch.setattr(type(tiny), "look", lambda *arguments: [part + number for part in look(*arguments)])
+    monkeypatch.setattr(type(tiny), "look", lambda *arguments: [part + number for part in forward_features(*arguments)])
     with pytest.raises(NanoGenError, match="TinySpace gives features that are not finite"):
         tiny(pictures(2, seed=5))

@@ -10,7 +10,7 @@ from PIL import Image
 from nanogen_core.errors import DataError
 from nanogen_data import notes
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Certainty
+from nanogen_eval.options import BootstrapConfig
 from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder
 from nanogen_eval.targets import Images
@@ -48,7 +48,7 @@ def expected(numbers):
 
 def scored(source, reference):
     metric = Psnr(PsnrConfig(reference=str(reference)))
-    (score,) = Evaluation(metrics={"psnr": metric}, certainty=Certainty(draws=0)).scores(Images(source))
+    (score,) = Evaluation(metrics={"psnr": metric}, certainty=BootstrapConfig(draws=0)).scores(Images(source))
     return score.value
 
 

@@ -19,5 +19,5 @@ class FlowConfig:
     shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: of the latent
     sample_shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: `shift`
     t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
-    token_weight: float = field(default=0.03, validator=factor)  # of the further token's loss (REG)
+    cls_token_weight: float = field(default=0.03, validator=factor)  # of the class token's loss (REG)
     internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss

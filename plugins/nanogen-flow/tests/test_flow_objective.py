@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError
 from nanogen_core.protocols import Objective
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_files.structure import structure
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow, interpolate
 from nanogen_flow.times import sampling_grid, shifted
@@ -38,12 +38,12 @@ class Fake(nn.Module):
         return self.answer(state, times)
 
 
-def _states(token: int = 0) -> tuple[State, State]:
+def _states(cls_token: int = 0) -> tuple[State, State]:
     generator = torch.Generator().manual_seed(0)
 
     def state() -> State:
         latent = torch.randn(4, 2, 3, 3, generator=generator)
-        return State(latent, torch.randn(4, token, generator=generator) if token else None)
+        return State(latent, torch.randn(4, cls_token, generator=generator) if cls_token else None)
 
     return state(), state()
 
@@ -79,33 +79,33 @@ def test_x_loss_by_hand() -> None:
 
 @pytest.mark.parametrize("prediction", ["velocity", "x"])
 def test_the_right_answer_costs_nothing(prediction: str) -> None:
-    clean, noise = _states(token=5)
+    clean, noise = _states(cls_token=5)
     answers = {
         "x": lambda state, times: Prediction(clean),
-        "velocity": lambda state, times: Prediction(flow.towards(clean, state, times.t)),
+        "velocity": lambda state, times: Prediction(flow.target_velocity(clean, state, times.t)),
     }
     flow = Flow(FlowConfig(prediction=prediction), latent=LATENT)
     losses = flow.losses_at(Fake(answers[prediction]), clean, noise, T, CONDITION)
-    assert losses.keys() == {"flow", "token"}
+    assert losses.keys() == {"flow", "cls_token"}
     assert all(float(loss.max()) < 1e-9 for loss in losses.values())
 
 
 def test_above_t_eps_the_velocity_is_noise_minus_data() -> None:
     clean, noise = _states()
-    velocity = Flow(FlowConfig(), latent=LATENT).towards(clean, interpolate(clean, noise, T), T)
+    velocity = Flow(FlowConfig(), latent=LATENT).target_velocity(clean, interpolate(clean, noise, T), T)
     difference = noise.latent - clean.latent
     assert torch.allclose(velocity.latent[1:], difference[1:], atol=1e-5)
     assert torch.allclose(velocity.latent[0], difference[0] * 0.01 / 0.05, atol=1e-5)
 
 
 def test_the_weighted_total_of_latent_token_and_heads() -> None:
-    clean, _ = _states(token=5)
+    clean, _ = _states(cls_token=5)
     half = Fake(lambda state, times: Prediction(state, heads={"internal": State(2 * state.latent)}))
-    latent = LatentSpec(2, 3, 3, token_width=5)
-    flow = Flow(FlowConfig(token_weight=0.1, internal_weight=2.0), latent=latent)
-    losses = flow.loss({"student": half}, clean, CONDITION, CONDITION, Draws(0, range(4)))
-    assert losses.parts.keys() == {"flow", "token", "internal"}
-    total = losses.parts["flow"] + 0.1 * losses.parts["token"] + 2 * losses.parts["internal"]
+    latent = LatentSpec(2, 3, 3, cls_token_width=5)
+    flow = Flow(FlowConfig(cls_token_weight=0.1, internal_weight=2.0), latent=latent)
+    losses = flow.loss({"student": half}, clean, CONDITION, CONDITION, KeyedRNG(0, range(4)))
+    assert losses.parts.keys() == {"flow", "cls_token", "internal"}
+    total = losses.parts["flow"] + 0.1 * losses.parts["cls_token"] + 2 * losses.parts["internal"]
     assert torch.allclose(losses.total, total)
 
 
@@ -113,16 +113,16 @@ def test_a_sample_draws_the_same_numbers_in_any_batch() -> None:
     clean, _ = _states()
     net = Fake(lambda state, times: Prediction(state))
     flow = Flow(FlowConfig(), latent=LATENT)
-    flow.loss({"student": net}, clean, CONDITION, CONDITION, Draws(3, range(4), step=5))
+    flow.loss({"student": net}, clean, CONDITION, CONDITION, KeyedRNG(3, range(4), step=5))
     state, times = net.state, net.times
-    flow.loss({"student": net}, State(clean.latent[2:]), CONDITION, CONDITION, Draws(3, (2, 3), step=5))
+    flow.loss({"student": net}, State(clean.latent[2:]), CONDITION, CONDITION, KeyedRNG(3, (2, 3), step=5))
     assert torch.equal(net.state.latent, state.latent[2:])
     assert torch.equal(net.times.t, times.t[2:])
 
 
 def test_times_are_logit_normal_before_the_shift() -> None:
     flow = Flow(FlowConfig(time_mean=-1.1, time_std=0.8, shift=3.0), latent=LATENT)
-    t = flow.times(Draws(0, range(4000)))
+    t = flow.times(KeyedRNG(0, range(4000)))
     logits = torch.logit(t / (3 - 2 * t))  # the inverse of the shift
     assert abs(float(logits.mean()) + 1.1) < 0.05
     assert abs(float(logits.std()) - 0.8) < 0.03
@@ -152,13 +152,13 @@ def test_the_grid_in_closed_form() -> None:
 
 
 def test_euler_follows_a_straight_line_to_its_end() -> None:
-    clean, noise = _states(token=5)
+    clean, noise = _states(cls_token=5)
     flow, state = Flow(FlowConfig(shift=2.5), latent=LATENT), noise
     line = Prediction(noise.map(Tensor.sub, clean))
     for t, r in zip(flow.grid(3)[:-1], flow.grid(3)[1:], strict=True):
         state = flow.step(lambda *_: line, state, Times(t.expand(4), r.expand(4)), CONDITION)
     assert torch.allclose(state.latent, clean.latent, atol=1e-6)
-    assert torch.allclose(state.token, clean.token, atol=1e-6)
+    assert torch.allclose(state.cls_token, clean.cls_token, atol=1e-6)
     assert state.latent.dtype == torch.float32
 
 

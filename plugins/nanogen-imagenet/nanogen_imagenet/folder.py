@@ -10,10 +10,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from nanogen_core.errors import DataError, listing, near_miss
-from nanogen_core.files import entries, is_folder, user_path
 from nanogen_data.loader import Example, data_folder
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, read_image
+from nanogen_files.reading import entries, is_folder, user_path
 from nanogen_imagenet import scan
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.names import folder_names

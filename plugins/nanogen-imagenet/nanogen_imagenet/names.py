@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import is_file
-from nanogen_data import text_files
+from nanogen_files import text_files
+from nanogen_files.reading import is_file
 
 FILES = ("LOC_synset_mapping.txt", "classes.txt")
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')

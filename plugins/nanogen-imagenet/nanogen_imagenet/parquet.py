@@ -7,7 +7,7 @@ from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.dataset import Arrow
 from nanogen_arrow.layout import parquet_files
 from nanogen_arrow.pieces import schema_of
-from nanogen_core.files import user_path
+from nanogen_files.reading import user_path
 from nanogen_imagenet.config import ParquetConfig
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from attrs import define, field
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import entries
 from nanogen_data.image_folders import Left, images_below
 from nanogen_data.pictures import is_hidden, is_image
+from nanogen_files.reading import entries
 
 EMPTY, LOOSE = "folders without images", "images beside the class folders"
 

@@ -77,20 +77,20 @@ def test_only_training_images_are_flipped_and_only_where_asked(root: Path, optio
 
 
 def test_once_gives_the_validation_set_in_order(root: Path) -> None:
-    batches = list(task(root).once("val", 4))
+    batches = list(task(root).iter_once("val", 4))
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(6))
     assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 0, 1, 1, 2, 2]  # type: ignore[misc]
 
 
 def test_questions_are_balanced_in_every_prefix(root: Path) -> None:
-    labels = task(root).questions(7, seed=2).labels
+    labels = task(root).eval_batch(7, seed=2).labels
     assert labels is not None
     assert sorted(labels[:3].tolist()) == sorted(labels[3:6].tolist()) == [0, 1, 2]
     assert torch.equal(labels[:3], labels[3:6])
 
 
 def test_a_request_becomes_labels(root: Path) -> None:
-    batch = task(root).ask(["n01443537", 2])
+    batch = task(root).make_batch(["n01443537", 2])
     assert batch.labels is not None
     assert batch.labels.tolist() == [1, 2]
     assert batch.indices.tolist() == [0, 1]

@@ -81,9 +81,9 @@ def test_a_batch_reads_each_row_group_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_it_feeds_the_loader(root: Path, workers: int) -> None:
+def test_it_feeds_the_loader(root: Path, num_workers: int) -> None:
     examples = dataset(root).open("train", 16, "labels")
-    for batch in islice(loader(examples, 4, transform=CropAndFlip(16, True), workers=workers), 4):
+    for batch in islice(loader(examples, 4, transform=CropAndFlip(16, True), num_workers=num_workers), 4):
         assert batch.labels is not None
         assert batch.labels.tolist() == [index % 3 for index in batch.indices.tolist()]
 

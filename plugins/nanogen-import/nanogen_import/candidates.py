@@ -95,5 +95,5 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
 
 def _same(latent: LatentSpec, trained: LatentSpec, sized: bool) -> bool:
     """Whether latents have the same channels and token, and the same side where a recipe fixes the image's size."""
-    alike = (latent.channels, latent.token_width) == (trained.channels, trained.token_width)
+    alike = (latent.channels, latent.cls_token_width) == (trained.channels, trained.cls_token_width)
     return alike and (not sized or latent.shape == trained.shape)

@@ -18,10 +18,10 @@ def check(pipeline: Pipeline, found: Checkpoint) -> None:
             " --recipe or --set tokenizer.name=... --set tokenizer.preset=... --set image_size=..."
         )
     _check_words(compat.wanted(pipeline.config.parts(), "backbone") & found.structural, found.wanted)
-    if pipeline.latent.token_width != found.latent.token_width:
+    if pipeline.latent.cls_token_width != found.latent.cls_token_width:
         raise ConfigError(
-            f"The checkpoint's token is {found.latent.token_width} wide, that of the chosen auxiliary"
-            f" {pipeline.latent.token_width}: choose the teacher it was trained with."
+            f"The checkpoint's token is {found.latent.cls_token_width} wide, that of the chosen auxiliary"
+            f" {pipeline.latent.cls_token_width}: choose the teacher it was trained with."
         )
     wants, gets = found.condition, pipeline.conditioner.spec
     if (wants.width, wants.padded) != (gets.width, gets.padded):

@@ -34,8 +34,8 @@ def import_(
     What the tensors of FILE do not decide (tokenizer, prediction, shift, guidance) comes from --config, --recipe or
     --set. Every decision is printed with its source.
     """
-    from nanogen_core import storage
     from nanogen_core.cli.options import override_layer
+    from nanogen_files import storage
     from nanogen_import import import_file
 
     folder = output or Path("imported") / file.stem

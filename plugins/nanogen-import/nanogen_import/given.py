@@ -8,11 +8,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from nanogen_core import yaml_files
 from nanogen_core.config import combine, load_config
 from nanogen_core.config_layers import Layer, for_task, keys, named
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
 from nanogen_core.registry import registry
+from nanogen_files import yaml_files
 
 #: Keys of which a configuration of NanoGen has at least one. Other programs may share the other keys.
 OWN = frozenset({"task", "method", "tokenizer", "backbone", "objective"})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from nanogen_core.errors import DataError, listing
-from nanogen_core.weights import read_content, read_metadata, refuse_nonfinite
+from nanogen_files.weights import read_content, read_metadata, refuse_nonfinite
 
 SETS = ("ema", "model")  # the sets of weights that a training checkpoint tells apart
 WRAPPERS = frozenset({"module", "_orig_mod"})  # what DDP, FSDP and torch.compile put into names

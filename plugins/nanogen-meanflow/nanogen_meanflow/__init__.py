@@ -5,20 +5,25 @@ from typing import TYPE_CHECKING
 from nanogen_core.exports import lazy_exports
 
 if TYPE_CHECKING:
-    from nanogen_meanflow.config import ImprovedMeanFlowConfig, MeanFlowConfig, ToldGuidanceConfig, ToldMeanFlowConfig
+    from nanogen_meanflow.cfg_conditioned import CFGConditionedMeanFlow, CFGConditioning
+    from nanogen_meanflow.config import (
+        CFGConditionedMeanFlowConfig,
+        CFGConditioningConfig,
+        ImprovedMeanFlowConfig,
+        MeanFlowConfig,
+    )
     from nanogen_meanflow.improved import ImprovedMeanFlow
     from nanogen_meanflow.meanflow import MeanFlow
-    from nanogen_meanflow.told import ToldGuidance, ToldMeanFlow
 
 __all__ = [
+    "CFGConditionedMeanFlow",
+    "CFGConditionedMeanFlowConfig",
+    "CFGConditioning",
+    "CFGConditioningConfig",
     "ImprovedMeanFlow",
     "ImprovedMeanFlowConfig",
     "MeanFlow",
     "MeanFlowConfig",
-    "ToldGuidance",
-    "ToldGuidanceConfig",
-    "ToldMeanFlow",
-    "ToldMeanFlowConfig",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -28,9 +33,9 @@ __getattr__, __dir__ = lazy_exports(
         "ImprovedMeanFlowConfig": "config",
         "MeanFlow": "meanflow",
         "MeanFlowConfig": "config",
-        "ToldGuidance": "told",
-        "ToldGuidanceConfig": "config",
-        "ToldMeanFlow": "told",
-        "ToldMeanFlowConfig": "config",
+        "CFGConditioning": "cfg_conditioned",
+        "CFGConditioningConfig": "config",
+        "CFGConditionedMeanFlow": "cfg_conditioned",
+        "CFGConditionedMeanFlowConfig": "config",
     },
 )

@@ -24,7 +24,7 @@ class AverageConfig:
     process, or each `sample`. `flow_time` is t at an instant: `one` draw, or the `maximum` of two.
 
     `derivative` is how du/dt is found. Exactly: `exact` in reverse mode, `forward` in forward mode (for compiled
-    networks). By differences over a time of `difference`: `central` has two more evaluations, `backward` one. The
+    networks). By differences over a time of `fd_step`: `central` has two more evaluations, `backward` one. The
     README says what they cost and how far off they are.
     """
 
@@ -39,7 +39,7 @@ class AverageConfig:
     norm_eps: float = field(default=0.01, validator=_positive)
     internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss
     derivative: str = field(default="exact", validator=validators.in_(DERIVATIVES))
-    difference: float = field(default=0.03, validator=inside)  # in time; smaller ones drown in bf16's rounding
+    fd_step: float = field(default=0.03, validator=inside)  # in time; smaller ones drown in bf16's rounding
 
 
 @frozen(kw_only=True)
@@ -78,7 +78,7 @@ class ImprovedMeanFlowConfig(RegressionConfig):
 
 
 @frozen(kw_only=True)
-class ToldMeanFlowConfig(RegressionConfig):
+class CFGConditionedMeanFlowConfig(RegressionConfig):
     """Any guidance, chosen at sampling: scales w are drawn from [1, scale_max] with a density of `w^-scale_power`."""
 
     scale_max: float = field(default=8.0, validator=_guidance)
@@ -86,8 +86,8 @@ class ToldMeanFlowConfig(RegressionConfig):
 
 
 @frozen(kw_only=True)
-class ToldGuidanceConfig:
-    """The guidance that the network is told of: the `scale` (1: none) holds for t_min <= t <= t_max."""
+class CFGConditioningConfig:
+    """Guidance as an input of the network: the `scale` (1: none) holds for t_min <= t <= t_max."""
 
     scale: float = field(default=2.0, validator=_guidance)
     t_min: float = field(default=0.0, validator=unit)

@@ -59,23 +59,23 @@ def forward_mode(along: Along, at: Point) -> Slope:
 class Central:
     """`(u(z + e v, t + e) - u(z - e v, t - e)) / 2 e`: an error in e^2 and two evaluations without gradient."""
 
-    difference: float
+    fd_step: float
 
     def __call__(self, along: Along, at: Point) -> Slope:
-        later, earlier = (_moved(along, at, span) for span in (self.difference, -self.difference))
-        return Slope(along(at.z, at.t), (later - earlier) / (2 * self.difference))
+        later, earlier = (_moved(along, at, span) for span in (self.fd_step, -self.fd_step))
+        return Slope(along(at.z, at.t), (later - earlier) / (2 * self.fd_step))
 
 
 @frozen
 class Backward:
     """`(u(z, t) - u(z - e v, t - e)) / e`: an error in e and one evaluation without gradient."""
 
-    difference: float
+    fd_step: float
 
     def __call__(self, along: Along, at: Point) -> Slope:
         prediction = along(at.z, at.t)
         u = prediction.value.latent.detach()
-        return Slope(prediction, (u - _moved(along, at, -self.difference)) / self.difference)
+        return Slope(prediction, (u - _moved(along, at, -self.fd_step)) / self.fd_step)
 
 
 @torch.no_grad()
@@ -85,8 +85,8 @@ def _moved(along: Along, at: Point, span: float) -> Tensor:
 
 
 ROUTES: Mapping[str, Callable[[float], Callable[[Along, Point], Slope]]] = {
-    "exact": lambda difference: exact,
-    "forward": lambda difference: forward_mode,
+    "exact": lambda fd_step: exact,
+    "forward": lambda fd_step: forward_mode,
     "central": Central,
     "backward": Backward,
 }

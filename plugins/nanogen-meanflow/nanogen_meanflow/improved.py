@@ -10,7 +10,7 @@ from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import per_sample
 from nanogen_meanflow.average import AverageVelocity
 from nanogen_meanflow.config import ImprovedMeanFlowConfig, RegressionConfig
-from nanogen_meanflow.question import Question
+from nanogen_meanflow.inputs import MeanFlowInputs
 
 
 class Regression(AverageVelocity):
@@ -25,29 +25,29 @@ class Regression(AverageVelocity):
         super().__init__(config, config.prediction, latent=latent)
 
     @abstractmethod
-    def share(self, question: Question) -> Tensor | None:
+    def share(self, inputs: MeanFlowInputs) -> Tensor | None:
         """`1 - 1/w` [B], the share of the guided velocity that guidance makes up; None: nowhere any."""
 
-    def target(self, question: Question) -> Tensor:
+    def target(self, inputs: MeanFlowInputs) -> Tensor:
         """v_g; where no sample has guidance the network is not asked."""
-        share = self.share(question)
+        share = self.share(inputs)
         if share is None:
-            return question.velocity
-        push = per_sample(share, question.velocity) * (question.own - question.free)
-        return question.unless_dropped(question.velocity + push)
+            return inputs.velocity
+        push = per_sample(share, inputs.velocity) * (inputs.v_cond - inputs.v_uncond)
+        return inputs.unless_dropped(inputs.velocity + push)
 
-    def tangent(self, question: Question, target: Tensor) -> Tensor:
-        return question.own
+    def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
+        return inputs.v_cond
 
 
 class ImprovedMeanFlow(Regression):
-    """With one guidance, which the network learns and is not told of."""
+    """With one guidance, which is fixed in training and not an input of the network."""
 
     config: ImprovedMeanFlowConfig
 
-    def share(self, question: Question) -> Tensor | None:
+    def share(self, inputs: MeanFlowInputs) -> Tensor | None:
         """That of the scale inside the closed interval, 0 outside."""
         if self.config.scale == 1.0:
             return None
-        t = question.times.t
+        t = inputs.times.t
         return (1 - 1 / self.config.scale) * ((t >= self.config.t_min) & (t <= self.config.t_max)).to(t.dtype)

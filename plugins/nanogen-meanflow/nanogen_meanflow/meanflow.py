@@ -7,7 +7,7 @@ from torch import Tensor
 from nanogen_core.specs import LatentSpec
 from nanogen_meanflow.average import AverageVelocity
 from nanogen_meanflow.config import MeanFlowConfig
-from nanogen_meanflow.question import Question
+from nanogen_meanflow.inputs import MeanFlowInputs
 
 NOTHING = 1e-9  # a weight below is what rounding left of zero
 
@@ -22,14 +22,14 @@ class MeanFlow(AverageVelocity):
         super().__init__(config, "velocity", latent=latent)
         self.omega, self.kappa = config.omega, config.kappa
 
-    def target(self, question: Question) -> Tensor:
+    def target(self, inputs: MeanFlowInputs) -> Tensor:
         """v_g; the network is only asked for the terms that have a weight."""
-        guided = self.omega * question.velocity
+        guided = self.omega * inputs.velocity
         if self.kappa > NOTHING:
-            guided = guided + self.kappa * question.own
+            guided = guided + self.kappa * inputs.v_cond
         if abs(1 - self.omega - self.kappa) > NOTHING:
-            guided = guided + (1 - self.omega - self.kappa) * question.free
-        return question.unless_dropped(guided)
+            guided = guided + (1 - self.omega - self.kappa) * inputs.v_uncond
+        return inputs.unless_dropped(guided)
 
-    def tangent(self, question: Question, target: Tensor) -> Tensor:
+    def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
         return target

@@ -13,7 +13,7 @@ from nanogen_meanflow.refusals import COMPILED, SHARED, TOKEN
 NANOGEN_API = 1
 
 WORD = "average-velocity"
-TOLD = "told"  # of a backbone that looks at Condition.told, and of an objective that teaches it to
+CONDITIONED = "cfg-conditioned"  # a backbone that reads `Condition.extras["guidance"]`, an objective that trains it
 ABILITIES: dict[str, Any] = {
     "provides": {WORD},
     "needs": {"backbone": {"two-time", "jvp"}},
@@ -47,21 +47,21 @@ def nanogen_components() -> list[Component]:
         ),
         Component(
             kind="objective",
-            name="told-meanflow",
-            target="nanogen_meanflow.told:ToldMeanFlow",
-            config="nanogen_meanflow.config:ToldMeanFlowConfig",
-            summary="Improved MeanFlow for any guidance scale and interval, which the network is told of",
-            provides={WORD, TOLD},
-            needs={"backbone": {"two-time", "jvp", TOLD}},
-            defaults={**ABILITIES["defaults"], "guidance": {"cfg": None, "told": {}}},
+            name="meanflow-cfg-conditioned",
+            target="nanogen_meanflow.cfg_conditioned:CFGConditionedMeanFlow",
+            config="nanogen_meanflow.config:CFGConditionedMeanFlowConfig",
+            summary="Improved MeanFlow with the guidance scale and interval as inputs of the network",
+            provides={WORD, CONDITIONED},
+            needs={"backbone": {"two-time", "jvp", CONDITIONED}},
+            defaults={**ABILITIES["defaults"], "guidance": {"cfg": None, CONDITIONED: {}}},
         ),
         Component(
             kind="guidance",
-            name="told",
-            target="nanogen_meanflow.told:ToldGuidance",
-            config="nanogen_meanflow.config:ToldGuidanceConfig",
-            needs={"objective": {TOLD}},
-            summary="guidance chosen at sampling, of which the network is told: no further evaluation",
+            name=CONDITIONED,
+            target="nanogen_meanflow.cfg_conditioned:CFGConditioning",
+            config="nanogen_meanflow.config:CFGConditioningConfig",
+            needs={"objective": {CONDITIONED}},
+            summary="guidance as an input of the network: no second evaluation",
         ),
     ]
 
@@ -72,7 +72,12 @@ def nanogen_methods() -> list[Method]:
     return [
         _method("meanflow", "one or two steps on the latents of a VAE (arXiv 2505.13447)", "vae", "meanflow"),
         _method("improved-meanflow", "the same as a regression (arXiv 2512.02012)", "vae", "improved-meanflow"),
-        _method("told-meanflow", "the same, guidance chosen at sampling (arXiv 2512.02012)", "vae", "told-meanflow"),
+        _method(
+            "meanflow-cfg-conditioned",
+            "the same, guidance chosen at sampling (arXiv 2512.02012)",
+            "vae",
+            "meanflow-cfg-conditioned",
+        ),
         _method("pixel-meanflow", "one or two steps on pixels, x-prediction (arXiv 2601.22158)", "pixel", pixel),
     ]
 
@@ -92,13 +97,13 @@ def nanogen_recipes() -> dict[str, str]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Refuses a further token, which an auxiliary loss may add (REG), and a second backward pass where there is none:
+    """Refuses a class token, which an auxiliary loss may add (REG), and a second backward pass where there is none:
     through compiled blocks, and through blocks whose weights FSDP has given back after the first."""
     objective = parts["objective"]
     if WORD not in objective.component.provides:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
-    token = any("token" in _provided(name) for name in names)
+    token = any("cls-token" in _provided(name) for name in names)
     train, twice = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
     compiled = twice and train.get("compile", False)
     shared = twice and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"

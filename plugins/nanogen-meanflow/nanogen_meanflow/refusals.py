@@ -1,7 +1,7 @@
 """The sentences for what does not go together. Loads no torch."""
 
 TOKEN = (
-    "MeanFlow does not diffuse a further token along (REG), as in the published code: the recipe defines no average "
+    "MeanFlow does not diffuse a class token along (REG), as in the published code: the recipe defines no average "
     "velocity for it. Leave REG out, use REPA, or choose objective='flow'."
 )
 COMPILED = (

@@ -15,13 +15,17 @@ from nanogen_meanflow.derivative import Along, Backward, Central, Point, Slope, 
 Make = Callable[..., torch.nn.Module]
 
 
-def _asked(net: torch.nn.Module, told: Tensor | None = None) -> tuple[Along, Point]:
+def _asked(net: torch.nn.Module, guidance: Tensor | None = None) -> tuple[Along, Point]:
     """A question in float64 about four states, with texts of 3, 3, 2 and 1 tokens."""
     generator = torch.Generator().manual_seed(1)
     z, v = (torch.randn(4, 2, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
     t = torch.tensor([0.9, 0.7, 0.5, 0.3], dtype=torch.float64)
     mask = torch.arange(3) < torch.tensor([3, 3, 2, 1])[:, None]
-    condition = Condition(torch.randn(4, 3, 6, generator=generator, dtype=torch.float64), mask, told=told)
+    condition = Condition(
+        torch.randn(4, 3, 6, generator=generator, dtype=torch.float64),
+        mask,
+        extras={} if guidance is None else {"guidance": guidance},
+    )
 
     def along(z: Tensor, t: Tensor) -> Prediction:
         return net(State(z), Times(t, r), condition)
@@ -77,19 +81,19 @@ def test_no_gradient_flows_through_the_derivative(make: Make) -> None:
         assert not route(along, at).du_dt.requires_grad
 
 
-def test_what_is_told_stands_still(make: Make) -> None:
-    told = torch.rand(4, 3, dtype=torch.float64)
-    along, at = _asked(make("told").double(), told)
+def test_extras_have_no_derivative(make: Make) -> None:
+    guidance = torch.rand(4, 3, dtype=torch.float64)
+    along, at = _asked(make("cfg-conditioned").double(), guidance)
     truth = Central(1e-5)(along, at).du_dt
     assert _apart(exact(along, at).du_dt, truth) < 1e-7
     assert _apart(forward_mode(along, at).du_dt, truth) < 1e-7
-    assert _apart(exact(*_asked(make("told").double())).du_dt, truth) > 1e-3
+    assert _apart(exact(*_asked(make("cfg-conditioned").double())).du_dt, truth) > 1e-3
 
 
 @pytest.mark.parametrize("route", [exact, forward_mode])
-def test_taps_and_heads_come_along(make: Make, route: Callable[[Along, Point], Slope]) -> None:
+def test_intermediates_and_heads_come_along(make: Make, route: Callable[[Along, Point], Slope]) -> None:
     net = make("internal-head").double()
-    along, at = _asked(partial(net, taps=("block.1",)))
+    along, at = _asked(partial(net, intermediates=("block.1",)))
     prediction = route(along, at).prediction
     assert prediction.features["block.1"].requires_grad
     assert set(prediction.features) == {"block.1"}

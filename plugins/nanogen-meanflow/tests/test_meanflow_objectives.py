@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from nanogen_core.errors import ConfigError, Incompatible
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample, where_null
 from nanogen_core.testing import ObjectiveContract
 from nanogen_core.testing.comparison import LATENT as CONTRACT_LATENT
+from nanogen_files.structure import structure
 from nanogen_meanflow.average import AverageVelocity
 from nanogen_meanflow.config import ImprovedMeanFlowConfig, MeanFlowConfig
 from nanogen_meanflow.improved import ImprovedMeanFlow
@@ -67,7 +67,7 @@ class Steady(nn.Module):
 
 
 def _states() -> tuple[State, State]:
-    draws = Draws(0, range(4))
+    draws = KeyedRNG(0, range(4))
     return State(draws.normal("clean", LATENT.shape)), State(draws.normal("noise", LATENT.shape))
 
 
@@ -78,8 +78,8 @@ def _by_hand(times: Times = TIMES) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     return (1 - t) * clean + t * noise, noise - clean, t, t - r
 
 
-def _answer(objective: AverageVelocity, net: nn.Module, condition: Condition = CONDITION, jumps: bool = True):
-    return objective.answer(objective.ask(net, *_states(), TIMES, condition, NULL), jumps)
+def _answer(objective: AverageVelocity, net: nn.Module, condition: Condition = CONDITION, has_interval: bool = True):
+    return objective.evaluate(objective.make_inputs(net, *_states(), TIMES, condition, NULL), has_interval)
 
 
 def test_meanflow_by_hand() -> None:
@@ -111,7 +111,7 @@ def test_pixel_meanflow_by_hand() -> None:
     u = (z - (0.5 * z + 0.25)) / t
     du_dt = 0.5 * u / t - u / t  # along dz/dt = u, since the network looks at no time
     error = ((u + h * du_dt - v) ** 2).reshape(4, -1).sum(1)
-    assert np.allclose(found.seen.guess.latent.detach(), 0.5 * z + 0.25, atol=1e-5)
+    assert np.allclose(found.forward_pass.denoised.latent.detach(), 0.5 * z + 0.25, atol=1e-5)
     assert np.allclose(found.du_dt, du_dt, atol=1e-4)
     assert np.allclose(found.error.detach(), error, rtol=1e-4)
 
@@ -156,10 +156,10 @@ def test_the_average_velocity_of_a_linear_field_obeys_the_identity() -> None:
     """Along the field's own velocity V = u + (t - r) du/dt is that velocity, which improved MeanFlow asks for."""
     objective = ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=1.0), latent=LATENT)
     clean, noise = (state.map(torch.Tensor.double) for state in _states())
-    question = objective.ask(Linear(), clean, noise, Times(*(x.double() for x in TIMES)), CONDITION, NULL)
-    found = objective.answer(question, jumps=True)
-    compound = found.seen.prediction.value.latent + per_sample(TIMES.t - TIMES.r, clean.latent) * found.du_dt
-    assert torch.allclose(compound, Linear.k * (found.seen.state.latent - Linear.m), atol=1e-6)
+    inputs = objective.make_inputs(Linear(), clean, noise, Times(*(x.double() for x in TIMES)), CONDITION, NULL)
+    found = objective.evaluate(inputs, has_interval=True)
+    compound = found.forward_pass.prediction.value.latent + per_sample(TIMES.t - TIMES.r, clean.latent) * found.du_dt
+    assert torch.allclose(compound, Linear.k * (found.forward_pass.state.latent - Linear.m), atol=1e-6)
 
 
 def test_rows_without_condition_learn_the_plain_velocity() -> None:
@@ -187,7 +187,7 @@ def test_the_network_is_only_asked_where_it_has_a_weight(omega: float, kappa: fl
 def test_guidance_asks_without_gradient_at_no_interval_and_null_keeps_its_mask() -> None:
     null = NULL._replace(mask=torch.ones(4, 1, dtype=torch.bool))
     objective, net = MeanFlow(MeanFlowConfig(), latent=LATENT), Steady()
-    objective.answer(objective.ask(net, *_states(), TIMES, CONDITION, null), jumps=True)
+    objective.evaluate(objective.make_inputs(net, *_states(), TIMES, CONDITION, null), has_interval=True)
     *extra, (times, condition, grad) = net.asked
     assert all(torch.equal(asked.t, asked.r) and not gradient for asked, _, gradient in extra)
     assert extra[1][1].mask is null.mask
@@ -197,16 +197,16 @@ def test_guidance_asks_without_gradient_at_no_interval_and_null_keeps_its_mask()
 
 
 def test_improved_meanflow_asks_for_its_own_velocity_once() -> None:
-    for scale, jumps, calls in ((1.0, True, 2), (1.0, False, 1), (2.0, True, 3), (2.0, False, 2)):
+    for scale, has_interval, calls in ((1.0, True, 2), (1.0, False, 1), (2.0, True, 3), (2.0, False, 2)):
         net = Steady()
-        _answer(ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=scale), latent=LATENT), net, jumps=jumps)
+        _answer(ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=scale), latent=LATENT), net, has_interval=has_interval)
         assert len(net.asked) == calls
 
 
 def test_at_instants_the_answer_itself_is_the_networks_own_velocity() -> None:
     objective, net = MeanFlow(MeanFlowConfig(omega=0.9, kappa=0.3), latent=LATENT), Steady()
     instants = Times(TIMES.t, TIMES.t)
-    found = objective.answer(objective.ask(net, *_states(), instants, CONDITION, NULL), jumps=False)
+    found = objective.evaluate(objective.make_inputs(net, *_states(), instants, CONDITION, NULL), has_interval=False)
     z, v, _, _ = _by_hand(instants)
     target = 0.9 * v + 0.3 * (0.5 * z + 0.25) + (1 - 0.9 - 0.3) * -z
     assert np.allclose(found.target, target, atol=1e-5)
@@ -219,21 +219,21 @@ def _step(objective: AverageVelocity, slots: range | tuple[int, ...], step: int)
     """The times that a step asks its network about."""
     net, clean = Steady(), State(torch.zeros(len(slots), *LATENT.shape))
     tokens = Condition(torch.ones(len(slots), 1, 1))
-    losses = objective.loss({"student": net}, clean, tokens, tokens, Draws(3, slots, step=step))
-    assert losses.seen is not None
-    return losses.seen.times
+    losses = objective.loss({"student": net}, clean, tokens, tokens, KeyedRNG(3, slots, step=step))
+    assert losses.forward_pass is not None
+    return losses.forward_pass.times
 
 
 def test_all_slots_of_a_step_jump_or_none_does() -> None:
     objective = MeanFlow(MeanFlowConfig(), latent=LATENT)
-    jumps = []
+    has_interval = []
     for step in range(60):
         whole, part = _step(objective, range(4), step), _step(objective, (2, 3), step)
         assert torch.equal(part.t, whole.t[2:])
         assert torch.equal(part.r, whole.r[2:])
-        jumps.append((whole.r < whole.t).tolist())
-    assert all(len(set(rows)) == 1 for rows in jumps)
-    assert 0.1 < np.mean(jumps) < 0.4
+        has_interval.append((whole.r < whole.t).tolist())
+    assert all(len(set(rows)) == 1 for rows in has_interval)
+    assert 0.1 < np.mean(has_interval) < 0.4
 
 
 def test_the_probability_is_kept_at_its_ends() -> None:
@@ -259,25 +259,29 @@ def _distance(numbers: torch.Tensor, power: int = 1) -> float:
 def test_times_follow_their_law(flow_time: str, mix: str) -> None:
     """At 4,000 numbers a distance of 0.0257 is exceeded by chance once in a hundred times; the laws are 0.25 apart."""
     config = MeanFlowConfig(shift=3.0, flow_time=flow_time, mix=mix)
-    objective, rng, jumps = MeanFlow(config, latent=LATENT), Draws(0, range(8000)), torch.arange(8000) % 2 == 0
-    t, r = objective.times(rng, jumps)
-    both = torch.cat([t[jumps], r[jumps]])
-    assert (r[jumps] < t[jumps]).all()
+    objective, rng, has_interval = (
+        MeanFlow(config, latent=LATENT),
+        KeyedRNG(0, range(8000)),
+        torch.arange(8000) % 2 == 0,
+    )
+    t, r = objective.times(rng, has_interval)
+    both = torch.cat([t[has_interval], r[has_interval]])
+    assert (r[has_interval] < t[has_interval]).all()
     assert _distance(_normals(both)) < 0.0257
-    assert _distance(_normals(t[jumps]), power=2) < 0.0257
-    assert torch.equal(r[~jumps], t[~jumps])
-    assert _distance(_normals(t[~jumps]), power=2 if flow_time == "maximum" else 1) < 0.0257
+    assert _distance(_normals(t[has_interval]), power=2) < 0.0257
+    assert torch.equal(r[~has_interval], t[~has_interval])
+    assert _distance(_normals(t[~has_interval]), power=2 if flow_time == "maximum" else 1) < 0.0257
 
 
 def test_samples_may_jump_each_by_itself() -> None:
-    objective, jumps = ImprovedMeanFlow(ImprovedMeanFlowConfig(), latent=LATENT), []
+    objective, has_interval = ImprovedMeanFlow(ImprovedMeanFlowConfig(), latent=LATENT), []
     for step in range(200):
         whole, part = _step(objective, range(8), step), _step(objective, (5, 6), step)
         assert torch.allclose(part.t, whole.t[5:7], rtol=1e-6)
         assert torch.equal(part.r < part.t, (whole.r < whole.t)[5:7])
-        jumps.append((whole.r < whole.t).tolist())
-    assert 2 in {len(set(rows)) for rows in jumps}
-    assert abs(np.mean(jumps) - 0.5) < 2.6 * 0.5 / 1600**0.5
+        has_interval.append((whole.r < whole.t).tolist())
+    assert 2 in {len(set(rows)) for rows in has_interval}
+    assert abs(np.mean(has_interval) - 0.5) < 2.6 * 0.5 / 1600**0.5
 
 
 def test_a_sample_at_an_instant_learns_the_same_beside_samples_with_intervals() -> None:
@@ -285,8 +289,8 @@ def test_a_sample_at_an_instant_learns_the_same_beside_samples_with_intervals() 
     objective, t = ImprovedMeanFlow(ImprovedMeanFlowConfig(scale=4.0), latent=LATENT), TIMES.t
     mixed = Times(t, torch.where(torch.tensor([True, False, True, False]), t, TIMES.r))
     found, instants, intervals = (
-        objective.answer(objective.ask(Steady(), *_states(), times, CONDITION, NULL), jumps)
-        for times, jumps in ((mixed, True), (Times(t, t), False), (TIMES, True))
+        objective.evaluate(objective.make_inputs(Steady(), *_states(), times, CONDITION, NULL), has_interval)
+        for times, has_interval in ((mixed, True), (Times(t, t), False), (TIMES, True))
     )
     assert torch.allclose(found.error[::2], instants.error[::2], rtol=1e-5)
     assert torch.allclose(found.error[1::2], intervals.error[1::2], rtol=1e-5)
@@ -310,14 +314,16 @@ def test_heads_learn_the_plain_velocity_with_the_same_weight(make: Callable[...,
     clean, _ = _states()
     tokens = Condition(torch.ones(4, 3, 6))
     objective = MeanFlow(MeanFlowConfig(probability=1.0, internal_weight=2.0), latent=LATENT)
-    losses = objective.loss({"student": partial(net, taps=("block.2",))}, clean, tokens, tokens, Draws(0, range(4)))
+    losses = objective.loss(
+        {"student": partial(net, intermediates=("block.2",))}, clean, tokens, tokens, KeyedRNG(0, range(4))
+    )
     assert losses.parts.keys() == {"meanflow", "internal", "error"}
     assert torch.allclose(losses.total, losses.parts["meanflow"] + losses.parts["internal"])
-    seen = losses.seen
-    velocity = objective.flow.towards(clean, seen.state, seen.times.t).latent
-    error = (seen.prediction.heads["internal"].latent - velocity).square().flatten(1).sum(1)
+    forward_pass = losses.forward_pass
+    velocity = objective.flow.target_velocity(clean, forward_pass.state, forward_pass.times.t).latent
+    error = (forward_pass.prediction.heads["internal"].latent - velocity).square().flatten(1).sum(1)
     assert losses.parts["internal"].item() == pytest.approx(2 * (error / (error + 0.01)).mean().item(), rel=1e-5)
-    assert set(seen.prediction.features) == {"block.2"}
+    assert set(forward_pass.prediction.features) == {"block.2"}
 
 
 @pytest.mark.parametrize("derivative", ["exact", "forward", "central", "backward"])
@@ -326,13 +332,13 @@ def test_every_route_trains_every_weight(make: Callable[..., nn.Module], derivat
     config = ImprovedMeanFlowConfig(probability=1.0, derivative=derivative, prediction="x")
     tokens = Condition(torch.ones(4, 3, 6))
     objective = ImprovedMeanFlow(config, latent=LATENT)
-    objective.loss({"student": net}, _states()[0], tokens, tokens, Draws(0, range(4))).total.backward()
+    objective.loss({"student": net}, _states()[0], tokens, tokens, KeyedRNG(0, range(4))).total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in net.parameters())
 
 
 def test_a_further_token_is_refused() -> None:
-    with pytest.raises(Incompatible, match=r"further token.*REG"):
-        MeanFlow(MeanFlowConfig(), latent=LatentSpec(2, 4, 4, token_width=5))
+    with pytest.raises(Incompatible, match=r"class token.*REG"):
+        MeanFlow(MeanFlowConfig(), latent=LatentSpec(2, 4, 4, cls_token_width=5))
 
 
 def test_options_are_checked() -> None:

@@ -62,8 +62,8 @@ def test_a_backbone_without_two_times_is_refused(small: dict[str, Any], monkeypa
 
 
 def test_reg_is_refused_with_the_reason(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    _replace(monkeypatch, Component(kind="auxiliary", name="some-reg", target="nowhere:REG", provides={"token"}))
-    with pytest.raises(Incompatible, match=r"further token along \(REG\).*average velocity.*objective='flow'"):
+    _replace(monkeypatch, Component(kind="auxiliary", name="some-reg", target="nowhere:REG", provides={"cls-token"}))
+    with pytest.raises(Incompatible, match=r"class token along \(REG\).*average velocity.*objective='flow'"):
         resolve({**small, "method": "improved-meanflow", "auxiliary": "some-reg"})
     resolve({**small, "objective": "flow", "auxiliary": "some-reg"})
 

@@ -11,8 +11,8 @@ import torch
 from attrs import asdict, evolve
 
 from nanogen_core.errors import ConfigError, DataError, listing, near_miss
-from nanogen_data.hashing import file_hash
 from nanogen_data.loader import Example
+from nanogen_files.hashing import file_hash
 from nanogen_openmoji.class_images import balanced_labels, class_images
 from nanogen_openmoji.drawings import class_names, font_file
 from nanogen_openmoji.meaning import Meaning, caption, prompts

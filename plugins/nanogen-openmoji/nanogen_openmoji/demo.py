@@ -26,9 +26,9 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
 @overrides
 def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
     """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""
-    from nanogen_core import storage
     from nanogen_eval.evaluate_pipeline import judge
     from nanogen_eval.record import write_scores
+    from nanogen_files import storage
 
     chosen = (*settings, *([f"task={task}"] if task else []))
     output = output or Path("runs") / (f"demo-{task}" if task else "demo")
@@ -62,9 +62,12 @@ def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
 
 
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
-    from nanogen_train.logging import metrics_log as journal
+    from nanogen_train.logging import metrics_log
 
-    seconds, steps = journal.read(run.folder)[-1]["seconds"], run.step  # encoding the data and drawing grids included
+    seconds, steps = (
+        metrics_log.read(run.folder)[-1]["seconds"],
+        run.step,
+    )  # encoding the data and drawing grids included
     return {
         "train_seconds": round(seconds, 1),
         "steps": steps,
@@ -77,14 +80,14 @@ def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
 
 def _show(pipeline: Pipeline, path: Path) -> None:
     """A labelled sheet: real drawings in the first row, samples for the same conditions below."""
-    from nanogen_core.images import grid, to_pil
+    from nanogen_files.images import grid, to_pil
 
-    real = _spread(next(iter(pipeline.task.once("val", 64))))
+    real = _spread(next(iter(pipeline.task.iter_once("val", 64))))
     assert real.images is not None
     pictures = to_pil(real.images)
     for row in range(ROWS):
         pictures += to_pil(pipeline.sample(real, seed=pipeline.config.seed + row))
-    captions = list(pipeline.task.describe(real))
+    captions = list(pipeline.task.captions(real))
     grid(pictures, captions + [""] * (ROWS * COLUMNS), columns=COLUMNS).save(path)
 
 

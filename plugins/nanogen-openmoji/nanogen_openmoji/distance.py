@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.images import to_tensor, to_uint8
 from nanogen_core.protocols import Dataset, Examples, Task
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Share, once
+from nanogen_data.loader import DataShard, iter_once
 from nanogen_eval.rows import Rows
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
+from nanogen_files.images import to_tensor, to_uint8
 from nanogen_openmoji.classifier import SIZE
 from nanogen_openmoji.features import ClassifierFeatures
 
@@ -85,13 +85,13 @@ class Frechet:
 
     def _images(self) -> Iterator[Tensor]:
         """[B, 3, H, W] in [-1, 1], every image of the split once."""
-        for batch in once(self._examples, BATCH, transform=_square, share=Share()):
+        for batch in iter_once(self._examples, BATCH, transform=_square, share=DataShard()):
             if batch.images is not None:
                 yield batch.images
 
     @cached_property
     def _examples(self) -> Examples:
-        view = "captions" if self._task.questions(1).labels is None else "labels"
+        view = "captions" if self._task.eval_batch(1).labels is None else "labels"
         return self._dataset.open("val", SIZE, view)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
 
@@ -30,6 +30,6 @@ class OpenMojiVAE(nn.Module):
         """Images [B, 3, H, W] in [-1, 1] -> latents [B, 8, H/8, W/8]."""
         return self.vae.encode(images)
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, 8, h, w] -> images [B, 3, 8h, 8w] in [-1, 1]; nothing is drawn from `rng`."""
         return self.vae.decode(latents)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from nanogen_core.errors import ConfigError
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
+from nanogen_files.structure import structure
 from nanogen_openmoji.dataset import OpenMoji
 from nanogen_openmoji.distance import Frechet
 from nanogen_openmoji.metrics import Scenes
@@ -55,7 +55,7 @@ def test_the_unseen_mean_is_over_held_out_captions_alone():
 class Task:
     """What the distance asks of a task."""
 
-    def questions(self, count):
+    def eval_batch(self, count):
         return Batch(torch.arange(count), labels=torch.zeros(count, dtype=torch.int64))
 
 

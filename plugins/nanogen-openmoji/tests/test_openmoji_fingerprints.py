@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from nanogen_core.tensors import Batch
-from nanogen_data import hashing
 from nanogen_eval.score import fingerprint
+from nanogen_files import hashing
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.folder import ImageNetFolder
 from nanogen_openmoji import dataset, drawings
@@ -24,7 +24,7 @@ class Task:
     def __init__(self, view):
         self._view = view
 
-    def questions(self, count):
+    def eval_batch(self, count):
         labels = torch.zeros(count, dtype=torch.int64) if self._view == "labels" else None
         return Batch(torch.arange(count), labels=labels, captions=["a cat"] * count if labels is None else None)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Losses, Seen, State
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import ConvNeXtConfig
 from nanogen_pixel.convnext_network import PooledFeatures
 from nanogen_pixel.early import mean_over_batch, rows_below
@@ -21,9 +21,9 @@ class ConvNeXt:
     [-1, 1], without ImageNet's mean and deviation, as in the public code.
     """
 
-    taps: Sequence[str] = ()
+    intermediates: Sequence[str] = ()
     nets = None
-    token_width = 0
+    cls_token_width = 0
 
     def __init__(self, config: ConvNeXtConfig):
         """Raises DataError where the model is not at hand: `auxiliary: {convnext: null}` trains without."""
@@ -34,17 +34,17 @@ class ConvNeXt:
         """Nothing: with a tokenizer of pixels the clean latent is the image."""
         return {}
 
-    def token(self, batch: Batch) -> None:
+    def cls_token(self, batch: Batch) -> None:
         """Nothing is diffused along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """The weighted mean over the batch, and the distance as a part."""
-        rows = rows_below(seen, self.config.below)
+        rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:
-            guess, image = view(seen.guess.latent, clean.latent, rows, self.config.crop, rng)
+            denoised, image = view(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
             network = self.network.to(image.device)
-            return (network(guess) - network(image)).square().sum(dim=1)
+            return (network(denoised) - network(image)).square().sum(dim=1)
 
-        return mean_over_batch(seen, rows, self.config, distance)
+        return mean_over_batch(forward_pass, rows, self.config, distance)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # shares of the image's area, and width over height
 
@@ -29,7 +29,7 @@ class Crops(NamedTuple):
         return Crops(*(value[places] for value in self))
 
 
-def random_crops(rng: Draws, height: int, width: int) -> Crops:
+def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
     """A rectangle for each sample: its area is uniform in `AREA`, the logarithm of its aspect in that of `ASPECT`."""
     area, aspect, y, x = rng.uniform("perceptual.crop", (4,)).unbind(1)  # [B] each
     area = height * width * _between(area, *AREA)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from nanogen_align.vgg import PerceptualDistance
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Losses, Seen, State
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import LpipsConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
 from nanogen_pixel.views import view
@@ -17,9 +17,9 @@ from nanogen_pixel.views import view
 class Lpips:
     """`weight * LPIPS(x_hat, x)` where t < `below`: x_hat is the image that the prediction points to."""
 
-    taps: Sequence[str] = ()
+    intermediates: Sequence[str] = ()
     nets = None
-    token_width = 0
+    cls_token_width = 0
 
     def __init__(self, config: LpipsConfig):
         """Raises DataError where a file of weights is missing: `auxiliary: {lpips: null}` trains without."""
@@ -30,16 +30,16 @@ class Lpips:
         """Nothing: with a tokenizer of pixels the clean latent is the image."""
         return {}
 
-    def token(self, batch: Batch) -> None:
+    def cls_token(self, batch: Batch) -> None:
         """Nothing is diffused along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """The weighted mean over the batch, and the distance as a part."""
-        rows = rows_below(seen, self.config.below)
+        rows = rows_below(forward_pass, self.config.below)
         network = self.network.to(clean.latent.device)
 
         def distance() -> Tensor:
-            return network(*view(seen.guess.latent, clean.latent, rows, self.config.crop, rng))
+            return network(*view(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng))
 
-        return mean_over_batch(seen, rows, self.config, distance)
+        return mean_over_batch(forward_pass, rows, self.config, distance)

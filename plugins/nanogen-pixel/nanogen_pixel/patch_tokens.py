@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from nanogen_align.teacher import teacher_of
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Losses, Seen, State
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import PatchTokensConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
 
@@ -18,9 +18,9 @@ EXTRA = "patch-tokens"
 class PatchTokens:
     """`weight * |tokens(x_hat) - tokens(x)|^2`, a mean, where t < `below`: x_hat is the image that is pointed to."""
 
-    taps: Sequence[str] = ()
+    intermediates: Sequence[str] = ()
     nets = None
-    token_width = 0
+    cls_token_width = 0
 
     def __init__(self, config: PatchTokensConfig):
         self.config = config
@@ -31,16 +31,16 @@ class PatchTokens:
         assert batch.images is not None, "the teacher wants images"
         return {EXTRA: self.teacher.encode(batch.images)[0]}
 
-    def token(self, batch: Batch) -> None:
+    def cls_token(self, batch: Batch) -> None:
         """Nothing is diffused along."""
         return
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """The weighted mean over the batch, and the distance as a part."""
-        rows = rows_below(seen, self.config.below)
+        rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:
-            guessed = self.teacher.patches(seen.guess.latent[rows]).float()  # [A, N, D]
+            guessed = self.teacher.patches(forward_pass.denoised.latent[rows]).float()  # [A, N, D]
             return (guessed - batch.extras[EXTRA][rows]).square().mean(dim=(1, 2))
 
-        return mean_over_batch(seen, rows, self.config, distance)
+        return mean_over_batch(forward_pass, rows, self.config, distance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 
 
@@ -19,6 +19,6 @@ class Pixel:
         """Images [B, 3, H, W] in [-1, 1], as they are, cut off from their gradient."""
         return images.detach()
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, 3, H, W] as they are, not clamped: a sample may lie a little outside [-1, 1]."""
         return latents

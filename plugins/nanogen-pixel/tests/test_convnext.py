@@ -25,23 +25,23 @@ from nanogen_align.vgg_files import HEADS, VGG
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.config import combine
 from nanogen_core.errors import DataError, Incompatible
-from nanogen_core.randomness import Draws
-from nanogen_core.structure import structure
-from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
+from nanogen_files.structure import structure
 from nanogen_pixel.config import ConvNeXtConfig, LpipsConfig
 from nanogen_pixel.convnext import ConvNeXt
 from nanogen_pixel.convnext_network import PooledFeatures
 from nanogen_pixel.crops import cropped, random_crops
 from nanogen_pixel.lpips import Lpips
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
 
 SMALL: dict[str, Any] = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "image_size": 64}
 IMAGES = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-GUESS = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-BATCH, RNG = Batch(torch.arange(3), images=IMAGES), Draws(0, range(3))
+DENOISED = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+BATCH, RNG = Batch(torch.arange(3), images=IMAGES), KeyedRNG(0, range(3))
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def by_hand(file: dict[str, Tensor], images: Tensor) -> Tensor:
     return norm(x.mean((1, 2)), "convnextv2.layernorm")
 
 
-def seen(guess: Tensor, times: list[float]) -> Seen:
-    state, t = State(guess), torch.tensor(times)
-    return Seen(state, Times(t, t), Prediction(state), state)
+def forward_pass(denoised: Tensor, times: list[float]) -> ForwardPass:
+    state, t = State(denoised), torch.tensor(times)
+    return ForwardPass(state, Times(t, t), Prediction(state), state)
 
 
 def loss_of(folder: Path, **options: Any) -> ConvNeXt:
@@ -117,10 +117,10 @@ def test_the_features_are_pooled_and_normalised_without_the_head(folder: Path) -
 
 def test_the_loss_is_its_equation(folder: Path) -> None:
     """`0.1 d / (sg(d) + 0.01)`, d the squared distance of the features of crops, where t < 0.8; the mean over all."""
-    file, guess = load_file(folder / "model.safetensors"), GUESS.clone().requires_grad_()
-    found = loss_of(folder).loss(seen(guess, [0.2, 0.8, 0.7999]), State(IMAGES), BATCH, RNG)
-    crops = random_crops(Draws(0, range(3)), 64, 64)
-    ours = GUESS.clone().requires_grad_()
+    file, denoised = load_file(folder / "model.safetensors"), DENOISED.clone().requires_grad_()
+    found = loss_of(folder).loss(forward_pass(denoised, [0.2, 0.8, 0.7999]), State(IMAGES), BATCH, RNG)
+    crops = random_crops(KeyedRNG(0, range(3)), 64, 64)
+    ours = DENOISED.clone().requires_grad_()
     pair = [by_hand(file, cropped(images, crops, 224)) for images in (ours, IMAGES)]
     distance = (pair[0] - pair[1]).square().sum(1)
     total = 0.1 * (distance / (distance.detach() + 0.01))[[0, 2]].sum() / 3
@@ -128,24 +128,26 @@ def test_the_loss_is_its_equation(folder: Path) -> None:
     torch.testing.assert_close(found.parts["distance"], distance[[0, 2]].detach().sum() / 3, rtol=1e-3, atol=1e-6)
     found.total.backward()
     total.backward()
-    assert guess.grad is not None
+    assert denoised.grad is not None
     assert ours.grad is not None
-    assert [bool(row.abs().sum() > 0) for row in guess.grad] == [True, False, True]
-    torch.testing.assert_close(guess.grad, ours.grad, rtol=1e-3, atol=1e-3 * float(ours.grad.abs().max()))
+    assert [bool(row.abs().sum() > 0) for row in denoised.grad] == [True, False, True]
+    torch.testing.assert_close(denoised.grad, ours.grad, rtol=1e-3, atol=1e-3 * float(ours.grad.abs().max()))
 
 
 def test_without_crop_and_norm_it_is_the_plain_distance(folder: Path) -> None:
-    found = loss_of(folder, crop=None, norm_p=0.0, weight=2.0).loss(seen(GUESS, [0.1] * 3), State(IMAGES), BATCH, RNG)
+    found = loss_of(folder, crop=None, norm_p=0.0, weight=2.0).loss(
+        forward_pass(DENOISED, [0.1] * 3), State(IMAGES), BATCH, RNG
+    )
     file = load_file(folder / "model.safetensors")
-    distance = (by_hand(file, GUESS) - by_hand(file, IMAGES)).square().sum(1).mean()
+    distance = (by_hand(file, DENOISED) - by_hand(file, IMAGES)).square().sum(1).mean()
     torch.testing.assert_close(found.total, 2 * distance, rtol=1e-4, atol=1e-5)
 
 
 def test_lpips_takes_the_same_crops_and_norm(lpips_folder: Path) -> None:
     config = LpipsConfig(folder=str(lpips_folder), weight=0.4, below=0.8, crop=48, norm_p=1.0)
-    found = Lpips(config).loss(seen(GUESS, [0.2, 0.9, 0.1]), State(IMAGES), BATCH, RNG)
-    crops = random_crops(Draws(0, range(3)), 64, 64)
-    distance = PerceptualDistance.load(str(lpips_folder))(*(cropped(x, crops, 48) for x in (GUESS, IMAGES)))
+    found = Lpips(config).loss(forward_pass(DENOISED, [0.2, 0.9, 0.1]), State(IMAGES), BATCH, RNG)
+    crops = random_crops(KeyedRNG(0, range(3)), 64, 64)
+    distance = PerceptualDistance.load(str(lpips_folder))(*(cropped(x, crops, 48) for x in (DENOISED, IMAGES)))
     torch.testing.assert_close(found.total, 0.4 * (distance / (distance + 0.01))[[0, 2]].sum() / 3)
     torch.testing.assert_close(found.parts["distance"], distance[[0, 2]].sum() / 3)
 
@@ -153,7 +155,7 @@ def test_lpips_takes_the_same_crops_and_norm(lpips_folder: Path) -> None:
 def test_the_network_is_frozen_and_costs_nothing_in_noise(folder: Path) -> None:
     loss = loss_of(folder)
     assert not any(parameter.requires_grad for parameter in loss.network.parameters())
-    assert loss.loss(seen(GUESS, [0.8, 0.9, 1.0]), State(IMAGES), BATCH, RNG).total == 0
+    assert loss.loss(forward_pass(DENOISED, [0.8, 0.9, 1.0]), State(IMAGES), BATCH, RNG).total == 0
 
 
 def test_the_first_convnext_is_taken_too(tmp_path: Path) -> None:
@@ -216,8 +218,8 @@ def test_the_recipe_has_the_published_numbers_on_both_tasks(task: str) -> None:
     assert (recipe.slots["optimizer"].name, optimizer.lr, optimizer.beta2, optimizer.scale) == (
         "muon", 1e-3, 0.95, "shape"
     )  # fmt: skip
-    told = recipe.groups["guidance"]["told"].config
-    assert (told.scale, told.t_min, told.t_max) == (7.0, 0.2, 0.7)
+    guidance = recipe.groups["guidance"]["cfg-conditioned"].config
+    assert (guidance.scale, guidance.t_min, guidance.t_max) == (7.0, 0.2, 0.7)
     assert (recipe.slots["sampler"].config.steps, recipe.slots["schedule"].name) == (1, "constant")
 
 
@@ -235,7 +237,7 @@ def test_the_recipe_trains_on_the_drawings(task: str, folder: Path, lpips_folder
         "train": {"steps": 2, "batch_size": 4, "precision": "fp32", "log_every": 1, "sample_count": 1},
     }
     trained = Run(build_pipeline("pixel-meanflow", **small), tmp_path).train()
-    entry = journal.read(tmp_path)[-1]
+    entry = metrics_log.read(tmp_path)[-1]
     assert entry["lpips"] > 0
     assert entry["convnext"] > 0
     assert entry["loss"] == pytest.approx(entry["meanflow"] + entry["lpips"] + entry["convnext"], rel=1e-5)

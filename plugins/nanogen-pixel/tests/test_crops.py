@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_pixel.crops import Crops, cropped, random_crops
 
 IMAGES = torch.rand(6, 3, 40, 56, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -24,7 +24,7 @@ def by_pillow(image: torch.Tensor, box: tuple[float, ...], side: int) -> np.ndar
 
 @pytest.mark.parametrize("side", [12, 64])  # smaller and larger than the crops
 def test_a_crop_is_pillows_resize_with_a_box(side: int) -> None:
-    crops = random_crops(Draws(0, range(6)), 40, 56)
+    crops = random_crops(KeyedRNG(0, range(6)), 40, 56)
     found = cropped(IMAGES, crops, side)
     assert found.shape == (6, 3, side, side)
     for row, (top, left, height, width) in enumerate(zip(*(value.tolist() for value in crops), strict=True)):
@@ -39,7 +39,7 @@ def test_the_whole_image_is_torchs_interpolation() -> None:
 
 
 def test_rectangles_are_whole_pixels_inside_the_image_with_the_stated_law() -> None:
-    top, left, height, width = random_crops(Draws(0, range(4000)), 200, 200)
+    top, left, height, width = random_crops(KeyedRNG(0, range(4000)), 200, 200)
     for value in (top, left, height, width):
         assert torch.equal(value, value.round())
     assert (top >= 0).all()
@@ -60,14 +60,14 @@ def test_rectangles_are_whole_pixels_inside_the_image_with_the_stated_law() -> N
 
 
 def test_crops_are_keyed_by_slot_and_step() -> None:
-    whole, part = random_crops(Draws(3, range(6), step=2), 40, 56), random_crops(Draws(3, (4, 5), step=2), 40, 56)
+    whole, part = random_crops(KeyedRNG(3, range(6), step=2), 40, 56), random_crops(KeyedRNG(3, (4, 5), step=2), 40, 56)
     assert all(torch.equal(one[4:], other) for one, other in zip(whole, part, strict=True))
-    assert not torch.equal(whole.top, random_crops(Draws(3, range(6), step=3), 40, 56).top)
+    assert not torch.equal(whole.top, random_crops(KeyedRNG(3, range(6), step=3), 40, 56).top)
 
 
 def test_a_gradient_reaches_the_images_in_float32_under_autocast() -> None:
     images = IMAGES.clone().requires_grad_()
-    crops = random_crops(Draws(0, range(6)), 40, 56)
+    crops = random_crops(KeyedRNG(0, range(6)), 40, 56)
     with torch.autocast("cpu", torch.bfloat16):
         found = cropped(images, crops, 24)
     torch.testing.assert_close(found, cropped(IMAGES, crops, 24))

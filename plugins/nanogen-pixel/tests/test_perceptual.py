@@ -11,12 +11,12 @@ from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import HEADS, VGG
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import DataError, Incompatible, NanoGenError
-from nanogen_core.randomness import Draws
-from nanogen_core.tensors import Batch, Prediction, Seen, State, Times
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
 from nanogen_pixel import patch_tokens
 from nanogen_pixel.config import LpipsConfig, PatchTokensConfig
 from nanogen_pixel.lpips import Lpips
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
@@ -32,10 +32,10 @@ class TinyEncoder:
     def to(self, device):
         return self
 
-    def look(self, images):
+    def forward_features(self, images):
         return self.net(images).flatten(2).transpose(1, 2), None
 
-    encode = torch.no_grad()(look)
+    encode = torch.no_grad()(forward_features)
 
 
 @pytest.fixture
@@ -56,40 +56,40 @@ def weights(tmp_path_factory):
     return folder
 
 
-def seen(guess, times):
-    state, t = State(guess), torch.tensor(times)
-    return Seen(state, Times(t, t), Prediction(state), state)
+def forward_pass(denoised, times):
+    state, t = State(denoised), torch.tensor(times)
+    return ForwardPass(state, Times(t, t), Prediction(state), state)
 
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-GUESS = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+DENOISED = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 BATCH = Batch(torch.arange(3), images=IMAGES)
-RNG = Draws(0, range(3))
+RNG = KeyedRNG(0, range(3))
 
 
 def test_lpips_is_the_weighted_mean_over_the_batch_where_there_is_little_noise(weights):
-    loss, guess = Lpips(LpipsConfig(folder=str(weights))), GUESS.clone().requires_grad_()
-    found = loss.loss(seen(guess, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH, RNG)
-    one, _, three = PerceptualDistance.load(str(weights))(GUESS, IMAGES)
+    loss, denoised = Lpips(LpipsConfig(folder=str(weights))), DENOISED.clone().requires_grad_()
+    found = loss.loss(forward_pass(denoised, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH, RNG)
+    one, _, three = PerceptualDistance.load(str(weights))(DENOISED, IMAGES)
     torch.testing.assert_close(found.total, 0.1 * (one + three) / 3)
     torch.testing.assert_close(found.parts["distance"], (one + three) / 3)
     found.total.backward()
-    assert [bool(row.abs().sum() > 0) for row in guess.grad] == [True, False, True]
+    assert [bool(row.abs().sum() > 0) for row in denoised.grad] == [True, False, True]
 
 
 def test_patch_tokens_are_the_weighted_squared_error(teacher):
-    loss, guess = patch_tokens.PatchTokens(PatchTokensConfig()), GUESS.clone().requires_grad_()
+    loss, denoised = patch_tokens.PatchTokens(PatchTokensConfig()), DENOISED.clone().requires_grad_()
     batch = BATCH._replace(images=None, extras=loss.prepare(BATCH))
-    found = loss.loss(seen(guess, [0.2, 0.9, 0.1]), State(IMAGES), batch, RNG)
-    apart = (teacher.encoder.net(GUESS) - teacher.encoder.net(IMAGES)).square().flatten(1).mean(dim=1)
+    found = loss.loss(forward_pass(denoised, [0.2, 0.9, 0.1]), State(IMAGES), batch, RNG)
+    apart = (teacher.encoder.net(DENOISED) - teacher.encoder.net(IMAGES)).square().flatten(1).mean(dim=1)
     torch.testing.assert_close(found.total, 0.01 * (apart[0] + apart[2]) / 3)
     found.total.backward()
-    assert [bool(row.abs().sum() > 0) for row in guess.grad] == [True, False, True]
+    assert [bool(row.abs().sum() > 0) for row in denoised.grad] == [True, False, True]
 
 
 def test_a_batch_of_noise_costs_nothing(teacher, weights):
     for loss in (Lpips(LpipsConfig(folder=str(weights))), patch_tokens.PatchTokens(PatchTokensConfig())):
-        assert loss.loss(seen(GUESS, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, RNG).total == 0
+        assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, RNG).total == 0
 
 
 def test_a_distance_of_nothing_is_nothing_and_grows_with_the_change(weights):
@@ -104,7 +104,7 @@ def test_lpips_is_its_equation_written_out(weights):
     vgg, heads = torch.load(weights / VGG), torch.load(weights / HEADS)
     numbers = [[0, 2], [5, 7], [10, 12, 14], [17, 19, 21], [24, 26, 28]]
     shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
-    pair = [(images - shift) / torch.tensor([0.458, 0.448, 0.450])[:, None, None] for images in (GUESS, IMAGES)]
+    pair = [(images - shift) / torch.tensor([0.458, 0.448, 0.450])[:, None, None] for images in (DENOISED, IMAGES)]
     expected = torch.zeros(3)
     for stage, layers in enumerate(numbers):
         for n in layers:
@@ -114,7 +114,7 @@ def test_lpips_is_its_equation_written_out(weights):
         head = heads[f"lin{stage}.model.1.weight"][0]
         expected += ((f - g).square() * head).sum(1).mean((1, 2))
         pair = [torch.max_pool2d(x, min(2, x.shape[-1])) for x in pair]
-    torch.testing.assert_close(PerceptualDistance.load(str(weights))(GUESS, IMAGES), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(PerceptualDistance.load(str(weights))(DENOISED, IMAGES), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_missing_weights_say_which_file_goes_where(tmp_path, weights):
@@ -150,6 +150,6 @@ def test_pixelgen_trains_on_the_drawings(teacher, weights, tmp_path, monkeypatch
         train={"steps": 2, "batch_size": 4, "precision": "fp32", "log_every": 1, "sample_count": 1},
     )
     Run(pipeline, tmp_path).train()
-    entry = journal.read(tmp_path)[-1]
+    entry = metrics_log.read(tmp_path)[-1]
     assert entry["lpips"] > 0
     assert entry["loss"] == pytest.approx(entry["flow"] + entry["lpips"] + entry["patch-tokens"], rel=1e-5)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import per_sample
 
 SHIFT = 0.125  # of the side, at most
@@ -23,7 +23,7 @@ class DiffAugment:
     def __init__(self, probability: float = 1.0, cutout: float = 0.0):
         self.probability, self.cutout = probability, cutout
 
-    def __call__(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
+    def __call__(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
         """Images [B, 3, H, H] in [-1, 1] -> the same shape, by the draws of this purpose."""
         down, right, *colours, row, column = rng.uniform(f"augment.{purpose}", (DRAWS,)).unbind(dim=1)  # each [B]
         if self._happens(rng, f"translation.{purpose}"):
@@ -34,7 +34,7 @@ class DiffAugment:
             images = _cut(images, row, column, edge=round(images.shape[-1] * self.cutout))
         return images
 
-    def _happens(self, rng: Draws, purpose: str) -> bool:
+    def _happens(self, rng: KeyedRNG, purpose: str) -> bool:
         return self.probability >= 1 or rng.shared_uniform(f"augment.{purpose}") <= self.probability
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import load_exactly
-from nanogen_core.weights import read_content, refuse_nonfinite
+from nanogen_files.weights import read_content, refuse_nonfinite
 
 Output = Literal["pixels", "normalised"]  #: in [0, 1], or normalised by the encoder's mean and deviation
 Weights = Literal["ema", "model"]  #: of a training checkpoint

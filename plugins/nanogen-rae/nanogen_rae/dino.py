@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
-from nanogen_core.weights import read_weights
-from nanogen_data import json_files
+from nanogen_files import json_files
+from nanogen_files.weights import read_weights
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-6

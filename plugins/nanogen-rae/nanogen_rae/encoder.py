@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.families import DINOV2_PLAIN, Family, Norm
+from nanogen_rae.intermediates import intermediates_of
 from nanogen_rae.pixels import prepared
 from nanogen_rae.presets import ENCODERS, Encoder
 from nanogen_rae.protocol import Encoded
 from nanogen_rae.source import Source
-from nanogen_rae.taps import tapped
 
 STRIDE = 16  # image pixels for a token, whatever the network's own patch: 256 px have 16 x 16 tokens
 
@@ -99,9 +99,9 @@ class PublishedEncoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
         """Images [B, 3, H, H] in [-1, 1] -> tokens [B, N, D] and class token [B, D], float32."""
-        return self.look(images)
+        return self.forward_features(images)
 
-    def look(self, images: Tensor) -> Encoded:
+    def forward_features(self, images: Tensor) -> Encoded:
         """The same with the gradient of the images. Raises DataError where the weights are missing."""
         count = self.grid(images.shape[-1]) ** 2
         model = self.network(images.shape[-1])
@@ -125,7 +125,7 @@ class PublishedEncoder:
         """The outputs of the chosen blocks [B, T, D], before the final norm."""
         blocks = _part(model, self._family.layout.blocks)
         chosen = [blocks[place] for place in _places(len(blocks), self._config.levels, self.name)]
-        with tapped(chosen) as states:
+        with intermediates_of(chosen) as states:
             self._run(model, pixels.to(getattr(torch, self._config.dtype)))
         return [state.flatten(2).mT if state.ndim == 4 else state for state in states]
 

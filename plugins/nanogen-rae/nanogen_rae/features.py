@@ -61,4 +61,4 @@ class Own:
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
         """Images [B, 3, H, W] in [-1, 1] -> 1 x [B, C, N]."""
-        return [self._encoder.look(images).tokens.mT]
+        return [self._encoder.forward_features(images).tokens.mT]

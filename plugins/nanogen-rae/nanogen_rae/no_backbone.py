@@ -13,7 +13,9 @@ from nanogen_core.tensors import Condition, Prediction, State, Times
 class NoBackbone(nn.Module):
     """Has no weights; asking it for a prediction is an error."""
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Sequence[str] = ()) -> Prediction:
+    def forward(
+        self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
+    ) -> Prediction:
         """Raises TrainingError."""
         raise TrainingError(
             "This pipeline has a decoder but no backbone: train one with `method: rae`, and set "

@@ -41,9 +41,9 @@ class OpenMojiEncoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
         """Images [B, 3, H, H] in [-1, 1] -> tokens [B, 64, 96]."""
-        return self.look(images)
+        return self.forward_features(images)
 
-    def look(self, images: Tensor) -> Encoded:
+    def forward_features(self, images: Tensor) -> Encoded:
         """The same with the gradient of the images."""
         cells: Tensor = self._body.to(self._device)(resized(images.float(), SIZE))  # [B, 96, 8, 8]
         return Encoded(F.layer_norm(cells.flatten(2).mT, (self.width,)), None)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen_core.errors import DataError, shown
-from nanogen_data import json_files
+from nanogen_files import json_files
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-5  # of every LayerNorm

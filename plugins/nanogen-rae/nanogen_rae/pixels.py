@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen_core.images import to_uint8
+from nanogen_files.images import to_uint8
 from nanogen_rae.families import Input
 
 

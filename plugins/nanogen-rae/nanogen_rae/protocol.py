@@ -36,5 +36,5 @@ class VisionEncoder(Protocol):
     def encode(self, images: Tensor) -> Encoded:
         """Images [B, 3, H, H] in [-1, 1] -> tokens, without gradient. Raises DataError where weights are missing."""
 
-    def look(self, images: Tensor) -> Encoded:
+    def forward_features(self, images: Tensor) -> Encoded:
         """The same, with the gradient of the images: for losses that compare what the encoder sees."""

@@ -11,9 +11,9 @@ import torch
 from attrs import frozen
 
 from nanogen_core.errors import DataError
-from nanogen_core.pretrained import from_pretrained, refuse_damaged
-from nanogen_core.weights import read_weights
-from nanogen_data import json_files
+from nanogen_files import json_files
+from nanogen_files.pretrained import from_pretrained, refuse_damaged
+from nanogen_files.weights import read_weights
 from nanogen_rae.families import Family
 from nanogen_rae.perception import perception_encoder
 

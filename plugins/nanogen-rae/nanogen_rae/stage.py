@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nanogen_align.vgg import PerceptualDistance
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Losses, per_sample
 from nanogen_rae.augment import DiffAugment
 from nanogen_rae.decoder_files import marked
@@ -21,8 +21,8 @@ from nanogen_rae.pixels import in_8_bits
 from nanogen_rae.quality import psnr
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_rae.tokenizer import RAE
-from nanogen_train.distributed import processes as ranks
-from nanogen_train.ema.ema import Average
+from nanogen_train.distributed import processes
+from nanogen_train.ema.ema import EMA
 
 DECODER, DISCRIMINATOR = "decoder", "discriminator"
 IMAGES = "rae.images"  # in `batch.extras`: the targets stay beside their tokens, in the latent cache too
@@ -40,7 +40,7 @@ class DecoderTraining:
         self.config, self.pipeline = config, pipeline
         self.tokenizer: RAE = pipeline.tokenizer
         decoder = self.tokenizer.new_decoder().to(self.tokenizer.device)
-        self._average = Average(decoder)
+        self._average = EMA(decoder)
         self.nets = nn.ModuleDict({DECODER: decoder, "ema": self._average.net})
         self._last_weights = decoder.head.weight  # by which the adaptive weight compares gradients
         self._distance = _distance(config, self.tokenizer)
@@ -69,7 +69,7 @@ class DecoderTraining:
         tokens = self.tokenizer.tokens(batch.images)
         return batch._replace(latents=tokens, images=None, extras={**batch.extras, IMAGES: batch.images})
 
-    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """Of the decoder on noisy tokens, or of the discriminator on what the moved decoder makes of clean ones."""
         assert batch.latents is not None, "prepare() comes before loss()"
         part = self._decoder_loss if phase == DECODER else self._discriminator_loss
@@ -77,8 +77,8 @@ class DecoderTraining:
 
     # -- the decoder -------------------------------------------------------------------------------------------------
 
-    def _decoder_loss(self, tokens: Tensor, images: Tensor, rng: Draws) -> Losses:
-        output = self.tokenizer.painted(self.nets[DECODER], self._noisy(tokens, rng))  # [B, 3, H, W]
+    def _decoder_loss(self, tokens: Tensor, images: Tensor, rng: KeyedRNG) -> Losses:
+        output = self.tokenizer.decode_tokens(self.nets[DECODER], self._noisy(tokens, rng))  # [B, 3, H, W]
         parts = {"l1": (output - images).abs().mean() / 2, **self._perceptual(output, images)}
         total = parts["l1"] + self.config.perceptual_weight * parts.get("perceptual", torch.zeros_like(parts["l1"]))
         if self.features is not None and self._reached(rng.step, self.config.adversarial_from):
@@ -88,7 +88,7 @@ class DecoderTraining:
         parts["psnr"] = psnr(output.detach(), images).mean()
         return Losses(total, {name: value.detach() for name, value in parts.items()})
 
-    def _noisy(self, tokens: Tensor, rng: Draws) -> Tensor:
+    def _noisy(self, tokens: Tensor, rng: KeyedRNG) -> Tensor:
         """tokens + sigma N(0, 1), sigma = tau U(0, 1) for each sample: the decoder learns to forgive diffusion."""
         sigma = self.config.noise * rng.uniform("rae.sigma")  # [B]
         return tokens + per_sample(sigma, tokens) * rng.normal("rae.noise", tokens.shape[1:])
@@ -96,14 +96,14 @@ class DecoderTraining:
     def _perceptual(self, output: Tensor, images: Tensor) -> Mapping[str, Tensor]:
         return {} if self._distance is None else {"perceptual": self._distance(output, images)}
 
-    def _adversarial(self, output: Tensor, rng: Draws) -> Tensor:
+    def _adversarial(self, output: Tensor, rng: KeyedRNG) -> Tensor:
         """By the discriminator as it stands, []: the output is neither clamped nor rounded."""
         with frozen(self.nets[DISCRIMINATOR]):
             return generator_loss(self._judged(output, rng, "decoder"))
 
     # -- the discriminator -------------------------------------------------------------------------------------------
 
-    def _discriminator_loss(self, tokens: Tensor, images: Tensor, rng: Draws) -> Losses:
+    def _discriminator_loss(self, tokens: Tensor, images: Tensor, rng: KeyedRNG) -> Losses:
         fake, real = self._judged(self._reconstructed(tokens), rng, "fake"), self._judged(images, rng, "real")
         total = hinge(real, fake)
         means = {"logits.real": real.mean(), "logits.fake": fake.mean(), "discriminator": total}
@@ -112,9 +112,9 @@ class DecoderTraining:
     @torch.no_grad()
     def _reconstructed(self, tokens: Tensor) -> Tensor:
         """Images of tokens without noise, as a file would hold them."""
-        return in_8_bits(self.tokenizer.painted(self.nets[DECODER], tokens))
+        return in_8_bits(self.tokenizer.decode_tokens(self.nets[DECODER], tokens))
 
-    def _judged(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
+    def _judged(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
         assert self.features is not None
         logits: Tensor = self.nets[DISCRIMINATOR](self.features(self.augment(images, rng, purpose)))
         return logits
@@ -127,9 +127,9 @@ class DecoderTraining:
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Held-out images, each followed by what the averaged decoder makes of its tokens."""
-        pairs = -(-max(1, count // 2) // ranks.world())  # of each process, which reads its own batch of them
-        mine = self._decoded(next(iter(self.pipeline.task.once("val", pairs)), None))
-        images, captions = zip(*(part for part in ranks.gathered(mine) if part is not None), strict=True)
+        pairs = -(-max(1, count // 2) // processes.world())  # of each process, which reads its own batch of them
+        mine = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
+        images, captions = zip(*(part for part in processes.gathered(mine) if part is not None), strict=True)
         return torch.cat(images), [text for part in captions for text in part]
 
     def _decoded(self, batch: Batch | None) -> tuple[Tensor, list[str]] | None:
@@ -138,7 +138,7 @@ class DecoderTraining:
             return None
         batch = batch.to(self.tokenizer.device)
         assert batch.images is not None
-        decoded = self.tokenizer.painted(self.nets["ema"], self.tokenizer.tokens(batch.images)).clamp(-1, 1)
+        decoded = self.tokenizer.decode_tokens(self.nets["ema"], self.tokenizer.tokens(batch.images)).clamp(-1, 1)
         ratios = psnr(decoded, batch.images).tolist()
         captions = [text for ratio in ratios for text in ("original", f"decoded, {ratio:.1f} dB")]
         return torch.stack([batch.images, decoded], dim=1).flatten(0, 1).cpu(), captions
@@ -149,7 +149,7 @@ class DecoderTraining:
 
     def finish(self) -> Pipeline:
         """The pipeline, whose tokenizer decodes with the averaged weights."""
-        self.tokenizer.take(self.nets["ema"])
+        self.tokenizer.set_decoder(self.nets["ema"])
         return self.pipeline
 
 
@@ -173,7 +173,7 @@ def _lpips(folder: str | None) -> PerceptualDistance:
 
 def _token_distance(tokenizer: RAE, output: Tensor, images: Tensor) -> Tensor:
     """Mean squared difference of the tokens of two batches of images, []."""
-    seen, wanted = tokenizer.encoder.look(output).tokens, tokenizer.encoder.encode(images).tokens
+    seen, wanted = tokenizer.encoder.forward_features(output).tokens, tokenizer.encoder.encode(images).tokens
     return (seen - wanted).square().mean()
 
 

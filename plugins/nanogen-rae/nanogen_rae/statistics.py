@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_core.weights import read_weights
+from nanogen_files import storage
+from nanogen_files.weights import read_weights
 
 EPS = 1e-5
 
@@ -30,7 +30,7 @@ class Statistics(NamedTuple):
         """Tokens [B, C, h, w] -> latents [B, C, h, w]."""
         return (tokens - self.mean) / self.deviation
 
-    def undo(self, latents: Tensor) -> Tensor:
+    def denormalize(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] -> tokens [B, C, h, w]."""
         return latents * self.deviation + self.mean
 

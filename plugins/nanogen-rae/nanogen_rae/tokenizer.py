@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, Incompatible
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch
 from nanogen_data.contents import files_of
@@ -74,12 +74,12 @@ class RAE:
         """Images [B, 3, H, H] in [-1, 1] -> latents [B, C, h, w]. Raises DataError where a file is missing."""
         return self._statistics.to(images.device).apply(self.tokens(images))
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
-        tokens = self._statistics.to(latents.device).undo(latents.float())
-        return self.painted(self._decoder.to(latents.device), tokens.to(self._dtype))
+        tokens = self._statistics.to(latents.device).denormalize(latents.float())
+        return self.decode_tokens(self._decoder.to(latents.device), tokens.to(self._dtype))
 
-    def painted(self, decoder: nn.Module, tokens: Tensor) -> Tensor:
+    def decode_tokens(self, decoder: nn.Module, tokens: Tensor) -> Tensor:
         """What a decoder of this tokenizer makes of tokens [B, C, h, w]: images [B, 3, H, W], about [-1, 1]."""
         pixels: Tensor = decoder(tokens)
         if self.output == "normalised":
@@ -101,7 +101,7 @@ class RAE:
             self.output = file.output_as(config.output)
         return decoder
 
-    def take(self, decoder: nn.Module) -> None:
+    def set_decoder(self, decoder: nn.Module) -> None:
         """Decodes with this one from now on, whatever `decoder.path` says."""
         self._decoder = decoder.to(self._dtype).eval().requires_grad_(False)
 

@@ -14,11 +14,11 @@ import transformers
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen_core import storage
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.registry import registry
-from nanogen_core.structure import plain as written
-from nanogen_core.structure import structure
+from nanogen_files import storage
+from nanogen_files.structure import plain as written
+from nanogen_files.structure import structure
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 from nanogen_rae.lookup import vision_encoder
@@ -204,7 +204,7 @@ def test_levels_that_a_network_has_not(tmp_path: Path, images: Tensor) -> None:
 def test_gradients_reach_the_images(tmp_path: Path, images: Tensor) -> None:
     saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
     encoder = PublishedEncoder("webssl-1b", EncoderConfig(path=str(tmp_path)))
-    encoder.look(images.requires_grad_()).tokens.square().sum().backward()
+    encoder.forward_features(images.requires_grad_()).tokens.square().sum().backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
     assert not encoder.encode(images).tokens.requires_grad

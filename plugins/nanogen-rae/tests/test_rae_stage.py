@@ -16,12 +16,13 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen_core import build_pipeline, storage
+from nanogen_core import build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws
-from nanogen_core.structure import structure
+from nanogen_core.randomness import KeyedRNG
+from nanogen_files import storage
+from nanogen_files.structure import structure
 from nanogen_rae.augment import DiffAugment
 from nanogen_rae.decoder_files import MARK
 from nanogen_rae.dino import DinoViT, load_dino
@@ -29,7 +30,7 @@ from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, fr
 from nanogen_rae.features import Dino
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.optim.schedules import Cosine
 from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer.loop import Run
@@ -46,7 +47,7 @@ def configuration(**stage: Any) -> dict[str, Any]:
         "optimizer": {"name": "adamw", "lr": 1e-3},
         "train": {
             "steps": 6, "batch_size": 4, "precision": "fp32", "log_every": 1, "sample_count": 4,
-            "sample_every": 6, "checkpoint_every": 2, "keep": 9,
+            "sample_every": 6, "checkpoint_every": 2, "keep_last": 9,
         },
     }  # fmt: skip
 
@@ -62,7 +63,7 @@ STAGED = {"perceptual": "encoder", "discriminator": "encoder", "discriminator_fr
 
 def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
     pipeline = run(tmp_path, configuration(**STAGED))
-    log = {entry["step"]: entry for entry in journal.read(tmp_path)}
+    log = {entry["step"]: entry for entry in metrics_log.read(tmp_path)}
     assert [step for step in log if "discriminator" in log[step]] == [4, 5, 6]  # updates from step 3, counted from 0
     assert [step for step in log if "adversarial" in log[step]] == [6]
     assert {"l1", "perceptual", "psnr", "lr.decoder"} <= log[1].keys()
@@ -81,7 +82,7 @@ def test_both_phases_run_in_bf16(tmp_path: Path) -> None:
     run(tmp_path / "fp32", config)
     config["train"]["precision"] = "bf16"
     run(tmp_path / "bf16", config)
-    logs = [journal.read(tmp_path / name) for name in ("fp32", "bf16")]
+    logs = [metrics_log.read(tmp_path / name) for name in ("fp32", "bf16")]
     for name, tolerance in {"l1": 0.02, "discriminator": 0.05, "adversarial": 0.5}.items():
         found = [[entry[name] for entry in log if name in entry] for log in logs]
         assert found[0]
@@ -125,7 +126,7 @@ def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     run(tmp_path / "one", config)
-    norms = [[entry["grad_norm"] for entry in journal.read(tmp_path / name)] for name in ("one", "two")]
+    norms = [[entry["grad_norm"] for entry in metrics_log.read(tmp_path / name)] for name in ("one", "two")]
     assert norms[0][:3] == pytest.approx(norms[1][:3], rel=1e-4)  # the GAN starts after these
     assert len(norms[1]) == 6
 
@@ -149,8 +150,8 @@ def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) 
     config["tokenizer"]["decoder"] = {"size": "tiny", "path": str(tmp_path / "first" / "decoder.safetensors")}
     again = build_pipeline(config).tokenizer
     decoder = again.new_decoder()
-    torch.testing.assert_close(again.painted(decoder, tokens), trained.painted(trained._decoder, tokens))
-    torch.testing.assert_close(again.painted(decoder, tokens), decoder(tokens))  # 0.5 + 0.5 x, then 2 y - 1
+    torch.testing.assert_close(again.decode_tokens(decoder, tokens), trained.decode_tokens(trained._decoder, tokens))
+    torch.testing.assert_close(again.decode_tokens(decoder, tokens), decoder(tokens))  # 0.5 + 0.5 x, then 2 y - 1
     config["tokenizer"]["decoder"]["output"] = "pixels"
     with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels': leave the option out"):
         build_pipeline(config).tokenizer.new_decoder()
@@ -159,7 +160,7 @@ def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) 
 def test_from_stage_1_to_samples(tmp_path: Path) -> None:
     """The whole road: a decoder, the statistics, a backbone, pictures."""
     first = run(tmp_path / "stage1", configuration(**WITHOUT))
-    count = first.tokenizer.compute_statistics(first.task.once("train", 16), tmp_path / "statistics.safetensors")
+    count = first.tokenizer.compute_statistics(first.task.iter_once("train", 16), tmp_path / "statistics.safetensors")
     assert count == 32
     config = configuration()
     del config["stage"]
@@ -201,11 +202,11 @@ def test_the_gan_cannot_start_before_its_discriminator() -> None:
 def test_noise_is_keyed_and_as_strong_as_stated() -> None:
     stage = stage_of(build_pipeline(configuration(**WITHOUT)))
     tokens = torch.zeros(512, 96, 8, 8)
-    noisy = stage._noisy(tokens, Draws(0, range(512), step=3))
+    noisy = stage._noisy(tokens, KeyedRNG(0, range(512), step=3))
     sigma = noisy.flatten(1).std(dim=1)
     assert float(sigma.max()) < 0.85
     assert float(sigma.mean()) == pytest.approx(0.4, abs=0.03)
-    assert torch.equal(noisy[7:9], stage._noisy(tokens[:2], Draws(0, [7, 8], step=3)))
+    assert torch.equal(noisy[7:9], stage._noisy(tokens[:2], KeyedRNG(0, [7, 8], step=3)))
 
 
 # -- losses ----------------------------------------------------------------------------------------------------------
@@ -262,9 +263,9 @@ def test_a_spectral_convolution_is_torchs() -> None:
 def test_augmentation_is_keyed_by_sample_and_differentiable() -> None:
     images = (torch.rand(6, 3, 16, 16) * 2 - 1).requires_grad_()
     augment = DiffAugment(cutout=0.5)
-    all_of_them = augment(images, Draws(0, range(6), step=1), "real")
-    assert torch.equal(all_of_them[4:5], augment(images[4:5], Draws(0, [4], step=1), "real"))
-    assert not torch.equal(all_of_them, augment(images, Draws(0, range(6), step=1), "fake"))
+    all_of_them = augment(images, KeyedRNG(0, range(6), step=1), "real")
+    assert torch.equal(all_of_them[4:5], augment(images[4:5], KeyedRNG(0, [4], step=1), "real"))
+    assert not torch.equal(all_of_them, augment(images, KeyedRNG(0, range(6), step=1), "fake"))
     all_of_them.sum().backward()
     assert images.grad is not None
     assert images.grad.isfinite().all()
@@ -273,7 +274,7 @@ def test_augmentation_is_keyed_by_sample_and_differentiable() -> None:
 def test_augmentation_moves_by_an_eighth_at_most() -> None:
     images = torch.zeros(64, 3, 16, 16)
     images[:, :, 8, 8] = 1.0
-    moved = DiffAugment()(images, Draws(0, range(64)), "real")
+    moved = DiffAugment()(images, KeyedRNG(0, range(64)), "real")
     offsets = {(int(i.argmax()) // 16 - 8, int(i.argmax()) % 16 - 8) for i in moved.var(dim=1) + moved[:, 0]}
     assert all(abs(down) <= 2 and abs(right) <= 2 for down, right in offsets)
     assert len(offsets) > 10
@@ -281,9 +282,9 @@ def test_augmentation_moves_by_an_eighth_at_most() -> None:
 
 def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
     images = torch.rand(4, 3, 8, 8) * 2 - 1
-    assert torch.equal(DiffAugment(0.0)(images, Draws(0, range(4)), "real"), images)
+    assert torch.equal(DiffAugment(0.0)(images, KeyedRNG(0, range(4)), "real"), images)
     half = DiffAugment(0.5)
-    left = [torch.equal(half(images, Draws(0, range(4), step=step), "real"), images) for step in range(400)]
+    left = [torch.equal(half(images, KeyedRNG(0, range(4), step=step), "real"), images) for step in range(400)]
     assert sum(left) / 400 == pytest.approx(0.25, abs=0.08)  # neither translation nor colour, for all four
 
 

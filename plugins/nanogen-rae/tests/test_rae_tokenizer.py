@@ -14,13 +14,14 @@ from transformers import ViTMAEConfig
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAEDecoder
 
 import nanogen_rae.tokenizer as tokenizer_module
-from nanogen_core import build_pipeline, storage
+from nanogen_core import build_pipeline
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
-from nanogen_core.structure import structure
 from nanogen_core.tensors import Batch
 from nanogen_core.testing import PluginContract, TokenizerContract
+from nanogen_files import storage
+from nanogen_files.structure import structure
 from nanogen_import import import_checkpoint
 from nanogen_rae.config import DecoderConfig, RAEConfig
 from nanogen_rae.decoder import Decoder
@@ -90,7 +91,7 @@ def loaded(file: Path, **decoder: Any) -> RAE:
     """A RAE with the decoder in a file, whose statistics change nothing."""
     rae = RAE(RAEConfig(decoder=DecoderConfig(size="B", path=str(file), **decoder)), image_size=256)
     rae.encoder = SimpleNamespace(width=64, grid=lambda size: 16, mean=MEAN, std=STD)
-    rae.take(rae.new_decoder())
+    rae.set_decoder(rae.new_decoder())
     return rae
 
 
@@ -113,7 +114,7 @@ def test_the_original_repositorys_files(tmp_path: Path, small_decoder: None, lay
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
     for output, wanted in {"pixels": pixels, "normalised": pixels * std + mean}.items():
         rae = loaded(file, output=output)
-        torch.testing.assert_close(rae.painted(rae._decoder, latents), wanted * 2 - 1, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(rae.decode_tokens(rae._decoder, latents), wanted * 2 - 1, rtol=1e-3, atol=1e-4)
     with pytest.raises(ConfigError, match=r"model.pt does not tell.*'normalised' for.*original.*'pixels' for.*RAEv2"):
         loaded(file)
 
@@ -331,5 +332,5 @@ class TestTokenizer(TokenizerContract):
         torch.manual_seed(0)
         statistics = written(tmp_path / "statistics.safetensors", (96, 8, 8))
         rae = openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny"))
-        rae.take(rae.new_decoder())
+        rae.set_decoder(rae.new_decoder())
         return rae

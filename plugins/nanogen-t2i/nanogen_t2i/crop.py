@@ -6,7 +6,7 @@ from attrs import frozen
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.images import to_tensor
+from nanogen_files.images import to_tensor
 
 
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import entries, is_file, is_folder, user_path
 from nanogen_data.captions import Captions
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import Example, data_folder
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image
+from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.sample import CaptionKey, lacking
@@ -110,7 +110,7 @@ class TarExamples:
         """The captions alone, without white space around them. Raises BadExample."""
         path, row = self._row(index)
         if row.caption.offset == CUT:
-            raise BadExample(
+            raise CorruptSampleError(
                 "tar cut short", f"{path} is no whole, plain tar: it breaks off at byte {row.caption.size}."
             )
         if row.caption.offset == MISSING:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nanogen_core.errors import DataError
-from nanogen_core.pretrained import from_pretrained, refuse_damaged
 from nanogen_core.tensors import Condition
-from nanogen_data import json_files
+from nanogen_files import json_files
+from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_t2i.config import HFTextConfig
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from attrs import frozen
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
 from nanogen_core.errors import DataError, listing, shown
-from nanogen_data import json_files, text_files
 from nanogen_data.captions import Captions, captions_of, decode_caption
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
+from nanogen_files import json_files, text_files
 from nanogen_t2i.tars import IMAGES, MISSING, Row, names_from
 
 log = logging.getLogger(__name__)
@@ -58,21 +58,21 @@ class CaptionKey:
         try:
             found = json_files.parse(text_files.decode(data, name), name)
         except DataError as error:
-            raise BadExample("caption no JSON", str(error)) from error
+            raise CorruptSampleError("caption no JSON", str(error)) from error
         if not isinstance(found, dict) or self.field not in found:
             there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
-            raise BadExample("no caption", f"{name} has no field {self.field!r}, only: {there[:200]}.")
+            raise CorruptSampleError("no caption", f"{name} has no field {self.field!r}, only: {there[:200]}.")
         return found[self.field]
 
 
-def lacking(path: Path, row: Row, caption: CaptionKey) -> BadExample:
+def lacking(path: Path, row: Row, caption: CaptionKey) -> CorruptSampleError:
     """Says what a sample lacks, and what it has."""
     names = names_from(path, row.first)
     keys = [base_plus_ext(name)[1] for name in names]
     part = "image" if row.image.offset == MISSING else "caption"
     has = ", ".join([*names[:NAMED], *(["..."] if names[NAMED:] else [])]) or f"a file at byte {row.first}"
     sentence = f"A sample of {path} has no {part}: it has {has}."
-    return BadExample(f"no {part}", sentence + (_dots(names, keys) or _advice(part, keys, caption)))
+    return CorruptSampleError(f"no {part}", sentence + (_dots(names, keys) or _advice(part, keys, caption)))
 
 
 def _dots(names: list[str], keys: list[str]) -> str:

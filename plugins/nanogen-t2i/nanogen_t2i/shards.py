@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nanogen_core.errors import DataError, listing, shown
-from nanogen_core.files import entries, is_file, is_folder, user_path
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, suffix
+from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.braces import expand
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
 
 from nanogen_core.errors import DataError, shown
-from nanogen_core.files import opened
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import MOST_BYTES, SUFFIXES, is_hidden
+from nanogen_files.reading import opened
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def read_span(path: Path, span: Span) -> bytes:
     Raises DataError where the file cannot be read, BadExample where the span is longer than any image.
     """
     if span.size > MOST_BYTES:
-        raise BadExample("too many bytes", f"The file at byte {span.offset} of {path} has {span.size:,} bytes.")
+        raise CorruptSampleError("too many bytes", f"The file at byte {span.offset} of {path} has {span.size:,} bytes.")
     with opened(path) as file:
         file.seek(span.offset)
         return file.read(span.size)

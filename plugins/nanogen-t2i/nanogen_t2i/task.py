@@ -14,7 +14,7 @@ from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
 from nanogen_data.captions import choice, texts_of
 from nanogen_data.corrupt import first_good
-from nanogen_data.loader import Reading, loader, once
+from nanogen_data.loader import Reading, iter_once, loader
 from nanogen_t2i.crop import ResizeAndCrop
 
 VIEW = "captions"
@@ -30,28 +30,28 @@ class T2I:
         self._transform = ResizeAndCrop(image_size)
 
     def batches(
-        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+        self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
         """Batches without end of images [B, 3, S, S] in [-1, 1] and B captions."""
         examples, transform = self.reading(split)
-        return loader(examples, batch_size, transform=transform, seed=seed, start=start, workers=workers)
+        return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
         """The examples of a split, and what becomes of their images."""
         return Reading(self._open(split), self._transform)
 
-    def once(self, split: str, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
+    def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
         """Every image of the split once, in order: what reference statistics are made of."""
-        return once(self._open(split), batch_size, transform=self._transform, workers=workers)
+        return iter_once(self._open(split), batch_size, transform=self._transform, num_workers=num_workers)
 
-    def ask(self, prompts_or_labels: Sequence[str | int]) -> Batch:
+    def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
         """Captions as a request. Raises NanoGenError for an empty one, and for what is no text."""
         if not prompts_or_labels:
             raise NanoGenError("Nothing was asked for: give at least one caption.")
         captions = [_caption(prompt) for prompt in prompts_or_labels]
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
-    def questions(self, count: int, *, seed: int = 0) -> Batch:
+    def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
         """`count` held-out captions; they repeat where there are fewer.
 
         They are `dataset.prompts()`, in the order that the dataset chose, where it has that, and else the captions of
@@ -62,7 +62,7 @@ class T2I:
         captions = [questions[number % len(questions)] for number in range(count)]
         return Batch(indices=torch.arange(count), captions=captions)
 
-    def describe(self, batch: Batch) -> Sequence[str]:
+    def captions(self, batch: Batch) -> Sequence[str]:
         """The captions."""
         return batch.captions or ()
 

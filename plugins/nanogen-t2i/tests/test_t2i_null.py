@@ -13,7 +13,7 @@ import webdataset
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_core.testing.comparison import wake
 from nanogen_train.trainer.loop import Run
@@ -76,11 +76,11 @@ class Asked(torch.nn.Module):
         self.net, self.without = net, without
         self.conditions: list[Condition] = []
 
-    def forward(self, state: State, times: Times, condition: Condition, taps: Any = ()) -> Prediction:
+    def forward(self, state: State, times: Times, condition: Condition, intermediates: Any = ()) -> Prediction:
         self.conditions.append(condition)
         if self.without:
             condition = Condition(condition.tokens[:, :0])
-        return self.net(state, times, condition, taps)
+        return self.net(state, times, condition, intermediates)
 
 
 def step(pipeline: Pipeline, net: torch.nn.Module, folder: Path) -> torch.Tensor:
@@ -88,7 +88,7 @@ def step(pipeline: Pipeline, net: torch.nn.Module, folder: Path) -> torch.Tensor
     run = Run(pipeline, folder)
     run.stage.nets["student"] = net
     batch = run.stage.prepare(next(pipeline.task.batches("train", 4)))
-    return run.stage.loss("student", batch, Draws(0, range(4))).total
+    return run.stage.loss("student", batch, KeyedRNG(0, range(4))).total
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -132,7 +132,7 @@ def test_guided_sampling_has_an_unconditional_branch_without_condition_tokens(
 ) -> None:
     pipeline = built(config("flow", backbone))
     net = Asked(pipeline.backbone)
-    batch = pipeline.task.ask(["two cats", "a red apple"])
+    batch = pipeline.task.make_batch(["two cats", "a red apple"])
     plain, guided = (pipeline.with_modules(backbone=net).sample(batch, guidance=w) for w in (1.0, 6.0))
     assert guided.isfinite().all()
     assert not torch.equal(plain, guided)
@@ -152,5 +152,5 @@ def test_an_empty_caption_is_sampled_and_guidance_leaves_it_alone(
     mixed = pipeline.generate(["", "two cats"], tensors=True)  # beside a longer caption
     torch.testing.assert_close(mixed[0], plain[0], rtol=1e-4, atol=1e-5)
     asked = pipeline.with_modules(backbone=Asked(pipeline.backbone, without=True))
-    without = asked.sample(pipeline.task.ask(["", ""]), guidance=1.0)
+    without = asked.sample(pipeline.task.make_batch(["", ""]), guidance=1.0)
     torch.testing.assert_close(without, plain, rtol=1e-4, atol=1e-5)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from nanogen_core.errors import DataError
 from nanogen_data import notes
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
 from nanogen_t2i.braces import MOST, expand
 from nanogen_t2i.config import WebDatasetConfig
@@ -63,7 +63,7 @@ def test_names_with_dots_are_split_as_webdataset_does_and_said(tmp_path: Path) -
     path = write(tmp_path / "0.tar", members)
     (theirs,) = webdataset.WebDataset(str(path), shardshuffle=False)  # one sample, whose keys are "0.jpg" and so on
     assert {"0.jpg", "2.txt"} <= theirs.keys()
-    with pytest.raises(BadExample) as found:
+    with pytest.raises(CorruptSampleError) as found:
         opened(tmp_path)[0]
     assert str(found.value).startswith(
         f"A sample of {path} has no image: it has img_v1.0.jpg, img_v1.0.txt, img_v1.1.jpg"
@@ -133,7 +133,7 @@ def test_captions_are_found_under_their_key(tmp_path: Path, key: str, name: str,
 )
 def test_what_is_no_caption_is_a_bad_example(tmp_path: Path, key: str, name: str, data: bytes, sentence: str) -> None:
     write(tmp_path / "0.tar", {"a.png": shaded(1), name: data})
-    with pytest.raises(BadExample, match=sentence):
+    with pytest.raises(CorruptSampleError, match=sentence):
         opened(tmp_path, caption=key)[0]
 
 
@@ -167,9 +167,9 @@ def test_questions_are_single_captions(tmp_path: Path) -> None:
         write(tmp_path / split / "0.tar", {"a.png": shaded(1), "a.txt": b"one\ntwo"})
     dataset = WebDataset(WebDatasetConfig(root=str(tmp_path), caption_lines=True))
     task = T2I(image_size=16, dataset=dataset)
-    (asked,) = set(task.questions(3).captions or ())
+    (asked,) = set(task.eval_batch(3).captions or ())
     assert asked in {"one", "two"}
-    (batch,) = task.once("val", 2)
+    (batch,) = task.iter_once("val", 2)
     assert batch.captions == [asked]  # the same one
 
 

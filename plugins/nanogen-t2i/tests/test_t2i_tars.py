@@ -18,7 +18,7 @@ import webdataset
 from PIL import Image
 
 from nanogen_core.errors import DataError
-from nanogen_data.corrupt import BadExample
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
 from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
@@ -104,13 +104,13 @@ def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, cap
             add(tar, name, shaded(2) if name.endswith("png") else b"two")
     task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), bad_examples=0.7))
     with caplog.at_level(logging.WARNING):
-        (batch,) = task.once("train", 4)
+        (batch,) = task.iter_once("train", 4)
     assert batch.captions == ["two", "two", "two"]
     assert batch.indices.tolist() == [1, 1, 1]  # the next good one stands in, around the end
     assert "example 0 (no caption)" in caplog.text
     assert "example 2 (no image)" in caplog.text
     with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\), and at most 1\.00% may be"):
-        list(T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"))).once("train", 4))
+        list(T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"))).iter_once("train", 4))
 
 
 def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_tar_cut_anywhere_keeps_what_is_whole_and_one_bad_example_that_names_i
         rows = index_tar(cut)
         assert np.array_equal(rows[:-1], index_tar(path)[: sum(end <= size for end in ends)]), size
         assert (rows[-1] == CUT).tolist() == [True, False, True, False, False]
-    with pytest.raises(BadExample, match=r"cut\.tar is no whole, plain tar"):
+    with pytest.raises(CorruptSampleError, match=r"cut\.tar is no whole, plain tar"):
         dataset(str(cut) + "*").open("train", 16, "captions")[len(rows) - 1]
 
 
@@ -148,7 +148,7 @@ def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> No
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
     with pytest.raises(DataError, match=r"\(1 were tried\)\. .*x\.tar is no whole, plain tar"):
-        list(T2I(image_size=16, dataset=dataset(tmp_path)).once("train", 4))
+        list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
@@ -177,7 +177,7 @@ def test_nothing_in_a_tar_can_write_or_read_outside_it(tmp_path: Path) -> None:
             link.type, link.linkname = kind, str(secret)
             tar.addfile(link)
     before = sorted(tmp_path.rglob("*"))
-    (batch,) = T2I(image_size=16, dataset=dataset(home, bad_examples=0.5)).once("train", 8)
+    (batch,) = T2I(image_size=16, dataset=dataset(home, bad_examples=0.5)).iter_once("train", 8)
     assert batch.captions == ["climbing", "absolute", "climbing", "climbing"]  # links are no captions
     assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
 
@@ -206,9 +206,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(root: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_pair_each_image_with_its_caption(root: Path, workers: int) -> None:
+def test_batches_pair_each_image_with_its_caption(root: Path, num_workers: int) -> None:
     examples = dataset(root).open("train", 16, "captions")
-    for batch in islice(loader(examples, 3, transform=ResizeAndCrop(16), workers=workers), 5):
+    for batch in islice(loader(examples, 3, transform=ResizeAndCrop(16), num_workers=num_workers), 5):
         assert batch.images is not None
         shades = ((batch.images[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
         assert batch.captions == [f"number {shade}" for shade in shades]
@@ -216,7 +216,7 @@ def test_batches_pair_each_image_with_its_caption(root: Path, workers: int) -> N
 
 def test_questions_are_held_out_captions_in_a_keyed_order(root: Path) -> None:
     task = T2I(image_size=16, dataset=dataset(root))
-    one, again, longer = (task.questions(count, seed=4).captions for count in (3, 3, 7))
+    one, again, longer = (task.eval_batch(count, seed=4).captions for count in (3, 3, 7))
     assert one is not None
     assert longer is not None
     assert one == again
@@ -225,7 +225,7 @@ def test_questions_are_held_out_captions_in_a_keyed_order(root: Path) -> None:
 
 
 def test_once_gives_the_split_in_order(root: Path) -> None:
-    batches = list(T2I(image_size=16, dataset=dataset(root)).once("val", 2))
+    batches = list(T2I(image_size=16, dataset=dataset(root)).iter_once("val", 2))
     assert [caption for batch in batches for caption in batch.captions or ()] == [
         f"number {n}" for n in (100, 101, 102)
     ]

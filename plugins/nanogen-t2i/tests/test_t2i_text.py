@@ -97,7 +97,7 @@ class Prompted:
 
 
 def test_a_request_becomes_captions() -> None:
-    asked = T2I(image_size=16, dataset=Prompted()).ask(["a dog", "two cats"])  # type: ignore[arg-type]
+    asked = T2I(image_size=16, dataset=Prompted()).make_batch(["a dog", "two cats"])  # type: ignore[arg-type]
     assert asked.captions == ["a dog", "two cats"]
     assert asked.indices.tolist() == [0, 1]
 
@@ -105,11 +105,11 @@ def test_a_request_becomes_captions() -> None:
 @pytest.mark.parametrize(("request_", "words"), [([], "at least one caption"), (["a", 7], "7 is a number")])
 def test_what_is_no_caption_is_refused(request_: list[str | int], words: str) -> None:
     with pytest.raises(NanoGenError, match=words):
-        T2I(image_size=16, dataset=Prompted()).ask(request_)  # type: ignore[arg-type]
+        T2I(image_size=16, dataset=Prompted()).make_batch(request_)  # type: ignore[arg-type]
 
 
 def test_questions_are_the_prompts_of_a_dataset_that_has_them() -> None:
-    captions = T2I(image_size=16, dataset=Prompted()).questions(4).captions  # type: ignore[arg-type]
+    captions = T2I(image_size=16, dataset=Prompted()).eval_batch(4).captions  # type: ignore[arg-type]
     assert captions == ["a dog", "a cat", "a dog", "a cat"]
 
 

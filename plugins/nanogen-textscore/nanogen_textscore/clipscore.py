@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
+from nanogen_files.images import to_pil
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import CLIPScoreConfig
 from nanogen_textscore.kept import Kept, caption_numbers

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.pretrained import from_pretrained, refuse_damaged
-from nanogen_data.hashing import file_hash, files_hash
+from nanogen_files.hashing import file_hash, files_hash
+from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
 CONFIG = "config.json"  # without which transformers would take the sizes of another model

@@ -28,7 +28,7 @@ class Prompts:
         """SHA-256 of the texts, whatever file they came from."""
         return hashlib.sha256("\n".join(json.dumps(text) for text in self.texts).encode()).hexdigest()
 
-    def questions(self) -> Batch:
+    def eval_batch(self) -> Batch:
         """All of them as a request, one row an image."""
         captions = [text for text in self.texts for _ in range(self.each)]
         return Batch(indices=torch.arange(len(captions)), captions=captions)

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
-from nanogen_data.hashing import file_hash
+from nanogen_files.hashing import file_hash
+from nanogen_files.images import to_tensor
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.clipscore import CLIPScore, cosines
 from nanogen_textscore.config import CLIPScoreConfig

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
+from nanogen_files.images import to_tensor
 from nanogen_textscore.config import BlipVQAConfig, DPGConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.answers import Answer, BlipVQA, Place, RecordedAnswers, read_answers, write_answers
 from nanogen_textscore.dpg.grids import joined, main, separated
@@ -121,7 +121,7 @@ def made(files: dict[str, str], **more) -> DPGBench:
 
 def test_scores_are_those_of_paper_and_pencil(files):
     metric = made(files)
-    asked = metric.questions()
+    asked = metric.eval_batch()
     assert asked.captions == ["a photo", "a photo", PROMPTS["10"], PROMPTS["10"]]
     metric.update(as_images([picture(n) for n in range(4)]), asked)
     assert set(metric.compute()) <= set(metric.score_names)
@@ -144,7 +144,7 @@ def test_scores_are_those_of_paper_and_pencil(files):
 
 def test_the_published_option_says_so_and_changes_the_score(files):
     metric = made(files, first_row="skipped")
-    metric.update(as_images([picture(n) for n in range(4)]), metric.questions())
+    metric.update(as_images([picture(n) for n in range(4)]), metric.eval_batch())
     assert metric.compute()["dpgbench"] == pytest.approx((1 + 0 + 0 + 1) / 4)
     assert metric.settings["first_row"] == "skipped"
     assert "dpgbench_entity" not in metric.compute()
@@ -152,7 +152,7 @@ def test_the_published_option_says_so_and_changes_the_score(files):
 
 def test_scores_depend_on_no_batch_order_or_process(files):
     images, whole = as_images([picture(n) for n in range(4)]), made(files)
-    asked = whole.questions()
+    asked = whole.eval_batch()
     whole.update(images, asked)
     one, other = made(files), made(files)
     for index in (3, 0):
@@ -194,10 +194,10 @@ def test_missing_and_damaged_answers_are_sentences(files, tmp_path):
 def test_missing_files_are_named(tmp_path, monkeypatch, files):
     monkeypatch.delenv("NANOGEN_DATA", raising=False)
     with pytest.raises(DataError, match="set the option `prompts` to it, or the environment variable NANOGEN_DATA"):
-        DPGBench(DPGConfig()).questions()
+        DPGBench(DPGConfig()).eval_batch()
     monkeypatch.setenv("NANOGEN_DATA", str(tmp_path))
     with pytest.raises(DataError, match=f"There is no {tmp_path}/dpgbench/prompts"):
-        DPGBench(DPGConfig()).questions()
+        DPGBench(DPGConfig()).eval_batch()
     Path(files["prompts"]).write_text(json.dumps({**PROMPTS, "new": "more"}))
     with pytest.raises(DataError, match="has no questions for the prompt 'new'"):
         made(files).update(as_images([picture(0)]), Batch(torch.tensor([0])))

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
+from nanogen_files.images import to_tensor
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import GenEvalConfig, Mask2FormerConfig
 from nanogen_textscore.geneval.boxes import box_of_mask, iou, relations
@@ -286,7 +286,7 @@ GREYS = [255, 200, 255, 200, 255, 255]  # two images a prompt: right right, righ
 
 
 def test_the_official_mean_is_over_tags_and_the_published_one_over_images(metric):
-    asked = metric.questions()
+    asked = metric.eval_batch()
     assert asked.captions == [line["prompt"] for line in LINES for _ in range(2)]
     metric.update(as_images([square(grey) for grey in GREYS]), asked)
     assert set(metric.compute()) <= set(metric.score_names)
@@ -305,7 +305,7 @@ def test_the_official_mean_is_over_tags_and_the_published_one_over_images(metric
 
 
 def test_scores_depend_on_no_batch_order_or_process(metric, tmp_path, clip_folder):
-    images, asked = as_images([square(grey) for grey in GREYS]), metric.questions()
+    images, asked = as_images([square(grey) for grey in GREYS]), metric.eval_batch()
     metric.update(images, asked)
     whole = metric.compute()
     other = GenEval(metric._config)
@@ -342,7 +342,7 @@ def test_the_whole_metric_runs_on_small_networks(tmp_path, clip_folder, detector
         metadata=metadata_file(tmp_path, [line]), clip=str(clip_folder), detector=detector, threshold=0
     )
     metric = GenEval(config)
-    metric.update(as_images([noise(seed, (32, 32)) for seed in range(4)]), metric.questions())
+    metric.update(as_images([noise(seed, (32, 32)) for seed in range(4)]), metric.eval_batch())
     assert metric.compute().keys() == {"geneval", "geneval_images", "geneval_colors"}
     expected = hashlib.sha256((detector_folder / "model.safetensors").read_bytes()).hexdigest()
     assert metric.settings["detector"]["weights"] == expected
@@ -390,7 +390,7 @@ def test_official_folders_are_written_and_read(metric, tmp_path):
     assert list(results[0]) == ["filename", "tag", "prompt", "correct", "reason", "metadata", "details"]
     assert json.loads(results[0]["details"]) == {"dog": [[4.0, 4.0, 11.0, 11.0, 1.0]]}
     assert json.loads(results[0]["metadata"]) == LINES[0]
-    metric.update(as_images([square(grey) for grey in GREYS]), metric.questions())
+    metric.update(as_images([square(grey) for grey in GREYS]), metric.eval_batch())
     found, told = metric.compute(), summary(results)
     assert (told["overall_score"], told["correct_images"]) == (found["geneval"], found["geneval_images"])
     assert (told["total_images"], told["total_prompts"], told["correct_prompts"]) == (6, 3, 2 / 3)
@@ -424,7 +424,7 @@ def test_damaged_metadata_is_a_sentence(tmp_path, text, sentence):
 
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(DataError, match="There is no .*nowhere.jsonl"):
-        GenEval(GenEvalConfig(metadata=str(tmp_path / "nowhere.jsonl"))).questions()
+        GenEval(GenEvalConfig(metadata=str(tmp_path / "nowhere.jsonl"))).eval_batch()
     with pytest.raises(DataError, match="has no folders such as 00000"):
         list(samples(tmp_path))
     (tmp_path / "results.jsonl").write_text('{"tag": "x"}\n')
@@ -433,6 +433,6 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_without_a_file_the_metric_asks_the_official_prompts():
-    asked = GenEval(GenEvalConfig()).questions()
+    asked = GenEval(GenEvalConfig()).eval_batch()
     assert len(asked.indices) == 553 * 4
     assert asked.captions[:5] == [*["a photo of a bench"] * 4, asked.captions[4]]

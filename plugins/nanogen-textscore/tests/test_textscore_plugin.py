@@ -67,7 +67,7 @@ def test_images_of_another_program_are_judged_from_the_command_line(tmp_path, cl
     from click.testing import CliRunner
 
     from nanogen_core.cli.main import cli
-    from nanogen_core.images import to_pil
+    from nanogen_files.images import to_pil
 
     line = {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"}
     (tmp_path / "lines.jsonl").write_text(json.dumps(line) + "\n")

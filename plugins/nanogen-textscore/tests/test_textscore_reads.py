@@ -63,7 +63,7 @@ class TestClipT5(OfAModel):
 
         import torch
 
-        from nanogen_core import storage
+        from nanogen_files import storage
 
         home = tmp_path / "judge"
         shutil.copytree(t5_tokenizer_folder, home / "words")

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
+from nanogen_files.images import to_tensor
 from nanogen_textscore.config import ChatVQAConfig, ClipT5Config, GenAIBenchConfig, VQAScoreConfig
 from nanogen_textscore.vqa.chat import ChatVQA
 from nanogen_textscore.vqa.clip_t5 import ClipT5
@@ -245,7 +245,7 @@ def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_pat
     monkeypatch.setattr("nanogen_textscore.vqa.metric.frozen_judge", lambda *_, **__: Shade())
     files = {"prompts": write_json("genai_image.json", GENAI), "skills": write_json("genai_skills.json", SKILLS)}
     metric = GenAIBench(GenAIBenchConfig(**files))
-    asked = metric.questions()
+    asked = metric.eval_batch()
     assert asked.captions == ["a", "b", "a", "c"]
     metric.update(as_images([shade(value) for value in (255, 0, 51, 0)]), asked)
     assert set(metric.compute()) <= set(metric.score_names)

@@ -9,28 +9,28 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nanogen_core.pipeline import Pipeline
-    from nanogen_core.randomness import Draws
-    from nanogen_core.tensors import Batch, Losses, Seen, State
+    from nanogen_core.randomness import KeyedRNG
+    from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 
 
 class Auxiliary(Protocol):
     """A further loss term (REPA, perceptual) beside the objective's, on the same forward pass.
 
-    One whose Component provides `token` adds `State.token`, of `token_width` numbers (REG): its own constructor must
-    not ask for the backbone, which is built with that width. One with weights to train holds them in `nets`.
+    A Component that provides `cls-token` adds `State.cls_token` with `cls_token_width` numbers (REG). Its constructor
+    must not ask for the backbone, which is built with that width. Weights to train are in `nets`.
     """
 
-    taps: Sequence[str]  # block outputs that it wants in `seen.prediction.features`
+    intermediates: Sequence[str]  # block outputs that it wants in `forward_pass.prediction.features`
     nets: nn.Module | None  # trained along with the student; not part of a saved pipeline
-    token_width: int  # 0: no token
+    cls_token_width: int  # 0: no token
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """What it needs of the images [B, 3, H, W], without gradient: [B, ...] by name, kept in `batch.extras`."""
 
-    def token(self, batch: Batch) -> Tensor | None:
+    def cls_token(self, batch: Batch) -> Tensor | None:
         """The clean token [B, token_width] of each example, or None."""
 
-    def loss(self, seen: Seen, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         """The weighted loss; `parts` are logged under the auxiliary's name. `rng` is that of the step."""
 
 
@@ -56,7 +56,7 @@ class Stage(Protocol):
         A prepared batch comes back as it is.
         """
 
-    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses: ...
+    def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses: ...
 
     def after_step(self, step: int) -> None:
         """After the optimisers moved: EMA, queues."""

@@ -12,10 +12,9 @@ from typing import Any
 import yaml
 from attrs import frozen
 
-from nanogen_core import files, yaml_files
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
-from nanogen_data import json_files
+from nanogen_files import json_files, reading, yaml_files
 from nanogen_train.checkpoint import integrity
 from nanogen_train.checkpoint.paths import FOLDER, path_of, steps_in
 from nanogen_train.logging.metrics_log import LOG
@@ -52,11 +51,11 @@ def runs_in(folder: Path) -> list[Described]:
     A run is a folder with a log, a record or checkpoints; folders inside a run are not searched. A damaged run, and a
     folder that cannot be searched, is listed as damaged. Raises DataError if there is no such folder.
     """
-    if not files.is_folder(folder):
+    if not reading.is_folder(folder):
         raise DataError(f"There is no folder {folder}: name the one that holds your runs.")
     unreadable: list[OSError] = []
     found = [describe(run) for run in _found(folder, unreadable)]
-    found += [_damaged(Path(error.filename), files.reason(error)) for error in unreadable]
+    found += [_damaged(Path(error.filename), reading.reason(error)) for error in unreadable]
     return sorted(found, key=lambda run: run.active, reverse=True)
 
 
@@ -123,7 +122,7 @@ def _checked(run: Path, damage: list[str]) -> dict[str, Any]:
         if os.path.lexists(run / RECORD):
             _check_record(run / RECORD)
         if os.path.lexists(run / FOLDER):
-            files.entries(run / FOLDER)
+            reading.entries(run / FOLDER)
     except DataError as error:
         damage.append(_within(run, error))
     return found
@@ -171,7 +170,7 @@ def _is_run(place: str, names: list[str]) -> bool:
 
 def _last_entry(log: Path) -> Mapping[str, Any]:
     """The last whole line of a log. Raises DataError if the log cannot be read."""
-    with files.opened(log) as file:
+    with reading.opened(log) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - END))
         lines = file.read().splitlines()
     for line in reversed(lines):
@@ -187,7 +186,7 @@ def _last_entry(log: Path) -> Mapping[str, Any]:
 def _configured(path: Path) -> dict[str, Any]:
     """Steps, task and method (or objective) of a resolved configuration. Raises DataError if it is not one."""
     try:
-        config = _yaml(files.read_bytes(path, 4 * yaml_files.CHARACTERS).decode())
+        config = _yaml(reading.read_bytes(path, 4 * yaml_files.CHARACTERS).decode())
         steps, task = config["train"]["steps"], config["task"]["name"]
         method = config.get("method") or config["objective"]["name"]
     except (yaml.YAMLError, ConfigError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:

@@ -22,7 +22,7 @@ class Affine(NamedTuple):
         """z [B, C, h, w] -> latents [B, C, h, w]."""
         return (z - self.shift.to(z.device)) * self.scale.to(z.device)
 
-    def undo(self, latents: Tensor) -> Tensor:
+    def denormalize(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] -> z [B, C, h, w]."""
         return latents / self.scale.to(latents.device) + self.shift.to(latents.device)
 

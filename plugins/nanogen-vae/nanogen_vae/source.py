@@ -9,8 +9,8 @@ import torch
 from attrs import frozen
 
 from nanogen_core.errors import DataError
-from nanogen_core.pretrained import from_pretrained, refuse_damaged
-from nanogen_data import json_files
+from nanogen_files import json_files
+from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 CONFIG = "config.json"
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError, Incompatible
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_vae.config import DEFAULT, VAEConfig
 from nanogen_vae.families import Family, family_of
@@ -74,9 +74,9 @@ class VAE:
         z = self._family.encode(self._model, images.to(self._dtype)).float()
         return self._affine.apply(z)
 
-    def decode(self, latents: Tensor, rng: Draws | None = None) -> Tensor:
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
-        z = self._affine.undo(latents.float())
+        z = self._affine.denormalize(latents.float())
         return self._family.decode(self._model, z.to(self._dtype)).float()
 
     @property

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError, Incompatible, UnknownName
 from nanogen_core.protocols import Tokenizer
-from nanogen_core.structure import structure
 from nanogen_core.testing import PluginContract, TokenizerContract
+from nanogen_files.structure import structure
 from nanogen_vae.config import VAEConfig
 from nanogen_vae.families import FAMILIES
 from nanogen_vae.presets import PRESETS

@@ -13,10 +13,10 @@ from torch import Tensor
 from nanogen_align.config import RepaConfig
 from nanogen_align.projectors import PROJECTORS
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_dit.published import export_published
 from nanogen_dit.published.importer import NETWORKS
 from nanogen_dit.published.layout import Network, entries
+from nanogen_files.structure import structure
 from tests.fidelity.measurement import Measurement
 from tests.fidelity.recorded import read_facts
 
@@ -97,7 +97,7 @@ def _network(backbone: str, numbers: Mapping[str, Any], options: Mapping[str, An
         condition = ConditionSpec(width=options["context_dim"], length=numbers["L"], normalize=True, padded=True)
     built: Network = network(
         structure(settings, config, "backbone"),
-        latent=LatentSpec(given["in_channels"], side, side, token_width=token),
+        latent=LatentSpec(given["in_channels"], side, side, cls_token_width=token),
         condition=condition,
         wanted=frozenset({"two-time"} if options.get("is_meanflow") else ()),
     )

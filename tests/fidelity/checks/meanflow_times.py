@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 from nanogen_meanflow.config import MeanFlowConfig
@@ -71,7 +71,7 @@ def _steps(objective: MeanFlow, rows: range = range(ROWS)) -> Iterator[Times]:
     net, clean = _Network(), State(torch.zeros(len(rows), *LATENT.shape))
     condition = Condition(torch.zeros(len(rows), 1, 1))
     for step in range(STEPS):
-        seen = objective.loss({"student": net}, clean, condition, condition, Draws(0, rows, step=step)).seen
+        seen = objective.loss({"student": net}, clean, condition, condition, KeyedRNG(0, rows, step=step)).seen
         assert seen is not None
         yield seen.times
 

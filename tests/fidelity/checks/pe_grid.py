@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core import storage
+from nanogen_files import storage
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
 from tests.fidelity.measurement import Measurement

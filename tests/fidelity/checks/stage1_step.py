@@ -15,10 +15,10 @@ import torch
 from attrs import evolve
 from torch import Tensor, nn
 
-from nanogen_core import storage
 from nanogen_core.assembly import Assembly
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
+from nanogen_files import storage
 from nanogen_rae.decoder import Decoder
 from nanogen_rae.decoder_files import own_names
 from nanogen_rae.sizes import Size
@@ -54,7 +54,7 @@ class Notes:
         self.decoded.append(output.detach())
         return output if self.instead is None else self.instead
 
-    def _augmenting(self, images: Tensor, rng: Draws, purpose: str) -> Tensor:
+    def _augmenting(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
         changed: Tensor = self._augment(images, rng, purpose)
         self.given[purpose], self.augmented[purpose] = images.detach(), changed.detach()
         return changed

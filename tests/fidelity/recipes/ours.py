@@ -156,7 +156,7 @@ def _alignment(parts: Assembly) -> Row:
         "use_repa": repa is not None,
         "use_reg": reg is not None,
         "repa_coeff": None if repa is None else repa.weight,
-        "reg_coeff": None if reg is None else _slot(parts, "objective").config.token_weight,
+        "reg_coeff": None if reg is None else _slot(parts, "objective").config.cls_token_weight,
         **dict.fromkeys(("encoder", "encoder_resolution", "token_width")),
     }
     if repa is None and reg is None:

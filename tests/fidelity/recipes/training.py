@@ -17,7 +17,7 @@ def training(parts: Assembly) -> dict[str, Any]:
     epoch = IMAGES // train.batch_size if resolved.task == "imagenet" else VIRTUAL_EPOCH
     return {
         "batch": train.batch_size,
-        "accumulate": train.accumulate,
+        "accumulate": train.grad_accum_steps,
         "epochs": train.steps / epoch,
         "steps_per_epoch": epoch,
         "steps": train.steps,

@@ -10,11 +10,11 @@ from attrs import frozen
 
 from nanogen_bench.audit import configured, logged
 from nanogen_bench.audit.lines import Audit, Series
-from nanogen_core import yaml_files
 from nanogen_core.config import CONFIG
 from nanogen_core.config_diff import differences
 from nanogen_core.errors import DataError, shown
-from nanogen_train.logging import metrics_log as journal
+from nanogen_files import yaml_files
+from nanogen_train.logging import metrics_log
 
 POINTS = 200  # of a curve that are kept for its plot
 
@@ -48,9 +48,9 @@ def audit(first: Path | str, second: Path | str) -> Audit:
 
 
 def _recorded(folder: Path) -> Recorded:
-    if not (folder / CONFIG).is_file() or not (folder / journal.LOG).is_file():
-        raise DataError(f"{folder} is no folder of a run: an audit reads its {CONFIG} and its {journal.LOG}.")
-    entries = journal.read(folder)
+    if not (folder / CONFIG).is_file() or not (folder / metrics_log.LOG).is_file():
+        raise DataError(f"{folder} is no folder of a run: an audit reads its {CONFIG} and its {metrics_log.LOG}.")
+    entries = metrics_log.read(folder)
     if not entries:
         raise DataError(f"The run in {folder} has logged nothing yet: train it for train.log_every steps first.")
     return Recorded(yaml_files.read(folder / CONFIG), _curves(folder, entries))
@@ -61,8 +61,8 @@ def _curves(folder: Path, entries: list[dict[str, Any]]) -> dict[str, list[tuple
         for name, value in entry.items():
             if not isinstance(value, (int, float)):
                 raise DataError(
-                    f"{folder / journal.LOG} is damaged: {shown(name)} of step {entry['step']} is {shown(value)}, which"
-                    " is no number."
+                    f"{folder / metrics_log.LOG} is damaged: {shown(name)} of step {entry['step']} is {shown(value)},"
+                    " not a number."
                 )
     return logged.curves(entries)
 

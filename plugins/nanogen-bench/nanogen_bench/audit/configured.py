@@ -37,10 +37,10 @@ NO_TRAINING = (  # touches what is drawn, judged or written down
     "train.log_every",
     "train.sample_",
     "train.checkpoint_every",
-    "train.keep",
-    "train.workers",
+    "train.keep_last",
+    "train.num_workers",
     "train.cache_latents",
-    "train.latents",
+    "train.precomputed_latents",
     "train.compile",
     "train.trackers",
 )

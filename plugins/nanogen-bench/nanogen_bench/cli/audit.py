@@ -61,7 +61,7 @@ def _shown(value: Any) -> str:
 def _draw(found: Audit, folder: Path) -> None:
     from nanogen_bench.cli.replacing import refuse_foreign
     from nanogen_bench.report.curves import curves
-    from nanogen_core import storage
+    from nanogen_files import storage
 
     drawings = {name: curves(name, pair, found.tasks) for name, pair in found.curves.items()}
     files = {folder / f"{name.replace('/', '-')}.svg": _alone(drawing) for name, drawing in drawings.items() if drawing}

@@ -24,7 +24,7 @@ def card(runs: tuple[str, ...], as_json: bool, output: Path | None) -> None:
     from nanogen_bench.collected.card import card as entry
     from nanogen_bench.collected.card import markdown
     from nanogen_bench.collected.entries import entries
-    from nanogen_core import storage
+    from nanogen_files import storage
 
     if output is not None:
         for name, ours in OURS.items():

@@ -26,7 +26,7 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     from nanogen_bench.collected.entries import readable
     from nanogen_bench.collected.models import models
     from nanogen_bench.collected.tables import model_rows, run_rows, text
-    from nanogen_core import storage
+    from nanogen_files import storage
 
     if output is not None:
         refuse_foreign(output, OURS, "bench collect")

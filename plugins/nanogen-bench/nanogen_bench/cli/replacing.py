@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import read_bytes
+from nanogen_files.reading import read_bytes
 
 
 def refuse_foreign(file: Path, ours: str, command: str) -> None:

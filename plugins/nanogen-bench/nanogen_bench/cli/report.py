@@ -44,7 +44,7 @@ def report(
     from nanogen_bench.cli.replacing import refuse_foreign
     from nanogen_bench.report.page import page
     from nanogen_bench.report.reading import Request, read, written_to
-    from nanogen_core import storage
+    from nanogen_files import storage
 
     request = Request(
         place=place,

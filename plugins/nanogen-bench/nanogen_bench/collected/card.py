@@ -10,7 +10,7 @@ from nanogen_bench.collected.entries import Entry
 from nanogen_bench.collected.models import Mean, models
 from nanogen_core.config_diff import differences
 from nanogen_core.errors import DataError, listing
-from nanogen_core.structure import plain
+from nanogen_files.structure import plain
 
 FORMAT = 1
 TABLE = "| score | value | over seeds | interval of a run | n | fingerprint |\n|---|---|---|---|---|---|"

@@ -9,12 +9,12 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from nanogen_core import yaml_files
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import DataError, NanoGenError, shown
-from nanogen_core.files import is_file, user_path
 from nanogen_eval.record import FILE, read_scores
 from nanogen_eval.score import Score
+from nanogen_files import yaml_files
+from nanogen_files.reading import is_file, user_path
 
 _SEED = re.compile(r"seed-\d+")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from nanogen_bench.correlation.coefficients import Floats, Pearson
 from nanogen_bench.correlation.dependent import williams
-from nanogen_bench.correlation.plan import Plan
+from nanogen_bench.correlation.plan import StudyPlan
 from nanogen_bench.correlation.results import Difference
 
 
-def difference_of(plan: Plan, x: str, first: str, second: str) -> Difference:
+def difference_of(plan: StudyPlan, x: str, first: str, second: str) -> Difference:
     """Over the models that have all three; the p-value is not yet corrected for the number of comparisons."""
     models, columns = plan.columns(x, first, second)
     up, one, two = (plan.sign(name) * side for name, side in zip((x, first, second), columns, strict=True))

@@ -8,15 +8,15 @@ from nanogen_bench.correlation.coefficients import RESAMPLED, Floats, Resampled
 from nanogen_bench.correlation.fisher import fisher
 from nanogen_bench.correlation.groupings import Grouping
 from nanogen_bench.correlation.influence import leave_one_out
-from nanogen_bench.correlation.plan import Plan, complete, interval
+from nanogen_bench.correlation.plan import StudyPlan, complete, interval
 from nanogen_bench.correlation.ranges import range_view
-from nanogen_bench.correlation.rank_changes import rank_flips
+from nanogen_bench.correlation.rank_changes import rank_changes
 from nanogen_bench.correlation.resampling import permutation_p
 from nanogen_bench.correlation.results import Coefficient, Pair, Point, RangeView
 from nanogen_bench.correlation.within_group import within_groups
 
 
-def pair_of(plan: Plan, x: str, y: str) -> Pair:
+def pair_of(plan: StudyPlan, x: str, y: str) -> Pair:
     """The p-values are not yet corrected for the number of pairs."""
     models, (xs, ys) = plan.columns(x, y)
     turn = plan.sign(x) * plan.sign(y)
@@ -42,14 +42,14 @@ def pair_of(plan: Plan, x: str, y: str) -> Pair:
         agreement_ci_high=over_models.agreement_high,
         coefficients=tuple(coefficients.values()),
         leave_one_out=tuple(view for view in views if view is not None),
-        within=tuple(one for by in units[1:] for one in within_groups(resampled["pearson"], by, turn)),
-        flips=rank_flips(models, xs, ys, (plan.sign(x), plan.sign(y))),
+        within_group=tuple(one for by in units[1:] for one in within_groups(resampled["pearson"], by, turn)),
+        rank_changes=rank_changes(models, xs, ys, (plan.sign(x), plan.sign(y))),
         ranges=_ranges(plan, x, y, (xs, ys), turn),
         points=tuple(_points(plan, models, xs, ys)),
     )
 
 
-def _coefficient(plan: Plan, name: str, one: Resampled, units: Sequence[Grouping], turn: int) -> Coefficient:
+def _coefficient(plan: StudyPlan, name: str, one: Resampled, units: Sequence[Grouping], turn: int) -> Coefficient:
     models = units[0]
     n = len(models.groups)
     p_value = permutation_p(one, n, draws=plan.draws, seed=plan.seed)
@@ -66,14 +66,14 @@ def _coefficient(plan: Plan, name: str, one: Resampled, units: Sequence[Grouping
     )
 
 
-def _ranges(plan: Plan, x: str, y: str, chosen: tuple[Floats, Floats], turn: int) -> RangeView | None:
+def _ranges(plan: StudyPlan, x: str, y: str, chosen: tuple[Floats, Floats], turn: int) -> RangeView | None:
     if len(plan.chosen.rows) == len(plan.table.rows):
         return None
     _, (xs, ys) = complete(plan.table, x, y)
     return range_view(chosen, (xs, ys), turn)
 
 
-def _points(plan: Plan, models: Sequence[str], xs: Floats, ys: Floats) -> list[Point]:
+def _points(plan: StudyPlan, models: Sequence[str], xs: Floats, ys: Floats) -> list[Point]:
     return [
         Point(model=model, x=float(a), y=float(b), groups={name: by[model] for name, by in plan.groups.items()})
         for model, a, b in zip(models, xs, ys, strict=True)

@@ -18,7 +18,7 @@ from nanogen_core.errors import DataError
 
 
 @frozen(kw_only=True)
-class Plan:
+class StudyPlan:
     table: Table  # all rows
     chosen: Table
     directions: Mapping[str, str]

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nanogen_bench.correlation.coefficients import Floats
-from nanogen_bench.correlation.results import Flip, Flips
+from nanogen_bench.correlation.results import Flip, RankChanges
 
 SHOWN = 5
 
 
-def rank_flips(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, int]) -> Flips:
+def rank_changes(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, int]) -> RankChanges:
     """Columns [n] and which way each points (+1: higher is better). A pair that a column ties is no pair."""
     up_x, up_y = signs[0] * x, signs[1] * y
     apart_x, apart_y = (np.subtract.outer(rankdata(up), rankdata(up)) for up in (up_x, up_y))  # > 0: row is better
@@ -22,7 +22,7 @@ def rank_flips(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, in
     width = np.minimum(apart_x[better_x, better_y], -apart_y[better_x, better_y])
     order = np.lexsort((better_y, better_x, -width))[:SHOWN]
     pairs, flipped = int(both.sum()), len(better_x)
-    return Flips(
+    return RankChanges(
         pairs=pairs,
         flipped=flipped,
         share=flipped / pairs if pairs else float("nan"),

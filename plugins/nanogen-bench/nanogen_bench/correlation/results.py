@@ -86,7 +86,7 @@ class LeaveOneOut:
 
 
 @frozen(kw_only=True)
-class Within:
+class WithinGroup:
     """Pearson's agreement inside one group, where it has at least 4 models."""
 
     over: str  # the grouping
@@ -110,7 +110,7 @@ class Flip:
 
 
 @frozen(kw_only=True)
-class Flips:
+class RankChanges:
     """How often two models change places between the columns."""
 
     pairs: int  # of models that neither column ties
@@ -159,8 +159,8 @@ class Pair:
     agreement_ci_high: float | None
     coefficients: tuple[Coefficient, ...]
     leave_one_out: tuple[LeaveOneOut, ...]
-    within: tuple[Within, ...]
-    flips: Flips
+    within_group: tuple[WithinGroup, ...]
+    rank_changes: RankChanges
     ranges: RangeView | None  # absent where all models of the file were chosen
     points: tuple[Point, ...]
 
@@ -202,7 +202,7 @@ class Power:
 
 
 @frozen(kw_only=True)
-class Claim:
+class Statement:
     """A sentence, and what the numbers say to it."""
 
     text: str
@@ -215,7 +215,7 @@ class Study:
     """Everything that `nanogen bench correlate` prints."""
 
     source: str
-    conditions: tuple[str, ...]
+    row_filters: tuple[str, ...]
     n: int  # models chosen
     n_all: int  # models in the file
     draws: int
@@ -227,7 +227,7 @@ class Study:
     differences: tuple[Difference, ...]
     power: tuple[Power, ...]
     summary: tuple[str, ...]  # one sentence for each pair
-    claims: tuple[Claim, ...]
+    statements: tuple[Statement, ...]
     cautions: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,25 +22,25 @@ OPERATORS = ("=", "!=", *_ORDER)
 _CONDITION = re.compile(r"(?P<column>[^=!<>~]+)(?P<operator>[=!<>~]+)(?P<value>[^=!<>~]*)")
 
 
-def choose(table: Table, conditions: Sequence[str]) -> Table:
+def choose(table: Table, row_filters: Sequence[str]) -> Table:
     """The rows that meet all conditions; texts are compared without regard to case.
 
     Raises ConfigError for what is no condition, DataError for an unknown column, for a value that no row of a text
     column has (a misspelt one would silently choose everything), and where no row is left.
     """
     chosen = table
-    for condition in conditions:
-        wanted = _test(table, condition)
+    for row_filter in row_filters:
+        wanted = _test(table, row_filter)
         chosen = chosen.kept(row for row in chosen.rows if wanted(row))
         if not chosen.rows:
-            raise DataError(f"No row of {table.source} is left after --where {condition}.")
+            raise DataError(f"No row of {table.source} is left after --where {row_filter}.")
     return chosen
 
 
-def _test(table: Table, condition: str) -> Callable[[Row], bool]:
-    found = _CONDITION.fullmatch(condition.strip())
+def _test(table: Table, row_filter: str) -> Callable[[Row], bool]:
+    found = _CONDITION.fullmatch(row_filter.strip())
     if not found or found["operator"] not in OPERATORS:
-        raise ConfigError(f"--where takes COLUMN, one of {' '.join(OPERATORS)}, and a value, not {condition!r}.")
+        raise ConfigError(f"--where takes COLUMN, one of {' '.join(OPERATORS)}, and a value, not {row_filter!r}.")
     column, value = table.column(found["column"].strip()), found["value"].strip()
     if found["operator"] in _ORDER:
         return _ordered(table, column, found["operator"], value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nanogen_bench.correlation.groupings import number_of
-from nanogen_bench.correlation.results import Claim, Difference, Interval, Pair, Power, Within
+from nanogen_bench.correlation.results import Difference, Interval, Pair, Power, Statement, WithinGroup
 
 LITTLE, NEARLY = 0.3, 0.9  # |agreement| below which x says little of y, and from which it ranks nearly alike
 ALPHA = 0.05
@@ -27,12 +27,12 @@ def summary(pair: Pair) -> str:
     )
 
 
-def pair_claims(pair: Pair) -> list[Claim]:
+def pair_statements(pair: Pair) -> list[Statement]:
     intervals = decisive(pair.coefficient("pearson").intervals)
     found = f"agreement {pair.agreement:+.3f}, n = {pair.n}, 95% {_spans(intervals)}; {probability(pair.p_holm)} (Holm)"
     sure = pair.p_holm < ALPHA
     return [
-        Claim(
+        Statement(
             text=f"Better {pair.x} goes with better {pair.y}.",
             verdict=_verdict(
                 sure and _all(intervals, lambda low, high: low > 0),
@@ -40,7 +40,7 @@ def pair_claims(pair: Pair) -> list[Claim]:
             ),
             because=found,
         ),
-        Claim(
+        Statement(
             text=f"{pair.x} says little about {pair.y} (agreement within ±{LITTLE}).",
             verdict=_verdict(
                 _all(intervals, lambda low, high: max(-low, high) < LITTLE),
@@ -48,7 +48,7 @@ def pair_claims(pair: Pair) -> list[Claim]:
             ),
             because=found,
         ),
-        Claim(
+        Statement(
             text=f"{pair.x} ranks models nearly as {pair.y} does (agreement {NEARLY} or more).",
             verdict=_verdict(
                 _all(intervals, lambda low, high: low >= NEARLY),
@@ -61,12 +61,12 @@ def pair_claims(pair: Pair) -> list[Claim]:
     ]
 
 
-def difference_claim(difference: Difference) -> Claim:
+def difference_claim(difference: Difference) -> Statement:
     """That x agrees more with one y than with the other, whichever way the estimates lie."""
     more, less = (difference.first, difference.second)[:: 1 if difference.difference >= 0 else -1]
     intervals = decisive(difference.intervals)
     one_sided = _all(intervals, lambda low, high: low > 0) or _all(intervals, lambda low, high: high < 0)
-    return Claim(
+    return Statement(
         text=f"{difference.x} agrees more with {more} than with {less}.",
         verdict=_verdict(difference.p_holm < ALPHA and one_sided, False),
         because=(
@@ -115,11 +115,13 @@ def probability(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _within_claims(pair: Pair) -> list[Claim]:
+def _within_claims(pair: Pair) -> list[Statement]:
     """Whether the relation holds inside the groups of a grouping, where two or more are large enough to say."""
-    by = {over: [one for one in pair.within if one.over == over] for over in {one.over for one in pair.within}}
+    by = {
+        over: [one for one in pair.within_group if one.over == over] for over in {one.over for one in pair.within_group}
+    }
     return [
-        Claim(
+        Statement(
             text=f"Better {pair.x} goes with better {pair.y} within each {over}.",
             verdict=_verdict(
                 all(one.low is not None and one.low > 0 for one in groups),
@@ -132,19 +134,19 @@ def _within_claims(pair: Pair) -> list[Claim]:
     ]
 
 
-def _within_span(one: Within) -> str:
+def _within_span(one: WithinGroup) -> str:
     bounds = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f} by Fisher's z)"
     return f"{one.agreement:+.3f}{bounds}"
 
 
-def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Claim]:
+def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Statement]:
     view = pair.ranges
     if view is None:
         return []
     wider = view.spread_all / view.spread
     narrower = "narrower" if wider > 1 else "wider"
     return [
-        Claim(
+        Statement(
             text=f"The agreement over all {view.n_all} models, {view.agreement_all:+.3f}, describes these {view.n}.",
             verdict=_verdict(False, _outside(intervals, view.agreement_all)),
             because=(
@@ -152,7 +154,7 @@ def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Claim]:
                 f"n = {view.n_all}"
             ),
         ),
-        Claim(
+        Statement(
             text=f"The {narrower} range of {pair.x} alone turns {view.agreement_all:+.3f} into {pair.agreement:+.3f}.",
             verdict=_verdict(False, _outside(intervals, view.expected)),
             because=(

@@ -11,12 +11,12 @@ from nanogen_bench.correlation.differences import difference_of
 from nanogen_bench.correlation.directions import directions
 from nanogen_bench.correlation.groupings import Grouping, defaults, labels, plural
 from nanogen_bench.correlation.pairs import pair_of
-from nanogen_bench.correlation.plan import Plan
+from nanogen_bench.correlation.plan import StudyPlan
 from nanogen_bench.correlation.power import power_of
 from nanogen_bench.correlation.resampling import FEWEST_UNITS, LEVEL, holm
 from nanogen_bench.correlation.results import COEFFICIENTS, Difference, Pair, Power, Study
 from nanogen_bench.correlation.row_filters import choose
-from nanogen_bench.correlation.statements import cautions, difference_claim, pair_claims, summary
+from nanogen_bench.correlation.statements import cautions, difference_claim, pair_statements, summary
 from nanogen_bench.correlation.table import Table
 from nanogen_core.errors import ConfigError, DataError
 
@@ -53,7 +53,7 @@ def study(
     power = _power(plan, min(pairs, key=lambda pair: pair.n))
     return Study(
         source=table.source,
-        conditions=tuple(where),
+        row_filters=tuple(where),
         n=len(plan.chosen.rows),
         n_all=len(table.rows),
         draws=draws,
@@ -65,7 +65,10 @@ def study(
         differences=differences,
         power=power,
         summary=tuple(map(summary, pairs)),
-        claims=(*(claim for pair in pairs for claim in pair_claims(pair)), *map(difference_claim, differences)),
+        statements=(
+            *(statement for pair in pairs for statement in pair_statements(pair)),
+            *map(difference_claim, differences),
+        ),
         cautions=tuple(cautions(pairs, power)),
     )
 
@@ -78,7 +81,7 @@ def _plan(
     clusters: Sequence[str] | None,
     draws: int,
     seed: int,
-) -> Plan:
+) -> StudyPlan:
     if len(columns) < 2:
         raise ConfigError("--y names no column.")
     for column in (*columns, *said):
@@ -89,7 +92,7 @@ def _plan(
     chosen = choose(table, where)
     if len(chosen.rows) > MOST_MODELS:
         raise DataError(f"{len(chosen.rows):,} models are chosen and a study takes {MOST_MODELS:,}: add --where.")
-    return Plan(
+    return StudyPlan(
         table=table,
         chosen=chosen,
         directions=directions(columns, said),
@@ -117,7 +120,7 @@ def _differences_corrected(differences: Sequence[Difference]) -> tuple[Differenc
     return tuple(attrs.evolve(one, p_holm=p) for one, p in zip(differences, corrected, strict=True))
 
 
-def _power(plan: Plan, pair: Pair) -> tuple[Power, ...]:
+def _power(plan: StudyPlan, pair: Pair) -> tuple[Power, ...]:
     """With each model counted for one, and with each group where there are enough of them."""
     by_models, *others = plan.units([point.model for point in pair.points])
     enough = [by for by in others if len(by.groups) >= FEWEST_UNITS]

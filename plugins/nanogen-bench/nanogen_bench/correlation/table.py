@@ -14,7 +14,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from nanogen_core.errors import DataError, listing, near_miss
-from nanogen_data import csv_files, text_files
+from nanogen_files import csv_files, text_files
 
 Row = Mapping[str, str]
 

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nanogen_bench.correlation.groupings import number_of
-from nanogen_bench.correlation.results import Claim, Difference, Interval, Pair, Study
+from nanogen_bench.correlation.results import Difference, Interval, Pair, Statement, Study
 from nanogen_bench.correlation.statements import probability, source, span
 
-FLIPS = 3
+RANK_CHANGES = 3
 COLUMNS = 3  # comparisons beside each other in 80 columns
 COLOURS = {"supported": "green", "contradicted": "red", "open": "yellow"}
 
@@ -26,7 +26,7 @@ def rendered(study: Study) -> Iterator[RenderableType]:
         yield _title(f"{pair.x} and {pair.y}, n = {pair.n}")
         yield Text(sentence)
         yield _pair(pair)
-        yield from map(Text, (*_left_out(pair), *_flips(pair)))
+        yield from map(Text, (*_left_out(pair), *_rank_changes(pair)))
     if study.differences:
         yield _title("Does it agree more with one than with another?")
         for at in range(0, len(study.differences), COLUMNS):
@@ -39,12 +39,12 @@ def rendered(study: Study) -> Iterator[RenderableType]:
             "values of x."
         )
     yield _title("What these numbers say")
-    yield _claims(study.claims)
+    yield _statements(study.statements)
     yield from map(Text, study.cautions)
 
 
 def _heading(study: Study) -> RenderableType:
-    where = f" where {' and '.join(study.conditions)}" if study.conditions else ""
+    where = f" where {' and '.join(study.row_filters)}" if study.row_filters else ""
     ways = ", ".join(f"{column}: {way} is better" for column, way in study.directions.items())
     return Text(
         f"{study.source}: {study.n} of {study.n_all} models{where}. {ways}. An agreement is the raw number with both "
@@ -78,11 +78,11 @@ def _left_out(pair: Pair) -> Iterator[str]:
         )
 
 
-def _flips(pair: Pair) -> Iterator[str]:
-    flips = pair.flips
-    widest = "; ".join(f"{one.better_by_x} and {one.better_by_y}" for one in flips.widest[:FLIPS])
+def _rank_changes(pair: Pair) -> Iterator[str]:
+    found = pair.rank_changes
+    widest = "; ".join(f"{one.better_by_x} and {one.better_by_y}" for one in found.widest[:RANK_CHANGES])
     yield (
-        f"Of {flips.pairs} pairs of models that neither ties, {flips.flipped} ({flips.share:.0%}) change places. "
+        f"Of {found.pairs} pairs of models without a tie, {found.flipped} ({found.share:.0%}) change order. "
         f"Widest (the better by {pair.x} first): {widest or 'none'}."
     )
 
@@ -114,13 +114,13 @@ def _ranges(pairs: Sequence[Pair]) -> Table:
     return table
 
 
-def _claims(claims: Sequence[Claim]) -> Table:
+def _statements(statements: Sequence[Statement]) -> Table:
     """What several claims in a row rest on stands once, under the last of them."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-    for claim, following in zip_longest(claims, claims[1:]):
-        again = following is not None and following.because == claim.because
-        body = Text.assemble(claim.text, "" if again else ("\n" + claim.because, "dim"))
-        table.add_row(Text(claim.verdict, style=COLOURS[claim.verdict]), body)
+    for statement, following in zip_longest(statements, statements[1:]):
+        again = following is not None and following.because == statement.because
+        body = Text.assemble(statement.text, "" if again else ("\n" + statement.because, "dim"))
+        table.add_row(Text(statement.verdict, style=COLOURS[statement.verdict]), body)
     return table
 
 

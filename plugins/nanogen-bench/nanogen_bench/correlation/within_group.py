@@ -8,10 +8,10 @@ from nanogen_bench.correlation.coefficients import Resampled
 from nanogen_bench.correlation.fisher import fisher
 from nanogen_bench.correlation.groupings import Grouping
 from nanogen_bench.correlation.influence import FEWEST_MODELS
-from nanogen_bench.correlation.results import Within
+from nanogen_bench.correlation.results import WithinGroup
 
 
-def within_groups(pearson: Resampled, units: Grouping, turn: int) -> list[Within]:
+def within_groups(pearson: Resampled, units: Grouping, turn: int) -> list[WithinGroup]:
     """One for each group of at least 4 models in which neither side is constant."""
     agreement = turn * pearson.counted(units.members)
     sizes = units.members.sum(axis=1).astype(int)
@@ -22,6 +22,8 @@ def within_groups(pearson: Resampled, units: Grouping, turn: int) -> list[Within
     ]
 
 
-def _within(units: Grouping, at: int, agreement: float, n: int) -> Within:
+def _within(units: Grouping, at: int, agreement: float, n: int) -> WithinGroup:
     bounds = fisher("pearson", agreement, n)
-    return Within(over=units.name, group=units.groups[at], n=n, agreement=agreement, low=bounds.low, high=bounds.high)
+    return WithinGroup(
+        over=units.name, group=units.groups[at], n=n, agreement=agreement, low=bounds.low, high=bounds.high
+    )

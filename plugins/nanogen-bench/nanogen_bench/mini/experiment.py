@@ -10,13 +10,12 @@ from filelock import FileLock, Timeout
 
 from nanogen_bench.mini import outcome
 from nanogen_bench.mini.job import Job, jobs
-from nanogen_bench.mini.plan import Plan, checked, read
+from nanogen_bench.mini.plan import ExperimentPlan, checked, read
 from nanogen_bench.mini.pool import Pool, Say, cores
 from nanogen_bench.mini.work import PLAN
-from nanogen_core import storage, yaml_files
 from nanogen_core.config import resolve
 from nanogen_core.errors import NanoGenError, TrainingError
-from nanogen_data import text_files
+from nanogen_files import storage, text_files, yaml_files
 
 LOCK = ".lock"
 
@@ -49,7 +48,7 @@ def experiment(
     return [job for job in todo if job.result is None]
 
 
-def _refuse_others(output: Path, plan: Plan) -> None:
+def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
     """Raises TrainingError for a folder of another plan: one whose runs this plan asks otherwise, or does not have.
 
     A plan that grew, by methods, seeds or prepared runs, is the same plan.

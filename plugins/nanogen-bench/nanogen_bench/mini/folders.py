@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_core.files import read_bytes
-from nanogen_data import json_files, text_files
 from nanogen_eval import seal
+from nanogen_files import json_files, storage, text_files
+from nanogen_files.reading import read_bytes
 
 STARTED, RESULT, FAILURE = "started.json", "result.json", "failure.json"
 

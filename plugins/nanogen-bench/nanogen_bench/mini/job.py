@@ -9,9 +9,9 @@ from typing import Any
 from attrs import frozen
 
 from nanogen_bench.mini import folders
-from nanogen_bench.mini.plan import Plan, configuration
-from nanogen_core import storage
+from nanogen_bench.mini.plan import ExperimentPlan, configuration
 from nanogen_core.errors import DataError
+from nanogen_files import storage
 
 PREPARED = "prepared"  # the folder of the runs that others need
 
@@ -81,21 +81,21 @@ class Job:
             return f"{file} is damaged."
 
 
-def jobs(plan: Plan, output: Path, names: list[str]) -> list[Job]:
+def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
     """Every run of these methods, what they need first; the tasks and methods of one seed before the next seed."""
     needed = {need for name in names for need in plan.methods[name].needs}
     first = [_prepared(plan, output, name) for name in plan.prepared if name in needed]
     return [*first, *_methods(plan, output, names)]
 
 
-def _methods(plan: Plan, output: Path, names: list[str]) -> Iterator[Job]:
+def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[Job]:
     for seed in plan.seeds:
         for name in names:
             for task in plan.tasks:
                 yield _method(plan, output, task, name, seed)
 
 
-def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
+def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int) -> Job:
     variant = plan.methods[name]
     question = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
     return Job(
@@ -110,7 +110,7 @@ def _method(plan: Plan, output: Path, task: str, name: str, seed: int) -> Job:
     )
 
 
-def _prepared(plan: Plan, output: Path, name: str) -> Job:
+def _prepared(plan: ExperimentPlan, output: Path, name: str) -> Job:
     prepared = plan.prepared[name]
     config = configuration(plan, prepared.config, task=prepared.task, seed=0, steps=prepared.steps)
     return Job(

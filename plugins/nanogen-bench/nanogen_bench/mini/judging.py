@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nanogen_core.pipeline import Pipeline
 from nanogen_eval.evaluate import Evaluation
-from nanogen_eval.options import Effort
+from nanogen_eval.options import EvalOptions
 from nanogen_eval.score import Score
 from nanogen_eval.targets import Model
 
@@ -17,5 +17,5 @@ def judge(pipeline: Pipeline, folder: Path, count: int) -> list[Score]:
     """Every score of the configured metrics over `count` samples; they then also lie in the folder. The questions are
     the same for every run, and the noise is that of the run's own seed."""
     metrics = dict(pipeline.task.metrics())
-    evaluation = Evaluation(metrics=metrics, folder=folder, effort=Effort(batch_size=BATCH))
+    evaluation = Evaluation(metrics=metrics, folder=folder, effort=EvalOptions(batch_size=BATCH))
     return evaluation.scores(Model(pipeline, count), [pipeline.config.seed])

@@ -17,15 +17,15 @@ from nanogen_bench.correlation.results import Study
 from nanogen_bench.correlation.study import study
 from nanogen_bench.correlation.table import Table
 from nanogen_bench.mini.job import Job
-from nanogen_bench.mini.plan import Plan
-from nanogen_core import storage
+from nanogen_bench.mini.plan import ExperimentPlan
 from nanogen_core.errors import NanoGenError
+from nanogen_files import storage
 
 RUNS, TABLE, CORRELATIONS, AUDITS = "runs.csv", "table.csv", "correlations.json", "audits.json"
 COST = ("steps", "seconds", "judging_seconds", "parameters", "precision")
 
 
-def write(plan: Plan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
+def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
     """Writes the files about what is finished; yields what there is to say about it, and what is damaged."""
     finished = {job.folder: result for job in jobs if job.judged and (result := job.result)}
     entries, why = _entries([job for job in jobs if job.folder in finished], plan)
@@ -49,7 +49,7 @@ def write(plan: Plan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
     yield f"Tables, correlations and audits: {output}. The page: nanogen bench report {output}"
 
 
-def _entries(jobs: Sequence[Job], plan: Plan) -> tuple[list[Entry], list[str]]:
+def _entries(jobs: Sequence[Job], plan: ExperimentPlan) -> tuple[list[Entry], list[str]]:
     """The finished runs, and the sentences for those whose files are damaged."""
     found, why = [], []
     for job in jobs:
@@ -76,7 +76,7 @@ def _audits(entries: Sequence[Entry]) -> tuple[dict[str, list[Audit]], list[str]
     return found, why
 
 
-def _studies(rows: Sequence[Model], plan: Plan) -> tuple[dict[str, Study], list[str]]:
+def _studies(rows: Sequence[Model], plan: ExperimentPlan) -> tuple[dict[str, Study], list[str]]:
     """A study for each x of the plan, and the sentences for those that cannot be made."""
     table = Table.of(model_rows(rows), source=TABLE)
     said = {mean.column: _direction(mean.common.higher_is_better) for row in rows for mean in row.means.values()}
@@ -93,7 +93,7 @@ def _direction(higher: bool) -> str:
     return "higher" if higher else "lower"
 
 
-def _ranking(rows: Sequence[Model], plan: Plan) -> Iterator[str]:
+def _ranking(rows: Sequence[Model], plan: ExperimentPlan) -> Iterator[str]:
     """The models on either task, the best first, by the plan's first columns."""
     for column in (plan.x[0], plan.y[0]):
         means = {row.name: row.means[column] for row in rows if column in row.means}

@@ -9,14 +9,14 @@ from typing import Any
 from attrs import field, frozen, validators
 
 from nanogen_bench.mini.folders import braces
-from nanogen_core import yaml_files
 from nanogen_core.config import combine, packaged
 from nanogen_core.config_layers import over
 from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
-from nanogen_core.names import check_name
 from nanogen_core.registry import registry
-from nanogen_core.structure import structure
 from nanogen_core.validators import at_least, count, seed_number
+from nanogen_files import yaml_files
+from nanogen_files.names import check_name
+from nanogen_files.structure import structure
 
 RESERVED = ("prepared", "logs")  # folders beside those of the tasks
 
@@ -49,7 +49,7 @@ class Prepared:
 
 
 @frozen(kw_only=True)
-class Plan:
+class ExperimentPlan:
     """The experiment. Every method is trained for `steps` on each of the two `tasks` with each of the `seeds`, and
     judged by `judged` pictures.
 
@@ -97,10 +97,10 @@ def read(file: Path, *, quick: bool = False) -> dict[str, Any]:
     return dict(over(raw, shorter)) if quick and isinstance(shorter, Mapping) else raw
 
 
-def checked(raw: Mapping[str, Any]) -> Plan:
+def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
     """The plan of plain values. Raises ConfigError: every name is to become a folder, and a method may only need what
     `prepared` has."""
-    plan = structure(raw, Plan, "plan")
+    plan = structure(raw, ExperimentPlan, "plan")
     for name in (*plan.methods, *plan.prepared):
         check_name(name, "plan.methods" if name in plan.methods else "plan.prepared")
     for task in plan.tasks:
@@ -117,7 +117,9 @@ def checked(raw: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def configuration(plan: Plan, overlay: Mapping[str, Any], *, task: str, seed: int, steps: int) -> dict[str, Any]:
+def configuration(
+    plan: ExperimentPlan, overlay: Mapping[str, Any], *, task: str, seed: int, steps: int
+) -> dict[str, Any]:
     """The configuration of one run, its length and its schedule included."""
     own = {"task": task, "seed": seed, **lengths(steps)}
     return combine(plan.base, overlay, own)

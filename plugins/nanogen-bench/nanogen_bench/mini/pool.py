@@ -12,8 +12,8 @@ from pathlib import Path
 from nanogen_bench import launcher
 from nanogen_bench.mini.folders import FAILURE
 from nanogen_bench.mini.job import Job
-from nanogen_core import storage
 from nanogen_core.errors import TrainingError
+from nanogen_files import storage
 from nanogen_train.trainer.signals import stop_request
 
 LOGS = "logs"

@@ -21,8 +21,8 @@ from filelock import FileLock
 from nanogen_bench.mini import folders
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import checked, read
-from nanogen_core import storage
 from nanogen_core.errors import NanoGenError
+from nanogen_files import storage
 
 PLAN = "plan.yaml"
 STATISTICS_BATCHES, STATISTICS_BATCH = 32, 128  # of images, for the statistics of latents
@@ -39,7 +39,7 @@ def work(job: Job) -> dict[str, Any]:
     from nanogen_bench.mini.judging import judge
     from nanogen_core.pipeline import build_pipeline
     from nanogen_train.checkpoint import checkpoint
-    from nanogen_train.logging import metrics_log as journal
+    from nanogen_train.logging import metrics_log
     from nanogen_train.trainer.loop import Run
 
     folders.claim(job.folder, job.training)
@@ -49,14 +49,14 @@ def work(job: Job) -> dict[str, Any]:
     trained = time.perf_counter()
     scores = judge(pipeline, job.folder, job.judged) if job.judged else []
     if job.statistics:
-        batches = islice(pipeline.task.once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
+        batches = islice(pipeline.task.iter_once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
         pipeline.tokenizer.compute_statistics(batches, job.folder / job.statistics)
     phases = run.stage.phase_names
     result = {
         "asked": job.asked,
         "scores": {score.metric: score.value for score in scores},
         "steps": run.step,
-        "seconds": journal.read(job.folder)[-1]["seconds"],
+        "seconds": metrics_log.read(job.folder)[-1]["seconds"],
         "judging_seconds": round(time.perf_counter() - trained, 3),
         "parameters": sum(p.numel() for phase in phases for _, p in run.stage.parameters_of(phase)),
         "precision": run.engine.precision,

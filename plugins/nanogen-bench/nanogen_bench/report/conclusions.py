@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nanogen_bench.correlation.results import Claim, Pair
+from nanogen_bench.correlation.results import Pair, Statement
 from nanogen_bench.report.groups import Group
 from nanogen_bench.report.markup import Content, Markup, element, folded
 from nanogen_bench.report.tables import bounds, signed
@@ -17,7 +17,7 @@ def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Co
     """The section's content: the tiles of all groups, then what each bears, that of the first one open."""
     return [
         [_tiles(group, label) for group in groups],
-        [_claims(group, open=group is groups[0] and len(group.claims) <= MOST_OPEN) for group in groups],
+        [_statements(group, open=group is groups[0] and len(group.statements) <= MOST_OPEN) for group in groups],
         [_cautions(group, open=group is groups[0]) for group in groups],
     ]
 
@@ -28,9 +28,9 @@ def _tiles(group: Group, label: Callable[[str], str]) -> list[Markup]:
     return [element("h3", f"Over {group.what}"), element("ul", tiles, class_="tiles")]
 
 
-def _claims(group: Group, *, open: bool) -> Markup:
-    claims = element("ul", [_claim(claim) for claim in group.claims], class_="claims")
-    return folded(f"Sentences that {group.short} support, contradict or leave open", claims, open=open)
+def _statements(group: Group, *, open: bool) -> Markup:
+    statements = element("ul", [_statement(statement) for statement in group.statements], class_="claims")
+    return folded(f"Sentences that {group.short} support, contradict or leave open", statements, open=open)
 
 
 def _cautions(group: Group, *, open: bool) -> Markup:
@@ -50,6 +50,8 @@ def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:
     )
 
 
-def _claim(claim: Claim) -> Markup:
-    verdict = element("span", SIGNS.get(claim.verdict, claim.verdict), class_="verdict")
-    return element("li", verdict, element("q", claim.text), element("small", claim.because), class_=claim.verdict)
+def _statement(statement: Statement) -> Markup:
+    verdict = element("span", SIGNS.get(statement.verdict, statement.verdict), class_="verdict")
+    return element(
+        "li", verdict, element("q", statement.text), element("small", statement.because), class_=statement.verdict
+    )

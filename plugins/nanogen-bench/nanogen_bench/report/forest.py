@@ -23,7 +23,7 @@ class Interval:
     middle: float
     high: float | None
     style: str
-    told: str
+    description: str
 
 
 def forest(rows: Sequence[Interval], *, low: float, high: float, zero: float, axis: str, summary: str) -> Markup:
@@ -74,11 +74,11 @@ def _row(row: Interval, top: int, scale: Scale) -> Markup:
     dot = f"translate({place(scale(row.middle))} {middle})"
     return element(
         "g",
-        element("title", row.told),
+        element("title", row.description),
         element("text", shortened(row.name, LONGEST), class_="name", x=2, y=top + 11),
         whisker,
         element("path", class_="estimate", d="M-5 0L0 -5L5 0L0 5Z", transform=dot),
         class_=f"row {row.style}",
         role="img",
-        aria_label=row.told,
+        aria_label=row.description,
     )

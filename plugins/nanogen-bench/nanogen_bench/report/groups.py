@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from nanogen_bench.correlation.results import Claim, Difference, Pair, Power, Study
+from nanogen_bench.correlation.results import Difference, Pair, Power, Statement, Study
 
 
 @frozen
@@ -20,14 +20,14 @@ class Group:
     def what(self) -> str:
         """`"21 models (family ≠ pixel, family ≠ meanflow)"`."""
         study = self.studies[0]
-        chosen = f" ({', '.join(map(_condition, study.conditions))})" if study.conditions else ""
+        chosen = f" ({', '.join(map(_condition, study.row_filters))})" if study.row_filters else ""
         return f"{'' if chosen else 'all '}{study.n} models{chosen}"
 
     @property
     def short(self) -> str:
         """`"the 21 chosen models"`, where `what` stands near."""
         study = self.studies[0]
-        return f"the {study.n} chosen models" if study.conditions else f"all {study.n} models"
+        return f"the {study.n} chosen models" if study.row_filters else f"all {study.n} models"
 
     @property
     def pairs(self) -> list[Pair]:
@@ -39,8 +39,8 @@ class Group:
         return [sentence for study in self.studies for sentence in study.summary]
 
     @property
-    def claims(self) -> list[Claim]:
-        return [claim for study in self.studies for claim in study.claims]
+    def statements(self) -> list[Statement]:
+        return [statement for study in self.studies for statement in study.statements]
 
     @property
     def cautions(self) -> list[str]:

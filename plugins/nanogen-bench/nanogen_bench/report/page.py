@@ -20,7 +20,7 @@ from nanogen_bench.report.families import marks
 from nanogen_bench.report.leaderboard import leaderboard
 from nanogen_bench.report.markup import Content, Markup, digest, element, raw
 from nanogen_bench.report.pictures import pictures
-from nanogen_bench.report.rank_changes import flips
+from nanogen_bench.report.rank_changes import rank_changes
 from nanogen_bench.report.sensitivity import sensitivity
 from nanogen_bench.report.subject import Subject
 
@@ -119,7 +119,7 @@ def _studied(subject: Subject) -> list[Section]:
         Section("scatter", "Scatter", "One task against the other", against(compared, looks, family, title)),
         Section("correlations", "Correlations", "How well they agree", correlations(compared, title)),
         Section("sensitivity", "Sensitivity", "What the figures hang on", sensitivity(compared, title)),
-        Section("ranks", "Ranks", "Who changes places", flips(compared, looks, family, title)),
+        Section("ranks", "Ranks", "Who changes places", rank_changes(compared, looks, family, title)),
     ]
 
 

@@ -28,7 +28,7 @@ def pictures(sheets: Sequence[Picture]) -> list[Content]:
 
 
 def _figure(sheet: Picture, side: int) -> Markup:
-    caption = element("figcaption", element("strong", element("bdi", sheet.name)), f": {sheet.told}")
+    caption = element("figcaption", element("strong", element("bdi", sheet.name)), f": {sheet.description}")
     return element("figure", _image(sheet, side), caption)
 
 
@@ -41,7 +41,7 @@ def _image(sheet: Picture, side: int) -> Markup:
         return element("p", f"{sheet.file.name} cannot be shown: {why}.", class_="bad")
     return element(
         "img",
-        alt=f"{sheet.name}: {sheet.told}",
+        alt=f"{sheet.name}: {sheet.description}",
         src=f"data:image/png;base64,{base64.b64encode(content).decode()}",
         width=width,
         height=height,

@@ -16,7 +16,7 @@ Label = Callable[[str], str]
 Family = Callable[[str], str]
 
 
-def flips(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
+def rank_changes(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
     """The section's content: drawings of the first group, tables of all."""
     pairs = groups[0].pairs
     drawings = [_drawing(pair, marks, family, label) for pair in pairs if pair.n <= MOST]
@@ -34,7 +34,7 @@ def flips(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, la
 
 
 def _share(pair: Pair, label: Label) -> Markup:
-    found = pair.flips
+    found = pair.rank_changes
     return element(
         "li",
         f"{label(pair.x)} and {label(pair.y)} order {found.flipped} of {found.pairs} pairs of models in opposite ways"
@@ -63,7 +63,7 @@ def ranks(values: Sequence[float], *, lower: bool) -> list[float]:
 def _table(group: Group, label: Label) -> Markup:
     heads = [Head(name, text=True) for name in ("Scores", "Better by the first", "Better by the second")]
     heads += [Head(name) for name in ("First score", "Second score", "Ranks apart, first", "Ranks apart, second")]
-    rows = [_row(pair, flip, label) for pair in group.pairs for flip in pair.flips.widest]
+    rows = [_row(pair, flip, label) for pair in group.pairs for flip in pair.rank_changes.widest]
     return tables.table(heads, rows, caption="Pairs of models that the two scores order in opposite ways.")
 
 

@@ -16,8 +16,8 @@ from nanogen_bench.correlation.table import SHIPPED, Table, read_table
 from nanogen_bench.report.columns import CLASSES, TEXTS, columns
 from nanogen_bench.report.study_folder import Preset, StudyFolder, preset, study_folder
 from nanogen_bench.report.subject import Picture, Subject
-from nanogen_core import yaml_files
 from nanogen_core.errors import DataError
+from nanogen_files import yaml_files
 
 TABLE, FILE = "table.csv", "report.html"
 SAMPLES = "*/*/seed-*/samples/step-*.png"  # TASK/METHOD/seed-N/, as `nanogen bench mini` lays them out

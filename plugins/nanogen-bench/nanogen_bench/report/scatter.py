@@ -20,13 +20,13 @@ ROOM = Box(axes.LEFT, axes.TOP, axes.WIDTH - axes.RIGHT, axes.HEIGHT - axes.BOTT
 
 @frozen
 class Point:
-    """One model. `told` is what a reader hears or sees of it: name, family and both scores."""
+    """One model. `description` is what a reader hears or sees of it: name, family and both scores."""
 
     name: str
     family: str
     x: float
     y: float
-    told: str
+    description: str
 
 
 @frozen
@@ -74,11 +74,11 @@ def _outermost(spots: Sequence[tuple[float, float]]) -> list[int]:
 def _point(point: Point, mark: Mark, spot: tuple[float, float], *, first: bool) -> Markup:
     return element(
         "g",
-        element("title", point.told),
+        element("title", point.description),
         mark.draw(place(spot[0]), place(spot[1])),
         class_="point",
         role="img",
-        aria_label=point.told,
+        aria_label=point.description,
         tabindex=0 if first else -1,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nanogen_bench.correlation.groupings import plural
-from nanogen_bench.correlation.results import LeaveOneOut, LeftOut, Pair, Power, Within
+from nanogen_bench.correlation.results import LeaveOneOut, LeftOut, Pair, Power, WithinGroup
 from nanogen_bench.report import tables
 from nanogen_bench.report.forest import Interval, forest
 from nanogen_bench.report.groups import Group
@@ -107,7 +107,7 @@ def _influence(pair: Pair, view: LeaveOneOut, one: LeftOut, label: Label) -> lis
 def _within(groups: Sequence[Group], label: Label) -> list[Content]:
     """Of the widest set of models: it has every group."""
     pairs = groups[-1].pairs
-    inside = list(dict.fromkeys((one.over, one.group) for pair in pairs for one in pair.within))
+    inside = list(dict.fromkeys((one.over, one.group) for pair in pairs for one in pair.within_group))
     if not inside:
         return []
     heads = [Head("Group", text=True), Head("Of", text=True), *(Head(f"{label(p.x)} and {label(p.y)}") for p in pairs)]
@@ -123,7 +123,7 @@ def _within(groups: Sequence[Group], label: Label) -> list[Content]:
 
 
 def _inside(pair: Pair, over: str, group: str) -> Markup:
-    one: Within | None = next((one for one in pair.within if (one.over, one.group) == (over, group)), None)
+    one: WithinGroup | None = next((one for one in pair.within_group if (one.over, one.group) == (over, group)), None)
     if one is None:
         return tables.figure(None, 3)
     return tables.figure(one.agreement, 3, sign=True, below=f"{bounds(one.low, one.high)}, n = {one.n}")

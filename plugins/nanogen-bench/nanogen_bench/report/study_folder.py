@@ -13,12 +13,11 @@ from attrs import field, frozen
 from nanogen_bench.audit.lines import Audit
 from nanogen_bench.collected.entries import entry
 from nanogen_bench.mini import folders
-from nanogen_core import yaml_files
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.structure import structure
-from nanogen_data import csv_files, json_files, text_files
 from nanogen_eval.record import FILE as SCORES
+from nanogen_files import csv_files, json_files, text_files, yaml_files
+from nanogen_files.structure import structure
 from nanogen_train.logging.metrics_log import LOG
 
 PLAN, AUDITS, CORRELATIONS, RUNS = "plan.yaml", "audits.json", "correlations.json", "runs.csv"

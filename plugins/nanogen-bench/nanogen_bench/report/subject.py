@@ -24,7 +24,7 @@ class Picture:
     task: str
     name: str
     file: Path
-    told: str  # what its rows and columns are
+    description: str  # what its rows and columns are
 
 
 @define(frozen=True, kw_only=True, slots=False)

@@ -45,7 +45,7 @@ def stats(config: str, output: Path, limit: int | None, batch_size: int, setting
     from nanogen_core.assembly import Assembly
 
     parts = Assembly(configuration)
-    batches = _limited(parts["task"].once("train", batch_size), limit)
+    batches = _limited(parts["task"].iter_once("train", batch_size), limit)
     count = parts["tokenizer"].compute_statistics(batches, output)
     click.echo(f"The statistics of {count} images are in {output}.")
 

@@ -30,7 +30,7 @@ def prepare(
     dtype: str,
     settings: tuple[str, ...],
 ) -> None:
-    """Encode the training images and captions of SOURCE once, for `train.latents` to read from DESTINATION.
+    """Encode the training images and captions of SOURCE once, for `train.precomputed_latents` to read from DESTINATION.
 
     SOURCE is a folder of class folders, a Hugging Face dataset on disk, a folder or pattern of webdataset tars, or the
     name of a dataset. Stopped at any moment and called again, it goes on.
@@ -49,7 +49,7 @@ def prepare(
     click.echo(f"Prepared {found.examples - skipped} of {found.examples} examples in {len(found.shards)} shards.")
     for reason, count in found.skipped.items():
         click.echo(f"Skipped {count}: {reason}.")
-    click.echo(f"{size:.1f} MB are in {destination}. Train on them by --set train.latents={destination}.")
+    click.echo(f"{size:.1f} MB are in {destination}. Train on them by --set train.precomputed_latents={destination}.")
 
 
 def _cpus() -> int:

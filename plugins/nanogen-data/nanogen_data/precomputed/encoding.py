@@ -13,12 +13,12 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
 from nanogen_data.captions import texts_of
-from nanogen_data.corrupt import Bad, BadExample
+from nanogen_data.corrupt import CorruptSample, CorruptSampleError
 from nanogen_data.labels import checked
 from nanogen_data.loader import Example, Reading
 from nanogen_data.precomputed.members import pack
 
-Member = tuple[int, bytes | Bad]
+Member = tuple[int, bytes | CorruptSample]
 
 
 class Encoding:
@@ -43,24 +43,26 @@ class Encoding:
 
     def _batch(self, numbers: range) -> list[Member]:
         found = self._read(numbers)
-        members: dict[int, bytes | Bad] = {number: bad for number, bad in found.items() if isinstance(bad, Bad)}
-        good = {number: example for number, example in found.items() if not isinstance(example, Bad)}
+        members: dict[int, bytes | CorruptSample] = {
+            number: bad for number, bad in found.items() if isinstance(bad, CorruptSample)
+        }
+        good = {number: example for number, example in found.items() if not isinstance(example, CorruptSample)}
         if good:
             members.update(self._encoded(list(good), list(good.values())))
         return sorted(members.items())
 
-    def _read(self, numbers: range) -> dict[int, Example | Bad]:
+    def _read(self, numbers: range) -> dict[int, Example | CorruptSample]:
         many = getattr(self._examples, "__getitems__", None)
         if many is not None:
-            with suppress(BadExample):
+            with suppress(CorruptSampleError):
                 return dict(zip(numbers, many(list(numbers)), strict=True))
         return {number: self._one(number) for number in numbers}
 
-    def _one(self, number: int) -> Example | Bad:
+    def _one(self, number: int) -> Example | CorruptSample:
         try:
             return self._examples[number]  # type: ignore[return-value]
-        except BadExample as error:
-            return Bad(number, error.reason, str(error))
+        except CorruptSampleError as error:
+            return CorruptSample(number, error.reason, str(error))
 
     @torch.no_grad()
     def _encoded(self, numbers: Sequence[int], examples: Sequence[Example]) -> Iterator[Member]:

@@ -10,11 +10,11 @@ from typing import Any
 from nanogen_core.assembly import Assembly
 from nanogen_core.errors import NanoGenError
 from nanogen_core.resolved import Part
-from nanogen_core.structure import plain
 from nanogen_data import contents
-from nanogen_data.hashing import sample_hash
 from nanogen_data.loader import Reading
 from nanogen_data.precomputed.manifest import CONTENTS, READ
+from nanogen_files.hashing import sample_hash
+from nanogen_files.structure import plain
 
 UNIMPORTANT = ("bad_examples",)  # options that change no latent
 

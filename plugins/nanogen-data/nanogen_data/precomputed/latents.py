@@ -7,12 +7,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 from nanogen_core.errors import DataError
-from nanogen_data.corrupt import BadExample
-from nanogen_data.hashing import file_hash
+from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import Example
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.shards import ENTRY, Shard
+from nanogen_files.hashing import file_hash
 
 KEPT_OPEN = 128  # files
 
@@ -130,8 +130,8 @@ def _refuse_nonfinite(example: Example, shard: Shard, index: int) -> None:
         )
 
 
-def _bad(shard: Shard, index: int) -> BadExample:
+def _bad(shard: Shard, index: int) -> CorruptSampleError:
     found = {place: (reason, sentence) for place, reason, sentence in shard.facts()["skipped"]}
     if index not in found:
         raise _damaged(shard.record, f"(it does not say why example {index} was skipped)", shard)
-    return BadExample(*found[index])
+    return CorruptSampleError(*found[index])

@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_data.corrupt import Tally
+from nanogen_data.corrupt import CorruptionCounter
+from nanogen_files import storage
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -66,7 +66,7 @@ class Manifest:
         values = asdict(self)
         storage.write_json(folder / NAME, {**values, HASH: _hash(values)})
 
-    def finished(self, shards: list[dict[str, Any]], tally: Tally) -> dict[str, Any]:
+    def finished(self, shards: list[dict[str, Any]], tally: CorruptionCounter) -> dict[str, Any]:
         """The fields that are known when all shards are there."""
         return {"shards": shards, "skipped": dict(sorted(tally.reasons.items())), "first": tally.first}
 

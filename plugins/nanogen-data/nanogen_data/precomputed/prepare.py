@@ -11,17 +11,17 @@ from typing import Any
 from attrs import evolve, field, frozen
 from filelock import FileLock, Timeout
 
-from nanogen_core import storage
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, resolve
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.validators import at_least, batch
-from nanogen_data.corrupt import LIMIT, Bad, Tally
+from nanogen_data.corrupt import LIMIT, CorruptionCounter, CorruptSample
 from nanogen_data.loader import Reading
 from nanogen_data.precomputed import identity, manifest, workers
 from nanogen_data.precomputed.encoding import Encoding
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.shards import Shard
+from nanogen_files import storage
 
 SPLIT = "train"
 LOCK = ".lock"
@@ -52,7 +52,7 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
         wanted = _wanted(parts, reading, options)
         _claim(folder, wanted)
         shards = [Shard(folder, number) for number in range(-(-wanted.examples // options.shard_size))]
-        tally = Tally(wanted.examples, getattr(reading.examples, "bad_examples", LIMIT))
+        tally = CorruptionCounter(wanted.examples, getattr(reading.examples, "bad_examples", LIMIT))
         _make(shards, tally, _worker(resolved, folder, wanted), options.workers, report)
         facts = [{key: value for key, value in shard.facts().items() if key != "skipped"} for shard in shards]
         finished = evolve(wanted, **wanted.finished(facts, tally))
@@ -126,7 +126,9 @@ def _question(there: Manifest) -> dict[str, Any]:
     return {**there.wanted, "source": there.source, **{name: getattr(there, name) for name in kept}}
 
 
-def _make(shards: Sequence[Shard], tally: Tally, worker: Mapping[str, Any], count: int, report: Report) -> None:
+def _make(
+    shards: Sequence[Shard], tally: CorruptionCounter, worker: Mapping[str, Any], count: int, report: Report
+) -> None:
     done = [number for number, shard in enumerate(shards) if shard.done]
     for number in done:
         _count(shards[number], tally)
@@ -137,9 +139,9 @@ def _make(shards: Sequence[Shard], tally: Tally, worker: Mapping[str, Any], coun
         report(examples, tally.total)
 
 
-def _count(shard: Shard, tally: Tally) -> int:
+def _count(shard: Shard, tally: CorruptionCounter) -> int:
     facts = shard.facts()
-    tally.add(Bad(*skipped) for skipped in facts["skipped"])
+    tally.add(CorruptSample(*skipped) for skipped in facts["skipped"])
     return int(facts["examples"])
 
 

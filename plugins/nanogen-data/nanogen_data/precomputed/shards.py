@@ -11,8 +11,8 @@ from pathlib import Path
 from struct import Struct
 from typing import IO, Any
 
-from nanogen_core import storage
-from nanogen_data.corrupt import Bad
+from nanogen_data.corrupt import CorruptSample
+from nanogen_files import storage
 
 ENTRY = Struct("<qq")  # where a member's bytes begin in the tar, and how many they are; 0 bytes: a bad example
 
@@ -29,7 +29,7 @@ class Shard:
         """The record is written last."""
         return self.record.is_file()
 
-    def write(self, members: Iterable[tuple[int, bytes | Bad]]) -> None:
+    def write(self, members: Iterable[tuple[int, bytes | CorruptSample]]) -> None:
         """Members in order, each with the number of its example; an example may be Bad. The same members give the same
         bytes."""
         entries, bad = [], []
@@ -38,7 +38,7 @@ class Shard:
             hashed = _Hashed(file)
             with tarfile.open(fileobj=hashed, mode="w:", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
                 for number, member in members:
-                    if isinstance(member, Bad):
+                    if isinstance(member, CorruptSample):
                         bad.append(member)
                         entries.append(ENTRY.pack(0, 0))
                         continue

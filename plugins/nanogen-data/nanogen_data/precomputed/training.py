@@ -20,12 +20,12 @@ from nanogen_data.precomputed.prepare import reading_of
 
 
 def batches(
-    folder: Path, parts: Assembly, batch_size: int, *, seed: int = 0, start: int = 0, workers: int = 0
+    folder: Path, parts: Assembly, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
 ) -> Iterator[Batch]:
     """The batches that the task's own `batches("train", ...)` would give, with latents in place of images, and with
     the captions' encodings where they have one. Raises DataError where the latents are not those of the parts."""
     examples = opened(folder, parts)
-    return loader(examples, batch_size, transform=_never, seed=seed, start=start, workers=workers)
+    return loader(examples, batch_size, transform=_never, seed=seed, start=start, num_workers=num_workers)
 
 
 def opened(folder: Path, parts: Assembly) -> Latents:
@@ -49,8 +49,8 @@ def _refuse_auxiliaries(parts: Assembly) -> None:
     names = parts.resolved.groups.get("auxiliary", {})
     if names:
         raise TrainingError(
-            f"The auxiliary loss {listing(names)} looks at images, and `train.latents` has none: leave it out, or "
-            f"train on pixels."
+            f"The auxiliary loss {listing(names)} needs images, and `train.precomputed_latents` has none. Leave it out,"
+            " or train on images."
         )
 
 
@@ -59,8 +59,8 @@ def _refuse_learning_conditioner(found: Manifest, parts: Assembly) -> None:
     modules = modules_of(parts["conditioner"])
     if found.wanted.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
         raise TrainingError(
-            "The conditioner learns, and `train.latents` holds captions that its first weights encoded: train on"
-            " images."
+            "The conditioner is trained, and `train.precomputed_latents` holds captions encoded by its initial weights."
+            " Train on images."
         )
 
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.spawning import without_current_folder
+from nanogen_data.spawning import without_current_folder
 
 Make = Callable[[int], None]  # makes the shard of this number
 SPAWN = get_context("spawn")  # a forked process could not use a GPU, nor OpenMP's threads

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_dit.dit import DiT
 from nanogen_dit.dit_config import DIT_SIZES, DiTConfig
 from nanogen_dit.dit_embeddings import position_table
 from nanogen_dit.dit_published.architecture import SiTArchitecture, infer
 from nanogen_dit.dit_published.arguments import configured
 from nanogen_dit.dit_published.layout import POSITIONS, entries
+from nanogen_files.structure import structure
 from nanogen_import import Undecided, Unrecognised, WeightsFile, choose, has, read_weights
 
 ANCHOR = "x_embedder.proj.weight"

@@ -11,7 +11,7 @@ from attrs import frozen
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_dit.description import network_part
-from nanogen_dit.published.layout import TOLD_NAMES
+from nanogen_dit.published.layout import GUIDANCE_NAMES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,17 +54,17 @@ class _Reading:
         self.decoupled = "s_embedder.proj.weight" in shapes
         self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
         self.token_weight = "cls_in_proj_enc.weight" if self.decoupled else "cls_in_proj.weight"
-        self.token_width = shapes.get(self.token_weight, (0, 0))[1]
+        self.cls_token_width = shapes.get(self.token_weight, (0, 0))[1]
         self.steered = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
 
     def architecture(self) -> Architecture:
         self._agree()
         side = self._side()
-        latent = LatentSpec(self.patch_weight[1], side, side, token_width=self.token_width)
+        latent = LatentSpec(self.patch_weight[1], side, side, cls_token_width=self.cls_token_width)
         wanted = {
             "two-time": "t_abs_embedder.W",
-            "told": "omega_embedder.W",
-            "token": self.token_weight,
+            "cfg-conditioned": "omega_embedder.W",
+            "cls-token": self.token_weight,
             "internal-head": "base_final_layer.linear.weight",
         }
         return Architecture(
@@ -148,10 +148,10 @@ class _Reading:
         return self.shapes[name][0]
 
     def _leading(self) -> int:
-        return int(self.token_width > 0)
+        return int(self.cls_token_width > 0)
 
     def _time_tokens(self) -> int:
-        names = ("t_embedder", "t_abs_embedder", *TOLD_NAMES.values())
+        names = ("t_embedder", "t_abs_embedder", *GUIDANCE_NAMES.values())
         return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in names)
 
     def _agree(self) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nanogen_core.errors import ConfigError
-from nanogen_core.structure import structure
 from nanogen_dit.published.architecture import Architecture, Shapes
 from nanogen_dit.published.sections import (
     Flux2VAEParams,
@@ -20,6 +19,7 @@ from nanogen_dit.published.sections import (
     RAEParams,
     VAEParams,
 )
+from nanogen_files.structure import structure
 
 TOKENIZERS: Mapping[str, type[Any]] = {
     "VAE": VAEParams,
@@ -160,13 +160,13 @@ def _pairs(published: Published, found: Architecture) -> list[tuple[str, Any, An
         "stage_2.params.patch_size": (params.patch_size, [patch, patch] if decoupled else patch),
         **{f"stage_2.params.{name}": (getattr(params, name), value) for name, value in numbers.items()},
         "stage_2.params.mlp_ratio": (params.mlp_ratio, settings["mlp_ratio"]),
-        "stage_2.params.z_dim": (params.z_dim if found.latent.token_width else None, found.latent.token_width),
+        "stage_2.params.z_dim": (params.z_dim if found.latent.cls_token_width else None, found.latent.cls_token_width),
         "misc.latent_size": (list(sections.misc.latent_size), list(found.latent.shape)),
         "conditioning.type": ("text" if published.text else "label", "text" if found.condition.padded else "label"),
         "conditioning.arch.num_t_tokens": (sections.conditioning.arch.num_t_tokens, settings["time_tokens"]),
         "internal guidance": (published.network.endswith("IG"), "internal-head" in found.wanted),
         "transport.meanflow": (sections.transport.meanflow is not None, "two-time" in found.wanted),
-        "repa.use_reg": (bool(sections.repa.use_reg or params.enable_reg), "token" in found.wanted),
+        "repa.use_reg": (bool(sections.repa.use_reg or params.enable_reg), "cls-token" in found.wanted),
         "training.image_size": (sections.training.get("image_size"), published.stage_1.resolution),
     }
     if not published.text and not found.condition.padded:
@@ -207,7 +207,7 @@ def _objective(published: Published) -> dict[str, Any]:
     times = {"time_mean": mean, "time_std": std, "shift": shift, "t_eps": transport.t_eps}
     if transport.meanflow is None:
         repa, internal = published.sections.repa, published.sections.internal_guidance
-        weights = {"token_weight": repa.reg_coeff, "internal_weight": internal.base_model_coeff}
+        weights = {"cls_token_weight": repa.reg_coeff, "internal_weight": internal.base_model_coeff}
         return {"name": "flow", "prediction": transport.prediction, **times, "sample_shift": sampling, **weights}
     flow = transport.meanflow
     shifted = sampling != 1.0 and published.sections.sampler.num_steps > 1  # one step is the same with any shift

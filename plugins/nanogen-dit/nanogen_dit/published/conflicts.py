@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig
 from nanogen_dit.published.architecture import Architecture
+from nanogen_files.structure import structure
 
 TRUNK = ("hidden", "depth", "heads")
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.structure import structure
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.description import network_part
@@ -22,6 +21,7 @@ from nanogen_dit.published.configuration import hints, parse, translate
 from nanogen_dit.published.conflicts import conflicts
 from nanogen_dit.published.files import network_in
 from nanogen_dit.published.layout import Network, entries, rope_tables
+from nanogen_files.structure import structure
 from nanogen_import import Undecided, WeightsFile, read_weights
 
 SHOWN = 4  # names in an error
@@ -49,7 +49,7 @@ class Published:
 
     configured_by = None  # the published configuration
     hint = ""
-    structural = frozenset({"two-time", "told", "token", "internal-head"})
+    structural = frozenset({"two-time", "cfg-conditioned", "cls-token", "internal-head"})
 
     @property
     def latent(self) -> LatentSpec:

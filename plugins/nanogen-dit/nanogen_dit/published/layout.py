@@ -15,7 +15,7 @@ from nanogen_dit.lightning_dit import LightningDiT
 Network = DDT | LightningDiT
 
 #: The published layout has no such embedding: the names are those of Improved MeanFlow's authors.
-TOLD_NAMES = {"share": "omega_embedder", "t_min": "cfg_t_start_embedder", "t_max": "cfg_t_end_embedder"}
+GUIDANCE_NAMES = {"share": "omega_embedder", "t_min": "cfg_t_start_embedder", "t_max": "cfg_t_end_embedder"}
 
 
 class Change(NamedTuple):
@@ -121,8 +121,8 @@ def _encoder(encoder: Encoder, patch_name: str, side: str) -> Iterator[Entry]:
     yield from _state("encoder.state", patch_name, side, encoder.geometry.patch)
     yield from _time("encoder.time", "t_embedder")
     yield from _time("encoder.second_time", "t_abs_embedder")
-    for name, theirs in TOLD_NAMES.items():
-        yield from _time(f"encoder.told.{name}", theirs)
+    for name, theirs in GUIDANCE_NAMES.items():
+        yield from _time(f"encoder.guidance.{name}", theirs)
     yield from _condition(encoder)
     for number in range(encoder.trunk.depth):
         yield from _block(f"encoder.blocks.{number}", f"blocks.{number}", encoder.trunk.heads)

@@ -72,13 +72,13 @@ def evaluate(source: Path, as_json: bool, **options: Any) -> None:
     The scores, with their settings and intervals, go to scores.json. The same command goes on with what was stopped.
     Under torchrun, the processes share the work.
     """
-    from nanogen_data.loader import Share
+    from nanogen_data.loader import DataShard
     from nanogen_eval.cli.progress import tally
 
     with tally() as report:
         judged = _judge_run if _is_run(source) else _judge_images
         scores, folder = judged(source, options, report)
-    if not Share.here().rank:
+    if not DataShard.here().rank:
         _show(scores, folder, as_json)
 
 
@@ -93,14 +93,14 @@ def _judge_run(source: Path, options: dict[str, Any], report: Report) -> tuple[l
     from nanogen_core.cli.options import override_layer
     from nanogen_core.errors import ConfigError
     from nanogen_core.pipeline import Pipeline
-    from nanogen_eval import metric_factory as judges
+    from nanogen_eval import metric_factory
     from nanogen_eval.options import Sampling
     from nanogen_eval.targets import Model
 
     if options["scales"] and options["guidance"] is not None:
         raise ConfigError("--guidance says the scale that --guidance-search is to find: give one of them.")
     loaded = Pipeline.load(source, device=_device())
-    pipeline, metrics = judges.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
+    pipeline, metrics = metric_factory.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
     if options["reconstruct"]:
         return _judge_tokenizer(source, pipeline, metrics, options, report)
     sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding")})
@@ -126,7 +126,7 @@ def _judge_images(source: Path, options: dict[str, Any], report: Report) -> tupl
     """The scores of images that are there, and the folder in which they lie."""
     from nanogen_core.cli.options import override_layer
     from nanogen_core.config import load_config
-    from nanogen_eval import metric_factory as judges
+    from nanogen_eval import metric_factory
     from nanogen_eval.sources.archive import Archive
     from nanogen_eval.sources.folder import Folder
     from nanogen_eval.targets import Images
@@ -135,7 +135,7 @@ def _judge_images(source: Path, options: dict[str, Any], report: Report) -> tupl
     images = Folder(source, count=options["count"]) if source.is_dir() else Archive(source, count=options["count"])
     context = None if options["config"] is None else load_config(options["config"])
     settings = override_layer(options["settings"])
-    metrics = judges.of_images(images.questions, options["metrics"], settings, context)
+    metrics = metric_factory.of_images(images.questions, options["metrics"], settings, context)
     evaluation, folder = _evaluation(source, metrics, options, report)
     return evaluation.scores(Images(images)), folder
 
@@ -155,15 +155,15 @@ def _evaluation(
     source: Path, metrics: dict[str, Metric], options: dict[str, Any], report: Report
 ) -> tuple[Evaluation, Path]:
     from nanogen_eval.evaluate import Evaluation
-    from nanogen_eval.options import Certainty, Effort
+    from nanogen_eval.options import BootstrapConfig, EvalOptions
 
     beside = source if source.is_dir() else source.with_name(f"{source.stem}.scores")
     folder = options["output"] or beside
     evaluation = Evaluation(
         metrics=metrics,
         folder=folder,
-        effort=Effort(batch_size=options["batch_size"], save_every=options["save_every"]),
-        certainty=Certainty(draws=options["intervals"]),
+        effort=EvalOptions(batch_size=options["batch_size"], save_every=options["save_every"]),
+        certainty=BootstrapConfig(draws=options["intervals"]),
         about={"source": str(source)},
         keep=options["keep_images"],
         report=report,

@@ -16,9 +16,9 @@ SECONDS = 10.0  # between two plain lines
 @contextmanager
 def tally() -> Iterator[Report]:
     """A function to be told of every batch, while the block runs; of several processes the first one alone speaks."""
-    from nanogen_data.loader import Share
+    from nanogen_data.loader import DataShard
 
-    if Share.here().rank:
+    if DataShard.here().rank:
         yield lambda what, done, total: None
     elif sys.stderr.isatty():
         yield from _bars()

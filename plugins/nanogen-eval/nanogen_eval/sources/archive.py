@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_core.files import opened, reason
 from nanogen_core.tensors import Batch
 from nanogen_data.labels import HUGE, wrong
 from nanogen_data.pictures import MAX_PIXELS
 from nanogen_eval.pixels import from_uint8
 from nanogen_eval.sources.folder import say_fewer
 from nanogen_eval.sources.headers import listed
+from nanogen_files.reading import opened, reason
 
 IMAGES, LABELS = "arr_0", "arr_1"
 RATIO = 1100  # deflated bytes that a byte of a zip file can stand for, at most

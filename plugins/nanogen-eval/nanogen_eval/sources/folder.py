@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.images import to_tensor
 from nanogen_core.tensors import Batch
 from nanogen_data.image_folders import Left, images_below
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import read_image
 from nanogen_eval.sources import sidecars as beside
 from nanogen_eval.sources.headers import looks
+from nanogen_files.images import to_tensor
 
 log = logging.getLogger(__name__)
 

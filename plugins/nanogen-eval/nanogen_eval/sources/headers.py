@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from nanogen_core.files import opened
+from nanogen_files.reading import opened
 
 LISTED = 16  # sizes; more are counted, and named by a hash
 

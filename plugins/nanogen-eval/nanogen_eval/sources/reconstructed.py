@@ -12,7 +12,7 @@ from torch import Tensor
 from nanogen_core.errors import DataError
 from nanogen_core.modes import eval_mode
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_data import contents
 from nanogen_data.loader import undivided
@@ -54,7 +54,7 @@ class Reconstructed:
     def _images(self) -> Iterator[Tensor]:
         """Those of the split, in order: [3, H, W] each. Every process reads all of them and decodes its own."""
         with undivided():
-            batches = self._pipeline.task.once(SPLIT, READ)
+            batches = self._pipeline.task.iter_once(SPLIT, READ)
         for batch in batches:
             assert batch.images is not None
             yield from batch.images
@@ -64,5 +64,5 @@ class Reconstructed:
         tokenizer, device = self._pipeline.tokenizer, self._pipeline.device
         originals = on_grid(images, self._rounding).to(device)
         with eval_mode(tokenizer):
-            decoded = tokenizer.decode(tokenizer.encode(originals), Draws(0, indices.tolist())).float()
+            decoded = tokenizer.decode(tokenizer.encode(originals), KeyedRNG(0, indices.tolist())).float()
         return Batch(indices, images=on_grid(decoded, self._rounding), extras={ORIGINAL: originals})

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from nanogen_core import storage
 from nanogen_core.pipeline import LEARNING, Pipeline
-from nanogen_core.structure import plain
 from nanogen_core.tensors import Batch
 from nanogen_data import contents
 from nanogen_eval.options import Sampling
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.score import DIGITS, fingerprint
+from nanogen_files import storage
+from nanogen_files.structure import plain
 
 FROZEN = ("encoder", "tokenizer")
 

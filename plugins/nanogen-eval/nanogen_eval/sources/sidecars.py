@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from nanogen_core.errors import DataError, shown
-from nanogen_core.files import is_file
-from nanogen_data import csv_files, text_files
 from nanogen_data.notes import warn_once
+from nanogen_files import csv_files, text_files
+from nanogen_files.reading import is_file
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,7 @@ from torch import Tensor
 from nanogen_align.vgg import PerceptualDistance
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
-from nanogen_core.images import to_uint8
 from nanogen_core.tensors import Batch
-from nanogen_data.hashing import file_hash
 from nanogen_eval.pairing import pairs
 from nanogen_eval.sources import Source
 from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
@@ -22,6 +20,8 @@ from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
 from nanogen_fidelity.distances import psnr_ssim as likeness
 from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
+from nanogen_files.hashing import file_hash
+from nanogen_files.images import to_uint8
 
 
 class Paired(Resampling):

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from nanogen_core.errors import DataError
-from nanogen_core.storage import write_text
-from nanogen_data import text_files
-from nanogen_data.hashing import content_hash
+from nanogen_files import text_files
+from nanogen_files.hashing import content_hash
+from nanogen_files.storage import write_text
 from nanogen_textscore.config import BlipVQAConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.grids import Tile, tiles
 from nanogen_textscore.files import benchmark_file

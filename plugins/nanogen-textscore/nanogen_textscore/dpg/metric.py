@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
-from nanogen_data import text_files
-from nanogen_data.hashing import content_hash
+from nanogen_files import text_files
+from nanogen_files.hashing import content_hash
+from nanogen_files.images import to_pil
 from nanogen_textscore.config import DPGConfig
 from nanogen_textscore.dpg.answers import Answerer, Place
 from nanogen_textscore.dpg.grids import picture_file
@@ -56,9 +56,9 @@ class DPGBench(Kept):
     def score_names(self) -> list[str]:
         return ["dpgbench", *self._categories]
 
-    def questions(self) -> Batch:
+    def eval_batch(self) -> Batch:
         """The official prompts in the order of their ids. Raises DataError where a file is missing."""
-        return self._prompts.questions()
+        return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
         """Where the original tool looks for the image of each question: `<item_id>.png`. Several of one prompt lie in a

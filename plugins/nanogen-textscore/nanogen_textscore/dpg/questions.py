@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nanogen_core.errors import DataError
-from nanogen_core.files import entries, is_folder
-from nanogen_data import csv_files, json_files, text_files
 from nanogen_data.pictures import is_hidden
 from nanogen_eval.sources.folder import natural
+from nanogen_files import csv_files, json_files, text_files
+from nanogen_files.reading import entries, is_folder
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")

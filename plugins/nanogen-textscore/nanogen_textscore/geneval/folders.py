@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from nanogen_core.errors import DataError
-from nanogen_core.storage import write_text
-from nanogen_data import json_files
 from nanogen_data.pictures import read_image
+from nanogen_files import json_files
+from nanogen_files.storage import write_text
 from nanogen_textscore.geneval.detections import Detection
 from nanogen_textscore.geneval.metadata import fault_of
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanogen_core.errors import DataError
-from nanogen_data import json_files
+from nanogen_files import json_files
 from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.geneval.boxes import ABOVE, BELOW, LEFT, RIGHT
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError, listing
-from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
+from nanogen_files.images import to_pil
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import GenEvalConfig
 from nanogen_textscore.frozen import frozen_judge
@@ -62,9 +62,9 @@ class GenEval(Kept):
     def score_names(self) -> list[str]:
         return ["geneval", "geneval_images", *(f"geneval_{name}" for name in self._names)]
 
-    def questions(self) -> Batch:
+    def eval_batch(self) -> Batch:
         """The prompts, `images_per_prompt` rows each. Raises DataError where a file was named and is missing."""
-        return self._prompts.questions()
+        return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
         """Makes the official folders, and says where the image of each question is to lie in them."""

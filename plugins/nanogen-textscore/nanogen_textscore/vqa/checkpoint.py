@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nanogen_core.weights import read_weights
+from nanogen_files.weights import read_weights
 
 
 def part_of(files: Sequence[Path], prefix: str) -> dict[str, Tensor]:

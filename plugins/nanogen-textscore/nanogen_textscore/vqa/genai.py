@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from nanogen_core.errors import DataError
-from nanogen_data import json_files
+from nanogen_files import json_files
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 

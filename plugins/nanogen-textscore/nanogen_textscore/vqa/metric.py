@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
-from nanogen_core.images import to_pil
 from nanogen_core.tensors import Batch
-from nanogen_data.hashing import content_hash
+from nanogen_files.hashing import content_hash
+from nanogen_files.images import to_pil
 from nanogen_textscore.config import GenAIBenchConfig, VQAScoreConfig
 from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.frozen import frozen_judge
@@ -77,9 +77,9 @@ class GenAIBench(VQAScore):
     def score_names(self) -> list[str]:
         return ["genaibench", *self._skills]
 
-    def questions(self) -> Batch:
+    def eval_batch(self) -> Batch:
         """The official prompts in the order of their file. Raises DataError where it is missing."""
-        return self._prompts.questions()
+        return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
         """Where the original tool looks for the image of each question: `00012.jpeg`."""

@@ -12,15 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
+from nanogen_files import storage
 from nanogen_train.checkpoint import distributed as sharded
 from nanogen_train.checkpoint import integrity
 from nanogen_train.checkpoint.paths import FOLDER as FOLDER
 from nanogen_train.checkpoint.paths import path_of as path_of
 from nanogen_train.checkpoint.paths import steps_in as steps_in
-from nanogen_train.distributed import dtensor as placement
-from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed import dtensor, processes
 from nanogen_train.logging.metrics_log import LOG
 
 FACTS = "state.json"
@@ -44,13 +43,13 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
 def save_together(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
     """The same by all processes, each of which writes and lists its share: a folder for each part."""
     path = path_of(run, step)
-    temporary = ranks.from_main(partial(storage.begin_folder, path))
+    temporary = processes.from_main(partial(storage.begin_folder, path))
     try:
         for name, tensors in states.items():
             sharded.write(temporary / name, tensors)
-        files = integrity.files_in(temporary)[ranks.rank() :: ranks.world()]
-        listed = ranks.gathered(integrity.listing(temporary, files))
-        if ranks.rank() == 0:
+        files = integrity.files_in(temporary)[processes.rank() :: processes.world()]
+        listed = processes.gathered(integrity.listing(temporary, files))
+        if processes.rank() == 0:
             _seal(temporary, {"step": step, **facts}, {name: entry for part in listed for name, entry in part.items()})
             storage.finish_folder(temporary, path)
     except BaseException:
@@ -87,7 +86,7 @@ def _read(folder: Path, part: str, like: Tensors) -> dict[str, Tensor]:
     if (folder / part).is_dir():
         return sharded.read(folder / part, model)
     tensors = storage.read_tensors(folder / f"{part}.safetensors")
-    return {name: placement.placed(tensor, model(name)) for name, tensor in tensors.items()}
+    return {name: dtensor.placed(tensor, model(name)) for name, tensor in tensors.items()}
 
 
 # -- those of a run --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from nanogen_core.errors import DataError
-from nanogen_train.distributed import dtensor as placement
+from nanogen_train.distributed import dtensor
 
 Like = Callable[[str], "Tensor | None"]
 LENGTH = 8  # bytes at the start of a safetensors file: the length of its header, little-endian
@@ -47,7 +47,7 @@ def read(folder: Path, like: Like) -> dict[str, Tensor]:
     reader = HuggingFaceStorageReader(str(folder))
     try:
         tensors = {
-            name: placement.empty(known.size, known.properties.dtype, like(name))
+            name: dtensor.empty(known.size, known.properties.dtype, like(name))
             for name, known in reader.read_metadata().state_dict_metadata.items()
             if isinstance(known, TensorStorageMetadata)  # as everything in safetensors is
         }

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
-from nanogen_core.files import opened
+from nanogen_files import storage
+from nanogen_files.reading import opened
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20

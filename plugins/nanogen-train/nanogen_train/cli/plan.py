@@ -12,7 +12,7 @@ from nanogen_core.validators import between, positive
 
 if TYPE_CHECKING:
     from nanogen_train.planning.hardware import GPU
-    from nanogen_train.planning.plan import Plan
+    from nanogen_train.planning.plan import CostEstimate
 
 
 @click.command()
@@ -67,14 +67,14 @@ def _gpu(name: str, memory: float | None, tflops: float | None) -> GPU:
     return evolve(gpu_of(name), **given)
 
 
-def _json(plan: Plan) -> str:
+def _json(plan: CostEstimate) -> str:
     from attrs import asdict
 
     memory = [{**asdict(entry), "total": entry.total, "fits": entry.strategy in plan.fits} for entry in plan.memory]
     return json.dumps({**plan.figures, "memory": memory, "first_limit": plan.first_limit}, indent=2)
 
 
-def _text(plan: Plan) -> str:
+def _text(plan: CostEstimate) -> str:
     from nanogen_train.planning.plan import GIB
 
     f = plan.figures

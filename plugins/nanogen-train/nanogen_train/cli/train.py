@@ -11,7 +11,7 @@ from nanogen_core.cli.options import overrides
 from nanogen_core.errors import TrainingError
 
 if TYPE_CHECKING:
-    from nanogen_train.trainer.dry_run import Rehearsal
+    from nanogen_train.trainer.dry_run import DryRun
 
 
 @click.command()
@@ -45,27 +45,27 @@ def train(
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # torch, once the configuration is known to be right
-    from nanogen_train.distributed import processes as ranks
+    from nanogen_train.distributed import processes
     from nanogen_train.logging import trackers
     from nanogen_train.trainer.loop import Run
 
     train_config = configuration.sections["train"]
     trackers.chosen(train_config.trackers)  # a name that leads nowhere, before anything is loaded
     if dry_run:
-        from nanogen_train.trainer.dry_run import rehearse
+        from nanogen_train.trainer.dry_run import run_dry
 
-        found = rehearse(configuration)
-        if ranks.rank() == 0:
+        found = run_dry(configuration)
+        if processes.rank() == 0:
             click.echo(_described(found))
         return
     pipeline = build_pipeline(configuration.as_dict())
     with training_progress(train_config.steps) as report:
         Run(pipeline, output, resume=resume, overwrite=overwrite, report=report).train()
-    if ranks.rank() == 0:
+    if processes.rank() == 0:
         click.echo(f"Trained {train_config.steps} steps. The pipeline, its log and its samples are in {output}.")
 
 
-def _described(found: Rehearsal) -> str:
+def _described(found: DryRun) -> str:
     scalars = "  ".join(f"{name} {found.scalars[name]:.4f}" for name in ("loss", "grad_norm"))
     total = [sum(column) for column in zip(*found.counts.values(), strict=True)]
     lines = [

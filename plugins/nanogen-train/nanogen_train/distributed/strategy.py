@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from nanogen_core.errors import TrainingError
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed import processes
 from nanogen_train.distributed.blocks import blocks_of
 from nanogen_train.protocols import Stage
 from nanogen_train.settings import TrainConfig
@@ -56,7 +56,7 @@ class Replicated:
         return context
 
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
-        if ranks.rank() == 0:
+        if processes.rank() == 0:
             checkpoint.save(run, step, states, facts)
 
 

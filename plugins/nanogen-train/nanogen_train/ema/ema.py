@@ -7,10 +7,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from nanogen_train.distributed import dtensor as placement
+from nanogen_train.distributed import dtensor
 
 
-class Average:
+class EMA:
     """Follows a network: `net` is a copy of it, in evaluation mode, that no optimiser moves.
 
     The two may be moved or shared out over processes, alike, until the first update: it averages share by share.
@@ -32,7 +32,7 @@ class Average:
 
     def _found(self) -> tuple[list[Tensor], list[Tensor]]:
         """The weights of both, looked for once: that takes longer than to average those of a small network."""
-        mine, theirs = (placement.local(net.parameters()) for net in (self.net, self._followed))
+        mine, theirs = (dtensor.local(net.parameters()) for net in (self.net, self._followed))
         self._weights = mine, theirs
         self._buffers = list(zip(self.net.buffers(), self._followed.buffers(), strict=True))
         return self._weights

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nanogen_core import storage
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import FACTS, LEARNING, WEIGHTS
+from nanogen_files import storage
 from nanogen_train.ema import snapshots
 from nanogen_train.ema.power_function import SENSIBLE, Basis, Fit, Profile, gamma_of
 from nanogen_train.ema.snapshots import Snapshot

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from nanogen_core import storage
+from nanogen_files import storage
 
 FOLDER = "snapshots"
 _NAME = re.compile(r"step-(\d{8,})-width-(\d\S*)\.safetensors")

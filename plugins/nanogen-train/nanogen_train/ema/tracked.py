@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nanogen_train.ema import power_function as power_ema
-from nanogen_train.ema.ema import Average
+from nanogen_train.ema.ema import EMA
 from nanogen_train.stages.diffusion_settings import SnapshotConfig
 
 
-class PowerAverages:
+class PowerFunctionEMA:
     """`nets` has one average of `net` for each width of the configuration, by names that a ModuleDict takes; it belongs
     into the stage's nets, and so into checkpoints. None for a configuration: no averages, and nothing is done.
 
@@ -20,7 +20,7 @@ class PowerAverages:
 
     def __init__(self, config: SnapshotConfig | None, net: nn.Module, last: int):
         self.widths = {} if config is None else {_name(width): width for width in config.sigma_rel}
-        self._averages = {name: Average(net) for name in self.widths}
+        self._averages = {name: EMA(net) for name in self.widths}
         self.nets = {name: average.net for name, average in self._averages.items()}
         self._gammas = {name: power_ema.gamma_of(width) for name, width in self.widths.items()}
         self._every, self._last = (config.every if config else 1), last

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import TrainingError
-from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed import processes
 
 
-class Seen(NamedTuple):
+class ForwardPass(NamedTuple):
     """The scalars of one step on this process, and which examples they come from."""
 
     step: int
@@ -32,13 +32,13 @@ class Watch:
     def __init__(self, seconds_before: float = 0.0, pending: Sequence[Mapping[str, float]] = ()):
         self._before = seconds_before
         self._start = self._last = time.perf_counter()
-        self._seen: list[Seen] = []
+        self._seen: list[ForwardPass] = []
         self._settled = [dict(scalars) for scalars in pending]  # of each step, averaged over processes
         self._images = 0
 
     def add(self, step: int, indices: Tensor, scalars: Mapping[str, Tensor], images: int) -> None:
         """Notes the scalars of one step; `images` is the size of its global batch."""
-        self._seen.append(Seen(step, indices, dict(scalars)))
+        self._seen.append(ForwardPass(step, indices, dict(scalars)))
         self._images += images
 
     @property
@@ -73,7 +73,7 @@ def _over_processes(values: Sequence[Tensor]) -> list[float]:
     if not values:
         return []
     home = values[0].device
-    numbers: list[float] = ranks.mean(torch.stack([value.float().to(home) for value in values])).tolist()
+    numbers: list[float] = processes.mean(torch.stack([value.float().to(home) for value in values])).tolist()
     return numbers
 
 
@@ -81,10 +81,10 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _nan_sentence(name: str, value: float, step: Seen) -> str:
+def _nan_sentence(name: str, value: float, step: ForwardPass) -> str:
     """Every process is here, since all of them have the same mean; the examples are those of the ones to blame."""
     to_blame = not torch.isfinite(step.scalars[name]).all()
-    indices = [index for part in ranks.gathered(step.indices.tolist() if to_blame else []) for index in part]
+    indices = [index for part in processes.gathered(step.indices.tolist() if to_blame else []) for index in part]
     shown = ", ".join(map(str, indices[:8])) + (" ..." if len(indices) > 8 else "")
     return (
         f"Step {step.step}: {name} is {value}. Its batch has the examples {shown} of the training split. The last"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen_core import storage
+from nanogen_files import storage
 
 LOG = "log.jsonl"
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.optim.optimization import Optimization
@@ -21,7 +21,7 @@ from nanogen_train.optim.optimization import Optimization
 TINY = 1e-12  # below the norm of any weights that a step could be compared with
 
 
-class Noted(Draws):
+class RecordingRNG(KeyedRNG):
     """The same random numbers, remembered by what they were for."""
 
     def __init__(self, *args: Any, **options: Any):
@@ -37,7 +37,7 @@ class Noted(Draws):
         return self.drawn[purpose]
 
 
-class Vitals:
+class StepStatistics:
     """Figures of a step beside its losses, by the names under which they are logged.
 
     `weights.PHASE`: the L2 norm of what the phase trains. `update.PHASE`: that of its last change over it.

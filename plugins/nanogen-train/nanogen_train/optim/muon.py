@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_train.distributed import dtensor as placement
+from nanogen_train.distributed import dtensor
 from nanogen_train.optim.fused import NOT_FUSED, FusedRows
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration: the steepest at zero
@@ -64,14 +64,14 @@ class MuonOptimizer(torch.optim.Optimizer):
 
     def _move(self, parameter: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> None:
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        whole, rows = placement.whole(momentum), list(self._fused.get(parameter, (len(parameter),)))
+        whole, rows = dtensor.whole(momentum), list(self._fused.get(parameter, (len(parameter),)))
         is_sharded = whole is not momentum
         moved = torch.zeros_like(whole) if is_sharded else parameter
         for matrix, direction in zip(moved.split_with_sizes(rows), whole.split_with_sizes(rows), strict=True):
             step = orthogonalized(direction, group["iterations"])
             matrix.add_(step, alpha=-group["lr"] * self._scale(*direction.shape))
         if is_sharded:
-            parameter.add_(placement.placed(moved, parameter))
+            parameter.add_(dtensor.placed(moved, parameter))
 
 
 def orthogonalized(matrix: Tensor, iterations: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed import dtensor as placement
+from nanogen_train.distributed import dtensor
 from nanogen_train.optim.fused import fused_rows
 from nanogen_train.protocols import Stage
 
@@ -49,7 +49,7 @@ class Optimization:
             group["lr"] = rate * factor
         self._step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        norm = placement.whole(norm.detach())
+        norm = dtensor.whole(norm.detach())
         return {"grad_norm": norm if self.scaler is None else torch.where(norm.isfinite(), norm, 0.0)}
 
     def _clipped(self, parameters: Sequence[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved
 from nanogen_core.errors import DataError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State
 from nanogen_train.logging.flops import FlopCount
@@ -113,7 +113,7 @@ def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpe
     """One whole step with the images of `rng`."""
     images = len(rng.slots)
     condition = _condition(spec, images)
-    token = torch.zeros(images, latent.token_width) if latent.token_width else None
+    token = torch.zeros(images, latent.cls_token_width) if latent.cls_token_width else None
     clean = State(torch.zeros(images, *latent.shape), token)
     with FlopCount() as flops, torch.autocast("cpu", torch.bfloat16):
         with _Kept(net).listening() as kept:
@@ -124,7 +124,7 @@ def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpe
     return _Step(flops.with_gradient + flops.without_gradient, kept.total, kept.checkpointed)
 
 
-class _Chosen(Draws):
+class _Chosen(KeyedRNG):
     """Draws whose shared number, by which a whole step decides what kind it is, is given."""
 
     def __init__(self, choice: float, images: int):

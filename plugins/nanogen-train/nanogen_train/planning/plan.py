@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from nanogen_core.validators import at_least, between, positive
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_train.planning.cost import Cost
 from nanogen_train.planning.hardware import GPU
 
@@ -45,7 +45,7 @@ class Memory:
 
 
 @frozen(kw_only=True)
-class Plan:
+class CostEstimate:
     """What training on these machines takes; times are estimates from peak rates, memory is counted."""
 
     cost: Cost
@@ -87,16 +87,16 @@ class Plan:
         }
 
 
-def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> Plan:
+def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> CostEstimate:
     """The plan. Raises TrainingError where the batch cannot be shared equally by the GPUs."""
-    images = len(Share(0, setting.gpus).of(batch_size))
+    images = len(DataShard(0, setting.gpus).of(batch_size))
     memory = tuple(_memories(cost, images, setting.gpus))
     room = setting.gpu.memory * GIB * (1 - RESERVE)
     rate = setting.gpus * setting.gpu.tflops * 1e12 * setting.utilisation
     compute = cost.flops * batch_size / rate
     transfer = _transfer(cost, setting)
     fits = tuple(entry.strategy for entry in memory if entry.total <= room)
-    return Plan(
+    return CostEstimate(
         cost=cost,
         setting=setting,
         batch_size=batch_size,
@@ -131,10 +131,7 @@ def _transfer(cost: Cost, setting: Setting) -> float:
 
 def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images: int) -> str:
     if not fits:
-        return (
-            f"Memory: no strategy holds {images} images on one GPU. Take more GPUs, or train.accumulate, which splits"
-            " the batch in time."
-        )
+        return f"Memory: no strategy fits {images} images on one GPU. Use more GPUs, or raise train.grad_accum_steps."
     if transfer > compute * 2 / 3:
         return (
             f"The network between the GPUs: {images} images a GPU are computed in {compute:.3f} s, and the gradients"

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
-from nanogen_train.distributed import processes as ranks
-from nanogen_train.ema.ema import Average
-from nanogen_train.ema.tracked import PowerAverages
+from nanogen_train.distributed import processes
+from nanogen_train.ema.ema import EMA
+from nanogen_train.ema.tracked import PowerFunctionEMA
 from nanogen_train.protocols import Auxiliary
 from nanogen_train.stages.diffusion_settings import DiffusionConfig
 from nanogen_train.trainer.cache import rows
@@ -56,13 +56,15 @@ class Diffusion:
         self.pipeline = pipeline
         self.auxiliaries = dict(auxiliaries)
         learning = learning_parts(pipeline)
-        self._averages = {part: Average(module) for part, module in learning.items()}
+        self._averages = {part: EMA(module) for part, module in learning.items()}
         self.nets = nn.ModuleDict({NETS[part][0]: module for part, module in learning.items()})
         self.nets.update({NETS[part][1]: average.net for part, average in self._averages.items()})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
-        self._powers = PowerAverages(config.ema_snapshots, pipeline.backbone, pipeline.config.sections["train"].steps)
+        self._powers = PowerFunctionEMA(
+            config.ema_snapshots, pipeline.backbone, pipeline.config.sections["train"].steps
+        )
         self.nets.update(self._powers.nets)
-        self._taps = tuple(dict.fromkeys(tap for a in self.auxiliaries.values() for tap in a.taps))
+        self._intermediates = tuple(dict.fromkeys(tap for a in self.auxiliaries.values() for tap in a.intermediates))
 
     def phases(self, step: int) -> Sequence[str]:
         """One optimiser moves at every step."""
@@ -81,7 +83,7 @@ class Diffusion:
         extras = {name: value for a in self.auxiliaries.values() for name, value in a.prepare(batch).items()}
         return batch._replace(latents=latents, extras=extras, images=None)
 
-    def loss(self, phase: str, batch: Batch, rng: Draws) -> Losses:
+    def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """The objective's loss, a part of the samples having lost their condition, and those of the auxiliaries."""
         assert batch.latents is not None, "prepare() comes before loss()"
         null = self.pipeline.conditioner.null(len(batch.indices))
@@ -100,23 +102,23 @@ class Diffusion:
 
     def _tapped(self) -> Any:
         """The student, with the block outputs that auxiliaries look at."""
-        return partial(self.nets[PHASE], taps=self._taps) if self._taps else self.nets[PHASE]
+        return partial(self.nets[PHASE], intermediates=self._intermediates) if self._intermediates else self.nets[PHASE]
 
     def _token(self, batch: Batch) -> Tensor | None:
-        tokens = [token for a in self.auxiliaries.values() if (token := a.token(batch)) is not None]
+        tokens = [token for a in self.auxiliaries.values() if (token := a.cls_token(batch)) is not None]
         return torch.cat(tokens, dim=1) if tokens else None  # [B, width]
 
-    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch, rng: Draws) -> Losses:
+    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
         if not self.auxiliaries:
             return Losses(losses.total, losses.parts)
-        if losses.seen is None:
+        if losses.forward_pass is None:
             raise TrainingError(
                 f"The objective {self.pipeline.config.slots['objective'].name!r} does not say what it looked at"
                 " (Losses.seen), which auxiliary losses need: leave them out, or choose another objective."
             )
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self.auxiliaries.items():
-            more = auxiliary.loss(losses.seen, clean, batch, rng)
+            more = auxiliary.loss(losses.forward_pass, clean, batch, rng)
             total = total + more.total
             parts.update({name: more.total.detach(), **{f"{name}.{part}": v for part, v in more.parts.items()}})
         return Losses(total, parts)
@@ -131,11 +133,11 @@ class Diffusion:
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Pictures of the task's own questions, by the averaged weights; every process draws as many."""
-        questions = self.pipeline.task.questions(count)
-        mine = rows(questions, ranks.places(count))
+        questions = self.pipeline.task.eval_batch(count)
+        mine = rows(questions, processes.places(count))
         averaged = self.pipeline.with_modules(**{part: average.net for part, average in self._averages.items()})
         images = averaged.sample(mine, seed=self.pipeline.config.seed)
-        return torch.cat(ranks.gathered(images.cpu()))[:count], self.pipeline.task.describe(questions)
+        return torch.cat(processes.gathered(images.cpu()))[:count], self.pipeline.task.captions(questions)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         return {part: average.net.state_dict() for part, average in self._averages.items()}

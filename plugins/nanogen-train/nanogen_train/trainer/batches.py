@@ -23,13 +23,13 @@ class WorkerLost(Exception):
 
 
 @contextmanager
-def watched(batches: Iterator[Batch], stop: Callable[[], bool], *, workers: int) -> Iterator[Iterator[Batch]]:
+def watched(batches: Iterator[Batch], stop: Callable[[], bool], *, num_workers: int) -> Iterator[Iterator[Batch]]:
     """The batches, one read ahead by a thread where worker processes read them.
 
     The iterator raises Stopped where `stop()` turns true while it waits, and WorkerLost where a worker process died.
     Workers that are still alive after the block, even suspended ones, are killed.
     """
-    if not workers:
+    if not num_workers:
         yield batches
         return
     before = set(multiprocessing.active_children())

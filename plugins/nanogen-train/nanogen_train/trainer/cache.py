@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Order, Share
-from nanogen_train.distributed import processes as ranks
+from nanogen_data.loader import DataShard, Order
+from nanogen_train.distributed import processes
 
 
 def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> Batch:
@@ -20,7 +20,7 @@ def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> B
     Where several processes share the reading, each encodes its part, and all of them hold everything.
     """
     mine = _compact(prepare(batch) for batch in batches)
-    parts = [part for of_rank in ranks.gathered([part.to("cpu") for part in mine]) for part in of_rank]
+    parts = [part for of_rank in processes.gathered([part.to("cpu") for part in mine]) for part in of_rank]
     home = mine[0].latents.device if mine and mine[0].latents is not None else "cpu"
     joined: Batch = _joined(parts)
     return rows(joined, joined.indices.argsort().tolist()).to(home)
@@ -41,7 +41,7 @@ def _compact(parts: Iterable[Batch]) -> list[Batch]:
 def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
     """Endless global batches from `start` on, in the order of `nanogen_data.loader`."""
     order = Order(len(everything.indices), seed)
-    slots = Share.here().of(batch_size)
+    slots = DataShard.here().of(batch_size)
     for number in count(start):
         yield rows(everything, [order[number * batch_size + slot].item for slot in slots])
 

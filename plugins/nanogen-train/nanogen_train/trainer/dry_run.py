@@ -18,7 +18,7 @@ from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.tensors import Batch
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed import processes
 from nanogen_train.trainer import outputs
 from nanogen_train.trainer.loop import Run
 
@@ -33,7 +33,7 @@ class Count(NamedTuple):
 
 
 @frozen(kw_only=True)
-class Rehearsal:
+class DryRun:
     """What a dry run found. `shapes` are those of this process's share of the batch; `scalars` are the step's."""
 
     setting: Mapping[str, str]
@@ -47,7 +47,7 @@ class Rehearsal:
     peak: Mapping[str, int]  # bytes: of this process, and of its device
 
 
-def rehearse(config: Resolved) -> Rehearsal:
+def run_dry(config: Resolved) -> DryRun:
     """Builds what the configuration describes, takes one step, saves a checkpoint into a temporary folder, and draws a
     sample in one sampling step. Latents are not cached, which would take an epoch.
 
@@ -67,7 +67,7 @@ def rehearse(config: Resolved) -> Rehearsal:
         outputs.save(run)
         size = sum(file.stat().st_size for file in checkpoint.path_of(Path(folder), run.step).rglob("*"))
         sheet = _sheet(run)
-    return Rehearsal(
+    return DryRun(
         setting=_setting(run),
         shapes=dict(_shapes(batch, run.pipeline)),
         counts=counts,
@@ -75,7 +75,7 @@ def rehearse(config: Resolved) -> Rehearsal:
         sheet=sheet,
         checkpoint=size,
         seconds=seconds,
-        flops=sum((run.vitals.flops or {}).values()),
+        flops=sum((run.statistics.flops or {}).values()),
         peak=_peak(run.engine.device),
     )
 
@@ -93,7 +93,7 @@ def _sheet(run: Run) -> str | None:
     if not run.settings.sample_every:
         return None
     try:
-        run.stage.samples(ranks.world())
+        run.stage.samples(processes.world())
     except Exception as error:  # the training would go on without sheets
         return f"{type(error).__name__}: {error}"
     return None
@@ -105,7 +105,7 @@ def _setting(run: Run) -> dict[str, str]:
         "device": str(engine.device),
         "precision": engine.precision,
         "strategy": run.settings.strategy,
-        "processes": str(ranks.world()),
+        "processes": str(processes.world()),
     }
 
 

@@ -10,8 +10,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration
 from torch import nn
 
-from nanogen_core import process_group as farewell
 from nanogen_core.errors import TrainingError
+from nanogen_data import process_group as farewell
 from nanogen_train.distributed.blocks import checkpoint_activations, compile_blocks
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers

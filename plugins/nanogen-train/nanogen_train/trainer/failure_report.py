@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError
+from nanogen_files import storage
 
 FILE = "failed.json"
 LONGEST = 500  # letters of the reason

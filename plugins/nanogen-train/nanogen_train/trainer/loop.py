@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core import malloc as memory
-from nanogen_core import storage, yaml_files
+from nanogen_core import malloc
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.randomness import Draws, key
+from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import Share
+from nanogen_data.loader import DataShard
 from nanogen_data.precomputed import training as prepared
+from nanogen_files import storage, yaml_files
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed import processes as ranks
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.distributed import processes
+from nanogen_train.logging import metrics_log
 from nanogen_train.logging.metrics import Watch
-from nanogen_train.logging.statistics import Noted, Vitals
+from nanogen_train.logging.statistics import RecordingRNG, StepStatistics
 from nanogen_train.optim.optimization import Optimization
 from nanogen_train.settings import TrainConfig
 from nanogen_train.stages.build import stage_of
@@ -69,13 +69,13 @@ class Run:
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings: TrainConfig = pipeline.config.sections["train"]
         self.seed = pipeline.config.seed
-        memory.keep_freed()
+        malloc.keep_freed()
         self.engine = Engine(self.settings, self.folder)
         if overwrite:
-            ranks.from_main(self._move_aside)
-        self._found = ranks.from_main(lambda: checkpoint.steps_in(self.folder))
-        last = ranks.from_main(partial(self._claim, resume, restart))
-        self.record = ranks.from_main(partial(self._recorded, last))
+            processes.from_main(self._move_aside)
+        self._found = processes.from_main(lambda: checkpoint.steps_in(self.folder))
+        last = processes.from_main(partial(self._claim, resume, restart))
+        self.record = processes.from_main(partial(self._recorded, last))
         pipeline.to(self.engine.device)
         self.stage = stage_of(pipeline)
         self.model = self.engine.prepared(self.stage)
@@ -87,7 +87,7 @@ class Run:
             self.engine.accelerator.scaler,
         )
         refuse_untrained(pipeline.parts.built(), self.optimization.trained())
-        self.vitals = Vitals(self.optimization, self.settings.batch_size)
+        self.statistics = StepStatistics(self.optimization, self.settings.batch_size)
         self.step, self.watch = 0, Watch()
         if last is not None:
             self._resume(last)
@@ -117,7 +117,7 @@ class Run:
         states, facts = checkpoint.load(self.folder, step, like)
         checkpoint.load_nets(self.stage.nets, states["nets"], self.folder)
         self.optimization.load_state(states, facts)
-        self.vitals.flops = facts["flops"]
+        self.statistics.flops = facts["flops"]
         self.step, self.watch = step, Watch(facts["seconds"], facts["pending"])
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Run:
         where the disk is full.
         """
         with full_disk(self.folder), ExitStack() as stack:
-            ranks.from_main(lambda: self._begin(stack))
+            processes.from_main(lambda: self._begin(stack))
             self.engine.trackers.start(self.pipeline.config, self.folder, self.step)
             stack.callback(self.engine.trackers.close)
             self._steps()
@@ -156,13 +156,16 @@ class Run:
             record.keep_config(self.folder, config, self.step)
         storage.write_json(self.folder / run_folder.RECORD, self.record)
         storage.write_text(self.folder / CONFIG, yaml_files.dump(config))
-        journal.cut_after(self.folder, self.step)
+        metrics_log.cut_after(self.folder, self.step)
 
     def _steps(self) -> None:
         if self.step and self._due_sheet() and not outputs.sheet_of(self).exists():
             outputs.draw(self)  # the run was stopped between this step's checkpoint and its sheet
-        agreed = ranks.Agreement()
-        with stop_request() as stop, watched(self._batches(), stop.__bool__, workers=self.settings.workers) as batches:
+        agreed = processes.Agreement()
+        with (
+            stop_request() as stop,
+            watched(self._batches(), stop.__bool__, num_workers=self.settings.num_workers) as batches,
+        ):
             try:
                 for batch in islice(batches, self.settings.steps - self.step):
                     self._one_step(batch)
@@ -175,7 +178,7 @@ class Run:
                 saved = self._saved(together=False)
                 raise TrainingError(
                     f"A process that reads data ended ({error}), perhaps because memory ran out. {saved} Lower"
-                    " train.workers if it happens again."
+                    " train.num_workers if it happens again."
                 ) from error
 
     def _interrupt(self, *, together: bool = True) -> None:
@@ -184,7 +187,7 @@ class Run:
 
     def _saved(self, *, together: bool) -> str:
         """Saves a checkpoint and says from which step the run resumes. All processes save `together`, or none does."""
-        if self.step and (together or ranks.world() == 1) and self.step not in checkpoint.steps_in(self.folder):
+        if self.step and (together or processes.world() == 1) and self.step not in checkpoint.steps_in(self.folder):
             outputs.save(self)
         steps = checkpoint.steps_in(self.folder)
         if not steps:
@@ -193,16 +196,20 @@ class Run:
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings
-        if settings.latents is not None:
-            options = {"seed": self.seed, "start": self.step, "workers": settings.workers}
-            return prepared.batches(Path(settings.latents), self.pipeline.parts, settings.batch_size, **options)
+        if settings.precomputed_latents is not None:
+            options = {"seed": self.seed, "start": self.step, "num_workers": settings.num_workers}
+            return prepared.batches(
+                Path(settings.precomputed_latents), self.pipeline.parts, settings.batch_size, **options
+            )
         if settings.cache_latents:
-            split = task.once("train", ENCODING_BATCH, workers=settings.workers)
+            split = task.iter_once("train", ENCODING_BATCH, num_workers=settings.num_workers)
             return cache.loader(
                 cache.encode_all(split, self._prepared), settings.batch_size, seed=self.seed, start=self.step
             )
         return iter(
-            task.batches("train", settings.batch_size, seed=self.seed, start=self.step, workers=settings.workers)
+            task.batches(
+                "train", settings.batch_size, seed=self.seed, start=self.step, num_workers=settings.num_workers
+            )
         )
 
     def _prepared(self, batch: Batch) -> Batch:
@@ -210,18 +217,18 @@ class Run:
 
     def _one_step(self, batch: Batch) -> None:
         measured = self._logged(self.step + 1)
-        slots, phases = Share.here().of(self.settings.batch_size), self.stage.phases(self.step)
-        parts = list(micro_batches(batch, slots, self.settings.accumulate))
+        slots, phases = DataShard.here().of(self.settings.batch_size), self.stage.phases(self.step)
+        parts = list(micro_batches(batch, slots, self.settings.grad_accum_steps))
         if len(phases) > 1:  # once for all of them
             parts = [(self._prepared(part), places) for part, places in parts]
-        torch.manual_seed(key(self.seed, "step", self.step, ranks.rank()))  # for what draws from it: a dropout
+        torch.manual_seed(key(self.seed, "step", self.step, processes.rank()))  # for what draws from it: a dropout
         scalars: dict[str, Tensor] = {}
-        with self.vitals.counting(len(slots)):
+        with self.statistics.counting(len(slots)):
             for phase in phases:
                 found = self._one_phase(phase, parts, measured)
                 scalars.update(found if phase == phases[0] else named_by_phase(found, phase))
             self.optimization.moved()
-        scalars.update(self.vitals.cost() if measured else {})
+        scalars.update(self.statistics.cost() if measured else {})
         self.stage.after_step(self.step)
         self.step += 1
         self.watch.add(self.step, batch.indices, scalars, self.settings.batch_size)
@@ -231,17 +238,17 @@ class Run:
         with self.engine.strategy.unsynced(self.model):
             found = [self._backward(phase, *part, measured) for part in parts[:-1]]
         scalars = means([*found, self._backward(phase, *parts[-1], measured)])
-        with self.vitals.moving(phase, measured) as vitals:
+        with self.statistics.moving(phase, measured) as statistics:
             moved = self.optimization.move(phase, self.step)
-        return {**scalars, **moved, **vitals}
+        return {**scalars, **moved, **statistics}
 
     def _backward(self, phase: str, batch: Batch, slots: range, measured: bool) -> dict[str, Tensor]:
         """Adds the gradients of a part of the batch to what lies there; its scalars."""
         batch = self._prepared(batch)
-        rng = (Noted if measured else Draws)(self.seed, slots, step=self.step, device=self.engine.device)
+        rng = (RecordingRNG if measured else KeyedRNG)(self.seed, slots, step=self.step, device=self.engine.device)
         losses = self.model(phase, batch, rng)
-        self.engine.accelerator.backward(losses.total / self.settings.accumulate)
-        drawn = self.vitals.of_batch(batch, rng.drawn) if isinstance(rng, Noted) else {}
+        self.engine.accelerator.backward(losses.total / self.settings.grad_accum_steps)
+        drawn = self.statistics.of_batch(batch, rng.drawn) if isinstance(rng, RecordingRNG) else {}
         return {"loss": losses.total.detach(), **losses.parts, **drawn}
 
     def _afterwards(self) -> None:

@@ -13,14 +13,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanogen_core import storage
 from nanogen_core.errors import TrainingError
-from nanogen_core.images import grid, to_pil
+from nanogen_files import storage
+from nanogen_files.images import grid, to_pil
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed import dtensor as placement
-from nanogen_train.distributed import processes as ranks
+from nanogen_train.distributed import dtensor, processes
 from nanogen_train.ema import snapshots
-from nanogen_train.logging import metrics_log as journal
+from nanogen_train.logging import metrics_log
 from nanogen_train.protocols import Snapshotting
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def log(run: Run) -> None:
     rates = {f"lr.{phase}": run.optimization.rate(phase) for phase in run.stage.phases(run.step - 1)}
     scalars = {**run.watch.summary(), **rates}
     if run.engine.is_main:
-        journal.append(run.folder, {"step": run.step, **scalars})
+        metrics_log.append(run.folder, {"step": run.step, **scalars})
         with optional("The trackers were not told of step %d", run.step):
             run.engine.trackers.log(run.step, scalars)
         with optional("The progress of step %d could not be shown", run.step):
@@ -74,7 +73,7 @@ def keep(run: Run) -> None:
     if not isinstance(run.stage, Snapshotting):
         return
     for width, tensors in run.stage.snapshots(run.step).items():
-        whole = placement.whole_on_cpu(tensors)
+        whole = dtensor.whole_on_cpu(tensors)
         if run.engine.is_main:
             snapshots.write(run.folder, snapshots.Snapshot(run.step, width), whole)
 
@@ -87,18 +86,18 @@ def save(run: Run) -> None:
     facts = {
         "seconds": run.watch.seconds,
         "pending": run.watch.pending(),
-        "flops": run.vitals.flops,
-        "processes": ranks.world(),
+        "flops": run.statistics.flops,
+        "processes": processes.world(),
         **run.optimization.facts(),
     }
-    weights = {part: placement.whole_on_cpu(tensors) for part, tensors in run.stage.weights().items()}
+    weights = {part: dtensor.whole_on_cpu(tensors) for part, tensors in run.stage.weights().items()}
     if run.engine.is_main:
-        journal.sync(run.folder)
+        metrics_log.sync(run.folder)
         run.pipeline.save(run.folder, weights=weights)
     states = {"nets": run.stage.nets.state_dict(), **run.optimization.state()}
     run.engine.strategy.save(run.folder, run.step, states, facts)
     if run.engine.is_main:
-        checkpoint.thin_out(run.folder, run.settings.keep, run.settings.keep_every)
+        checkpoint.thin_out(run.folder, run.settings.keep_last, run.settings.keep_every)
 
 
 def tidy(run: Run) -> None:
@@ -107,7 +106,7 @@ def tidy(run: Run) -> None:
         storage.sweep(folder)
     checkpoint.tidy(run.folder, run.step)
     snapshots.tidy(run.folder, run.step)
-    checkpoint.thin_out(run.folder, run.settings.keep, run.settings.keep_every)
+    checkpoint.thin_out(run.folder, run.settings.keep_last, run.settings.keep_every)
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from nanogen_core import storage, yaml_files
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.config import CONFIG
 from nanogen_core.config_diff import Difference, differences
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
-from nanogen_core.files import is_file
 from nanogen_data.precomputed import identity
-from nanogen_train.distributed import processes as ranks
+from nanogen_files import storage, yaml_files
+from nanogen_files.reading import is_file
+from nanogen_train.distributed import processes
 from nanogen_train.trainer.run_folder import RECORD
 
 log = logging.getLogger(__name__)
@@ -32,17 +32,17 @@ PERMITTED = (
     "train.sample_every",
     "train.sample_count",
     "train.checkpoint_every",
-    "train.keep",
+    "train.keep_last",
     "train.keep_every",
-    "train.workers",
+    "train.num_workers",
     "train.trackers",
     "train.strategy",
     "train.shard_by",
-    "train.accumulate",
+    "train.grad_accum_steps",
     "train.compile",
     "train.checkpoint_activations",
     "train.cache_latents",
-    "train.latents",
+    "train.precomputed_latents",
     "dataset.root",
     "sampler",
     "metric",
@@ -55,7 +55,7 @@ def begun(parts: Assembly, precision: str) -> dict[str, Any]:
 
 
 def machine(precision: str) -> dict[str, Any]:
-    return {"processes": ranks.world(), "threads": torch.get_num_threads(), "precision": precision}
+    return {"processes": processes.world(), "threads": torch.get_num_threads(), "precision": precision}
 
 
 def data_of(parts: Assembly) -> dict[str, Any]:

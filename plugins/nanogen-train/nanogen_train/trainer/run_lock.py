@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nanogen_core import storage
 from nanogen_core.errors import DataError, TrainingError
+from nanogen_files import storage
 
 LOCK = ".lock"
 OWNER = ".running.json"

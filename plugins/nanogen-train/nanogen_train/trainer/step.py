@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_core.randomness import Draws
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Losses
 from nanogen_train.protocols import Stage
 
@@ -29,7 +29,7 @@ class TrainStep(nn.Module):
         self.nets = nn.ModuleDict({name: net for name, net in stage.nets.items() if is_trained(net)})
         self._stage = [stage]  # in a list: the stage is no module of this one
 
-    def forward(self, phase: str, batch: Batch, rng: Draws) -> Losses:
+    def forward(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         return self._stage[0].loss(phase, batch, rng)
 
 
@@ -46,7 +46,7 @@ def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[Part]:
     if rest or not size:
         raise TrainingError(
             f"The {len(slots)} examples of a process cannot be accumulated in {count} equal parts: choose a"
-            " train.accumulate that divides train.batch_size over the number of processes."
+            " train.grad_accum_steps that divides train.batch_size over the number of processes."
         )
     for start in range(0, len(slots), size):
         yield batch.part(start, start + size), slots[start : start + size]

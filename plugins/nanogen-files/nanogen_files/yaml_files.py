@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from nanogen_core.errors import ConfigError, shown
+from nanogen_files.errors import ConfigError, shown
 
 LONGEST_PATH = 1000  # characters that an error repeats
 CHARACTERS = 500_000  #: of one file

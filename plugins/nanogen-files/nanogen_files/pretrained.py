@@ -8,8 +8,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from nanogen_core.errors import DataError
-from nanogen_core.weights import refuse_nonfinite
+from nanogen_files.errors import DataError
+from nanogen_files.weights import refuse_nonfinite
 
 REMOTE = "trust_remote_code"
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def tapped(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+def intermediates_of(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     """A list that holds the modules' outputs, in the order in which they ran, after the forward pass in the block."""
     outputs: list[Tensor] = []
 

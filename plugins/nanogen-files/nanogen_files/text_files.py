@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from nanogen_core.errors import DataError
-from nanogen_core.files import read_bytes
+from nanogen_files.errors import DataError
+from nanogen_files.reading import read_bytes
 
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 

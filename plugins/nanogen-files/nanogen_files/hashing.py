@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nanogen_core.errors import DataError
-from nanogen_core.files import opened
+from nanogen_files.errors import DataError
+from nanogen_files.reading import opened
 
 CHUNK = 1 << 20  # bytes
 SAMPLED = 1 << 28  # bytes of many files that `sample_hash` reads at most

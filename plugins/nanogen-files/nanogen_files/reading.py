@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
-from nanogen_core.errors import DataError
+from nanogen_files.errors import DataError
 
 MOST_BYTES = 1 << 28  # of a text file, 256 MiB: a larger one is a wrong file and would fill the memory
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen_core.errors import DataError, shown
-from nanogen_core.files import read_bytes
-from nanogen_data import text_files
+from nanogen_files import text_files
+from nanogen_files.errors import DataError, shown
+from nanogen_files.reading import read_bytes
 
 MOST_BYTES = 1 << 26  # 64 MiB; the values of a text take many times its room
 MOST = 1_000_000_000  # of a size in a model's configuration

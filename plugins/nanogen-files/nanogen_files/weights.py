@@ -12,9 +12,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from nanogen_core import storage
-from nanogen_core.errors import DataError
-from nanogen_core.files import opened
+from nanogen_files import storage
+from nanogen_files.errors import DataError
+from nanogen_files.reading import opened
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # in this order, as timm looks for them

@@ -15,8 +15,8 @@ import attrs
 import cattrs
 from cattrs.errors import BaseValidationError, IterableValidationNote, StructureHandlerNotFoundError
 
-from nanogen_core.errors import MISTAKES, Mistakes, NanoGenError, listing, near_miss, shown
-from nanogen_core.typed import read
+from nanogen_files.errors import MISTAKES, Mistakes, NanoGenError, listing, near_miss, shown
+from nanogen_files.typed import read
 
 Config = TypeVar("Config")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

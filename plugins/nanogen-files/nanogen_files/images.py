@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from nanogen_core.errors import NanoGenError, listing, near_miss
+from nanogen_files.errors import NanoGenError, listing, near_miss
 
 #: How a value between two bytes becomes one. DiffusionBench truncates: half a level darker, on average.
 RULES: Mapping[str, Callable[[Tensor], Tensor]] = {"round": torch.round, "truncate": torch.trunc}

@@ -9,8 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
-from nanogen_core import yaml_files
-from nanogen_core.errors import ConfigError, shown
+from nanogen_files import yaml_files
+from nanogen_files.errors import ConfigError, shown
 
 NULL = "null"
 _INT = re.compile(r"[-+]?[0-9][0-9_]*")

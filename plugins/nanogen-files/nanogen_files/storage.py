@@ -16,9 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanogen_core.errors import DataError
-from nanogen_core.files import opened, read_bytes
-from nanogen_core.names import inside
+from nanogen_files.errors import DataError
+from nanogen_files.names import inside
+from nanogen_files.reading import opened, read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nanogen_core.errors import DataError, listing
-from nanogen_data import text_files
+from nanogen_files import text_files
+from nanogen_files.errors import DataError, listing
 
 
 class Row(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 from nanogen_core.errors import NanoGenError
 from nanogen_data import contents
-from nanogen_data.hashing import files_below
+from nanogen_files.hashing import files_below
 
 Build = Callable[[Path], Any]
 
