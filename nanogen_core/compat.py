@@ -20,14 +20,20 @@ def asked_for(kind: str, chosen: Mapping[str, Mapping[str, Chosen]]) -> bool:
     return any(kind in part.component.needs for members in chosen.values() for part in members.values())
 
 
+def excluded(parts: Parts) -> frozenset[str]:
+    """The kinds whose slot stays empty beside the chosen parts."""
+    return frozenset().union(*(chosen.component.excludes for members in parts.values() for chosen in members))
+
+
 def mismatches(parts: Parts, registry: Registry) -> list[str]:
     """One sentence for each need that no chosen part meets, with the names that would meet it."""
+    without = excluded(parts)
     return [
         sentence
         for members in parts.values()
         for chosen in members
         for kind, words in chosen.component.needs.items()
-        if (sentence := _unmet(chosen, kind, words, parts, registry))
+        if kind not in without and (sentence := _unmet(chosen, kind, words, parts, registry))
     ]
 
 

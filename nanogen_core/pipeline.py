@@ -19,7 +19,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.kinds import groups
-from nanogen_core.modes import eval_mode
+from nanogen_core.modes import eval_mode, modules_of
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
@@ -69,7 +69,7 @@ class Pipeline:
     conditioner: Any
     tokenizer: Any
     latent: LatentSpec
-    backbone: nn.Module
+    backbone: Any  # an nn.Module; None beside a stage that excludes it
     objective: Any
     sampler: Any
     guidance: Mapping[str, Any]  # by name, the innermost first
@@ -77,7 +77,7 @@ class Pipeline:
     def __init__(self, config: Resolved, parts: Assembly):
         guidance = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
         self.__dict__.update(
-            config=config, parts=parts, guidance=MappingProxyType(guidance), **{name: parts[name] for name in PARTS}
+            config=config, parts=parts, guidance=MappingProxyType(guidance), **{name: parts.get(name) for name in PARTS}
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -98,7 +98,8 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        return next((p.device for p in self.backbone.parameters()), torch.device("cpu"))
+        held = [module for part in (self.backbone, self.tokenizer) for module in modules_of(part)]
+        return next((p.device for module in held for p in module.parameters()), torch.device("cpu"))
 
     def to(self, device: torch.device | str) -> Pipeline:
         """Moves every part that holds tensors; returns the pipeline itself."""
@@ -136,9 +137,12 @@ class Pipeline:
         return images if tensors else to_pil(images)
 
     def sample(self, batch: Batch, *, batch_size: int = 64, **options: Any) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] for a batch of requests; `options` are those of `generate`.
+        """Images [B, 3, H, W] in [-1, 1] for a batch of requests, in evaluation mode. `options` as in `generate`.
 
-        Every module is in evaluation mode meanwhile."""
+        Raises NanoGenError for a pipeline without a backbone.
+        """
+        if self.backbone is None:
+            raise NanoGenError(_no_backbone(self.config))
         with eval_mode(self.backbone, self.conditioner, self.tokenizer, self.objective, *self.guidance.values()):
             parts = [self._sample(chunk, **options) for chunk in chunks(batch, batch_size)]
         return torch.cat(parts).clamp(-1, 1)
@@ -194,7 +198,7 @@ class Pipeline:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of each part that learns."""
-        modules = {name: self.parts[name] for name in LEARNING if hasattr(self.parts[name], "state_dict")}
+        modules = {name: self.parts[name] for name in LEARNING if hasattr(self.parts.get(name), "state_dict")}
         states = {name: dict(module.state_dict()) for name, module in modules.items()}
         return {name: state for name, state in states.items() if state}
 
@@ -242,6 +246,15 @@ class Pipeline:
             tensors = storage.read_tensors(path)
             refuse_nonfinite(tensors, path)
             load_exactly(self.parts[name], tensors, expected=state, source=path)
+
+
+def _no_backbone(config: Resolved) -> str:
+    by = next(part for part in config.slots.values() if "backbone" in part.chosen.component.excludes)
+    kind = by.chosen.component.kind
+    return (
+        f"This pipeline has no backbone, because its {kind} {by.name!r} trains another part. Load the folder of a run"
+        " that trains a backbone."
+    )
 
 
 def _versions(distributions: Iterable[str]) -> dict[str, str]:

@@ -153,7 +153,16 @@ class Resolution:
             found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
             if found:
                 chosen.setdefault(kind, {})[name] = found
-        return chosen
+        without = self._excluded(chosen)
+        return {kind: members for kind, members in chosen.items() if kind not in without}
+
+    def _excluded(self, chosen: Mapping[str, Mapping[str, Chosen]]) -> frozenset[str]:
+        """The kinds that a chosen component excludes. An object that was given for one is a mistake."""
+        without = compat.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
+        for kind in without & self.instances.keys():
+            by = next(c.component for m in chosen.values() for c in m.values() if kind in c.component.excludes)
+            self.problems.append(Incompatible(f"{kind}: an object was given, and {by.kind} {by.name!r} uses none."))
+        return without
 
     def _optional(self, kind: str) -> bool:
         """Whether a slot is kept only where a part needs it."""
@@ -175,8 +184,9 @@ class Resolution:
         task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
+        without = compat.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
         for kind in required():
-            if kind not in chosen and not _name_of(merged.get(kind)):
+            if kind not in chosen and kind not in without and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
 
     def _hint(self, kind: str, merged: Layer) -> str:

@@ -101,6 +101,7 @@ class Component:
     that name another part (`latent`, `condition`, `task` ...). `config` is `"module:AttrsClass"` or None.
     `provides` are capability words; `needs` maps another kind to the words that its component must provide.
     `defaults` is a partial configuration that comes along when the component is chosen, below the user's own.
+    `excludes` names kinds whose slot stays empty beside this component: a stage that trains no backbone has none.
     """
 
     kind: str
@@ -111,7 +112,8 @@ class Component:
     provides: frozenset[str] = field(default=frozenset(), converter=_words)
     needs: Mapping[str, frozenset[str]] = field(factory=dict, converter=_words_by_kind)
     defaults: Mapping[str, Any] = field(factory=dict)
-    importer: str | None = None  # of a backbone: `"module:function"` that reads published checkpoints
+    excludes: frozenset[str] = field(default=frozenset(), converter=_words)
+    importer: str | None = None  # `"module:function"` that reads published checkpoints of this component
 
 
 @frozen(kw_only=True)

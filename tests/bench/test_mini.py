@@ -52,7 +52,6 @@ TINY = {
                 "method": "rae",
                 "image_size": 64,
                 "tokenizer": RAE,
-                "backbone": "no-backbone",
                 "stage": {"name": "rae-decoder", "discriminator": "none", "perceptual": "encoder"},
             },
         }

@@ -39,7 +39,7 @@ PLAN = {
             "task": "imagenet",
             "steps": 1,
             "statistics": "statistics.safetensors",
-            "config": {"tokenizer": RAE, "backbone": "no-backbone", "stage": STAGE},
+            "config": {"tokenizer": RAE, "stage": STAGE},
         }
     },
     "methods": {"rae": {"summary": "a", "family": "rae", "config": {"tokenizer": OWN}}},

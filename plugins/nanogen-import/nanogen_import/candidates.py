@@ -71,7 +71,8 @@ def agreed(fitting: Sequence[Candidate], slot: str) -> str | None:
 def same_family(found: Checkpoint, resolved: Resolved) -> bool:
     """Return whether the backbone of a configuration is read by the importer that read the file."""
     backbone = registry().component("backbone", found.suggested["backbone"]["name"]).what
-    return resolved.slots["backbone"].chosen.component.importer == backbone.importer
+    chosen = resolved.slots.get("backbone")
+    return chosen is not None and chosen.chosen.component.importer == backbone.importer
 
 
 def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:

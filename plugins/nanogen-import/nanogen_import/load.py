@@ -159,7 +159,7 @@ class _Import:
         name = self.own.get("backbone", {}).get("name", kind).rpartition(":")[2]
         recipe = resolve(self.user.alone(self.task)) if self.user.recipe else None
         if recipe and name == kind and not same_family(self.found, recipe):
-            name = recipe.slots["backbone"].name
+            name = recipe.slots["backbone"].name if "backbone" in recipe.slots else "none"
         if name != kind:
             raise ConfigError(f"{self._source} has the backbone {name!r}, and {self.file} is a {kind!r}.")
         self._refuse(self.found.conflicts(said(self.user.settings, self.task)), SETTINGS)
@@ -217,8 +217,8 @@ def _read(
 
 
 def _importers() -> Iterator[str]:
-    offers = registry().components["backbone"].values()
-    references = [offer.what.importer for found in offers for offer in found]
+    offers = [offer for kind in registry().components.values() for found in kind.values() for offer in found]
+    references = [offer.what.importer for offer in offers]
     return iter(dict.fromkeys(reference for reference in references if reference))
 
 

@@ -6,7 +6,6 @@ from nanogen_core.exports import lazy_exports
 
 if TYPE_CHECKING:
     from nanogen_rae.config import EncoderConfig, RAEConfig
-    from nanogen_rae.no_backbone import NoBackbone
     from nanogen_rae.openmoji import OpenMojiEncoder
     from nanogen_rae.stage import DecoderTraining
     from nanogen_rae.stage_config import DecoderStageConfig
@@ -17,7 +16,6 @@ __all__ = [
     "DecoderStageConfig",
     "DecoderTraining",
     "EncoderConfig",
-    "NoBackbone",
     "OpenMojiEncoder",
     "RAEConfig",
 ]
@@ -28,7 +26,6 @@ __getattr__, __dir__ = lazy_exports(
         "DecoderStageConfig": "stage_config",
         "DecoderTraining": "stage",
         "EncoderConfig": "config",
-        "NoBackbone": "no_backbone",
         "OpenMojiEncoder": "openmoji",
         "RAE": "tokenizer",
         "RAEConfig": "config",

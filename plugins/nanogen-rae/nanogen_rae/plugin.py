@@ -34,7 +34,6 @@ def nanogen_components() -> list[Component]:
     return [
         _tokenizer(len(ENCODERS)),
         _stage(),
-        _no_backbone(),
         *(_encoder(*item) for item in ENCODERS.items()),
         *_small_encoders(),
     ]
@@ -64,11 +63,11 @@ def _tokenizer(encoders: int) -> Component:
         config="nanogen_rae.config:RAEConfig",
         summary=f"a representation autoencoder: {encoders} published encoders, a ViT decoder",
         provides={"statistics", "decoder-training"},
+        importer="nanogen_rae.importing:refuse",
     )
 
 
 def _stage() -> Component:
-    """Stage 1 needs no diffusion backbone: it brings one along that holds nothing."""
     return Component(
         kind="stage",
         name="rae-decoder",
@@ -76,23 +75,13 @@ def _stage() -> Component:
         config="nanogen_rae.stage_config:DecoderStageConfig",
         summary="stage 1: trains a RAE's decoder on L1, LPIPS and a GAN",
         needs={"tokenizer": {"decoder-training"}},
+        excludes={"backbone"},
         defaults={
             "tokenizer": {"name": "rae"},
-            "backbone": {"name": "no-backbone"},
             "objective": {"name": "flow"},
             "schedule": {"name": "cosine", "warmup_steps": EPOCH, "end_step": STEPS, "final": 0.1},  # 2e-4 to 2e-5
             "train": {"steps": STEPS, "batch_size": 512, "gradient_clip": None},
         },
-    )
-
-
-def _no_backbone() -> Component:
-    return Component(
-        kind="backbone",
-        name="no-backbone",
-        target="nanogen_rae.no_backbone:NoBackbone",
-        summary="stands where stage 1 has no use for a backbone",
-        importer="nanogen_rae.importing:refuse",
     )
 
 
