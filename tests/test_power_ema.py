@@ -263,7 +263,7 @@ def test_nothing_is_kept_by_default(small, tmp_path):
         ({"sigma_rel": [float("nan")]}, "must be a finite number, got nan"),
         ({"every": 0}, "stage.ema_snapshots.*every: must be at least 1"),
         ({"evry": 5}, "stage.ema_snapshots.evry: unknown key. Did you mean 'every'?"),
-        (5, "stage.ema_snapshots: expected keys and values, got 5"),
+        (5, "stage.ema_snapshots: expected a mapping, got 5"),
     ],
 )
 def test_a_wrong_setting_is_named(small, wrong, said):
@@ -322,7 +322,7 @@ def test_what_cannot_be_made_is_said_before_anything_is_written(kept_run, tmp_pa
 def test_damaged_and_foreign_snapshots_are_named(kept_run):
     path = Snapshot(4, 0.05).path(kept_run)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is no whole safetensors file"):
+    with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is not a valid safetensors file"):
         reconstruct(kept_run, [0.07])
     storage.write_tensors(path, {"other": torch.ones(2)})
     with pytest.raises(DataError, match="does not fit the weights of .*'other'.*: it is of another configuration"):

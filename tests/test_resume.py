@@ -346,5 +346,5 @@ def test_the_manifest_has_the_hashes_that_sha256sum_finds(tmp_path: Path) -> Non
     assert [line.split()[0] for line in ended.stdout.splitlines()] == [
         listed[name]["sha256"] for name in sorted(listed)
     ]
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="the file does not exist"):
         integrity.verify(tmp_path)

@@ -144,7 +144,7 @@ def test_a_second_run_in_the_folder_leaves_no_note(run):
 @pytest.mark.parametrize(
     ("damage", "state", "note"),
     [
-        (lambda run: (run / "config.yaml").unlink(), "damaged", "config.yaml cannot be read: there is no such file"),
+        (lambda run: (run / "config.yaml").unlink(), "damaged", "config.yaml cannot be read: the file does not exist"),
         (lambda run: (run / "config.yaml").write_text("a: [1"), "damaged", "config.yaml is not the configuration"),
         (lambda run: (run / "config.yaml").write_text("- 1"), "damaged", "config.yaml is not the configuration"),
         (lambda run: (run / "config.yaml").write_bytes(b"\xff\xfe"), "damaged", "config.yaml is not the config"),

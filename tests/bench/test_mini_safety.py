@@ -98,7 +98,7 @@ def test_a_name_that_is_no_folder_is_refused_before_any_path_is_made(beside, mon
         "statistics": {"prepared": {"decoder": {**prepared, "statistics": name}}},
     }
     before = tree(beside)
-    sentence = "no text can hold: a zero byte" if "\0" in name else r"cannot name a folder\. A name has letters"
+    sentence = "no text can hold: a zero byte" if "\0" in name else r"is not a valid folder name\. A name has letters"
     place = "prepared" if where == "statistics" and "\0" in name else where  # the whole mapping is refused
     with pytest.raises(ConfigError, match=rf"(?s)plan\.\S*{place}.*{sentence}"):
         run({**PLAN, **changes[where]}, beside / "a" / "b" / "out", monkeypatch)
@@ -123,7 +123,7 @@ def test_the_command_says_it(beside):
     words = ["--plan", str(beside / "plan.yaml"), "--output", str(beside / "a" / "b" / "out")]
     ran = CliRunner().invoke(mini, words)
     assert isinstance(ran.exception, ConfigError)
-    assert "'../../../x' cannot name a folder" in str(ran.exception)
+    assert "'../../../x' is not a valid folder name" in str(ran.exception)
     assert tree(beside) == before
 
 
@@ -371,7 +371,7 @@ def test_a_name_in_a_list_of_files_deletes_nothing_outside_of_its_folder(tmp_pat
     (tmp_path / "thesis.txt").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "own.txt").write_text("x")
-    with pytest.raises(DataError, match="lies outside of"):
+    with pytest.raises(DataError, match="is outside of"):
         storage.remove_files(tmp_path / "folder", ["own.txt", name.format(tmp_path)])
     assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["own.txt", "thesis.txt"]
 

@@ -136,7 +136,7 @@ def test_a_bomb_among_the_arguments_is_refused(tmp_path):
 
 
 def test_files_that_are_missing_or_damaged_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.pt cannot be read: there is no such file"):
+    with pytest.raises(DataError, match=r"nowhere\.pt cannot be read: the file does not exist"):
         read_weights(tmp_path / "nowhere.pt")
     with pytest.raises(DataError, match="is a folder"):
         read_weights(tmp_path)

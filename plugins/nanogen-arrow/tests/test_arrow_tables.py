@@ -280,7 +280,7 @@ def test_a_path_outside_or_without_a_file_is_said(tmp_path: Path, path: str) -> 
     (tmp_path / "root" / "pics").mkdir(parents=True)
     write(tmp_path / "root", {"image": [path.format(tmp_path)], "text": ["one"]})
     with pytest.raises(
-        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and there is no such file inside"
+        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and the file does not exist inside"
     ):
         arrow(tmp_path / "root")[0]
 
