@@ -19,7 +19,7 @@ WRONG = [3, 4, -1, 10**30, 1.0, float("nan"), "1", "cat", True, False, None, [1]
 class Given:
     """Examples of these labels and captions; images hold their number."""
 
-    bad_examples = 0.5
+    max_corrupt = 0.5
 
     def __init__(self, labels=None, captions=None):
         self.labels, self.captions = labels, captions
@@ -78,7 +78,7 @@ def test_labels_of_any_dataset_are_checked_as_they_are_read(kind, num_workers):
 
 def test_checked_labels_stand_for_their_examples():
     wrapped = pickle.loads(pickle.dumps(CheckedLabels(Given([0, 1]), 3)))
-    assert (len(wrapped), wrapped.bad_examples, wrapped[1].label) == (2, 0.5, 1)
+    assert (len(wrapped), wrapped.max_corrupt, wrapped[1].label) == (2, 0.5, 1)
     assert not hasattr(wrapped, "__getitems__")
     assert hasattr(CheckedLabels(Many([0]), 3), "__getitems__")
 

@@ -14,7 +14,7 @@ from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.tensors import Batch
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed.blocks import blocks_of, checkpoint_activations, compile_blocks
+from nanogen_train.distributed.blocks import apply_activation_checkpointing, blocks_of, compile_blocks
 from nanogen_train.ema.ema import EMA
 from nanogen_train.logging import metrics_log
 from nanogen_train.optim.optimization import Optimization
@@ -90,7 +90,7 @@ def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> 
     torch.manual_seed(0)
     net, x = Blocks(), torch.randn(2, 4)
     (plain,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
-    checkpoint_activations(net)
+    apply_activation_checkpointing(net)
     (again,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
     assert torch.equal(plain, again)
     assert [block.calls for block in net.trunk.layers] == [1 + 2] * 3
@@ -103,7 +103,7 @@ def test_recomputed_activations_change_no_number_of_a_training(
     del small["objective"], small["sampler"]
     small.update({"objective": "flow"} if method == "flow" else {"method": "meanflow"})
     losses, nets = trained(small, tmp_path / "kept")
-    again, others = trained(small, tmp_path / "recomputed", checkpoint_activations=True)
+    again, others = trained(small, tmp_path / "recomputed", activation_checkpointing=True)
     assert losses == again
     assert all(torch.equal(tensor, others[name]) for name, tensor in nets.items())
 

@@ -167,7 +167,7 @@ def test_a_folder_is_replaced_by_one_with_the_same_files(tmp_path):
 
 def test_only_temporary_names_are_discarded(tmp_path):
     filled(tmp_path / "folder")
-    with pytest.raises(ValueError, match="no temporary name"):
+    with pytest.raises(ValueError, match="not a temporary name"):
         storage.discard(tmp_path / "folder")
     assert json.dumps(storage.names_in(tmp_path / "folder")) == '["a", "deep/b"]'
 

@@ -288,7 +288,7 @@ def test_a_damaged_description_of_a_pipeline_is_refused(saved, text, expected):
         ("image_size: 16", "image_size: 1000000", "image_size: must be at least 1 and at most 8,192, got 1000000"),
         ("image_size: 16", "image_size: -16", "image_size: must be at least 1"),
         ("image_size: 16", "image_size: 1.5", "image_size: expected an integer, got 1.5"),
-        ("image_size: 16", "image_size: " + "9" * 5000, "holds a value that cannot be read"),
+        ("image_size: 16", "image_size: " + "9" * 5000, "contains a value that cannot be read"),
         ("  hidden: 16", "  hidden: 1000000000000", "backbone.hidden: must be above 0 and at most 65,536"),
         ("  depth: 1", "  depth: -1", "backbone.depth: must be above 0"),
         ("  heads: 1", "  heads: 0", "backbone.heads: must be above 0"),

@@ -100,7 +100,7 @@ def test_values_of_wrong_types_are_refused(values, rows, file_for):
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused_by_name(number, rows, file_for):
     file = file_for(rows[SD_VAE], **{"final_layer.linear.bias": torch.full((16,), number)})
-    with pytest.raises(DataError, match=r"'final_layer\.linear\.bias' holds numbers that are not finite \(16 of 16\)"):
+    with pytest.raises(DataError, match=r"'final_layer\.linear\.bias' contains NaN or infinite values \(16 of 16\)"):
         import_checkpoint(file, recipe="sd-vae-ema")
 
 

@@ -16,7 +16,7 @@ from nanogen_core.errors import DataError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LIMIT = 0.01  # the share of bad examples above which a run stops, where a dataset says no other in `bad_examples`
+LIMIT = 0.01  # the share of bad examples above which a run stops, where a dataset says no other in `max_corrupt`
 NAMED = 10  # bad examples that are logged by name
 ROW = 100  # so many on end are no accident
 
@@ -75,7 +75,7 @@ class CorruptionCounter:
         if len(self) > self.limit * self.total:
             raise DataError(
                 f"Too many examples cannot be used: {self.summary()}, and at most {self.limit:.2%} may be. The first: "
-                f"{self.first[0]} Mend the data, or set `dataset.bad_examples` to a larger share."
+                f"{self.first[0]} Mend the data, or set `dataset.max_corrupt` to a larger share."
             )
 
     def _note(self, bad: CorruptSample) -> None:

@@ -203,7 +203,7 @@ def _read(examples: Examples, places: Iterable[list[Place]], transform: Transfor
         num_workers=num_workers,
         generator=torch.Generator(),  # or it would take its worker seed from the global state
     )
-    tally = CorruptionCounter(len(examples), getattr(examples, "bad_examples", LIMIT))
+    tally = CorruptionCounter(len(examples), getattr(examples, "max_corrupt", LIMIT))
     for answer in batches:
         if isinstance(answer, NanoGenError):
             raise answer

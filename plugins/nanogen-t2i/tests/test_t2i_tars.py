@@ -102,7 +102,7 @@ def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, cap
     with tarfile.open(path, "w") as tar:
         for name in ["1.png", "2.png", "2.txt", "3.txt"]:
             add(tar, name, shaded(2) if name.endswith("png") else b"two")
-    task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), bad_examples=0.7))
+    task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), max_corrupt=0.7))
     with caplog.at_level(logging.WARNING):
         (batch,) = task.iter_once("train", 4)
     assert batch.captions == ["two", "two", "two"]
@@ -177,7 +177,7 @@ def test_nothing_in_a_tar_can_write_or_read_outside_it(tmp_path: Path) -> None:
             link.type, link.linkname = kind, str(secret)
             tar.addfile(link)
     before = sorted(tmp_path.rglob("*"))
-    (batch,) = T2I(image_size=16, dataset=dataset(home, bad_examples=0.5)).iter_once("train", 8)
+    (batch,) = T2I(image_size=16, dataset=dataset(home, max_corrupt=0.5)).iter_once("train", 8)
     assert batch.captions == ["climbing", "absolute", "climbing", "climbing"]  # links are no captions
     assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
 

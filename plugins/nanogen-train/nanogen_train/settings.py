@@ -23,7 +23,7 @@ class TrainConfig:
             times slower on a CPU.
         grad_accum_steps: Micro-batches per process and optimizer step. It divides `batch_size`.
         compile: Compile the repeated blocks of the networks.
-        checkpoint_activations: Recompute block activations in the backward pass.
+        activation_checkpointing: Recompute block activations in the backward pass.
         strategy: "ddp" keeps all weights on every process, "fsdp" a shard of them.
         shard_by: When "fsdp" gathers weights: one "block" at a time, or all of them for a "step". MeanFlow's exact
             derivative needs "step".
@@ -42,7 +42,7 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     grad_accum_steps: int = field(default=1, validator=batch)
     compile: bool = False
-    checkpoint_activations: bool = False
+    activation_checkpointing: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
     shard_by: Literal["block", "step"] = "block"
     num_workers: int = field(default=0, validator=at_least(0, 1024))  # processes that read data

@@ -16,7 +16,7 @@ from nanogen_data.precomputed.manifest import CONTENTS, READ
 from nanogen_files.hashing import sample_hash
 from nanogen_files.structure import plain
 
-UNIMPORTANT = ("bad_examples",)  # options that change no latent
+UNIMPORTANT = ("max_corrupt",)  # options that change no latent
 
 
 def wanted(parts: Assembly) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Latents:
     Each process compares the SHA-256 of a shard with the manifest's when it first reads from it.
     """
 
-    bad_examples = 1.0  # they were judged when they were prepared
+    max_corrupt = 1.0  # they were judged when they were prepared
 
     def __init__(self, folder: Path, manifest: Manifest):
         self._length, self._size = manifest.examples, manifest.shard_size

@@ -44,7 +44,7 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
     """Encodes the training split of a configuration into `folder`, and returns the manifest that then lies there.
 
     Raises DataError where the folder holds other latents, is being written by another process, or the disk is full;
-    and where more of the examples are bad than the dataset's `bad_examples` allows.
+    and where more of the examples are bad than the dataset's `max_corrupt` allows.
     """
     with _alone(folder), _disk_has_room(folder):
         parts = Assembly(resolved)
@@ -52,7 +52,7 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
         wanted = _wanted(parts, reading, options)
         _claim(folder, wanted)
         shards = [Shard(folder, number) for number in range(-(-wanted.examples // options.shard_size))]
-        tally = CorruptionCounter(wanted.examples, getattr(reading.examples, "bad_examples", LIMIT))
+        tally = CorruptionCounter(wanted.examples, getattr(reading.examples, "max_corrupt", LIMIT))
         _make(shards, tally, _worker(resolved, folder, wanted), options.workers, report)
         facts = [{key: value for key, value in shard.facts().items() if key != "skipped"} for shard in shards]
         finished = evolve(wanted, **wanted.finished(facts, tally))

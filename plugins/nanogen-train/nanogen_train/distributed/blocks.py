@@ -24,7 +24,7 @@ def compile_blocks(net: nn.Module) -> None:
         block.compile()
 
 
-def checkpoint_activations(net: nn.Module) -> None:
+def apply_activation_checkpointing(net: nn.Module) -> None:
     """Blocks forget what they computed and compute it again in the backward pass: a third more work, and memory for
     the inputs of blocks instead of all that is in them. Exact."""
     for block in blocks_of(net):

@@ -12,7 +12,7 @@ from torch import nn
 
 from nanogen_core.errors import TrainingError
 from nanogen_data import process_group as farewell
-from nanogen_train.distributed.blocks import checkpoint_activations, compile_blocks
+from nanogen_train.distributed.blocks import apply_activation_checkpointing, compile_blocks
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers
 from nanogen_train.protocols import Stage
@@ -58,8 +58,8 @@ class Engine:
     def prepared(self, stage: Stage) -> nn.Module:
         """The training step of a stage as it is called, with its networks as the settings want them."""
         for net in stage.nets.values():
-            if self.settings.checkpoint_activations and is_trained(net):
-                checkpoint_activations(net)
+            if self.settings.activation_checkpointing and is_trained(net):
+                apply_activation_checkpointing(net)
             if self.settings.compile:
                 compile_blocks(net)
         return self.strategy.wrap(TrainStep(stage), stage)

@@ -40,7 +40,7 @@ PERMITTED = (
     "train.shard_by",
     "train.grad_accum_steps",
     "train.compile",
-    "train.checkpoint_activations",
+    "train.activation_checkpointing",
     "train.cache_latents",
     "train.precomputed_latents",
     "dataset.root",

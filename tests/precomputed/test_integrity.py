@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from prepared_data import config, on_latents, picture, resolved
+from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core.errors import DataError
 from nanogen_data.precomputed import latents as reading

@@ -21,7 +21,7 @@ BAD = {3, 4, 9}
 class Numbers:
     """Images that hold their own number; three of them are bad."""
 
-    bad_examples = 0.5
+    max_corrupt = 0.5
 
     def __init__(self, length: int = 10, bad: set[int] = BAD):
         self.length, self.bad = length, bad
@@ -69,10 +69,10 @@ def test_every_good_place_of_the_order_is_as_it_would_be_without_damage() -> Non
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
     numbers = Numbers(bad={1, 2, 3})
-    numbers.bad_examples = 0.2
+    numbers.max_corrupt = 0.2
     sentence = (
         r"^Too many examples cannot be used: 3 of 10 \(2 odd, 1 even\), and at most 20\.00% may be\. "
-        r"The first: Number 1 is bad\. Mend the data, or set `dataset\.bad_examples` to a larger share\.$"
+        r"The first: Number 1 is bad\. Mend the data, or set `dataset\.max_corrupt` to a larger share\.$"
     )
     with pytest.raises(DataError, match=sentence):
         list(iter_once(numbers, 5, transform=never, num_workers=num_workers))
@@ -80,7 +80,7 @@ def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
 
 def test_exactly_the_share_may_be_bad() -> None:
     numbers = Numbers(bad={1, 2})
-    numbers.bad_examples = 0.2
+    numbers.max_corrupt = 0.2
     assert len(indices(list(iter_once(numbers, 5, transform=never)))) == 10
 
 
@@ -88,13 +88,13 @@ def test_one_percent_is_what_nobody_sets() -> None:
     class Plain(Numbers):
         pass
 
-    del Numbers.bad_examples
+    del Numbers.max_corrupt
     try:
         assert len(list(iter_once(Plain(200, {1, 2}), 200, transform=never))) == 1
         with pytest.raises(DataError, match=r"3 of 200 .* at most 1\.00%"):
             list(iter_once(Plain(200, {1, 2, 3}), 200, transform=never))
     finally:
-        Numbers.bad_examples = 0.5
+        Numbers.max_corrupt = 0.5
 
 
 def test_a_dataset_of_nothing_good_ends_at_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from prepared_data import config, on_latents, picture, resolved
+from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from prepared_data import config, resolved
+from precomputed_data import config, resolved
 
 from nanogen_core.config import resolve
 from nanogen_core.errors import DataError
@@ -94,7 +94,7 @@ ENDINGS = (".png", ".JPEG", ".webp")  # none of which says what a file holds
 
 def config_of(task: str, root: Path) -> dict[str, Any]:
     name = {"imagenet": "imagenet-folder", "t2i": "webdataset"}[task]
-    dataset = {"name": name, "root": str(root), "bad_examples": 0.9}
+    dataset = {"name": name, "root": str(root), "max_corrupt": 0.9}
     return config(task, root, image_size=SIDE, tokenizer="pixel", dataset=dataset)
 
 

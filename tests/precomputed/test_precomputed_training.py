@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import webdataset
-from prepared_data import config, on_latents, picture, png, resolved
+from precomputed_data import config, on_latents, picture, png, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
@@ -138,10 +138,10 @@ def test_states_of_a_null_text_with_a_token_are_refused(tars: Path, tmp_path: Pa
         training.opened(latents, on_latents(latents, "t2i", tars).parts)
 
 
-def test_bad_examples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:
+def test_corrupt_samples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:
     for name in ("n01/2.png", "n02/0.png", "n03/5.png"):
         (folders / "train" / name).write_bytes(b"no picture")
-    generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "bad_examples": 0.5}}
+    generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "max_corrupt": 0.5}}
     found = prepare(resolved("imagenet", folders, **generous), tmp_path / "latents", SMALL)
     assert found.skipped == {"no image": 3}
     pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9, **generous)

@@ -18,8 +18,8 @@ import torch
 import webdataset
 from click.testing import CliRunner
 from filelock import FileLock
-from prepared_data import config, resolved
-from prepared_workers import complaining, dying
+from precomputed_data import config, resolved
+from precomputed_workers import complaining, dying
 from safetensors.torch import load
 
 from nanogen_core.errors import ConfigError, DataError
@@ -175,7 +175,7 @@ def test_a_folder_with_something_else_is_refused(folders: Path, tmp_path: Path) 
         prepare(resolved("imagenet", folders), folders, SMALL)
 
 
-def test_too_many_bad_examples_stop_it(folders: Path, tmp_path: Path) -> None:
+def test_too_many_corrupt_samples_stop_it(folders: Path, tmp_path: Path) -> None:
     (folders / "train/n01/0.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"1 of 18 \(1 empty file\), and at most 1\.00% may be"):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
@@ -194,8 +194,8 @@ def test_folders_tars_and_patterns_are_recognised(folders: Path, tars: Path) -> 
 
 
 def test_other_options_of_the_dataset_stay(tars: Path) -> None:
-    raw = config("t2i", "elsewhere", dataset={"name": "webdataset", "root": "elsewhere", "bad_examples": 0.25})
-    assert with_source(raw, str(tars)).slots["dataset"].config.bad_examples == 0.25
+    raw = config("t2i", "elsewhere", dataset={"name": "webdataset", "root": "elsewhere", "max_corrupt": 0.25})
+    assert with_source(raw, str(tars)).slots["dataset"].config.max_corrupt == 0.25
 
 
 def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_
 
 def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
     (folders / "train/n01/0.png").write_bytes(b"")
-    settings = config("imagenet", folders, dataset={"name": "imagenet-folder", "bad_examples": 0.1})
+    settings = config("imagenet", folders, dataset={"name": "imagenet-folder", "max_corrupt": 0.1})
     (tmp_path / "config.yaml").write_text(yaml_files.dump(settings))
     call = ["prepare", str(folders), str(tmp_path / "latents"), "--config", str(tmp_path / "config.yaml")]
     ran = CliRunner().invoke(data, [*call, "--workers", "1", "--set", "image_size=8"], catch_exceptions=False)
@@ -230,8 +230,8 @@ def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_wrong_setting_is_found_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.bad_examples"):
-        resolved("imagenet", tmp_path, dataset={"name": "imagenet-folder", "bad_examples": 1.5})
+    with pytest.raises(ConfigError, match=r"dataset\.max_corrupt"):
+        resolved("imagenet", tmp_path, dataset={"name": "imagenet-folder", "max_corrupt": 1.5})
 
 
 def test_threads_are_as_many_as_before(folders: Path, tmp_path: Path) -> None:
