@@ -326,7 +326,7 @@ def test_a_training_that_is_judged_in_between_ends_as_one_that_is_not(small, tmp
 def test_two_evaluations_do_not_write_into_one_folder(tmp_path):
     with (
         FileLock(tmp_path / ".evaluating.lock"),
-        pytest.raises(NanoGenError, match="Another evaluation is at work in .* name another folder"),
+        pytest.raises(NanoGenError, match="Another evaluation is running in .* choose another folder"),
     ):
         Evaluation(metrics=fresh(), folder=tmp_path, certainty=NONE).scores(Images(Given()))
 

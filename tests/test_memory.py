@@ -83,7 +83,35 @@ class Block(nn.Module):
 
 def test_blocks_are_the_outermost_lists_members() -> None:
     net = Blocks()
-    assert list(blocks_of(net)) == list(net.trunk.layers)
+    assert blocks_of(net) == list(net.trunk.layers)
+
+
+class Stages(nn.Module):
+    """Two stages of two blocks each, in a list of lists, and a dict of blocks in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.ModuleList([Block(), Block()]) for _ in range(2))
+        self.heads = nn.ModuleList([nn.ModuleDict({"image": Block()})])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for stage in self.stages:
+            for block in stage:
+                x = block(x)
+        return self.heads[0]["image"](x)
+
+
+def test_members_of_nested_lists_are_blocks_and_each_is_recomputed() -> None:
+    torch.manual_seed(0)
+    net, x = Stages(), torch.randn(2, 4)
+    first, second = net.stages
+    blocks = [first[0], first[1], second[0], second[1], net.heads[0]["image"]]
+    assert blocks_of(net) == blocks
+    (plain,) = torch.autograd.grad(net(x).square().sum(), [first[0].parts[0].weight])
+    apply_activation_checkpointing(net)
+    (again,) = torch.autograd.grad(net(x).square().sum(), [first[0].parts[0].weight])
+    assert torch.equal(plain, again)
+    assert [block.calls for block in blocks] == [1 + 2] * 5
 
 
 def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> None:

@@ -98,6 +98,42 @@ def test_checkpointing_keeps_what_goes_into_blocks_and_the_inside_of_one(small):
     assert small.copies >= 2 * small.parameters * 0.8  # bf16 copies of the matrices
 
 
+class Inner(nn.Module):
+    """A block of two layers, in a list or as attributes."""
+
+    def __init__(self, listed):
+        super().__init__()
+        layers = [nn.Linear(8, 16), nn.Linear(16, 8)]
+        self.listed = nn.ModuleList(layers) if listed else None
+        if not listed:
+            self.first, self.second = layers
+
+    def forward(self, x):
+        first, second = self.listed if self.listed is not None else (self.first, self.second)
+        return x + second(first(x).tanh())
+
+
+class Outer(nn.Module):
+    def __init__(self, listed):
+        super().__init__()
+        self.blocks = nn.ModuleList([Inner(listed) for _ in range(3)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def test_lists_inside_a_block_are_not_counted_again():
+    measured = []
+    for listed in (False, True):
+        net = Outer(listed)
+        with costs._Kept(net).listening() as kept:
+            net(torch.ones(2, 8))
+        measured.append((kept.total, kept.checkpointed))
+    assert measured[0] == measured[1]
+
+
 def test_the_cost_of_a_choice_is_the_mean_over_the_choices(small):
     jumps = costs.cost_of(resolve(combine({**SMALL, "method": "meanflow"}, {})), classes=10)
     assert 1.2 * small.flops < jumps.flops < 2.5 * small.flops  # a quarter of the steps has a second backward pass

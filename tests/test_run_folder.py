@@ -77,9 +77,9 @@ def test_overwriting_an_empty_folder_moves_nothing(small, tmp_path):
 
 
 def test_a_run_at_work_is_not_moved_aside(small, finished):
-    from nanogen_train.trainer.run_lock import alone
+    from nanogen_train.trainer.run_lock import run_lock
 
-    with alone(finished), pytest.raises(TrainingError, match="cannot be moved aside"):
+    with run_lock(finished), pytest.raises(TrainingError, match="cannot be moved aside"):
         run(small, finished, overwrite=True)
 
 

@@ -16,13 +16,14 @@ from filelock import FileLock
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Losses
+from nanogen_files.folder_lock import LOCK, LOCK_FILES
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.runs import runs as command
 from nanogen_train.logging import metrics_log
 from nanogen_train.runs import describe, runs_in
 from nanogen_train.trainer import failure_report as failure
 from nanogen_train.trainer.loop import Run
-from nanogen_train.trainer.run_lock import LOCK, alone
+from nanogen_train.trainer.run_lock import run_lock
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_finished_run_whose_checkpoints_were_deleted_is_finished(run):
 
 def test_a_run_that_holds_its_lock_is_running(run):
     shutil.rmtree(checkpoint.path_of(run, 6))
-    with FileLock(run / LOCK):
+    with run_lock(run):
         found = describe(run)
     assert (found.state, found.step) == ("running", 6)  # of the log
     assert f"process {os.getpid()} on" in found.note
@@ -88,15 +89,17 @@ def test_a_run_that_holds_its_lock_is_running(run):
 def test_a_look_does_not_keep_a_run_from_starting(run):
     with FileLock(run / LOCK) as look:  # in the middle of a look
         code = (
-            "import sys; from pathlib import Path; from nanogen_train.trainer.run_lock import alone\n"
-            f"print('starts', flush=True)\nwith alone(Path({str(run)!r})): print('holds')"
+            "import sys; from pathlib import Path; from nanogen_train.trainer.run_lock import run_lock\n"
+            f"print('starts', flush=True)\nwith run_lock(Path({str(run)!r})): print('holds')"
         )
         starting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert starting.stdout.readline() == "starts\n"
         time.sleep(0.05)
         look.release()
         assert starting.communicate(timeout=60)[0] == "holds\n"
-    before = {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != LOCK}
+    before = {
+        file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name not in LOCK_FILES
+    }
     describe(run)
     assert before == {file: file.stat().st_mtime_ns for file in before}
 
@@ -136,7 +139,7 @@ def test_a_run_that_was_asked_to_stop_has_not_failed(tmp_path):
 def test_a_second_run_in_the_folder_leaves_no_note(run):
     shutil.rmtree(checkpoint.path_of(run, 6))
     second = Run(build_pipeline(CONFIG), run, resume=True)
-    with alone(run), pytest.raises(TrainingError, match="Another process is training into"):
+    with run_lock(run), pytest.raises(TrainingError, match="Another process is training into"):
         second.train()
     assert describe(run).state == "stopped"
 

@@ -126,7 +126,7 @@ def test_two_at_once_are_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "latents").mkdir()
     with (
         FileLock(tmp_path / "latents/.lock"),
-        pytest.raises(DataError, match=r"Another process is preparing latents into .*latents: name another"),
+        pytest.raises(DataError, match=r"Another process is preparing latents in .*latents: choose another"),
     ):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
 

@@ -20,7 +20,7 @@ from nanogen_train.checkpoint.paths import FOLDER, path_of, steps_in
 from nanogen_train.logging.metrics_log import LOG
 from nanogen_train.trainer import failure_report as failure
 from nanogen_train.trainer.run_folder import RECORD
-from nanogen_train.trainer.run_lock import at_work
+from nanogen_train.trainer.run_lock import training_process
 
 RUNNING, FINISHED, STOPPED, FAILED, DAMAGED = "running", "finished", "stopped", "failed", "damaged"
 END = 1 << 16  # bytes of a log that are read: dozens of lines
@@ -74,7 +74,7 @@ def _described(run: Path) -> Described:
     whole = next((step for step in reversed(steps_made) if integrity.looks_whole(path_of(run, step))), None)
     known: dict[str, Any] = {"folder": run, "active": _active(run)}
     damage: list[str] = []
-    entry, owner = _logged(run, damage), at_work(run)
+    entry, owner = _logged(run, damage), training_process(run)
     known |= {name: _number(entry.get(name)) for name in ("loss", "images_per_second", "seconds")}
     known |= _checked(run, damage)
     if damage:

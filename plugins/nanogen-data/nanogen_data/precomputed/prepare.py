@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
-from filelock import FileLock, Timeout
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, resolve
@@ -22,10 +19,10 @@ from nanogen_data.precomputed.encoding import Encoding
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.shards import Shard
 from nanogen_files import storage
+from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
+from nanogen_files.write_errors import translate_write_errors
 
 SPLIT = "train"
-LOCK = ".lock"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Report = Callable[[int, int], None]  # examples that are done, of how many
 
 
@@ -46,7 +43,10 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
     Raises DataError where the folder holds other latents, is being written by another process, or the disk is full;
     and where more of the examples are bad than the dataset's `max_corrupt` allows.
     """
-    with _alone(folder), _disk_has_room(folder):
+    with (
+        folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)),
+        translate_write_errors(lambda reason: _disk_full(folder, reason)),
+    ):
         parts = Assembly(resolved)
         reading = reading_of(parts)
         wanted = _wanted(parts, reading, options)
@@ -86,27 +86,14 @@ def _wanted(parts: Assembly, reading: Reading, options: Options) -> Manifest:
     )
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise DataError(f"Another process is preparing latents into {folder}: name another destination.") from error
+def _busy(folder: Path, holder: str) -> DataError:
+    return DataError(f"Another process{holder} is preparing latents in {folder}: choose another destination.")
 
 
-@contextmanager
-def _disk_has_room(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise DataError(
-            f"The disk of {folder} is full ({error.strerror}): free some space and call the command again, which goes "
-            f"on after the shards that are done."
-        ) from error
+def _disk_full(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"The disk of {folder} is full ({reason}): free some space and run the command again. It keeps finished shards."
+    )
 
 
 def _claim(folder: Path, wanted: Manifest) -> None:
@@ -116,7 +103,7 @@ def _claim(folder: Path, wanted: Manifest) -> None:
         there = manifest.read(folder)
         manifest.refuse_others(folder, _question(there), _question(wanted))
         return
-    if others := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
+    if others := sorted(path.name for path in folder.iterdir() if path.name not in LOCK_FILES):
         raise DataError(f"{folder} is not empty ({others[0]} lies there): name another destination.")
     wanted.write(folder)
 

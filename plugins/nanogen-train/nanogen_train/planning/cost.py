@@ -19,6 +19,7 @@ from nanogen_core.errors import DataError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State
+from nanogen_train.distributed.blocks import blocks_of
 from nanogen_train.logging.flops import FlopCount
 
 FEW, MORE = (
@@ -72,11 +73,6 @@ def cost_of(resolved: Resolved, *, classes: int) -> Cost:
         copies=max(step.copies for step in steps),
         block_parameters=max(blocks, default=0),
     )
-
-
-def blocks_of(net: nn.Module) -> list[nn.Module]:
-    """The repeated parts of a network: what is sharded, compiled and checkpointed one by one."""
-    return [block for part in net.modules() if isinstance(part, nn.ModuleList) for block in part]
 
 
 def _parts(resolved: Resolved, classes: int) -> Assembly:

@@ -34,8 +34,8 @@ from nanogen_train.trainer import cache, outputs, record, run_folder
 from nanogen_train.trainer import failure_report as failure
 from nanogen_train.trainer.batches import Stopped, WorkerLost, watched
 from nanogen_train.trainer.engine import Engine
-from nanogen_train.trainer.outputs import full_disk
-from nanogen_train.trainer.run_lock import alone
+from nanogen_train.trainer.outputs import report_full_disk
+from nanogen_train.trainer.run_lock import run_lock
 from nanogen_train.trainer.signals import stop_request
 from nanogen_train.trainer.step import Part, means, micro_batches, named_by_phase
 from nanogen_train.trainer.untrained import refuse_untrained
@@ -128,7 +128,7 @@ class Run:
         Raises Interrupted, with a checkpoint, after Ctrl-C or SIGTERM; TrainingError at a loss that is no number, or
         where the disk is full.
         """
-        with full_disk(self.folder), ExitStack() as stack:
+        with report_full_disk(self.folder), ExitStack() as stack:
             processes.from_main(lambda: self._begin(stack))
             self.engine.trackers.start(self.pipeline.config, self.folder, self.step)
             stack.callback(self.engine.trackers.close)
@@ -146,7 +146,7 @@ class Run:
 
     def _begin(self, stack: ExitStack) -> None:
         """Takes the run's folder, for this run alone, and clears what a killed one left."""
-        stack.enter_context(alone(self.folder))
+        stack.enter_context(run_lock(self.folder))
         if checkpoint.steps_in(self.folder) != self._found:
             raise TrainingError(f"Another run worked in {self.folder} while this one was set up: start this one again.")
         stack.enter_context(failure.noted(self.folder, lambda: self.step, but=Interrupted))

@@ -5,10 +5,9 @@ Every process calls these functions at the same steps; the first one writes.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from nanogen_core.errors import TrainingError
 from nanogen_files import storage
 from nanogen_files.images import grid, to_pil
+from nanogen_files.write_errors import translate_write_errors
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import dtensor, processes
 from nanogen_train.ema import snapshots
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 GRID_COLUMNS = 8
 SAMPLES = "samples"
 logger = logging.getLogger(__name__)
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def log(run: Run) -> None:
@@ -109,18 +108,16 @@ def tidy(run: Run) -> None:
     checkpoint.thin_out(run.folder, run.settings.keep_last, run.settings.keep_every)
 
 
-@contextmanager
-def full_disk(folder: Path) -> Iterator[None]:
-    """Raises TrainingError, which says what is left, where the block finds no room on the disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
+def report_full_disk(folder: Path) -> AbstractContextManager[None]:
+    """Raise TrainingError, with the step to resume from, if the disk is full inside the block."""
+
+    def translate(reason: str) -> TrainingError:
         steps = checkpoint.steps_in(folder)
-        left = (
-            f"The checkpoint of step {steps[-1]} is whole: make room and go on with --resume."
+        advice = (
+            f"Free some space and resume from the checkpoint of step {steps[-1]} with --resume."
             if steps
-            else ("There is no checkpoint yet: make room and start again.")
+            else "There is no checkpoint yet: free some space and start again."
         )
-        raise TrainingError(f"The run could not write to {folder} ({error.strerror}). {left}") from error
+        return TrainingError(f"The run could not write to {folder} ({reason}). {advice}")
+
+    return translate_write_errors(translate)

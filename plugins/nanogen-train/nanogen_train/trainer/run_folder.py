@@ -11,7 +11,7 @@ from nanogen_core.config import CONFIG
 from nanogen_core.errors import TrainingError
 from nanogen_train.checkpoint.paths import steps_in
 from nanogen_train.logging.metrics_log import LOG
-from nanogen_train.trainer.run_lock import at_work
+from nanogen_train.trainer.run_lock import training_process
 
 RECORD = "run.json"
 PIPELINE = "pipeline.json"
@@ -56,7 +56,7 @@ def move_aside(folder: Path) -> Path | None:
     """
     if not contents(folder):
         return None
-    if owner := at_work(folder):
+    if owner := training_process(folder):
         raise TrainingError(f"{folder} cannot be moved aside: {owner} is training into it. Name another --output.")
     folder = folder.resolve()
     free = next(path for n in count(1) if not (path := folder.with_name(f"{folder.name}.old-{n}")).exists())
