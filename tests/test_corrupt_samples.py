@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.corrupt import NAMED, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
+from nanogen_data.corrupt import MAX_LISTED, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
 from nanogen_data.loader import Example, iter_once, loader
 
 BAD = {3, 4, 9}
@@ -111,8 +111,8 @@ def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptu
             tally.add([CorruptSample(number, "odd" if number % 2 else "even", f"Number {number} is bad.")])
     assert len(tally) == 40
     assert dict(tally.reasons) == {"even": 20, "odd": 20}
-    assert tally.first == [f"Number {number} is bad." for number in range(NAMED)]
-    assert [f"Number {number} is bad." in caplog.text for number in range(40)] == [True] * NAMED + [False] * 30
+    assert tally.first == [f"Number {number} is bad." for number in range(MAX_LISTED)]
+    assert [f"Number {number} is bad." in caplog.text for number in range(40)] == [True] * MAX_LISTED + [False] * 30
     assert "Skipped so far: 32 of 1000 (16 even, 16 odd)" in caplog.text
 
 

@@ -151,7 +151,7 @@ def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
 
 
 def test_another_batch_size_may_go_on_and_is_said(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("nanogen_data.notes._said", set())
+    monkeypatch.setattr("nanogen_data.notes._logged", set())
     first = Evaluation(
         metrics=fresh(), folder=tmp_path, effort=EvalOptions(batch_size=8, save_every=0.0), certainty=NONE
     )

@@ -47,7 +47,7 @@ def test_what_is_no_label_is_refused_with_place_value_and_classes(value):
     shown = repr(value)
     with pytest.raises(DataError) as found:
         checked(value, 3, "row 5 of x")
-    sentence = f"The label of row 5 of x is {shown}, and labels are whole numbers from 0 to 2 (3 classes)."
+    sentence = f"The label of row 5 of x is {shown}; labels must be integers from 0 to 2 (3 classes)."
     assert str(found.value) == sentence
 
 
@@ -58,7 +58,7 @@ def test_whole_numbers_inside_are_labels(value):
 
 
 def test_labels_from_one_are_noticed():
-    assert from_one([1, 3, 2], 3) == " They seem to count from 1: subtract 1 from each."
+    assert from_one([1, 3, 2], 3) == " They seem to start at 1: subtract 1 from each."
     assert from_one([0, 3], 3) == from_one([1, 2], 3) == from_one([], 3) == ""
 
 
@@ -72,7 +72,7 @@ def test_labels_of_any_dataset_are_checked_as_they_are_read(kind, num_workers):
         2,
         0,
     ]
-    with pytest.raises(DataError, match=r"label of example 2 is 3, and labels are whole numbers from 0 to 2"):
+    with pytest.raises(DataError, match=r"label of example 2 is 3; labels must be integers from 0 to 2"):
         list(iter_once(CheckedLabels(kind([0, 1, 3, 0]), 3), 2, transform=never, num_workers=num_workers))
 
 
@@ -93,7 +93,7 @@ def test_the_reader_takes_whole_numbers_alone(value):
     ("examples", "name"), [(Given([0, None, 1]), "label"), (Given(captions=["a", None, "b"]), "caption")]
 )
 def test_what_some_examples_lack_is_refused(examples, name):
-    with pytest.raises(DataError, match=rf"Example 1 has no {name}, and others of its batch have one"):
+    with pytest.raises(DataError, match=rf"Example 1 has no {name}, but others of its batch do"):
         list(iter_once(examples, 3, transform=never))
 
 
@@ -116,12 +116,12 @@ def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index(caplog
     assert epochs(0, 2) == seen  # any batch size
     assert epochs(0, 4, start=7) == seen[28:]  # after a resume
     assert epochs(1, 4) != seen
-    notes._said.clear()
+    notes._logged.clear()
     with caplog.at_level(logging.WARNING):
         (batch,) = iter_once(Given(captions=texts), 4, transform=never)
         assert [list(b.captions) for b in iter_once(Given(captions=texts), 4, transform=never)] == [
             list(batch.captions)
         ]
-    assert "Images have several captions, and are read once here" in caplog.text
+    assert "Images have several captions, and " in caplog.text
     alone = Given(captions=["one", "two"])
     assert {c for b in islice(loader(alone, 2, transform=never), 3) for c in b.captions} == {"one", "two"}

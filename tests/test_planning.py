@@ -186,7 +186,7 @@ def test_what_breaks_first_is_said(changes, gpus, sentence):
 
 
 def test_wrong_machines_are_one_sentence():
-    with pytest.raises(TrainingError, match="cannot be shared equally by 3 processes"):
+    with pytest.raises(TrainingError, match="cannot be split equally over 3 processes"):
         plan_for(cost(), Setting(gpus=3, gpu=gpu_of("h100")), batch_size=8, steps=1)
     with pytest.raises(UnknownName, match="no GPU 'h10'.*Did you mean 'h100'"):
         gpu_of("h10")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import TrainingError
-from nanogen_data.loader import Order
+from nanogen_data.loader import EpochOrder
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
@@ -223,8 +223,8 @@ def test_a_signal_to_one_process_stops_all_of_them_at_one_step_with_a_checkpoint
 
 
 def test_a_loss_that_is_no_number_on_one_process_stops_all_with_the_examples_of_that_one(run: Launched) -> None:
-    order = Order(32, 0)
-    examples = ", ".join(str(order[2 * 8 + slot].item) for slot in range(4, 8))
+    order = EpochOrder(32, 0)
+    examples = ", ".join(str(order[2 * 8 + slot].row) for slot in range(4, 8))
     first, second = run.answers["poisoned-ddp"]["failed"]
     assert first == second
     assert f"Step 3: loss is nan. Its batch has the examples {examples} of the training split." in first

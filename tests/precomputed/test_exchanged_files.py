@@ -51,13 +51,13 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     dataset, file = layout(tmp_path / "data")
     latents = tmp_path / "latents"
     prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
-    training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+    training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
     exchange(file)
     with pytest.raises(
         DataError,
-        match=r"^The data in \S*data\S* are not those that the latents in .* from: their files .* sizes\. Restore",
+        match=r"^The data in \S*data\S* differ from the data of the latents in .*: their files .* sizes\. Restore",
     ):
-        training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+        training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 
 
 def test_latents_of_before_the_contents_were_kept_still_train(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_latents_of_before_the_contents_were_kept_still_train(tmp_path: Path) ->
     made = prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
     made.source.pop("contents")  # type: ignore[attr-defined]
     made.write(latents)
-    assert len(training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)) == 2
+    assert len(training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)) == 2
 
 
 @pytest.mark.parametrize("layout", [class_folders, table_of_paths])

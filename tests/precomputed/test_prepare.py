@@ -49,9 +49,9 @@ def test_shards_are_plain_tars_of_safetensors_with_hashes(folders: Path, tmp_pat
         tar = tmp_path / "latents" / f"shard-{number:05d}.tar"
         assert shard["tar"] == sha256(tar.read_bytes()).hexdigest()
         assert shard["index"] == sha256(tar.with_suffix(".index").read_bytes()).hexdigest()
-        with tarfile.open(tar) as opened:
-            names = opened.getnames()
-            tensors = load(opened.extractfile(names[0]).read())  # type: ignore[union-attr]
+        with tarfile.open(tar) as open_latents:
+            names = open_latents.getnames()
+            tensors = load(open_latents.extractfile(names[0]).read())  # type: ignore[union-attr]
         assert names == [f"{5 * number + place:09d}.safetensors" for place in range(shard["examples"])]
         assert tensors["latents"].shape == (2, 8, 2, 2)
     reader = webdataset.WebDataset(str(tmp_path / "latents/shard-00000.tar"), shardshuffle=False)
@@ -146,7 +146,7 @@ def test_a_full_disk_says_so_and_leaves_what_is_done(folders: Path, tmp_path: Pa
 
 
 def test_a_worker_that_dies_ends_it_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, perhaps for want of memory"):
+    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, perhaps because memory ran out"):
         list(workers.run([0, 1, 2], dying, {}, 2))
 
 
@@ -199,7 +199,7 @@ def test_other_options_of_the_dataset_stay(tars: Path) -> None:
 
 
 def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tars is of no format that an installed dataset reads.*imagenet-folder: "):
+    with pytest.raises(DataError, match=r"tars has a format that no installed dataset reads.*imagenet-folder: "):
         with_source(config("imagenet", "elsewhere"), str(tars))
     with pytest.raises(DataError, match=r"folders is of no format .* webdataset: webdataset tars"):
         with_source(config("t2i", "elsewhere"), str(folders))
@@ -216,7 +216,7 @@ def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
     assert ran.exit_code == 0
     assert "Prepared 17 of 18 examples in 1 shards.\nSkipped 1: empty file.\n" in ran.stdout
     assert f"--set train.precomputed_latents={tmp_path / 'latents'}" in ran.stdout
-    assert manifest.read(tmp_path / "latents").wanted["latent"] == [8, 1, 1]
+    assert manifest.read(tmp_path / "latents").identity["latent"] == [8, 1, 1]
 
 
 def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> Non
     from nanogen_data.precomputed.prepare import reading_of
 
     parts = Assembly(resolved("imagenet", tmp_path), {"task": object()})
-    with pytest.raises(NanoGenError, match="'imagenet' cannot be prepared, because it has no method `reading`"):
+    with pytest.raises(NanoGenError, match="'imagenet' cannot be precomputed: the task has no method `reading`"):
         reading_of(parts)
 
 

@@ -53,7 +53,7 @@ class ImageNetFolder:
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
                 f"Both need the same classes."
             )
-        warn_once(log, found.left.sentence(folder))
+        warn_once(log, found.left.summary(folder))
         return FolderExamples(folder, self._folders, found.files, self._config.max_corrupt)
 
     @staticmethod

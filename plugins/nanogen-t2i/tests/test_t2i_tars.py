@@ -205,7 +205,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(root: Path, monkeypatch:
     assert len(dataset(root).open("train", 16, "captions")) == 8
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_pair_each_image_with_its_caption(root: Path, num_workers: int) -> None:
     examples = dataset(root).open("train", 16, "captions")
     for batch in islice(loader(examples, 3, transform=ResizeAndCrop(16), num_workers=num_workers), 5):

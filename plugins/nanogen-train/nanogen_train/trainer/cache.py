@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import DataShard, Order
+from nanogen_data.loader import DataShard, EpochOrder
 from nanogen_train.distributed import processes
 
 
@@ -40,10 +40,10 @@ def _compact(parts: Iterable[Batch]) -> list[Batch]:
 
 def loader(everything: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
     """Endless global batches from `start` on, in the order of `nanogen_data.loader`."""
-    order = Order(len(everything.indices), seed)
+    order = EpochOrder(len(everything.indices), seed)
     slots = DataShard.here().of(batch_size)
     for number in count(start):
-        yield rows(everything, [order[number * batch_size + slot].item for slot in slots])
+        yield rows(everything, [order[number * batch_size + slot].row for slot in slots])
 
 
 def rows(batch: Batch, places: Sequence[int]) -> Batch:

@@ -11,7 +11,7 @@ from accelerate.utils import ProjectConfiguration
 from torch import nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_data import process_group as farewell
+from nanogen_data import process_group
 from nanogen_train.distributed.blocks import apply_activation_checkpointing, compile_blocks
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers
@@ -41,7 +41,7 @@ class Engine:
                 f"The launcher was set up for {self.accelerator.distributed_type.value}: leave that out of accelerate's"
                 " configuration (accelerate launch --multi_gpu), and set train.strategy to fsdp to share out weights."
             )
-        farewell.registered()
+        process_group.destroy_at_exit()
         self.settings = settings
         self.trackers = trackers.Trackers(self.accelerator)
         self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)

@@ -65,7 +65,7 @@ def data_of(parts: Assembly) -> dict[str, Any]:
     if reading is None or isinstance(parts["dataset"], AbsentDataset):
         return facts
     try:
-        found = identity.source(parts, reading("train"))
+        found = identity.source_identity(parts, reading("train"))
     except DataError:  # the images are elsewhere: training fails later, where it needs them
         return facts
     return {**facts, **{name: found[name] for name in ("examples", *FILES) if name in found}}
