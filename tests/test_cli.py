@@ -66,7 +66,7 @@ def test_train_sample_and_resume(config, tmp_path):
 
     again = nanogen("train", config, "--output", run)
     assert again.returncode == 1
-    assert "already holds a run" in again.stderr
+    assert "already contains a run" in again.stderr
 
     longer = nanogen("train", run, "--resume", "--set", "train.steps=8")
     assert longer.returncode == 0, longer.stderr

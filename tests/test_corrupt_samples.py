@@ -71,8 +71,8 @@ def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
     numbers = Numbers(bad={1, 2, 3})
     numbers.max_corrupt = 0.2
     sentence = (
-        r"^Too many examples cannot be used: 3 of 10 \(2 odd, 1 even\), and at most 20\.00% may be\. "
-        r"The first: Number 1 is bad\. Mend the data, or set `dataset\.max_corrupt` to a larger share\.$"
+        r"^Too many samples are corrupt: 3 of 10 \(2 odd, 1 even\); the limit is 20\.00%\. "
+        r"First: Number 1 is bad\. Repair the data, or raise `dataset\.max_corrupt`\.$"
     )
     with pytest.raises(DataError, match=sentence):
         list(iter_once(numbers, 5, transform=never, num_workers=num_workers))
@@ -91,16 +91,14 @@ def test_one_percent_is_what_nobody_sets() -> None:
     del Numbers.max_corrupt
     try:
         assert len(list(iter_once(Plain(200, {1, 2}), 200, transform=never))) == 1
-        with pytest.raises(DataError, match=r"3 of 200 .* at most 1\.00%"):
+        with pytest.raises(DataError, match=r"3 of 200 .* the limit is 1\.00%"):
             list(iter_once(Plain(200, {1, 2, 3}), 200, transform=never))
     finally:
         Numbers.max_corrupt = 0.5
 
 
 def test_a_dataset_of_nothing_good_ends_at_once() -> None:
-    with pytest.raises(
-        DataError, match=r"No example from number 0 on can be used \(100 were tried\)\. Number 0 is bad"
-    ):
+    with pytest.raises(DataError, match=r"No usable example from index 0 on \(tried 100\)\. First: Number 0 is bad"):
         list(iter_once(Numbers(10**6, set(range(10**6))), 1, transform=never))
 
 

@@ -169,7 +169,7 @@ def test_a_missing_data_folder_says_what_to_set(tmp_path: object, monkeypatch: p
     monkeypatch.delenv("NANOGEN_DATA", raising=False)
     with pytest.raises(DataError, match=r"`dataset\.root`.*NANOGEN_DATA"):
         data_folder(None, "imagenet")
-    with pytest.raises(DataError, match=r"no folder .*`dataset\.root` names"):
+    with pytest.raises(DataError, match=r"The folder .*, from `dataset\.root`, does not exist"):
         data_folder(f"{tmp_path}/nowhere", "imagenet")
     monkeypatch.setenv("NANOGEN_DATA", str(tmp_path))
     with pytest.raises(DataError, match="which the environment variable NANOGEN_DATA names"):

@@ -85,7 +85,7 @@ def test_checked_labels_stand_for_their_examples():
 
 @pytest.mark.parametrize("value", [1.0, True, "1", -1, [1]])
 def test_the_reader_takes_whole_numbers_alone(value):
-    with pytest.raises(DataError, match="label of example 0 is .* whole numbers from 0"):
+    with pytest.raises(DataError, match="label of example 0 is .* integers from 0"):
         next(loader(Given([value]), 1, transform=never))
 
 
@@ -98,7 +98,7 @@ def test_what_some_examples_lack_is_refused(examples, name):
 
 
 def test_a_caption_that_is_no_text_is_refused():
-    with pytest.raises(DataError, match=r"caption of example 0 is of type int: give a text"):
+    with pytest.raises(DataError, match=r"caption of example 0 is of type int: use a string"):
         list(iter_once(Given(captions=[(7, 8)]), 1, transform=never))
 
 
@@ -122,6 +122,6 @@ def test_each_epoch_takes_one_of_several_captions_by_seed_epoch_and_index(caplog
         assert [list(b.captions) for b in iter_once(Given(captions=texts), 4, transform=never)] == [
             list(batch.captions)
         ]
-    assert "Images have several captions, and " in caplog.text
+    assert "Images have several captions. " in caplog.text
     alone = Given(captions=["one", "two"])
     assert {c for b in islice(loader(alone, 2, transform=never), 3) for c in b.captions} == {"one", "two"}

@@ -174,10 +174,10 @@ def test_times_are_those_of_the_rates():
 @pytest.mark.parametrize(
     ("changes", "gpus", "sentence"),
     [
-        ({}, 1, "Nothing: DDP holds the batch"),
+        ({}, 1, "None: DDP fits the batch"),
         ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
-        ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that holds 4 images"),
-        ({"flops": 1e6}, 8, "The network between the GPUs: 1 images a GPU"),
+        ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that fits 4 images"),
+        ({"flops": 1e6}, 8, "The network between GPUs: 1 images a GPU"),
     ],
 )
 def test_what_breaks_first_is_said(changes, gpus, sentence):
@@ -196,7 +196,7 @@ def test_the_command_prints_figures_for_people_and_programs(tmp_path):
     (tmp_path / "small.yaml").write_text(json.dumps({**SMALL, "train": {"batch_size": 64, "steps": 10}}))
     words = ["plan", str(tmp_path / "small.yaml"), "--gpus", "2"]
     shown = CliRunner().invoke(cli, words, catch_exceptions=False)
-    assert "What breaks first" in shown.output
+    assert "First limit" in shown.output
     figures = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).output)
     assert figures["images_per_gpu"] == 32
     assert next(entry["strategy"] for entry in figures["memory"]) == "ddp"

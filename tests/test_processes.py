@@ -227,7 +227,7 @@ def test_a_loss_that_is_no_number_on_one_process_stops_all_with_the_examples_of_
     examples = ", ".join(str(order[2 * 8 + slot].row) for slot in range(4, 8))
     first, second = run.answers["poisoned-ddp"]["failed"]
     assert first == second
-    assert f"Step 3: loss is nan. Its batch has the examples {examples} of the training split." in first
+    assert f"Step 3: loss is nan. It was computed from examples {examples} of the training split." in first
     assert checkpoint.steps_in(run.folder / "poisoned-ddp") == []
 
 

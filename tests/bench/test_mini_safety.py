@@ -20,7 +20,7 @@ from nanogen_bench.mini.pool import Pool
 from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_eval import progress
 from nanogen_files import storage, yaml_files
-from nanogen_train.trainer import failure_report as failure
+from nanogen_train.trainer import failure_report
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -390,12 +390,12 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
 
 @pytest.mark.parametrize("content", ["mine", "[]", '{"thesis": 1}'])
 def test_a_file_of_the_users_that_is_called_like_a_note_of_a_failure_stays(tmp_path, monkeypatch, content):
-    (tmp_path / failure.FILE).write_text(content)
-    with failure.noted(tmp_path, lambda: 1, but=KeyError):
+    (tmp_path / failure_report.FILE).write_text(content)
+    with failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
         pass
-    with pytest.raises(ValueError, match="x"), failure.noted(tmp_path, lambda: 1, but=KeyError):
+    with pytest.raises(ValueError, match="x"), failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
         raise ValueError("x")
-    assert (tmp_path / failure.FILE).read_text() == content
+    assert (tmp_path / failure_report.FILE).read_text() == content
     (job, _) = jobs(plan.checked(PLAN), tmp_path / "out", ["vae"])
     job.folder.mkdir(parents=True)
     (job.folder / "failure.json").write_text(content)

@@ -246,7 +246,10 @@ def test_the_walk_found_the_verbs():
 @pytest.mark.parametrize(
     ("over", "sentence"),
     [
-        ({"schedule": {"constant_steps": 2_000_000}}, "schedule.end_step: 1000000 lies before constant_steps 2000000"),
+        (
+            {"schedule": {"constant_steps": 2_000_000}},
+            "schedule.end_step: 1000000 must be at least constant_steps 2000000",
+        ),
         (
             {"schedule": {"name": "cosine", "warmup_steps": 200_000}},
             "schedule.end_step: 100000 does not lie after warm",

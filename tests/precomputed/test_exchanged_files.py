@@ -76,5 +76,5 @@ def test_a_resumed_run_says_it(tmp_path: Path, layout: Any, caplog: pytest.LogCa
     Run(build_pipeline(settings), tmp_path / "run").train()
     exchange(file)
     with caplog.at_level(logging.WARNING):
-        record.resumed(tmp_path / "run", build_pipeline(settings).parts, 2, "fp32")
-    assert "Files of the training split have other names, sizes or contents than when the run began." in caplog.text
+        record.resumed_record(tmp_path / "run", build_pipeline(settings).parts, 2, "fp32")
+    assert "Files of the training split have changed since the run started (names, sizes or contents)." in caplog.text

@@ -233,7 +233,7 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     refused(latents, folders, r"shard-00001\.tar is missing")
     shard.write_bytes(bytes(len(whole)))
     examples = training.open_latents(latents, on_latents(latents, "imagenet", folders).parts)
-    with pytest.raises(DataError, match=r"shard-00001\.tar is damaged .*SHA-256.*: copy it again, or delete it with"):
+    with pytest.raises(DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*: copy it again, or delete it and"):
         examples[5]
 
 

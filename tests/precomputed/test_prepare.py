@@ -146,7 +146,7 @@ def test_a_full_disk_says_so_and_leaves_what_is_done(folders: Path, tmp_path: Pa
 
 
 def test_a_worker_that_dies_ends_it_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, perhaps because memory ran out"):
+    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, probably because memory ran out"):
         list(workers.run([0, 1, 2], dying, {}, 2))
 
 
@@ -161,23 +161,23 @@ def test_a_mistake_in_a_worker_is_the_same_sentence(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_by_naming_both(folders: Path, tmp_path: Path) -> None:
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     for options, words in [
-        (Options(shard_size=6, batch_size=4), "shard_size is 5 there and 6 here"),
-        (Options(shard_size=5, batch_size=4, dtype="float16"), "dtype is 'float32' there and 'float16' here"),
+        (Options(shard_size=6, batch_size=4), "shard_size was 5 and is now 6"),
+        (Options(shard_size=5, batch_size=4, dtype="float16"), "dtype was 'float32' and is now 'float16'"),
     ]:
         with pytest.raises(DataError, match=words):
             prepare(resolved("imagenet", folders), tmp_path / "latents", options)
-    with pytest.raises(DataError, match="image_size is 16 there and 8 here"):
+    with pytest.raises(DataError, match="image_size was 16 and is now 8"):
         prepare(resolved("imagenet", folders, image_size=8), tmp_path / "latents", SMALL)
 
 
 def test_a_folder_with_something_else_is_refused(folders: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"folders is not empty \(train lies there\)"):
+    with pytest.raises(DataError, match=r"folders is not empty \(it contains train\)"):
         prepare(resolved("imagenet", folders), folders, SMALL)
 
 
 def test_too_many_corrupt_samples_stop_it(folders: Path, tmp_path: Path) -> None:
     (folders / "train/n01/0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 of 18 \(1 empty file\), and at most 1\.00% may be"):
+    with pytest.raises(DataError, match=r"1 of 18 \(1 empty file\); the limit is 1\.00%"):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
 
 
@@ -201,7 +201,7 @@ def test_other_options_of_the_dataset_stay(tars: Path) -> None:
 def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tars has a format that no installed dataset reads.*imagenet-folder: "):
         with_source(config("imagenet", "elsewhere"), str(tars))
-    with pytest.raises(DataError, match=r"folders is of no format .* webdataset: webdataset tars"):
+    with pytest.raises(DataError, match=r"folders has a format that no installed .* webdataset: webdataset tars"):
         with_source(config("t2i", "elsewhere"), str(folders))
     with pytest.raises(DataError, match=r"openmojy does not exist\. Did you mean 'openmoji'\?"):
         with_source(config("t2i", "elsewhere"), "openmojy")

@@ -67,7 +67,7 @@ def first_good(fetch: Callable[[int], T], index: int, length: int, corrupt: list
             return position % length, fetch(position % length)
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(position % length, error.reason, str(error)))
-    raise DataError(f"{tried} examples in a row, from index {index} on, are corrupt. First: {corrupt[-tried].message}")
+    raise DataError(f"No usable example from index {index} on (tried {tried}). First: {corrupt[-tried].message}")
 
 
 class CorruptionCounter:

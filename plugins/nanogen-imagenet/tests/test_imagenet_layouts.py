@@ -114,7 +114,10 @@ def test_pipes_and_files_of_a_terabyte_are_no_images(root: Path) -> None:
     with (root / "train" / "cat" / "b.png").open("wb") as file:
         file.truncate(1 << 40)  # a sparse file, that takes no room
     examples = dataset(root).open("train", 16, "labels")
-    for number, words in ((2, "no regular file"), (3, "has 1,099,511,627,776 bytes, and a file of this kind at most")):
+    for number, words in (
+        (2, "not a regular file"),
+        (3, "has 1,099,511,627,776 bytes, and a file of this kind at most"),
+    ):
         with pytest.raises(DataError, match=words):
             examples[number]
 

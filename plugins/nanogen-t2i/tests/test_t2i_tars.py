@@ -109,7 +109,7 @@ def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, cap
     assert batch.indices.tolist() == [1, 1, 1]  # the next good one stands in, around the end
     assert "example 0 (no caption)" in caplog.text
     assert "example 2 (no image)" in caplog.text
-    with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\), and at most 1\.00% may be"):
+    with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\); the limit is 1\.00%"):
         list(T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"))).iter_once("train", 4))
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
-    with pytest.raises(DataError, match=r"\(1 were tried\)\. .*x\.tar is no whole, plain tar"):
+    with pytest.raises(DataError, match=r"\(tried 1\)\. .*x\.tar is no whole, plain tar"):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
 
@@ -243,7 +243,7 @@ def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("root", "split", "words"),
     [
-        ("nowhere", "train", r"no folder nowhere, which `dataset\.root` names"),
+        ("nowhere", "train", r"The folder nowhere, from `dataset\.root`, does not exist"),
         ("nowhere/*.tar", "train", r"no file 'nowhere/\*\.tar'"),
         ("nowhere/*.tar", "val", r"set `dataset\.validation`"),
     ],
