@@ -38,7 +38,7 @@ test: lint
 # The long forms of four tests: ten times the damaged files and the steps of two processes, 10,000 generated files for
 # each reader, and KILLS deaths each of every kind of training, minutes each. SEED=1 repeats.
 torture: install
-	NANOGEN_TORTURE=10 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/prepared/test_thousand.py tests/test_processes.py \
+	NANOGEN_TORTURE=10 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/precomputed/test_thousand.py tests/test_processes.py \
 		tests/fuzz \
 		tests/config/test_fuzz.py tests/config/test_merging.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/processes/torture.py $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))

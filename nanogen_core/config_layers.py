@@ -250,7 +250,7 @@ def _scalar(key: str, path: str, value: Any, problems: list[str]) -> Any:
     kind = SCALARS[key]
     value = read(value, kind)
     if not isinstance(value, kind) or isinstance(value, bool):
-        problems.append(f"{path}: expected {'a whole number' if kind is int else 'a text'}, got {shown(value)}")
+        problems.append(f"{path}: expected {'an integer' if kind is int else 'a string'}, got {shown(value)}")
         return INVALID
     try:
         if key in BOUNDS:

@@ -159,7 +159,7 @@ class Examples(Protocol):
     """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred.
 
     A corrupt example raises `nanogen_data.corrupt.CorruptSampleError`, and the next good one replaces it.
-    `bad_examples` is the share that may be corrupt (1% by default). `files()` lists what is read, for the identity of
+    `max_corrupt` is the share that may be corrupt (1% by default). `files()` lists what is read, for the identity of
     precomputed latents.
     """
 

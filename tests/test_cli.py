@@ -66,7 +66,7 @@ def test_train_sample_and_resume(config, tmp_path):
 
     again = nanogen("train", config, "--output", run)
     assert again.returncode == 1
-    assert "already holds a run" in again.stderr
+    assert "already contains a run" in again.stderr
 
     longer = nanogen("train", run, "--resume", "--set", "train.steps=8")
     assert longer.returncode == 0, longer.stderr
@@ -132,7 +132,7 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "task=imagenett"], "There is no task 'imagenett'. Did you mean 'imagenet'?"),
         (["train", "CONFIG", "--set", "method=vea"], "There is no method 'vea'. Did you mean 'vae'?"),
         (["train", "CONFIG", "--set", "backbone.hiden=3"], "backbone.hiden: unknown key. Did you mean 'hidden'?"),
-        (["train", "CONFIG", "--set", "train.steps=many"], "train.steps: expected a whole number, got 'many'"),
+        (["train", "CONFIG", "--set", "train.steps=many"], "train.steps: expected an integer, got 'many'"),
         (["train", "CONFIG", "--set", "image_size=20"], "multiples of 8, not 20"),
         (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
         (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),

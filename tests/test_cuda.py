@@ -22,7 +22,7 @@ def losses(run, count=3):
     given = batch_of(TINY, run)
     for _ in range(count):
         run._one_step(given)
-    return [scalars["loss"] for scalars in run.watch.pending()]
+    return [scalars["loss"] for scalars in run.metrics.pending()]
 
 
 @cuda

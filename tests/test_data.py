@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import DataShard, Example, Order, data_folder, decode_image, iter_once, loader
+from nanogen_data.loader import DataShard, EpochOrder, Example, data_folder, decode_image, iter_once, loader
 
 SIZE = 4
 
@@ -105,8 +105,8 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(batch_size: int) -> No
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone() -> None:
-    order = Order(5, seed=1)
-    epochs = [{order[p].item: order[p].number for p in range(e * 5, e * 5 + 5)} for e in range(2)]
+    order = EpochOrder(5, seed=1)
+    epochs = [{order[p].row: order[p].number for p in range(e * 5, e * 5 + 5)} for e in range(2)]
     assert all(epochs[0][index] != epochs[1][index] for index in range(5))
     (batch,) = first(loader(Pictures(5), 5, transform=by_number, seed=1), 1)
     assert batch.images is not None
@@ -169,7 +169,7 @@ def test_a_missing_data_folder_says_what_to_set(tmp_path: object, monkeypatch: p
     monkeypatch.delenv("NANOGEN_DATA", raising=False)
     with pytest.raises(DataError, match=r"`dataset\.root`.*NANOGEN_DATA"):
         data_folder(None, "imagenet")
-    with pytest.raises(DataError, match=r"no folder .*`dataset\.root` names"):
+    with pytest.raises(DataError, match=r"The folder .*, from `dataset\.root`, does not exist"):
         data_folder(f"{tmp_path}/nowhere", "imagenet")
     monkeypatch.setenv("NANOGEN_DATA", str(tmp_path))
     with pytest.raises(DataError, match="which the environment variable NANOGEN_DATA names"):

@@ -151,7 +151,7 @@ def test_it_goes_on_where_it_stopped_to_the_very_same_numbers(tmp_path):
 
 
 def test_another_batch_size_may_go_on_and_is_said(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("nanogen_data.notes._said", set())
+    monkeypatch.setattr("nanogen_data.notes._logged", set())
     first = Evaluation(
         metrics=fresh(), folder=tmp_path, effort=EvalOptions(batch_size=8, save_every=0.0), certainty=NONE
     )
@@ -326,7 +326,7 @@ def test_a_training_that_is_judged_in_between_ends_as_one_that_is_not(small, tmp
 def test_two_evaluations_do_not_write_into_one_folder(tmp_path):
     with (
         FileLock(tmp_path / ".evaluating.lock"),
-        pytest.raises(NanoGenError, match="Another evaluation is at work in .* name another folder"),
+        pytest.raises(NanoGenError, match="Another evaluation is running in .* choose another folder"),
     ):
         Evaluation(metrics=fresh(), folder=tmp_path, certainty=NONE).scores(Images(Given()))
 

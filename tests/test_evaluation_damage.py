@@ -127,7 +127,7 @@ def test_a_flip_in_the_tensors_of_a_state_stops_the_evaluation(tmp_path, state, 
     header = 8 + int.from_bytes(state.read_bytes()[:8], "little")
     flipped(state, 8 * (header + (state.stat().st_size - header) * part // 15))  # the lowest bit of a byte
     source = Given()
-    with pytest.raises(DataError, match="is damaged: its tensors are not those that were written.* Delete it"):
+    with pytest.raises(DataError, match="is damaged: its tensors do not match their SHA-256.* Delete it"):
         evaluation(tmp_path).scores(Images(source))
     assert source.given == []
     state.unlink()
@@ -285,4 +285,4 @@ def test_clearing_leaves_the_state_of_another_pass(tmp_path, state):
 def test_a_pipe_to_judge_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "images.npz")
     ran = CliRunner().invoke(evaluate, [str(tmp_path / "images.npz"), "--output", str(tmp_path / "out")])
-    assert "images.npz is no regular file" in str(ran.exception)
+    assert "images.npz is not a regular file" in str(ran.exception)

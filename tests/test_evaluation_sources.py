@@ -210,7 +210,7 @@ def test_metrics_are_built_with_their_options_and_those_alone():
             ["openmoji-accuracy"],
             {},
             DataError,
-            r"label of image 1 is 64, and labels are whole numbers from 0 to 63 \(64 classes\)",
+            r"label of image 1 is 64; labels must be integers from 0 to 63 \(64 classes\)",
         ),
         (LABELLED, ["openmoji-scenes"], {}, NanoGenError, r"needs captions, .* write prompts.csv \(file,prompt\)"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),

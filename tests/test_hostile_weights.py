@@ -138,7 +138,7 @@ def test_a_hostile_array_in_an_npz_is_refused(tmp_path):
 def test_a_hostile_pipeline_is_refused(small, tmp_path, kind):
     build_pipeline(small).save(tmp_path)
     write_hostile(tmp_path / "backbone.safetensors", mark(tmp_path), kind)
-    with pytest.raises(DataError, match=r"backbone\.safetensors is no whole safetensors file"):
+    with pytest.raises(DataError, match=r"backbone\.safetensors is not a valid safetensors file"):
         Pipeline.load(tmp_path)
     assert not mark(tmp_path).exists()
 
@@ -149,7 +149,7 @@ def test_a_hostile_checkpoint_is_refused(small, tmp_path, kind):
 
     checkpoint.save(tmp_path, 3, {"nets": {"weight": torch.zeros(2)}}, {})
     write_hostile(checkpoint.path_of(tmp_path, 3) / "nets.safetensors", mark(tmp_path), kind)
-    with pytest.raises(DataError, match=r"nets\.safetensors is no whole safetensors file"):
+    with pytest.raises(DataError, match=r"nets\.safetensors is not a valid safetensors file"):
         checkpoint.load(tmp_path, 3)
     assert not mark(tmp_path).exists()
 
@@ -301,7 +301,7 @@ def test_a_text_encoder_with_code_of_its_own_is_one_sentence(with_code):
     from nanogen_t2i.config import HFTextConfig
     from nanogen_t2i.encoder import HFText
 
-    with pytest.raises(NanoGenError, match="asks for Python code of its own .* which is never run"):
+    with pytest.raises(NanoGenError, match="requires its own Python code .* which is never run"):
         HFText(HFTextConfig(path=str(with_code))).encode(["a"], 4)
 
 
@@ -311,7 +311,7 @@ def test_yes_is_no_answer_to_anything(with_code):
     ran = subprocess.run(
         [sys.executable, "-c", script.format(str(with_code))], input="y\n" * 100, text=True, capture_output=True
     )
-    assert "asks for Python code of its own" in ran.stderr
+    assert "requires its own Python code" in ran.stderr
     assert "[y/N]" not in ran.stdout + ran.stderr
 
 
@@ -359,7 +359,7 @@ def test_weights_that_are_not_finite_are_refused_with_their_name(tmp_path, suffi
     path = tmp_path / f"w{suffix}"
     tensors = {"good": torch.zeros(3), "bad": torch.tensor([0.0, number]).bfloat16(), "whole": torch.arange(2)}
     torch.save(tensors, path) if suffix == ".pt" else storage.write_tensors(path, tensors)
-    with pytest.raises(DataError, match=r"'bad' holds numbers that are not finite"):
+    with pytest.raises(DataError, match=r"'bad' contains NaN or infinite values"):
         read_weights(path)
 
 
@@ -384,5 +384,5 @@ def test_a_saved_pipeline_with_nan_weights_is_refused(small, tmp_path):
     with torch.no_grad():
         next(pipeline.backbone.parameters()).view(-1)[0] = float("nan")
     pipeline.save(tmp_path)
-    with pytest.raises(DataError, match=r"backbone\.safetensors: '.*' holds numbers that are not finite"):
+    with pytest.raises(DataError, match=r"backbone\.safetensors: '.*' contains NaN or infinite values"):
         Pipeline.load(tmp_path)

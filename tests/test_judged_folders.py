@@ -25,7 +25,7 @@ PROMPTS = ["a red ball", "two dogs", "a cat"]
 
 @pytest.fixture(autouse=True)
 def _unsaid():
-    notes._said.clear()
+    notes._logged.clear()
 
 
 def draw(path, shade=9, size=16):
@@ -150,7 +150,7 @@ def test_files_of_every_suffix_are_judged_and_the_others_counted(tmp_path, caplo
     assert to_uint8(batch.images)[:, 0, 0, 0].tolist() == list(range(len(SUFFIXES)))
     assert (
         f"Left out of {tmp_path}: hidden or system entries: 2 (.thumbs, __MACOSX); sheets of samples: 1 (grid.png); "
-        "files that are no images by their suffix: 1 (1 .heic)."
+        "files without an image suffix: 1 (1 .heic)."
     ) in caplog.messages
 
 

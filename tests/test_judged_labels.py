@@ -32,7 +32,7 @@ def labelled(*labels):
 
 def test_the_configuration_says_how_many_classes_there_are(small, asking):
     assert list(judges.of_images(labelled(0, 63), ["asking"], {}, small)) == ["asking"]
-    sentence = r"The label of image 1 is 64, and labels are whole numbers from 0 to 63 \(64 classes\)\..*'asking'"
+    sentence = r"The label of image 1 is 64; labels must be integers from 0 to 63 \(64 classes\)\..*'asking'"
     with pytest.raises(DataError, match=sentence):
         judges.of_images(labelled(0, 64), ["asking"], {}, small)
 

@@ -204,7 +204,7 @@ def test_a_link_inside_the_folder_is_not_followed_out_of_it(pipeline, tmp_path):
         return layout(folder)
 
     metric.layout = linked
-    with pytest.raises(DataError, match="lies outside of"):
+    with pytest.raises(DataError, match="is outside of"):
         kept(pipeline, tmp_path, metrics={"outside": metric}, count=None)
     assert not list(away.iterdir())
 

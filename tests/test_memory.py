@@ -14,7 +14,7 @@ from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.tensors import Batch
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.distributed.blocks import blocks_of, checkpoint_activations, compile_blocks
+from nanogen_train.distributed.blocks import apply_activation_checkpointing, blocks_of, compile_blocks
 from nanogen_train.ema.ema import EMA
 from nanogen_train.logging import metrics_log
 from nanogen_train.optim.optimization import Optimization
@@ -50,7 +50,7 @@ def test_parts_have_the_slots_of_their_place_in_the_global_batch() -> None:
 def test_parts_that_would_be_unequal_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"train.grad_accum_steps: 3 equal parts cannot be made of a batch_size of 8"):
         build_pipeline({**small, "train": {**small["train"], "grad_accum_steps": 3}})
-    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be accumulated in 3 equal parts"):
+    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be split into 3 equal parts"):
         list(micro_batches(Batch(torch.arange(4)), range(4), 3))
 
 
@@ -83,14 +83,42 @@ class Block(nn.Module):
 
 def test_blocks_are_the_outermost_lists_members() -> None:
     net = Blocks()
-    assert list(blocks_of(net)) == list(net.trunk.layers)
+    assert blocks_of(net) == list(net.trunk.layers)
+
+
+class Stages(nn.Module):
+    """Two stages of two blocks each, in a list of lists, and a dict of blocks in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.ModuleList([Block(), Block()]) for _ in range(2))
+        self.heads = nn.ModuleList([nn.ModuleDict({"image": Block()})])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for stage in self.stages:
+            for block in stage:
+                x = block(x)
+        return self.heads[0]["image"](x)
+
+
+def test_members_of_nested_lists_are_blocks_and_each_is_recomputed() -> None:
+    torch.manual_seed(0)
+    net, x = Stages(), torch.randn(2, 4)
+    first, second = net.stages
+    blocks = [first[0], first[1], second[0], second[1], net.heads[0]["image"]]
+    assert blocks_of(net) == blocks
+    (plain,) = torch.autograd.grad(net(x).square().sum(), [first[0].parts[0].weight])
+    apply_activation_checkpointing(net)
+    (again,) = torch.autograd.grad(net(x).square().sum(), [first[0].parts[0].weight])
+    assert torch.equal(plain, again)
+    assert [block.calls for block in blocks] == [1 + 2] * 5
 
 
 def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> None:
     torch.manual_seed(0)
     net, x = Blocks(), torch.randn(2, 4)
     (plain,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
-    checkpoint_activations(net)
+    apply_activation_checkpointing(net)
     (again,) = torch.autograd.grad(net(x).square().sum(), [net.trunk.layers[0].parts[0].weight])
     assert torch.equal(plain, again)
     assert [block.calls for block in net.trunk.layers] == [1 + 2] * 3
@@ -103,7 +131,7 @@ def test_recomputed_activations_change_no_number_of_a_training(
     del small["objective"], small["sampler"]
     small.update({"objective": "flow"} if method == "flow" else {"method": "meanflow"})
     losses, nets = trained(small, tmp_path / "kept")
-    again, others = trained(small, tmp_path / "recomputed", checkpoint_activations=True)
+    again, others = trained(small, tmp_path / "recomputed", activation_checkpointing=True)
     assert losses == again
     assert all(torch.equal(tensor, others[name]) for name, tensor in nets.items())
 

@@ -204,7 +204,7 @@ def test_a_net_of_hidden_matrices_alone_needs_no_adamw():
 
 def test_muon_without_a_matrix_says_what_to_set(net):
     with pytest.raises(
-        TrainingError, match=r"Muon would move nothing: .*'layer_.' finds no matrix; set `optimizer.hid"
+        TrainingError, match=r"Muon has no parameters: .*'layer_.' matches no matrix; set `optimizer.hid"
     ):
         Muon(MuonConfig(hidden="layer_.")).build(list(net.named_parameters()))
 
@@ -217,7 +217,7 @@ def test_frozen_parameters_are_left_out(net):
 
 
 def test_a_broken_expression_is_named_with_its_path():
-    with pytest.raises(ConfigError, match=r"optimizer.hidden: '\(' is no regular expression"):
+    with pytest.raises(ConfigError, match=r"optimizer.hidden: '\(' is not a valid regular expression"):
         structure({"hidden": "("}, MuonConfig, "optimizer")
 
 

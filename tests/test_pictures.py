@@ -120,7 +120,7 @@ BROKEN = {
 @pytest.mark.parametrize("reason", BROKEN)
 def test_what_is_no_picture_says_why_and_what_it_is_called(reason: str) -> None:
     with pytest.raises(
-        CorruptSampleError, match=r"^The image a/b\.jpg cannot be read \(.+\): repair the file"
+        CorruptSampleError, match=r"^The image a/b\.jpg cannot be read \(.+\): repair or remove the file"
     ) as found:
         decode_image(BROKEN[reason], "a/b.jpg")
     assert found.value.reason == reason

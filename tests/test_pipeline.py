@@ -92,8 +92,8 @@ def test_loading_needs_no_training_data(small, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x08\0\0"), "is no whole safetensors file"),
-        (lambda folder: (folder / "backbone.safetensors").unlink(), "there is no such file"),
+        (lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x08\0\0"), "is not a valid safetensors file"),
+        (lambda folder: (folder / "backbone.safetensors").unlink(), "the file does not exist"),
         (lambda folder: (folder / "pipeline.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "pipeline.json").write_text('{"format": 99}'), "another format"),
         (lambda folder: (folder / "config.yaml").unlink(), "There is no saved pipeline in"),

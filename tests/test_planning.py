@@ -98,6 +98,42 @@ def test_checkpointing_keeps_what_goes_into_blocks_and_the_inside_of_one(small):
     assert small.copies >= 2 * small.parameters * 0.8  # bf16 copies of the matrices
 
 
+class Inner(nn.Module):
+    """A block of two layers, in a list or as attributes."""
+
+    def __init__(self, listed):
+        super().__init__()
+        layers = [nn.Linear(8, 16), nn.Linear(16, 8)]
+        self.listed = nn.ModuleList(layers) if listed else None
+        if not listed:
+            self.first, self.second = layers
+
+    def forward(self, x):
+        first, second = self.listed if self.listed is not None else (self.first, self.second)
+        return x + second(first(x).tanh())
+
+
+class Outer(nn.Module):
+    def __init__(self, listed):
+        super().__init__()
+        self.blocks = nn.ModuleList([Inner(listed) for _ in range(3)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def test_lists_inside_a_block_are_not_counted_again():
+    measured = []
+    for listed in (False, True):
+        net = Outer(listed)
+        with costs._Kept(net).listening() as kept:
+            net(torch.ones(2, 8))
+        measured.append((kept.total, kept.checkpointed))
+    assert measured[0] == measured[1]
+
+
 def test_the_cost_of_a_choice_is_the_mean_over_the_choices(small):
     jumps = costs.cost_of(resolve(combine({**SMALL, "method": "meanflow"}, {})), classes=10)
     assert 1.2 * small.flops < jumps.flops < 2.5 * small.flops  # a quarter of the steps has a second backward pass
@@ -138,10 +174,10 @@ def test_times_are_those_of_the_rates():
 @pytest.mark.parametrize(
     ("changes", "gpus", "sentence"),
     [
-        ({}, 1, "Nothing: DDP holds the batch"),
+        ({}, 1, "None: DDP fits the batch"),
         ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
-        ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that holds 4 images"),
-        ({"flops": 1e6}, 8, "The network between the GPUs: 1 images a GPU"),
+        ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that fits 4 images"),
+        ({"flops": 1e6}, 8, "The network between GPUs: 1 images a GPU"),
     ],
 )
 def test_what_breaks_first_is_said(changes, gpus, sentence):
@@ -150,7 +186,7 @@ def test_what_breaks_first_is_said(changes, gpus, sentence):
 
 
 def test_wrong_machines_are_one_sentence():
-    with pytest.raises(TrainingError, match="cannot be shared equally by 3 processes"):
+    with pytest.raises(TrainingError, match="cannot be split equally over 3 processes"):
         plan_for(cost(), Setting(gpus=3, gpu=gpu_of("h100")), batch_size=8, steps=1)
     with pytest.raises(UnknownName, match="no GPU 'h10'.*Did you mean 'h100'"):
         gpu_of("h10")
@@ -160,7 +196,7 @@ def test_the_command_prints_figures_for_people_and_programs(tmp_path):
     (tmp_path / "small.yaml").write_text(json.dumps({**SMALL, "train": {"batch_size": 64, "steps": 10}}))
     words = ["plan", str(tmp_path / "small.yaml"), "--gpus", "2"]
     shown = CliRunner().invoke(cli, words, catch_exceptions=False)
-    assert "What breaks first" in shown.output
+    assert "First limit" in shown.output
     figures = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).output)
     assert figures["images_per_gpu"] == 32
     assert next(entry["strategy"] for entry in figures["memory"]) == "ddp"

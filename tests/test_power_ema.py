@@ -144,8 +144,8 @@ def walked(tmp_path_factory):
 
 def test_snapshots_are_the_weighted_sums_of_the_walk(walked):
     folder, walk = walked
-    assert snapshots.kept(folder) == [Snapshot(s, w) for s in range(EVERY, STEPS + 1, EVERY) for w in WIDTHS]
-    for snapshot in snapshots.kept(folder):
+    assert snapshots.snapshots_in(folder) == [Snapshot(s, w) for s in range(EVERY, STEPS + 1, EVERY) for w in WIDTHS]
+    for snapshot in snapshots.snapshots_in(folder):
         found = storage.read_tensors(snapshot.path(folder))["weight"].numpy()[0]
         expected = weights(gamma_of(snapshot.width), snapshot.step) @ walk[: snapshot.step]
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
@@ -190,7 +190,7 @@ def keeping(small):
 
 
 def contents(run):
-    return {snapshot: storage.read_tensors(snapshot.path(run)) for snapshot in snapshots.kept(run)}
+    return {snapshot: storage.read_tensors(snapshot.path(run)) for snapshot in snapshots.snapshots_in(run)}
 
 
 def test_a_run_keeps_the_averages_of_its_student(keeping, tmp_path):
@@ -263,7 +263,7 @@ def test_nothing_is_kept_by_default(small, tmp_path):
         ({"sigma_rel": [float("nan")]}, "must be a finite number, got nan"),
         ({"every": 0}, "stage.ema_snapshots.*every: must be at least 1"),
         ({"evry": 5}, "stage.ema_snapshots.evry: unknown key. Did you mean 'every'?"),
-        (5, "stage.ema_snapshots: expected keys and values, got 5"),
+        (5, "stage.ema_snapshots: expected a mapping, got 5"),
     ],
 )
 def test_a_wrong_setting_is_named(small, wrong, said):
@@ -322,10 +322,10 @@ def test_what_cannot_be_made_is_said_before_anything_is_written(kept_run, tmp_pa
 def test_damaged_and_foreign_snapshots_are_named(kept_run):
     path = Snapshot(4, 0.05).path(kept_run)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is no whole safetensors file"):
+    with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is not a valid safetensors file"):
         reconstruct(kept_run, [0.07])
     storage.write_tensors(path, {"other": torch.ones(2)})
-    with pytest.raises(DataError, match="does not fit the weights of .*'other'.*: it is of another configuration"):
+    with pytest.raises(DataError, match="does not match the weights of .*'other'.*: it has another configuration"):
         reconstruct(kept_run, [0.07])
     path.unlink()  # a missing one makes the fit worse, and the rest is used
     assert reconstruct(kept_run, [0.07])[0].snapshots == 11

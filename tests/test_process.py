@@ -23,7 +23,7 @@ print(faults(), malloc.keep_freed(), faults(), faults())
 GROUPS = """
 import os, torch
 import torch.distributed as dist
-from nanogen_data import process_group as farewell
+from nanogen_data import process_group
 
 def threads():
     return len(os.listdir("/proc/self/task"))
@@ -32,15 +32,15 @@ torch.ones(1000, 1000) @ torch.ones(1000, 1000)  # OpenMP's own have begun
 alone = threads()
 dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 group = dist.new_group(backend="gloo")
-farewell.registered()
-farewell.registered()
+process_group.destroy_at_exit()
+process_group.destroy_at_exit()
 asked = torch.ones(1)
 dist.all_reduce(asked, group=group, async_op=True)
 together = threads()
 del group
-farewell._leave()
+process_group._destroy()
 print(alone, together, threads(), dist.is_initialized())
-farewell._leave()  # there is nothing left to leave
+process_group._destroy()  # there is nothing left to leave
 """
 
 

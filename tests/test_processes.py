@@ -23,7 +23,7 @@ from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import TrainingError
-from nanogen_data.loader import Order
+from nanogen_data.loader import EpochOrder
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
@@ -78,8 +78,8 @@ TOGETHER: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "meanflow-fsdp": ("meanflow", meanflow(strategy="fsdp", shard_by="step"), {}),
     "forward-fsdp": ("forward", meanflow("forward", strategy="fsdp"), {}),
     "muon-fsdp": ("muon", {**ALONE["muon"], "train": flow(strategy="fsdp")["train"]}, {}),
-    "parts-ddp": ("flow", flow(grad_accum_steps=2, checkpoint_activations=True), {}),
-    "parts-fsdp": ("flow", flow(grad_accum_steps=2, checkpoint_activations=True, strategy="fsdp"), {}),
+    "parts-ddp": ("flow", flow(grad_accum_steps=2, activation_checkpointing=True), {}),
+    "parts-fsdp": ("flow", flow(grad_accum_steps=2, activation_checkpointing=True, strategy="fsdp"), {}),
     "cached-ddp": ("cached", flow(cache_latents=True), {}),
     "one-to-ddp": ("flow", flow(), {"resume": True}),
     "one-to-fsdp": ("flow", flow(strategy="fsdp"), {"resume": True}),
@@ -223,11 +223,11 @@ def test_a_signal_to_one_process_stops_all_of_them_at_one_step_with_a_checkpoint
 
 
 def test_a_loss_that_is_no_number_on_one_process_stops_all_with_the_examples_of_that_one(run: Launched) -> None:
-    order = Order(32, 0)
-    examples = ", ".join(str(order[2 * 8 + slot].item) for slot in range(4, 8))
+    order = EpochOrder(32, 0)
+    examples = ", ".join(str(order[2 * 8 + slot].row) for slot in range(4, 8))
     first, second = run.answers["poisoned-ddp"]["failed"]
     assert first == second
-    assert f"Step 3: loss is nan. Its batch has the examples {examples} of the training split." in first
+    assert f"Step 3: loss is nan. It was computed from examples {examples} of the training split." in first
     assert checkpoint.steps_in(run.folder / "poisoned-ddp") == []
 
 

@@ -91,7 +91,7 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
             "target must be a text 'module:Name', not <class",
         ),
         (manifest(sampler(config=Point)), "config must be a text 'module:Name', not <class"),
-        (manifest(sampler(name=3)), "Component 3: the name must be a text"),
+        (manifest(sampler(name=3)), "Component 3: the name must be a string"),
         (manifest(sampler(defaults=["x"])), "Component 's': the name must be a text and the defaults a mapping"),
     ],
 )

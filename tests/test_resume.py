@@ -25,7 +25,7 @@ from nanogen_files import storage
 from nanogen_train.checkpoint import checkpoint, integrity
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
-from nanogen_train.trainer.run_lock import alone
+from nanogen_train.trainer.run_lock import run_lock
 
 KILLING = Path(__file__).parent / "processes" / "killing.py"
 STATES = {"nets": {"weight": torch.arange(100.0)}, "optimizer-student": {"weight|exp_avg": torch.ones(100)}}
@@ -221,7 +221,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_last_good_checkpoint(small: 
     with no_file_above(resource.RLIM_INFINITY), pytest.raises(TrainingError) as caught:
         training.train()
     assert "File too large" in str(caught.value)
-    assert "The checkpoint of step 3 is whole: make room and go on with --resume." in str(caught.value)
+    assert "Free some space and resume from the checkpoint of step 3 with --resume." in str(caught.value)
     assert checkpoint.newest(tmp_path / "full") == 3
     assert not list((tmp_path / "full" / "checkpoints").glob(".*"))
     run(small, tmp_path / "full", resume=True).train()
@@ -236,7 +236,7 @@ def test_a_small_file_system_that_runs_full_does_so_too(small: dict[str, Any], t
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     small["train"].update(checkpoint_every=1, keep_last=100)
     try:
-        with pytest.raises(TrainingError, match=r"No space left on device.*step \d is whole: make room and go on"):
+        with pytest.raises(TrainingError, match=r"No space left on device.*resume from the checkpoint of step \d with"):
             run(small, tmp_path / "run").train()
         assert checkpoint.newest(tmp_path / "run") >= 1
     finally:
@@ -295,9 +295,9 @@ def test_the_newest_stay_and_every_nth(small: dict[str, Any], tmp_path: Path) ->
 
 def test_a_second_run_is_told_who_is_at_work(tmp_path: Path) -> None:
     me = rf"\(process {os.getpid()} on .*, since 20\d\d-.*wait for"
-    with alone(tmp_path), pytest.raises(TrainingError, match=me), alone(tmp_path):
+    with run_lock(tmp_path), pytest.raises(TrainingError, match=me), run_lock(tmp_path):
         pass
-    with alone(tmp_path):
+    with run_lock(tmp_path):
         pass
 
 
@@ -305,7 +305,7 @@ def test_a_run_that_another_overtook_while_it_was_set_up_is_refused(small: dict[
     slow = run(small, tmp_path)
     run(small, tmp_path).train()
     before = (tmp_path / "log.jsonl").read_bytes()
-    with pytest.raises(TrainingError, match="Another run worked in .* while this one was set up"):
+    with pytest.raises(TrainingError, match="Another run used .* while this one started"):
         slow.train()
     assert (tmp_path / "log.jsonl").read_bytes() == before
 
@@ -324,11 +324,11 @@ def test_a_killed_run_frees_its_folder_though_its_readers_still_live(tmp_path: P
     while not (tmp_path / "reader").exists() or not (tmp_path / "reader").read_text():
         time.sleep(0.01)
     try:
-        with pytest.raises(TrainingError, match="Another process is training into"), alone(tmp_path):
+        with pytest.raises(TrainingError, match="Another process is training into"), run_lock(tmp_path):
             pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        with alone(tmp_path):
+        with run_lock(tmp_path):
             pass
     finally:
         os.kill(int((tmp_path / "reader").read_text()), signal.SIGKILL)
@@ -346,5 +346,5 @@ def test_the_manifest_has_the_hashes_that_sha256sum_finds(tmp_path: Path) -> Non
     assert [line.split()[0] for line in ended.stdout.splitlines()] == [
         listed[name]["sha256"] for name in sorted(listed)
     ]
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="the file does not exist"):
         integrity.verify(tmp_path)

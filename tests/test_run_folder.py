@@ -41,7 +41,7 @@ def finished(small, tmp_path):
 def test_a_finished_run_without_its_checkpoints_is_not_written_over(small, finished):
     shutil.rmtree(finished / "checkpoints")
     before = contents(finished)
-    with pytest.raises(TrainingError, match="already holds a saved pipeline .*--overwrite"):
+    with pytest.raises(TrainingError, match="already contains a saved pipeline .*--overwrite"):
         run(small, finished)
     assert contents(finished) == before
 
@@ -57,7 +57,7 @@ def test_anything_of_a_run_or_a_pipeline_is_not_written_over(small, tmp_path, na
 def test_a_saved_pipeline_is_not_written_over(small, tmp_path):
     build_pipeline(small).save(tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(TrainingError, match="already holds a saved pipeline"):
+    with pytest.raises(TrainingError, match="already contains a saved pipeline"):
         run(small, tmp_path)
     assert contents(tmp_path) == before
 
@@ -77,9 +77,9 @@ def test_overwriting_an_empty_folder_moves_nothing(small, tmp_path):
 
 
 def test_a_run_at_work_is_not_moved_aside(small, finished):
-    from nanogen_train.trainer.run_lock import alone
+    from nanogen_train.trainer.run_lock import run_lock
 
-    with alone(finished), pytest.raises(TrainingError, match="cannot be moved aside"):
+    with run_lock(finished), pytest.raises(TrainingError, match="cannot be moved aside"):
         run(small, finished, overwrite=True)
 
 
@@ -138,7 +138,7 @@ def test_a_resume_without_a_change_leaves_no_history(small, finished):
 def test_fewer_steps_than_are_done_are_refused_before_anything_is_written(small, finished):
     before = contents(finished)
     small["train"]["steps"] = 4
-    with pytest.raises(TrainingError, match=r"has taken 6 steps, and train.steps asks for 4: raise train.steps"):
+    with pytest.raises(TrainingError, match=r"has taken 6 steps, but train.steps is 4: raise train.steps"):
         run(small, finished, resume=True)
     assert contents(finished) == before
 
@@ -178,7 +178,7 @@ def test_other_counts_are_said(folders, caplog):
     (data / "train" / "dog" / "3.png").unlink()
     with caplog.at_level(logging.WARNING):
         run(config, folder, resume=True)
-    assert "has 7 examples; it had 8 when the run began" in caplog.text
+    assert "has 7 examples; it had 8 when the run started" in caplog.text
 
 
 def test_data_in_another_place_are_the_same_data(folders, caplog):
@@ -200,7 +200,7 @@ def test_another_number_of_threads_is_said(small, finished, caplog):
             run(small, finished, resume=True)
     finally:
         torch.set_num_threads(threads)
-    assert f"began with threads: {threads}, and goes on with {threads + 1}" in caplog.text
+    assert f"began with threads: {threads}, and continues with {threads + 1}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["{}", "[]", "{", '{"format": 1, "data": {}}', '{"format": 9}'])
@@ -255,9 +255,7 @@ def test_a_sheet_that_fails_costs_nothing(small, tmp_path, caplog):
     training.stage.samples = samples
     training.train()
     assert checkpoint.steps_in(tmp_path) == [3, 6]
-    assert (
-        "The sample sheet of step 3 could not be drawn: KeyError: 'no captions'. The training goes on." in caplog.text
-    )
+    assert "The sample sheet of step 3 could not be drawn: KeyError: 'no captions'. Training continues." in caplog.text
 
 
 def test_the_checkpoint_is_there_before_its_sheet(small, tmp_path):
@@ -308,6 +306,6 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
 def test_an_output_that_is_no_folder_is_refused(small, tmp_path, kind):
     place = tmp_path / "out"
     place.write_text("mine") if kind == "file" else place.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(TrainingError, match="out is there and is no folder: name another --output"):
+    with pytest.raises(TrainingError, match="out exists and is not a folder: name another --output"):
         Run(build_pipeline(small), place)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

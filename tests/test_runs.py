@@ -16,13 +16,14 @@ from filelock import FileLock
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.tensors import Losses
+from nanogen_files.folder_lock import LOCK, LOCK_FILES
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.runs import runs as command
 from nanogen_train.logging import metrics_log
 from nanogen_train.runs import describe, runs_in
-from nanogen_train.trainer import failure_report as failure
+from nanogen_train.trainer import failure_report
 from nanogen_train.trainer.loop import Run
-from nanogen_train.trainer.run_lock import LOCK, alone
+from nanogen_train.trainer.run_lock import run_lock
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_finished_run_whose_checkpoints_were_deleted_is_finished(run):
 
 def test_a_run_that_holds_its_lock_is_running(run):
     shutil.rmtree(checkpoint.path_of(run, 6))
-    with FileLock(run / LOCK):
+    with run_lock(run):
         found = describe(run)
     assert (found.state, found.step) == ("running", 6)  # of the log
     assert f"process {os.getpid()} on" in found.note
@@ -88,15 +89,17 @@ def test_a_run_that_holds_its_lock_is_running(run):
 def test_a_look_does_not_keep_a_run_from_starting(run):
     with FileLock(run / LOCK) as look:  # in the middle of a look
         code = (
-            "import sys; from pathlib import Path; from nanogen_train.trainer.run_lock import alone\n"
-            f"print('starts', flush=True)\nwith alone(Path({str(run)!r})): print('holds')"
+            "import sys; from pathlib import Path; from nanogen_train.trainer.run_lock import run_lock\n"
+            f"print('starts', flush=True)\nwith run_lock(Path({str(run)!r})): print('holds')"
         )
         starting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert starting.stdout.readline() == "starts\n"
         time.sleep(0.05)
         look.release()
         assert starting.communicate(timeout=60)[0] == "holds\n"
-    before = {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != LOCK}
+    before = {
+        file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name not in LOCK_FILES
+    }
     describe(run)
     assert before == {file: file.stat().st_mtime_ns for file in before}
 
@@ -122,21 +125,21 @@ def test_a_failed_run_says_why_and_a_resumed_one_forgets_it(tmp_path):
     assert (found.state, found.step) == ("failed", 3)
     assert found.note.startswith("TrainingError: Step 5: loss is nan")
     Run(build_pipeline(CONFIG), tmp_path, resume=True).train()
-    assert (describe(tmp_path).state, (tmp_path / failure.FILE).exists()) == ("finished", False)
+    assert (describe(tmp_path).state, (tmp_path / failure_report.FILE).exists()) == ("finished", False)
 
 
 def test_a_run_that_was_asked_to_stop_has_not_failed(tmp_path):
     from nanogen_train.trainer.loop import Interrupted
 
-    with pytest.raises(Interrupted), failure.noted(tmp_path, lambda: 1, but=Interrupted):
+    with pytest.raises(Interrupted), failure_report.report_failure(tmp_path, lambda: 1, but=Interrupted):
         raise Interrupted("Stopped")
-    assert failure.reason(tmp_path) is None
+    assert failure_report.reason(tmp_path) is None
 
 
 def test_a_second_run_in_the_folder_leaves_no_note(run):
     shutil.rmtree(checkpoint.path_of(run, 6))
     second = Run(build_pipeline(CONFIG), run, resume=True)
-    with alone(run), pytest.raises(TrainingError, match="Another process is training into"):
+    with run_lock(run), pytest.raises(TrainingError, match="Another process is training into"):
         second.train()
     assert describe(run).state == "stopped"
 
@@ -144,20 +147,20 @@ def test_a_second_run_in_the_folder_leaves_no_note(run):
 @pytest.mark.parametrize(
     ("damage", "state", "note"),
     [
-        (lambda run: (run / "config.yaml").unlink(), "damaged", "config.yaml cannot be read: there is no such file"),
+        (lambda run: (run / "config.yaml").unlink(), "damaged", "config.yaml cannot be read: the file does not exist"),
         (lambda run: (run / "config.yaml").write_text("a: [1"), "damaged", "config.yaml is not the configuration"),
         (lambda run: (run / "config.yaml").write_text("- 1"), "damaged", "config.yaml is not the configuration"),
         (lambda run: (run / "config.yaml").write_bytes(b"\xff\xfe"), "damaged", "config.yaml is not the config"),
-        (lambda run: _shorten(run, 6), "stopped", "the checkpoint of step 6 is damaged"),
-        (lambda run: [_shorten(run, 3), _shorten(run, 6)], "damaged", "none of its checkpoints is whole"),
+        (lambda run: _shorten(run, 6), "stopped", "the checkpoint of step 6 is corrupt"),
+        (lambda run: [_shorten(run, 3), _shorten(run, 6)], "damaged", "all checkpoints are corrupt"),
         (
             lambda run: (checkpoint.path_of(run, 6) / "manifest.json").write_text("[1]"),
             "stopped",
-            "of step 6 is damaged",
+            "of step 6 is corrupt",
         ),
         (lambda run: (run / "log.jsonl").write_bytes(b'{"step": 6, "lo'), "finished", ""),
         (lambda run: (run / "log.jsonl").write_text("[]\n"), "finished", ""),
-        (lambda run: (run / failure.FILE).write_text("{"), "finished", ""),
+        (lambda run: (run / failure_report.FILE).write_text("{"), "finished", ""),
     ],
 )
 def test_damage_is_named_and_never_an_exception(run, damage, state, note):
@@ -193,8 +196,8 @@ def test_the_table(run):
 
 
 def test_a_folder_without_runs_and_no_folder(tmp_path):
-    assert CliRunner().invoke(command, [str(tmp_path)]).output == f"There is no run in {tmp_path}.\n"
-    with pytest.raises(DataError, match="There is no folder .*nowhere: name the one that holds your runs"):
+    assert CliRunner().invoke(command, [str(tmp_path)]).output == f"No runs in {tmp_path}.\n"
+    with pytest.raises(DataError, match="There is no folder .*nowhere: give the folder that contains your runs"):
         runs_in(tmp_path / "nowhere")
 
 

@@ -87,7 +87,7 @@ def test_a_file_of_another_program_has_no_hash_and_is_read(tmp_path):
 
 def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
     for read in (storage.read_json, storage.read_tensors):
-        with pytest.raises(DataError, match="nothing cannot be read: there is no such file"):
+        with pytest.raises(DataError, match="nothing cannot be read: the file does not exist"):
             read(tmp_path / "nothing")
         with pytest.raises(DataError, match="cannot be read: it is a folder"):
             read(tmp_path)
@@ -167,7 +167,7 @@ def test_a_folder_is_replaced_by_one_with_the_same_files(tmp_path):
 
 def test_only_temporary_names_are_discarded(tmp_path):
     filled(tmp_path / "folder")
-    with pytest.raises(ValueError, match="no temporary name"):
+    with pytest.raises(ValueError, match="not a temporary name"):
         storage.discard(tmp_path / "folder")
     assert json.dumps(storage.names_in(tmp_path / "folder")) == '["a", "deep/b"]'
 
@@ -179,5 +179,5 @@ def test_only_temporary_names_are_discarded(tmp_path):
 )
 def test_a_pipe_in_the_place_of_a_file_is_refused_without_waiting(tmp_path: Path, read: Any) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match=r"pipe is no regular file"):
+    with pytest.raises(DataError, match=r"pipe is not a regular file"):
         read(tmp_path / "pipe")

@@ -33,7 +33,10 @@ def test_every_encoding_with_a_mark_gives_the_same_lines(data):
     ("data", "sentence"),
     [
         ("ok\nun café\n".encode("latin-1"), r"^x is not UTF-8 in line 2 \(byte 0xe9\): save it as UTF-8\.$"),
-        ("a\nb\nc".encode("utf-16-le"), r"^x has a NUL character in line 1: it is no text, or not saved as UTF-8\.$"),
+        (
+            "a\nb\nc".encode("utf-16-le"),
+            r"^x has a NUL character in line 1: it is not a text file, or not saved as UTF-8\.$",
+        ),
         (b"\xff\xfe" + "a\nb\n".encode("utf-16-le") + b"\x00\xd8\x00\x00", "x is not UTF-16-LE in line 3"),
         ("a\nb".encode("utf-32"), "x has a NUL character in line 1"),
         (b"one\ntwo\0\n", "x has a NUL character in line 2"),
@@ -59,14 +62,14 @@ def test_a_blank_line_is_named_where_lines_count(tmp_path):
 
 
 def test_what_cannot_be_opened_says_why(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"none\.txt cannot be read: there is no such file\.$"):
+    with pytest.raises(DataError, match=r"none\.txt cannot be read: the file does not exist\.$"):
         text_files.read(tmp_path / "none.txt")
     with pytest.raises(DataError, match="cannot be read: it is a folder"):
         text_files.read(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="pipe is no regular file"):
+    with pytest.raises(DataError, match="pipe is not a regular file"):
         text_files.read(tmp_path / "pipe")  # that nobody writes into
-    with pytest.raises(DataError, match="zero is no regular file"):
+    with pytest.raises(DataError, match="zero is not a regular file"):
         text_files.read(Path("/dev/zero"))
     path = tmp_path / "secret.txt"
     path.write_text("x")
@@ -100,12 +103,12 @@ def test_a_text_that_is_no_path_is_refused(text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"a": 1', r"x is no JSON: Expecting ',' delimiter \(line 1, column 8\)\.$"),
-        ("[\n1,\n]", r"x is no JSON: .* \(line [23], column \d+\)"),
-        ("[" * 100_000, "x is no JSON that can be read: its values are nested too deeply"),
+        ('{"a": 1', r"x is not valid JSON: Expecting ',' delimiter \(line 1, column 8\)\.$"),
+        ("[\n1,\n]", r"x is not valid JSON: .* \(line [23], column \d+\)"),
+        ("[" * 100_000, "x cannot be read as JSON: its values are nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
-        ("9" * 5_000, "a whole number in it has too many digits"),
-        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice in one object"),
+        ("9" * 5_000, "an integer has too many digits"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a'occurs twice in one object"),
     ],
 )
 def test_what_is_no_json_is_one_sentence(text, sentence):
@@ -121,7 +124,7 @@ def test_lines_of_json_keep_their_numbers(tmp_path):
     with pytest.raises(DataError, match=r"Line 2 of .*x\.jsonl is no JSON object"):
         list(json_files.objects(path))
     path.write_text('{"a": 1}\n{"a": \n')
-    with pytest.raises(DataError, match=r"Line 2 of .*x\.jsonl is no JSON: "):
+    with pytest.raises(DataError, match=r"Line 2 of .*x\.jsonl is not valid JSON: "):
         list(json_files.objects(path))
 
 
@@ -143,16 +146,16 @@ def test_rows_keep_their_lines_and_cells():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "x needs a first line with the columns `file` and `label`; it has: none"),
-        ("a.png,1\n", "x needs a first line with the columns `file` and `label`; it has: 1, a.png"),
-        ("file;label\na.png;1\n", "separated by ';': separate them by commas"),
-        ("file\tlabel\na.png\t1\n", r"separated by '\\t': separate them by commas"),
+        ("", "x needs a header with the columns `file` and `label`; it has: none"),
+        ("a.png,1\n", "x needs a header with the columns `file` and `label`; it has: 1, a.png"),
+        ("file;label\na.png;1\n", "separated by ';': use commas"),
+        ("file\tlabel\na.png\t1\n", r"separated by '\\t': use commas"),
         ("file,label,file\n", "x has two columns named 'file'"),
         ("file,label\na.png,1\nb.png,a cat, red\n", "Line 3 of x has 3 cells, and its header 2: quote a cell"),
         ("file,label\na.png\n", "Line 2 of x has 1 cells, and its header 2"),
         ('file,label\na.png,1\nb.png,"2\n', "x is no comma-separated file in line 3: unexpected end of data"),
         ('file,label\na.png,"1"2\n', "in line 2: ',' expected after '\"'"),
-        ("file,label\na.png,1\rb.png,2\n", "in line 2: a carriage return stands inside a cell without quotes"),
+        ("file,label\na.png,1\rb.png,2\n", "in line 2: an unquoted cell contains a carriage return"),
         (f"file,label\na.png,{'1' * 200_000}\n", r"in line 2: field larger than field limit \(131072\)"),
     ],
 )

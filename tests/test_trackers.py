@@ -163,7 +163,7 @@ def test_none_are_used_where_none_are_wanted_or_there(small, tmp_path, monkeypat
         (["all"], "no tracker 'all'. Known: "),
         (
             ["tensorboard", "mlflow"],
-            "mlflow is not installed: `pip install mlflow`, or leave it out; installed: .*tens",
+            "mlflow is not installed: `pip install mlflow`, or remove it. Installed: .*tens",
         ),
     ],
 )

@@ -116,14 +116,14 @@ def test_cached_latents_train_as_images_do(small, tmp_path):
 
 
 def test_resuming_nothing_is_an_error(small, tmp_path):
-    with pytest.raises(TrainingError, match="There is nothing to resume in .*: it holds no run"):
+    with pytest.raises(TrainingError, match="Cannot resume  .*: the folder contains no run"):
         run(small, tmp_path, resume=True)
 
 
 def test_a_run_is_not_laid_over_another(small, tmp_path):
     run(small, tmp_path).train()
     with pytest.raises(
-        TrainingError, match="already holds a run: resume it with --resume, move it aside with --overwrite, or"
+        TrainingError, match="already contains a run: resume it with --resume, move it aside with --overwrite, or"
     ):
         run(small, tmp_path)
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_its_batch(small, tmp_p
         return Losses(losses.total * (torch.nan if training.step == 3 else 1))
 
     training.stage.loss = poisoned
-    with pytest.raises(TrainingError, match=r"Step 4: loss is nan. Its batch has the examples (\d+, ){7}\d+ of the"):
+    with pytest.raises(TrainingError, match=r"Step 4: loss is nan. It was computed from examples (\d+, ){7}\d+ of the"):
         training.train()
     assert checkpoint.steps_in(tmp_path) == [3]
 

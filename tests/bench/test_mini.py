@@ -233,7 +233,7 @@ def test_no_process_of_an_experiment_runs_a_module_of_the_current_folder(finishe
 
 def test_a_method_that_fails_is_said_and_the_rest_goes_on(finished):
     output, _, _, told = finished
-    assert "imagenet broken seed 0: failed: Muon would move nothing" in told
+    assert "imagenet broken seed 0: failed: Muon has no parameters" in told
     assert json.loads((output / "t2i" / "broken" / "seed-0" / "failure.json").read_text())["error"]
 
 

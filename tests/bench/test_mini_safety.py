@@ -20,7 +20,7 @@ from nanogen_bench.mini.pool import Pool
 from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_eval import progress
 from nanogen_files import storage, yaml_files
-from nanogen_train.trainer import failure_report as failure
+from nanogen_train.trainer import failure_report
 
 METHOD = {"summary": "a", "family": "vae"}
 PLAN = {
@@ -98,7 +98,7 @@ def test_a_name_that_is_no_folder_is_refused_before_any_path_is_made(beside, mon
         "statistics": {"prepared": {"decoder": {**prepared, "statistics": name}}},
     }
     before = tree(beside)
-    sentence = "no text can hold: a zero byte" if "\0" in name else r"cannot name a folder\. A name has letters"
+    sentence = "no text can hold: a zero byte" if "\0" in name else r"is not a valid folder name\. A name has letters"
     place = "prepared" if where == "statistics" and "\0" in name else where  # the whole mapping is refused
     with pytest.raises(ConfigError, match=rf"(?s)plan\.\S*{place}.*{sentence}"):
         run({**PLAN, **changes[where]}, beside / "a" / "b" / "out", monkeypatch)
@@ -123,7 +123,7 @@ def test_the_command_says_it(beside):
     words = ["--plan", str(beside / "plan.yaml"), "--output", str(beside / "a" / "b" / "out")]
     ran = CliRunner().invoke(mini, words)
     assert isinstance(ran.exception, ConfigError)
-    assert "'../../../x' cannot name a folder" in str(ran.exception)
+    assert "'../../../x' is not a valid folder name" in str(ran.exception)
     assert tree(beside) == before
 
 
@@ -371,7 +371,7 @@ def test_a_name_in_a_list_of_files_deletes_nothing_outside_of_its_folder(tmp_pat
     (tmp_path / "thesis.txt").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "own.txt").write_text("x")
-    with pytest.raises(DataError, match="lies outside of"):
+    with pytest.raises(DataError, match="is outside of"):
         storage.remove_files(tmp_path / "folder", ["own.txt", name.format(tmp_path)])
     assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["own.txt", "thesis.txt"]
 
@@ -390,12 +390,12 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
 
 @pytest.mark.parametrize("content", ["mine", "[]", '{"thesis": 1}'])
 def test_a_file_of_the_users_that_is_called_like_a_note_of_a_failure_stays(tmp_path, monkeypatch, content):
-    (tmp_path / failure.FILE).write_text(content)
-    with failure.noted(tmp_path, lambda: 1, but=KeyError):
+    (tmp_path / failure_report.FILE).write_text(content)
+    with failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
         pass
-    with pytest.raises(ValueError, match="x"), failure.noted(tmp_path, lambda: 1, but=KeyError):
+    with pytest.raises(ValueError, match="x"), failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
         raise ValueError("x")
-    assert (tmp_path / failure.FILE).read_text() == content
+    assert (tmp_path / failure_report.FILE).read_text() == content
     (job, _) = jobs(plan.checked(PLAN), tmp_path / "out", ["vae"])
     job.folder.mkdir(parents=True)
     (job.folder / "failure.json").write_text(content)

@@ -164,11 +164,11 @@ def test_a_wrong_scale_names_its_guidance(small):
             "guidance.mine: expected a mapping of options",
         ),
         ({"guidance": [ClassifierFree(ClassifierFreeConfig())]}, "guidance[0]: expected a name or a mapping"),
-        ({"metric": ["openmoji-accuracy", "openmoji-accuracy"]}, "metric[1]: 'openmoji-accuracy' stands twice"),
+        ({"metric": ["openmoji-accuracy", "openmoji-accuracy"]}, "metric[1]: 'openmoji-accuracy' occurs twice"),
         ({"metric": [{"x": 1}]}, "metric[0]: `name` is missing"),
         ({"backbone": None}, "backbone: expected a name or a mapping with a `name`, got None"),
         ({"backbone": {"name": 3}}, "backbone: expected a name or a mapping with a `name`, got {'name': 3}"),
-        ({"sampler": {"name": "euler", "steps": Sampler}}, "sampler.steps: expected a whole number, got <class"),
+        ({"sampler": {"name": "euler", "steps": Sampler}}, "sampler.steps: expected an integer, got <class"),
     ],
 )
 def test_an_object_in_a_wrong_place_is_refused_in_a_sentence(small, over, expected):
@@ -284,16 +284,16 @@ def test_a_damaged_description_of_a_pipeline_is_refused(saved, text, expected):
 @pytest.mark.parametrize(
     ("line", "changed", "expected"),
     [
-        ("image_size: 16", "image_size: null", "image_size: expected a whole number, got None"),
+        ("image_size: 16", "image_size: null", "image_size: expected an integer, got None"),
         ("image_size: 16", "image_size: 1000000", "image_size: must be at least 1 and at most 8,192, got 1000000"),
         ("image_size: 16", "image_size: -16", "image_size: must be at least 1"),
-        ("image_size: 16", "image_size: 1.5", "image_size: expected a whole number, got 1.5"),
-        ("image_size: 16", "image_size: " + "9" * 5000, "holds a value that cannot be read"),
+        ("image_size: 16", "image_size: 1.5", "image_size: expected an integer, got 1.5"),
+        ("image_size: 16", "image_size: " + "9" * 5000, "contains a value that cannot be read"),
         ("  hidden: 16", "  hidden: 1000000000000", "backbone.hidden: must be above 0 and at most 65,536"),
         ("  depth: 1", "  depth: -1", "backbone.depth: must be above 0"),
         ("  heads: 1", "  heads: 0", "backbone.heads: must be above 0"),
-        ("  heads: 1", "  heads: .nan", "backbone.heads: expected a whole number, got nan"),
-        ("seed: 0", "seed: [0]", "seed: expected a whole number, got [0]"),
+        ("  heads: 1", "  heads: .nan", "backbone.heads: expected an integer, got nan"),
+        ("seed: 0", "seed: [0]", "seed: expected an integer, got [0]"),
         ("task:", "tusk:", "tusk: unknown key"),
     ],
 )

@@ -78,7 +78,7 @@ def test_all_mistakes_are_said_at_once_with_their_paths(small):
     assert text.startswith("The configuration has 5 mistakes:")
     for line in (
         "backbone.hiden: unknown key. Did you mean 'hidden'?",
-        "train.steps: expected a whole number, got 'many'",
+        "train.steps: expected an integer, got 'many'",
         "train.batch_size: ",
         "train.precision: ",
         "optimizer.lr: expected a number, got '0.1'",
@@ -90,9 +90,9 @@ def test_all_mistakes_are_said_at_once_with_their_paths(small):
     ("key", "value", "sentence"),
     [
         ("train", {"compile": "false"}, "train.compile: expected true or false, got 'false'"),
-        ("train", {"steps": 3.9}, "train.steps: expected a whole number, got 3.9"),
-        ("train", {"steps": True}, "train.steps: expected a whole number, got True"),
-        ("image_size", "64", "image_size: expected a whole number, got '64'"),
+        ("train", {"steps": 3.9}, "train.steps: expected an integer, got 3.9"),
+        ("train", {"steps": True}, "train.steps: expected an integer, got True"),
+        ("image_size", "64", "image_size: expected an integer, got '64'"),
         ("tokenizer", 3, "tokenizer: expected a name or a mapping with a `name`, got 3"),
         ("backbon", "ddt", "backbon: unknown key. Did you mean 'backbone'?"),
         ("guidance", 3, "guidance: expected names, or a mapping of names to options, got 3"),
@@ -153,9 +153,9 @@ def test_an_unknown_method_is_said_even_with_other_mistakes(small):
     ("text", "sentence"),
     [
         ("task: [", "is not valid YAML (line 1"),
-        ("task: a\ntask: b", "key 'task' stands twice"),
-        ("- a\n- b", "must hold keys and values such as `task: t2i`, not list"),
-        ("", "must hold keys and values"),
+        ("task: a\ntask: b", "key 'task' occurs twice"),
+        ("- a\n- b", "must contain a mapping such as `task: t2i`, not list"),
+        ("", "must contain a mapping"),
         ("task: !!python/object:os.system {}", "is not valid YAML"),
     ],
 )

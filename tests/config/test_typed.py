@@ -130,11 +130,11 @@ def test_other_options_read_it_by_their_type(option, text, value):
 @pytest.mark.parametrize(
     ("option", "text", "sentence"),
     [
-        ("whole", "1e3", "x.whole: expected a whole number, got '1e3'"),
-        ("whole", "3.0", "x.whole: expected a whole number, got '3.0'"),
-        ("whole", "1:30", "x.whole: expected a whole number, got '1:30'"),
-        ("whole", "", "x.whole: expected a whole number, got ''"),
-        ("whole", "null", "x.whole: expected a whole number, got 'null'"),
+        ("whole", "1e3", "x.whole: expected an integer, got '1e3'"),
+        ("whole", "3.0", "x.whole: expected an integer, got '3.0'"),
+        ("whole", "1:30", "x.whole: expected an integer, got '1:30'"),
+        ("whole", "", "x.whole: expected an integer, got ''"),
+        ("whole", "null", "x.whole: expected an integer, got 'null'"),
         ("number", "nan", "x.number: must be a finite number, got nan"),
         ("number", "-.inf", "x.number: must be a finite number, got -inf"),
         ("number", "1e999", "x.number: must be a finite number, got inf"),
@@ -143,10 +143,10 @@ def test_other_options_read_it_by_their_type(option, text, value):
         ("word", "2", "x.word: expected one of on, off, 1, got '2'"),
         ("texts", "a, b", "x.texts: expected a list, such as [a, b], got 'a, b'"),
         ("texts", "[a", "x.texts: --set: '[a' is not valid YAML (line 1, column 3)"),
-        ("wholes", "[1, x]", "x.wholes[1]: expected a whole number, got 'x'"),
-        ("mapping", "a", "x.mapping: expected keys and values, got 'a'"),
-        ("inner", "5", "x.inner: expected keys and values, got '5'"),
-        ("inner.width", "wide", "x.inner.width: expected a whole number, got 'wide'"),
+        ("wholes", "[1, x]", "x.wholes[1]: expected an integer, got 'x'"),
+        ("mapping", "a", "x.mapping: expected a mapping, got 'a'"),
+        ("inner", "5", "x.inner: expected a mapping, got '5'"),
+        ("inner.width", "wide", "x.inner.width: expected an integer, got 'wide'"),
     ],
 )
 def test_what_the_type_cannot_be_is_refused_in_one_sentence(option, text, sentence):

@@ -79,7 +79,7 @@ def test_numbers_that_are_not_finite_are_named(tmp_path, number, dtype):
     broken[1, 2] = number
     file = read_weights(saved(tmp_path, {"ema": state(), "model": state(**{"head.bias": broken})}))
     choose(file, ANCHOR, "ema")  # the other set is whole
-    with pytest.raises(DataError, match=r"'head\.bias' holds numbers that are not finite \(1 of 6\)"):
+    with pytest.raises(DataError, match=r"'head\.bias' contains NaN or infinite values \(1 of 6\)"):
         choose(file, ANCHOR, "model")
 
 
@@ -91,12 +91,12 @@ def test_numbers_that_are_not_finite_are_named(tmp_path, number, dtype):
         (torch.ones(2), "one tensor"),
         (None, "None"),
         (7, "an object of type int"),
-        ({}, "no tensors"),
-        ({"step": 7, "list": [torch.ones(2)]}, "no tensors"),
+        ({}, "no named tensors"),
+        ({"step": 7, "list": [torch.ones(2)]}, "no named tensors"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(tmp_path, content, what):
-    with pytest.raises(DataError, match=f"holds {what}") as caught:
+    with pytest.raises(DataError, match=f"contains {what}") as caught:
         read_weights(saved(tmp_path, content))
     assert "\n" not in str(caught.value)
 
@@ -117,7 +117,7 @@ def test_code_is_never_run(tmp_path, by, beside):
     content = {**state(), "bomb": Bomb(tmp_path / "ran")} if beside else Bomb(tmp_path / "ran")
     path = tmp_path / "file.pt"
     torch.save(content, path) if by == "torch" else path.write_bytes(pickle.dumps(content))
-    with pytest.raises(DataError, match="holds Python objects"):
+    with pytest.raises(DataError, match="contains pickled Python objects"):
         read_weights(path)
     assert not (tmp_path / "ran").exists()
 
@@ -130,13 +130,13 @@ def test_the_arguments_of_a_script_are_plain_values(tmp_path):
 
 def test_a_bomb_among_the_arguments_is_refused(tmp_path):
     arguments = argparse.Namespace(bomb=Bomb(tmp_path / "ran"))
-    with pytest.raises(DataError, match="holds Python objects"):
+    with pytest.raises(DataError, match="contains pickled Python objects"):
         read_weights(saved(tmp_path, {"ema": state(), "args": arguments}))
     assert not (tmp_path / "ran").exists()
 
 
 def test_files_that_are_missing_or_damaged_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.pt cannot be read: there is no such file"):
+    with pytest.raises(DataError, match=r"nowhere\.pt cannot be read: the file does not exist"):
         read_weights(tmp_path / "nowhere.pt")
     with pytest.raises(DataError, match="is a folder"):
         read_weights(tmp_path)
@@ -144,9 +144,7 @@ def test_files_that_are_missing_or_damaged_are_refused(tmp_path):
     for content in (b"", b"PK\x03\x04", b"\x80\x04", b"not a checkpoint", whole[: len(whole) // 2]):
         path = tmp_path / "broken.pt"
         path.write_bytes(content)
-        with pytest.raises(
-            DataError, match=r"broken\.pt is (damaged, and )?no whole (safetensors file|file of tensors)"
-        ):
+        with pytest.raises(DataError, match=r"broken\.pt is not a valid (safetensors|weight) file"):
             read_weights(path)
 
 
@@ -159,5 +157,5 @@ def test_values_that_hold_themselves_are_refused(tmp_path):
 
 def test_numbers_of_eight_bits_are_checked_too(tmp_path):
     content = {**state(), ANCHOR: torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn)}
-    with pytest.raises(DataError, match=r"not finite \(1 of 2\)"):
+    with pytest.raises(DataError, match=r"NaN or infinite values \(1 of 2\)"):
         choose(read_weights(saved(tmp_path, content)), ANCHOR, "ema")

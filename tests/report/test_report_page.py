@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs), f"an attribute stands twice in {tag}: {attrs}"
+        assert len(dict(attrs)) == len(attrs), f"an attribute occurs twice in {tag}: {attrs}"
         if tag not in VOID:
             self.open.append(tag)
 

@@ -14,11 +14,11 @@ class ArrowConfig:
 
     `image`, `label`, `caption`: the columns. Without them, `image`, `label` and `caption` where the table has these;
     else the only column whose type or name says so.
-    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
     """
 
     root: str | None = None
     image: str | None = None
     label: str | None = None
     caption: str | None = None
-    bad_examples: float = field(default=0.01, validator=unit)
+    max_corrupt: float = field(default=0.01, validator=unit)

@@ -72,7 +72,7 @@ class Arrow:
                     f"label order."
                 )
             refuse_wrong_labels(files, columns[1], len(self.classes))
-        return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config.bad_examples)
+        return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config.max_corrupt)
 
     @staticmethod
     def recognises(source: str) -> bool:
@@ -113,8 +113,8 @@ class Arrow:
 class Rows:
     """The rows of all files in order, as examples of one view: labels where there are `classes`, else captions."""
 
-    def __init__(self, root: Path, files: Sequence[Path], columns: tuple[str, str], classes: int, bad_examples: float):
-        self.bad_examples = bad_examples
+    def __init__(self, root: Path, files: Sequence[Path], columns: tuple[str, str], classes: int, max_corrupt: float):
+        self.max_corrupt = max_corrupt
         self._root, self._files, self._columns, self._classes = root, list(files), columns, classes
         found = [pair for file in files for pair in pieces_of(file)]
         self._pieces = [piece for piece, _ in found]

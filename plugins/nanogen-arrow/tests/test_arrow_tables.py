@@ -28,7 +28,7 @@ from nanogen_imagenet.parquet import ImageNetParquet
 
 @pytest.fixture(autouse=True)
 def _unsaid() -> None:
-    notes._said.clear()
+    notes._logged.clear()
 
 
 def encoded(shade: int) -> bytes:
@@ -183,7 +183,7 @@ def test_wrong_labels_are_refused_before_the_first_is_used(
     tmp_path: Path, labels: Any, row: int, value: str, saved: str
 ) -> None:
     columns = {"image": [image(shade) for shade in range(6)], "label": labels}
-    sentence = rf"The label of row {row} of .* is {value}, and labels are whole numbers from 0 to 1 \(2 classes\)"
+    sentence = rf"The label of row {row} of .* is {value}; labels must be integers from 0 to 1 \(2 classes\)"
     if saved == "parquet":
         write(tmp_path, columns)
         (tmp_path / "classes.txt").write_text("cat\ndog\n")
@@ -280,7 +280,7 @@ def test_a_path_outside_or_without_a_file_is_said(tmp_path: Path, path: str) -> 
     (tmp_path / "root" / "pics").mkdir(parents=True)
     write(tmp_path / "root", {"image": [path.format(tmp_path)], "text": ["one"]})
     with pytest.raises(
-        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and there is no such file inside"
+        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and the file does not exist inside"
     ):
         arrow(tmp_path / "root")[0]
 
@@ -391,7 +391,7 @@ def test_a_list_that_is_written_as_one_text_is_said(
         assert [arrow(tmp_path)[index].caption for index in (1, 0)] == ["a [red] cat", text]
     place = f"in row 0 of {tmp_path / 'train-00000-of-00001.parquet'}"
     assert [record.message for record in caplog.records] == [
-        f"The caption {place} is a list that is written as one text, and is taken as one text: {text!r}. Write several "
+        f"The caption {place} looks like a list but is one string, and is used as it is: {text!r}. Write several "
         f"captions as a list of texts."
     ]
 

@@ -1,4 +1,4 @@
-"""Reading data: loaders, labels, captions, corrupt samples, precomputed latents."""
+"""Training data: loaders, labels, captions, corrupt samples, precomputed latents."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""From what a dataset holds as a caption to its text, or the reason why there is none."""
+"""Decode captions. An invalid caption raises CorruptSampleError."""
 
 from __future__ import annotations
 
@@ -14,61 +14,74 @@ from nanogen_files import text_files
 
 log = logging.getLogger(__name__)
 
-_LISTED = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
-MOST_BYTES = 1 << 20  # of a caption
-Captions = str | tuple[str, ...]  # one text, or several of which each epoch takes one
+_STRINGIFIED_LIST = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
+MAX_BYTES = 1 << 20  # of one caption
+Captions = str | tuple[str, ...]  # one caption, or several; each epoch uses one of them
 
 
 def decode_caption(data: bytes, name: str) -> str:
-    """The text of a caption's file without white space around it. Raises BadExample, with the caption's `name`, for one
-    that is empty or no UTF-8."""
-    if len(data) > MOST_BYTES:
-        raise CorruptSampleError(
-            "caption too long", f"The caption {name} has {len(data):,} bytes: write a shorter one."
-        )
+    """Decode a caption file and strip whitespace.
+
+    Args:
+        data: Content of the file.
+        name: Name of the caption in error messages.
+
+    Raises:
+        CorruptSampleError: The caption is empty, too long, or not UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        raise CorruptSampleError("caption too long", f"The caption {name} has {len(data):,} bytes: shorten it.")
     try:
         text = text_files.decode(data, f"The caption {name}")
     except DataError as error:
         raise CorruptSampleError("caption no UTF-8", str(error)) from error
-    return _filled(text, name)
+    return _nonempty(text, name)
 
 
 def captions_of(value: object, name: str) -> Captions:
-    """The caption in a cell or a JSON value: a text, or a list of texts. Raises BadExample for anything else."""
+    """Return the captions in a table cell or JSON value: a string, or a list of strings.
+
+    Args:
+        value: The cell or JSON value.
+        name: Name of the caption in error messages.
+
+    Raises:
+        CorruptSampleError: The value is neither a nonempty string nor a list of them.
+    """
     if isinstance(value, bytes):
         return decode_caption(value, name)
     if isinstance(value, str):
-        text = _filled(value, name)
-        if _LISTED.fullmatch(text):
+        text = _nonempty(value, name)
+        if _STRINGIFIED_LIST.fullmatch(text):
             warn_once(
                 log,
-                f"The caption {name} is a list that is written as one text, and is taken as one text: {shown(text)}. "
-                f"Write several captions as a list of texts.",
-                about="written lists",
+                f"The caption {name} looks like a list but is one string, and is used as it is: {shown(text)}. "
+                f"Store several captions as a list of strings.",
+                topic="stringified lists",
             )
         return text
     if isinstance(value, (list, tuple)) and value and all(isinstance(text, (str, bytes)) for text in value):
         texts = tuple(captions_of(text, name) for text in value)
         return texts if len(texts) > 1 else texts[0]  # type: ignore[return-value]
     if value is None or value == []:
-        raise CorruptSampleError("no caption", f"The image {name} has no caption: write one, or take the example away.")
+        raise CorruptSampleError("no caption", f"The image {name} has no caption: add one, or remove the example.")
     raise CorruptSampleError(
-        "caption no text", f"The caption {name} is {shown(value)}, and a caption is a text or a list of texts."
+        "caption no text", f"The caption {name} is {shown(value)}; a caption must be a string or a list of strings."
     )
 
 
 def choice(captions: str | Sequence[object], number: int) -> int:
-    """Which of several captions an epoch takes; `number` is keyed by (seed, epoch, index)."""
+    """Return the index of the caption that an epoch uses; `number` is keyed by (seed, epoch, index)."""
     return 0 if isinstance(captions, str) else key("caption", number) % len(captions)
 
 
 def texts_of(captions: str | Sequence[str]) -> list[str]:
-    """All captions of an example."""
+    """Return all captions of an example."""
     return [captions] if isinstance(captions, str) else list(captions)
 
 
-def _filled(text: str, name: str) -> str:
+def _nonempty(text: str, name: str) -> str:
     text = text.removeprefix("\ufeff").strip()
     if not text:
-        raise CorruptSampleError("empty caption", f"The caption {name} is empty: write one, or take the example away.")
+        raise CorruptSampleError("empty caption", f"The caption {name} is empty: add one, or remove the example.")
     return text

@@ -1,10 +1,10 @@
-"""What parts depend on beside the values of their options: the contents of their files, and their weights, as hashes.
+"""Hashes of the files and weights that components read.
 
-Every part of an assembly is asked the same way, whatever its kind:
+Collected in the same way for every kind of component:
 
-- A text among its options that is the path of a file or folder stands for what lies there.
-- `files()` gives further files that it reads. Those of weights are recognised by their suffix.
-- `weights()`, or else `state_dict()`, gives tensors. It is asked where no file of weights is known.
+- A string option that is an existing path stands for the file or folder there.
+- `files()` returns further files. Weight files are recognised by their suffix.
+- `weights()`, or else `state_dict()`, returns tensors. It is used if the component has no weight file.
 """
 
 from __future__ import annotations
@@ -26,38 +26,43 @@ from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-DATA = ("dataset", "metric")  # kinds whose paths say where data lie, and not what a model is
+DATA = ("dataset", "metric")  # kinds whose paths locate data and do not identify the model
 
 
 def of(part: Any, *, state: bool = True) -> dict[str, str]:
-    """The hashes of what a part reads, by option (`"folder"`, `"features.weights"`), `"files"` and `"weights"`.
+    """Return the hashes of what a component reads.
 
-    Empty for a part that reads nothing. `state=False` leaves `state_dict()` out, for a part that learns or counts.
+    Args:
+        part: The component.
+        state: Also use `state_dict()`. False for components that learn or count.
+
+    Returns:
+        Hashes by option (`"folder"`, `"features.weights"`), `"files"` and `"weights"`. Empty if it reads nothing.
     """
-    places = dict(_places(options_of(part)))
+    paths = dict(_option_paths(options_of(part)))
     files = files_of(part)
-    found = {name: content_hash(place) for name, place in places.items()}
+    hashes = {name: content_hash(path) for name, path in paths.items()}
     if files:
-        found["files"] = _hash_of(files)
-    known = any(map(_has_weights, [*files, *places.values()]))
-    return found if known else {**found, **_tensors(part, state)}
+        hashes["files"] = _hash_of(files)
+    known = any(map(_has_weights, [*files, *paths.values()]))
+    return hashes if known else {**hashes, **_tensors(part, state)}
 
 
 def of_values(values: Any) -> dict[str, str]:
-    """The hashes of what the paths in plain values name, by their dotted names."""
-    return {name: content_hash(place) for name, place in _paths(values, "")}
+    """Return the hashes of the existing paths in plain values, by dotted name."""
+    return {name: content_hash(path) for name, path in _paths(values, "")}
 
 
 def options(config: Any) -> dict[str, Any]:
-    """The options of a part as plain values, with the hash of what lies there in place of every path."""
+    """Return the options of a component as plain values, with hashes in place of paths."""
     if config is None:
         return {}
-    values, places = plain(config), dict(_places(config))
-    return {name: _with_contents(value, places, name) for name, value in values.items()}
+    values, paths = plain(config), dict(_option_paths(config))
+    return {name: _with_hashes(value, paths, name) for name, value in values.items()}
 
 
 def configuration(resolved: Resolved) -> dict[str, Any]:
-    """A configuration as plain values that are the same wherever its files lie."""
+    """Return a configuration as plain values that do not depend on where its files are."""
     values = resolved.as_dict()
     for kind, part in resolved.slots.items():
         if kind not in DATA:
@@ -72,84 +77,84 @@ def configuration(resolved: Resolved) -> dict[str, Any]:
 
 
 def files_of(part: Any) -> list[Path]:
-    """The files that a part says it reads."""
-    return sorted(Path(file) for file in _asked(part, "files") or ())
+    """Return the files that a component's `files()` lists."""
+    return sorted(Path(file) for file in _call(part, "files") or ())
 
 
 def small_files_hash(part: Any) -> str | None:
-    """Of the files that a part reads beside those of weights: a configuration, a vocabulary; None where it has none."""
-    small = [file for file in files_of(part) if not _has_weights(file)]
-    return _hash_of(small) if small else None
+    """Return the hash of a component's files other than weights, such as a vocabulary; None if there are none."""
+    other = [file for file in files_of(part) if not _has_weights(file)]
+    return _hash_of(other) if other else None
 
 
 def weights_hash(part: Any) -> str | None:
-    """SHA-256 of the tensors that a part's `weights()`, or else its `state_dict()`, names; None where it has none."""
+    """Return the SHA-256 of the tensors of `weights()`, or else `state_dict()`; None if there are none."""
     return _tensors(part, state=True).get("weights")
 
 
 def _tensors(part: Any, state: bool) -> dict[str, str]:
-    given: Mapping[str, Tensor] = _asked(part, "weights") or (_asked(part, "state_dict") if state else None) or {}
-    return {"weights": storage.tensors_hash(given)} if given else {}
+    tensors: Mapping[str, Tensor] = _call(part, "weights") or (_call(part, "state_dict") if state else None) or {}
+    return {"weights": storage.tensors_hash(tensors)} if tensors else {}
 
 
-def _asked(part: Any, method: str) -> Any:
-    """What an optional method without arguments answers; None where the part has none."""
-    found = getattr(part, method, None)
-    if not callable(found):
+def _call(part: Any, method: str) -> Any:
+    """Call an optional method without arguments; None if the component does not have it."""
+    function = getattr(part, method, None)
+    if not callable(function):
         return None
-    parameters = inspect.signature(found).parameters.values()
-    return None if any(p.default is p.empty and p.kind not in VARIABLE for p in parameters) else found()
+    parameters = inspect.signature(function).parameters.values()
+    return None if any(p.default is p.empty and p.kind not in VARIABLE for p in parameters) else function()
 
 
 def _hash_of(files: Iterable[Path]) -> str:
-    """Of names and contents, whatever folder the files lie in."""
+    """Return a hash over names and contents that does not depend on the folder."""
     listed = list(files)
     return files_hash(Path(os.path.commonpath([file.absolute().parent for file in listed])), listed)
 
 
-def _has_weights(place: Path) -> bool:
-    if place.is_dir():
-        return any(file.suffix in WEIGHTS for file in place.iterdir())
-    return place.suffix in WEIGHTS
+def _has_weights(path: Path) -> bool:
+    if path.is_dir():
+        return any(file.suffix in WEIGHTS for file in path.iterdir())
+    return path.suffix in WEIGHTS
 
 
-def _places(config: Any) -> Iterator[tuple[str, Path]]:
-    """The options of a part that name something that is there, by their dotted names."""
+def _option_paths(config: Any) -> Iterator[tuple[str, Path]]:
+    """Yield the options that are existing paths, by dotted name."""
     if config is None:
         return
     values = plain(config)
     attrs.resolve_types(type(config))
-    chosen = {field.name for field in attrs.fields(type(config)) if get_origin(field.type) is Literal}
-    yield from _paths({name: value for name, value in values.items() if name not in chosen}, "")
+    choices = {field.name for field in attrs.fields(type(config)) if get_origin(field.type) is Literal}
+    yield from _paths({name: value for name, value in values.items() if name not in choices}, "")
 
 
 def _paths(value: Any, name: str) -> Iterator[tuple[str, Path]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from () if key == "name" else _paths(item, _joined(name, key))  # the name of a component is no path
+            yield from () if key == "name" else _paths(item, _dotted(name, key))  # a component's name is not a path
     elif isinstance(value, (list, tuple)):
-        for place, item in enumerate(value):
-            yield from _paths(item, _joined(name, place))
+        for index, item in enumerate(value):
+            yield from _paths(item, _dotted(name, index))
     elif isinstance(value, str) and (path := _existing(value)) is not None:
         yield name, path
 
 
-def _with_contents(value: Any, places: Mapping[str, Path], name: str) -> Any:
+def _with_hashes(value: Any, paths: Mapping[str, Path], name: str) -> Any:
     if isinstance(value, Mapping):
-        return {key: _with_contents(item, places, _joined(name, key)) for key, item in value.items()}
+        return {key: _with_hashes(item, paths, _dotted(name, key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_contents(item, places, _joined(name, place)) for place, item in enumerate(value)]
-    return f"sha256:{content_hash(places[name])}" if name in places else value
+        return [_with_hashes(item, paths, _dotted(name, index)) for index, item in enumerate(value)]
+    return f"sha256:{content_hash(paths[name])}" if name in paths else value
 
 
-def _joined(name: str, key: Any) -> str:
+def _dotted(name: str, key: Any) -> str:
     return f"{name}.{key}" if name else str(key)
 
 
 def _existing(text: str) -> Path | None:
-    """The path that a text is, where something lies there."""
+    """Return the text as a path if it exists."""
     try:
         path = Path(text).expanduser()
         return path if text.strip() and path.exists() else None
-    except (OSError, ValueError, RuntimeError):  # too long, a null byte, an unknown user
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL character, an unknown user
         return None

@@ -1,7 +1,7 @@
-"""Examples that cannot be used: each is replaced by the next good one, counted by its reason, and few may be.
+"""Corrupt samples: each is replaced by the next good one and counted by reason. Too many stop the run.
 
-Which example stands in for a bad one depends on its place alone, so that a run that is resumed, or reads with another
-number of processes, sees the same ones.
+The replacement depends only on the index of the corrupt sample, so resumed runs and other numbers of processes see the
+same examples.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from nanogen_core.errors import DataError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LIMIT = 0.01  # the share of bad examples above which a run stops, where a dataset says no other in `bad_examples`
-NAMED = 10  # bad examples that are logged by name
-ROW = 100  # so many on end are no accident
+DEFAULT_LIMIT = 0.01  # share of corrupt samples that stops a run, for datasets without `max_corrupt`
+MAX_LISTED = 10  # corrupt samples that are logged by name
+MAX_CONSECUTIVE = 100  # corrupt samples in a row that stop a run
 
 
 class CorruptSampleError(DataError):
-    """One example that cannot be used. `reason`: two or three words to count it by, such as `"empty caption"`."""
+    """A single example cannot be used.
 
-    def __init__(self, reason: str, sentence: str):
-        # A file's name may have bytes that are no UTF-8, and the sentence goes into manifests and logs.
-        super().__init__(reason, sentence.encode("utf-8", "backslashreplace").decode())  # both, for pickle
+    Args:
+        reason: Two or three words to count it by, such as `"empty caption"`.
+        message: The full error message.
+    """
+
+    def __init__(self, reason: str, message: str):
+        # File names may contain bytes that are not UTF-8; manifests and logs must not.
+        super().__init__(reason, message.encode("utf-8", "backslashreplace").decode())  # pickle needs both
         self.reason = reason
 
     def __str__(self) -> str:
@@ -34,31 +39,46 @@ class CorruptSampleError(DataError):
 
 
 class CorruptSample(NamedTuple):
-    """What became of one place of a split."""
+    """A corrupt sample: its row in the split, the reason to count it by, and the error message."""
 
-    place: int
+    row: int
     reason: str
-    sentence: str
+    message: str
 
 
-def first_good(fetch: Callable[[int], T], index: int, length: int, bad: list[CorruptSample]) -> tuple[int, T]:
-    """The example at `index`, or the nearest good one after it, around the end; and its place.
+def first_good(fetch: Callable[[int], T], index: int, length: int, corrupt: list[CorruptSample]) -> tuple[int, T]:
+    """Fetch an example, or the next good one if it is corrupt. Wraps around at the end.
 
-    The bad ones on the way are added to `bad`. Raises DataError where a hundred in a row are bad, or all of them.
+    Args:
+        fetch: Returns the example at an index, or raises CorruptSampleError.
+        index: Index of the example.
+        length: Number of examples.
+        corrupt: The skipped samples are appended to this list.
+
+    Returns:
+        The index of the good example, and the example.
+
+    Raises:
+        DataError: 100 examples in a row are corrupt, or all of them.
     """
-    tried = min(length, ROW)
-    for place in range(index, index + tried):
+    tried = min(length, MAX_CONSECUTIVE)
+    for position in range(index, index + tried):
         try:
-            return place % length, fetch(place % length)
+            return position % length, fetch(position % length)
         except CorruptSampleError as error:
-            bad.append(CorruptSample(place % length, error.reason, str(error)))
-    raise DataError(f"No example from number {index} on can be used ({tried} were tried). {bad[-tried].sentence}")
+            corrupt.append(CorruptSample(position % length, error.reason, str(error)))
+    raise DataError(f"No usable example from index {index} on (tried {tried}). First: {corrupt[-tried].message}")
 
 
 class CorruptionCounter:
-    """Counts the bad examples of a split of `total`, and stops when they are more than the share `limit` of it."""
+    """Count the corrupt samples of a split, and stop the run if there are too many.
 
-    def __init__(self, total: int, limit: float = LIMIT):
+    Args:
+        total: Number of examples in the split.
+        limit: Largest share of corrupt samples, in [0, 1].
+    """
+
+    def __init__(self, total: int, limit: float = DEFAULT_LIMIT):
         self.total, self.limit = total, limit
         self.reasons: Counter[str] = Counter()
         self.first: list[str] = []
@@ -67,27 +87,27 @@ class CorruptionCounter:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def add(self, found: Iterable[CorruptSample]) -> None:
-        """Notes them, each place once. Raises DataError when there are too many."""
-        for bad in found:
-            if bad.place not in self._seen:
-                self._note(bad)
+    def add(self, samples: Iterable[CorruptSample]) -> None:
+        """Count samples, each index once. Raises DataError if their share exceeds the limit."""
+        for corrupt in samples:
+            if corrupt.row not in self._seen:
+                self._record(corrupt)
         if len(self) > self.limit * self.total:
             raise DataError(
-                f"Too many examples cannot be used: {self.summary()}, and at most {self.limit:.2%} may be. The first: "
-                f"{self.first[0]} Mend the data, or set `dataset.bad_examples` to a larger share."
+                f"Too many samples are corrupt: {self.summary()}; the limit is {self.limit:.2%}. First: {self.first[0]}"
+                " Repair the data, or raise `dataset.max_corrupt`."
             )
 
-    def _note(self, bad: CorruptSample) -> None:
-        self._seen.add(bad.place)
-        self.reasons[bad.reason] += 1
-        if len(self.first) < NAMED:
-            self.first.append(bad.sentence)
-            log.warning("Skipped example %d (%s): %s", bad.place, bad.reason, bad.sentence)
+    def _record(self, corrupt: CorruptSample) -> None:
+        self._seen.add(corrupt.row)
+        self.reasons[corrupt.reason] += 1
+        if len(self.first) < MAX_LISTED:
+            self.first.append(corrupt.message)
+            log.warning("Skipped example %d (%s): %s", corrupt.row, corrupt.reason, corrupt.message)
         elif len(self) & (len(self) - 1) == 0:  # 16, 32, 64 ...
             log.warning("Skipped so far: %s.", self.summary())
 
     def summary(self) -> str:
-        """`"12 of 1000 (7 empty file, 5 no image)"`."""
+        """Return `"12 of 1000 (7 empty file, 5 no image)"`."""
         counted = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
         return f"{len(self)} of {self.total}" + (f" ({counted})" if counted else "")

@@ -1,4 +1,4 @@
-"""Finds the images in and below a folder, and counts what is left out."""
+"""Find the images below a folder, and count the files that are skipped."""
 
 from __future__ import annotations
 
@@ -13,66 +13,82 @@ from nanogen_core.errors import DataError
 from nanogen_data.pictures import SUFFIXES, is_hidden, suffix
 from nanogen_files.reading import entries
 
-DEEPEST = 64  # folders inside each other
-NAMED = 3  # names that a sentence says
+MAX_DEPTH = 64  # nested folders
+MAX_LISTED = 3  # names per reason in the summary
 
 
 @define
-class Left:
-    """The names of what is left out: hidden and system entries, other files that have a reason, and suffixes that no
-    image has. Files whose names are `known` have another use."""
+class SkippedFiles:
+    """Names of the files that are skipped in an image folder.
 
-    known: frozenset[str] = frozenset()
+    Args:
+        used: Names of files that are not images but are used otherwise; they are not counted.
+        hidden: Hidden and system files and folders.
+        reasons: Other skipped files, by reason.
+        suffixes: Number of files without an image suffix, by suffix.
+    """
+
+    used: frozenset[str] = frozenset()
     hidden: list[str] = field(factory=list)
     reasons: dict[str, list[str]] = field(factory=dict)
     suffixes: Counter[str] = field(factory=Counter)
 
-    def note(self, reason: str, name: str) -> None:
+    def add(self, reason: str, name: str) -> None:
+        """Add a file that is skipped for the given reason."""
         self.reasons.setdefault(reason, []).append(name)
 
-    def count_file(self, name: str) -> None:
-        """A file that is no image."""
-        if name not in self.known:
+    def add_by_suffix(self, name: str) -> None:
+        """Count a file without an image suffix."""
+        if name not in self.used:
             self.suffixes[suffix(name)] += 1
 
-    def sentence(self, folder: Path) -> str:
-        """`"Left out of /data: hidden or system entries: 2 (.a, .b)."`, or the empty string where nothing was."""
+    def summary(self, folder: Path) -> str:
+        """Return `"Left out of /data: hidden or system entries: 2 (.a, .b)."`, or an empty string if nothing was
+        skipped.
+        """
         parts = [_counted(reason, names) for reason, names in self.reasons.items()]
         if self.hidden:
             parts.insert(0, _counted("hidden or system entries", self.hidden))
         if self.suffixes:
             kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(self.suffixes.items()))
-            parts.append(f"files that are no images by their suffix: {self.suffixes.total()} ({kinds})")
+            parts.append(f"files without an image suffix: {self.suffixes.total()} ({kinds})")
         return f"Left out of {folder}: {'; '.join(parts)}." if parts else ""
 
 
-def images_below(folder: Path, left: Left) -> Iterator[str]:
-    """The images in a folder and below it, by their paths in it, folder by folder in alphabetical order.
+def images_below(folder: Path, skipped: SkippedFiles) -> Iterator[str]:
+    """Yield the relative paths of the images below a folder, in alphabetical order.
 
-    Links are followed, but for one to a folder above. Raises DataError for a folder that may not be listed.
+    Follows links, except a link to a parent folder.
+
+    Args:
+        folder: Folder to search.
+        skipped: Collects the skipped files.
+
+    Raises:
+        DataError: A folder cannot be listed, or folders are nested too deeply.
     """
-    yield from _images(folder, left, "", ())
+    yield from _images(folder, skipped, "", ())
 
 
-def _images(folder: Path, left: Left, above: str, parents: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    found = entries(folder)
+def _images(folder: Path, skipped: SkippedFiles, prefix: str, parents: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    listed = entries(folder)
     state = folder.stat()
-    here = (state.st_dev, state.st_ino)
-    if here in parents:
+    device_inode = (state.st_dev, state.st_ino)
+    if device_inode in parents:
         return
-    if len(parents) == DEEPEST:
-        raise DataError(f"{folder} lies more than {DEEPEST} folders deep: move its images up.")
-    for entry in found:
+    if len(parents) == MAX_DEPTH:
+        raise DataError(f"{folder} is nested more than {MAX_DEPTH} folders deep: move its images up.")
+    for entry in listed:
         if is_hidden(entry.name):
-            left.hidden.append(f"{above}{entry.name}")
+            skipped.hidden.append(f"{prefix}{entry.name}")
         elif entry.is_dir():
-            yield from _images(Path(entry.path), left, f"{above}{entry.name}{os.sep}", (*parents, here))
+            yield from _images(Path(entry.path), skipped, f"{prefix}{entry.name}{os.sep}", (*parents, device_inode))
         elif suffix(entry.name) in SUFFIXES:
-            yield f"{above}{entry.name}"
+            yield f"{prefix}{entry.name}"
         else:
-            left.count_file(entry.name)
+            skipped.add_by_suffix(entry.name)
 
 
-def _counted(what: str, names: list[str]) -> str:
-    shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:NAMED])
-    return f"{what}: {len(names)} ({shown}{', ...' if len(names) > NAMED else ''})"
+def _counted(reason: str, names: list[str]) -> str:
+    shown = ", ".join(name.encode("utf-8", "backslashreplace").decode() for name in names[:MAX_LISTED])
+    return f"{reason}: {len(names)} ({shown}{', ...' if len(names) > MAX_LISTED else ''})"

@@ -1,4 +1,4 @@
-"""Labels are whole numbers from 0 to N - 1: N would be the null class, and train as it."""
+"""Checks of class labels: integers from 0 to N - 1. N itself is the null class."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import Any
 from nanogen_core.errors import DataError, shown
 from nanogen_core.protocols import Example, Examples
 
-HUGE = 10**18  # no number of classes; Python writes none of more than 4300 digits as text
+HUGE = 10**18  # larger than any number of classes
 
 
 def checked(value: object, classes: int | None, place: str) -> int:
-    """The label as an int. Raises DataError, with its place, the value and N, for anything but a whole number from 0 to
-    `classes` - 1. `classes` is None where nobody knows N; then any number from 0 on is a label."""
+    """Return a label as int.
+
+    Args:
+        value: The label.
+        classes: Number of classes N; None if it is unknown.
+        place: Where the label comes from, for the error message.
+
+    Raises:
+        DataError: The label is not an integer from 0 to N - 1.
+    """
     if isinstance(value, Integral) and not isinstance(value, bool):
         number = int(value)
         if number >= 0 and (classes is None or number < classes):
@@ -23,21 +31,21 @@ def checked(value: object, classes: int | None, place: str) -> int:
 
 
 def wrong(value: object, classes: int | None, place: str) -> str:
-    """The sentence for a label that is none."""
+    """Return the error message for an invalid label."""
     upper = "" if classes is None else f" to {classes - 1}"
     known = "" if classes is None else f" ({classes} classes)"
-    return f"The label of {place} is {shown(value)}, and labels are whole numbers from 0{upper}{known}."
+    return f"The label of {place} is {shown(value)}; labels must be integers from 0{upper}{known}."
 
 
 def from_one(values: Iterable[int], classes: int) -> str:
-    """A hint where labels run from 1 to N; else the empty string."""
+    """Return a hint if labels run from 1 to N; otherwise an empty string."""
     present = set(values)
     counted = bool(present) and min(present) == 1 and max(present) == classes
-    return " They seem to count from 1: subtract 1 from each." if counted else ""
+    return " They seem to start at 1: subtract 1 from each." if counted else ""
 
 
 class CheckedLabels:
-    """Examples whose labels are checked as they are read, whatever dataset they come from."""
+    """Wrap the examples of any dataset and check each label when it is read."""
 
     def __init__(self, examples: Examples, classes: int):
         self._examples, self._classes = examples, classes
@@ -51,7 +59,7 @@ class CheckedLabels:
         return self._checked(index, self._examples[index])
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # pickle asks before there is anything to ask
+        if name.startswith("_"):  # pickle looks up attributes before __init__
             raise AttributeError(name)
         return getattr(self._examples, name)
 

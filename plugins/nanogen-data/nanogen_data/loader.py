@@ -1,8 +1,7 @@
-"""From a dataset to batches: which examples make up global batch k, and one reader for any dataset and any task.
+"""Shuffled, resumable batches for any dataset and task.
 
-An epoch's order is a permutation keyed by (seed, epoch). Global batch `k` of `B` takes positions `k B ... (k + 1) B`
-of the endless row of epochs, so that the place of a run in its data is the one number `k`, whatever came before it,
-and whatever the number of worker processes.
+An epoch is a permutation keyed by (seed, epoch). Global batch k of size B takes positions k B to (k + 1) B - 1 of the
+concatenated epochs. So k alone determines the batch, for any number of processes and workers.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch, Condition
 from nanogen_data.captions import choice
-from nanogen_data.corrupt import LIMIT, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
+from nanogen_data.corrupt import DEFAULT_LIMIT, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
 from nanogen_data.labels import checked
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image as decode_image
@@ -37,12 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """What a dataset yields: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready.
+    """An example of a dataset.
 
-    Several captions of one image are a tuple: each epoch takes one, keyed by (seed, epoch, index).
+    Precomputed examples have latents in place of the image.
 
-    Where they were computed before, the latents [V, C, h, w] of each variant of the image (mirrored or not: the number
-    of its place chooses) stand in for it, and the token states [n, D] of each caption come along.
+    Args:
+        image: PIL image of any size, or a transformed float tensor [3, S, S] in [-1, 1].
+        label: Class index.
+        caption: Caption, or several; each epoch uses one, keyed by (seed, epoch, index).
+        latents: Precomputed latents [V, C, h, w], one for each variant of the transform, such as mirrored or not.
+        states: Precomputed token states [n, D] of the caption, or of each caption.
     """
 
     image: Image.Image | Tensor | None
@@ -53,66 +56,82 @@ class Example(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How a task reads a split: its examples, and what it does to their images. What `nanogen data prepare` asks for.
+    """How a task reads a split: the examples and the image transform. `nanogen data prepare` uses it.
 
-    A transform that can be prepared has `variants`, a number: its answer then depends on `number % variants` alone.
+    Latents can be precomputed if the transform has an integer `variants`, and its output depends only on
+    `number % variants`.
     """
 
     examples: Examples
     transform: Transform
 
 
-#: Makes a PIL image into a float tensor [3, S, S] in [-1, 1]. The 32-bit number is all the chance that it may use:
-#: it is keyed by (seed, epoch, index), so an augmentation is the same for any batch size and worker count.
+#: Makes a float tensor [3, S, S] in [-1, 1] from a PIL image. The 32-bit number is its only source of randomness.
+#: It is keyed by (seed, epoch, index), so augmentations are the same for any batch size and number of workers.
 Transform = Callable[[Image.Image, int], Tensor]
 
 
 class DataShard(NamedTuple):
-    """This process among those that work on one global batch."""
+    """The share of a global batch that a process reads.
+
+    Args:
+        rank: Index of the process.
+        world: Number of processes.
+    """
 
     rank: int = 0
     world: int = 1
 
     @classmethod
     def here(cls) -> DataShard:
-        """As torchrun and accelerate's launcher say it in the environment; all of it where `undivided` holds."""
-        if _UNDIVIDED.get():
+        """Return the shard of this process from RANK and WORLD_SIZE; the whole batch inside `unsharded()`."""
+        if _UNSHARDED.get():
             return cls()
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     def of(self, batch_size: int) -> range:
-        """The contiguous slots of a global batch that fall to this process. Raises TrainingError for unequal parts."""
+        """Return the slots of a global batch that this process reads. Raises TrainingError if shares are unequal."""
         size, rest = divmod(batch_size, self.world)
         if rest or not size:
             raise TrainingError(
-                f"A batch of {batch_size} examples cannot be shared equally by {self.world} processes: "
+                f"A batch of {batch_size} examples cannot be split equally over {self.world} processes: "
                 f"choose a batch size that is a multiple of {self.world}."
             )
         return range(self.rank * size, (self.rank + 1) * size)
 
 
-_UNDIVIDED: ContextVar[bool] = ContextVar("undivided", default=False)
+_UNSHARDED: ContextVar[bool] = ContextVar("unsharded", default=False)
 
 
 @contextmanager
-def undivided() -> Iterator[None]:
-    """Inside the block this process reads data as if it were alone: a metric's reference is the whole split."""
-    token = _UNDIVIDED.set(True)
+def unsharded() -> Iterator[None]:
+    """Let this process read whole batches inside the block, for example for a metric's reference data."""
+    token = _UNSHARDED.set(True)
     try:
         yield
     finally:
-        _UNDIVIDED.reset(token)
+        _UNSHARDED.reset(token)
 
 
-class Place(NamedTuple):
-    """An example of the dataset as it comes up in one epoch, with the number that its augmentation draws from."""
+class SampleRef(NamedTuple):
+    """Reference to an example in an epoch.
 
-    item: int
+    Args:
+        row: Index in the dataset.
+        number: Random 32-bit number for the augmentation, keyed by (seed, epoch, index).
+    """
+
+    row: int
     number: int
 
 
-class Order:
-    """The endless row of epochs over `length` examples, each a permutation keyed by (seed, epoch)."""
+class EpochOrder:
+    """The concatenated epochs over a dataset, each a permutation keyed by (seed, epoch).
+
+    Args:
+        length: Number of examples.
+        seed: Seed of the run.
+    """
 
     def __init__(self, length: int, seed: int):
         self.length = length
@@ -120,12 +139,12 @@ class Order:
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
 
-    def __getitem__(self, position: int) -> Place:
-        epoch, step = divmod(position, self.length)
+    def __getitem__(self, position: int) -> SampleRef:
+        epoch, offset = divmod(position, self.length)
         if epoch != self._epoch:
             self._epoch, self._permutation = epoch, self._shuffled(epoch)
-        index = int(self._permutation[step])
-        return Place(index, key(self.seed, "augment", epoch, index))
+        index = int(self._permutation[offset])
+        return SampleRef(index, key(self.seed, "augment", epoch, index))
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(key(self.seed, "order", epoch))
@@ -142,51 +161,74 @@ def loader(
     num_workers: int = 0,
     share: DataShard | None = None,
 ) -> Iterator[Batch]:
-    """This process's part of the global batches `start`, `start + 1` ... without end, in an order keyed by `seed`.
+    """Yield this process's share of the global batches `start`, `start + 1`, ... without end.
 
-    `batch_size` is that of the global batch. What lies before `start` is not read. `share` is this process among the
-    others, by default as the environment says. Images come out as [B, 3, S, S] in [-1, 1]. Raises DataError for a
-    dataset without examples and TrainingError for a batch that the processes cannot share equally.
+    Args:
+        examples: The dataset split.
+        batch_size: Size of the global batch.
+        transform: Makes an image tensor [3, S, S] in [-1, 1] from a PIL image and a random number.
+        seed: Seed of the order and the augmentation.
+        start: Index of the first global batch. Earlier batches are not read.
+        num_workers: Worker processes that read data; 0 reads in this process.
+        share: Shard of this process; by default from the environment.
+
+    Raises:
+        DataError: The split is empty.
+        TrainingError: The processes cannot share the batch equally.
     """
     _refuse_empty(examples)
     slots = (share or DataShard.here()).of(batch_size)
-    order = Order(len(examples), seed)
-    places = ([order[batch * batch_size + slot] for slot in slots] for batch in count(start))
-    return _read(examples, places, transform, num_workers)
+    order = EpochOrder(len(examples), seed)
+    refs = ([order[batch * batch_size + slot] for slot in slots] for batch in count(start))
+    return _read(examples, refs, transform, num_workers)
 
 
 def iter_once(
     examples: Examples, batch_size: int, *, transform: Transform, num_workers: int = 0, share: DataShard | None = None
 ) -> Iterator[Batch]:
-    """Every example exactly once over all processes, in the dataset's order; the last batch may be smaller.
+    """Yield every example exactly once over all processes, in the order of the dataset.
 
-    A process takes every `world`-th batch of `batch_size`. Of several captions one is taken, the same in every
-    reading, which is logged. Raises DataError for a dataset without examples.
+    Of several captions one fixed caption is used, which is logged. The last batch may be smaller.
+
+    Args:
+        examples: The dataset split.
+        batch_size: Size of a batch. A process takes every `world`-th batch.
+        transform: Makes an image tensor [3, S, S] in [-1, 1] from a PIL image and a random number.
+        num_workers: Worker processes that read data; 0 reads in this process.
+        share: Shard of this process; by default from the environment.
+
+    Raises:
+        DataError: The split is empty.
     """
     _refuse_empty(examples)
     rank, world = share or DataShard.here()
     firsts = range(rank * batch_size, len(examples), world * batch_size)
     spans = (range(first, min(first + batch_size, len(examples))) for first in firsts)
     return _read(
-        examples, ([Place(index, key("once", index)) for index in span] for span in spans), transform, num_workers
+        examples, ([SampleRef(index, key("once", index)) for index in span] for span in spans), transform, num_workers
     )
 
 
 def data_folder(root: str | None, name: str) -> Path:
-    """Where a dataset lies: `root` of its configuration, or the folder `name` under the variable NANOGEN_DATA.
+    """Return the folder of a dataset.
 
-    Raises DataError, which says what to set, where there is neither or no such folder.
+    Args:
+        root: Option `dataset.root`, or None to use the folder `name` in NANOGEN_DATA.
+        name: Name of the dataset's folder in NANOGEN_DATA.
+
+    Raises:
+        DataError: Neither is set, or the folder does not exist.
     """
-    home = os.environ.get("NANOGEN_DATA")
-    if root is None and home is None:
+    data_root = os.environ.get("NANOGEN_DATA")
+    if root is None and data_root is None:
         raise DataError(
-            f"Nothing says where the data lies: set `dataset.root` to its folder, or the environment variable "
-            f"NANOGEN_DATA to a folder that holds {name!r}."
+            f"The data folder is not set: set `dataset.root`, or set the environment variable "
+            f"NANOGEN_DATA to a folder that contains {name!r}."
         )
-    folder = user_path(root) if root is not None else user_path(str(home)) / name
+    folder = user_path(root) if root is not None else user_path(str(data_root)) / name
     if not is_folder(folder):
         source = "`dataset.root`" if root is not None else "the environment variable NANOGEN_DATA"
-        raise DataError(f"There is no folder {folder}, which {source} names: put the data there or mend the setting.")
+        raise DataError(f"The folder {folder}, from {source}, does not exist: put the data there, or change it.")
     return folder
 
 
@@ -195,71 +237,73 @@ def _refuse_empty(examples: Examples) -> None:
         raise DataError("The dataset has no examples in this split: check the folder that its `root` names.")
 
 
-def _read(examples: Examples, places: Iterable[list[Place]], transform: Transform, num_workers: int) -> Iterator[Batch]:
+def _read(
+    examples: Examples, refs: Iterable[list[SampleRef]], transform: Transform, num_workers: int
+) -> Iterator[Batch]:
     batches: DataLoader[Any] = DataLoader(
         _Reader(examples, transform),  # type: ignore[arg-type]
-        batch_sampler=_Places(places),
-        collate_fn=_same,
+        batch_sampler=_RefSampler(refs),
+        collate_fn=_identity,
         num_workers=num_workers,
-        generator=torch.Generator(),  # or it would take its worker seed from the global state
+        generator=torch.Generator(),  # keeps the global random state unchanged
     )
-    tally = CorruptionCounter(len(examples), getattr(examples, "bad_examples", LIMIT))
-    for answer in batches:
-        if isinstance(answer, NanoGenError):
-            raise answer
-        batch, bad = answer
-        tally.add(bad)
+    counter = CorruptionCounter(len(examples), getattr(examples, "max_corrupt", DEFAULT_LIMIT))
+    for result in batches:
+        if isinstance(result, NanoGenError):
+            raise result
+        batch, corrupt = result
+        counter.add(corrupt)
         yield batch
 
 
-def _same(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
-class _Places:
-    """A batch sampler that a DataLoader accepts: it needs to be iterable, and no more."""
+class _RefSampler:
+    """Iterable that serves as batch sampler of a DataLoader."""
 
-    def __init__(self, places: Iterable[list[Place]]):
-        self._places = places
+    def __init__(self, refs: Iterable[list[SampleRef]]):
+        self._refs = refs
 
-    def __iter__(self) -> Iterator[list[Place]]:
-        return iter(self._places)
+    def __iter__(self) -> Iterator[list[SampleRef]]:
+        return iter(self._refs)
 
 
 class _Reader:
-    """Reads a batch's examples in a worker process, by `__getitems__` where the dataset has it."""
+    """Reads the examples of a batch in a worker process; uses `__getitems__` if the dataset has it."""
 
     def __init__(self, examples: Examples, transform: Transform):
         self._examples = examples
         self._transform = transform
-        self._many = getattr(examples, "__getitems__", None)
+        self._get_many = getattr(examples, "__getitems__", None)
 
-    def __getitems__(self, places: list[Place]) -> tuple[Batch, list[CorruptSample]] | NanoGenError:
-        bad: list[CorruptSample] = []
+    def __getitems__(self, refs: list[SampleRef]) -> tuple[Batch, list[CorruptSample]] | NanoGenError:
+        corrupt: list[CorruptSample] = []
         try:
-            return self._batch(*self._good(places, bad)), bad
-        except NanoGenError as error:  # as a value: a worker's exception would arrive wrapped in its traceback
+            return self._batch(*self._good(refs, corrupt)), corrupt
+        except NanoGenError as error:  # returned, because DataLoader would wrap a raised error
             return error
 
-    def _good(self, places: list[Place], bad: list[CorruptSample]) -> tuple[list[Place], Sequence[Example]]:
-        """The places and examples, another one in place of each bad one; its augmentation stays that of the place."""
-        if self._many is not None:
+    def _good(self, refs: list[SampleRef], corrupt: list[CorruptSample]) -> tuple[list[SampleRef], Sequence[Example]]:
+        """Return the examples with their references. Replaces corrupt ones and keeps their augmentation number."""
+        if self._get_many is not None:
             with suppress(CorruptSampleError):
-                return places, self._many([place.item for place in places])
+                return refs, self._get_many([ref.row for ref in refs])
         length = len(self._examples)
-        found = [first_good(self._examples.__getitem__, place.item, length, bad) for place in places]
-        moved = [Place(item, place.number) for (item, _), place in zip(found, places, strict=True)]
-        return moved, [example for _, example in found]  # type: ignore[misc]
+        values = [first_good(self._examples.__getitem__, ref.row, length, corrupt) for ref in refs]
+        moved = [SampleRef(index, ref.number) for (index, _), ref in zip(values, refs, strict=True)]
+        return moved, [example for _, example in values]  # type: ignore[misc]
 
-    def _batch(self, places: list[Place], examples: Sequence[Example]) -> Batch:
-        pairs = list(zip(examples, places, strict=True))
-        images = [self._ready(image, place) for image, place in _column(pairs, "image")]
-        latents = [rows[place.number % len(rows)] for rows, place in _column(pairs, "latents")]
-        labels = [checked(label, None, f"example {place.item}") for label, place in _column(pairs, "label")]
-        captions = [_caption(found, place) for found, place in _column(pairs, "caption")]
-        states = [_states(found, place) for found, place in _column(pairs, "states")]
+    def _batch(self, refs: list[SampleRef], examples: Sequence[Example]) -> Batch:
+        pairs = list(zip(examples, refs, strict=True))
+        images = [self._image(image, ref) for image, ref in _column(pairs, "image")]
+        latents = [rows[ref.number % len(rows)] for rows, ref in _column(pairs, "latents")]
+        labels = [checked(label, None, f"example {ref.row}") for label, ref in _column(pairs, "label")]
+        captions = [_caption(captions, ref) for captions, ref in _column(pairs, "caption")]
+        states = [_states(states, ref) for states, ref in _column(pairs, "states")]
         return Batch(
-            indices=torch.tensor([place.item for place in places]),
+            indices=torch.tensor([ref.row for ref in refs]),
             images=torch.stack(images) if images else None,  # [B, 3, S, S]
             labels=torch.tensor(labels) if labels else None,
             captions=captions or None,
@@ -267,37 +311,40 @@ class _Reader:
             condition=_padded(states) if states else None,
         )
 
-    def _ready(self, image: Image.Image | Tensor, place: Place) -> Tensor:
-        return image if isinstance(image, Tensor) else self._transform(image, place.number)
+    def _image(self, image: Image.Image | Tensor, ref: SampleRef) -> Tensor:
+        return image if isinstance(image, Tensor) else self._transform(image, ref.number)
 
 
-def _column(pairs: Sequence[tuple[Example, Place]], name: str) -> list[tuple[Any, Place]]:
-    """What the examples have under this name, which all of them have or none. Raises DataError for some alone: what is
-    stacked would stand beside the wrong example."""
-    found = [(value, place) for example, place in pairs if (value := getattr(example, name, None)) is not None]
-    if found and len(found) < len(pairs):
-        lacking = next(place.item for example, place in pairs if getattr(example, name, None) is None)
+def _column(pairs: Sequence[tuple[Example, SampleRef]], name: str) -> list[tuple[Any, SampleRef]]:
+    """Return the values of a field of all examples; empty if none has it.
+
+    Raises:
+        DataError: Only some examples have the field, so stacking would misalign them.
+    """
+    values = [(value, ref) for example, ref in pairs if (value := getattr(example, name, None)) is not None]
+    if values and len(values) < len(pairs):
+        missing = next(ref.row for example, ref in pairs if getattr(example, name, None) is None)
         raise DataError(
-            f"Example {lacking} has no {name}, and others of its batch have one: give it to all or to none."
+            f"Example {missing} has no {name}, but others of its batch do: provide it for all examples or for none."
         )
-    return found
+    return values
 
 
-def _caption(found: str | Sequence[str], place: Place) -> str:
-    if not isinstance(found, str) and place.number == key("once", place.item):
-        warn_once(log, "Images have several captions, and are read once here: one caption of each is taken throughout.")
-    text = found if isinstance(found, str) else found[choice(found, place.number)]
+def _caption(captions: str | Sequence[str], ref: SampleRef) -> str:
+    if not isinstance(captions, str) and ref.number == key("once", ref.row):
+        warn_once(log, "Images have several captions. This pass uses one fixed caption of each.")
+    text = captions if isinstance(captions, str) else captions[choice(captions, ref.number)]
     if not isinstance(text, str):
-        raise DataError(f"The caption of example {place.item} is of type {type(text).__name__}: give a text.")
+        raise DataError(f"The caption of example {ref.row} is of type {type(text).__name__}: use a string.")
     return text
 
 
-def _states(found: Tensor | Sequence[Tensor], place: Place) -> Tensor:
-    return found if isinstance(found, Tensor) else found[choice(found, place.number)]
+def _states(states: Tensor | Sequence[Tensor], ref: SampleRef) -> Tensor:
+    return states if isinstance(states, Tensor) else states[choice(states, ref.number)]
 
 
 def _padded(states: Sequence[Tensor]) -> Condition:
-    """Token states [n, D] of each text as a condition that is as long as the longest."""
+    """Pad token states [n, D] to the longest and return them as a condition."""
     counts = torch.tensor([len(rows) for rows in states])  # [B]
     tokens = pad_sequence(list(states), batch_first=True)  # [B, L, D]
     return Condition(tokens, torch.arange(tokens.shape[1]) < counts[:, None])

@@ -1,15 +1,20 @@
-"""Sentences that a user should read once in a process, however often what they are about is opened."""
+"""Warnings that are logged once per process."""
 
 from __future__ import annotations
 
 import logging
 
-_said: set[str] = set()
+_logged: set[str] = set()
 
 
-def warn_once(log: logging.Logger, sentence: str, about: str | None = None) -> None:
-    """Logs a warning, unless it is empty or this process has logged it before: this very sentence, or one `about` the
-    same."""
-    if sentence and (about or sentence) not in _said:
-        _said.add(about or sentence)
-        log.warning("%s", sentence)
+def warn_once(log: logging.Logger, message: str, topic: str | None = None) -> None:
+    """Log a warning unless it was logged before.
+
+    Args:
+        log: Logger to use.
+        message: Text of the warning. An empty text is not logged.
+        topic: Log only one warning per topic; by default one per text.
+    """
+    if message and (topic or message) not in _logged:
+        _logged.add(topic or message)
+        log.warning("%s", message)

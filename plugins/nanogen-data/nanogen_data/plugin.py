@@ -1,4 +1,4 @@
-"""The manifest of nanogen-data. Loads no torch."""
+"""Plugin manifest of nanogen-data. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ NANOGEN_API = 1
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {"data": ("nanogen_data.cli.data:data", "Measure training data, or encode them once: stats, prepare.")}
+    return {"data": ("nanogen_data.cli.data:data", "Measure training data, or precompute its latents: stats, prepare.")}

@@ -1,4 +1,4 @@
-"""How a process of several leaves the others when the interpreter ends."""
+"""Clean shutdown of torch.distributed process groups."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from functools import cache
 
 import torch.distributed as dist
 
-PATIENCE = 0.1  # seconds
+WAIT = 0.1  # seconds
 
 
 @cache
-def registered() -> None:
-    """Has the process leave its groups before the interpreter ends; asking again changes nothing.
+def destroy_at_exit() -> None:
+    """Destroy the process groups before the interpreter exits. Safe to call repeatedly.
 
-    A thread of gloo's lets go of a tensor some time after its collective call was over, for which it needs the
-    interpreter's lock. If there is no interpreter any more, it aborts the process: measured in a quarter of the runs
-    on a busy machine, and then a training that did all its steps counts as failed.
+    A gloo thread releases a tensor some time after its collective call has returned, and needs the GIL for that. If the
+    interpreter has ended by then, the thread aborts the process, and a finished training counts as failed. This
+    happened in a quarter of the runs on a busy machine.
     """
-    atexit.register(_leave)
+    atexit.register(_destroy)
 
 
-def _leave() -> None:
+def _destroy() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-        gc.collect()  # a group ends its threads when nothing holds it any more
-        time.sleep(PATIENCE)  # with the lock free for those of a group that something still holds
+        gc.collect()  # a group ends its threads when it is collected
+        time.sleep(WAIT)  # releases the GIL for threads of groups that are still referenced

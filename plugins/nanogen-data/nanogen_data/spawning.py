@@ -1,8 +1,8 @@
-"""Start worker processes that look for no module in the current folder. Loads no torch.
+"""Start worker processes without the current folder on the module path. Does not import torch.
 
-`multiprocessing` starts a worker as `python -c "..."`. The current folder is then first on the module path, so a stray
-`pickle.py` there would run. `PYTHONSAFEPATH` prevents this from Python 3.11 on. This module drops the folder before the
-worker's first import, on every version.
+`multiprocessing` starts a worker as `python -c "..."`, which puts the current folder first on the module path. A stray
+`pickle.py` there would run. `PYTHONSAFEPATH` prevents this from Python 3.11 on. This module removes the folder before
+the worker's first import, on every version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ SAFE = "import sys; sys.path[:] = [p for p in sys.path if p]; "  # `sys` is buil
 
 @contextmanager
 def without_current_folder() -> Iterator[None]:
-    """Within this context, processes that `multiprocessing` spawns drop the current folder (POSIX)."""
+    """Remove the current folder from the module path of processes that `multiprocessing` spawns in this context
+    (POSIX).
+    """
     start = util.spawnv_passfds
 
     def safe(path: Any, args: Sequence[Any], passfds: Any) -> Any:
@@ -31,7 +33,7 @@ def without_current_folder() -> Iterator[None]:
 
 
 def safe_command(args: Sequence[Any]) -> list[Any]:
-    """The command line `python ... -c CODE ...` with a CODE that first drops the current folder."""
+    """Return the command line `python ... -c CODE ...` with code that removes the current folder first."""
     args = list(args)
     if "-c" in args:
         code = args.index("-c") + 1

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from attrs import evolve, field, frozen
-from filelock import FileLock, Timeout
 
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_data.loader import DataShard
@@ -27,6 +26,7 @@ from nanogen_eval.score import Score, fingerprint
 from nanogen_eval.score_names import ScoreNames, refuse_unknown
 from nanogen_eval.sources import Source
 from nanogen_eval.targets import COUNT, EvalTarget, Model
+from nanogen_files.folder_lock import folder_lock
 
 Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
 
@@ -200,13 +200,14 @@ class Evaluation:
             return
         with progress.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.folder / ".evaluating.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise NanoGenError(
-                f"Another evaluation is at work in {self.folder}: wait for it, or name another folder with --output."
-            ) from error
+        with folder_lock(self.folder / ".evaluating.lock", self._busy):
+            yield
+
+    def _busy(self, holder: str) -> NanoGenError:
+        return NanoGenError(
+            f"Another evaluation{holder} is running in {self.folder}: wait for it, or choose another folder with"
+            " --output."
+        )
 
 
 def _deciding(scores: Sequence[Score], by: str | None) -> Score:

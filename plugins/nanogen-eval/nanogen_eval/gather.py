@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nanogen_data import process_group as farewell
+from nanogen_data import process_group
 from nanogen_data.loader import DataShard
 from nanogen_eval.protocols import Metric
 
@@ -69,5 +69,5 @@ def _group() -> Any:
     """A gloo group of all processes, beside whatever a training uses."""
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-    farewell.registered()
+    process_group.destroy_at_exit()
     return dist.new_group(backend="gloo", timeout=PATIENCE)

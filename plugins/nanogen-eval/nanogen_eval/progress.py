@@ -17,6 +17,7 @@ from nanogen_data.loader import DataShard
 from nanogen_data.notes import warn_once
 from nanogen_eval.protocols import Metric
 from nanogen_files import storage
+from nanogen_files.write_errors import translate_write_errors
 
 log = logging.getLogger(__name__)
 FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
@@ -108,13 +109,15 @@ def say_other_batch_size(before: int, now: int) -> None:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turns an error of the disk into a sentence that says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise NanoGenError(
-            f"{path} cannot be written ({error.strerror or error}): make room, or name another --output; the same"
+
+    def translate(reason: str) -> NanoGenError:
+        return NanoGenError(
+            f"{path} cannot be written ({reason}): make room, or name another --output; the same"
             " command then goes on from what was saved last."
-        ) from error
+        )
+
+    with translate_write_errors(translate, codes=None):
+        yield
 
 
 def clear(folder: Path) -> None:

@@ -285,7 +285,7 @@ def test_features_and_references_that_are_not_finite_are_refused(tiny, tmp_path,
     np.savez(tmp_path / "moments.npz", mu=mean, sigma=np.eye(5))
     np.savez(tmp_path / "features.npz", features=np.full((4, 5), number, np.float32))
     for name in ("moments", "features"):
-        with pytest.raises(DataError, match=rf"{name}\.npz: .* holds numbers that are not finite"):
+        with pytest.raises(DataError, match=rf"{name}\.npz: .* contains NaN or infinite values"):
             Reference(str(tmp_path / f"{name}.npz")).moments(tiny)
     monkeypatch.setattr(type(tiny), "look", lambda *arguments: [part + number for part in forward_features(*arguments)])
     with pytest.raises(NanoGenError, match="TinySpace gives features that are not finite"):

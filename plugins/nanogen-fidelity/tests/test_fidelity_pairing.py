@@ -22,7 +22,7 @@ COUNT = 64
 
 @pytest.fixture(autouse=True)
 def _unsaid():
-    notes._said.clear()
+    notes._logged.clear()
 
 
 def level(number):

@@ -1,4 +1,4 @@
-"""Reading and writing files: atomic writes, readers with limits, hashes, images."""
+"""File access: atomic writes, readers with size limits, hashes, images."""
 
 from nanogen_files.errors import ConfigError, DataError, NanoGenError
 

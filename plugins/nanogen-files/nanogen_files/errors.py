@@ -1,4 +1,4 @@
-"""Errors that a person reads: one sentence that says what is wrong, where, and what to do next."""
+"""Exceptions with a message for the user: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any
 
-SHOWN = 100  #: characters of a value that an error quotes
-MISTAKES, LINE = 20, 3000  #: mistakes that one error prints, and characters of each
-_LONG = 64  # characters of a word that is compared with known names
+SHOWN = 100  #: maximum characters of a value quoted in an error
+MISTAKES, LINE = 20, 3000  #: maximum mistakes printed by one error, and maximum characters of each
+_MAX_WORD = 64  # longer words get no spelling suggestion
 
 
 class NanoGenError(Exception):
-    """A mistake that its reader can mend. The command line prints the sentence alone; `--debug` adds the traceback."""
+    """Base class of errors that the user can fix.
+
+    The command line prints the message only; `--debug` adds the traceback.
+    """
 
 
 class ConfigError(NanoGenError):
-    """The configuration is wrong: a key, a type or a value. Lists every mistake, each with its path in the file."""
+    """The configuration is wrong: a key, a type or a value. Lists every mistake with its path in the file."""
 
 
 class Mistakes(ConfigError):
-    """Several mistakes in one configuration, each a line. Prints the first of them."""
+    """Several configuration mistakes, one per line. Prints at most `MISTAKES` of them."""
 
     def __init__(self, lines: Sequence[str], heading: str = ""):
         self.lines = [line[:LINE] for line in lines]
@@ -32,11 +35,11 @@ class Mistakes(ConfigError):
 
 
 class DataError(NanoGenError):
-    """Data, or a file that was named, is missing or damaged."""
+    """A data file or another named file is missing or corrupt."""
 
 
-class _Short(Repr):
-    """Bounded in time, memory and length, whatever the value: a nested value is cut off, never walked."""
+class _BoundedRepr(Repr):
+    """`repr` with bounded time, memory and length. Deep or large values are truncated."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -44,7 +47,7 @@ class _Short(Repr):
         self.maxlevel, self.maxdict, self.maxstring, self.maxother = 3, 4, longest, longest
 
     def repr1(self, x: Any, level: int) -> str:
-        """By the built-in class that a value is an instance of; the base class knows no subclasses."""
+        """Dispatch on the built-in base class of a value; `reprlib.Repr` does not handle subclasses."""
         for kind in (str, int, dict, list, tuple, set, frozenset):
             if isinstance(x, kind):
                 text: str = getattr(self, f"repr_{kind.__name__}")(x, level)
@@ -52,22 +55,22 @@ class _Short(Repr):
         return self.repr_instance(x, level)
 
     def repr_int(self, x: int, level: int) -> str:
-        return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
+        return repr(x) if x.bit_length() <= 128 else f"an integer of {x.bit_length()} bits"
 
 
 def shown(value: Any, most: int = SHOWN) -> str:
-    """The value as an error quotes it: its `repr`, cut off at `most` characters."""
-    text = _Short(most).repr(value)
+    """Return `repr(value)`, truncated to `most` characters, for use in an error message."""
+    text = _BoundedRepr(most).repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'lightning-dit'?"`, or the empty string where nothing known is near."""
+    """Return `" Did you mean 'lightning-dit'?"`, or an empty string if no known name is similar."""
     spelling = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _LONG else []
+    close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _MAX_WORD else []
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""
 
 
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
-    """`"a, b, c"` in alphabetical order, for the part of a sentence that says what exists."""
+    """Return the names as `"a, b, c"` in alphabetical order, or `empty` if there are none."""
     return ", ".join(sorted(names)) or empty

@@ -1,4 +1,4 @@
-"""JSON of a user's files: one sentence for each thing that is wrong, and no key twice."""
+"""Read JSON files. Rejects duplicate keys; errors name the line."""
 
 from __future__ import annotations
 
@@ -11,69 +11,87 @@ from nanogen_files import text_files
 from nanogen_files.errors import DataError, shown
 from nanogen_files.reading import read_bytes
 
-MOST_BYTES = 1 << 26  # 64 MiB; the values of a text take many times its room
-MOST = 1_000_000_000  # of a size in a model's configuration
+MOST_BYTES = 1 << 26  # 64 MiB; parsed values take many times the size of the text
+MAX_SIZE = 1_000_000_000  # upper bound of integers in a model's configuration
 
 
-class _Twice(ValueError):
-    """A key that an object holds twice."""
+class _DuplicateKeyError(ValueError):
+    """An object contains a key twice."""
 
 
 def parse(text: str, name: str) -> Any:
-    """The value of a JSON text. Raises DataError, with `name` and the place."""
+    """Parse a JSON text.
+
+    Args:
+        text: The JSON text.
+        name: Name of the text in error messages.
+
+    Raises:
+        DataError: The text is not valid JSON or has a duplicate key. Gives the line and column.
+    """
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is no JSON: {error.msg} ({place}).") from error
-    except _Twice as error:
-        raise DataError(f"{name} is no JSON that can be read: {error}.") from error
+        raise DataError(f"{name} is not valid JSON: {error.msg} ({place}).") from error
+    except _DuplicateKeyError as error:
+        raise DataError(f"{name} cannot be read as JSON: {error}.") from error
     except RecursionError as error:
-        raise DataError(f"{name} is no JSON that can be read: its values are nested too deeply.") from error
-    except ValueError as error:  # Python reads whole numbers up to a limit of digits
-        raise DataError(f"{name} is no JSON that can be read: a whole number in it has too many digits.") from error
+        raise DataError(f"{name} cannot be read as JSON: its values are nested too deeply.") from error
+    except ValueError as error:  # Python limits the digits of an integer
+        raise DataError(f"{name} cannot be read as JSON: an integer has too many digits.") from error
 
 
 def read(path: Path) -> Any:
-    """The value of a JSON file. Raises DataError where it cannot be read."""
+    """Read a JSON file. Raises DataError if it cannot be read or parsed."""
     return parse(text_files.decode(read_bytes(path, MOST_BYTES), str(path)), str(path))
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises DataError for any other value."""
+    """Read a JSON file that contains an object. Raises DataError for any other value."""
     value = read(path)
     if not isinstance(value, dict):
-        raise DataError(f"{path} is no JSON object: write one `{{...}}` into it.")
+        raise DataError(f"{path} does not contain a JSON object `{{...}}`.")
     return value
 
 
 def whole_number(values: Mapping[str, Any], key: str, path: object) -> int:
-    """The positive whole number under a key of the file `path`. Raises DataError for anything else."""
+    """Return the positive integer `values[key]`.
+
+    Args:
+        values: Content of a JSON file.
+        key: Key to look up.
+        path: Path of the file, for the error message.
+
+    Raises:
+        DataError: The key is missing or its value is not a positive integer.
+    """
     value = values.get(key)
-    if type(value) is not int or not 0 < value < MOST:
-        found = "missing" if key not in values else shown(value)
-        raise DataError(f"`{key}` of {path} is {found}, and must be a whole number above 0.")
+    if type(value) is not int or not 0 < value < MAX_SIZE:
+        written = "missing" if key not in values else shown(value)
+        raise DataError(f"`{key}` of {path} is {written}, but must be a positive integer.")
     return value
 
 
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with one on each line, with the numbers of their lines. Blank lines are passed over.
+    """Yield (line number, object) of a JSON Lines file. Skips blank lines.
 
-    Raises DataError, with the line, for what is no object.
+    Raises:
+        DataError: A line is not a JSON object. Names the line.
     """
     for number, line in enumerate(text_files.lines(text_files.read(path)), start=1):
         if not line.strip():
             continue
         value = parse(line, f"Line {number} of {path}")
         if not isinstance(value, dict):
-            raise DataError(f"Line {number} of {path} is no JSON object: write one `{{...}}` on each line.")
+            raise DataError(f"Line {number} of {path} is not a JSON object: write one `{{...}}` per line.")
         yield number, value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    written = dict(pairs)
+    if len(written) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Twice(f"the key {twice[:40]!r} stands twice in one object")
-    return found
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise _DuplicateKeyError(f"the key {duplicate[:40]!r}occurs twice in one object")
+    return written

@@ -1,4 +1,4 @@
-"""Names that become parts of paths: checked before any path is made of them. Loads no torch."""
+"""Check names and paths before they are used in the file system. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,23 +11,29 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def check_name(name: object, where: str) -> str:
-    """The name. Raises ConfigError for one that could leave its folder, hide, or be no name on another system."""
+    """Return a name that is safe as a folder name on all systems.
+
+    Args:
+        name: The name to check.
+        where: Option that the name comes from, for the error message.
+
+    Raises:
+        ConfigError: The name is hidden, has a path separator or another unsafe character, or is too long.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigError(
-            f"{where}: {_short(name)} cannot name a folder. A name has letters, digits and . _ + - alone, begins with a"
-            " letter or a digit, and has at most 100 of them."
+            f"{where}: {_short(name)} is not a valid folder name. Use letters, digits and . _ + -, begin with a letter"
+            " or a digit, and use at most 100 characters."
         )
     return name
 
 
-def inside(folder: Path, place: Path) -> Path:
-    """The place. Raises DataError for one that is not inside the folder."""
-    home, found = folder.resolve(), place.resolve()
-    if home not in found.parents:
-        raise DataError(
-            f"{place} lies outside of {folder}: a name in the file that gave it holds `..` or begins with /."
-        )
-    return place
+def inside(folder: Path, path: Path) -> Path:
+    """Return `path` if it is inside `folder`. Raises DataError otherwise."""
+    root, target = folder.resolve(), path.resolve()
+    if root not in target.parents:
+        raise DataError(f"{path} is outside of {folder}: a file name in its manifest contains `..` or begins with /.")
+    return path
 
 
 def _short(name: object) -> str:

@@ -1,4 +1,4 @@
-"""`from_pretrained` of transformers and diffusers, without running any code that lies beside a model."""
+"""Load transformers and diffusers models without running code from the model folder."""
 
 from __future__ import annotations
 
@@ -15,34 +15,40 @@ REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """`kind.from_pretrained(source)`; a local folder never asks the network.
+    """Call `kind.from_pretrained(source)`. A local folder never uses the network.
 
-    Raises DataError for a model that asks for Python code of its own, and for a file of weights that is damaged or has
-    Python objects in it; whatever else the library raises goes on.
+    Args:
+        kind: Model, tokenizer or configuration class of transformers or diffusers.
+        source: Local folder or hub name.
+        options: Further arguments of `kind.from_pretrained`.
+
+    Raises:
+        DataError: The model needs its own Python code, or its weights are corrupt or contain Python objects. Other
+            errors of the library are not caught.
     """
     folder = None if source is None else Path(source).expanduser()
     place = str(folder) if folder is not None and folder.is_dir() else source
-    own: dict[str, Any] = {"local_files_only": place is not source or isinstance(source, Path)}
-    if kind.__name__.startswith("Auto"):  # the classes that choose others by what a folder says
-        own[REMOTE] = False
+    defaults: dict[str, Any] = {"local_files_only": place is not source or isinstance(source, Path)}
+    if kind.__name__.startswith("Auto"):  # the Auto classes accept this option
+        defaults[REMOTE] = False
     try:
-        return kind.from_pretrained(place, **{**own, **options})
+        return kind.from_pretrained(place, **{**defaults, **options})
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{source} has a file of weights with Python objects in it, which is not opened, because opening it could"
+            f"{source} has a weight file with pickled Python objects. It is not loaded, because loading it could"
             " run any code: save the weights as safetensors."
         ) from error
     except SafetensorError as error:
-        raise DataError(f"{source} has a damaged safetensors file ({error}): fetch the model again.") from error
+        raise DataError(f"{source} has a damaged safetensors file ({error}): download the model again.") from error
     except ValueError as error:
         if REMOTE not in str(error):
             raise
         raise DataError(
-            f"{source} asks for Python code of its own (`auto_map` in its configuration), which is never run: use a"
-            " model whose class comes with the library."
+            f"{source} requires its own Python code (`auto_map` in its configuration), which is never run: use a"
+            " model whose class is part of the library."
         ) from error
 
 
 def refuse_damaged(model: Any, source: str | Path) -> None:
-    """Raises DataError that names the first parameter with numbers that are not finite."""
+    """Raise DataError if a parameter contains NaN or infinity. Names the first one."""
     refuse_nonfinite({name: value.detach() for name, value in model.named_parameters()}, Path(source))

@@ -1,4 +1,4 @@
-"""Opens files that a user names, with one sentence for each thing that can be wrong with them."""
+"""Open files that a user names, with clear errors."""
 
 from __future__ import annotations
 
@@ -13,72 +13,74 @@ from typing import BinaryIO
 
 from nanogen_files.errors import DataError
 
-MOST_BYTES = 1 << 28  # of a text file, 256 MiB: a larger one is a wrong file and would fill the memory
+MOST_BYTES = 1 << 28  # 256 MiB; a larger text file is probably the wrong file
 
 
 def user_path(text: str) -> Path:
-    """The path that a user typed, `~` expanded. Raises DataError for a text that names no path."""
+    """Return the path that a user typed, with `~` expanded. Raises DataError if it is not a valid path."""
     if not text.strip():
-        raise DataError("An empty text names no file or folder: write its path, or `.` for the current folder.")
+        raise DataError("The path is empty: give a path, or `.` for the current folder.")
     if "\0" in text:
-        raise DataError(f"{text!r} holds a NUL character, which no path has.")
+        raise DataError(f"{text!r} is not a valid path: it contains a NUL character.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # ~nobody
-        raise DataError(f"{text!r} begins with the home folder of a user who is unknown here: write it out.") from error
+        raise DataError(f"{text!r} begins with the home folder of an unknown user: write the full path.") from error
 
 
 def reason(error: OSError) -> str:
-    """Why a file cannot be opened, in words: `"permission denied for this user"`."""
+    """Return a readable reason for an OSError, such as `"permission denied for this user"`."""
     if isinstance(error, PermissionError):
         return "permission denied for this user: change its mode or its owner"
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "the file does not exist"
     if isinstance(error, IsADirectoryError):
         return "it is a folder"
     return error.strerror or str(error)
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a regular file. Raises DataError where there is none, or it has more than `most` bytes."""
+    """Read a regular file. Raises DataError if it cannot be read or has more than `most` bytes."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise DataError(f"{path} has {size:,} bytes, and a file of this kind at most {most:,}: name another one.")
+            raise DataError(
+                f"{path} has {size:,} bytes, more than the limit of {most:,} for this kind of file: check the path."
+            )
         return file.read(most)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading. Raises DataError where there is none, and for a reading that fails."""
+    """Open a regular file for reading. Raises DataError if it cannot be opened or a read fails."""
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+        file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     except ValueError as error:  # a NUL in the path
-        raise DataError(f"{str(path)!r} is no path of a file ({error}).") from error
+        raise DataError(f"{str(path)!r} is not a valid file path ({error}).") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise DataError(f"{path} is no regular file: write its content into one.")
+            raise DataError(f"{path} is not a regular file: save its content to a file.")
         try:
             yield file
         except OSError as error:
             raise DataError(f"{path} cannot be read: {reason(error)}.") from error
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe that nobody writes into would wait for ever."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open without blocking on a named pipe that has no writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder. Raises DataError where this user may not look."""
+    """Return whether the folder exists. Raises DataError if permissions prevent the check."""
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file. Raises DataError where this user may not look."""
+    """Return whether the regular file exists. Raises DataError if permissions prevent the check."""
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
 
@@ -95,9 +97,9 @@ def _mode(path: Path) -> int | None:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name. Raises DataError where it may not be listed."""
+    """Return the entries of a folder in alphabetical order. Raises DataError if it cannot be listed."""
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=attrgetter("name"))
+        with os.scandir(folder) as listing:
+            return sorted(listing, key=attrgetter("name"))
     except OSError as error:
         raise DataError(f"The folder {folder} cannot be read: {reason(error)}.") from error

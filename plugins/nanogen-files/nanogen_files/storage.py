@@ -1,7 +1,7 @@
-"""Files that are whole or not there: written under a temporary name, synced, then renamed. Tensors as safetensors only.
+"""Atomic file and folder writes: a crash leaves the old version or the new one. Tensors are stored as safetensors.
 
-Nothing is deleted that this module did not write: temporary names carry a suffix of their own, and a folder is removed
-by the list of files in its manifest. Importing this loads no torch.
+Writes go to a temporary name, are synced, then renamed. Deletes only files that this module wrote: temporary names
+have their own suffix, and a folder is removed by the file list in its manifest. Does not import torch.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from nanogen_files.reading import opened, read_bytes
 if TYPE_CHECKING:
     from torch import Tensor
 
-MANIFEST = "manifest.json"  # of a folder: its files, by their paths in it
-DIGEST = "sha256"  # in the metadata of a safetensors file: the hash of its tensors
+MANIFEST = "manifest.json"  # maps each file of a folder, by relative path, to its hash
+DIGEST = "sha256"  # key in the metadata of a safetensors file: hash of its tensors
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.nanogen-tmp")
 
 
@@ -32,16 +32,16 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.nanogen-tmp")
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that `sweep` recognises and nobody else uses."""
+    """Return a unique temporary name beside `path`, which `sweep` recognises."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.nanogen-tmp")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that a crash leaves the old one or the new one, never half of either."""
+    """Write a file atomically: a crash leaves the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
-        with temporary.open("xb") as file:  # created by the rules of the umask
+        with temporary.open("xb") as file:  # permissions follow the umask
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -53,15 +53,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Raises DataError where the file is missing, may not be read, is no regular file, or is damaged."""
+    """Read a JSON file. Raises DataError if it is missing, unreadable, not a regular file, or corrupt."""
     try:
         return json.loads(read_bytes(path).decode())
     except (ValueError, RecursionError) as error:
@@ -72,39 +74,46 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, hashed: bool = True) -> None:
-    """Writes a safetensors file that carries the hash of its tensors. Equal tensors give equal files.
+    """Write a safetensors file atomically. Equal tensors give equal files.
 
-    `hashed=False` leaves the hash out, where a manifest beside the file has that of its bytes.
+    Args:
+        path: File to write.
+        tensors: Tensors by name.
+        hashed: Store the hash of the tensors in the file. Set to False if a manifest holds the hash of the file.
     """
     from safetensors.torch import save
 
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(whole, {DIGEST: tensors_hash(whole)} if hashed else None))
+    contiguous_tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(contiguous_tensors, {DIGEST: tensors_hash(contiguous_tensors)} if hashed else None))
 
 
 def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a safetensors file, in memory, compared with the hash that `write_tensors` gave it.
+    """Read the tensors of a safetensors file into memory, and check the hash that `write_tensors` stored.
 
-    With a `prefix`, only those whose names begin so, which no hash is known of. Raises DataError where the file is
-    missing, may not be read, or is damaged.
+    Args:
+        path: File to read.
+        prefix: Read only tensors whose names begin with it. Skips the hash check, which covers all tensors.
+
+    Raises:
+        DataError: The file is missing, unreadable or corrupt.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(_readable(path), "pt") as file:
             digest = (file.metadata() or {}).get(DIGEST)
-            # copies: what safetensors gives lies in the mapped file, which may be deleted, and at odd addresses
+            # clone: safetensors returns unaligned views of the memory-mapped file, which may be deleted
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"{path} is no whole safetensors file: {str(error)[:200]}.") from error
+        raise DataError(f"{path} is not a valid safetensors file: {str(error)[:200]}. Use another copy.") from error
     if digest is not None and not prefix and digest != tensors_hash(tensors):
-        raise DataError(f"{path} is damaged: its tensors are not those that were written (SHA-256).")
+        raise DataError(f"{path} is damaged: its tensors do not match their SHA-256. Use another copy.")
     return tensors
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and bytes of tensors."""
+    """Return the SHA-256 over the names, dtypes, shapes and bytes of tensors."""
     import torch
 
     total = sha256()
@@ -116,7 +125,7 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _readable(path: Path) -> Path:
-    """The path of a file that may be read. Raises DataError for another one."""
+    """Return `path`. Raises DataError if the file cannot be opened."""
     with opened(path):
         return path
 
@@ -126,7 +135,7 @@ def _readable(path: Path) -> Path:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its name, synced with all that is in it, when the block ends well."""
+    """Yield a temporary folder beside `path`. If the block succeeds, sync the folder and rename it to `path`."""
     temporary = begin_folder(path)
     try:
         yield temporary
@@ -137,7 +146,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def begin_folder(path: Path) -> Path:
-    """An empty temporary folder beside `path`, for `finish_folder`."""
+    """Create an empty temporary folder beside `path`, to be renamed by `finish_folder`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     temporary.mkdir()
@@ -145,51 +154,57 @@ def begin_folder(path: Path) -> Path:
 
 
 def finish_folder(temporary: Path, path: Path) -> None:
-    """Gives a filled temporary folder its name; an earlier folder of that name is removed.
+    """Sync a temporary folder and rename it to `path`. Removes an existing folder of that name.
 
-    Raises DataError where that one holds anything else, which would be lost.
+    Raises:
+        DataError: The existing folder contains other files, which would be lost.
     """
     for entry in temporary.rglob("*"):
         sync(entry)
     sync(temporary)
     if not remove_folder(path, replaced=names_in(temporary)):
-        raise DataError(f"{path} cannot be replaced, because it also holds other files: move it away.")
+        raise DataError(f"{path} cannot be replaced, because it contains other files: move it away.")
     os.replace(temporary, path)
     sync(path.parent)
 
 
 def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
-    """Removes a folder that `whole_folder` wrote, so that a crash leaves it whole or not under its name.
+    """Remove a folder that `whole_folder` wrote. A crash leaves it complete or absent.
 
-    A folder that holds more than its manifest lists, and than is going to be `replaced`, stays as it is: the rest is
-    somebody else's. Then the answer is False.
+    Args:
+        path: Folder to remove.
+        replaced: Files that may be removed although the manifest does not list them.
+
+    Returns:
+        False if the folder contains other files. It is then left unchanged.
     """
     if not path.is_dir():
         return True
     if set(names_in(path)) - _listed(path) - set(replaced):
         return False
-    doomed = temporary_name(path)
-    os.replace(path, doomed)
-    discard(doomed)
+    renamed = temporary_name(path)
+    os.replace(path, renamed)
+    discard(renamed)
     return True
 
 
 def remove_files(folder: Path, names: Collection[str]) -> None:
-    """Deletes these files of a folder, and the folders around them, up to this one, that are then empty.
+    """Delete files of a folder, and then the folders that are empty, up to `folder` itself.
 
-    Raises DataError, and deletes nothing, where a name leads out of the folder.
+    Raises:
+        DataError: A name points outside the folder. Nothing is deleted.
     """
     for name in names:
         inside(folder, folder / name)
     for name in names:
         (folder / name).unlink(missing_ok=True)
-    around = {place for name in names for place in (folder / name).parents if folder in (place, *place.parents)}
-    for place in sorted({folder, *around}, reverse=True):
+    parents = {place for name in names for place in (folder / name).parents if folder in (place, *place.parents)}
+    for place in sorted({folder, *parents}, reverse=True):
         _remove_empty(place)
 
 
 def names_in(folder: Path) -> list[str]:
-    """All files and links in and below a folder, by their paths in it; links are not followed."""
+    """Return the relative paths of all files and links in and below a folder. Does not follow links."""
     found = []
     for place, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
@@ -198,9 +213,9 @@ def names_in(folder: Path) -> list[str]:
 
 
 def discard(temporary: Path) -> None:
-    """Deletes a temporary file or folder, with all that is in it. Raises ValueError for another name."""
+    """Delete a temporary file or folder recursively. Raises ValueError for a name that is not temporary."""
     if not _TEMPORARY.fullmatch(temporary.name):
-        raise ValueError(f"{temporary} is no temporary name of this program.")
+        raise ValueError(f"{temporary} is not a temporary name created by this module.")
     if not _is_folder(temporary):
         temporary.unlink(missing_ok=True)
         return
@@ -214,14 +229,14 @@ def discard(temporary: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes the temporary files and folders that a killed process left in `folder`."""
-    for left in folder.glob(".*.nanogen-tmp"):
-        if _TEMPORARY.fullmatch(left.name):
-            discard(left)
+    """Delete the temporary files and folders that killed processes left in `folder`."""
+    for leftover in folder.glob(".*.nanogen-tmp"):
+        if _TEMPORARY.fullmatch(leftover.name):
+            discard(leftover)
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of files, is on the disk."""
+    """Flush a file's content, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -230,7 +245,7 @@ def sync(path: Path) -> None:
 
 
 def _listed(folder: Path) -> set[str]:
-    """The files that a folder's manifest lists, and the manifest; empty where there is none."""
+    """Return the manifest and the files it lists; empty if there is no manifest."""
     try:
         listed = read_json(folder / MANIFEST)
     except DataError:
@@ -243,5 +258,5 @@ def _is_folder(path: Path) -> bool:
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # it is not empty, or was never there
+    with suppress(OSError):  # not empty, or missing
         folder.rmdir()

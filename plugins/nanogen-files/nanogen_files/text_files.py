@@ -1,4 +1,4 @@
-"""The one reader of text files and captions: UTF-8, or UTF-16 with a byte order mark, split at line feeds alone."""
+"""Read text files: UTF-8, or UTF-16 with a byte order mark. Lines end at line feeds only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text without its byte order mark, its lines ended by line feeds alone.
+    """Decode bytes to a text without byte order mark, with line feeds as line ends.
 
-    Raises DataError, with `name` and the line, for another encoding.
+    Args:
+        data: Content of the file.
+        name: Name of the file in error messages.
+
+    Raises:
+        DataError: The bytes have another encoding. Names the line.
     """
     mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
     encoding = MARKS.get(mark, "utf-8")
@@ -29,31 +34,39 @@ def decode(data: bytes, name: str) -> str:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{name} has a NUL character in line {line}: it is no text, or not saved as UTF-8.")
-    text = text.lstrip("\ufeff")  # files that were put together may have two marks
+        raise DataError(f"{name} has a NUL character in line {line}: it is not a text file, or not saved as UTF-8.")
+    text = text.lstrip("\ufeff")  # concatenated files may have two marks
     return text.replace("\r\n", "\n")
 
 
 def read(path: Path) -> str:
-    """The text of a file. Raises DataError where it cannot be read."""
+    """Read a text file. Raises DataError if it cannot be read or decoded."""
     return decode(read_bytes(path), str(path))
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text: what line feeds end.
+    """Split a text at line feeds.
 
     `str.splitlines` also splits at form feeds, U+0085 and U+2028, which other programs keep inside a line.
     """
-    found = text.split("\n")
-    if not found[-1]:
-        found.pop()
-    return found
+    parts = text.split("\n")
+    if not parts[-1]:
+        parts.pop()
+    return parts
 
 
-def entries(path: Path, what: str) -> list[str]:
-    """The lines of a file with one entry a line. Raises DataError for a blank line, after which all would shift."""
-    found = lines(read(path))
-    blank = next((number for number, line in enumerate(found, start=1) if not line.strip()), None)
+def entries(path: Path, kind: str) -> list[str]:
+    """Read a file with one entry per line.
+
+    Args:
+        path: Text file.
+        kind: What an entry is, such as `"caption"`, for the error message.
+
+    Raises:
+        DataError: A line is blank, which would shift all later entries.
+    """
+    values = lines(read(path))
+    blank = next((number for number, line in enumerate(values, start=1) if not line.strip()), None)
     if blank is not None:
-        raise DataError(f"Line {blank} of {path} is blank: write one {what} on each line, and nothing between them.")
-    return found
+        raise DataError(f"Line {blank} of {path} is blank: write one {kind} per line, without blank lines.")
+    return values

@@ -1,4 +1,4 @@
-"""Values as they were typed on the command line, read by the type of their option."""
+"""Convert values typed on the command line to the types of their options."""
 
 from __future__ import annotations
 
@@ -19,35 +19,42 @@ _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 
 class Typed(str):
-    """What was typed after `--set KEY=`. A text until the type of its option is known."""
+    """Value of `--set KEY=VALUE`. Stays a string until the type of its option is known."""
 
     __slots__ = ()
 
 
 def read(value: Any, kind: Any) -> Any:
-    """The value with every `Typed` in it read as what `kind` asks for, or as a text where it is nothing of the kind.
+    """Convert every `Typed` in a value to the type of its option.
 
-    A text option takes all that was typed. `null` is none where the option may have no value. Raises ConfigError for a
-    value of more parts than a configuration can have.
+    A string option keeps the text as typed. `null` is None if the option allows None. A text that does not fit the type
+    stays a string, which the later type check rejects.
+
+    Args:
+        value: Plain value with `Typed` strings.
+        kind: Type annotation of the option.
+
+    Raises:
+        ConfigError: The value has more parts or levels than a configuration may have.
     """
     _check_extent(value)
     return _read(value, kind)
 
 
 def read_options(options: Mapping[str, Any], config: type) -> dict[str, Any]:
-    """The options of a component whose options are a `config`."""
-    return {name: read(value, _of_value(config, name)) for name, value in options.items()}
+    """Convert the `Typed` options of a component to the types of its attrs class `config`."""
+    return {name: read(value, _value_type(config, name)) for name, value in options.items()}
 
 
 def opened(value: Any) -> Any:
-    """A list or mapping that was typed as such (`{name: heun, steps: 5}`), or the value itself."""
+    """Parse a `Typed` list or mapping, such as `{name: heun, steps: 5}`. Return any other value unchanged."""
     if isinstance(value, Typed) and value.lstrip().startswith(("{", "[")):
         return yaml_files.flow(value, f"--set: {shown(str(value))}", Typed)
     return value
 
 
 def _check_extent(value: Any) -> None:
-    """Lists and mappings may share parts, so that few objects are many values: counts, and stops at the limits."""
+    """Raise ConfigError if a value has too many parts. Shared parts count each time they occur."""
     todo, values = [(value, 0)], 0
     while todo:
         part, depth = todo.pop()
@@ -64,9 +71,9 @@ def _read(value: Any, kind: Any) -> Any:
     if isinstance(value, Typed):
         return _typed(value, kind)
     if isinstance(value, Mapping):
-        return {key: _read(item, _of_value(kind, key)) for key, item in value.items()}
+        return {key: _read(item, _value_type(kind, key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_read(item, _of_item(kind)) for item in value]
+        return [_read(item, _item_type(kind)) for item in value]
     return value
 
 
@@ -77,14 +84,14 @@ def _typed(text: Typed, kind: Any) -> Any:
     if str in kinds:
         return str(text)
     for each in kinds:
-        found = _as(text, each)
-        if found is not text:
-            return found
+        converted = _converted(text, each)
+        if converted is not text:
+            return converted
     return str(text)
 
 
-def _as(text: Typed, kind: Any) -> Any:
-    """The text as this one type, or the text itself."""
+def _converted(text: Typed, kind: Any) -> Any:
+    """Convert the text to this type. Return the text itself if it does not fit."""
     origin = get_origin(kind) or kind
     if kind is bool:
         return _TRUTH.get(text.lower(), text)
@@ -95,28 +102,29 @@ def _as(text: Typed, kind: Any) -> Any:
     if origin is Literal:
         return next((choice for choice in get_args(kind) if str(choice) == text), text)
     if kind is Any:
-        return _guessed(text)
+        return _untyped(text)
     if attrs.has(origin) or (isinstance(origin, type) and issubclass(origin, (list, tuple, Mapping))):
-        found = opened(text)
-        return text if found is text else _read(found, kind)
+        converted = opened(text)
+        return text if converted is text else _read(converted, kind)
     return text
 
 
 def _number(text: str) -> float:
-    return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))  # YAML's words, Python's
+    """Convert a number in YAML's spelling, such as `.inf`."""
+    return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
 
 
-def _guessed(text: Typed) -> Any:
-    found = opened(text)
-    return yaml_files.scalar(str(text)) if found is text else _read(found, Any)
+def _untyped(text: Typed) -> Any:
+    converted = opened(text)
+    return yaml_files.scalar(str(text)) if converted is text else _read(converted, Any)
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
-def _of_value(kind: Any, key: Any) -> Any:
-    """The type of one value of a mapping of this type."""
+def _value_type(kind: Any, key: Any) -> Any:
+    """Return the value type of a mapping type, or of an attrs class's field."""
     for each in _kinds(kind):
         if attrs.has(each):
             attrs.resolve_types(each)
@@ -127,7 +135,8 @@ def _of_value(kind: Any, key: Any) -> Any:
     return Any
 
 
-def _of_item(kind: Any) -> Any:
+def _item_type(kind: Any) -> Any:
+    """Return the item type of a list or tuple type."""
     for each in _kinds(kind):
         if get_origin(each) in (tuple, list):
             return get_args(each)[0]

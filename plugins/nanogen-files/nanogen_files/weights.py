@@ -1,4 +1,4 @@
-"""Reads files of weights: safetensors, or `torch.save` with nothing but tensors in it. No file is ever run."""
+"""Read weight files: safetensors, or `torch.save` files that contain tensors only. Never runs code from a file."""
 
 from __future__ import annotations
 
@@ -16,67 +16,74 @@ from nanogen_files import storage
 from nanogen_files.errors import DataError
 from nanogen_files.reading import opened
 
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # in this order, as timm looks for them
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # first bytes of torch.save files
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # same order as timm
 
 
 def read_weights(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a file whose names begin with `prefix`, without that prefix.
+    """Read the tensors of a weight file. Ignores other values in the file.
 
-    Plain values beside the tensors are left out.
-    Raises DataError for a file that is missing or damaged, that holds Python objects, or numbers that are not finite.
+    Args:
+        file: Safetensors or torch.save file.
+        prefix: Read only tensors whose names begin with it, and strip it from the names.
+
+    Raises:
+        DataError: The file is missing or corrupt, contains Python objects, or has NaN or infinite values.
     """
     start = _start(file)
     content = _content(file, start, prefix)
-    found = {
+    tensors = {
         name.removeprefix(prefix): value
         for name, value in _unwrapped(content).items()
         if isinstance(name, str) and isinstance(value, Tensor) and name.startswith(prefix)
     }
-    if not found and not prefix:
-        raise DataError(f"{file} holds no tensors by name.")
-    refuse_nonfinite(found, file)
-    return {name: value.clone() for name, value in found.items()} if start == ZIP else found  # not those of the file
+    if not tensors and not prefix:
+        raise DataError(f"{file} contains no named tensors.")
+    refuse_nonfinite(tensors, file)
+    memory_mapped = start == ZIP
+    return {name: value.clone() for name, value in tensors.items()} if memory_mapped else tensors
 
 
 def read_content(file: Path) -> Mapping[Any, Any]:
-    """What a file holds, nested as it was saved. The tensors of a file of `torch.save` stay mapped to it.
+    """Read a weight file as it was saved, with nested values. Tensors of torch.save files stay memory-mapped.
 
-    Raises DataError for a file that is missing or damaged, or that holds Python objects.
+    Raises:
+        DataError: The file is missing or corrupt, or contains Python objects.
     """
     return _content(file, _start(file), "")
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """The texts beside the tensors of a safetensors file; none for a file of `torch.save`.
+    """Return the metadata of a safetensors file; empty for a torch.save file.
 
-    Raises DataError for a file that is missing or damaged.
+    Raises:
+        DataError: The file is missing or corrupt.
     """
     if _start(file).startswith((ZIP, PICKLE)):
         return {}
     try:
         with safe_open(file, "pt") as content:
             return dict(content.metadata() or {})
-    except Exception as error:  # whatever a damaged file makes its parser raise
-        raise DataError(f"{file} is no whole safetensors file: {str(error)[:200]}.") from error
+    except Exception as error:  # parsers raise arbitrary errors on corrupt files
+        raise DataError(f"{file} is not a valid safetensors file: {str(error)[:200]}. Use another copy.") from error
 
 
 def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Raises DataError that names the first tensor with a NaN or an infinity, and says how many it has."""
+    """Raise DataError if a tensor contains NaN or infinity. Names the first one and its count of such values."""
     for name, value in tensors.items():
         if value.is_floating_point() and value.element_size() == 1:
-            value = value.float()  # the types of 8 bits have no `isfinite`
+            value = value.float()  # 8-bit dtypes have no `isfinite`
         if value.is_floating_point() and not value.isfinite().all():
             count = int((~value.isfinite()).sum())
             raise DataError(
-                f"{source}: {name!r} holds numbers that are not finite ({count:,} of {value.numel():,}): the file is"
-                " damaged, or its training diverged. Use another copy, or an earlier checkpoint."
+                f"{source}: {name!r} contains NaN or infinite values ({count:,} of {value.numel():,}). The file is"
+                " corrupt, or its training diverged. Use another copy, or an earlier checkpoint."
             )
 
 
 def _start(file: Path) -> bytes:
     if file.is_dir():
-        raise DataError(f"{file} is a folder: name the file of weights in it.")
+        raise DataError(f"{file} is a folder: give the path of a weight file in it.")
     with opened(file) as content:
         return content.read(4)
 
@@ -86,33 +93,33 @@ def _content(file: Path, start: bytes, prefix: str) -> Mapping[Any, Any]:
         return storage.read_tensors(file, prefix=prefix)
     content = _torch_file(file, start)
     if not isinstance(content, Mapping):
-        raise DataError(f"{file} holds {_what(content)}, and no tensors by name: save the state dict.")
+        raise DataError(f"{file} contains {_description(content)} instead of named tensors: save the state dict.")
     return content
 
 
-def _what(content: Any) -> str:
-    words = {Tensor: "one tensor", list: "a list", tuple: "a tuple", type(None): "None"}
-    return words.get(type(content), f"an object of type {type(content).__name__}")
+def _description(content: Any) -> str:
+    descriptions = {Tensor: "one tensor", list: "a list", tuple: "a tuple", type(None): "None"}
+    return descriptions.get(type(content), f"an object of type {type(content).__name__}")
 
 
 def _torch_file(file: Path, start: bytes) -> Any:
     try:
-        # a Namespace, in which training scripts keep their arguments, holds plain values and runs nothing
+        # training scripts store their arguments as a Namespace, which holds plain values and is safe
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(file, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{file} holds Python objects beside tensors, and is not opened, because opening it could run any code:"
-            " save it again as safetensors, or as a state dict."
+            f"{file} contains pickled Python objects. It is not loaded, because loading it could run code:"
+            " save it as safetensors, or as a state dict."
         ) from error
-    except Exception as error:  # whatever a damaged file makes its parser raise
+    except Exception as error:  # parsers raise arbitrary errors on corrupt files
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{file} is damaged, and no whole file of tensors: {reason}.") from error
+        raise DataError(f"{file} is not a valid weight file: {reason}. Use another copy.") from error
 
 
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """The mapping with the tensors: the content itself, or what training programs wrap in it."""
+    """Return the mapping that contains the tensors: the content, or the value under a key of `WRAPPERS`."""
     if any(isinstance(value, Tensor) for value in content.values()):
         return content
-    inside = (content.get(name) for name in WRAPPERS)
-    return next((value for value in inside if isinstance(value, Mapping)), content)
+    wrapped = (content.get(name) for name in WRAPPERS)
+    return next((value for value in wrapped if isinstance(value, Mapping)), content)

@@ -1,8 +1,8 @@
-"""Reads and writes configuration files: YAML without the traps of YAML 1.1, and with limits.
+"""Read and write YAML configuration files safely, with size limits.
 
-- A key that stands twice is an error (PyYAML keeps the last one), and so is a key that is no text.
-- `1e-3` is a number (PyYAML reads a text). `1:30` (90), `010` (8) and dates are texts.
-- Size, depth and what aliases expand to are limited before anything is built.
+- Duplicate keys and keys that are not strings are errors. PyYAML keeps the last duplicate.
+- `1e-3` is a number; PyYAML reads it as a string. `1:30`, `010` and dates are strings.
+- Size, depth and expanded aliases are limited before any value is built.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from yaml.constructor import ConstructorError
 
 from nanogen_files.errors import ConfigError, shown
 
-LONGEST_PATH = 1000  # characters that an error repeats
-CHARACTERS = 500_000  #: of one file
-DEPTH = 50  #: of nested lists and mappings
-VALUES = 100_000  #: in one file, with every alias written out
+LONGEST_PATH = 1000  # characters; errors truncate longer paths
+CHARACTERS = 500_000  #: maximum length of a file
+DEPTH = 50  #: maximum nesting of lists and mappings
+VALUES = 100_000  #: maximum number of values in a file, with aliases expanded
 
 _INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
 _FLOAT = re.compile(
@@ -33,15 +33,15 @@ _KNOWN = {_TAG + word for word in ("str", "int", "float", "bool", "null", "seq",
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes within the limits. Builds texts, numbers, booleans, null, lists and mappings."""
+    """Loader with limits. Builds strings, numbers, booleans, null, lists and mappings only."""
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         if self.depth > DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise ConstructorError(None, None, f"more than {DEPTH} levels are nested", mark)
+            problem_position = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ConstructorError(None, None, f"more than {DEPTH} levels are nested", problem_position)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -52,10 +52,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a text that either PyYAML or `_Loader` would read as something else."""
+    """Dumper that quotes every string that PyYAML or `_Loader` would read as another type."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        style = '"' if any(letter in text for letter in "\r\x85\u2028\u2029") else None  # line ends that YAML folds
+        style = '"' if any(letter in text for letter in "\r\x85\u2028\u2029") else None  # YAML folds these line ends
         return self.represent_scalar(f"{_TAG}str", text, style=style)
 
 
@@ -71,48 +71,65 @@ for _tag, (_pattern, _first) in _OWN.items():
 
 
 def parse(text: str, source: str) -> Any:
-    """The value of a YAML text; `source` names it in the error. Raises ConfigError with the line of the mistake."""
+    """Parse a YAML text.
+
+    Args:
+        text: The YAML text.
+        source: Name of the text in error messages.
+
+    Raises:
+        ConfigError: The text is not valid YAML or exceeds a limit. Gives line and column.
+    """
     return _parsed(text, source, _built)
 
 
 def flow(text: str, source: str, unquoted: Callable[[str], Any]) -> Any:
-    """The lists and mappings of a YAML text, and in them texts: `unquoted` of those that stand without quotes."""
-    return _parsed(text, source, lambda _, node: _texts(node, unquoted))
+    """Parse a YAML text into lists, mappings and strings.
+
+    Args:
+        text: The YAML text.
+        source: Name of the text in error messages.
+        unquoted: Called with every unquoted scalar; its result replaces the scalar.
+
+    Raises:
+        ConfigError: The text is not valid YAML or exceeds a limit.
+    """
+    return _parsed(text, source, lambda _, node: _strings(node, unquoted))
 
 
 def scalar(text: str) -> Any:
-    """What a YAML file has where `text` stands without quotes: null, a truth value, a number, or the text itself."""
+    """Parse an unquoted YAML scalar: null, a boolean, a number, or the text itself."""
     loader = _Loader("")
     tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     node = yaml.ScalarNode(tag, text)
     try:
         return text if node.tag == f"{_TAG}str" or not text else loader.construct_object(node)
-    except (ValueError, yaml.YAMLError):  # more digits than Python converts
+    except (ValueError, yaml.YAMLError):  # an integer with too many digits
         return text
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError where the file is missing, no YAML or no mapping."""
+    """Read a YAML file that contains a mapping. Raises ConfigError if it is missing, invalid, or not a mapping."""
     path = Path(path)
     value = parse(_text(path), str(path))
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} must hold keys and values such as `task: t2i`, not {type(value).__name__}.")
+        raise ConfigError(f"{path} must contain a mapping such as `task: t2i`, not {type(value).__name__}.")
     return value
 
 
 def dump(value: Any) -> str:
-    """YAML with the keys in their own order, one key a line."""
+    """Format a value as YAML, with keys in insertion order and one key per line."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
 
 
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(4 * CHARACTERS + 1)  # a pipe or a device has no size to ask for
+            content = file.read(4 * CHARACTERS + 1)  # a pipe or device has no size
         return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the configuration {path}: it is not a UTF-8 text.") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise ConfigError(f"Cannot read the configuration {path}: it is not UTF-8.") from error
+    except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or error
         name = str(path) if len(str(path)) <= LONGEST_PATH and "\0" not in str(path) else shown(str(path))
         raise ConfigError(f"Cannot read the configuration {name}: {reason}.") from error
@@ -120,7 +137,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, source: str, build: Any) -> Any:
     if len(text) > CHARACTERS:
-        raise ConfigError(f"{source} is too long for a configuration: more than {CHARACTERS:,} characters.")
+        raise ConfigError(f"{source} is too long for a configuration file: more than {CHARACTERS:,} characters.")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -129,45 +146,45 @@ def _parsed(text: str, source: str, build: Any) -> Any:
         _check(node, {})
         return build(loader, node)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        words = [getattr(error, "context", None), getattr(error, "problem", None)]
-        problem = " ".join(word for word in words if word) or str(error)
+        problem_position = getattr(error, "problem_mark", None)
+        where = f" (line {problem_position.line + 1}, column {problem_position.column + 1})" if problem_position else ""
+        texts = [getattr(error, "context", None), getattr(error, "problem", None)]
+        problem = " ".join(word for word in texts if word) or str(error)
         problem = problem.splitlines()[0][:200]
         raise ConfigError(f"{source} is not valid YAML{where}: {problem}.") from error
-    except ValueError as error:  # a number of more digits than Python converts
-        raise ConfigError(f"{source} holds a value that cannot be read: {error}.") from error
+    except ValueError as error:  # an integer with too many digits
+        raise ConfigError(f"{source} contains a value that cannot be read: {error}.") from error
 
 
 def _built(loader: _Loader, node: Any) -> Any:
     return loader.construct_document(node)
 
 
-def _texts(node: Any, unquoted: Callable[[str], Any]) -> Any:
+def _strings(node: Any, unquoted: Callable[[str], Any]) -> Any:
     if isinstance(node, yaml.SequenceNode):
-        return [_texts(item, unquoted) for item in node.value]
+        return [_strings(item, unquoted) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {key.value: _texts(value, unquoted) for key, value in node.value}
+        return {key.value: _strings(value, unquoted) for key, value in node.value}
     if node.style is None:
         return unquoted(node.value) if node.value else None
     return node.value
 
 
 def _check(node: Any, sizes: dict[int, int]) -> int:
-    """How many values a node holds with its aliases written out. Raises for what no configuration can hold."""
-    known = sizes.get(id(node))
-    if known == 0:
-        raise _refusal("a value holds itself", node)
-    if known is not None:
-        return known
-    sizes[id(node)] = 0  # open
+    """Return the number of values in a node, with aliases expanded. Raises ConstructorError for unsupported content."""
+    size = sizes.get(id(node))
+    if size == 0:
+        raise _constructor_error("a value contains itself", node)
+    if size is not None:
+        return size
+    sizes[id(node)] = 0  # being visited
     if node.tag not in _KNOWN:
-        raise _refusal(f"the tag {shown(node.tag)} is not supported", node)
+        raise _constructor_error(f"the tag {shown(node.tag)} is not supported", node)
     if isinstance(node, yaml.MappingNode):
         _check_keys(node)
     total = 1 + sum(_check(child, sizes) for child in _children(node))
     if total > VALUES:
-        raise _refusal(f"it holds more than {VALUES:,} values, with every alias written out", node)
+        raise _constructor_error(f"it has more than {VALUES:,} values with aliases expanded", node)
     sizes[id(node)] = total
     return total
 
@@ -180,16 +197,16 @@ def _children(node: Any) -> Iterator[Any]:
 
 
 def _check_keys(node: yaml.MappingNode) -> None:
-    """A mapping as it is written: merge keys (`<<`) may bring a key again, and lose to the one beside them."""
+    """Check the keys as written. Keys from a merge (`<<`) may repeat; the explicit key takes precedence."""
     seen: set[str] = set()
     for key, _value in node.value:
         if key.tag not in (f"{_TAG}str", f"{_TAG}merge") or not isinstance(key, yaml.ScalarNode):
             written = shown(key.value) if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
-            raise _refusal(f"the key {written} is no text: write it in quotes", key)
+            raise _constructor_error(f"the key {written} is not a string: quote it", key)
         if key.value in seen:
-            raise _refusal(f"key {shown(key.value)} stands twice", key)
+            raise _constructor_error(f"key {shown(key.value)} occurs twice", key)
         seen.add(key.value)
 
 
-def _refusal(problem: str, node: Any) -> ConstructorError:
+def _constructor_error(problem: str, node: Any) -> ConstructorError:
     return ConstructorError(None, None, problem, node.start_mark)

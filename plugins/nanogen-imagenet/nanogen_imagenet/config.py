@@ -25,19 +25,19 @@ class LabelConfig:
 class FolderConfig:
     """`root`: the folder that holds `train` and `val`; without it, the folder `imagenet` under NANOGEN_DATA.
 
-    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
     """
 
     root: str | None = None
-    bad_examples: float = field(default=0.01, validator=unit)
+    max_corrupt: float = field(default=0.01, validator=unit)
 
 
 @frozen(kw_only=True)
 class ParquetConfig:
     """`root`: the folder of the parquet files, or of `data` with them; without it, `imagenet` under NANOGEN_DATA.
 
-    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
     """
 
     root: str | None = None
-    bad_examples: float = field(default=0.01, validator=unit)
+    max_corrupt: float = field(default=0.01, validator=unit)

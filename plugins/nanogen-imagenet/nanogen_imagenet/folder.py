@@ -53,8 +53,8 @@ class ImageNetFolder:
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
                 f"Both need the same classes."
             )
-        warn_once(log, found.left.sentence(folder))
-        return FolderExamples(folder, self._folders, found.files, self._config.bad_examples)
+        warn_once(log, found.left.summary(folder))
+        return FolderExamples(folder, self._folders, found.files, self._config.max_corrupt)
 
     @staticmethod
     def recognises(source: str) -> bool:
@@ -99,8 +99,8 @@ def _no_classes(folder: Path, found: scan.Found) -> str:
 class FolderExamples:
     """The images of one split, class by class and sorted, read from disk one by one."""
 
-    def __init__(self, folder: Path, classes: Sequence[str], files: Mapping[str, Sequence[str]], bad_examples: float):
-        self.bad_examples = bad_examples
+    def __init__(self, folder: Path, classes: Sequence[str], files: Mapping[str, Sequence[str]], max_corrupt: float):
+        self.max_corrupt = max_corrupt
         self._folder = folder
         self._classes = tuple(classes)
         listed = [files.get(name, ()) for name in classes]  # a class that this split lacks has none here

@@ -15,7 +15,7 @@ class ImageNetParquet(Arrow):
     """Splits by file name (`train-00000-of-00294.parquet`, `validation-...`), with the columns `image` and `label`."""
 
     def __init__(self, config: ParquetConfig):
-        options = {"root": config.root, "bad_examples": config.bad_examples}
+        options = {"root": config.root, "max_corrupt": config.max_corrupt}
         super().__init__(ArrowConfig(image=IMAGE, label=LABEL, **options), "imagenet")
 
     @staticmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import define, field
 
 from nanogen_core.errors import DataError
-from nanogen_data.image_folders import Left, images_below
+from nanogen_data.image_folders import SkippedFiles, images_below
 from nanogen_data.pictures import is_hidden, is_image
 from nanogen_files.reading import entries
 
@@ -20,7 +20,7 @@ class Found:
     """The image files of each class by their paths in its folder, in order; and what was left out."""
 
     files: dict[str, list[str]] = field(factory=dict)
-    left: Left = field(factory=Left)
+    left: SkippedFiles = field(factory=SkippedFiles)
 
     def names(self, reason: str) -> list[str]:
         """What was left out for a reason."""
@@ -38,17 +38,17 @@ def scan(split: Path) -> Found:
             if files := list(images_below(Path(entry.path), found.left)):
                 found.files[_utf8(entry)] = files
             else:
-                found.left.note(EMPTY, entry.name)
+                found.left.add(EMPTY, entry.name)
         elif is_image(entry.name):
-            found.left.note(LOOSE, entry.name)
+            found.left.add(LOOSE, entry.name)
         else:
-            found.left.count_file(entry.name)
+            found.left.add_by_suffix(entry.name)
     return found
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image in a folder or below it."""
-    return any(images_below(folder, Left()))
+    return any(images_below(folder, SkippedFiles()))
 
 
 def _utf8(entry: os.DirEntry[str]) -> str:

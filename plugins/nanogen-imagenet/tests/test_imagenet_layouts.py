@@ -18,7 +18,7 @@ from nanogen_imagenet.folder import ImageNetFolder
 
 @pytest.fixture(autouse=True)
 def _unsaid() -> None:
-    notes._said.clear()
+    notes._logged.clear()
 
 
 def draw(path: Path, shade: int = 9) -> None:
@@ -63,7 +63,7 @@ def test_folders_without_images_are_no_classes_and_said(root: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         assert dataset(root).classes == ("cat", "dog")
         assert labels(root) == [0, 0, 1, 1]
-    assert "folders without images: 2 (ant, bird); files that are no images by their suffix: 1 (1 .txt)" in caplog.text
+    assert "folders without images: 2 (ant, bird); files without an image suffix: 1 (1 .txt)" in caplog.text
 
 
 def test_images_below_the_class_folder_belong_to_the_class(root: Path) -> None:
@@ -106,7 +106,7 @@ def test_other_suffixes_and_loose_images_are_counted(root: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert labels(root) == [0, 0, 1, 1]
     assert "images beside the class folders: 1 (loose.png)" in caplog.text
-    assert "files that are no images by their suffix: 4 (1 without a suffix, 3 .heic)" in caplog.text
+    assert "files without an image suffix: 4 (1 without a suffix, 3 .heic)" in caplog.text
 
 
 def test_pipes_and_files_of_a_terabyte_are_no_images(root: Path) -> None:
@@ -114,7 +114,10 @@ def test_pipes_and_files_of_a_terabyte_are_no_images(root: Path) -> None:
     with (root / "train" / "cat" / "b.png").open("wb") as file:
         file.truncate(1 << 40)  # a sparse file, that takes no room
     examples = dataset(root).open("train", 16, "labels")
-    for number, words in ((2, "no regular file"), (3, "has 1,099,511,627,776 bytes, and a file of this kind at most")):
+    for number, words in (
+        (2, "not a regular file"),
+        (3, "has 1,099,511,627,776 bytes, and a file of this kind at most"),
+    ):
         with pytest.raises(DataError, match=words):
             examples[number]
 

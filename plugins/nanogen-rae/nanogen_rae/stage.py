@@ -129,7 +129,7 @@ class DecoderTraining:
         """Held-out images, each followed by what the averaged decoder makes of its tokens."""
         pairs = -(-max(1, count // 2) // processes.world())  # of each process, which reads its own batch of them
         mine = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
-        images, captions = zip(*(part for part in processes.gathered(mine) if part is not None), strict=True)
+        images, captions = zip(*(part for part in processes.all_gather(mine) if part is not None), strict=True)
         return torch.cat(images), [text for part in captions for text in part]
 
     def _decoded(self, batch: Batch | None) -> tuple[Tensor, list[str]] | None:

@@ -197,7 +197,7 @@ def test_levels_that_a_network_has_not(tmp_path: Path, images: Tensor) -> None:
     for levels in ([], [3, 1], [1, 1], [-1, 2]):
         with pytest.raises(ConfigError, match="no numbers of blocks"):
             vision_encoder("webssl-1b", {"levels": levels})
-    with pytest.raises(ConfigError, match=r"levels.*expected a whole number, got 'all'"):
+    with pytest.raises(ConfigError, match=r"levels.*expected an integer, got 'all'"):
         vision_encoder("webssl-1b", {"levels": "all"})
 
 
@@ -390,7 +390,7 @@ NUMBERS = ["16", 16.0, True, 0, -16, 10**12, {}, [], [None], ["16"], float("nan"
 def test_a_size_that_is_no_whole_number_is_a_sentence(tmp_path: Path, name: str, value: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps({name: value}))
     encoder = vision_encoder("dinov2-vit-b", {"path": str(tmp_path)})
-    with pytest.raises(DataError, match=rf"`{name}` of .*config\.json is .*, and must be a whole number above 0"):
+    with pytest.raises(DataError, match=rf"`{name}` of .*config\.json is .*, but must be a positive integer"):
         _ = (encoder.width, encoder.grid(224))
 
 

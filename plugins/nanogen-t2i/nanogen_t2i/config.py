@@ -26,7 +26,7 @@ class WebDatasetConfig:
     `caption_lines`: every line of a caption's file is a caption of its own, of which each epoch takes one; without it,
     the whole file is one caption.
 
-    `bad_examples`: the share of examples that may be unreadable; they are skipped, and with more of them a run stops.
+    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
     """
 
     root: str | None = None
@@ -34,7 +34,7 @@ class WebDatasetConfig:
     image: str | None = None
     caption: str = field(default="txt", validator=validators.matches_re(r"[^\s/:]+(:.+)?"))
     caption_lines: bool = False
-    bad_examples: float = field(default=0.01, validator=unit)
+    max_corrupt: float = field(default=0.01, validator=unit)
 
 
 @frozen(kw_only=True)

@@ -80,7 +80,7 @@ class TarExamples:
     """The samples of all tars in order; one that lacks an image or a caption, or is lost to a cut, is a bad example."""
 
     def __init__(self, tars: Sequence[Path], config: WebDatasetConfig):
-        self.bad_examples = config.bad_examples
+        self.max_corrupt = config.max_corrupt
         self._tars = list(tars)
         self._caption = CaptionKey.of(config.caption, lines=config.caption_lines)
         images = IMAGES if config.image is None else frozenset({config.image.lower()})

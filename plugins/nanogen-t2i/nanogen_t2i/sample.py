@@ -49,7 +49,7 @@ class CaptionKey:
             log,
             f"The caption {place} has {len(lines)} lines, and is taken as one text, as all others: set "
             f"`dataset.caption_lines: true` where each line is a caption of its own.",
-            about="lines of captions",
+            topic="lines of captions",
         )
         return text
 

@@ -16,7 +16,7 @@ from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped
 from nanogen_core.errors import DataError, shown
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
-from nanogen_data.pictures import MOST_BYTES, SUFFIXES, is_hidden
+from nanogen_data.pictures import MAX_BYTES, SUFFIXES, is_hidden
 from nanogen_files.reading import opened
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def read_span(path: Path, span: Span) -> bytes:
 
     Raises DataError where the file cannot be read, BadExample where the span is longer than any image.
     """
-    if span.size > MOST_BYTES:
+    if span.size > MAX_BYTES:
         raise CorruptSampleError("too many bytes", f"The file at byte {span.offset} of {path} has {span.size:,} bytes.")
     with opened(path) as file:
         file.seek(span.offset)

@@ -32,7 +32,7 @@ from nanogen_t2i.task import T2I
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    notes._said.clear()
+    notes._logged.clear()
 
 
 def shaded(shade: int, kind: str = "PNG") -> bytes:
@@ -123,10 +123,15 @@ def test_captions_are_found_under_their_key(tmp_path: Path, key: str, name: str,
         ("txt", "a.txt", "café".encode("latin-1"), "The caption .* is not UTF-8 in line 1"),
         ("json:prompt", "a.json", b'{"caption": "x", "width": 1}', "no field 'prompt', only: caption, width"),
         ("json:prompt", "a.json", b"[1, 2]", r"no field 'prompt', only: \[1, 2\]"),
-        ("json:prompt", "a.json", b'{"prompt": ', "The file .* is no JSON"),
+        ("json:prompt", "a.json", b'{"prompt": ', "The file .* is not valid JSON"),
         ("json:prompt", "a.json", b"[" * 100_000, "nested too deeply"),
-        ("json:prompt", "a.json", b'{"prompt": 7}', "The caption .* is 7, and a caption is a text or a list of texts"),
-        ("json:prompt", "a.json", b'{"prompt": ["x", 7]}', r"is \['x', 7\], and a caption is a text"),
+        (
+            "json:prompt",
+            "a.json",
+            b'{"prompt": 7}',
+            "The caption .* is 7; a caption must be a string or a list of strings",
+        ),
+        ("json:prompt", "a.json", b'{"prompt": ["x", 7]}', r"is \['x', 7\]; a caption must be a string"),
         ("json:prompt", "a.json", b'{"prompt": null}', "has no caption"),
         ("json:prompt", "a.json", b'{"prompt": " "}', "is empty"),
     ],

@@ -102,14 +102,14 @@ def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, cap
     with tarfile.open(path, "w") as tar:
         for name in ["1.png", "2.png", "2.txt", "3.txt"]:
             add(tar, name, shaded(2) if name.endswith("png") else b"two")
-    task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), bad_examples=0.7))
+    task = T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"), max_corrupt=0.7))
     with caplog.at_level(logging.WARNING):
         (batch,) = task.iter_once("train", 4)
     assert batch.captions == ["two", "two", "two"]
     assert batch.indices.tolist() == [1, 1, 1]  # the next good one stands in, around the end
     assert "example 0 (no caption)" in caplog.text
     assert "example 2 (no image)" in caplog.text
-    with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\), and at most 1\.00% may be"):
+    with pytest.raises(DataError, match=r"2 of 3 \(1 no caption, 1 no image\); the limit is 1\.00%"):
         list(T2I(image_size=16, dataset=dataset(str(tmp_path / "*.tar"))).iter_once("train", 4))
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
-    with pytest.raises(DataError, match=r"\(1 were tried\)\. .*x\.tar is no whole, plain tar"):
+    with pytest.raises(DataError, match=r"\(tried 1\)\. .*x\.tar is no whole, plain tar"):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
 
@@ -177,7 +177,7 @@ def test_nothing_in_a_tar_can_write_or_read_outside_it(tmp_path: Path) -> None:
             link.type, link.linkname = kind, str(secret)
             tar.addfile(link)
     before = sorted(tmp_path.rglob("*"))
-    (batch,) = T2I(image_size=16, dataset=dataset(home, bad_examples=0.5)).iter_once("train", 8)
+    (batch,) = T2I(image_size=16, dataset=dataset(home, max_corrupt=0.5)).iter_once("train", 8)
     assert batch.captions == ["climbing", "absolute", "climbing", "climbing"]  # links are no captions
     assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before
 
@@ -205,7 +205,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(root: Path, monkeypatch:
     assert len(dataset(root).open("train", 16, "captions")) == 8
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_pair_each_image_with_its_caption(root: Path, num_workers: int) -> None:
     examples = dataset(root).open("train", 16, "captions")
     for batch in islice(loader(examples, 3, transform=ResizeAndCrop(16), num_workers=num_workers), 5):
@@ -243,7 +243,7 @@ def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("root", "split", "words"),
     [
-        ("nowhere", "train", r"no folder nowhere, which `dataset\.root` names"),
+        ("nowhere", "train", r"The folder nowhere, from `dataset\.root`, does not exist"),
         ("nowhere/*.tar", "train", r"no file 'nowhere/\*\.tar'"),
         ("nowhere/*.tar", "val", r"set `dataset\.validation`"),
     ],

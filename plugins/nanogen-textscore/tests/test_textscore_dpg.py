@@ -48,8 +48,8 @@ def test_the_published_loaders_lose_the_first_question():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "needs a first line with the columns `item_id`"),
-        ("item_id,text\n", "needs a first line with the columns .*; it has: item_id, text"),
+        ("", "needs a header with the columns `item_id`"),
+        ("item_id,text\n", "needs a header with the columns .*; it has: item_id, text"),
         (CSV.splitlines()[0], "has no questions"),
         (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has no whole numbers"),
         (CSV.replace(",2,1,attribute", ",two,1,attribute"), "Line 3 of .* has no whole numbers"),

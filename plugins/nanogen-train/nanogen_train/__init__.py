@@ -1,4 +1,4 @@
-"""Training: one loop for every stage."""
+"""Training loop, optimizers, EMA, checkpoints, DDP and FSDP2."""
 
 from typing import TYPE_CHECKING
 

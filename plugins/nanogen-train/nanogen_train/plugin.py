@@ -1,4 +1,4 @@
-"""The manifest of nanogen-train. Loads no torch."""
+"""Plugin manifest of nanogen-train. Does not import torch."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ def nanogen_sections() -> dict[str, str]:
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
-        "ema": ("nanogen_train.cli.ema:ema", "Make averages of other widths of a finished run's snapshots."),
-        "plan": ("nanogen_train.cli.plan:plan", "Say what training on so many GPUs needs: memory, FLOPs, days, data."),
-        "runs": ("nanogen_train.cli.runs:runs", "List runs: running, finished, stopped, failed, damaged."),
-        "train": ("nanogen_train.cli.train:train", "Train what a configuration describes."),
+        "ema": ("nanogen_train.cli.ema:ema", "Compute EMA weights of other widths from a finished run's snapshots."),
+        "plan": ("nanogen_train.cli.plan:plan", "Estimate memory, FLOPs, days and data rate of a training on GPUs."),
+        "runs": (
+            "nanogen_train.cli.runs:runs",
+            "List runs and their state: running, finished, stopped, failed, damaged.",
+        ),
+        "train": ("nanogen_train.cli.train:train", "Train a configuration."),
     }
 
 
@@ -48,34 +51,34 @@ def nanogen_components() -> list[Component]:
             name="adamw",
             target="nanogen_train.optim.optimizers:AdamW",
             config="nanogen_train.optim.settings:AdamWConfig",
-            summary="AdamW (arXiv 1711.05101), fused where the device has it",
+            summary="AdamW (arXiv 1711.05101), fused if the device supports it",
         ),
         Component(
             kind="optimizer",
             name="muon",
             target="nanogen_train.optim.optimizers:Muon",
             config="nanogen_train.optim.settings:MuonConfig",
-            summary="Muon for the matrices inside blocks, AdamW for the rest",
+            summary="Muon for matrices inside blocks, AdamW for the rest",
         ),
         Component(
             kind="schedule",
             name="constant",
             target="nanogen_train.optim.schedules:Constant",
             config="nanogen_train.optim.settings:ConstantConfig",
-            summary="the learning rate constant after its warm-up",
+            summary="constant learning rate after a warm-up",
         ),
         Component(
             kind="schedule",
             name="cosine",
             target="nanogen_train.optim.schedules:Cosine",
             config="nanogen_train.optim.settings:CosineConfig",
-            summary="half a cosine down to the final learning rate",
+            summary="half a cosine to the final learning rate",
         ),
         Component(
             kind="schedule",
             name="constant-linear",
             target="nanogen_train.optim.schedules:ConstantLinear",
             config="nanogen_train.optim.settings:ConstantLinearConfig",
-            summary="the learning rate constant, then linear to its final value",
+            summary="constant learning rate, then linear to the final value",
         ),
     ]

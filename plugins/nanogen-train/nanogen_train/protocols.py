@@ -1,4 +1,4 @@
-"""What a stage and an auxiliary loss must have."""
+"""Protocols of training stages and auxiliary losses."""
 
 from __future__ import annotations
 
@@ -14,73 +14,87 @@ if TYPE_CHECKING:
 
 
 class Auxiliary(Protocol):
-    """A further loss term (REPA, perceptual) beside the objective's, on the same forward pass.
+    """An additional loss on the objective's forward pass, such as REPA or a perceptual loss.
 
-    A Component that provides `cls-token` adds `State.cls_token` with `cls_token_width` numbers (REG). Its constructor
-    must not ask for the backbone, which is built with that width. Weights to train are in `nets`.
+    A component that provides `cls-token` adds a `State.cls_token` of width `cls_token_width` (REG). Its constructor
+    must not require the backbone, because the backbone is built with that width. Networks to train are in `nets`.
     """
 
-    intermediates: Sequence[str]  # block outputs that it wants in `forward_pass.prediction.features`
-    nets: nn.Module | None  # trained along with the student; not part of a saved pipeline
-    cls_token_width: int  # 0: no token
+    intermediates: Sequence[str]  # names of block outputs to provide in `forward_pass.prediction.features`
+    nets: nn.Module | None  # trained with the backbone; not part of a saved pipeline
+    cls_token_width: int  # 0 for no token
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """What it needs of the images [B, 3, H, W], without gradient: [B, ...] by name, kept in `batch.extras`."""
+        """Compute what the loss needs from the images [B, 3, H, W], without gradient.
+
+        Stored by name in `batch.extras`, [B, ...].
+        """
 
     def cls_token(self, batch: Batch) -> Tensor | None:
-        """The clean token [B, token_width] of each example, or None."""
+        """Return the clean class token [B, cls_token_width] of each example, or None."""
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted loss; `parts` are logged under the auxiliary's name. `rng` is that of the step."""
+        """Return the weighted loss. Its `parts` are logged under the auxiliary's name.
+
+        Args:
+            forward_pass: The objective's forward pass.
+            clean: Clean latents and class token.
+            batch: The batch, after `prepare`.
+            rng: Random numbers of the step.
+        """
 
 
 class Stage(Protocol):
-    """What the training loop runs. It owns its networks and turns a batch into losses, one for each optimiser.
+    """What the training loop runs: networks, and a loss for each optimizer.
 
-    `nets` holds everything that a checkpoint must hold; `phase_names` are all optimisers, of which `phases(step)` move,
-    in this order: the loss of a phase is computed after the phases before it have moved their weights. The learning
-    rate of a phase follows the schedule from the phase's own first update on.
+    `nets` contains everything that a checkpoint must contain. `phase_names` names the optimizers; `phases(step)` are
+    those that update at a step, in order. The loss of a phase is computed after the updates of the phases before it.
+    The learning-rate schedule of a phase starts at its first update.
     """
 
     nets: nn.ModuleDict
     phase_names: Sequence[str]
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """The named, trainable parameters that the optimiser of this phase has."""
+        """Return the named, trainable parameters of a phase's optimizer."""
 
-    def phases(self, step: int) -> Sequence[str]: ...
+    def phases(self, step: int) -> Sequence[str]:
+        """Return the phases that update at a step, in order."""
 
     def prepare(self, batch: Batch) -> Batch:
-        """The frozen part of the work (encoding images), outside the differentiated step.
+        """Run the frozen networks, such as the tokenizer, outside the differentiated step. Idempotent."""
 
-        A prepared batch comes back as it is.
-        """
-
-    def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses: ...
+    def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
+        """Return the loss of a phase."""
 
     def after_step(self, step: int) -> None:
-        """After the optimisers moved: EMA, queues."""
+        """Update state after the optimizers, such as EMA weights."""
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Pictures [count, 3, H, W] of the state so far, and their captions, for the grids.
+        """Draw sample images for the sample sheets.
 
-        All processes call it at the same time and may divide the work (`nanogen_train.distributed.processes`). The
-        first process returns all pictures.
+        Called on all processes at the same time; they may split the work (`nanogen_train.distributed.processes`).
+
+        Args:
+            count: Number of images.
+
+        Returns:
+            Images [count, 3, H, W] in [-1, 1] and their captions, on the first process.
         """
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """What a saved pipeline gets of the state so far: part -> state dict."""
+        """Return the current weights for a saved pipeline: part -> state dict."""
 
     def finish(self) -> Pipeline:
-        """The pipeline with these weights."""
+        """Return the pipeline with the trained weights."""
 
 
 @runtime_checkable
 class Snapshotting(Protocol):
-    """A stage that saves averages of its backbone, from which averages of other widths are made after training."""
+    """A stage that saves EMA snapshots of its backbone, from which EMAs of other widths are computed after training."""
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
-        """The parameters of the averages that are due after `step` steps, by their width; empty if none are.
+        """Return the EMA weights to save after `step` steps, by width; empty if none are due.
 
         `nanogen_train.ema.power_function` defines the width. Sharded weights may stay sharded.
         """

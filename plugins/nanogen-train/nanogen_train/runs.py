@@ -1,4 +1,4 @@
-"""The runs in a folder, and how each stands, from what it left there. Loads no torch, and reads only ends of logs."""
+"""Find runs below a folder and describe their state. Does not import torch; reads only the ends of logs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,32 @@ from nanogen_files import json_files, reading, yaml_files
 from nanogen_train.checkpoint import integrity
 from nanogen_train.checkpoint.paths import FOLDER, path_of, steps_in
 from nanogen_train.logging.metrics_log import LOG
-from nanogen_train.trainer import failure_report as failure
+from nanogen_train.trainer import failure_report
 from nanogen_train.trainer.run_folder import RECORD
-from nanogen_train.trainer.run_lock import at_work
+from nanogen_train.trainer.run_lock import training_process
 
 RUNNING, FINISHED, STOPPED, FAILED, DAMAGED = "running", "finished", "stopped", "failed", "damaged"
-END = 1 << 16  # bytes of a log that are read: dozens of lines
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times quicker, and the file is our own
+END = 1 << 16  # bytes read at the end of a log, dozens of lines
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
 
 
 @frozen(kw_only=True)
-class Described:
-    """One run. `step` is the newest whole checkpoint's, of a running one that of its last log line; `active` is when it
-    last logged, in seconds since 1970; `seconds` is its training time; None is for what is not known."""
+class RunState:
+    """The state of a run. None means unknown.
+
+    Args:
+        folder: Folder of the run.
+        state: "running", "finished", "stopped", "failed" or "damaged".
+        step: Step of the newest intact checkpoint; of a running run, that of its last log line.
+        active: Time of the last log line, in seconds since 1970.
+        steps: Steps that the configuration asks for.
+        task: Name of the task.
+        method: Name of the method, or of the objective if there is no method.
+        loss: Loss of the last log line.
+        images_per_second: Training speed at the last log line.
+        seconds: Training time.
+        note: The process of a running run, or what is wrong.
+    """
 
     folder: Path
     state: str
@@ -45,52 +58,55 @@ class Described:
     note: str | None = None
 
 
-def runs_in(folder: Path) -> list[Described]:
-    """The runs in a folder and its subfolders, the most recently active first.
+def runs_in(folder: Path) -> list[RunState]:
+    """Return the runs in a folder and its subfolders, most recently active first.
 
-    A run is a folder with a log, a record or checkpoints; folders inside a run are not searched. A damaged run, and a
-    folder that cannot be searched, is listed as damaged. Raises DataError if there is no such folder.
+    A run is a folder with a log, a record or checkpoints. Folders inside a run are not searched. Corrupt runs and
+    folders that cannot be searched are listed as damaged.
+
+    Raises:
+        DataError: The folder does not exist.
     """
     if not reading.is_folder(folder):
-        raise DataError(f"There is no folder {folder}: name the one that holds your runs.")
+        raise DataError(f"The folder {folder} does not exist: give the folder that contains your runs.")
     unreadable: list[OSError] = []
-    found = [describe(run) for run in _found(folder, unreadable)]
-    found += [_damaged(Path(error.filename), reading.reason(error)) for error in unreadable]
+    found = [describe(run) for run in _run_folders(folder, unreadable)]
+    found += [_damaged_run(Path(error.filename), reading.reason(error)) for error in unreadable]
     return sorted(found, key=lambda run: run.active, reverse=True)
 
 
-def describe(run: Path) -> Described:
-    """The state of one run. Never raises: a run that cannot be read is damaged."""
+def describe(run: Path) -> RunState:
+    """Return the state of a run. Never raises: an unreadable run is damaged."""
     try:
-        return _described(run)
+        return _describe(run)
     except NanoGenError as error:
-        return _damaged(run, str(error))
-    except Exception as error:  # one run must never hide the others
-        return _damaged(run, f"it cannot be read ({type(error).__name__}: {error})")
+        return _damaged_run(run, str(error))
+    except Exception as error:  # one unreadable run must not hide the others
+        return _damaged_run(run, f"it cannot be read ({type(error).__name__}: {error})")
 
 
-def _described(run: Path) -> Described:
+def _describe(run: Path) -> RunState:
     steps_made = steps_in(run)
-    whole = next((step for step in reversed(steps_made) if integrity.looks_whole(path_of(run, step))), None)
-    known: dict[str, Any] = {"folder": run, "active": _active(run)}
-    damage: list[str] = []
-    entry, owner = _logged(run, damage), at_work(run)
-    known |= {name: _number(entry.get(name)) for name in ("loss", "images_per_second", "seconds")}
-    known |= _checked(run, damage)
-    if damage:
-        return Described(**known, state=DAMAGED, step=whole or 0, note=damage[0])
+    intact = next((step for step in reversed(steps_made) if integrity.looks_complete(path_of(run, step))), None)
+    fields: dict[str, Any] = {"folder": run, "active": _last_active(run)}
+    problems: list[str] = []
+    entry, owner = _last_logged(run, problems), training_process(run)
+    fields |= {name: _number(entry.get(name)) for name in ("loss", "images_per_second", "seconds")}
+    fields |= _read_config(run, problems)
+    if problems:
+        return RunState(**fields, state=DAMAGED, step=intact or 0, note=problems[0])
     logged = int(_number(entry.get("step")) or 0)
     if owner is not None:
-        return Described(**known, state=RUNNING, step=logged, note=owner)
-    return Described(**known, **_ended(run, known["steps"], logged, steps_made, whole))
+        return RunState(**fields, state=RUNNING, step=logged, note=owner)
+    return RunState(**fields, **_inactive_state(run, fields["steps"], logged, steps_made, intact))
 
 
-def _damaged(run: Path, note: str) -> Described:
-    return Described(folder=run, active=_active(run), state=DAMAGED, step=0, note=note)
+def _damaged_run(run: Path, note: str) -> RunState:
+    return RunState(folder=run, active=_last_active(run), state=DAMAGED, step=0, note=note)
 
 
-def _active(run: Path) -> float:
-    """When a run last wrote to its log, or to its folder if it has none; 0 if nobody may look."""
+def _last_active(run: Path) -> float:
+    """Return when a run last wrote to its log, or to its folder if it has none; 0 if unknown."""
     for path in (run / LOG, run):
         try:
             return path.stat().st_mtime
@@ -100,62 +116,65 @@ def _active(run: Path) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """The value if it is a finite number."""
-    ordinary = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if ordinary and abs(value) < 1e18 and not math.isnan(value) else None
+    """Return the value if it is a finite number, else None."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and abs(value) < 1e18 and not math.isnan(value) else None
 
 
-def _logged(run: Path, damage: list[str]) -> Mapping[str, Any]:
-    """The last entry of the log; empty if there is none yet, or if the log cannot be read, which is then noted."""
+def _last_logged(run: Path, problems: list[str]) -> Mapping[str, Any]:
+    """Return the last log entry; empty if there is none. Appends an error to `problems` if the log cannot be read."""
     try:
         return _last_entry(run / LOG) if os.path.lexists(run / LOG) else {}
     except DataError as error:
-        damage.append(_within(run, error))
+        problems.append(_relative(run, error))
         return {}
 
 
-def _checked(run: Path, damage: list[str]) -> dict[str, Any]:
-    """What the configuration says; notes what is wrong with it, with the record and with the folder of checkpoints."""
+def _read_config(run: Path, problems: list[str]) -> dict[str, Any]:
+    """Return the steps, task and method.
+
+    Appends errors of the configuration, record and checkpoint folder to `problems`.
+    """
     found: dict[str, Any] = {}
     try:
-        found = _configured(run / CONFIG)
+        found = _parse_config(run / CONFIG)
         if os.path.lexists(run / RECORD):
             _check_record(run / RECORD)
         if os.path.lexists(run / FOLDER):
             reading.entries(run / FOLDER)
     except DataError as error:
-        damage.append(_within(run, error))
+        problems.append(_relative(run, error))
     return found
 
 
-def _within(run: Path, error: Exception) -> str:
-    """A sentence about a file of the run, without the path of the run."""
+def _relative(run: Path, error: Exception) -> str:
+    """Return an error message without the path of the run."""
     return str(error).replace(f"{run}{os.sep}", "")
 
 
 def _check_record(path: Path) -> None:
-    """Raises DataError if the record is no record of a run."""
+    """Raise DataError if the file is not the record of a run."""
     record = json_files.read_object(path)
-    kinds = {"data": dict, "machine": dict, "changes": list}
-    wrong = next((key for key, kind in kinds.items() if not isinstance(record.get(key), kind)), None)
+    types = {"data": dict, "machine": dict, "changes": list}
+    wrong = next((key for key, kind in types.items() if not isinstance(record.get(key), kind)), None)
     if wrong is not None:
-        raise DataError(f"{path} is damaged: its `{wrong}` is missing or of another type.")
+        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has another type.")
 
 
-def _ended(run: Path, steps: int, logged: int, made: list[int], whole: int | None) -> dict[str, Any]:
-    """The state of a run that nobody works on."""
-    if made and whole is None:
-        return {"state": DAMAGED, "step": 0, "note": "none of its checkpoints is whole"}
-    if not made and logged >= steps and any(run.glob("*.safetensors")):  # somebody made room
+def _inactive_state(run: Path, steps: int, logged: int, made: list[int], intact: int | None) -> dict[str, Any]:
+    """Return the state of a run that no process works on."""
+    if made and intact is None:
+        return {"state": DAMAGED, "step": 0, "note": "all checkpoints are corrupt"}
+    if not made and logged >= steps and any(run.glob("*.safetensors")):  # checkpoints were deleted
         return {"state": FINISHED, "step": logged, "note": "without checkpoints"}
-    step, reason = whole or 0, failure.reason(run)
-    broken = f"the checkpoint of step {made[-1]} is damaged" if made and made[-1] != whole else None
+    step, reason = intact or 0, failure_report.reason(run)
+    broken = f"the checkpoint of step {made[-1]} is corrupt" if made and made[-1] != intact else None
     if step >= steps:
         return {"state": FINISHED, "step": step}
     return {"state": FAILED if reason else STOPPED, "step": step, "note": reason or broken}
 
 
-def _found(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
+def _run_folders(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
     for place, within, names in os.walk(folder, onerror=unreadable.append):
         if _is_run(place, [*within, *names]):
             within.clear()
@@ -164,12 +183,12 @@ def _found(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
 
 
 def _is_run(place: str, names: list[str]) -> bool:
-    """Whether a folder with these names in it is that of a run. Anything in the place of a file counts."""
+    """Return whether a folder with these entries is a run."""
     return LOG in names or RECORD in names or (FOLDER in names and bool(steps_in(Path(place))))
 
 
 def _last_entry(log: Path) -> Mapping[str, Any]:
-    """The last whole line of a log. Raises DataError if the log cannot be read."""
+    """Return the last complete entry of a log. Raises DataError if the log cannot be read."""
     with reading.opened(log) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - END))
         lines = file.read().splitlines()
@@ -183,8 +202,8 @@ def _last_entry(log: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _configured(path: Path) -> dict[str, Any]:
-    """Steps, task and method (or objective) of a resolved configuration. Raises DataError if it is not one."""
+def _parse_config(path: Path) -> dict[str, Any]:
+    """Return steps, task and method (or objective) of a resolved configuration. Raises DataError if it is not one."""
     try:
         config = _yaml(reading.read_bytes(path, 4 * yaml_files.CHARACTERS).decode())
         steps, task = config["train"]["steps"], config["task"]["name"]
@@ -197,5 +216,5 @@ def _configured(path: Path) -> dict[str, Any]:
 
 
 def _yaml(text: str) -> Any:
-    """The value of a YAML text. One with anchors may grow without limit and is read by the slower, limited reader."""
+    """Parse a YAML text. Texts with anchors can expand without limit and use the slower reader with limits."""
     return yaml_files.parse(text, CONFIG) if "&" in text else yaml.load(text, _LOADER)

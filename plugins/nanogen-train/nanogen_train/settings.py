@@ -1,4 +1,4 @@
-"""How a run is run: what the `train:` section of a configuration says. Loads no torch."""
+"""Settings of the training loop, the `train:` section of a configuration. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,35 +17,39 @@ class TrainConfig:
     """Settings of the training loop. The defaults are the published recipe.
 
     Args:
-        batch_size: Examples of one optimizer step, over all processes.
-        gradient_clip: Largest global L2 norm of the gradients of a phase. Null clips nothing.
-        precision: "auto" is bf16 where the device has units for it, and fp32 elsewhere. bf16 without units is 5 to 12
-            times slower on a CPU.
-        grad_accum_steps: Micro-batches per process and optimizer step. It divides `batch_size`.
-        compile: Compile the repeated blocks of the networks.
-        checkpoint_activations: Recompute block activations in the backward pass.
-        strategy: "ddp" keeps all weights on every process, "fsdp" a shard of them.
-        shard_by: When "fsdp" gathers weights: one "block" at a time, or all of them for a "step". MeanFlow's exact
-            derivative needs "step".
-        num_workers: Processes that read data.
+        steps: Optimizer steps of the run.
+        batch_size: Examples per optimizer step, over all processes.
+        gradient_clip: Maximum global L2 norm of the gradients of a phase; null disables clipping.
+        precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. bf16 without units
+            is 5 to 12 times slower on a CPU.
+        grad_accum_steps: Micro-batches per process and optimizer step. Must divide `batch_size`.
+        compile: Compile the repeated blocks of the networks with torch.compile.
+        activation_checkpointing: Recompute block activations in the backward pass.
+        strategy: "ddp" replicates weights on every process, "fsdp" shards them.
+        shard_by: When "fsdp" gathers weights: one "block" at a time, or all for a "step". MeanFlow's exact derivative
+            needs "step".
+        num_workers: Worker processes that read data; 0 reads in the training process.
         cache_latents: Encode the training split once and keep its latents in memory.
-        precomputed_latents: A folder that `nanogen data prepare` wrote. It is read in place of images.
-        log_every, sample_every, checkpoint_every: Periods in steps. 0 is never; the last step is always saved.
-        keep_last: Newest checkpoints that stay.
-        keep_every: Checkpoints of every `keep_every`-th step stay too. 0 keeps none of them.
-        trackers: Trackers of accelerate by name (wandb, mlflow). "auto" is TensorBoard where it is installed.
+        precomputed_latents: Folder that `nanogen data prepare` wrote. Replaces the images.
+        log_every: Period of log lines, in steps.
+        sample_every: Period of sample sheets, in steps; 0 disables them.
+        sample_count: Images per sample sheet.
+        checkpoint_every: Period of checkpoints, in steps; 0 saves only the last step.
+        keep_last: Number of newest checkpoints to keep.
+        keep_every: Also keep checkpoints of every `keep_every`-th step; 0 keeps none of them.
+        trackers: Trackers of accelerate (wandb, mlflow, ...). "auto" is TensorBoard if it is installed.
     """
 
     steps: int = field(default=100_000, validator=count)
-    batch_size: int = field(default=1024, validator=batch)  # over all processes
-    gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)  # global L2 norm
+    batch_size: int = field(default=1024, validator=batch)
+    gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     grad_accum_steps: int = field(default=1, validator=batch)
     compile: bool = False
-    checkpoint_activations: bool = False
+    activation_checkpointing: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
     shard_by: Literal["block", "step"] = "block"
-    num_workers: int = field(default=0, validator=at_least(0, 1024))  # processes that read data
+    num_workers: int = field(default=0, validator=at_least(0, 1024))
     cache_latents: bool = False
     precomputed_latents: str | None = None
     log_every: int = field(default=50, validator=count)
@@ -57,7 +61,7 @@ class TrainConfig:
     trackers: tuple[str, ...] = ("auto",)
 
     def facts(self) -> dict[str, Any]:
-        """What the precomputed latents say of their data: the class names."""
+        """Return the class names from the manifest of precomputed latents; empty without them."""
         if self.precomputed_latents is None:
             return {}
         from nanogen_data.precomputed import manifest
@@ -65,7 +69,7 @@ class TrainConfig:
         return {"classes": tuple(manifest.read(Path(self.precomputed_latents).expanduser()).classes)}
 
     def contents(self) -> dict[str, str]:
-        """The options that are paths, as hashes of what lies there."""
+        """Return hashes in place of the options that are paths."""
         if self.precomputed_latents is None:
             return {}
         from nanogen_files.hashing import file_hash
@@ -77,6 +81,4 @@ class TrainConfig:
     @grad_accum_steps.validator
     def _divides_the_batch(self, _: object, value: int) -> None:
         if self.batch_size % value:
-            raise ValueError(
-                f"grad_accum_steps: {value} equal parts cannot be made of a batch_size of {self.batch_size}"
-            )
+            raise ValueError(f"grad_accum_steps: {value} does not divide batch_size {self.batch_size}")

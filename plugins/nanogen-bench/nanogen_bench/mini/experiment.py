@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from nanogen_bench.mini import outcome
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import ExperimentPlan, checked, read
@@ -16,8 +14,7 @@ from nanogen_bench.mini.work import PLAN
 from nanogen_core.config import resolve
 from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_files import storage, text_files, yaml_files
-
-LOCK = ".lock"
+from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
 
 
 def experiment(
@@ -35,17 +32,17 @@ def experiment(
     for job in todo:
         _resolve(job)
     _refuse_others(output, plan)
-    output.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(output / LOCK, timeout=0):
-            _refuse_others(output, plan)
-            _write_plan(output / PLAN, raw)
-            Pool(output, slots or cores(), say).run(todo)
-            for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
-                say(line)
-    except Timeout as error:
-        raise TrainingError(f"Another process is at work in {output}: name another --output.") from error
+    with folder_lock(output / LOCK, lambda holder: _busy(output, holder)):
+        _refuse_others(output, plan)
+        _write_plan(output / PLAN, raw)
+        Pool(output, slots or cores(), say).run(todo)
+        for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
+            say(line)
     return [job for job in todo if job.result is None]
+
+
+def _busy(output: Path, holder: str) -> TrainingError:
+    return TrainingError(f"Another process{holder} is working in {output}: choose another --output.")
 
 
 def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
@@ -53,7 +50,7 @@ def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
 
     A plan that grew, by methods, seeds or prepared runs, is the same plan.
     """
-    present = sorted(path.name for path in output.iterdir() if path.name != LOCK) if output.is_dir() else []
+    present = sorted(path.name for path in output.iterdir() if path.name not in LOCK_FILES) if output.is_dir() else []
     if not present:
         return
     if PLAN not in present:

@@ -16,13 +16,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from filelock import FileLock
-
 from nanogen_bench.mini import folders
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import checked, read
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_files import storage
+from nanogen_files.folder_lock import folder_lock
 
 PLAN = "plan.yaml"
 STATISTICS_BATCHES, STATISTICS_BATCH = 32, 128  # of images, for the statistics of latents
@@ -96,9 +95,12 @@ def main(output: str, task: str, name: str, seed: str) -> int:
     Thread(target=_stop_with_parent, daemon=True).start()
     job = find(Path(output), task, name, int(seed))
     lock = job.folder.parent / f".{job.folder.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock, timeout=120):  # a run whose parent was killed may still be saving
+    with folder_lock(lock, lambda holder: _busy(job, holder), timeout=120):  # an orphaned run may still be saving
         return attempt(job)
+
+
+def _busy(job: Job, holder: str) -> TrainingError:
+    return TrainingError(f"Another process{holder} is working on the run in {job.folder}: end it, or wait for it.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`nanogen data stats`, and the group that `nanogen data prepare` belongs to."""
+"""Command `nanogen data`, with `stats` and `prepare`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nanogen_data.cli.prepare import prepare
 if TYPE_CHECKING:
     from nanogen_core.tensors import Batch
 
-WORD = "statistics"  # what a tokenizer provides that standardises its latents by measured statistics
+STATISTICS = "statistics"  # provided by tokenizers that normalise latents by measured statistics
 
 
 @click.group()
 def data() -> None:
-    """Measure training data, or encode them once."""
+    """Measure training data, or precompute its latents."""
 
 
 data.add_command(prepare)
@@ -27,35 +27,35 @@ data.add_command(prepare)
 
 @data.command()
 @click.argument("config")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The safetensors file to write.")
-@click.option("--limit", type=COUNT, help="At most so many images; by default the whole split.")
-@click.option("--batch-size", type=BATCH, default=64, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Safetensors file to write.")
+@click.option("--limit", type=COUNT, help="Maximum number of images; default: the whole split.")
+@click.option("--batch-size", type=BATCH, default=64, show_default=True, help="Images per batch.")
 @overrides
 def stats(config: str, output: Path, limit: int | None, batch_size: int, settings: tuple[str, ...]) -> None:
-    """Write the mean and variance of the latents of CONFIG's tokenizer over its training images."""
+    """Compute the mean and variance of the latents of CONFIG's tokenizer over the training images."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.errors import ConfigError, listing
     from nanogen_core.registry import registry
 
     configuration = resolved(config, settings)
     tokenizer = configuration.slots["tokenizer"]
-    if WORD not in tokenizer.chosen.component.provides:
-        able = listing(registry().providing("tokenizer", [WORD]))
-        raise ConfigError(f"The tokenizer {tokenizer.name!r} needs no statistics; those that do: {able}.")
+    if STATISTICS not in tokenizer.chosen.component.provides:
+        able = listing(registry().providing("tokenizer", [STATISTICS]))
+        raise ConfigError(f"The tokenizer {tokenizer.name!r} does not use statistics. Tokenizers that do: {able}.")
     from nanogen_core.assembly import Assembly
 
     parts = Assembly(configuration)
     batches = _limited(parts["task"].iter_once("train", batch_size), limit)
     count = parts["tokenizer"].compute_statistics(batches, output)
-    click.echo(f"The statistics of {count} images are in {output}.")
+    click.echo(f"Wrote the statistics of {count} images to {output}.")
 
 
 def _limited(batches: Iterator[Batch], limit: int | None) -> Iterator[Batch]:
-    """The first `limit` examples of the batches."""
-    seen = 0
+    """Yield the first `limit` examples of the batches."""
+    count = 0
     for batch in batches:
-        left = None if limit is None else limit - seen
-        if left is not None and left <= 0:
+        remaining = None if limit is None else limit - count
+        if remaining is not None and remaining <= 0:
             return
-        yield batch if left is None else batch.part(0, left)
-        seen += len(batch.indices)
+        yield batch if remaining is None else batch.part(0, remaining)
+        count += len(batch.indices)

@@ -1,4 +1,4 @@
-"""From examples to the members of a shard: images and captions through the frozen networks, on one thread."""
+"""Encode images and captions with the frozen networks, on one thread."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ from nanogen_data.precomputed.members import pack
 Member = tuple[int, bytes | CorruptSample]
 
 
-class Encoding:
-    """Turns examples by their numbers into members. A batch's latents depend on the batch and on nothing else."""
+class Encoder:
+    """Encode examples to shard members. The latents of a batch depend only on that batch.
+
+    Args:
+        parts: The assembled pipeline components.
+        reading: Examples and transform of the split.
+        variants: Number of variants of an image, such as 2 with horizontal flips.
+        dtype: Name of the dtype to store.
+        batch_size: Images per encoding batch.
+    """
 
     def __init__(self, parts: Assembly, reading: Reading, *, variants: int, dtype: str, batch_size: int):
         self._examples, self._transform = reading
@@ -35,30 +43,32 @@ class Encoding:
                 part.to(self._device)
 
     def members(self, numbers: range) -> Iterator[Member]:
-        """The members of these examples, in order."""
+        """Yield the members of these examples, in order."""
         for first in range(numbers.start, numbers.stop, self._batch_size):
             with one_thread():
                 members = self._batch(range(first, min(first + self._batch_size, numbers.stop)))
             yield from members
 
     def _batch(self, numbers: range) -> list[Member]:
-        found = self._read(numbers)
+        examples_by_number = self._read(numbers)
         members: dict[int, bytes | CorruptSample] = {
-            number: bad for number, bad in found.items() if isinstance(bad, CorruptSample)
+            number: corrupt for number, corrupt in examples_by_number.items() if isinstance(corrupt, CorruptSample)
         }
-        good = {number: example for number, example in found.items() if not isinstance(example, CorruptSample)}
+        good = {
+            number: example for number, example in examples_by_number.items() if not isinstance(example, CorruptSample)
+        }
         if good:
             members.update(self._encoded(list(good), list(good.values())))
         return sorted(members.items())
 
     def _read(self, numbers: range) -> dict[int, Example | CorruptSample]:
-        many = getattr(self._examples, "__getitems__", None)
-        if many is not None:
+        get_many = getattr(self._examples, "__getitems__", None)
+        if get_many is not None:
             with suppress(CorruptSampleError):
-                return dict(zip(numbers, many(list(numbers)), strict=True))
-        return {number: self._one(number) for number in numbers}
+                return dict(zip(numbers, get_many(list(numbers)), strict=True))
+        return {number: self._read_one(number) for number in numbers}
 
-    def _one(self, number: int) -> Example | CorruptSample:
+    def _read_one(self, number: int) -> Example | CorruptSample:
         try:
             return self._examples[number]  # type: ignore[return-value]
         except CorruptSampleError as error:
@@ -74,18 +84,19 @@ class Encoding:
             yield number, pack(latents[row], states[row], label, example.caption)
 
     def _refuse_nonfinite(self, number: int, latents: Tensor, states: Sequence[Tensor]) -> None:
-        """Raises DataError for an example with a NaN or an infinity: a training on it would learn nothing."""
-        bad = [name for name, tensors in (("latents", [latents]), ("token states", states)) if not _finite(tensors)]
-        if bad:
+        """Raise DataError if the latents or token states of an example contain NaN or infinity."""
+        tensors = {"latents": [latents], "token states": states}
+        wrong = next((name for name, values in tensors.items() if not _finite(values)), None)
+        if wrong is not None:
             large = f", or they are too large for {str(self._dtype).removeprefix('torch.')} (--dtype)"
             raise DataError(
-                f"The {bad[0]} of example {number} hold numbers that are not finite. Likely causes: the network that"
-                " encodes computes in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
+                f"The {wrong} of example {number} contain NaN or infinite values. Likely causes: the network that"
+                " encodes runs in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
                 f"{'' if self._dtype == torch.float32 else large}."
             )
 
     def _images(self, examples: Sequence[Example]) -> Iterator[Tensor]:
-        """The images [B, 3, S, S] of each variant; those that come ready have one."""
+        """Yield the images [B, 3, S, S] of each variant. Images that are tensors already have one variant."""
         if isinstance(examples[0].image, Tensor):
             yield torch.stack([example.image for example in examples])  # type: ignore[misc]
             return
@@ -97,8 +108,7 @@ class Encoding:
         return latents.to(self._dtype).cpu()
 
     def _states(self, examples: Sequence[Example]) -> Sequence[Sequence[Tensor]]:
-        """The token states [n, D] of each caption of each example without their padding; none where a condition is
-        cheap to make."""
+        """Return the unpadded token states [n, D] of each caption of each example; empty if conditions are cheap."""
         if not self._conditioner.spec.padded:
             return [()] * len(examples)
         captions = [texts_of(example.caption or "") for example in examples]
@@ -114,16 +124,16 @@ def _finite(tensors: Sequence[Tensor]) -> bool:
 
 
 def device() -> torch.device:
-    """The GPU where there is one."""
+    """Return the CUDA device if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums on several threads have another order, and latents must not depend on how many processes there are."""
-    before = torch.get_num_threads()
+    """Use one thread, so that sums have a fixed order and latents do not depend on the number of processes."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What prepared latents depend on, in plain values: two of these are equal, or the latents are other ones."""
+"""Identity of precomputed latents: the plain values that they depend on."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from nanogen_data.precomputed.manifest import CONTENTS, READ
 from nanogen_files.hashing import sample_hash
 from nanogen_files.structure import plain
 
-UNIMPORTANT = ("bad_examples",)  # options that change no latent
+IGNORED = ("max_corrupt",)  # options that do not change latents
 
 
-def wanted(parts: Assembly) -> dict[str, Any]:
-    """Of a configuration: how images and captions become latents and token states. Reads the networks' weights."""
+def identity_of(parts: Assembly) -> dict[str, Any]:
+    """Return how a configuration makes latents and token states. Hashes the networks' weights."""
     slots = parts.resolved.slots
     return {
         "task": _options(slots["task"]),
         "image_size": parts.resolved.image_size,
-        "tokenizer": {**_options(slots["tokenizer"]), **_read(parts["tokenizer"])},
+        "tokenizer": {**_options(slots["tokenizer"]), **_hashes(parts["tokenizer"])},
         "latent": list(parts["latent"].shape),
         "text": _text(parts),
         "classes": sha256("\n".join(parts["classes"]).encode()).hexdigest(),
     }
 
 
-def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
-    """Of a split as it lies there: its dataset with its options, its length, and hashes of its files.
+def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
+    """Return the identity of a split: its dataset, options, length and file hashes.
 
     `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
-    examples have no `files()` are told apart by their options alone.
+    examples have no `files()` are identified by their options only.
     """
     listing = getattr(reading.examples, "files", None)
     facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
@@ -46,35 +46,35 @@ def source(parts: Assembly, reading: Reading) -> dict[str, Any]:
     return {**facts, "files": files_hash(files), CONTENTS: sample_hash(files)}
 
 
-def place(reading: Reading) -> str:
-    """The folder that all files of the examples share; empty where they say none."""
+def common_folder(reading: Reading) -> str:
+    """Return the common folder of the examples' files; empty if they list no files."""
     listing = getattr(reading.examples, "files", None)
     files = listing() if listing else []
     return os.path.commonpath([file.parent for file in files]) if files else ""
 
 
 def variants(reading: Reading, task: str) -> int:
-    """How many images a transform makes of one. Raises NanoGenError where it does not say so."""
-    found = getattr(reading.transform, "variants", None)
-    if found is None:
+    """Return the number of variants of the transform. Raises NanoGenError if it has no attribute `variants`."""
+    count = getattr(reading.transform, "variants", None)
+    if count is None:
         raise NanoGenError(
-            f"The latents of the task {task!r} cannot be prepared, because its transform does not say how many variants"
-            " of an image it has (`variants`): train it on pixels."
+            f"The latents of the task {task!r} cannot be precomputed: its transform has no attribute `variants`, the"
+            " number of variants of an image. Train on images."
         )
-    return int(found)
+    return int(count)
 
 
 def files_hash(files: list[Path]) -> str:
-    """SHA-256 over the names, from the folder that all share, and sizes of files."""
-    home = os.path.commonpath([file.parent for file in files])
+    """Return the SHA-256 over the names, relative to their common folder, and sizes of files."""
+    root = os.path.commonpath([file.parent for file in files])
     total = sha256()
     for file in files:
-        total.update(f"{os.path.relpath(file, home)}\t{_size(file)}\n".encode("utf-8", "surrogateescape"))
+        total.update(f"{os.path.relpath(file, root)}\t{_size(file)}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
 def _size(file: Path) -> int:
-    """-1 for a file that is not there: reading the example says so."""
+    """Return the size of a file, or -1 if it is missing. Reading the example reports the missing file."""
     try:
         return file.stat().st_size
     except OSError:
@@ -82,10 +82,10 @@ def _size(file: Path) -> int:
 
 
 def _text(parts: Assembly) -> dict[str, Any] | None:
-    """None for a condition that costs nothing to make.
+    """Return the identity of text encodings; None for a condition that is cheap to compute.
 
-    `null_tokens`: how many tokens the null text shows. States prepared when it was 1 are refused: an empty caption
-    among them has a token.
+    `null_tokens` is the number of unmasked tokens of the null text. Latents precomputed with 1 are refused, because
+    their empty captions have an unmasked token.
     """
     spec = parts["condition"]
     if not spec.padded:
@@ -95,21 +95,21 @@ def _text(parts: Assembly) -> dict[str, Any] | None:
     if "encoder" not in parts.resolved.slots:
         return {**_options(parts.resolved.slots["conditioner"]), **shape}
     encoder = parts.resolved.slots["encoder"]
-    return {**_options(encoder), **shape, **_read(parts["encoder"])}
+    return {**_options(encoder), **shape, **_hashes(parts["encoder"])}
 
 
-def _read(part: Any) -> dict[str, Any]:
-    """The hash of its weights, and that of the other files that it reads, where it says which: its configuration, its
-    vocabulary."""
+def _hashes(part: Any) -> dict[str, Any]:
+    """Return the hashes of a component's weights and of its other files, such as a vocabulary."""
     return {"weights": contents.weights_hash(part), READ: contents.small_files_hash(part)}
 
 
 def _options(part: Part) -> dict[str, Any]:
-    """The name and options of a part without paths, which are other ones on another machine: the hash of the weights
-    speaks for what lies there."""
+    """Return the name and options of a component without paths, which differ between machines. The hashes identify the
+    files.
+    """
     options = {} if part.config is None else plain(part.config)
-    kept = {key: value for key, value in options.items() if key not in UNIMPORTANT and not _is_path(value)}
-    return {"name": part.name, **kept}
+    options = {key: value for key, value in options.items() if key not in IGNORED and not _is_path(value)}
+    return {"name": part.name, **options}
 
 
 def _is_path(value: Any) -> bool:

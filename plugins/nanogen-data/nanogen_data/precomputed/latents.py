@@ -1,4 +1,4 @@
-"""Prepared latents as the examples of a split: any one by its number, in memory that does not grow with them."""
+"""Dataset of precomputed latents with random access and constant memory."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.shards import ENTRY, Shard
 from nanogen_files.hashing import file_hash
 
-KEPT_OPEN = 128  # files
+MAX_OPEN = 128  # files
 
 
 class Latents:
-    """As many examples as the source had, in its order: a bad one is bad here too, so that training on latents sees
-    what training on pixels would have seen.
+    """Examples of precomputed latents, with the indices of the source dataset.
 
-    Each process compares the SHA-256 of a shard with the manifest's when it first reads from it.
+    Samples that are corrupt in the source are corrupt here too, so training sees the same examples as on images. Each
+    process verifies the SHA-256 of a shard when it first reads from it.
     """
 
-    bad_examples = 1.0  # they were judged when they were prepared
+    max_corrupt = 1.0  # `nanogen data prepare` has applied the limit
 
     def __init__(self, folder: Path, manifest: Manifest):
         self._length, self._size = manifest.examples, manifest.shard_size
         self._shards = [Shard(folder, number) for number in range(len(manifest.shards))]
-        self._facts = manifest.shards
+        self._shard_facts = manifest.shards
         self._verified: set[int] = set()
-        self._files = OpenFiles(most_open())
+        self._files = OpenFiles(open_file_limit())
         for shard, facts in zip(self._shards, manifest.shards, strict=True):
             _refuse_other_size(shard.tar, facts["bytes"])
             _refuse_other_size(shard.index, facts["examples"] * ENTRY.size)
@@ -40,66 +40,68 @@ class Latents:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        """Raises BadExample where the source's was bad, DataError for a damaged shard."""
+        """Return an example. Raises CorruptSampleError if it is corrupt in the source, DataError if the shard is."""
         number, row = divmod(index, self._size)
         shard = self._shards[number]
         self._verify(number)
         offset, size = ENTRY.unpack(self._files.read(shard.index, row * ENTRY.size, ENTRY.size))
         if not size:
-            raise _bad(shard, index)
+            raise _skipped(shard, index)
         try:
             example = unpack(self._files.read(shard.tar, offset, size))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
-            raise _damaged(shard.tar, f"at byte {offset} (example {index})", shard) from error
+            raise _corrupt_shard(shard.tar, f"at byte {offset} (example {index})", shard) from error
         _refuse_nonfinite(example, shard, index)
         return example
 
     def _verify(self, number: int) -> None:
-        """Raises DataError where a shard is not the one that the manifest lists."""
+        """Raise DataError if a shard's hash differs from the manifest."""
         if number in self._verified:
             return
-        shard, facts = self._shards[number], self._facts[number]
+        shard, facts = self._shards[number], self._shard_facts[number]
         for file, expected in ((shard.tar, facts["tar"]), (shard.index, facts["index"])):
             if file_hash(file) != expected:
-                raise _damaged(file, "(its SHA-256 is not that of the manifest)", shard)
+                raise _corrupt_shard(file, "(its SHA-256 differs from the manifest)", shard)
         self._verified.add(number)
 
 
-def most_open() -> int:
-    """How many files may stay open: a quarter of what the system allows this process."""
+def open_file_limit() -> int:
+    """Return how many files may stay open: a quarter of the process's limit."""
     try:
         import resource
 
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    except (ImportError, OSError):  # a system without such limits
-        return KEPT_OPEN
-    return KEPT_OPEN if allowed < 0 else max(1, min(KEPT_OPEN, allowed // 4))
+    except (ImportError, OSError):  # a system without limits
+        return MAX_OPEN
+    return MAX_OPEN if allowed < 0 else max(1, min(MAX_OPEN, allowed // 4))
 
 
 class OpenFiles:
-    """Reads pieces of many files, the last used of which stay open. A piece is read without moving any place in a file,
-    so forked processes can share them."""
+    """Read pieces of many files, and keep the most recently used ones open.
 
-    def __init__(self, most: int):
-        self._most = most
+    Reads do not move file positions, so forked processes can share the open files.
+    """
+
+    def __init__(self, limit: int):
+        self._limit = limit
         self._open: OrderedDict[Path, int] = OrderedDict()
 
     def read(self, path: Path, offset: int, size: int) -> bytearray:
-        """`size` bytes from `offset` on, or as many as there are."""
+        """Return `size` bytes at `offset`, or fewer at the end of the file."""
         data = bytearray(size)
         count = os.preadv(self._descriptor(path), [data], offset)
         return data if count == size else data[:count]
 
     def _descriptor(self, path: Path) -> int:
         if path not in self._open:
-            if len(self._open) == self._most:
+            if len(self._open) == self._limit:
                 os.close(self._open.popitem(last=False)[1])
             self._open[path] = os.open(path, os.O_RDONLY)
         self._open.move_to_end(path)
         return self._open[path]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_most": self._most, "_open": OrderedDict()}  # another process opens its own
+        return {"_limit": self._limit, "_open": OrderedDict()}  # another process opens its own files
 
     def __del__(self) -> None:
         for descriptor in self._open.values():
@@ -109,14 +111,14 @@ class OpenFiles:
 def _refuse_other_size(path: Path, expected: int) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != expected:
-        what = "is missing" if size is None else f"has {size} bytes, and its manifest says {expected}"
-        raise DataError(f"{path} {what}: copy it again, or prepare the latents again.")
+        problem = "is missing" if size is None else f"has {size} bytes, but the manifest says {expected}"
+        raise DataError(f"{path} {problem}: copy it again, or prepare the latents again.")
 
 
-def _damaged(file: Path, how: str, shard: Shard) -> DataError:
+def _corrupt_shard(file: Path, detail: str, shard: Shard) -> DataError:
     return DataError(
-        f"{file} is damaged {how}: copy it again, or delete it with {shard.record.name} and call `nanogen data prepare`"
-        " again."
+        f"{file} is corrupt {detail}: copy it again, or delete it and {shard.record.name} and run `nanogen data"
+        " prepare` again."
     )
 
 
@@ -125,13 +127,13 @@ def _refuse_nonfinite(example: Example, shard: Shard, index: int) -> None:
     tensors = [tensor for tensor in (example.latents, *states) if tensor is not None]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise DataError(
-            f"{shard.tar} holds numbers that are not finite (example {index}): prepare the latents again, with a VAE"
+            f"{shard.tar} contains NaN or infinite values (example {index}): prepare the latents again, with a VAE"
             " that computes in float32 or bfloat16."
         )
 
 
-def _bad(shard: Shard, index: int) -> CorruptSampleError:
-    found = {place: (reason, sentence) for place, reason, sentence in shard.facts()["skipped"]}
-    if index not in found:
-        raise _damaged(shard.record, f"(it does not say why example {index} was skipped)", shard)
-    return CorruptSampleError(*found[index])
+def _skipped(shard: Shard, index: int) -> CorruptSampleError:
+    skipped = {index: (reason, message) for index, reason, message in shard.facts()["skipped"]}
+    if index not in skipped:
+        raise _corrupt_shard(shard.record, f"(it has no reason for the skipped example {index})", shard)
+    return CorruptSampleError(*skipped[index])

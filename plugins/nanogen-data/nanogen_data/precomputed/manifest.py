@@ -1,4 +1,4 @@
-"""`manifest.json`: what lies in a folder of prepared latents, and whether that is what a configuration asks for."""
+"""`manifest.json`: the content of a folder of precomputed latents, and its comparison with a configuration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nanogen_files import storage
 
 NAME = "manifest.json"
 FORMAT = 1
-HASH = "sha256"  # of all other values of the file
-CONTENTS = "contents"  # of the source, a hash of a sample; older manifests have none
-READ = "read"  # the hash of the small files that a part reads; None where it does not say which they are
+HASH = "sha256"  # key of the hash over all other values
+CONTENTS = "contents"  # key of the hash over a sample of the source's bytes; older manifests have none
+READ = "read"  # key of the hash of a component's other files; None if it does not list them
 
-#: What a difference of the data means, and one of what a part reads.
+#: Messages for differences of the data, and of the networks.
 DATA = {
-    "source.examples": "they had {there} examples and have {here}",
+    "source.examples": "they had {stored} examples and now have {current}",
     "source.files": "their files have other names or sizes",
     f"source.{CONTENTS}": "their files have other contents, under the same names and sizes",
     "classes": "their class names or the order of these differ",
@@ -36,19 +36,24 @@ NAMES = {"text": "text encoder"}
 
 @frozen(kw_only=True)
 class Manifest:
-    """`wanted`, `source`: see `identity`. `classes`: the label names, so that training needs no source.
+    """Manifest of precomputed latents.
 
-    `shards` have `examples`, `bytes`, and the SHA-256 of their `tar` and `index`; there are none while the folder is
-    still being written. `skipped` counts bad examples by reason, and `first` says what was wrong with the first ten.
+    Args:
+        identity: How images and captions were encoded, see `identity.identity_of`.
+        source: The data, see `identity.source_identity`.
+        classes: Label names, so that training does not need the source.
+        shards: `examples`, `bytes`, and the SHA-256 of `tar` and `index`, for each shard. Empty while preparing.
+        skipped: Number of corrupt samples by reason.
+        first: Messages of the first ten corrupt samples.
     """
 
-    wanted: Mapping[str, Any]
+    identity: Mapping[str, Any]
     source: Mapping[str, Any]
     classes: list[str]
     variants: int
     dtype: str
     shard_size: int
-    batch_size: int  # of encoding; another one may move the last bit of a latent
+    batch_size: int  # of encoding; affects the last bit of latents
     shards: list[dict[str, Any]] = field(factory=list)
     skipped: Mapping[str, int] = field(factory=dict)
     first: list[str] = field(factory=list)
@@ -66,70 +71,76 @@ class Manifest:
         values = asdict(self)
         storage.write_json(folder / NAME, {**values, HASH: _hash(values)})
 
-    def finished(self, shards: list[dict[str, Any]], tally: CorruptionCounter) -> dict[str, Any]:
-        """The fields that are known when all shards are there."""
-        return {"shards": shards, "skipped": dict(sorted(tally.reasons.items())), "first": tally.first}
+    def shard_fields(self, shards: list[dict[str, Any]], counter: CorruptionCounter) -> dict[str, Any]:
+        """Return the fields that are known when all shards are written."""
+        return {"shards": shards, "skipped": dict(sorted(counter.reasons.items())), "first": counter.first}
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises DataError where there is none, or one of another format."""
+    """Read the manifest of a folder. Raises DataError if it is missing, corrupt, or of another format."""
     if not (folder / NAME).is_file():
         raise DataError(
-            f"{folder} holds no prepared latents (no {NAME}): make them by `nanogen data prepare SOURCE {folder}`."
+            f"{folder} contains no precomputed latents (no {NAME}): create them with"
+            f" `nanogen data prepare SOURCE {folder}`."
         )
     values = storage.read_json(folder / NAME)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(f"{folder / NAME} is of another format than this nanogen-core reads ({FORMAT}).")
+        raise DataError(f"{folder / NAME} does not have format {FORMAT}: prepare the latents again.")
     written = values.pop(HASH, None)
     if written is not None and written != _hash(values):
-        raise DataError(f"{folder / NAME} is damaged or was changed by hand (SHA-256): prepare the latents again.")
+        raise DataError(f"{folder / NAME} is corrupt or was edited (SHA-256): prepare the latents again.")
     try:
         return Manifest(**values)
     except TypeError as error:
-        raise DataError(f"{folder / NAME} is damaged ({error}): prepare the latents again.") from error
+        raise DataError(f"{folder / NAME} is corrupt ({error}): prepare the latents again.") from error
 
 
 def _hash(values: Mapping[str, Any]) -> str:
-    """Of the values as JSON has them."""
+    """Return the SHA-256 of the values as JSON."""
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_others(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any], place: str = "") -> None:
-    """Raises DataError that says what changed, where the facts of a folder are not those that are asked for.
+def refuse_mismatch(folder: Path, stored: Mapping[str, Any], current: Mapping[str, Any], location: str = "") -> None:
+    """Raise DataError, with the differences, if stored latents do not match the current configuration and data.
 
-    `place` is where the data are, for the sentence."""
-    found = list(_differences(there, here, ""))
-    if not found:
+    Args:
+        folder: Folder of the latents.
+        stored: Identity from the manifest.
+        current: Identity of the configuration and its data.
+        location: Folder of the data, for the error message.
+    """
+    changed = list(_differences(stored, current, ""))
+    if not changed:
         return
-    changes = "; ".join(_change(*one) for one in found)
-    if all(name in DATA for name, _, _ in found):
+    changes = "; ".join(_change(*difference) for difference in changed)
+    if all(name in DATA for name, _, _ in changed):
         raise DataError(
-            f"The data{f' in {place}' if place else ''} are not those that the latents in {folder} were prepared from:"
+            f"The data{f' in {location}' if location else ''} differ from the data of the latents in {folder}:"
             f" {changes}. Restore the data, or prepare them again into another folder."
         )
     raise DataError(
-        f"The latents in {folder} were prepared otherwise than this configuration asks: {changes}. Mend the"
+        f"The latents in {folder} do not match this configuration: {changes}. Change the"
         " configuration, or prepare into another folder."
     )
 
 
-def _change(name: str, there: Any, here: Any) -> str:
-    """What changed, in words; of a hash, that it did."""
+def _change(name: str, stored: Any, current: Any) -> str:
+    """Describe a difference in words."""
     part, _, key = name.rpartition(".")
-    sentence = DATA.get(name) or PARTS.get(key, "{name} is {there} there and {here} here")
-    return sentence.format(name=name, part=NAMES.get(part, part), there=_shown(there), here=_shown(here))
+    sentence = DATA.get(name) or PARTS.get(key, "{name} was {stored} and is now {current}")
+    return sentence.format(name=name, part=NAMES.get(part, part), stored=_shown(stored), current=_shown(current))
 
 
-def _differences(there: Any, here: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(there, Mapping) and isinstance(here, Mapping) and there.get("name") == here.get("name"):
-        for key in dict.fromkeys([*there, *here]):
-            if key in (CONTENTS, READ) and None in (there.get(key), here.get(key)):
-                continue  # one of them does not know: the name of a model on the hub
-            yield from _differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
-    elif isinstance(there, Mapping) and isinstance(here, Mapping):
-        yield name, there.get("name"), here.get("name")
-    elif there != here:
-        yield name, there, here
+def _differences(stored: Any, current: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(stored, Mapping) and isinstance(current, Mapping) and stored.get("name") == current.get("name"):
+        for key in dict.fromkeys([*stored, *current]):
+            if key in (CONTENTS, READ) and None in (stored.get(key), current.get(key)):
+                continue  # unknown on one side, as for a model on the hub
+            yield from _differences(stored.get(key), current.get(key), f"{name}.{key}".lstrip("."))
+    elif isinstance(stored, Mapping) and isinstance(current, Mapping):
+        yield name, stored.get("name"), current.get("name")
+    elif stored != current:
+        yield name, stored, current
 
 
 def _shown(value: Any) -> str:

@@ -1,38 +1,41 @@
-"""Fills a folder with prepared latents. Killed at any moment and called again, it goes on after its whole shards."""
+"""Write a folder of precomputed latents. A killed process can be run again; finished shards stay."""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
-from filelock import FileLock, Timeout
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, resolve
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.validators import at_least, batch
-from nanogen_data.corrupt import LIMIT, CorruptionCounter, CorruptSample
+from nanogen_data.corrupt import DEFAULT_LIMIT, CorruptionCounter, CorruptSample
 from nanogen_data.loader import Reading
 from nanogen_data.precomputed import identity, manifest, workers
-from nanogen_data.precomputed.encoding import Encoding
+from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.shards import Shard
 from nanogen_files import storage
+from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
+from nanogen_files.write_errors import translate_write_errors
 
 SPLIT = "train"
-LOCK = ".lock"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-Report = Callable[[int, int], None]  # examples that are done, of how many
+Report = Callable[[int, int], None]  # called with (finished examples, total examples)
 
 
 @frozen(kw_only=True)
 class Options:
-    """`shard_size`: examples in a shard. `batch_size`: examples that are encoded at once. `dtype`: of what is kept.
-    `workers`: processes."""
+    """Options of `prepare`.
+
+    Args:
+        shard_size: Examples per shard.
+        batch_size: Images per encoding batch.
+        dtype: Stored dtype: float32, bfloat16 or float16.
+        workers: Worker processes.
+    """
 
     shard_size: int = field(default=1000, validator=batch)
     batch_size: int = field(default=32, validator=batch)
@@ -41,43 +44,56 @@ class Options:
 
 
 def prepare(resolved: Resolved, folder: Path, options: Options, report: Report = lambda done, total: None) -> Manifest:
-    """Encodes the training split of a configuration into `folder`, and returns the manifest that then lies there.
+    """Encode the training split of a configuration into a folder.
 
-    Raises DataError where the folder holds other latents, is being written by another process, or the disk is full;
-    and where more of the examples are bad than the dataset's `bad_examples` allows.
+    Args:
+        resolved: The configuration.
+        folder: Folder to write. A partly written one is completed.
+        options: Sizes, dtype and number of processes.
+        report: Called with the finished and the total number of examples.
+
+    Returns:
+        The manifest of the folder.
+
+    Raises:
+        DataError: The folder contains other latents or is locked by another process, the disk is full, or more samples
+            are corrupt than the dataset's `max_corrupt` allows.
     """
-    with _alone(folder), _disk_has_room(folder):
+    with (
+        folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)),
+        translate_write_errors(lambda reason: _disk_full(folder, reason)),
+    ):
         parts = Assembly(resolved)
         reading = reading_of(parts)
-        wanted = _wanted(parts, reading, options)
-        _claim(folder, wanted)
-        shards = [Shard(folder, number) for number in range(-(-wanted.examples // options.shard_size))]
-        tally = CorruptionCounter(wanted.examples, getattr(reading.examples, "bad_examples", LIMIT))
-        _make(shards, tally, _worker(resolved, folder, wanted), options.workers, report)
+        target = _manifest(parts, reading, options)
+        _claim(folder, target)
+        shards = [Shard(folder, number) for number in range(-(-target.examples // options.shard_size))]
+        counter = CorruptionCounter(target.examples, getattr(reading.examples, "max_corrupt", DEFAULT_LIMIT))
+        _write_shards(shards, counter, _worker(resolved, folder, target), options.workers, report)
         facts = [{key: value for key, value in shard.facts().items() if key != "skipped"} for shard in shards]
-        finished = evolve(wanted, **wanted.finished(facts, tally))
-        finished.write(folder)
-    return finished
+        complete = evolve(target, **target.shard_fields(facts, counter))
+        complete.write(folder)
+    return complete
 
 
 def reading_of(parts: Assembly) -> Reading:
-    """How the task of a configuration reads its training split. Raises NanoGenError for a task that does not say so."""
+    """Return how the task reads its training split. Raises NanoGenError if the task has no method `reading`."""
     task = parts["task"]
     if not hasattr(task, "reading"):
         raise NanoGenError(
-            f"The latents of the task {parts.resolved.task!r} cannot be prepared, because it has no method `reading` "
-            f"that says how it reads a split: train it on pixels."
+            f"The latents of the task {parts.resolved.task!r} cannot be precomputed: the task has no method `reading`, "
+            f"which returns the examples and transform of a split. Train on images."
         )
     reading: Reading = task.reading(SPLIT)
     if not len(reading.examples):
-        raise DataError("The dataset has no training examples to prepare: check the folder that its `root` names.")
+        raise DataError("The dataset has no training examples: check the folder that its `root` names.")
     return reading
 
 
-def _wanted(parts: Assembly, reading: Reading, options: Options) -> Manifest:
+def _manifest(parts: Assembly, reading: Reading, options: Options) -> Manifest:
     return Manifest(
-        wanted=identity.wanted(parts),
-        source=identity.source(parts, reading),
+        identity=identity.identity_of(parts),
+        source=identity.source_identity(parts, reading),
         classes=list(parts["classes"]),
         variants=identity.variants(reading, parts.resolved.task),
         dtype=options.dtype,
@@ -86,78 +102,65 @@ def _wanted(parts: Assembly, reading: Reading, options: Options) -> Manifest:
     )
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise DataError(f"Another process is preparing latents into {folder}: name another destination.") from error
+def _busy(folder: Path, holder: str) -> DataError:
+    return DataError(f"Another process{holder} is preparing latents in {folder}: choose another destination.")
 
 
-@contextmanager
-def _disk_has_room(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise DataError(
-            f"The disk of {folder} is full ({error.strerror}): free some space and call the command again, which goes "
-            f"on after the shards that are done."
-        ) from error
+def _disk_full(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"The disk of {folder} is full ({reason}): free some space and run the command again. It keeps finished shards."
+    )
 
 
-def _claim(folder: Path, wanted: Manifest) -> None:
-    """Writes what is going to lie here, or finds that it is what lies here already."""
-    storage.sweep(folder)  # of a process that was killed; the lock says that none is at work
+def _claim(folder: Path, target: Manifest) -> None:
+    """Write the initial manifest, or check that the folder already has an equal one."""
+    storage.sweep(folder)  # files of killed processes; the lock excludes running ones
     if (folder / manifest.NAME).is_file():
-        there = manifest.read(folder)
-        manifest.refuse_others(folder, _question(there), _question(wanted))
+        stored = manifest.read(folder)
+        manifest.refuse_mismatch(folder, _identity(stored), _identity(target))
         return
-    if others := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
-        raise DataError(f"{folder} is not empty ({others[0]} lies there): name another destination.")
-    wanted.write(folder)
+    if others := sorted(path.name for path in folder.iterdir() if path.name not in LOCK_FILES):
+        raise DataError(f"{folder} is not empty (it contains {others[0]}): choose another destination.")
+    target.write(folder)
 
 
-def _question(there: Manifest) -> dict[str, Any]:
-    kept = ("variants", "dtype", "shard_size", "batch_size")
-    return {**there.wanted, "source": there.source, **{name: getattr(there, name) for name in kept}}
+def _identity(stored: Manifest) -> dict[str, Any]:
+    fields = ("variants", "dtype", "shard_size", "batch_size")
+    return {**stored.identity, "source": stored.source, **{name: getattr(stored, name) for name in fields}}
 
 
-def _make(
-    shards: Sequence[Shard], tally: CorruptionCounter, worker: Mapping[str, Any], count: int, report: Report
+def _write_shards(
+    shards: Sequence[Shard], counter: CorruptionCounter, worker: Mapping[str, Any], count: int, report: Report
 ) -> None:
-    done = [number for number, shard in enumerate(shards) if shard.done]
-    for number in done:
-        _count(shards[number], tally)
-    examples = sum(int(shards[number].facts()["examples"]) for number in done)
+    finished_shards = [number for number, shard in enumerate(shards) if shard.done]
+    for number in finished_shards:
+        _count_skipped(shards[number], counter)
+    examples = sum(int(shards[number].facts()["examples"]) for number in finished_shards)
     missing = [number for number, shard in enumerate(shards) if not shard.done]
     for number in workers.run(missing, build, worker, count) if missing else ():
-        examples += _count(shards[number], tally)
-        report(examples, tally.total)
+        examples += _count_skipped(shards[number], counter)
+        report(examples, counter.total)
 
 
-def _count(shard: Shard, tally: CorruptionCounter) -> int:
+def _count_skipped(shard: Shard, counter: CorruptionCounter) -> int:
     facts = shard.facts()
-    tally.add(CorruptSample(*skipped) for skipped in facts["skipped"])
+    counter.add(CorruptSample(*skipped) for skipped in facts["skipped"])
     return int(facts["examples"])
 
 
-def _worker(resolved: Resolved, folder: Path, wanted: Manifest) -> dict[str, Any]:
-    return {"config": resolved.as_dict(), "folder": folder, "wanted": wanted}
+def _worker(resolved: Resolved, folder: Path, target: Manifest) -> dict[str, Any]:
+    return {"config": resolved.as_dict(), "folder": folder, "target": target}
 
 
-def build(*, config: Mapping[str, Any], folder: Path, wanted: Manifest) -> workers.Make:
-    """What makes a shard, in the process that is to make it."""
+def build(*, config: Mapping[str, Any], folder: Path, target: Manifest) -> workers.Make:
+    """Return the function that writes a shard. Called in the worker process."""
     parts = Assembly(resolve(config))
-    encoding = Encoding(
-        parts, reading_of(parts), variants=wanted.variants, dtype=wanted.dtype, batch_size=wanted.batch_size
+    encoding = Encoder(
+        parts, reading_of(parts), variants=target.variants, dtype=target.dtype, batch_size=target.batch_size
     )
 
     def make(number: int) -> None:
-        first = number * wanted.shard_size
-        Shard(folder, number).write(encoding.members(range(first, min(first + wanted.shard_size, wanted.examples))))
+        first = number * target.shard_size
+        Shard(folder, number).write(encoding.members(range(first, min(first + target.shard_size, target.examples))))
 
     return make

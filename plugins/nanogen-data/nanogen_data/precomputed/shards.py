@@ -1,4 +1,4 @@
-"""A shard: a tar of members, an index of 16 bytes for each example, and a record. Whole or not there."""
+"""A shard: a tar of members, an index with 16 bytes per example, and a JSON record. The record is written last."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from typing import IO, Any
 from nanogen_data.corrupt import CorruptSample
 from nanogen_files import storage
 
-ENTRY = Struct("<qq")  # where a member's bytes begin in the tar, and how many they are; 0 bytes: a bad example
+ENTRY = Struct("<qq")  # offset and size of a member's bytes in the tar; size 0 marks a corrupt sample
 
 
 class Shard:
-    """The files of shard `number` in a folder."""
+    """The files of a shard.
+
+    Args:
+        folder: Folder of the latents.
+        number: Index of the shard.
+    """
 
     def __init__(self, folder: Path, number: int):
         stem = folder / f"shard-{number:05d}"
@@ -26,20 +31,23 @@ class Shard:
 
     @property
     def done(self) -> bool:
-        """The record is written last."""
+        """Whether the shard is complete."""
         return self.record.is_file()
 
     def write(self, members: Iterable[tuple[int, bytes | CorruptSample]]) -> None:
-        """Members in order, each with the number of its example; an example may be Bad. The same members give the same
-        bytes."""
-        entries, bad = [], []
+        """Write the shard. Equal members give equal bytes.
+
+        Args:
+            members: (example number, serialised example or CorruptSample), in order.
+        """
+        entries, corrupt = [], []
         temporary = storage.temporary_name(self.tar)
         with open(temporary, "xb") as file:
             hashed = _Hashed(file)
             with tarfile.open(fileobj=hashed, mode="w:", format=tarfile.USTAR_FORMAT) as tar:  # type: ignore[call-overload]
                 for number, member in members:
                     if isinstance(member, CorruptSample):
-                        bad.append(member)
+                        corrupt.append(member)
                         entries.append(ENTRY.pack(0, 0))
                         continue
                     tar.addfile(_header(number, len(member)), BytesIO(member))
@@ -51,16 +59,16 @@ class Shard:
         storage.write_bytes(self.index, index)
         hashes = {"tar": hashed.digest, "index": sha256(index).hexdigest()}
         sizes = {"examples": len(entries), "bytes": self.tar.stat().st_size}
-        storage.write_json(self.record, {**sizes, **hashes, "skipped": [list(one) for one in bad]})
+        storage.write_json(self.record, {**sizes, **hashes, "skipped": [list(sample) for sample in corrupt]})
 
     def facts(self) -> dict[str, Any]:
-        """`examples`, `bytes`, `tar` and `index` (SHA-256 of the files), `skipped` (place, reason, sentence)."""
+        """Return the record: `examples`, `bytes`, SHA-256 of `tar` and `index`, `skipped` (row, reason, message)."""
         return dict(storage.read_json(self.record))
 
 
 def _header(number: int, size: int) -> tarfile.TarInfo:
     header = tarfile.TarInfo(f"{number:09d}.safetensors")
-    header.size = size  # everything else stays as it is: no times, no owners, so that equal shards have equal bytes
+    header.size = size  # no time and no owner, so that equal shards have equal bytes
     return header
 
 
@@ -69,18 +77,18 @@ def _padded(size: int) -> int:
 
 
 class _Hashed:
-    """A file to write to that hashes what goes through it."""
+    """Writable file that hashes what is written."""
 
     def __init__(self, file: IO[bytes]):
-        self._file, self._hash, self._place = file, sha256(), 0
+        self._file, self._hash, self._position = file, sha256(), 0
 
     def write(self, data: bytes) -> int:
         self._hash.update(data)
-        self._place += len(data)
+        self._position += len(data)
         return self._file.write(data)
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     @property
     def digest(self) -> str:

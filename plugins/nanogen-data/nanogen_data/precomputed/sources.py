@@ -1,4 +1,4 @@
-"""Which dataset reads what lies at a place: every installed one is asked, and none is known here by name."""
+"""Find the dataset component that can read a source."""
 
 from __future__ import annotations
 
@@ -12,39 +12,46 @@ from nanogen_core.registry import Registry, import_object, registry
 
 
 def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
-    """A configuration whose dataset reads `source`: a folder, a pattern of files, or the name of a dataset.
+    """Return the configuration with a dataset that reads `source`.
 
-    A dataset says by `recognises(source)` whether its `root` may name it; that of the configuration comes first.
-    Raises DataError where none does, or several.
+    A dataset component declares by `recognises(source)` whether it can read a source. The configuration's own dataset
+    takes precedence.
+
+    Args:
+        raw: The configuration.
+        source: A folder, a pattern of files, or the name of a dataset.
+
+    Raises:
+        DataError: No dataset recognises the source, or several do.
     """
-    before = resolve(raw)
-    dataset = before.slots["dataset"].name
-    words = before.slots["task"].chosen.component.needs.get("dataset", frozenset())
-    known = registry()
-    able = known.providing("dataset", words)
-    if source in able and not Path(source).exists():
+    original = resolve(raw)
+    dataset = original.slots["dataset"].name
+    required = original.slots["task"].chosen.component.needs.get("dataset", frozenset())
+    plugins = registry()
+    candidates = plugins.providing("dataset", required)
+    if source in candidates and not Path(source).exists():
         return resolve(raw, {"dataset": {"name": source}})
-    found = [name for name in able if _recognises(known, name, source)]
-    if dataset in found:
-        found = [dataset]
-    if len(found) != 1:
-        raise DataError(_unclear(source, found) if found else _unknown(source, able, known))
-    return resolve(raw, {"dataset": {"name": found[0], "root": source}})
+    readers = [name for name in candidates if _recognises(plugins, name, source)]
+    if dataset in readers:
+        readers = [dataset]
+    if len(readers) != 1:
+        raise DataError(_ambiguous(source, readers) if readers else _unknown(source, candidates, plugins))
+    return resolve(raw, {"dataset": {"name": readers[0], "root": source}})
 
 
-def _recognises(known: Registry, name: str, source: str) -> bool:
-    offer = known.components["dataset"][name][0]
-    recognises = getattr(import_object(offer.what.target), "recognises", None)
+def _recognises(plugins: Registry, name: str, source: str) -> bool:
+    component = plugins.components["dataset"][name][0]
+    recognises = getattr(import_object(component.what.target), "recognises", None)
     return recognises is not None and bool(recognises(source))
 
 
-def _unclear(source: str, found: list[str]) -> str:
-    names = " or ".join(f"--set dataset.name={name}" for name in found)
-    return f"{source} could be read by several datasets: say {names}."
+def _ambiguous(source: str, readers: list[str]) -> str:
+    names = " or ".join(f"--set dataset.name={name}" for name in readers)
+    return f"{source} can be read by several datasets: add {names}."
 
 
-def _unknown(source: str, able: list[str], known: Registry) -> str:
-    readable = "; ".join(f"{name}: {known.components['dataset'][name][0].what.summary}" for name in able)
-    there = Path(source).expanduser().exists()
-    what = "is of no format that an installed dataset reads" if there else "does not exist"
-    return f"{source} {what}.{near_miss(source, able)} Those that this task can read: {readable}."
+def _unknown(source: str, candidates: list[str], plugins: Registry) -> str:
+    readable = "; ".join(f"{name}: {plugins.components['dataset'][name][0].what.summary}" for name in candidates)
+    exists = Path(source).expanduser().exists()
+    problem = "has a format that no installed dataset reads" if exists else "does not exist"
+    return f"{source} {problem}.{near_miss(source, candidates)} Datasets for this task: {readable}."

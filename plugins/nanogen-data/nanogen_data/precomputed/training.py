@@ -1,4 +1,4 @@
-"""Batches of prepared latents for a pipeline that is to be trained on them."""
+"""Training batches from precomputed latents."""
 
 from __future__ import annotations
 
@@ -22,59 +22,72 @@ from nanogen_data.precomputed.prepare import reading_of
 def batches(
     folder: Path, parts: Assembly, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
 ) -> Iterator[Batch]:
-    """The batches that the task's own `batches("train", ...)` would give, with latents in place of images, and with
-    the captions' encodings where they have one. Raises DataError where the latents are not those of the parts."""
-    examples = opened(folder, parts)
-    return loader(examples, batch_size, transform=_never, seed=seed, start=start, num_workers=num_workers)
+    """Yield the batches of `task.batches("train", ...)` with latents in place of images, and with text encodings.
+
+    Args:
+        folder: Folder that `nanogen data prepare` wrote.
+        parts: The assembled pipeline components.
+        batch_size: Size of the global batch.
+        seed: Seed of the order and augmentation.
+        start: Index of the first global batch.
+        num_workers: Worker processes that read data.
+
+    Raises:
+        DataError: The latents do not match the configuration or the data.
+    """
+    examples = open_latents(folder, parts)
+    return loader(examples, batch_size, transform=_no_images, seed=seed, start=start, num_workers=num_workers)
 
 
-def opened(folder: Path, parts: Assembly) -> Latents:
-    """The latents in `folder`, which are those of this configuration, of this data where they are at hand, and whole.
+def open_latents(folder: Path, parts: Assembly) -> Latents:
+    """Open precomputed latents, and check that they are complete and match the configuration and, if present, the data.
 
-    Raises DataError or TrainingError.
+    Raises:
+        DataError: They are incomplete or do not match.
+        TrainingError: The configuration trains parts that need images or captions.
     """
     folder = folder.expanduser()
-    found = manifest.read(folder)
-    if not found.complete:
-        raise DataError(f"The latents in {folder} are not all there yet: call `nanogen data prepare` again to go on.")
+    stored = manifest.read(folder)
+    if not stored.complete:
+        raise DataError(f"The latents in {folder} are incomplete: run `nanogen data prepare` again to complete them.")
     _refuse_auxiliaries(parts)
-    _refuse_learning_conditioner(found, parts)
-    manifest.refuse_others(folder, found.wanted, identity.wanted(parts))
-    _refuse_other_source(folder, found, parts)
-    return Latents(folder, found)
+    _refuse_learning_conditioner(stored, parts)
+    manifest.refuse_mismatch(folder, stored.identity, identity.identity_of(parts))
+    _refuse_other_source(folder, stored, parts)
+    return Latents(folder, stored)
 
 
 def _refuse_auxiliaries(parts: Assembly) -> None:
-    """They look at images."""
+    """Raise TrainingError for auxiliary losses, which need images."""
     names = parts.resolved.groups.get("auxiliary", {})
     if names:
         raise TrainingError(
-            f"The auxiliary loss {listing(names)} needs images, and `train.precomputed_latents` has none. Leave it out,"
+            f"The auxiliary loss {listing(names)} needs images, but `train.precomputed_latents` has none. Remove it,"
             " or train on images."
         )
 
 
-def _refuse_learning_conditioner(found: Manifest, parts: Assembly) -> None:
-    """Encoded captions would be those of its weights before training."""
+def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:
+    """Raise TrainingError for a trained conditioner, because the stored encodings are from its initial weights."""
     modules = modules_of(parts["conditioner"])
-    if found.wanted.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
+    if stored.identity.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
         raise TrainingError(
-            "The conditioner is trained, and `train.precomputed_latents` holds captions encoded by its initial weights."
-            " Train on images."
+            "The conditioner is trained, but `train.precomputed_latents` contains captions encoded by its initial"
+            " weights. Train on images."
         )
 
 
-def _refuse_other_source(folder: Path, found: Manifest, parts: Assembly) -> None:
-    """Where the data are on this machine they must be those that were prepared. They need not be."""
+def _refuse_other_source(folder: Path, stored: Manifest, parts: Assembly) -> None:
+    """Raise DataError if the data on this machine differ from those that were encoded. They may be absent."""
     if isinstance(parts["dataset"], AbsentDataset):
         return
     try:
         reading = reading_of(parts)
     except DataError:
         return
-    here = {"source": identity.source(parts, reading)}
-    manifest.refuse_others(folder, {"source": found.source}, here, identity.place(reading))
+    current = {"source": identity.source_identity(parts, reading)}
+    manifest.refuse_mismatch(folder, {"source": stored.source}, current, identity.common_folder(reading))
 
 
-def _never(image: Image.Image, number: int) -> Tensor:
-    raise AssertionError("prepared examples have no images")
+def _no_images(image: Image.Image, number: int) -> Tensor:
+    raise AssertionError("precomputed examples have no images")

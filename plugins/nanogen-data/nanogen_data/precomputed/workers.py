@@ -1,4 +1,4 @@
-"""Several processes, each of which makes every n-th of a list of shards. None outlives the one that started it."""
+"""Worker processes that write shards. They end with their parent."""
 
 from __future__ import annotations
 
@@ -13,28 +13,35 @@ from typing import Any
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data.spawning import without_current_folder
 
-Make = Callable[[int], None]  # makes the shard of this number
-SPAWN = get_context("spawn")  # a forked process could not use a GPU, nor OpenMP's threads
+Make = Callable[[int], None]  # writes the shard of this number
+SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threads
 
 
 def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """Makes the shards of these numbers by `build(**options)`, and says each when it is there.
+    """Write shards in worker processes; worker i takes every n-th shard. Yields each number when its shard is written.
 
-    One worker is this process itself. Raises what a worker raised, and DataError where one died; the others are ended.
+    Args:
+        numbers: Numbers of the shards.
+        build: Makes the function that writes a shard, in the worker process.
+        options: Keyword arguments of `build`.
+        workers: Number of processes. With 1, this process does the work.
+
+    Raises:
+        DataError: A worker died. Errors of a worker are raised again; the other workers are ended.
     """
     if workers == 1:
-        yield from _alone(numbers, build, options)
+        yield from _run_here(numbers, build, options)
         return
     processes = [_start(numbers[first::workers], build, options) for first in range(min(workers, len(numbers)))]
     try:
-        yield from _answers(processes)
+        yield from _results(processes)
     finally:
         for process, _ in processes:
             process.terminate()
             process.join()
 
 
-def _alone(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any]) -> Iterator[int]:
+def _run_here(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any]) -> Iterator[int]:
     make = build(**options)
     for number in numbers:
         make(number)
@@ -42,54 +49,54 @@ def _alone(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[
 
 
 def _start(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any]) -> tuple[Any, Connection]:
-    here, there = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_work, args=(list(numbers), build, dict(options), there))
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_work, args=(list(numbers), build, dict(options), sender))
     with without_current_folder():
         process.start()
-    there.close()  # or the end of a dead worker's messages would never be seen
-    return process, here
+    sender.close()  # otherwise the pipe stays open when the worker dies
+    return process, receiver
 
 
-def _answers(processes: Sequence[tuple[Any, Connection]]) -> Iterator[int]:
-    at_work: dict[Any, Any] = {connection: process for process, connection in processes}
-    while at_work:
-        ready: list[Any] = wait(at_work)
+def _results(processes: Sequence[tuple[Any, Connection]]) -> Iterator[int]:
+    running: dict[Any, Any] = {connection: process for process, connection in processes}
+    while running:
+        ready: list[Any] = wait(running)
         for connection in ready:
             try:
-                answer = connection.recv()
+                result = connection.recv()
             except EOFError:
-                at_work.pop(connection).join()
-                raise DataError(_died(processes)) from None
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer is None:
-                at_work.pop(connection)
+                running.pop(connection).join()
+                raise DataError(_death_message(processes)) from None
+            if isinstance(result, BaseException):
+                raise result
+            if result is None:
+                running.pop(connection)
             else:
-                yield answer
+                yield result
 
 
-def _died(processes: Sequence[tuple[Any, Connection]]) -> str:
+def _death_message(processes: Sequence[tuple[Any, Connection]]) -> str:
     codes = [process.exitcode for process, _ in processes if process.exitcode]
     return (
         f"A worker process ended with exit code {codes[0] if codes else 'unknown'}"
-        f"{', perhaps for want of memory: use fewer --workers' if -signal.SIGKILL in codes else ''}. The shards that"
-        " are done stay; call the command again to go on."
+        f"{', probably because memory ran out: use fewer --workers' if -signal.SIGKILL in codes else ''}. Finished"
+        " shards stay; run the command again to continue."
     )
 
 
-def _work(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], there: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+def _work(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], sender: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        for number in _alone(numbers, build, options):
-            there.send(number)
-        there.send(None)
+        for number in _run_here(numbers, build, options):
+            sender.send(number)
+        sender.send(None)
     except (NanoGenError, OSError) as error:
-        there.send(error)
+        sender.send(error)
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed could not end its workers."""
+    """End this process when the parent ends, even if the parent was killed."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""The contract of parts that read files. It needs pytest."""
+"""Contract tests for components that read files. Requires pytest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What every part must do that reads files: say what is in them, so that no score outlives a file that changed."""
+"""Contract of components that read files: their fingerprint must change when a file changes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Build = Callable[[Path], Any]
 
 
 class FilesContract:
-    """Asks for the fixtures `folder`, with the files that the part reads and no others, and `build`, which makes a
-    part that reads the folder it is called with.
+    """Contract tests of a component that reads files.
 
-    A part says what it reads by `files()`, by `weights()`, or, where it is a metric or a judge, in its `settings`.
+    Subclasses provide two fixtures: `folder` contains exactly the files that the component reads, and `build(folder)`
+    builds the component. A component reports its files by `files()`, by `weights()`, or, if it is a metric or a judge,
+    in its `settings`.
     """
 
-    unread: frozenset[str] = frozenset()  # names of files in the folder that change nothing
+    ignored_files: frozenset[str] = frozenset()  # names of files in `folder` that do not affect the fingerprint
 
     def test_it_reads_something(self, folder: Path, build: Build) -> None:
         assert list(files_below(folder))
@@ -36,7 +37,7 @@ class FilesContract:
         for number, file in enumerate(sorted(files_below(folder))):
             copy = shutil.copytree(folder, tmp_path / str(number) / folder.name)
             _change(copy / file.relative_to(folder))
-            if file.name not in self.unread and _noticed(build, copy) == before:
+            if file.name not in self.ignored_files and _fingerprint_or_refusal(build, copy) == before:
                 unnoticed.append(file.relative_to(folder).as_posix())
         assert unnoticed == []
 
@@ -49,8 +50,8 @@ class FilesContract:
             _fingerprint(build(tmp_path / "nothing"))
 
 
-def _noticed(build: Build, folder: Path) -> str:
-    """The fingerprint, or that the changed file was refused."""
+def _fingerprint_or_refusal(build: Build, folder: Path) -> str:
+    """Return the fingerprint, or "refused" if the component rejects the changed file."""
     try:
         return _fingerprint(build(folder))
     except NanoGenError:
@@ -62,6 +63,6 @@ def _fingerprint(part: Any) -> str:
 
 
 def _change(file: Path) -> None:
-    """Changes the last byte of a file, or gives an empty one its first."""
+    """Change the last byte of a file, or write one byte into an empty file."""
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.image_folders import Left, images_below
+from nanogen_data.image_folders import SkippedFiles, images_below
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import read_image
 from nanogen_eval.sources import sidecars as beside
@@ -40,9 +40,9 @@ class Folder:
 
     def __init__(self, folder: Path, *, count: int | None = None):
         self._folder = folder
-        left = Left(known=KNOWN)
+        left = SkippedFiles(used=KNOWN)
         files = _judged(folder, left)
-        warn_once(log, left.sentence(folder))
+        warn_once(log, left.summary(folder))
         self.total = len(files)
         say_fewer(folder, self.total, count)
         names = [file.relative_to(folder).as_posix() for file in files]
@@ -69,7 +69,7 @@ class Folder:
 
 def image_files(folder: Path) -> list[Path]:
     """The image files in and below a folder, in natural order of their paths. Raises DataError where there are none."""
-    return _judged(folder, Left())
+    return _judged(folder, SkippedFiles())
 
 
 def say_fewer(place: Path, there: int, asked: int | None) -> None:
@@ -84,11 +84,11 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [(int(word), "") if number % 2 else (-1, word) for number, word in enumerate(words)]
 
 
-def _judged(folder: Path, left: Left) -> list[Path]:
+def _judged(folder: Path, left: SkippedFiles) -> list[Path]:
     names = list(images_below(folder, left))
     sheets = [name for name in names if Path(name).name in SHEETS]
     for name in sheets:
-        left.note("sheets of samples", name)
+        left.add("sheets of samples", name)
     seen = [folder / name for name in names if name not in sheets]
     if not seen:
         raise DataError(

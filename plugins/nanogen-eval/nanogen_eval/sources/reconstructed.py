@@ -15,7 +15,7 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_data import contents
-from nanogen_data.loader import undivided
+from nanogen_data.loader import unsharded
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.sources.sampled import identity
 
@@ -53,7 +53,7 @@ class Reconstructed:
 
     def _images(self) -> Iterator[Tensor]:
         """Those of the split, in order: [3, H, W] each. Every process reads all of them and decodes its own."""
-        with undivided():
+        with unsharded():
             batches = self._pipeline.task.iter_once(SPLIT, READ)
         for batch in batches:
             assert batch.images is not None

@@ -1,4 +1,4 @@
-"""Checkpoints: one folder a step, whole or not there; safetensors for what is a tensor, JSON for the rest."""
+"""Checkpoints of a run: one folder per step, written atomically. Tensors are safetensors, other state is JSON."""
 
 from __future__ import annotations
 
@@ -28,11 +28,18 @@ log = logging.getLogger(__name__)
 Tensors = Mapping[str, Tensor]
 
 
-# -- writing and reading one -----------------------------------------------------------------------------------------
+# -- one checkpoint ---------------------------------------------------------------------------------------------------
 
 
 def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
-    """Writes the tensors of every part and the facts of the run; a crash leaves no half checkpoint."""
+    """Write a checkpoint from one process. A crash leaves no partial checkpoint.
+
+    Args:
+        run: Folder of the run.
+        step: Steps taken so far.
+        states: Tensors by part and name.
+        facts: JSON values, such as the state of the schedule.
+    """
     path = path_of(run, step)
     with storage.whole_folder(path) as folder:
         for name, tensors in states.items():
@@ -40,69 +47,90 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
         _seal(folder, {"step": step, **facts})
 
 
-def save_together(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
-    """The same by all processes, each of which writes and lists its share: a folder for each part."""
+def save_distributed(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint from all processes; each writes its shards. Called on every process.
+
+    Args:
+        run: Folder of the run.
+        step: Steps taken so far.
+        states: Tensors by part and name; they may be sharded.
+        facts: JSON values, such as the state of the schedule.
+    """
     path = path_of(run, step)
-    temporary = processes.from_main(partial(storage.begin_folder, path))
+    temporary = processes.broadcast_from_main(partial(storage.begin_folder, path))
     try:
         for name, tensors in states.items():
             sharded.write(temporary / name, tensors)
         files = integrity.files_in(temporary)[processes.rank() :: processes.world()]
-        listed = processes.gathered(integrity.listing(temporary, files))
+        listings = processes.all_gather(integrity.listing(temporary, files))
         if processes.rank() == 0:
-            _seal(temporary, {"step": step, **facts}, {name: entry for part in listed for name, entry in part.items()})
+            merged = {name: entry for listing in listings for name, entry in listing.items()}
+            _seal(temporary, {"step": step, **facts}, merged)
             storage.finish_folder(temporary, path)
     except BaseException:
         storage.discard(temporary)
         raise
 
 
-def _seal(folder: Path, facts: Mapping[str, Any], listed: integrity.Listing | None = None) -> None:
-    """Writes the facts, and the manifest of all files, of which those that are `listed` were looked at before."""
+def _seal(folder: Path, facts: Mapping[str, Any], already_listed: integrity.Listing | None = None) -> None:
+    """Write the facts and the manifest of all files. Files in `already_listed` are not hashed again."""
     storage.write_json(folder / FACTS, facts)
-    listed = listed or {}
-    rest = [file for file in integrity.files_in(folder) if file.relative_to(folder).as_posix() not in listed]
-    integrity.seal(folder, {**listed, **integrity.listing(folder, rest)})
+    already_listed = already_listed or {}
+    rest = [file for file in integrity.files_in(folder) if file.relative_to(folder).as_posix() not in already_listed]
+    integrity.seal(folder, {**already_listed, **integrity.listing(folder, rest)})
 
 
 def load(
-    run: Path, step: int, like: Mapping[str, Tensors] | None = None
+    run: Path, step: int, templates: Mapping[str, Tensors] | None = None
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """What was saved, by one process or by many. Raises DataError where a file is damaged.
+    """Read a checkpoint, written by one process or by several.
 
-    `like` has, by part and name, tensors that are shared out as the loaded ones are to be: those of this name, and
-    those of an optimiser's `name|key`.
+    Args:
+        run: Folder of the run.
+        step: Step of the checkpoint.
+        templates: Tensors by part and name. A loaded tensor is sharded like the template of its name; optimizer state
+            `name|key` like the template of `name`.
+
+    Returns:
+        Tensors by part and name, and the JSON values.
+
+    Raises:
+        DataError: A file is corrupt.
     """
     folder = path_of(run, step)
     facts = storage.read_json(folder / FACTS)
     parts = {entry.stem for entry in folder.iterdir() if entry.is_dir() or entry.suffix == ".safetensors"}
-    return {part: _read(folder, part, (like or {}).get(part, {})) for part in sorted(parts)}, facts
+    return {part: _read(folder, part, (templates or {}).get(part, {})) for part in sorted(parts)}, facts
 
 
-def _read(folder: Path, part: str, like: Tensors) -> dict[str, Tensor]:
-    def model(name: str) -> Tensor | None:
-        return like.get(name.split("|")[0])
+def _read(folder: Path, part: str, templates: Tensors) -> dict[str, Tensor]:
+    def template(name: str) -> Tensor | None:
+        return templates.get(name.split("|")[0])
 
     if (folder / part).is_dir():
-        return sharded.read(folder / part, model)
+        return sharded.read(folder / part, template)
     tensors = storage.read_tensors(folder / f"{part}.safetensors")
-    return {name: dtensor.placed(tensor, model(name)) for name, tensor in tensors.items()}
+    return {name: dtensor.shard_like(tensor, template(name)) for name, tensor in tensors.items()}
 
 
-# -- those of a run --------------------------------------------------------------------------------------------------
+# -- the checkpoints of a run ------------------------------------------------------------------------------------------
 
 
 def newest(run: Path) -> int:
-    """The step of the newest whole checkpoint; damaged ones are reported. Raises TrainingError where there is none."""
+    """Return the step of the newest intact checkpoint. Logs a warning for each corrupt one.
+
+    Raises:
+        TrainingError: There is no intact checkpoint.
+    """
     steps = steps_in(run)
     if not steps:
-        begun = (run / LOG).exists()
+        has_log = (run / LOG).exists()
         raise TrainingError(
-            f"There is nothing to resume in {run}: "
+            f"Cannot resume {run}: "
             + (
-                "its run was stopped before the first checkpoint. Start it anew with --overwrite."
-                if begun
-                else "it holds no run. Start one without --resume, or name another folder with --output."
+                "the run stopped before its first checkpoint. Start again with --overwrite."
+                if has_log
+                else "the folder contains no run. Start one without --resume, or choose another folder with --output."
             )
         )
     reasons = []
@@ -115,36 +143,44 @@ def newest(run: Path) -> int:
         else:
             return step
     raise TrainingError(
-        f"There is nothing to resume in {run}: none of its checkpoints is whole. {' '.join(reasons)} Restore one, or"
+        f"Cannot resume {run}: all checkpoints are corrupt. {' '.join(reasons)} Restore one, or"
         " start again in another folder with --output."
     )
 
 
-def tidy(run: Path, step: int) -> None:
-    """Clears what a killed run left, before one goes on from `step`: half checkpoints are deleted, and damaged ones
-    of later steps get another name, under which nothing takes or counts them."""
+def clean_up(run: Path, step: int) -> None:
+    """Clean up after a killed run before it resumes from `step`.
+
+    Deletes partial checkpoints and renames corrupt ones of later steps, so that they are no longer found.
+    """
     storage.sweep(run / FOLDER)
     for later in steps_in(run):
         if later > step:
             path = path_of(run, later)
-            os.replace(path, _free(path.with_name(f"damaged-{path.name}")))
+            os.replace(path, _unused_path(path.with_name(f"damaged-{path.name}")))
 
 
-def _free(path: Path) -> Path:
-    """The path, or with a number behind it the first one where nothing lies."""
+def _unused_path(path: Path) -> Path:
+    """Return the path, or the path with the first unused number appended."""
     names = (path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 1000)))
     return next(name for name in names if not name.exists())
 
 
-def thin_out(run: Path, keep: int, every: int = 0) -> None:
-    """Deletes all checkpoints but the newest `keep`, and those of every `every`-th step (0: of none)."""
+def prune(run: Path, keep: int, every: int = 0) -> None:
+    """Delete old checkpoints.
+
+    Args:
+        run: Folder of the run.
+        keep: Number of newest checkpoints to keep.
+        every: Also keep checkpoints of every `every`-th step; 0 keeps none of them.
+    """
     for step in steps_in(run)[:-keep]:
         if not every or step % every:
             storage.remove_folder(path_of(run, step))
 
 
 def remove_all(run: Path) -> None:
-    """Deletes all checkpoints of a run, and their folder where nothing else lies in it."""
+    """Delete all checkpoints of a run, and their folder if it is then empty."""
     for step in steps_in(run):
         storage.remove_folder(path_of(run, step))
     storage.remove_files(run / FOLDER, ())
@@ -154,7 +190,12 @@ def remove_all(run: Path) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
-    """An optimiser's tensors as `parameter|state`, for the parameters of these names in the optimiser's order."""
+    """Return an optimizer's tensors as `parameter|state`.
+
+    Args:
+        optimizer: The optimizer.
+        names: Parameter names in the order of the optimizer.
+    """
     flat: dict[str, Tensor] = {}
     for index, values in optimizer.state_dict()["state"].items():
         flat.update({f"{names[index]}|{key}": torch.as_tensor(value) for key, value in values.items()})
@@ -162,7 +203,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> d
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], flat: Tensors) -> None:
-    """Puts back what `optimizer_state` gave."""
+    """Load the result of `optimizer_state`."""
     state: dict[int, dict[str, Tensor]] = {}
     for joint, value in flat.items():
         name, _, key = joint.rpartition("|")
@@ -171,18 +212,28 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
 
 
 def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
-    """Loads the networks of a stage. Raises TrainingError, naming the first difference, for those of another stage."""
-    own = nets.state_dict()
-    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    other = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
-    if not (missing or unknown or other):
+    """Load the networks of a stage.
+
+    Args:
+        nets: The networks.
+        tensors: Their state dict from a checkpoint.
+        run: Folder of the run, for the error message.
+
+    Raises:
+        TrainingError: Names or shapes differ. Names the first difference.
+    """
+    expected = nets.state_dict()
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    wrong_shape = [name for name in expected if name in tensors and expected[name].shape != tensors[name].shape]
+    if not (missing or unknown or wrong_shape):
         nets.load_state_dict(dict(tensors))
         return
-    if other:
-        name = other[0]
-        reason = f"{name} has the shape {list(tensors[name].shape)} there and {list(own[name].shape)} here"
+    if wrong_shape:
+        name = wrong_shape[0]
+        found, configured = list(tensors[name].shape), list(expected[name].shape)
+        reason = f"{name} has shape {found} in the checkpoint and {configured} in the configuration"
     else:
-        reason = f"it has no {missing[0]}" if missing else f"{unknown[0]} is unknown here"
+        reason = f"it has no {missing[0]}" if missing else f"the configuration has no {unknown[0]}"
     raise TrainingError(
-        f"The checkpoint in {run} belongs to another configuration: {reason}. Resume with the run's own config.yaml."
+        f"The checkpoint in {run} does not match the configuration: {reason}. Resume with the run's own config.yaml."
     )

@@ -1,6 +1,6 @@
-"""Tensors that are shared out over processes, as a folder of safetensors files: by torch.distributed.checkpoint.
+"""Sharded tensors as a folder of safetensors files, written by torch.distributed.checkpoint.
 
-Every process writes its share; any number of processes can read them, one alone included.
+Every process writes its shards. Any number of processes can read them.
 """
 
 from __future__ import annotations
@@ -24,73 +24,75 @@ from nanogen_core.errors import DataError
 from nanogen_train.distributed import dtensor
 
 Like = Callable[[str], "Tensor | None"]
-LENGTH = 8  # bytes at the start of a safetensors file: the length of its header, little-endian
-METADATA = "__metadata__"  # the header's key for texts
+LENGTH = 8  # bytes at the start of a safetensors file with the size of its header, little-endian
+METADATA = "__metadata__"  # header key of the metadata
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes this process's share. Equal tensors give equal files. Every process calls it; raises what the first of
-    them that failed did."""
+    """Write the shards of this process. Called on every process. Equal tensors give equal files.
+
+    Raises the error of the first process that failed.
+    """
     writer = _Writer(str(folder), save_distributed=True)
     try:
-        with _quietly():
+        with _without_warnings():
             save(dict(tensors), storage_writer=writer)
     except CheckpointException as error:
-        raise _first(error) from error
+        raise _first_failure(error) from error
 
 
-def read(folder: Path, like: Like) -> dict[str, Tensor]:
-    """The tensors, each shared out as the one that `like` has for its name. Every process calls it.
+def read(folder: Path, template: Like) -> dict[str, Tensor]:
+    """Read tensors, each sharded like `template(name)`. Called on every process.
 
-    Raises DataError for damaged shards.
+    Raises:
+        DataError: A shard is corrupt.
     """
     reader = HuggingFaceStorageReader(str(folder))
     try:
         tensors = {
-            name: dtensor.empty(known.size, known.properties.dtype, like(name))
-            for name, known in reader.read_metadata().state_dict_metadata.items()
-            if isinstance(known, TensorStorageMetadata)  # as everything in safetensors is
+            name: dtensor.empty_like(metadata.size, metadata.properties.dtype, template(name))
+            for name, metadata in reader.read_metadata().state_dict_metadata.items()
+            if isinstance(metadata, TensorStorageMetadata)  # true for all safetensors content
         }
-        with _quietly():
+        with _without_warnings():
             load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
     except CheckpointException as error:
-        raise DataError(f"The shards in {folder} cannot be read: {_first(error)}.") from error
+        raise DataError(
+            f"The shards in {folder} cannot be read: {_first_failure(error)}. Use another checkpoint."
+        ) from error
     return tensors
 
 
 class _Writer(HuggingFaceStorageWriter):
-    """Sorts the header of each file that this process wrote, before any process learns that the writing is done."""
+    """Writer that sorts the metadata of this process's files before it reports completion."""
 
     def write_data(self, plan: Any, planner: Any) -> Any:
-        written = super().write_data(plan, planner)
-        for name in {result.storage_data.relative_path for result in written.wait()}:
+        futures = super().write_data(plan, planner)
+        for name in {result.storage_data.relative_path for result in futures.wait()}:
             sort_metadata(Path(self.path) / name)
-        return written
+        return futures
 
 
 def sort_metadata(file: Path) -> None:
-    """Sorts the metadata in the header of a safetensors file, which safetensors writes in random order.
-
-    The rest of the file stays as it is.
-    """
+    """Sort the metadata in a safetensors header, which safetensors writes in random order. Changes nothing else."""
     with file.open("r+b") as content:
         size = int.from_bytes(content.read(LENGTH), "little")
         header = json.loads(content.read(size))
         header[METADATA] = dict(sorted(header.get(METADATA, {}).items()))
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(text) <= size:  # in another form than that of safetensors it might not fit
+        if len(text) <= size:  # always, unless the header was written in another format
             content.seek(LENGTH)
             content.write(text.ljust(size))
 
 
-def _first(error: CheckpointException) -> BaseException:
+def _first_failure(error: CheckpointException) -> BaseException:
     failure: BaseException = next(iter(error.failures.values()))[0]
     return failure
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """torch warns where one process reads or writes alone, which is meant here."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress torch's warning about reading and writing with a single process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield

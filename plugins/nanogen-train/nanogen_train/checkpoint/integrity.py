@@ -1,4 +1,4 @@
-"""Whether a folder still holds what was written to it: a list of its files with their sizes and SHA-256."""
+"""Manifest of a folder: size and SHA-256 of each file, to detect corruption."""
 
 from __future__ import annotations
 
@@ -14,48 +14,50 @@ from nanogen_files.reading import opened
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 
-Listing = Mapping[str, Mapping[str, Any]]  # file, relative to the folder -> bytes, sha256
+Listing = Mapping[str, Mapping[str, Any]]  # relative path -> {"bytes": size, "sha256": hash}
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files of a folder but its manifest, sorted."""
+    """Return all files of a folder except the manifest, sorted."""
     return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
 
 
 def listing(folder: Path, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """The size and hash of each of these files, by its path in the folder."""
-    return {file.relative_to(folder).as_posix(): _described(file) for file in files}
+    """Return the size and hash of each file, by relative path."""
+    return {file.relative_to(folder).as_posix(): _size_and_hash(file) for file in files}
 
 
-def seal(folder: Path, listed: Listing) -> None:
-    """Writes the manifest: the last file of a folder that is whole."""
-    storage.write_json(folder / MANIFEST, listed)
+def seal(folder: Path, listing_: Listing) -> None:
+    """Write the manifest. It is the last file written to a complete folder."""
+    storage.write_json(folder / MANIFEST, listing_)
 
 
 def verify(folder: Path) -> None:
-    """Raises DataError, which says what is missing or changed, for a folder that is not as its manifest has it."""
-    listed = storage.read_json(folder / MANIFEST)
-    if not isinstance(listed, dict) or not listed:
-        raise DataError(f"{folder / MANIFEST} is damaged: it lists no files.")
-    for name, expected in listed.items():
+    """Check all files against the manifest. Raises DataError if a file is missing or changed."""
+    listing_ = storage.read_json(folder / MANIFEST)
+    if not isinstance(listing_, dict) or not listing_:
+        raise DataError(f"{folder / MANIFEST} is corrupt: it lists no files.")
+    for name, expected in listing_.items():
         file = folder / name
         if not file.is_file():
             raise DataError(f"{file} is missing.")
-        found = _described(file)
-        if found != expected:
-            raise DataError(f"{file} is damaged: its {found['bytes']} bytes are not those that were written.")
+        actual = _size_and_hash(file)
+        if actual != expected:
+            raise DataError(f"{file} is corrupt: its SHA-256 differs from the manifest ({actual['bytes']} bytes).")
 
 
-def looks_whole(folder: Path) -> bool:
-    """Whether all files are there and as long as the manifest has them: a quick look, which reads none of them."""
+def looks_complete(folder: Path) -> bool:
+    """Return whether all files exist with the sizes in the manifest. Fast: reads only the manifest."""
     try:
-        listed = storage.read_json(folder / MANIFEST)
-        return bool(listed) and all((folder / name).stat().st_size == known["bytes"] for name, known in listed.items())
-    except (DataError, OSError, ValueError, AttributeError, KeyError, TypeError):  # ValueError: a NUL in a name
+        listing_ = storage.read_json(folder / MANIFEST)
+        return bool(listing_) and all(
+            (folder / name).stat().st_size == entry["bytes"] for name, entry in listing_.items()
+        )
+    except (DataError, OSError, ValueError, AttributeError, KeyError, TypeError):  # ValueError: NUL in a name
         return False
 
 
-def _described(file: Path) -> dict[str, Any]:
+def _size_and_hash(file: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     with opened(file) as content:
         while chunk := content.read(_CHUNK):

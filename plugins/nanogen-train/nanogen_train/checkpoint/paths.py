@@ -1,4 +1,4 @@
-"""Where the checkpoints of a run lie. Loads no torch."""
+"""Paths of a run's checkpoints. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 
 def path_of(run: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of a step."""
     return run / FOLDER / f"step-{step:08d}"
 
 
 def steps_in(run: Path) -> list[int]:
-    """The steps of the checkpoints of a run, in rising order."""
+    """Return the steps of a run's checkpoints in ascending order."""
     folders = (run / FOLDER).glob("step-*")
     return sorted(int(match[1]) for folder in folders if (match := _NAME.fullmatch(folder.name)))

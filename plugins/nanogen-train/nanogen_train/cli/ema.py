@@ -1,4 +1,4 @@
-"""`nanogen ema`."""
+"""Command `nanogen ema`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> t
     try:
         return tuple(dict.fromkeys(float(word) for word in value.split(",")))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no list of numbers such as 0.05,0.10.") from error
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.05,0.10.") from error
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--sigma-rel", "widths", required=True, callback=_widths, help="Widths, such as 0.05,0.10.")
-@click.option("--step", type=COUNT, help="Of a snapshot; by default that of the newest.")
+@click.option("--step", type=COUNT, help="Step of a snapshot; default: the newest.")
 def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
-    """Make averages of other widths of the snapshots of a finished RUN: a saved pipeline for each, RUN/ema-WIDTH.
+    """Compute EMA weights of other widths from the snapshots of a finished RUN. Saves a pipeline per width in RUN/ema-
+    WIDTH.
 
-    A width is the standard deviation of an average's profile, as a share of the steps so far (EDM2, sigma_rel).
+    The width is the standard deviation of the EMA's profile relative to the steps so far (sigma_rel of EDM2).
     """
-    from nanogen_train.ema.posthoc import reconstruct, written
+    from nanogen_train.ema.posthoc import reconstruct, width_text
 
     for made in reconstruct(run, widths, step):
         click.echo(
-            f"sigma_rel {written(made.width)} after step {made.step}, of {made.snapshots} snapshots, its profile"
-            f" {made.error:.2%} off: {made.folder}"
+            f"sigma_rel {width_text(made.width)} after step {made.step}, from {made.snapshots} snapshots, profile"
+            f" error {made.error:.2%}: {made.folder}"
         )

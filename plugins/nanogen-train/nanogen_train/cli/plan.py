@@ -1,4 +1,4 @@
-"""`nanogen plan`."""
+"""Command `nanogen plan`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config")
-@click.option("--gpus", type=FEW, default=1, show_default=True)
-@click.option("--gpu", "name", default="h100", show_default=True, help="a100-40, a100, h100, h200, l40s, rtx4090.")
-@click.option("--memory", type=Number(float, positive), help="GiB of one GPU, over the table's.")
-@click.option("--tflops", type=Number(float, positive), help="Dense bf16, over the table's.")
+@click.option("--gpus", type=FEW, default=1, show_default=True, help="Number of GPUs.")
+@click.option("--gpu", "name", default="h100", show_default=True, help="a100-40, a100, h100, h200, l40s or rtx4090.")
+@click.option("--memory", type=Number(float, positive), help="GiB per GPU; overrides the table.")
+@click.option("--tflops", type=Number(float, positive), help="Dense bf16 TFLOP/s; overrides the table.")
 @click.option(
-    "--utilisation", type=Number(float, between(0, 1, above=True)), default=0.4, show_default=True, help="MFU."
+    "--utilisation",
+    type=Number(float, between(0, 1, above=True)),
+    default=0.4,
+    show_default=True,
+    help="MFU, in (0, 1].",
 )
-@click.option("--link", type=Number(float, positive), default=50.0, show_default=True, help="GB/s.")
-@click.option("--classes", type=FEW, default=1000, show_default=True, help="If the data is not here.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--link", type=Number(float, positive), default=50.0, show_default=True, help="GB/s sent per GPU.")
+@click.option("--classes", type=FEW, default=1000, show_default=True, help="Number of classes if the data is absent.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @overrides
 def plan(
     config: str,
@@ -40,10 +44,10 @@ def plan(
     as_json: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Say what training CONFIG on so many GPUs needs: memory, FLOPs, days, data; nothing is loaded or trained.
+    """Estimate what training CONFIG needs: memory, FLOPs, days and data rate. Loads and trains nothing.
 
-    Memory and FLOPs are counted on one step without memory. Days follow from the peak rate and the utilisation.
-    Auxiliary losses, the tokenizer and the text encoder are left out: prepare latents and encodings beforehand.
+    Memory and FLOPs are counted on one step with fake tensors. Days follow from the peak rate and the utilisation.
+    Excludes auxiliary losses, the tokenizer and the text encoder: precompute latents and encodings.
     """
     from nanogen_core.cli.options import resolved
 
@@ -54,8 +58,8 @@ def plan(
     setting = Setting(gpus=gpus, gpu=_gpu(name, memory, tflops), utilisation=utilisation, link=link)
     train = configuration.sections["train"]
     cost = cost_of(configuration, classes=classes)
-    found = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps)
-    click.echo(_json(found) if as_json else _text(found))
+    estimate = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps)
+    click.echo(_json(estimate) if as_json else _text(estimate))
 
 
 def _gpu(name: str, memory: float | None, tflops: float | None) -> GPU:
@@ -63,8 +67,8 @@ def _gpu(name: str, memory: float | None, tflops: float | None) -> GPU:
 
     from nanogen_train.planning.hardware import gpu_of
 
-    given = {key: value for key, value in {"memory": memory, "tflops": tflops}.items() if value is not None}
-    return evolve(gpu_of(name), **given)
+    overridden = {key: value for key, value in {"memory": memory, "tflops": tflops}.items() if value is not None}
+    return evolve(gpu_of(name), **overridden)
 
 
 def _json(plan: CostEstimate) -> str:
@@ -81,18 +85,18 @@ def _text(plan: CostEstimate) -> str:
     lines = [
         f"{plan.cost.parameters / 1e6:.1f}M parameters, latent {'x'.join(map(str, plan.cost.latent.shape))},"
         f" {plan.cost.tokens} image tokens",
-        f"{f['flops_per_image'] / 1e12:.3f} TFLOPs an image, {f['flops_per_step'] / 1e15:.3f} PFLOPs a step of"
+        f"{f['flops_per_image'] / 1e12:.3f} TFLOPs per image, {f['flops_per_step'] / 1e15:.3f} PFLOPs per step of"
         f" {plan.batch_size} images",
-        f"{plan.setting.gpus} GPUs, {f['images_per_gpu']} images each:"
-        f" {plan.step_seconds:.3f} s a step, {f['days']:.2f} days for {plan.steps} steps",
+        f"{plan.setting.gpus} GPUs, {f['images_per_gpu']} images per GPU:"
+        f" {plan.step_seconds:.3f} s per step, {f['days']:.2f} days for {plan.steps} steps",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
         f" {f['jpeg_bytes_per_second'] / 1e6:.1f} MB/s of JPEG, or {f['latent_bytes_per_second'] / 1e6:.1f} MB/s of"
         " latents",
         "",
-        f"{'GiB on one GPU':22}{'weights':>10}{'activations':>13}{'total':>9}",
+        f"{'GiB per GPU':22}{'weights':>10}{'activations':>13}{'total':>9}",
     ]
     for entry in plan.memory:
         numbers = [value / GIB for value in (entry.weights, entry.activations, entry.total)]
         verdict = "fits" if entry.strategy in plan.fits else f"more than {plan.setting.gpu.memory:g}"
         lines.append(f"{entry.strategy:22}{numbers[0]:10.1f}{numbers[1]:13.1f}{numbers[2]:9.1f}  {verdict}")
-    return "\n".join([*lines, "", f"What breaks first: {plan.first_limit}"])
+    return "\n".join([*lines, "", f"First limit: {plan.first_limit}"])

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal (step, loss, images/s, time left), plain lines elsewhere."""
+"""Training progress: a progress bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @contextmanager
 def training_progress(steps: int) -> Iterator[Report]:
-    """A function to be told of every log line, while the block runs."""
+    """Yield the function that shows progress; call it with the step and scalars of every log line."""
     if not sys.stderr.isatty():
         yield _plain(steps)
         return
@@ -51,7 +51,9 @@ def _figures(scalars: Mapping[str, float]) -> str:
 
 def _plain(steps: int) -> Report:
     def report(step: int, scalars: Mapping[str, float]) -> None:
-        left = scalars["seconds"] / step * (steps - step)
-        click.echo(f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {left:.0f} s left", err=True)
+        remaining = scalars["seconds"] / step * (steps - step)
+        click.echo(
+            f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {remaining:.0f} s left", err=True
+        )
 
     return report

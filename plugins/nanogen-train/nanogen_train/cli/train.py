@@ -1,4 +1,4 @@
-"""`nanogen train`."""
+"""Command `nanogen train`."""
 
 from __future__ import annotations
 
@@ -17,46 +17,48 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="The run's folder; by default runs/ and the file's name."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; default: runs/NAME of the configuration.",
 )
-@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint; an error where there is none.")
-@click.option("--overwrite", is_flag=True, help="Move a run or a pipeline in the output folder aside and start anew.")
+@click.option("--resume", is_flag=True, help="Resume from the newest checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Move the content of the output folder aside and start a new run.")
 @click.option(
-    "--dry-run", is_flag=True, help="Build everything, try one step, one checkpoint and one sample; keep nothing."
+    "--dry-run", is_flag=True, help="Build everything and try one step, one checkpoint and one sample. Keeps no files."
 )
 @overrides
 def train(
     config: str, output: Path | None, resume: bool, overwrite: bool, dry_run: bool, settings: tuple[str, ...]
 ) -> None:
-    """Train what CONFIG describes: a YAML file, a recipe's name, or with --resume the folder of a run."""
+    """Train CONFIG: a YAML file, a recipe's name, or, with --resume, the folder of a run."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.config import CONFIG
     from nanogen_train.cli.progress import training_progress
 
     if resume and dry_run:
-        raise click.UsageError("--dry-run takes the first step of a fresh run: leave out --resume.")
+        raise click.UsageError("--dry-run takes the first step of a new run: remove --resume.")
     if resume and overwrite:
-        raise click.UsageError("--resume goes on with a run and --overwrite moves it aside: leave one out.")
+        raise click.UsageError("--resume continues a run and --overwrite moves it aside: use only one of them.")
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
     elif resume and folder.is_dir():
-        raise TrainingError(f"There is nothing to resume in {folder}: it holds no {CONFIG}, so no run began there.")
+        raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}, so no run started there.")
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
-    from nanogen_core.pipeline import build_pipeline  # torch, once the configuration is known to be right
+    from nanogen_core.pipeline import build_pipeline  # imports torch, so only after the configuration is checked
     from nanogen_train.distributed import processes
     from nanogen_train.logging import trackers
     from nanogen_train.trainer.loop import Run
 
     train_config = configuration.sections["train"]
-    trackers.chosen(train_config.trackers)  # a name that leads nowhere, before anything is loaded
+    trackers.chosen(train_config.trackers)  # reports an unknown tracker before anything is loaded
     if dry_run:
         from nanogen_train.trainer.dry_run import run_dry
 
-        found = run_dry(configuration)
+        result = run_dry(configuration)
         if processes.rank() == 0:
-            click.echo(_described(found))
+            click.echo(_described(result))
         return
     pipeline = build_pipeline(configuration.as_dict())
     with training_progress(train_config.steps) as report:
@@ -65,21 +67,21 @@ def train(
         click.echo(f"Trained {train_config.steps} steps. The pipeline, its log and its samples are in {output}.")
 
 
-def _described(found: DryRun) -> str:
-    scalars = "  ".join(f"{name} {found.scalars[name]:.4f}" for name in ("loss", "grad_norm"))
-    total = [sum(column) for column in zip(*found.counts.values(), strict=True)]
+def _described(result: DryRun) -> str:
+    scalars = "  ".join(f"{name} {result.scalars[name]:.4f}" for name in ("loss", "grad_norm"))
+    total = [sum(column) for column in zip(*result.counts.values(), strict=True)]
     lines = [
-        "  ".join(f"{name} {value}" for name, value in found.setting.items()),
+        "  ".join(f"{name} {value}" for name, value in result.setting.items()),
         "",
-        *(f"{name:18}{shape}" for name, shape in found.shapes.items()),
+        *(f"{name:18}{shape}" for name, shape in result.shapes.items()),
         "",
         f"{'parameters':18}{'all':>16}{'trained':>16}",
-        *(f"{name:18}{a:16,}{b:16,}" for name, (a, b) in [*found.counts.items(), ("total", total)]),
+        *(f"{name:18}{a:16,}{b:16,}" for name, (a, b) in [*result.counts.items(), ("total", total)]),
         "",
-        f"one step: {scalars}  {found.flops / 1e9:.3f} GFLOPs  {found.seconds:.1f} s (the first, with its batch)",
-        f"checkpoint: {found.checkpoint / 1e6:,.1f} MB",
-        *([f"samples: FAIL ({found.sheet}); the training would go on without sheets"] if found.sheet else []),
-        "peak memory: " + ", ".join(f"{size / 1e6:,.0f} MB of the {what}" for what, size in found.peak.items()),
+        f"one step: {scalars}  {result.flops / 1e9:.3f} GFLOPs  {result.seconds:.1f} s (including the first batch)",
+        f"checkpoint: {result.checkpoint / 1e6:,.1f} MB",
+        *([f"samples: FAIL ({result.sheet}); training would continue without sample sheets"] if result.sheet else []),
+        "peak memory: " + ", ".join(f"{size / 1e6:,.0f} MB of the {what}" for what, size in result.peak.items()),
         "Nothing was written.",
     ]
     return "\n".join(lines)

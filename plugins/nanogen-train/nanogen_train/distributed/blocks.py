@@ -1,4 +1,4 @@
-"""The repeated blocks of a network: the members of its outermost `nn.ModuleList`s. What is done block by block."""
+"""Operations on the repeated blocks of a network: compilation, activation checkpointing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,36 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def blocks_of(net: nn.Module) -> Iterator[nn.Module]:
-    """The blocks in order; lists within a block are a part of it."""
-    for child in net.children():
-        if isinstance(child, nn.ModuleList):
-            yield from child
+def blocks_of(net: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a network: the members of its outermost `nn.ModuleList`s, in order.
+
+    A list inside a block is part of that block. A list or `nn.ModuleDict` directly inside a list has no `forward`, so
+    its members are the blocks.
+    """
+    return list(_blocks(net, in_list=False))
+
+
+def _blocks(module: nn.Module, *, in_list: bool) -> Iterator[nn.Module]:
+    for child in module.children():
+        if in_list and not isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield child
         else:
-            yield from blocks_of(child)
+            yield from _blocks(child, in_list=in_list or isinstance(child, nn.ModuleList))
 
 
 def compile_blocks(net: nn.Module) -> None:
-    """torch.compile for each block, which takes as long as for one of them; a network without blocks as a whole."""
-    for block in list(blocks_of(net)) or [net]:
+    """Compile each block with `torch.compile`, or the whole network if it has no blocks.
+
+    Equal blocks share their compiled code, so this takes about as long as compiling one block.
+    """
+    for block in blocks_of(net) or [net]:
         block.compile()
 
 
-def checkpoint_activations(net: nn.Module) -> None:
-    """Blocks forget what they computed and compute it again in the backward pass: a third more work, and memory for
-    the inputs of blocks instead of all that is in them. Exact."""
+def apply_activation_checkpointing(net: nn.Module) -> None:
+    """Recompute the activations of each block in the backward pass (activation checkpointing).
+
+    Keeps only the inputs of blocks in memory and takes about a third more compute. Gradients are the same.
+    """
     for block in blocks_of(net):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)

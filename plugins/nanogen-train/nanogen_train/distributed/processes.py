@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other beside gradients. One process alone talks to nobody."""
+"""Collective operations of a run's processes. With one process they are no-ops."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 def world() -> int:
-    """How many processes there are."""
-    return dist.get_world_size() if _together() else 1
+    """Return the number of processes."""
+    return dist.get_world_size() if _initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
-    return dist.get_rank() if _together() else 0
+    """Return the index of this process, from 0."""
+    return dist.get_rank() if _initialized() else 0
 
 
-def gathered(value: Answer) -> list[Answer]:
-    """The value of each process, in their order, on all of them."""
+def all_gather(value: T) -> list[T]:
+    """Return the values of all processes, in rank order, on every process."""
     if world() == 1:
         return [value]
     values: list[Any] = [None] * world()
@@ -33,31 +33,37 @@ def gathered(value: Answer) -> list[Answer]:
     return values
 
 
-def places(count: int) -> list[int]:
-    """The places of `count` that fall to this process: equally many to each, so that nets that are shared out are
-    called equally often. Those of all processes in turn begin with 0 ... count - 1; what is over starts again at 0."""
+def split_indices(count: int) -> list[int]:
+    """Return this process's share of the indices 0 ... count - 1.
+
+    Every process gets equally many, because sharded networks must be called equally often. If `count` is not a multiple
+    of the number of processes, the last process repeats indices from 0.
+    """
     size = -(-count // world())
-    return [place % count for place in range(rank() * size, (rank() + 1) * size)]
+    return [index % count for index in range(rank() * size, (rank() + 1) * size)]
 
 
-def from_main(function: Callable[[], Answer]) -> Answer:
-    """What the first process's call returns, on all of them; a NanoGenError that it raises is raised on all of them."""
-    box: list[Any] = [None]
+def broadcast_from_main(function: Callable[[], T]) -> T:
+    """Call a function on the first process and return its result on all. A NanoGenError is raised on all."""
+    boxed: list[Any] = [None]
     if rank() == 0:
         try:
-            box = [function()]
+            boxed = [function()]
         except NanoGenError as error:
-            box = [error]
+            boxed = [error]
     if world() > 1:
-        dist.broadcast_object_list(box)
-    if isinstance(box[0], NanoGenError):
-        raise box[0]
-    answer: Answer = box[0]
-    return answer
+        dist.broadcast_object_list(boxed)
+    if isinstance(boxed[0], NanoGenError):
+        raise boxed[0]
+    result: T = boxed[0]
+    return result
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean of each number over the processes, in float64: a collective call, which waits for the device."""
+    """Return the elementwise mean over the processes, computed in float64.
+
+    A collective call; synchronises the device.
+    """
     if world() == 1:
         return values
     total = values.double()
@@ -65,33 +71,33 @@ def mean(values: Tensor) -> Tensor:
     return (total / world()).to(values.dtype)
 
 
-class Agreement:
-    """Whether any process was asked to stop: the same answer on all of them, at the same step.
+class StopAgreement:
+    """Lets all processes agree to stop at the same step.
 
-    A question is answered at the next call, so that no step waits for it; it travels between processors, and no
-    device is synchronised.
+    The result of an all-reduce is read in the next call, so no step waits for it. It uses gloo on the CPU, so no device
+    is synchronised.
     """
 
     def __init__(self) -> None:
         self._group = dist.new_group(backend="gloo") if world() > 1 else None
-        self._asked = torch.zeros(1)
+        self._requested = torch.zeros(1)
         self._pending: dist.Work | None = None
 
-    def __call__(self, asked: bool) -> bool:
-        """Whether a process was `asked` before its last call (alone: by now)."""
+    def __call__(self, requested: bool) -> bool:
+        """Return whether any process requested a stop before its previous call (single process: by now)."""
         if self._group is None:
-            return asked
-        before = self._answer()
-        self._asked = torch.tensor([float(asked)])
-        self._pending = dist.all_reduce(self._asked, group=self._group, async_op=True)
-        return before
+            return requested
+        previous = self._result()
+        self._requested = torch.tensor([float(requested)])
+        self._pending = dist.all_reduce(self._requested, group=self._group, async_op=True)
+        return previous
 
-    def _answer(self) -> bool:
+    def _result(self) -> bool:
         if self._pending is None:
             return False
         self._pending.wait()
-        return bool(self._asked.item())
+        return bool(self._requested.item())
 
 
-def _together() -> bool:
+def _initialized() -> bool:
     return dist.is_available() and dist.is_initialized()

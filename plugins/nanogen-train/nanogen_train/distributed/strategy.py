@@ -1,4 +1,4 @@
-"""How the weights lie on the processes of a run: all of them on each (DDP), or a share on each (FSDP2)."""
+"""Distribution of weights over processes: replicated (DDP) or sharded (FSDP2)."""
 
 from __future__ import annotations
 
@@ -27,31 +27,33 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 
 class Strategy(Protocol):
-    """Made before the optimisers, which then have the parameters as they lie."""
+    """How networks are wrapped and saved. Created before the optimizers, which need the final parameters."""
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        """The step as it is called: its backward pass leaves the gradient of the global batch."""
+        """Return the training step as a module whose backward pass leaves the gradient of the global batch."""
 
-    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
-        """For all but the last backward pass of a step: gradients are added up where they are, without talking."""
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return a context that accumulates gradients without communication, for all but the last backward pass of a
+        step.
+        """
 
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
-        """Writes a checkpoint. Every process calls it."""
+        """Write a checkpoint. Called on every process."""
 
 
-class Replicated:
-    """DDP. Checkpoints are one file for each part, written by the first process."""
+class DDPStrategy:
+    """DDP. The first process writes checkpoints, one file per part."""
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):
         self._accelerator = accelerator
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        if len(stage.phase_names) > 1:  # DDP must not wait for the gradients of nets that stand still
+        if len(stage.phase_names) > 1:  # each phase trains only some networks
             self._accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
         model: nn.Module = self._accelerator.prepare(step)
         return model
 
-    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         context: AbstractContextManager[None] = self._accelerator.no_sync(model)
         return context
 
@@ -60,12 +62,12 @@ class Replicated:
             checkpoint.save(run, step, states, facts)
 
 
-class Sharded:
-    """FSDP2 (arXiv 2304.11277): weights, averages, gradients and optimisers are shared out. Blocks are gathered one by
-    one, in bf16 where the run computes in it, and their gradients summed in float32; the rest is gathered in float32
-    for the whole step. With `shard_by: step` everything is, as derivatives of derivatives need.
+class FSDPStrategy:
+    """FSDP2 (arXiv 2304.11277): shards weights, averages, gradients and optimizer state.
 
-    Checkpoints are one file for each part and process, by torch.distributed.checkpoint.
+    Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Other weights are
+    gathered in float32 for the whole step. With `shard_by: step` all weights are, which second derivatives need.
+    Checkpoints are one file per part and process, by torch.distributed.checkpoint.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):
@@ -73,50 +75,52 @@ class Sharded:
             raise TrainingError("train.strategy: fsdp does not scale losses for fp16: set train.precision to bf16.")
         self._accelerator = accelerator
         self._by_block = settings.shard_by == "block"
-        if not dist.is_initialized():  # one process, which shares with nobody
+        if not dist.is_initialized():  # a single process
             dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         self._mesh = init_device_mesh(accelerator.device.type, (dist.get_world_size(),))
-        numbers = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
-        self._blocks = MixedPrecisionPolicy(numbers, torch.float32, cast_forward_inputs=False)
+        dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
+        self._blocks = MixedPrecisionPolicy(dtype, torch.float32, cast_forward_inputs=False)
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         if len(stage.phase_names) > 1:
             raise TrainingError(
-                f"train.strategy: fsdp trains stages with one optimiser, and this one has {len(stage.phase_names)}"
+                f"train.strategy: fsdp supports stages with one optimizer, but this one has {len(stage.phase_names)}"
                 f" ({', '.join(stage.phase_names)}): set train.strategy to ddp."
             )
         scalars = [name for name, parameter in stage.nets.named_parameters() if not parameter.ndim]
         if scalars:
             raise TrainingError(
-                f"train.strategy: fsdp cannot share out a number, and {scalars[0]} is a scalar parameter: give it the"
+                f"train.strategy: fsdp cannot shard scalars, and {scalars[0]} is a scalar parameter: give it the"
                 " shape [1], or set train.strategy to ddp."
             )
         for net in stage.nets.values():
-            if not is_trained(net):  # it is called by itself, in float32
-                self._share_out(net, MixedPrecisionPolicy())
+            if not is_trained(net):  # called outside the step, in float32
+                self._shard_blocks(net, MixedPrecisionPolicy())
                 fully_shard(net, mesh=self._mesh)
                 _gather_in_methods(net)
             elif self._by_block:
-                self._share_out(net, self._blocks)
+                self._shard_blocks(net, self._blocks)
         fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
-        model: nn.Module = self._accelerator.prepare_model(step, evaluation_mode=True)  # for its autocast alone
+        model: nn.Module = self._accelerator.prepare_model(step, evaluation_mode=True)  # only for autocast
         return model
 
-    def unsynced(self, model: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         return _without_sync(model)
 
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
-        checkpoint.save_together(run, step, states, facts)
+        checkpoint.save_distributed(run, step, states, facts)
 
-    def _share_out(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
+    def _shard_blocks(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
         for block in blocks_of(net):
             fully_shard(block, mesh=self._mesh, mp_policy=policy)
 
 
 def _gather_in_methods(net: nn.Module) -> None:
-    """Gathers the weights in every public method of the net's own classes, not in `forward` alone."""
-    own = [kind for kind in type(net).__mro__ if not issubclass(nn.Module, kind) and not issubclass(kind, FSDPModule)]
-    for name in {name for kind in own for name, value in vars(kind).items() if isfunction(value)}:
+    """Gather the weights in every public method of the network's own classes, not only in `forward`."""
+    classes = [
+        kind for kind in type(net).__mro__ if not issubclass(nn.Module, kind) and not issubclass(kind, FSDPModule)
+    ]
+    for name in {name for kind in classes for name, value in vars(kind).items() if isfunction(value)}:
         if not name.startswith("_") and name != "forward":
             register_fsdp_forward_method(net, name)
 
@@ -130,4 +134,4 @@ def _without_sync(model: Any) -> Iterator[None]:
         model.set_requires_gradient_sync(True)
 
 
-STRATEGIES: Mapping[str, Any] = {"ddp": Replicated, "fsdp": Sharded}
+STRATEGIES: Mapping[str, Any] = {"ddp": DDPStrategy, "fsdp": FSDPStrategy}

@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's weights."""
+"""Exponential moving average (EMA) of network weights."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from nanogen_train.distributed import dtensor
 
 
 class EMA:
-    """Follows a network: `net` is a copy of it, in evaluation mode, that no optimiser moves.
+    """EMA of a network: `net` is a copy in evaluation mode.
 
-    The two may be moved or shared out over processes, alike, until the first update: it averages share by share.
+    Both networks may be moved or sharded, in the same way, until the first update. Shards are averaged locally.
+
+    Args:
+        source: The network to average.
     """
 
-    def __init__(self, followed: nn.Module):
-        self.net = deepcopy(followed).eval().requires_grad_(False)
-        self._followed = followed
+    def __init__(self, source: nn.Module):
+        self.net = deepcopy(source).eval().requires_grad_(False)
+        self._source = source
         self._weights: tuple[list[Tensor], list[Tensor]] | None = None
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """net <- decay * net + (1 - decay) * followed, for all parameters in one call; buffers are copied."""
-        mine, theirs = self._weights or self._found()
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
-        for buffer, source in self._buffers:
-            buffer.copy_(source)
+        """net <- decay * net + (1 - decay) * source, for all parameters in one call. Buffers are copied."""
+        averaged, current = self._weights or self._collect()
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for buffer, source_buffer in self._buffers:
+            buffer.copy_(source_buffer)
 
-    def _found(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The weights of both, looked for once: that takes longer than to average those of a small network."""
-        mine, theirs = (dtensor.local(net.parameters()) for net in (self.net, self._followed))
-        self._weights = mine, theirs
-        self._buffers = list(zip(self.net.buffers(), self._followed.buffers(), strict=True))
+    def _collect(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Collect the weights of both networks once, because this takes longer than averaging a small network."""
+        averaged, current = (dtensor.local_shards(net.parameters()) for net in (self.net, self._source))
+        self._weights = averaged, current
+        self._buffers = list(zip(self.net.buffers(), self._source.buffers(), strict=True))
         return self._weights

@@ -1,4 +1,4 @@
-"""Averages of any width, made after training of the snapshots that a run kept (EDM2, arXiv 2312.02696, section 3)."""
+"""Post-hoc EMA: weights of any width, computed from a run's snapshots (EDM2, arXiv 2312.02696, section 3)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import FACTS, LEARNING, WEIGHTS
 from nanogen_files import storage
 from nanogen_train.ema import snapshots
-from nanogen_train.ema.power_function import SENSIBLE, Basis, Fit, Profile, gamma_of
+from nanogen_train.ema.power_function import MAX_ERROR, Basis, Fit, Profile, gamma_of
 from nanogen_train.ema.snapshots import Snapshot
 from nanogen_train.stages.diffusion_settings import WIDEST
 
 AVERAGED = WEIGHTS.format("backbone")
 
 
-class Made(NamedTuple):
-    """The pipeline of one width; `error` is the relative L2 error of its profile."""
+class PosthocEMA(NamedTuple):
+    """A saved pipeline with EMA weights. `error` is the relative L2 error of its profile."""
 
     width: float
     step: int
@@ -32,87 +32,93 @@ class Made(NamedTuple):
     folder: Path
 
 
-def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> list[Made]:
-    """Writes a saved pipeline into `RUN/ema-WIDTH` for the average of each width after `step` steps, by default as many
-    as the newest snapshot has.
+def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> list[PosthocEMA]:
+    """Save a pipeline with EMA weights of each width in `RUN/ema-WIDTH`.
 
-    Raises ConfigError for a width that the snapshots cannot reach, and DataError where snapshots or the run's own
-    pipeline are missing or damaged, before anything is written.
+    Args:
+        run: Folder of the run.
+        widths: Widths (sigma_rel).
+        step: Step to average at; default: that of the newest snapshot.
+
+    Raises:
+        ConfigError: The snapshots cannot reach a width.
+        DataError: Snapshots or the run's pipeline are missing or corrupt. Nothing is written.
     """
-    chosen, last = _chosen(run, step), step is None
+    chosen, is_newest = _select_snapshots(run, step), step is None
     step = chosen[-1].step
     basis = Basis([Profile(snapshot.step, gamma_of(snapshot.width)) for snapshot in chosen])
-    fits = {width: _sensible(basis, width, step, run) for width in widths}
-    own = storage.read_tensors(run / AVERAGED)
-    made = []
+    fits = {width: _fit(basis, width, step, run) for width in widths}
+    base = storage.read_tensors(run / AVERAGED)
+    results = []
     for width, fit in fits.items():
-        folder = run / (f"ema-{written(width)}" if last else f"ema-{written(width)}-step-{step:08d}")
-        _save(run, folder, {**own, **_sum(run, chosen, fit, own)})
-        made.append(Made(width, step, len(chosen), fit.error, folder))
-    return made
+        folder = run / (f"ema-{width_text(width)}" if is_newest else f"ema-{width_text(width)}-step-{step:08d}")
+        _save(run, folder, {**base, **_weighted_sum(run, chosen, fit, base)})
+        results.append(PosthocEMA(width, step, len(chosen), fit.error, folder))
+    return results
 
 
-def written(width: float) -> str:
-    """`"0.050"`, or all digits where three do not say it."""
+def width_text(width: float) -> str:
+    """Return the width with three digits, or with all digits if three are not exact."""
     short = f"{width:.3f}"
     return short if float(short) == width else repr(width)
 
 
-def _chosen(run: Path, step: int | None) -> list[Snapshot]:
-    """The snapshots up to this step, of which the last must be."""
-    found = snapshots.kept(run)
-    if not found:
+def _select_snapshots(run: Path, step: int | None) -> list[Snapshot]:
+    """Return the snapshots up to this step. Raises DataError if there is none at the step."""
+    available = snapshots.snapshots_in(run)
+    if not available:
         raise DataError(
-            f"There are no snapshots in {run / snapshots.FOLDER}: averages can be made of a run that was trained with"
-            " `stage: {ema_snapshots: {sigma_rel: [0.05, 0.10], every: 5000}}`."
+            f"There are no snapshots in {run / snapshots.FOLDER}: train a run with"
+            " `stage: {ema_snapshots: {sigma_rel: [0.05, 0.10], every: 5000}}` first."
         )
-    steps = sorted({snapshot.step for snapshot in found})
+    steps = sorted({snapshot.step for snapshot in available})
     if step is not None and step not in steps:
         near = sorted(sorted(steps, key=lambda other: abs(other - step))[:3])
         raise DataError(
-            f"{run} has no snapshot of step {step}; of {len(steps)}, the nearest are of {', '.join(map(str, near))}."
+            f"{run} has no snapshot of step {step}. The nearest of {len(steps)} are {', '.join(map(str, near))}."
         )
-    return [snapshot for snapshot in found if step is None or snapshot.step <= step]
+    return [snapshot for snapshot in available if step is None or snapshot.step <= step]
 
 
-def _sensible(basis: Basis, width: float, step: int, run: Path) -> Fit:
+def _fit(basis: Basis, width: float, step: int, run: Path) -> Fit:
     if not 0 < width <= WIDEST:
-        raise ConfigError(f"sigma_rel is the width of an average, above 0 and up to {WIDEST:.5f}, not {width!r}.")
+        raise ConfigError(f"sigma_rel must be above 0 and at most {WIDEST:.5f}, got {width!r}.")
     fit = basis.fit(Profile(step, gamma_of(width)))
-    if fit.error > SENSIBLE:
+    if fit.error > MAX_ERROR:
         reachable = basis.reachable(step)
-        what = "reach from {:.3f} to {:.3f}".format(*reachable) if reachable else "reach no width"
+        what = "reach widths from {:.3f} to {:.3f}".format(*reachable) if reachable else "reach no width"
         raise ConfigError(
-            f"sigma_rel {written(width)} cannot be made of the {len(basis.profiles)} snapshots in {run} up to step"
-            f" {step}: its profile would be {fit.error:.0%} off. They {what} (at most {SENSIBLE:.0%} off)."
+            f"sigma_rel {width_text(width)} cannot be computed from the {len(basis.profiles)} snapshots in {run} up to"
+            f" step {step}: its profile would have an error of {fit.error:.0%}. They {what} with an error of at most"
+            f" {MAX_ERROR:.0%}."
         )
     return fit
 
 
-def _sum(run: Path, chosen: Sequence[Snapshot], fit: Fit, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weighted sum of the snapshots, added up in float64, in the dtypes of the run's own weights."""
+def _weighted_sum(run: Path, chosen: Sequence[Snapshot], fit: Fit, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weighted sum of the snapshots, accumulated in float64 and cast to the dtypes of the run's weights."""
     total: dict[str, Tensor] = {}
     for snapshot, coefficient in zip(chosen, fit.coefficients.tolist(), strict=True):
         path = snapshot.path(run)
         parameters = storage.read_tensors(path)
-        _must_match(path, parameters, total or own, run, all_of_them=bool(total))
+        _check_match(path, parameters, total or base, run, complete=bool(total))
         for name, tensor in parameters.items():
             total.setdefault(name, torch.zeros_like(tensor, dtype=torch.float64)).add_(tensor, alpha=coefficient)
-    return {name: tensor.to(own[name].dtype) for name, tensor in total.items()}
+    return {name: tensor.to(base[name].dtype) for name, tensor in total.items()}
 
 
-def _must_match(
-    path: Path, tensors: Mapping[str, Tensor], known: Mapping[str, Tensor], run: Path, *, all_of_them: bool
+def _check_match(
+    path: Path, tensors: Mapping[str, Tensor], known: Mapping[str, Tensor], run: Path, *, complete: bool
 ) -> None:
-    """Buffers are not averaged: the run has them beside its parameters."""
+    """Raise DataError if a snapshot's names or shapes differ. Buffers are not averaged and may be missing."""
     wrong = [name for name, tensor in tensors.items() if name not in known or known[name].shape != tensor.shape]
-    wrong += [name for name in known if all_of_them and name not in tensors]
+    wrong += [name for name in known if complete and name not in tensors]
     if wrong:
-        raise DataError(f"{path} does not fit the weights of {run} ({wrong[0]!r}): it is of another configuration.")
+        raise DataError(f"{path} does not match the weights of {run} ({wrong[0]!r}): it has another configuration.")
 
 
 def _save(run: Path, folder: Path, averaged: Mapping[str, Tensor]) -> None:
-    """The run's saved pipeline with other weights."""
+    """Save the run's pipeline with averaged weights."""
     with storage.whole_folder(folder) as temporary:
         for name in (CONFIG, FACTS, *(WEIGHTS.format(part) for part in LEARNING)):
             if (run / name).is_file() and name != AVERAGED:

@@ -1,6 +1,6 @@
-"""Snapshots: a run's averages of certain widths after certain steps, each a file that is written once and stays.
+"""EMA snapshots of a run: files of averaged weights that are never deleted.
 
-They are written before the checkpoint of their step, so that a run goes on from none without having them.
+A snapshot is written before the checkpoint of its step, so a run never resumes from a step whose snapshot is missing.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ _NAME = re.compile(r"step-(\d{8,})-width-(\d\S*)\.safetensors")
 
 
 class Snapshot(NamedTuple):
-    """The average of the width `width` (sigma_rel) after `step` steps."""
+    """EMA weights of a width (sigma_rel) after `step` steps."""
 
     step: int
     width: float
 
     def path(self, run: Path) -> Path:
+        """Return the file of the snapshot."""
         return run / FOLDER / f"step-{self.step:08d}-width-{self.width!r}.safetensors"
 
 
-def kept(run: Path) -> list[Snapshot]:
-    """Those of a run, by step and width."""
+def snapshots_in(run: Path) -> list[Snapshot]:
+    """Return the snapshots of a run, sorted by step and width."""
     matches = [_NAME.fullmatch(file.name) for file in (run / FOLDER).glob("step-*.safetensors")]
     return sorted(Snapshot(int(match[1]), float(match[2])) for match in matches if match)
 
 
 def write(run: Path, snapshot: Snapshot, parameters: Mapping[str, Tensor]) -> None:
-    """One file, whole or not there, in the place of one of the same step and width."""
+    """Write a snapshot atomically. Replaces one of the same step and width."""
     storage.write_tensors(snapshot.path(run), parameters)
 
 
-def tidy(run: Path, step: int) -> None:
-    """Clears what a killed run left, before one goes on from `step`: later steps are made again, and so are these."""
+def clean_up(run: Path, step: int) -> None:
+    """Remove partial files, and snapshots of later steps than `step`, before a run resumes."""
     storage.sweep(run / FOLDER)
-    for snapshot in kept(run):
+    for snapshot in snapshots_in(run):
         if snapshot.step > step:
             snapshot.path(run).unlink()

@@ -1,4 +1,4 @@
-"""The averages along power functions that a stage keeps beside its constant one, in step with its network."""
+"""Power-function EMAs that a stage keeps during training."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from nanogen_train.stages.diffusion_settings import SnapshotConfig
 
 
 class PowerFunctionEMA:
-    """`nets` has one average of `net` for each width of the configuration, by names that a ModuleDict takes; it belongs
-    into the stage's nets, and so into checkpoints. None for a configuration: no averages, and nothing is done.
+    """Power-function EMAs of a network, one per width. Without a configuration it is empty.
 
-    `last` is the run's last step.
+    `nets` contains the EMA networks by name; the stage adds them to its networks, so that checkpoints contain them.
+
+    Args:
+        config: Widths and period of snapshots, or None.
+        net: The network to average.
+        last_step: Last step of the run.
     """
 
-    def __init__(self, config: SnapshotConfig | None, net: nn.Module, last: int):
+    def __init__(self, config: SnapshotConfig | None, net: nn.Module, last_step: int):
         self.widths = {} if config is None else {_name(width): width for width in config.sigma_rel}
-        self._averages = {name: EMA(net) for name in self.widths}
-        self.nets = {name: average.net for name, average in self._averages.items()}
+        self._emas = {name: EMA(net) for name in self.widths}
+        self.nets = {name: ema_.net for name, ema_ in self._emas.items()}
         self._gammas = {name: power_ema.gamma_of(width) for name, width in self.widths.items()}
-        self._every, self._last = (config.every if config else 1), last
+        self._every, self._last_step = (config.every if config else 1), last_step
 
     def update(self, step: int) -> None:
-        """After the optimiser's step 1, 2, ...: the first one's weights are taken as they are."""
-        for name, average in self._averages.items():
-            average.update(power_ema.decay(self._gammas[name], step))
+        """Update after optimizer step 1, 2, ... The first update copies the weights."""
+        for name, ema_ in self._emas.items():
+            ema_.update(power_ema.decay(self._gammas[name], step))
 
     def due(self, step: int) -> dict[float, Mapping[str, Tensor]]:
-        """The parameters of each average, by its width, if they are to be kept after this step."""
-        if step % self._every and step != self._last:
+        """Return the parameters of each EMA by width if a snapshot is due after this step, otherwise an empty dict."""
+        if step % self._every and step != self._last_step:
             return {}
         return {width: dict(self.nets[name].named_parameters()) for name, width in self.widths.items()}
 

@@ -1,7 +1,7 @@
-"""What the audit of a run needs and a loss does not tell: measured at the steps that are logged, at no other.
+"""Statistics of a training step that `bench audit` compares. Computed only on steps that are logged.
 
-A step is measured without waiting for the device: every figure stays a tensor until the log line is written. The
-weights are kept twice while a measured step's optimiser moves.
+All values stay on the device until the log line is written. Weights are copied during the optimizer step of a logged
+step.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from nanogen_core.tensors import Batch
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.optim.optimization import Optimization
 
-TINY = 1e-12  # below the norm of any weights that a step could be compared with
+EPS = 1e-12  # avoids division by zero for weights of norm 0
 
 
 class RecordingRNG(KeyedRNG):
-    """The same random numbers, remembered by what they were for."""
+    """KeyedRNG that records the drawn numbers by purpose."""
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
@@ -38,48 +38,55 @@ class RecordingRNG(KeyedRNG):
 
 
 class StepStatistics:
-    """Figures of a step beside its losses, by the names under which they are logged.
+    """Statistics of a step, by their logged names.
 
-    `weights.PHASE`: the L2 norm of what the phase trains. `update.PHASE`: that of its last change over it.
-    `state.PHASE.KEY`: that of the optimiser's tensors of this key (`exp_avg`). `latent.mean`, `latent.std`: of the
-    clean latents of the batch. `draws.PURPOSE.mean`, `.std`: of the random numbers (`noise`, `time`). `images`: of the
-    global batch. `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; those of the process's first step.
+    - `weights.PHASE`: L2 norm of the phase's parameters.
+    - `update.PHASE`: L2 norm of their last change, relative to that.
+    - `state.PHASE.KEY`: L2 norm of the optimizer state `KEY`, such as `exp_avg`.
+    - `latent.mean`, `latent.std`: of the clean latents of the batch.
+    - `draws.PURPOSE.mean`, `.std`: of random numbers, such as `noise` and `time`.
+    - `images`: size of the global batch.
+    - `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; counted on the first step of the process.
+
+    Args:
+        optimization: The optimizers of the run.
+        images: Size of the global batch.
     """
 
     def __init__(self, optimization: Optimization, images: int):
         self._optimization = optimization
         self._images = images
-        self.flops: dict[str, float] | None = None  # kept in checkpoints: a resumed run has the same first step
+        self.flops: dict[str, float] | None = None  # saved in checkpoints; counted on the first step only
 
     @contextmanager
     def counting(self, share: int) -> Iterator[None]:
-        """Counts what the block computes for `share` images of the global batch, if nothing was counted before."""
+        """Count the FLOPs of the block, which processes `share` images of the global batch, unless counted before."""
         if self.flops is not None:
             yield
             return
-        # eager: torch gives up for good on compiling what it first meets while kernels are being watched
+        # eager, because torch never compiles a function that it first sees under a dispatch mode
         with torch.compiler.set_stance("force_eager"), FlopCount() as flops:
             yield
         self.flops = {name: count * self._images / share for name, count in flops.figures.items()}
 
     @contextmanager
-    def moving(self, phase: str, measured: bool) -> Iterator[dict[str, Tensor]]:
-        """Yields a dict that has the phase's figures once the block, in which its optimiser moves, is over."""
-        found: dict[str, Tensor] = {}
-        before = [tensor.detach().clone() for tensor in self._trained(phase)] if measured else []
-        yield found
-        if measured:
-            found.update(self._of_phase(phase, before))
+    def of_update(self, phase: str, enabled: bool) -> Iterator[dict[str, Tensor]]:
+        """Yield a dict that is filled with the phase's statistics after the block, in which its optimizer steps."""
+        statistics: dict[str, Tensor] = {}
+        before = [tensor.detach().clone() for tensor in self._trained(phase)] if enabled else []
+        yield statistics
+        if enabled:
+            statistics.update(self._of_phase(phase, before))
 
     def of_batch(self, batch: Batch, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The figures of a prepared batch, and of the numbers that were drawn for it."""
+        """Return the statistics of a prepared batch and of its random numbers."""
         tensors = {f"draws.{purpose}": numbers for purpose, numbers in drawn.items()}
         if batch.latents is not None:
             tensors["latent"] = batch.latents
         return _statistics(tensors)
 
     def cost(self) -> dict[str, Tensor]:
-        """What a step takes: images and operations."""
+        """Return the images and FLOPs of a step."""
         device = self._trained(next(iter(self._optimization.optimizers)))[0].device
         figures = {"images": float(self._images), **(self.flops or {})}
         return {name: torch.tensor(value, device=device) for name, value in figures.items()}
@@ -97,13 +104,13 @@ class StepStatistics:
                 moments.setdefault(key, []).append(value)
         moments.pop("step", None)
         norms = {f"state.{phase}.{key}": norm(values) for key, values in moments.items()}
-        return {f"weights.{phase}": norm(after), f"update.{phase}": change / weights.clamp(min=TINY), **norms}
+        return {f"weights.{phase}": norm(after), f"update.{phase}": change / weights.clamp(min=EPS), **norms}
 
 
 def norm(tensors: Iterable[Tensor]) -> Tensor:
-    """The L2 norm over all numbers of all tensors, sharded ones too: [], float32.
+    """Return the L2 norm over all elements of all tensors, including sharded ones, as a float32 scalar.
 
-    Summed in float64 where the device has it: in float32 the last digit depends on where a tensor lies in memory.
+    Accumulates in float64 if the device supports it; in float32 the last digit depends on memory alignment.
     """
     detached = [tensor.detach() for tensor in tensors]
     summed = torch.float32 if detached[0].is_mps else torch.float64
@@ -113,6 +120,6 @@ def norm(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _statistics(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    measured = {name: tensor.detach().float() for name, tensor in tensors.items()}
-    means = {f"{name}.mean": tensor.mean() for name, tensor in measured.items()}
-    return {**means, **{f"{name}.std": tensor.std(correction=0) for name, tensor in measured.items()}}
+    enabled = {name: tensor.detach().float() for name, tensor in tensors.items()}
+    means = {f"{name}.mean": tensor.mean() for name, tensor in enabled.items()}
+    return {**means, **{f"{name}.std": tensor.std(correction=0) for name, tensor in enabled.items()}}

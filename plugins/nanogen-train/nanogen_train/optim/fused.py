@@ -1,4 +1,4 @@
-"""Matrices that are stored as one parameter, such as q, k and v: how its rows split."""
+"""Parameters that store several matrices, such as q, k and v: how their rows split."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
 
-FusedRows = Mapping[Tensor, Sequence[int]]  # parameter -> the number of rows of each matrix in it
+FusedRows = Mapping[Tensor, Sequence[int]]  # parameter -> number of rows of each of its matrices
 NOT_FUSED: FusedRows = MappingProxyType({})
 
 
 def fused_rows(net: nn.Module) -> FusedRows:
-    """The fused parameters of a network.
+    """Return the fused parameters of a network.
 
-    A module declares them by an attribute `fused_rows`, a mapping such as `{"weight": (64, 64, 64)}`. Call this after
-    the network was moved, copied or sharded, which may replace its parameters. Raises TrainingError where the rows do
-    not add up.
+    A module declares them by an attribute `fused_rows`, such as `{"weight": (64, 64, 64)}`. Call this after the network
+    is moved, copied or sharded, which may replace its parameters.
+
+    Raises:
+        TrainingError: The rows do not add up to the parameter's rows.
     """
-    found: dict[Tensor, Sequence[int]] = {}
+    fused: dict[Tensor, Sequence[int]] = {}
     for path, module in net.named_modules():
         declared: Mapping[str, Sequence[int]] = getattr(module, "fused_rows", {})
         for name, rows in declared.items():
             parameter = getattr(module, name)
             if sum(rows) != len(parameter):
                 raise TrainingError(
-                    f"{path}.fused_rows: {name} has {len(parameter)} rows, and its parts {list(rows)} have {sum(rows)}."
+                    f"{path}.fused_rows: {name} has {len(parameter)} rows, but its parts {list(rows)} have {sum(rows)}."
                 )
-            found[parameter] = tuple(rows)
-    return found
+            fused[parameter] = tuple(rows)
+    return fused

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982), as torch.optim.Muon computes it, for fused matrices too."""
+"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982), like torch.optim.Muon, for fused matrices too."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from nanogen_train.distributed import dtensor
 from nanogen_train.optim.fused import NOT_FUSED, FusedRows
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration: the steepest at zero
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, chosen for the steepest slope at zero
 EPS = 1e-7
 
-#: How a step is fitted to a matrix of this many rows and columns; see MuonConfig.
+#: Step scale for a matrix with this many rows and columns; see MuonConfig.
 SCALES: Mapping[str, Callable[[int, int], float]] = {
     "rms": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
     "shape": lambda rows, columns: math.sqrt(max(1, rows / columns)),
@@ -23,10 +23,20 @@ SCALES: Mapping[str, Callable[[int, int], float]] = {
 
 
 class MuonOptimizer(torch.optim.Optimizer):
-    """Each step is the momentum with its singular values made equal.
+    """Each update is the momentum with its singular values set to about 1.
 
-    A parameter of `fused` holds several matrices one below the other. Each is orthogonalised and scaled by itself, as
-    if it were a parameter of its own. Weights may be sharded (DTensor): each matrix is then gathered for its step.
+    Each matrix of a fused parameter is orthogonalised and scaled on its own. Sharded weights (DTensor) are gathered for
+    their update.
+
+    Args:
+        parameters: Matrices, or fused parameters.
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay.
+        momentum: Momentum factor.
+        nesterov: Use Nesterov momentum.
+        iterations: Newton-Schulz iterations.
+        scale: Step scale, a key of `SCALES`.
+        fused: Rows of the matrices in fused parameters.
     """
 
     def __init__(
@@ -47,12 +57,12 @@ class MuonOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step from the gradients that lie there. Takes no closure."""
+        """Take one step. `closure` is not supported."""
         assert closure is None, "a closure is not called"
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, self._momentum(parameter, group), group)
+                    self._update(parameter, self._momentum(parameter, group), group)
 
     def _momentum(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         gradient, state = parameter.grad, self.state[parameter]
@@ -62,28 +72,28 @@ class MuonOptimizer(torch.optim.Optimizer):
         buffer: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
         return gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
 
-    def _move(self, parameter: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> None:
+    def _update(self, parameter: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> None:
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        whole, rows = dtensor.whole(momentum), list(self._fused.get(parameter, (len(parameter),)))
-        is_sharded = whole is not momentum
-        moved = torch.zeros_like(whole) if is_sharded else parameter
-        for matrix, direction in zip(moved.split_with_sizes(rows), whole.split_with_sizes(rows), strict=True):
+        full, rows = dtensor.full(momentum), list(self._fused.get(parameter, (len(parameter),)))
+        is_sharded = full is not momentum
+        target = torch.zeros_like(full) if is_sharded else parameter
+        for matrix, direction in zip(target.split_with_sizes(rows), full.split_with_sizes(rows), strict=True):
             step = orthogonalized(direction, group["iterations"])
             matrix.add_(step, alpha=-group["lr"] * self._scale(*direction.shape))
         if is_sharded:
-            parameter.add_(dtensor.placed(moved, parameter))
+            parameter.add_(dtensor.shard_like(target, parameter))
 
 
 def orthogonalized(matrix: Tensor, iterations: int) -> Tensor:
-    """About U V^T for a matrix U S V^T, in bfloat16, by iterations of Newton and Schulz.
+    """Return approximately U V^T for a matrix U S V^T, in bfloat16, by Newton-Schulz iterations.
 
-    Singular values end between 0.7 and 1.2 rather than at 1, which does the training no harm.
+    Singular values end between 0.7 and 1.2 instead of at 1, which does not hurt training.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.bfloat16()
     x = x.T if is_tall else x
-    x = x / x.norm().clamp(min=EPS)  # a spectral norm of at most 1
+    x = x / x.norm().clamp(min=EPS)  # spectral norm at most 1
     for _ in range(iterations):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

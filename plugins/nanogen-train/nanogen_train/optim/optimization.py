@@ -1,4 +1,4 @@
-"""The optimisers of a stage: one for each phase, each with a schedule of its own."""
+"""The optimizers and learning-rate schedules of a stage, one of each per phase."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ from nanogen_train.protocols import Stage
 
 
 class Optimization:
-    """Moves the parameters of a phase; its state goes into checkpoints by parameter names.
+    """Updates the parameters of each phase.
 
-    The schedule of a phase starts at the phase's first update: one that starts later has a warm-up of its own.
-    `gradient_clip` None clips nothing. `scaler` is what losses were multiplied by, in fp16.
+    The schedule of a phase starts at its first update, so a phase that starts later has its own warm-up.
+
+    Args:
+        stage: The stage.
+        factory: Optimizer component; `build` makes an optimizer for the parameters of a phase.
+        schedule: Learning-rate schedule component.
+        gradient_clip: Maximum global L2 norm of the gradients; None disables clipping.
+        scaler: Loss scaler for fp16.
     """
 
     def __init__(
@@ -33,27 +39,29 @@ class Optimization:
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             phase: factory.build(pairs, fused) for phase, pairs in parameters.items()
         }
-        self._rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
-        self._first: dict[str, int] = {}  # the step of each phase's first update
+        self._base_rates = {p: [group["lr"] for group in o.param_groups] for p, o in self.optimizers.items()}
+        self._first_update: dict[str, int] = {}  # step of each phase's first update
 
-    def move(self, phase: str, step: int) -> dict[str, Tensor]:
-        """One step of the phase's optimiser from the gradients that lie there; returns the norm before clipping, and 0
-        for a step that fp16 had no room for."""
+    def update(self, phase: str, step: int) -> dict[str, Tensor]:
+        """Step the phase's optimizer.
+
+        Return the gradient norm before clipping; 0 if fp16 overflowed and the step is skipped.
+        """
         optimizer = self.optimizers[phase]
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
         parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
         norm = self._clipped(parameters)
-        factor = self.schedule.factor(step - self._first.setdefault(phase, step))
-        for group, rate in zip(optimizer.param_groups, self._rates[phase], strict=True):
+        factor = self.schedule.factor(step - self._first_update.setdefault(phase, step))
+        for group, rate in zip(optimizer.param_groups, self._base_rates[phase], strict=True):
             group["lr"] = rate * factor
         self._step(optimizer)
         optimizer.zero_grad(set_to_none=True)
-        norm = dtensor.whole(norm.detach())
+        norm = dtensor.full(norm.detach())
         return {"grad_norm": norm if self.scaler is None else torch.where(norm.isfinite(), norm, 0.0)}
 
     def _clipped(self, parameters: Sequence[Tensor]) -> Tensor:
-        """Clips the gradients, if they are to be; their norm before that."""
+        """Clip the gradients if configured. Return their norm before clipping."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
@@ -63,37 +71,38 @@ class Optimization:
         if self.scaler is None:
             optimizer.step()
         else:
-            self.scaler.step(optimizer)  # or not, where a gradient has left the range of fp16
+            self.scaler.step(optimizer)  # skips the step if an fp16 gradient overflowed
 
-    def moved(self) -> None:
-        """After the optimisers of all phases."""
+    def end_step(self) -> None:
+        """Update the loss scaler, after the optimizers of all phases."""
         if self.scaler is not None:
             self.scaler.update()
 
     def trained(self) -> Iterator[nn.Parameter]:
-        """Every parameter that some optimiser moves."""
+        """Yield every parameter of all optimizers."""
         for optimizer in self.optimizers.values():
             yield from (tensor for group in optimizer.param_groups for tensor in group["params"])
 
     def rate(self, phase: str) -> float:
-        """The learning rate of the last step."""
+        """Return the learning rate of the last step."""
         return float(self.optimizers[phase].param_groups[0]["lr"])
 
     def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return the optimizer states as tensors, by part and name, for a checkpoint."""
         return {
             f"optimizer-{phase}": checkpoint.optimizer_state(optimizer, self.names[phase])
             for phase, optimizer in self.optimizers.items()
         }
 
     def facts(self) -> dict[str, Any]:
-        """What else a checkpoint must hold."""
+        """Return the other values that a checkpoint must contain."""
         scaler = {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
-        return {"first_update": self._first, **scaler}
+        return {"first_update": self._first_update, **scaler}
 
     def load_state(self, states: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
-        """Puts back what `state` and `facts` gave."""
+        """Load the results of `state` and `facts`."""
         for phase, optimizer in self.optimizers.items():
             checkpoint.load_optimizer_state(optimizer, self.names[phase], states.get(f"optimizer-{phase}", {}))
-        self._first = dict(facts["first_update"])
+        self._first_update = dict(facts["first_update"])
         if self.scaler is not None and "scaler" in facts:
             self.scaler.load_state_dict(facts["scaler"])

@@ -1,6 +1,6 @@
-"""Optimisers as components: each makes a torch optimiser for the named parameters of one phase.
+"""Optimizer components. `build` makes a torch optimizer for the named parameters of one phase.
 
-`build(parameters, fused)`: `fused` says which parameters hold several matrices (see `nanogen_train.optim.fused`).
+`build(parameters, fused)`: `fused` lists the parameters that store several matrices (see `nanogen_train.optim.fused`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_train.optim.composite import Together
+from nanogen_train.optim.composite import CompositeOptimizer
 from nanogen_train.optim.fused import NOT_FUSED, FusedRows
 from nanogen_train.optim.muon import MuonOptimizer
 from nanogen_train.optim.settings import AdamWConfig, MuonConfig
 
-FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")  # where torch has a fused kernel for AdamW
+FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")  # devices with a fused AdamW kernel
 
 
 class AdamW:
@@ -29,13 +29,14 @@ class AdamW:
     def build(
         self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
     ) -> torch.optim.Optimizer:
-        """The optimiser of these parameters; its learning rate is then scaled by the schedule at every step."""
+        """Return the optimizer of these parameters. The schedule scales its learning rate at every step."""
         return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
 
 
 class Muon:
-    """Muon for the matrices inside a network's blocks, fused ones each by itself. AdamW for the rest: embeddings,
-    heads, norms and biases."""
+    """Muon for the matrices inside a network's blocks; AdamW for all other parameters: embeddings, heads, norms and
+    biases.
+    """
 
     def __init__(self, config: MuonConfig):
         self.config = config
@@ -43,17 +44,17 @@ class Muon:
     def build(
         self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
     ) -> torch.optim.Optimizer:
-        """One optimiser of these parameters. Raises TrainingError where no matrix has a name that `hidden` finds."""
+        """Return an optimizer of these parameters. Raises TrainingError if the pattern `hidden` matches no matrix."""
         trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
         matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
         if not matrices:
             raise TrainingError(
-                f"Muon would move nothing: the expression {self.config.hidden!r} finds no matrix; set "
-                f"`optimizer.hidden` to one that finds names such as {trained[0][0]!r}, or take another optimizer."
+                f"Muon has no parameters: the pattern {self.config.hidden!r} matches no matrix. Set "
+                f"`optimizer.hidden` to match names such as {trained[0][0]!r}, or use another optimizer."
             )
-        rest = [tensor for name, tensor in trained if name not in matrices]
-        members = [self._muon(list(matrices.values()), fused), *([_adamw(rest, self.config)] if rest else [])]
-        return Together([tensor for _, tensor in trained], members)
+        others = [tensor for name, tensor in trained if name not in matrices]
+        members = [self._muon(list(matrices.values()), fused), *([_adamw(others, self.config)] if others else [])]
+        return CompositeOptimizer([tensor for _, tensor in trained], members)
 
     def _is_hidden(self, name: str, tensor: Tensor) -> bool:
         return tensor.ndim == 2 and re.search(self.config.hidden, name) is not None

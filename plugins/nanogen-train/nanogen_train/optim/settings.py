@@ -1,4 +1,4 @@
-"""Options of the optimisers and of the learning rate's schedules. Loads no torch."""
+"""Options of optimizers and learning-rate schedules. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ def _pattern(_: object, attribute: Attribute[str], value: str) -> None:
     try:
         re.compile(value)
     except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        raise ValueError(f"{value!r} is not a valid regular expression: {error}") from error
 
 
 @frozen(kw_only=True)
 class AdamWConfig:
+    """Options of AdamW."""
+
     lr: float = field(default=2e-4, validator=between(0, 100, above=True))
     beta1: float = field(default=0.9, validator=decay)
     beta2: float = field(default=0.95, validator=decay)
@@ -28,22 +30,23 @@ class AdamWConfig:
 
 @frozen(kw_only=True)
 class MuonConfig(AdamWConfig):
-    """Muon for the matrices whose name `hidden` finds, AdamW with the options above for everything else.
+    """Options of Muon for the matrices whose names match `hidden`, and of AdamW (above) for all other parameters.
 
-    `scale` fits Muon's step to a matrix: `rms` to the size that AdamW's steps have, so that both take one `lr` (Liu et
-    al., arXiv 2502.16982); `shape` is the original sqrt(max(1, rows / columns)), which wants an `lr` of about 0.02.
+    `scale: rms` gives Muon's updates the RMS of AdamW's, so that both use the same `lr` (Liu et al., arXiv 2502.16982).
+    `scale: shape` is the original sqrt(max(1, rows / columns)), which needs an `lr` of about 0.02.
     """
 
     momentum: float = field(default=0.95, validator=decay)
     nesterov: bool = True
-    iterations: int = field(default=5, validator=at_least(1, 99))  # of Newton and Schulz
+    iterations: int = field(default=5, validator=at_least(1, 99))  # Newton-Schulz iterations
     scale: Literal["rms", "shape"] = "rms"
-    hidden: str = field(default=r"(blocks|layers)\.\d+\.", validator=_pattern)  # regular expression, found in a name
+    # regular expression, searched in parameter names
+    hidden: str = field(default=r"(blocks|layers)\.\d+\.", validator=_pattern)
 
 
 @frozen(kw_only=True)
 class ConstantConfig:
-    """Constant after `warmup_steps` of rising from 0."""
+    """Constant after a linear warm-up of `warmup_steps`."""
 
     warmup_steps: int = field(default=0, validator=count_or_none)
 
@@ -59,14 +62,16 @@ class CosineConfig:
     @end_step.validator
     def _after_the_warmup(self, _: object, value: int) -> None:
         if value <= self.warmup_steps:
-            raise ValueError(f"end_step: {value} does not lie after warmup_steps {self.warmup_steps}")
+            raise ValueError(f"end_step: {value} must be greater than warmup_steps ({self.warmup_steps})")
 
 
 @frozen(kw_only=True)
 class ConstantLinearConfig:
-    """Constant for `constant_steps` (after `warmup_steps` of rising from 0), then linear, reaching `final` times the
-    learning rate at `end_step`. The defaults are the published ones for text: 5 and 100 virtual epochs of 10,000 steps.
-    The ImageNet recipes set 40 and 800 epochs of 1,251 steps. Published runs end on the way down."""
+    """Constant until `constant_steps`, after a linear warm-up of `warmup_steps`; then linear to `final` at `end_step`.
+
+    The defaults are the published ones for text-to-image: 5 and 100 virtual epochs of 10,000 steps. The ImageNet
+    recipes use 40 and 800 epochs of 1,251 steps. Published runs end before `end_step`.
+    """
 
     warmup_steps: int = field(default=0, validator=count_or_none)
     constant_steps: int = field(default=50_000, validator=count_or_none)
@@ -76,4 +81,4 @@ class ConstantLinearConfig:
     @end_step.validator
     def _after_the_constant_part(self, _: object, value: int) -> None:
         if value < self.constant_steps:
-            raise ValueError(f"end_step: {value} lies before constant_steps {self.constant_steps}")
+            raise ValueError(f"end_step: {value} must be at least constant_steps ({self.constant_steps})")

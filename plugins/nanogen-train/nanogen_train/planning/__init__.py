@@ -1,1 +1,1 @@
-"""What a run will need, found without a GPU, data or weights: every tensor of one step is followed without memory."""
+"""Estimates of a run's requirements without a GPU, data or weights, by tracing one step with fake tensors."""

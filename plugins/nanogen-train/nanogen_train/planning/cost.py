@@ -1,4 +1,4 @@
-"""What one image costs in training: counted on one step of the real objective, on tensors that have no memory."""
+"""Training cost per image, counted on one step of the objective with fake tensors."""
 
 from __future__ import annotations
 
@@ -19,41 +19,47 @@ from nanogen_core.errors import DataError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State
+from nanogen_train.distributed.blocks import blocks_of
 from nanogen_train.logging.flops import FlopCount
 
 FEW, MORE = (
     2,
     3,
-)  # images in the steps that are followed: what differs is an image's (a batch of one is laid out otherwise)
-CHOICES = (0.125, 0.375, 0.625, 0.875)  # stand for a step's shared draw: they see a choice by quarters exactly
+)  # images in the traced steps; their difference is the cost of one image (a batch of one has other strides)
+CHOICES = (0.125, 0.375, 0.625, 0.875)  # values of a step's shared random number; exact for choices in quarters
 
 
 @frozen(kw_only=True)
 class Cost:
-    """Of one model. FLOPs: a multiplication and an addition are two, forward and backward, an image's share of a step,
-    the mean over the kinds of step that the objective chooses from; bytes are those of the costliest kind, of an image
-    and, `copies`, of a step of any size (autocast's bf16 weights)."""
+    """Cost of a model per image, for one training step.
+
+    FLOPs count a multiply-add as two, include forward and backward, and are averaged over the kinds of step that the
+    objective chooses from. Bytes are those of the most expensive kind; `copies` (bf16 weights of autocast) are per
+    step, whatever its batch size.
+    """
 
     latent: LatentSpec
-    parameters: int  # trained, of the backbone
-    state_bytes: float  # of the optimiser, for each parameter
+    parameters: int  # of the backbone
+    state_bytes: float  # of the optimizer, per parameter
     flops: float
-    activations: int  # bytes of bf16 autocast that the backward pass waits for
-    checkpointed: int  # the same where blocks are computed again
+    activations: int  # bytes saved for the backward pass under bf16 autocast, per image
+    checkpointed: int  # the same with activation checkpointing
     copies: int
     block_parameters: int  # of the largest block
 
     @property
     def tokens(self) -> int:
-        """Image tokens of one image."""
+        """Image tokens per image."""
         patch = self.latent.patch_size
         return (self.latent.height // patch) * (self.latent.width // patch)
 
 
 def cost_of(resolved: Resolved, *, classes: int) -> Cost:
-    """The cost of a configuration. `classes` counts where the dataset is not here to say it.
+    """Return the cost of a configuration. Excludes auxiliary losses and frozen networks.
 
-    Auxiliary losses and frozen networks (tokenizer, text encoder, teachers) are left out.
+    Args:
+        resolved: The configuration.
+        classes: Number of classes to assume if the dataset is not present.
     """
     parts = _parts(resolved, classes)
     latent: LatentSpec = parts["latent"]
@@ -74,13 +80,8 @@ def cost_of(resolved: Resolved, *, classes: int) -> Cost:
     )
 
 
-def blocks_of(net: nn.Module) -> list[nn.Module]:
-    """The repeated parts of a network: what is sharded, compiled and checkpointed one by one."""
-    return [block for part in net.modules() if isinstance(part, nn.ModuleList) for block in part]
-
-
 def _parts(resolved: Resolved, classes: int) -> Assembly:
-    """The parts, with as many class names as the dataset has, or as are said."""
+    """Assemble the components, with placeholder class names if the dataset is not present."""
     parts = Assembly(resolved)
     try:
         names = parts["classes"]
@@ -98,41 +99,41 @@ class _Step:
 
 
 def _steps(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> Iterator[_Step]:
-    """Of each choice; of one alone where the objective makes no choice."""
+    """Yield the cost of each kind of step; of one if the objective makes no choice."""
     for choice in CHOICES:
-        rng = _Chosen(choice, FEW)
-        few, more = (_step(net, objective, latent, spec, r) for r in (rng, _Chosen(choice, MORE)))
+        rng = _FixedChoice(choice, FEW)
+        few, more = (_step(net, objective, latent, spec, r) for r in (rng, _FixedChoice(choice, MORE)))
         each = (more.activations - few.activations) // (MORE - FEW)
-        again = (more.checkpointed - few.checkpointed) // (MORE - FEW)
-        yield _Step(few.flops / FEW, each, again, few.activations - FEW * each)
-        if not rng.asked:
+        checkpointed = (more.checkpointed - few.checkpointed) // (MORE - FEW)
+        yield _Step(few.flops / FEW, each, checkpointed, few.activations - FEW * each)
+        if not rng.used:
             return
 
 
-def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec, rng: _Chosen) -> _Step:
-    """One whole step with the images of `rng`."""
+def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec, rng: _FixedChoice) -> _Step:
+    """Trace one step with the images of `rng`."""
     images = len(rng.slots)
     condition = _condition(spec, images)
     token = torch.zeros(images, latent.cls_token_width) if latent.cls_token_width else None
     clean = State(torch.zeros(images, *latent.shape), token)
     with FlopCount() as flops, torch.autocast("cpu", torch.bfloat16):
-        with _Kept(net).listening() as kept:
+        with _SavedTensors(net).tracking() as saved:
             losses = objective.loss({"student": net}, clean, condition, condition, rng)
         losses.total.backward()
     for parameter in net.parameters():
         parameter.grad = None
-    return _Step(flops.with_gradient + flops.without_gradient, kept.total, kept.checkpointed)
+    return _Step(flops.with_gradient + flops.without_gradient, saved.total, saved.checkpointed)
 
 
-class _Chosen(KeyedRNG):
-    """Draws whose shared number, by which a whole step decides what kind it is, is given."""
+class _FixedChoice(KeyedRNG):
+    """Random numbers whose shared number, which selects the kind of step, is fixed."""
 
     def __init__(self, choice: float, images: int):
         super().__init__(0, range(images))
-        self._choice, self.asked = choice, False
+        self._choice, self.used = choice, False
 
     def shared_uniform(self, purpose: str) -> float:
-        self.asked = True
+        self.used = True
         return self._choice
 
 
@@ -141,62 +142,64 @@ def _condition(spec: ConditionSpec, images: int) -> Condition:
     return Condition(torch.zeros(images, spec.length, spec.width), mask, torch.zeros(images, dtype=torch.bool))
 
 
-class _Kept:
-    """The bytes that autograd keeps for the backward pass, each storage once, parameters left out."""
+class _SavedTensors:
+    """Bytes that autograd saves for the backward pass. Counts each storage once and excludes parameters."""
 
     def __init__(self, net: nn.Module):
         self._net = net
-        self._seen: dict[int, Any] = {p.untyped_storage()._cdata: p.untyped_storage() for p in net.parameters()}
-        self.total = self._in_blocks = self._into_blocks = self._largest_block = 0
+        self._storages: dict[int, Any] = {p.untyped_storage()._cdata: p.untyped_storage() for p in net.parameters()}
+        self.total = self._inside_blocks = self._block_inputs = self._largest_block = 0
         self._starts: list[int] = []
 
     @property
     def checkpointed(self) -> int:
-        """What is kept outside blocks, what goes into them, and the inside of one, which is computed again."""
-        return self.total - self._in_blocks + self._into_blocks + self._largest_block
+        """Bytes with activation checkpointing: tensors outside blocks, block inputs, and the inside of the largest
+        block.
+        """
+        return self.total - self._inside_blocks + self._block_inputs + self._largest_block
 
     @contextmanager
-    def listening(self) -> Iterator[_Kept]:
+    def tracking(self) -> Iterator[_SavedTensors]:
         hooks = [
             handle
             for block in blocks_of(self._net)
             for handle in (block.register_forward_pre_hook(self._enter), block.register_forward_hook(self._leave))
         ]
         try:
-            with saved_tensors_hooks(self._keep, lambda tensor: tensor):
+            with saved_tensors_hooks(self._save, lambda tensor: tensor):
                 yield self
         finally:
             for handle in hooks:
                 handle.remove()
 
-    def _keep(self, tensor: Tensor) -> Tensor:
+    def _save(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._seen:
-            self._seen[storage._cdata] = storage  # held, so that its number is not given to another one
+        if storage._cdata not in self._storages:
+            self._storages[storage._cdata] = storage  # kept alive, so that its address is not reused
             self.total += storage.nbytes()
         return tensor
 
-    def _enter(self, block: nn.Module, given: Sequence[Any]) -> None:
+    def _enter(self, block: nn.Module, inputs: Sequence[Any]) -> None:
         self._starts.append(self.total)
-        self._into_blocks += sum(value.nbytes for value in given if isinstance(value, Tensor))
+        self._block_inputs += sum(value.nbytes for value in inputs if isinstance(value, Tensor))
 
-    def _leave(self, block: nn.Module, given: Sequence[Any], answer: Any) -> None:
+    def _leave(self, block: nn.Module, inputs: Sequence[Any], output: Any) -> None:
         inside = self.total - self._starts.pop()
-        self._in_blocks += inside
+        self._inside_blocks += inside
         self._largest_block = max(self._largest_block, inside)
 
 
 def _state_bytes(factory: Any, net: nn.Module) -> float:
-    """Bytes of optimiser state for each parameter: of a step on a net of the same names, whose tensors are tiny."""
+    """Return the bytes of optimizer state per parameter, measured on tiny tensors with the network's names."""
     sizes: Mapping[str, nn.Parameter] = dict(net.named_parameters())
-    small = {name: nn.Parameter(torch.zeros([2] * p.ndim)) for name, p in sizes.items()}
-    optimizer = factory.build(list(small.items()))
-    for tensor in small.values():
+    tiny = {name: nn.Parameter(torch.zeros([2] * p.ndim)) for name, p in sizes.items()}
+    optimizer = factory.build(list(tiny.items()))
+    for tensor in tiny.values():
         tensor.grad = torch.ones_like(tensor)
     optimizer.step()
     states = optimizer.state_dict()["state"]
     total = 0.0
-    for place, (name, tensor) in enumerate(small.items()):
-        kept = sum(value.nbytes for value in states.get(place, {}).values() if value.shape == tensor.shape)
-        total += kept / tensor.numel() * sizes[name].numel()
+    for index, (name, tensor) in enumerate(tiny.items()):
+        saved = sum(value.nbytes for value in states.get(index, {}).values() if value.shape == tensor.shape)
+        total += saved / tensor.numel() * sizes[name].numel()
     return total / sum(p.numel() for p in sizes.values())

@@ -1,4 +1,4 @@
-"""What a GPU has, by its maker's data sheet."""
+"""GPU specifications from data sheets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_core.validators import positive
 
 @frozen(kw_only=True)
 class GPU:
-    """`memory` in GiB, `tflops` of dense bf16 products."""
+    """Memory in GiB, and TFLOP/s of dense bf16 products."""
 
     memory: float = field(validator=positive)
     tflops: float = field(validator=positive)
@@ -29,7 +29,7 @@ GPUS: Mapping[str, GPU] = {
 
 
 def gpu_of(name: str) -> GPU:
-    """The GPU of this name. Raises UnknownName."""
+    """Return the GPU of this name. Raises UnknownName."""
     if name not in GPUS:
-        raise UnknownName(f"There is no GPU {name!r} in the table.{near_miss(name, GPUS)} Known: {listing(GPUS)}.")
+        raise UnknownName(f"Unknown GPU {name!r}.{near_miss(name, GPUS)} Known: {listing(GPUS)}.")
     return GPUS[name]

@@ -1,4 +1,4 @@
-"""From the cost of an image and a number of GPUs to memory, time and what breaks first."""
+"""Estimate memory, time and the first limit from the cost per image and the number of GPUs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from nanogen_train.planning.hardware import GPU
 
 GIB = 1024**3
 FLOAT, HALF = 4, 2  # bytes
-AVERAGE = FLOAT  # bytes of the averaged weights, for each parameter
-BUCKETS = FLOAT  # of gradients, that DDP keeps beside them
-GATHERED = 2  # blocks whose weights FSDP holds whole: the one at work and the next one
-RESERVE = 0.1  # of the memory: CUDA's own, and what fragments
-JPEG = 110_000  # bytes of an ImageNet photograph, on average
+EMA_BYTES = FLOAT  # bytes of EMA weights, per parameter
+BUCKET_BYTES = FLOAT  # bytes of DDP's gradient buckets, per parameter
+GATHERED_BLOCKS = 2  # blocks that FSDP gathers at the same time: the current and the next one
+RESERVE = 0.1  # share of the memory for CUDA and fragmentation
+JPEG_BYTES = 110_000  # mean size of an ImageNet image
 
 
 @frozen(kw_only=True)
 class Setting:
-    """The machines. `utilisation` is the share of the GPU's peak that training reaches (MFU); `link` is what one GPU
-    sends to the others, in GB/s."""
+    """The machines.
+
+    Args:
+        gpus: Number of GPUs.
+        gpu: The GPU type.
+        utilisation: Share of the peak FLOP/s that training reaches (MFU), in (0, 1].
+        link: GB/s that one GPU sends to the others.
+    """
 
     gpus: int = field(validator=at_least(1, 1_000_000))
     gpu: GPU
@@ -33,10 +39,10 @@ class Setting:
 
 @frozen(kw_only=True)
 class Memory:
-    """Bytes on one GPU under one strategy."""
+    """Bytes on one GPU with a strategy."""
 
     strategy: str
-    weights: int  # with gradients, optimiser state, average and bf16 copies
+    weights: int  # including gradients, optimizer state, EMA and bf16 copies
     activations: int
 
     @property
@@ -46,21 +52,21 @@ class Memory:
 
 @frozen(kw_only=True)
 class CostEstimate:
-    """What training on these machines takes; times are estimates from peak rates, memory is counted."""
+    """Requirements of a training. Times are estimated from peak rates; memory is counted."""
 
     cost: Cost
     setting: Setting
     batch_size: int
     steps: int
     memory: tuple[Memory, ...]
-    compute_seconds: float  # of a step
-    transfer_seconds: float  # of a step's gradients under DDP, if nothing hid them
-    fits: tuple[str, ...]  # the strategies that fit, the simplest first
+    compute_seconds: float  # per step
+    transfer_seconds: float  # per step's gradients under DDP, if nothing hid them
+    fits: tuple[str, ...]  # strategies that fit, simplest first
     first_limit: str
 
     @property
     def step_seconds(self) -> float:
-        """Transfers run beside the backward pass, about two thirds of the step."""
+        """Seconds per step. Transfers overlap with the backward pass, about two thirds of the step."""
         return max(self.compute_seconds, self.compute_seconds / 3 + self.transfer_seconds)
 
     @property
@@ -69,8 +75,8 @@ class CostEstimate:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """The numbers that a table shows, by name."""
-        cost, rate = self.cost, self.images_per_second
+        """The numbers of the table, by name."""
+        cost, flops_rate = self.cost, self.images_per_second
         return {
             "gpus": self.setting.gpus,
             "images_per_gpu": self.batch_size // self.setting.gpus,
@@ -80,22 +86,32 @@ class CostEstimate:
             "compute_seconds_per_step": self.compute_seconds,
             "transfer_seconds_per_step": self.transfer_seconds,
             "days": self.step_seconds * self.steps / 86_400,
-            "images_per_second": rate,
-            "tokens_per_second": rate * cost.tokens,
-            "jpeg_bytes_per_second": rate * JPEG,
-            "latent_bytes_per_second": rate * cost.latent.dimension * FLOAT,
+            "images_per_second": flops_rate,
+            "tokens_per_second": flops_rate * cost.tokens,
+            "jpeg_bytes_per_second": flops_rate * JPEG_BYTES,
+            "latent_bytes_per_second": flops_rate * cost.latent.dimension * FLOAT,
         }
 
 
 def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> CostEstimate:
-    """The plan. Raises TrainingError where the batch cannot be shared equally by the GPUs."""
+    """Return the estimate for a cost and machines.
+
+    Args:
+        cost: Cost per image.
+        setting: The machines.
+        batch_size: Size of the global batch.
+        steps: Steps of the run.
+
+    Raises:
+        TrainingError: The GPUs cannot split the batch equally.
+    """
     images = len(DataShard(0, setting.gpus).of(batch_size))
-    memory = tuple(_memories(cost, images, setting.gpus))
-    room = setting.gpu.memory * GIB * (1 - RESERVE)
-    rate = setting.gpus * setting.gpu.tflops * 1e12 * setting.utilisation
-    compute = cost.flops * batch_size / rate
-    transfer = _transfer(cost, setting)
-    fits = tuple(entry.strategy for entry in memory if entry.total <= room)
+    memory = tuple(_memory_by_strategy(cost, images, setting.gpus))
+    available = setting.gpu.memory * GIB * (1 - RESERVE)
+    flops_rate = setting.gpus * setting.gpu.tflops * 1e12 * setting.utilisation
+    compute = cost.flops * batch_size / flops_rate
+    transfer = _transfer_seconds(cost, setting)
+    fits = tuple(entry.strategy for entry in memory if entry.total <= available)
     return CostEstimate(
         cost=cost,
         setting=setting,
@@ -109,24 +125,26 @@ def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> Co
     )
 
 
-def _memories(cost: Cost, images: int, gpus: int) -> list[Memory]:
-    """DDP and FSDP2, without and with activation checkpointing."""
-    each = FLOAT + FLOAT + AVERAGE + cost.state_bytes  # weights, gradients, average, optimiser
-    whole = int(cost.parameters * (each + (BUCKETS if gpus > 1 else 0))) + cost.copies
-    shard = int(cost.parameters * each / gpus + GATHERED * cost.block_parameters * (HALF + FLOAT))
-    kept, again = images * cost.activations, images * cost.checkpointed
+def _memory_by_strategy(cost: Cost, images: int, gpus: int) -> list[Memory]:
+    """Return the memory of DDP and FSDP2, without and with activation checkpointing."""
+    bytes_per_parameter = FLOAT + FLOAT + EMA_BYTES + cost.state_bytes  # weights, gradients, EMA, optimizer
+    replicated = int(cost.parameters * (bytes_per_parameter + (BUCKET_BYTES if gpus > 1 else 0))) + cost.copies
+    sharded = int(
+        cost.parameters * bytes_per_parameter / gpus + GATHERED_BLOCKS * cost.block_parameters * (HALF + FLOAT)
+    )
+    saved, checkpointed = images * cost.activations, images * cost.checkpointed
     return [
-        Memory(strategy="ddp", weights=whole, activations=kept),
-        Memory(strategy="ddp, checkpointed", weights=whole, activations=again),
-        Memory(strategy="fsdp", weights=shard, activations=kept),
-        Memory(strategy="fsdp, checkpointed", weights=shard, activations=again),
+        Memory(strategy="ddp", weights=replicated, activations=saved),
+        Memory(strategy="ddp, checkpointed", weights=replicated, activations=checkpointed),
+        Memory(strategy="fsdp", weights=sharded, activations=saved),
+        Memory(strategy="fsdp, checkpointed", weights=sharded, activations=checkpointed),
     ]
 
 
-def _transfer(cost: Cost, setting: Setting) -> float:
-    """A ring: every GPU sends and receives each gradient about twice."""
-    others = (setting.gpus - 1) / setting.gpus
-    return 2 * others * cost.parameters * FLOAT / (setting.link * 1e9)
+def _transfer_seconds(cost: Cost, setting: Setting) -> float:
+    """Return the seconds of a ring all-reduce: every GPU sends and receives each gradient about twice."""
+    share_sent = (setting.gpus - 1) / setting.gpus
+    return 2 * share_sent * cost.parameters * FLOAT / (setting.link * 1e9)
 
 
 def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images: int) -> str:
@@ -134,9 +152,9 @@ def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images:
         return f"Memory: no strategy fits {images} images on one GPU. Use more GPUs, or raise train.grad_accum_steps."
     if transfer > compute * 2 / 3:
         return (
-            f"The network between the GPUs: {images} images a GPU are computed in {compute:.3f} s, and the gradients"
-            f" take {transfer:.3f} s. Take a larger batch or fewer GPUs."
+            f"The network between GPUs: computing {images} images per GPU takes {compute:.3f} s, but transferring the"
+            f" gradients takes {transfer:.3f} s. Use a larger batch or fewer GPUs."
         )
     if "ddp" not in fits:
-        return f"Memory: {fits[0]} is the simplest strategy that holds {images} images on one GPU."
-    return "Nothing: DDP holds the batch, and the gradients travel while the backward pass runs."
+        return f"Memory: {fits[0]} is the simplest strategy that fits {images} images on one GPU."
+    return "None: DDP fits the batch, and gradient transfers overlap with the backward pass."

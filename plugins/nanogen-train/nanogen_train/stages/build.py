@@ -1,4 +1,4 @@
-"""The stage of a pipeline."""
+"""Construction of a pipeline's stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nanogen_train.protocols import Stage
 
 
 def stage_of(pipeline: Pipeline) -> Stage:
-    """The stage that trains this pipeline, built with the pipeline as its part `pipeline`."""
+    """Build the stage of a pipeline. The stage can require the part `pipeline`."""
     pipeline.parts.supply("pipeline", pipeline)
     stage: Stage = pipeline.parts["stage"]
     return stage

@@ -1,4 +1,4 @@
-"""The ordinary stage: a backbone learns to turn noise into the tokenizer's latents."""
+"""The default stage: trains a backbone with an objective on the tokenizer's latents."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from nanogen_train.trainer.cache import rows
 from nanogen_train.trainer.step import is_trained
 
 PHASE = "student"
-AVERAGE = "ema"
-#: The parts that this stage trains -> the name of their module in `nets`, and that of its average.
+EMA_NAME = "ema"
+#: Trained parts -> names of their module and of its EMA in `nets`.
 NETS = {
-    "backbone": (PHASE, AVERAGE),
+    "backbone": (PHASE, EMA_NAME),
     "conditioner": ("conditioner", "ema_conditioner"),
     "objective": ("objective", "ema_objective"),
 }
 
 
 def learning_parts(pipeline: Pipeline) -> dict[str, nn.Module]:
-    """The backbone, and the conditioner and the objective where they have parameters to train."""
-    found = {part: getattr(pipeline, part) for part in NETS}
-    return {part: module for part, module in found.items() if part == "backbone" or _learns(module)}
+    """Return the backbone, and the conditioner and objective if they have trainable parameters."""
+    parts = {part: getattr(pipeline, part) for part in NETS}
+    return {part: module for part, module in parts.items() if part == "backbone" or _learns(module)}
 
 
 def _learns(part: Any) -> bool:
@@ -42,11 +42,16 @@ def _learns(part: Any) -> bool:
 
 
 class Diffusion:
-    """Trains the backbone, `nets["student"]`, by the objective and the auxiliary losses.
+    """Trains the backbone, `nets["student"]`, with the objective and auxiliary losses.
 
-    A conditioner or an objective with parameters is trained too, as `nets["conditioner"]` and `nets["objective"]`, and
-    so are the `nets` of an auxiliary, under its name. Averages of the weights (`nets["ema"]` of the backbone) are
-    what is sampled and saved.
+    A conditioner or objective with parameters is trained too, as `nets["conditioner"]` and `nets["objective"]`, and so
+    are the `nets` of auxiliaries, under their names. EMA weights (`nets["ema"]` for the backbone) are sampled and
+    saved.
+
+    Args:
+        config: Options of the stage.
+        pipeline: The pipeline to train.
+        auxiliaries: Auxiliary losses by name.
     """
 
     phase_names = (PHASE,)
@@ -56,27 +61,27 @@ class Diffusion:
         self.pipeline = pipeline
         self.auxiliaries = dict(auxiliaries)
         learning = learning_parts(pipeline)
-        self._averages = {part: EMA(module) for part, module in learning.items()}
+        self._emas = {part: EMA(module) for part, module in learning.items()}
         self.nets = nn.ModuleDict({NETS[part][0]: module for part, module in learning.items()})
-        self.nets.update({NETS[part][1]: average.net for part, average in self._averages.items()})
+        self.nets.update({NETS[part][1]: ema_.net for part, ema_ in self._emas.items()})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})
-        self._powers = PowerFunctionEMA(
+        self._power_emas = PowerFunctionEMA(
             config.ema_snapshots, pipeline.backbone, pipeline.config.sections["train"].steps
         )
-        self.nets.update(self._powers.nets)
-        self._intermediates = tuple(dict.fromkeys(tap for a in self.auxiliaries.values() for tap in a.intermediates))
+        self.nets.update(self._power_emas.nets)
+        self._intermediates = tuple(dict.fromkeys(name for a in self.auxiliaries.values() for name in a.intermediates))
 
     def phases(self, step: int) -> Sequence[str]:
-        """One optimiser moves at every step."""
+        """Return the only phase; it updates at every step."""
         return self.phase_names
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """Everything that learns. Averages need no gradient."""
+        """Return all trainable parameters."""
         return [(name, tensor) for name, tensor in self.nets.named_parameters() if tensor.requires_grad]
 
     @torch.no_grad()
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its latents and what the auxiliaries need, which is all that the step needs of the images."""
+        """Replace the images of a batch by latents and the extras that auxiliaries need."""
         if batch.latents is not None or batch.images is None:
             return batch
         latents = self.pipeline.tokenizer.encode(batch.images).float()  # [B, C, h, w]
@@ -84,13 +89,13 @@ class Diffusion:
         return batch._replace(latents=latents, extras=extras, images=None)
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The objective's loss, a part of the samples having lost their condition, and those of the auxiliaries."""
+        """Return the loss of the objective and the auxiliaries. Drops the condition of a random share of samples."""
         assert batch.latents is not None, "prepare() comes before loss()"
         null = self.pipeline.conditioner.null(len(batch.indices))
         condition = self._condition(batch, length=null.tokens.shape[1])
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
-        clean = State(batch.latents, self._token(batch))
-        nets: dict[str, Any] = {**self.nets, PHASE: self._tapped()}
+        clean = State(batch.latents, self._cls_token(batch))
+        nets: dict[str, Any] = {**self.nets, PHASE: self._student()}
         losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
         return self._with_auxiliaries(losses, clean, batch, rng)
 
@@ -100,11 +105,11 @@ class Diffusion:
         encoded: Condition = self.pipeline.conditioner.encode(batch)
         return encoded
 
-    def _tapped(self) -> Any:
-        """The student, with the block outputs that auxiliaries look at."""
+    def _student(self) -> Any:
+        """Return the backbone, with the intermediates that auxiliaries need."""
         return partial(self.nets[PHASE], intermediates=self._intermediates) if self._intermediates else self.nets[PHASE]
 
-    def _token(self, batch: Batch) -> Tensor | None:
+    def _cls_token(self, batch: Batch) -> Tensor | None:
         tokens = [token for a in self.auxiliaries.values() if (token := a.cls_token(batch)) is not None]
         return torch.cat(tokens, dim=1) if tokens else None  # [B, width]
 
@@ -113,8 +118,8 @@ class Diffusion:
             return Losses(losses.total, losses.parts)
         if losses.forward_pass is None:
             raise TrainingError(
-                f"The objective {self.pipeline.config.slots['objective'].name!r} does not say what it looked at"
-                " (Losses.seen), which auxiliary losses need: leave them out, or choose another objective."
+                f"The objective {self.pipeline.config.slots['objective'].name!r} returns no forward pass"
+                " (Losses.forward_pass), which auxiliary losses need: remove them, or choose another objective."
             )
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self.auxiliaries.items():
@@ -124,26 +129,29 @@ class Diffusion:
         return Losses(total, parts)
 
     def after_step(self, step: int) -> None:
-        for average in self._averages.values():
-            average.update(self.config.ema_decay)
-        self._powers.update(step + 1)
+        """Update the EMA weights."""
+        for ema_ in self._emas.values():
+            ema_.update(self.config.ema_decay)
+        self._power_emas.update(step + 1)
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
-        return self._powers.due(step)
+        """Return the EMA snapshots that are due, by width."""
+        return self._power_emas.due(step)
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Pictures of the task's own questions, by the averaged weights; every process draws as many."""
+        """Draw the task's evaluation examples with the EMA weights. Every process draws an equal share."""
         questions = self.pipeline.task.eval_batch(count)
-        mine = rows(questions, processes.places(count))
-        averaged = self.pipeline.with_modules(**{part: average.net for part, average in self._averages.items()})
-        images = averaged.sample(mine, seed=self.pipeline.config.seed)
-        return torch.cat(processes.gathered(images.cpu()))[:count], self.pipeline.task.captions(questions)
+        own_share = rows(questions, processes.split_indices(count))
+        averaged = self.pipeline.with_modules(**{part: ema_.net for part, ema_ in self._emas.items()})
+        images = averaged.sample(own_share, seed=self.pipeline.config.seed)
+        return torch.cat(processes.all_gather(images.cpu()))[:count], self.pipeline.task.captions(questions)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        return {part: average.net.state_dict() for part, average in self._averages.items()}
+        """Return the EMA weights of the trained parts."""
+        return {part: ema_.net.state_dict() for part, ema_ in self._emas.items()}
 
     def finish(self) -> Pipeline:
-        """The pipeline with the averaged weights."""
-        for part, average in self._averages.items():
-            getattr(self.pipeline, part).load_state_dict(average.net.state_dict())
+        """Load the EMA weights into the pipeline and return it."""
+        for part, ema_ in self._emas.items():
+            getattr(self.pipeline, part).load_state_dict(ema_.net.state_dict())
         return self.pipeline

@@ -1,4 +1,4 @@
-"""The batches of a run, read so that a stop request or a lost worker is noticed while the loop waits for data."""
+"""Read batches in a thread, so that the loop notices stop requests and dead workers while it waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from nanogen_core.tensors import Batch
 
-POLL = 0.2  # seconds between two looks at the stop request
+POLL_SECONDS = 0.2  # period of checks for a stop request
 
 
 class Stopped(Exception):
@@ -19,60 +19,65 @@ class Stopped(Exception):
 
 
 class WorkerLost(Exception):
-    """A process that reads data ended without a word, for example because the system killed it for its memory."""
+    """A data worker process died, for example because the system killed it for its memory."""
 
 
 @contextmanager
-def watched(batches: Iterator[Batch], stop: Callable[[], bool], *, num_workers: int) -> Iterator[Iterator[Batch]]:
-    """The batches, one read ahead by a thread where worker processes read them.
+def read_batches(batches: Iterator[Batch], stop: Callable[[], bool], *, num_workers: int) -> Iterator[Iterator[Batch]]:
+    """Yield an iterator over batches. With worker processes, a thread reads one batch ahead.
 
-    The iterator raises Stopped where `stop()` turns true while it waits, and WorkerLost where a worker process died.
-    Workers that are still alive after the block, even suspended ones, are killed.
+    The iterator raises Stopped if `stop()` becomes true while it waits, and WorkerLost if a worker died. Kills workers
+    that are still alive after the block.
+
+    Args:
+        batches: Batches of a DataLoader.
+        stop: Returns whether a stop was requested.
+        num_workers: Number of worker processes; with 0 the batches are passed through.
     """
     if not num_workers:
         yield batches
         return
-    before = set(multiprocessing.active_children())
+    earlier_children = set(multiprocessing.active_children())
     try:
         yield _read_ahead(batches, stop)
     finally:
-        for child in set(multiprocessing.active_children()) - before:
+        for child in set(multiprocessing.active_children()) - earlier_children:
             child.kill()
 
 
 def _read_ahead(batches: Iterator[Batch], stop: Callable[[], bool]) -> Iterator[Batch]:
     queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(maxsize=1)
-    Thread(target=_fill, args=(queue, batches), daemon=True).start()
+    Thread(target=_fill_queue, args=(queue, batches), daemon=True).start()
     while True:
         batch, error = _next(queue, stop)
         if error is not None:
-            raise _translated(error) from error
+            raise _translate(error) from error
         if batch is None:
             return
         yield batch
 
 
-def _fill(queue: Queue[Any], batches: Iterator[Batch]) -> None:
+def _fill_queue(queue: Queue[Any], batches: Iterator[Batch]) -> None:
     try:
         for batch in batches:
             queue.put((batch, None))
         queue.put((None, None))
-    except BaseException as error:  # the loop raises it
+    except BaseException as error:  # raised again in the loop
         queue.put((None, error))
 
 
 def _next(queue: Queue[Any], stop: Callable[[], bool]) -> tuple[Batch | None, BaseException | None]:
     while True:
         try:
-            found: tuple[Batch | None, BaseException | None] = queue.get(timeout=POLL)
-            return found
+            item: tuple[Batch | None, BaseException | None] = queue.get(timeout=POLL_SECONDS)
+            return item
         except Empty:
             if stop():
                 raise Stopped from None
 
 
-def _translated(error: BaseException) -> BaseException:
-    """DataLoader says by a RuntimeError that a worker process is gone, and by a broken connection while it reads."""
+def _translate(error: BaseException) -> BaseException:
+    """Return WorkerLost for the errors that DataLoader raises when a worker died; other errors unchanged."""
     lost = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
     broken = isinstance(error, (ConnectionError, EOFError))
     return WorkerLost(str(error) or type(error).__name__) if lost or broken else error

@@ -1,4 +1,4 @@
-"""A dry run: everything is built and one step is taken, in a folder that is thrown away."""
+"""Dry run: build everything and take one training step in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from nanogen_train.distributed import processes
 from nanogen_train.trainer import outputs
 from nanogen_train.trainer.loop import Run
 
-PARTS = ("tokenizer", "conditioner", "backbone", "objective")  # of a pipeline, those that may hold weights
+PARTS = ("tokenizer", "conditioner", "backbone", "objective")  # parts of a pipeline that can have weights
 
 
 class Count(NamedTuple):
-    """Parameters of a part, and those of them that are trained; one that two parts share counts for the first."""
+    """Parameters of a part, and how many of them are trained. A shared parameter counts for the first part only."""
 
     parameters: int
     trained: int
@@ -34,24 +34,27 @@ class Count(NamedTuple):
 
 @frozen(kw_only=True)
 class DryRun:
-    """What a dry run found. `shapes` are those of this process's share of the batch; `scalars` are the step's."""
+    """Results of a dry run.
+
+    `shapes` are those of this process's share of the batch, `scalars` are the logged values.
+    """
 
     setting: Mapping[str, str]
     shapes: Mapping[str, str]
     counts: Mapping[str, Count]
     scalars: Mapping[str, float]
-    sheet: str | None  # why no sheet of samples can be drawn; None where it can, or where none is asked for
+    sheet: str | None  # error of the sample sheet; None if it succeeded or is disabled
     checkpoint: int  # bytes
-    seconds: float  # of the first step, which may compile, with its batch
-    flops: float  # of the step, over all processes
-    peak: Mapping[str, int]  # bytes: of this process, and of its device
+    seconds: float  # duration of the first step, including its batch and compilation
+    flops: float  # of one step, over all processes
+    peak: Mapping[str, int]  # peak memory of the process and of its device, bytes
 
 
 def run_dry(config: Resolved) -> DryRun:
-    """Builds what the configuration describes, takes one step, saves a checkpoint into a temporary folder, and draws a
-    sample in one sampling step. Latents are not cached, which would take an epoch.
+    """Build a configuration, take one step, save a checkpoint to a temporary folder, and draw samples in one sampling
+    step.
 
-    Every process calls it. Raises what training would, up to there.
+    Does not cache latents, which would take an epoch. Called on every process. Raises the same errors as training.
     """
     config = evolve(
         config,
@@ -61,9 +64,9 @@ def run_dry(config: Resolved) -> DryRun:
     with TemporaryDirectory() as folder:
         run = Run(build_pipeline(config.as_dict()), Path(folder))
         counts = dict(_counts(run))
-        begun = time.perf_counter()
+        start = time.perf_counter()
         batch, scalars = run.first_step()
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         outputs.save(run)
         size = sum(file.stat().st_size for file in checkpoint.path_of(Path(folder), run.step).rglob("*"))
         sheet = _sheet(run)
@@ -81,7 +84,7 @@ def run_dry(config: Resolved) -> DryRun:
 
 
 def _one_sampling_step(slots: Mapping[str, Part]) -> dict[str, Part]:
-    """The parts, with a sampler that takes one step where its options have `steps`."""
+    """Return the parts with a one-step sampler, if the sampler has the option `steps`."""
     sampler = slots.get("sampler")
     if sampler is None or not hasattr(sampler.config, "steps"):
         return dict(slots)
@@ -89,12 +92,12 @@ def _one_sampling_step(slots: Mapping[str, Part]) -> dict[str, Part]:
 
 
 def _sheet(run: Run) -> str | None:
-    """Asks for the sheet's samples, as many as there are processes; why that fails, or None."""
+    """Draw one sample per process. Return the error message if this fails."""
     if not run.settings.sample_every:
         return None
     try:
         run.stage.samples(processes.world())
-    except Exception as error:  # the training would go on without sheets
+    except Exception as error:  # training would continue without sample sheets
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -122,20 +125,20 @@ def _shapes(batch: Batch, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
 
 def _counts(run: Run) -> Iterator[tuple[str, Count]]:
-    """The parts of the pipeline, then what else the stage has in its nets."""
+    """Count the parameters of the pipeline's parts, then of the stage's other networks."""
     optimizers = run.optimization.optimizers.values()
-    moved = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-    seen: set[int] = set()
+    trained_ids = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    counted: set[int] = set()
     for name, part in [*((part, run.pipeline.parts[part]) for part in PARTS), *run.stage.nets.items()]:
-        new = {id(p): p for module in _modules(part) for p in module.parameters() if id(p) not in seen}
-        seen |= new.keys()
-        if new:
-            trained = sum(p.numel() for key, p in new.items() if key in moved)
-            yield name, Count(sum(p.numel() for p in new.values()), trained)
+        parameters = {id(p): p for module in _modules(part) for p in module.parameters() if id(p) not in counted}
+        counted |= parameters.keys()
+        if parameters:
+            trained = sum(p.numel() for key, p in parameters.items() if key in trained_ids)
+            yield name, Count(sum(p.numel() for p in parameters.values()), trained)
 
 
 def _modules(part: Any) -> list[nn.Module]:
-    """The part itself, or the modules that it holds."""
+    """Return the part if it is a module, otherwise the modules among its attributes."""
     return [part] if isinstance(part, nn.Module) else [v for v in vars(part).values() if isinstance(v, nn.Module)]
 
 

@@ -1,4 +1,4 @@
-"""What a run borrows from accelerate: devices, precision, wrapping, trackers."""
+"""Device, precision, distribution strategy and trackers of a run, through accelerate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from accelerate.utils import ProjectConfiguration
 from torch import nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_data import process_group as farewell
-from nanogen_train.distributed.blocks import checkpoint_activations, compile_blocks
+from nanogen_data import process_group
+from nanogen_train.distributed.blocks import apply_activation_checkpointing, compile_blocks
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers
 from nanogen_train.protocols import Stage
@@ -20,28 +20,38 @@ from nanogen_train.settings import TrainConfig
 from nanogen_train.trainer import precision
 from nanogen_train.trainer.step import TrainStep, is_trained
 
-FOREIGN = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+UNSUPPORTED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 class Engine:
-    """An Accelerator with the run's precision, strategy and trackers. Raises ConfigError for one that is not there."""
+    """Accelerator with the run's precision, strategy and trackers.
+
+    Args:
+        settings: Settings of the training loop.
+        folder: Folder of the run.
+
+    Raises:
+        ConfigError: A tracker is not installed.
+        TrainingError: The launcher is configured for another distribution method.
+    """
 
     def __init__(self, settings: TrainConfig, folder: Path):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = precision.choose(settings.precision, device)
-        AcceleratorState._reset_state()  # or the precision of a process's first run would be that of all
+        AcceleratorState._reset_state()  # otherwise the first run's precision applies to all runs of the process
         self.accelerator = Accelerator(
             mixed_precision=precision.ACCELERATE_NAMES[self.precision],
             cpu=device.type == "cpu",
             log_with=list(trackers.chosen(settings.trackers)) or None,
             project_config=ProjectConfiguration(str(folder), logging_dir=str(folder / trackers.FOLDER)),
         )
-        if self.accelerator.distributed_type in FOREIGN:
+        if self.accelerator.distributed_type in UNSUPPORTED:
             raise TrainingError(
-                f"The launcher was set up for {self.accelerator.distributed_type.value}: leave that out of accelerate's"
-                " configuration (accelerate launch --multi_gpu), and set train.strategy to fsdp to share out weights."
+                f"The launcher is configured for {self.accelerator.distributed_type.value}: remove that from the"
+                " configuration of accelerate (accelerate launch --multi_gpu), and set train.strategy to fsdp to shard"
+                " weights."
             )
-        farewell.registered()
+        process_group.destroy_at_exit()
         self.settings = settings
         self.trackers = trackers.Trackers(self.accelerator)
         self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)
@@ -55,11 +65,11 @@ class Engine:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def prepared(self, stage: Stage) -> nn.Module:
-        """The training step of a stage as it is called, with its networks as the settings want them."""
+    def wrap(self, stage: Stage) -> nn.Module:
+        """Return the wrapped training step, after compiling and checkpointing blocks as configured."""
         for net in stage.nets.values():
-            if self.settings.checkpoint_activations and is_trained(net):
-                checkpoint_activations(net)
+            if self.settings.activation_checkpointing and is_trained(net):
+                apply_activation_checkpointing(net)
             if self.settings.compile:
                 compile_blocks(net)
         return self.strategy.wrap(TrainStep(stage), stage)

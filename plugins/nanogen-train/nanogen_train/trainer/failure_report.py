@@ -1,4 +1,4 @@
-"""The note that a run leaves when it fails: at which step, and why. Loads no torch."""
+"""Failure report of a run: the step and the error. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from nanogen_core.errors import DataError
 from nanogen_files import storage
 
 FILE = "failed.json"
-LONGEST = 500  # letters of the reason
+MAX_LENGTH = 500  # characters of the reason
 
 
 @contextmanager
-def noted(run: Path, step: Callable[[], int], *, but: type[Exception]) -> Iterator[None]:
-    """Writes down the exception that leaves the block, except a `but`; what an earlier run noted is cleared.
+def report_failure(run: Path, step: Callable[[], int], *, ignored: type[Exception]) -> Iterator[None]:
+    """Write an exception raised in the block to the run folder. Clears the report of an earlier run.
 
-    Where there is no room for the note there is none, and the exception goes on. A file of this name that is no note
-    stays as it is.
+    If the report cannot be written, only the exception is raised. An unrelated file of the same name is not changed.
+
+    Args:
+        run: Folder of the run.
+        step: Returns the current step.
+        ignored: Exception class that is not reported.
     """
     if reason(run) is not None:
         (run / FILE).unlink(missing_ok=True)
     try:
         yield
-    except but:
+    except ignored:
         raise
     except Exception as error:
         with suppress(OSError):
             if not (run / FILE).exists():
-                told = f"{type(error).__name__}: {error}"[:LONGEST]
-                storage.write_json(run / FILE, {"step": step(), "reason": told})
+                message = f"{type(error).__name__}: {error}"[:MAX_LENGTH]
+                storage.write_json(run / FILE, {"step": step(), "reason": message})
         raise
 
 
 def reason(run: Path) -> str | None:
-    """Why the run failed; None where it did not, or said nothing."""
+    """Return why the run failed; None if it did not fail or left no report."""
     try:
         return str(storage.read_json(run / FILE)["reason"])
     except (DataError, KeyError, TypeError):

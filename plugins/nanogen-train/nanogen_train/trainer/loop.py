@@ -1,4 +1,4 @@
-"""The one loop: runs any stage, logs, draws, saves, resumes, and stops without losing anything."""
+"""The training loop: runs any stage, logs, samples, saves, resumes and stops."""
 
 from __future__ import annotations
 
@@ -20,39 +20,50 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
-from nanogen_data.precomputed import training as prepared
+from nanogen_data.precomputed import training as precomputed
 from nanogen_files import storage, yaml_files
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
 from nanogen_train.logging import metrics_log
-from nanogen_train.logging.metrics import Watch
+from nanogen_train.logging.metrics import MetricsAccumulator
 from nanogen_train.logging.statistics import RecordingRNG, StepStatistics
 from nanogen_train.optim.optimization import Optimization
 from nanogen_train.settings import TrainConfig
 from nanogen_train.stages.build import stage_of
-from nanogen_train.trainer import cache, outputs, record, run_folder
-from nanogen_train.trainer import failure_report as failure
-from nanogen_train.trainer.batches import Stopped, WorkerLost, watched
+from nanogen_train.trainer import cache, failure_report, outputs, record, run_folder
+from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.engine import Engine
-from nanogen_train.trainer.outputs import full_disk
-from nanogen_train.trainer.run_lock import alone
+from nanogen_train.trainer.outputs import report_full_disk
+from nanogen_train.trainer.run_lock import run_lock
 from nanogen_train.trainer.signals import stop_request
-from nanogen_train.trainer.step import Part, means, micro_batches, named_by_phase
+from nanogen_train.trainer.step import MicroBatch, means, micro_batches, named_by_phase
 from nanogen_train.trainer.untrained import refuse_untrained
 
-Report = Callable[[int, Mapping[str, float]], None]  # step, scalars of the last log line: for a progress bar
+Report = Callable[[int, Mapping[str, float]], None]  # called with (step, scalars of the last log line)
 ENCODING_BATCH = 256
 log = logging.getLogger(__name__)
 
 
 class Interrupted(TrainingError):
-    """The run was asked to stop, and left a checkpoint."""
+    """The run stopped on request and saved a checkpoint."""
 
-    exit_code = 130  # what a shell calls a program that Ctrl-C ended
+    exit_code = 130  # shell convention for a program ended by Ctrl-C
 
 
 class Run:
-    """One training run in one folder. `train()` takes it to its last step. Every process of a run has one."""
+    """One training run in one folder. Every process of a run creates one.
+
+    Args:
+        pipeline: The pipeline to train.
+        folder: Folder of the run.
+        resume: Resume from the newest checkpoint.
+        overwrite: Move the content of the folder aside and start a new run.
+        restart: Start again in a folder whose run has no checkpoint yet.
+        report: Called with the step and its scalars at every log line.
+
+    Raises:
+        TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
+    """
 
     def __init__(
         self,
@@ -64,21 +75,19 @@ class Run:
         restart: bool = False,
         report: Report | None = None,
     ):
-        """`resume` goes on from the newest checkpoint. `overwrite` moves what the folder holds aside. `restart` begins
-        anew in a folder whose run has no checkpoint yet."""
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings: TrainConfig = pipeline.config.sections["train"]
         self.seed = pipeline.config.seed
         malloc.keep_freed()
         self.engine = Engine(self.settings, self.folder)
         if overwrite:
-            processes.from_main(self._move_aside)
-        self._found = processes.from_main(lambda: checkpoint.steps_in(self.folder))
-        last = processes.from_main(partial(self._claim, resume, restart))
-        self.record = processes.from_main(partial(self._recorded, last))
+            processes.broadcast_from_main(self._move_aside)
+        self._steps_at_start = processes.broadcast_from_main(lambda: checkpoint.steps_in(self.folder))
+        resume_step = processes.broadcast_from_main(partial(self._claim, resume, restart))
+        self.record = processes.broadcast_from_main(partial(self._record, resume_step))
         pipeline.to(self.engine.device)
         self.stage = stage_of(pipeline)
-        self.model = self.engine.prepared(self.stage)
+        self.model = self.engine.wrap(self.stage)
         self.optimization = Optimization(
             self.stage,
             pipeline.parts["optimizer"],
@@ -88,123 +97,139 @@ class Run:
         )
         refuse_untrained(pipeline.parts.built(), self.optimization.trained())
         self.statistics = StepStatistics(self.optimization, self.settings.batch_size)
-        self.step, self.watch = 0, Watch()
-        if last is not None:
-            self._resume(last)
+        self.step, self.metrics = 0, MetricsAccumulator()
+        if resume_step is not None:
+            self._resume(resume_step)
 
     # -- setting up --------------------------------------------------------------------------------------------------
 
     def _move_aside(self) -> None:
         moved = run_folder.move_aside(self.folder)
         if moved is not None:
-            log.warning("What %s held is now in %s.", self.folder, moved)
+            log.warning("Moved the content of %s to %s.", self.folder, moved)
 
     def _claim(self, resume: bool, restart: bool) -> int | None:
-        """The step to resume from, or None. A new run must not write over another run or a pipeline."""
+        """Return the step to resume from, or None for a new run. Raises TrainingError if the folder is occupied."""
         if resume:
             return checkpoint.newest(self.folder)
-        if not restart or self._found:
+        if not restart or self._steps_at_start:
             run_folder.refuse_occupied(self.folder)
         return None
 
-    def _recorded(self, last: int | None) -> dict[str, Any]:
-        """What `run.json` is to say. Raises TrainingError for a resume with another configuration or other data."""
+    def _record(self, resume_step: int | None) -> dict[str, Any]:
+        """Return the content of `run.json`.
+
+        Raises TrainingError for a resume with another configuration or other data.
+        """
         parts, precision = self.pipeline.parts, self.engine.precision
-        return record.begun(parts, precision) if last is None else record.resumed(self.folder, parts, last, precision)
+        if resume_step is None:
+            return record.new_record(parts, precision)
+        return record.resumed_record(self.folder, parts, resume_step, precision)
 
     def _resume(self, step: int) -> None:
-        like = {"nets": self.stage.nets.state_dict(), **self.optimization.parameters}
-        states, facts = checkpoint.load(self.folder, step, like)
+        templates = {"nets": self.stage.nets.state_dict(), **self.optimization.parameters}
+        states, facts = checkpoint.load(self.folder, step, templates)
         checkpoint.load_nets(self.stage.nets, states["nets"], self.folder)
         self.optimization.load_state(states, facts)
         self.statistics.flops = facts["flops"]
-        self.step, self.watch = step, Watch(facts["seconds"], facts["pending"])
+        self.step, self.metrics = step, MetricsAccumulator(facts["seconds"], facts["pending"])
 
     # -- running -----------------------------------------------------------------------------------------------------
 
     def train(self) -> Pipeline:
-        """Runs to the last step and returns the finished pipeline, which then also lies in the run's folder.
+        """Train to the last step and return the finished pipeline, which is also saved in the run folder.
 
-        Raises Interrupted, with a checkpoint, after Ctrl-C or SIGTERM; TrainingError at a loss that is no number, or
-        where the disk is full.
+        Raises:
+            Interrupted: After Ctrl-C or SIGTERM, with a checkpoint.
+            TrainingError: A loss is NaN or infinite, the disk is full, or a data worker died.
         """
-        with full_disk(self.folder), ExitStack() as stack:
-            processes.from_main(lambda: self._begin(stack))
+        with report_full_disk(self.folder), ExitStack() as stack:
+            processes.broadcast_from_main(lambda: self._begin(stack))
             self.engine.trackers.start(self.pipeline.config, self.folder, self.step)
             stack.callback(self.engine.trackers.close)
             self._steps()
         return self.stage.finish()
 
     def first_step(self) -> tuple[Batch, Mapping[str, float]]:
-        """Takes one step and writes nothing: for a dry run. The batch, and the scalars that would be logged.
+        """Take one step without writing files, for a dry run.
 
-        Raises TrainingError at a loss that is no number.
+        Returns:
+            The batch, and the scalars that would be logged.
+
+        Raises:
+            TrainingError: A loss is NaN or infinite.
         """
         batch = next(self._batches())
         self._one_step(batch)
-        return batch, self.watch.summary()
+        return batch, self.metrics.summary()
 
     def _begin(self, stack: ExitStack) -> None:
-        """Takes the run's folder, for this run alone, and clears what a killed one left."""
-        stack.enter_context(alone(self.folder))
-        if checkpoint.steps_in(self.folder) != self._found:
-            raise TrainingError(f"Another run worked in {self.folder} while this one was set up: start this one again.")
-        stack.enter_context(failure.noted(self.folder, lambda: self.step, but=Interrupted))
-        outputs.tidy(self)
+        """Lock the run folder, clean up after a killed run, and write the configuration."""
+        stack.enter_context(run_lock(self.folder))
+        if checkpoint.steps_in(self.folder) != self._steps_at_start:
+            raise TrainingError(f"Another run used {self.folder} while this one started: start this one again.")
+        stack.enter_context(failure_report.report_failure(self.folder, lambda: self.step, ignored=Interrupted))
+        outputs.clean_up(self)
         config = self.pipeline.config.as_dict()
         if self.step:
-            record.keep_config(self.folder, config, self.step)
+            record.archive_config(self.folder, config, self.step)
         storage.write_json(self.folder / run_folder.RECORD, self.record)
         storage.write_text(self.folder / CONFIG, yaml_files.dump(config))
         metrics_log.cut_after(self.folder, self.step)
 
     def _steps(self) -> None:
-        if self.step and self._due_sheet() and not outputs.sheet_of(self).exists():
-            outputs.draw(self)  # the run was stopped between this step's checkpoint and its sheet
-        agreed = processes.Agreement()
+        if self.step and self._sheet_due() and not outputs.sheet_path(self).exists():
+            outputs.draw(self)  # stopped between this step's checkpoint and its sample sheet
+        agreement = processes.StopAgreement()
         with (
             stop_request() as stop,
-            watched(self._batches(), stop.__bool__, num_workers=self.settings.num_workers) as batches,
+            read_batches(self._batches(), stop.__bool__, num_workers=self.settings.num_workers) as batches,
         ):
             try:
                 for batch in islice(batches, self.settings.steps - self.step):
                     self._one_step(batch)
-                    self._afterwards()
-                    if agreed(bool(stop)) and self.step < self.settings.steps:
+                    self._write_outputs()
+                    if agreement(bool(stop)) and self.step < self.settings.steps:
                         self._interrupt()
             except Stopped:
                 self._interrupt(together=False)
             except WorkerLost as error:
-                saved = self._saved(together=False)
+                saved = self._save_and_describe(together=False)
                 raise TrainingError(
-                    f"A process that reads data ended ({error}), perhaps because memory ran out. {saved} Lower"
+                    f"A data worker process died ({error}), probably because memory ran out. {saved} Lower"
                     " train.num_workers if it happens again."
                 ) from error
 
     def _interrupt(self, *, together: bool = True) -> None:
-        """Raises Interrupted, after a checkpoint."""
-        raise Interrupted(f"Stopped at step {self.step} of {self.settings.steps}. {self._saved(together=together)}")
+        """Save a checkpoint and raise Interrupted."""
+        raise Interrupted(
+            f"Stopped at step {self.step} of {self.settings.steps}. {self._save_and_describe(together=together)}"
+        )
 
-    def _saved(self, *, together: bool) -> str:
-        """Saves a checkpoint and says from which step the run resumes. All processes save `together`, or none does."""
+    def _save_and_describe(self, *, together: bool) -> str:
+        """Save a checkpoint and return a message with the step to resume from.
+
+        Args:
+            together: Whether all processes are at the same step. If not, only a single process can save.
+        """
         if self.step and (together or processes.world() == 1) and self.step not in checkpoint.steps_in(self.folder):
             outputs.save(self)
         steps = checkpoint.steps_in(self.folder)
         if not steps:
-            return f"{self.folder} holds no checkpoint yet: start again with --overwrite."
-        return f"{self.folder} holds the checkpoint of step {steps[-1]}: resume with --resume."
+            return f"{self.folder} contains no checkpoint yet: start again with --overwrite."
+        return f"Resume from the checkpoint of step {steps[-1]} in {self.folder} with --resume."
 
     def _batches(self) -> Iterator[Batch]:
         task, settings = self.pipeline.task, self.settings
         if settings.precomputed_latents is not None:
             options = {"seed": self.seed, "start": self.step, "num_workers": settings.num_workers}
-            return prepared.batches(
+            return precomputed.batches(
                 Path(settings.precomputed_latents), self.pipeline.parts, settings.batch_size, **options
             )
         if settings.cache_latents:
             split = task.iter_once("train", ENCODING_BATCH, num_workers=settings.num_workers)
             return cache.loader(
-                cache.encode_all(split, self._prepared), settings.batch_size, seed=self.seed, start=self.step
+                cache.encode_all(split, self._prepare), settings.batch_size, seed=self.seed, start=self.step
             )
         return iter(
             task.batches(
@@ -212,62 +237,68 @@ class Run:
             )
         )
 
-    def _prepared(self, batch: Batch) -> Batch:
+    def _prepare(self, batch: Batch) -> Batch:
         return self.stage.prepare(batch.to(self.engine.device))
 
     def _one_step(self, batch: Batch) -> None:
-        measured = self._logged(self.step + 1)
+        with_statistics = self._is_log_step(self.step + 1)
         slots, phases = DataShard.here().of(self.settings.batch_size), self.stage.phases(self.step)
         parts = list(micro_batches(batch, slots, self.settings.grad_accum_steps))
-        if len(phases) > 1:  # once for all of them
-            parts = [(self._prepared(part), places) for part, places in parts]
-        torch.manual_seed(key(self.seed, "step", self.step, processes.rank()))  # for what draws from it: a dropout
+        if len(phases) > 1:  # once for all phases
+            parts = [(self._prepare(part), part_slots) for part, part_slots in parts]
+        # for dropout and other users of the global generator
+        torch.manual_seed(key(self.seed, "step", self.step, processes.rank()))
         scalars: dict[str, Tensor] = {}
         with self.statistics.counting(len(slots)):
             for phase in phases:
-                found = self._one_phase(phase, parts, measured)
-                scalars.update(found if phase == phases[0] else named_by_phase(found, phase))
-            self.optimization.moved()
-        scalars.update(self.statistics.cost() if measured else {})
+                logged = self._one_phase(phase, parts, with_statistics)
+                scalars.update(logged if phase == phases[0] else named_by_phase(logged, phase))
+            self.optimization.end_step()
+        scalars.update(self.statistics.cost() if with_statistics else {})
         self.stage.after_step(self.step)
         self.step += 1
-        self.watch.add(self.step, batch.indices, scalars, self.settings.batch_size)
+        self.metrics.add(self.step, batch.indices, scalars, self.settings.batch_size)
 
-    def _one_phase(self, phase: str, parts: Sequence[Part], measured: bool) -> dict[str, Tensor]:
-        """Moves the phase's optimiser by the gradients of the whole batch: the next phase sees the moved weights."""
-        with self.engine.strategy.unsynced(self.model):
-            found = [self._backward(phase, *part, measured) for part in parts[:-1]]
-        scalars = means([*found, self._backward(phase, *parts[-1], measured)])
-        with self.statistics.moving(phase, measured) as statistics:
-            moved = self.optimization.move(phase, self.step)
-        return {**scalars, **moved, **statistics}
+    def _one_phase(self, phase: str, parts: Sequence[MicroBatch], with_statistics: bool) -> dict[str, Tensor]:
+        """Update the parameters of a phase from the gradients of the whole batch."""
+        with self.engine.strategy.no_sync(self.model):
+            scalars = [self._backward(phase, *part, with_statistics) for part in parts[:-1]]
+        scalars.append(self._backward(phase, *parts[-1], with_statistics))
+        with self.statistics.of_update(phase, with_statistics) as statistics:
+            gradient = self.optimization.update(phase, self.step)
+        return {**means(scalars), **gradient, **statistics}
 
-    def _backward(self, phase: str, batch: Batch, slots: range, measured: bool) -> dict[str, Tensor]:
-        """Adds the gradients of a part of the batch to what lies there; its scalars."""
-        batch = self._prepared(batch)
-        rng = (RecordingRNG if measured else KeyedRNG)(self.seed, slots, step=self.step, device=self.engine.device)
+    def _backward(self, phase: str, batch: Batch, slots: range, with_statistics: bool) -> dict[str, Tensor]:
+        """Add the gradients of a micro-batch, and return its scalars."""
+        batch = self._prepare(batch)
+        rng = (RecordingRNG if with_statistics else KeyedRNG)(
+            self.seed, slots, step=self.step, device=self.engine.device
+        )
         losses = self.model(phase, batch, rng)
         self.engine.accelerator.backward(losses.total / self.settings.grad_accum_steps)
         drawn = self.statistics.of_batch(batch, rng.drawn) if isinstance(rng, RecordingRNG) else {}
         return {"loss": losses.total.detach(), **losses.parts, **drawn}
 
-    def _afterwards(self) -> None:
-        """The checkpoint comes before the sheet: nothing that goes wrong in a sheet costs a step."""
+    def _write_outputs(self) -> None:
+        """Write the outputs that are due.
+
+        The checkpoint comes before the sample sheet, so a failing sheet costs no step.
+        """
         settings, last = self.settings, self.step == self.settings.steps
-        if self._logged(self.step):
+        if self._is_log_step(self.step):
             outputs.log(self)
-        outputs.keep(self)
+        outputs.save_snapshots(self)
         if _due(self.step, settings.checkpoint_every) or last:
             outputs.save(self)
-        if self._due_sheet():
+        if self._sheet_due():
             outputs.draw(self)
 
-    def _due_sheet(self) -> bool:
-        """`sample_every` steps have passed, or it was the last one. 0 means never."""
+    def _sheet_due(self) -> bool:
+        """Return whether a sample sheet is due after this step."""
         period = self.settings.sample_every
         return bool(period) and (self.step % period == 0 or self.step == self.settings.steps)
 
-    def _logged(self, step: int) -> bool:
+    def _is_log_step(self, step: int) -> bool:
         return step % self.settings.log_every == 0 or step == self.settings.steps
 
 

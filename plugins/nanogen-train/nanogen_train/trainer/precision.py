@@ -1,4 +1,4 @@
-"""What number format a run computes in: an answer of the machine, unless the configuration says."""
+"""Compute precision of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ ACCELERATE_NAMES = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 def choose(precision: str, device: torch.device) -> str:
-    """ "auto" as "bf16" where the device has units for it, else "fp32" (bf16 without them is 5 to 12 times slower)."""
+    """Return the precision; "auto" becomes "bf16" if the device has units for it, else "fp32".
+
+    bf16 without such units is 5 to 12 times slower.
+    """
     if precision != "auto":
         return precision
     return "bf16" if has_bf16_units(device) else "fp32"
 
 
 def has_bf16_units(device: torch.device) -> bool:
+    """Return whether the device computes bf16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":

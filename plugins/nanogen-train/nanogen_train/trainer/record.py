@@ -1,4 +1,4 @@
-"""`run.json`: the data and the machine that a run began with, and every change that a resume made."""
+"""`run.json`: the data and machine of a run at its start, and the changes made when resuming."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from nanogen_train.trainer.run_folder import RECORD
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-HISTORY = "history"  # folder of the configurations that a resume replaced
-SHOWN = 4
-FILES = ("files", "contents")  # of the data: hashes that tell whether the files are the same
-#: What a resume may change. The weights of later steps do not depend on it, or only by rounding.
+HISTORY = "history"  # folder of configurations replaced when resuming
+MAX_SHOWN = 4
+FILES = ("files", "contents")  # hashes that identify the files of the data
+#: Options that may change when resuming. They affect the weights of later steps by rounding at most.
 PERMITTED = (
     "train.steps",
     "train.log_every",
@@ -40,7 +40,7 @@ PERMITTED = (
     "train.shard_by",
     "train.grad_accum_steps",
     "train.compile",
-    "train.checkpoint_activations",
+    "train.activation_checkpointing",
     "train.cache_latents",
     "train.precomputed_latents",
     "dataset.root",
@@ -49,76 +49,84 @@ PERMITTED = (
 )
 
 
-def begun(parts: Assembly, precision: str) -> dict[str, Any]:
-    """The record of a run that begins: its data, and what the last bits of its numbers depend on."""
+def new_record(parts: Assembly, precision: str) -> dict[str, Any]:
+    """Return the record of a new run: its data, and the machine properties that affect rounding."""
     return {"format": FORMAT, "data": data_of(parts), "machine": machine(precision), "changes": []}
 
 
 def machine(precision: str) -> dict[str, Any]:
+    """Return the machine properties that affect rounding."""
     return {"processes": processes.world(), "threads": torch.get_num_threads(), "precision": precision}
 
 
 def data_of(parts: Assembly) -> dict[str, Any]:
-    """Class names, and the number and identity of the training examples where they are at hand."""
+    """Return the class names and, if the data is present, the number and identity of the training examples."""
     facts: dict[str, Any] = {"classes": list(parts["classes"])}
     reading = getattr(parts["task"], "reading", None)
     if reading is None or isinstance(parts["dataset"], AbsentDataset):
         return facts
     try:
-        found = identity.source(parts, reading("train"))
-    except DataError:  # the images are elsewhere: training fails later, where it needs them
+        source = identity.source_identity(parts, reading("train"))
+    except DataError:  # no images here; training fails later if it needs them
         return facts
-    return {**facts, **{name: found[name] for name in ("examples", *FILES) if name in found}}
+    return {**facts, **{name: source[name] for name in ("examples", *FILES) if name in source}}
 
 
-def resumed(folder: Path, parts: Assembly, step: int, precision: str) -> dict[str, Any]:
-    """The record of a run that is resumed at `step`, with the changes that this resume makes.
+def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> dict[str, Any]:
+    """Return the record of a resumed run, with the changes of this resume. Logs changes of data and machine.
 
-    Raises TrainingError for another configuration or other classes. Other counts, threads and processes are logged.
+    Args:
+        folder: Folder of the run.
+        parts: The assembled pipeline components.
+        step: Step to resume from.
+        precision: Compute precision.
+
+    Raises:
+        TrainingError: An option that must not change, or the classes, differ.
     """
     record = _read(folder)
-    changed = _changed(folder, parts, step)
+    changed = _changed_lines(folder, parts, step)
     _refuse_other_classes(folder, record["data"], parts)
-    now = {"data": data_of(parts), "machine": machine(precision)}
-    _report(record, now)
+    current = {"data": data_of(parts), "machine": machine(precision)}
+    _warn_changes(record, current)
     if changed:
         entry = {"step": step, "changed": {line.key: [line.first, line.second] for line in changed}}
         record["changes"] = [*record["changes"], entry]
     return record
 
 
-def keep_config(folder: Path, new: Mapping[str, Any], step: int) -> None:
-    """Keeps the configuration so far under `history/` where the new one is another."""
+def archive_config(folder: Path, new: Mapping[str, Any], step: int) -> None:
+    """Copy the old configuration to `history/` if the new one differs."""
     old = _config(folder)
     if old is not None and differences(old, new):
         text = (folder / CONFIG).read_text(encoding="utf-8")
         storage.write_text(folder / HISTORY / f"config-until-{step:08d}.yaml", text)
 
 
-def _changed(folder: Path, parts: Assembly, step: int) -> list[Difference]:
-    """The lines that this resume changes. Raises TrainingError for one that must not change."""
+def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]:
+    """Return the changed configuration lines. Raises TrainingError if one must not change."""
     old = _config(folder)
     if old is None:
-        raise TrainingError(f"{folder / CONFIG} is missing or damaged, so the run cannot be resumed: restore it.")
+        raise TrainingError(f"{folder / CONFIG} is missing or corrupt, so the run cannot be resumed: restore it.")
     steps = parts.resolved.sections["train"].steps
     if steps < step:
         raise TrainingError(
-            f"The run in {folder} has taken {step} steps, and train.steps asks for {steps}: raise train.steps."
+            f"The run in {folder} has already taken {step} steps, but train.steps is {steps}: raise train.steps."
         )
     changed = differences(old, parts.resolved.as_dict())
     refused = [line for line in changed if not permitted(line.key)]
     if refused:
-        shown = "; ".join(f"{line.key} was {line.first!r} and is {line.second!r}" for line in refused[:SHOWN])
-        more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        shown = "; ".join(f"{line.key} was {line.first!r} and is now {line.second!r}" for line in refused[:MAX_SHOWN])
+        more = f"; and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
         raise TrainingError(
-            f"The run in {folder} cannot be resumed with another configuration: {shown}{more}. Resume it as it was, or"
+            f"The run in {folder} cannot be resumed with these changes: {shown}{more}. Undo them, or"
             " start a new run with another --output."
         )
     return changed
 
 
 def permitted(key: str) -> bool:
-    """Whether a resume may change this line of the configuration."""
+    """Return whether a configuration line may change when resuming."""
     return any(key == name or key.startswith(f"{name}.") for name in PERMITTED)
 
 
@@ -126,33 +134,33 @@ def _refuse_other_classes(folder: Path, data: Mapping[str, Any], parts: Assembly
     old, new = list(data["classes"]), list(parts["classes"])
     if old == new:
         return
-    gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
-    what = [
-        f"{word} {', '.join(map(repr, names[:SHOWN]))}"
-        for word, names in (("missing:", gone), ("new:", added))
+    missing, added = [name for name in old if name not in new], [name for name in new if name not in old]
+    parts_ = [
+        f"{word} {', '.join(map(repr, names[:MAX_SHOWN]))}"
+        for word, names in (("missing:", missing), ("new:", added))
         if names
     ]
     raise TrainingError(
-        f"The classes of the data are not those that the run in {folder} began with"
-        f" ({'; '.join(what) or 'their order differs'}), so its labels would mean something else: restore the class"
+        f"The classes of the data have changed since the run in {folder} started"
+        f" ({'; '.join(parts_) or 'their order differs'}), so labels would have another meaning: restore the class"
         " folders, or start a new run with another --output."
     )
 
 
-def _report(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Logs one sentence for data or a machine that changed."""
-    before, now = old["data"].get("examples"), new["data"].get("examples")
-    if None not in (before, now) and before != now:
+def _warn_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Log a warning if the data or the machine changed."""
+    before, current = old["data"].get("examples"), new["data"].get("examples")
+    if None not in (before, current) and before != current:
         log.warning(
-            "The training split has %d examples; it had %d when the run began. Their order differs.", now, before
+            "The training split has %d examples; it had %d when the run started. Their order differs.", current, before
         )
     elif any(_differs(old["data"], new["data"], name) for name in FILES):
-        log.warning("Files of the training split have other names, sizes or contents than when the run began.")
+        log.warning("Files of the training split have changed since the run started (names, sizes or contents).")
     for name, value in new["machine"].items():
         if old["machine"].get(name) != value:
             log.warning(
-                "The run began with %s: %s, and goes on with %s. Its numbers differ by rounding from those of a run"
-                " that was never stopped.",
+                "The run started with %s: %s, and continues with %s. Results differ by rounding from those of a run"
+                " without interruption.",
                 name,
                 old["machine"].get(name),
                 value,
@@ -160,7 +168,7 @@ def _report(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def _differs(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
-    """Whether both have a value of this name, and not the same one."""
+    """Return whether both mappings have the key, with different values."""
     return name in old and name in new and old[name] != new[name]
 
 
@@ -168,7 +176,9 @@ def _read(folder: Path) -> dict[str, Any]:
     record = storage.read_json(folder / RECORD)
     try:
         if record["format"] != FORMAT:
-            raise TrainingError(f"{folder / RECORD} is of another format than this nanogen-core reads ({FORMAT}).")
+            raise TrainingError(
+                f"{folder / RECORD} does not have format {FORMAT}: use the version that wrote it, or start a new run."
+            )
         return {
             "format": FORMAT,
             "data": {**record["data"], "classes": list(record["data"]["classes"])},
@@ -176,7 +186,7 @@ def _read(folder: Path) -> dict[str, Any]:
             "changes": list(record["changes"]),
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / RECORD} is damaged: restore it, or start a new run.") from error
+        raise DataError(f"{folder / RECORD} is corrupt: restore it, or start a new run.") from error
 
 
 def _config(folder: Path) -> dict[str, Any] | None:

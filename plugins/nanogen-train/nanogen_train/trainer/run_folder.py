@@ -1,4 +1,4 @@
-"""What a folder holds of a run or of a pipeline, and how a new run gets a folder of its own. Loads no torch."""
+"""Files of a run or pipeline in a folder, and folders for new runs. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanogen_core.config import CONFIG
 from nanogen_core.errors import TrainingError
 from nanogen_train.checkpoint.paths import steps_in
 from nanogen_train.logging.metrics_log import LOG
-from nanogen_train.trainer.run_lock import at_work
+from nanogen_train.trainer.run_lock import training_process
 
 RECORD = "run.json"
 PIPELINE = "pipeline.json"
@@ -19,51 +19,55 @@ FILES = (CONFIG, RECORD, LOG, PIPELINE)
 FOLDERS = ("checkpoints", "samples", "snapshots", "history")
 
 
-def contents(folder: Path) -> list[str]:
-    """The names of what belongs to a run or a pipeline, relative to the folder."""
-    return list(_contents(folder))
+def run_files(folder: Path) -> list[str]:
+    """Return the relative paths of files that belong to a run or a pipeline."""
+    return list(_run_files(folder))
 
 
-def _contents(folder: Path) -> Iterator[str]:
+def _run_files(folder: Path) -> Iterator[str]:
     yield from (name for name in FILES if (folder / name).exists())
     yield from (f"{name}/" for name in FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir()))
     yield from sorted(file.name for file in folder.glob("*.safetensors"))
 
 
 def refuse_occupied(folder: Path) -> None:
-    """Raises TrainingError where the folder is a file, or holds anything of a run or a pipeline."""
+    """Raise TrainingError if the path is a file, or the folder contains a run or a pipeline."""
     if os.path.lexists(folder) and not folder.is_dir():
-        raise TrainingError(f"{folder} is there and is no folder: name another --output.")
-    found = contents(folder)
-    if not found:
+        raise TrainingError(f"{folder} exists and is not a folder: choose another --output.")
+    files = run_files(folder)
+    if not files:
         return
     if steps_in(folder):
         raise TrainingError(
-            f"{folder} already holds a run: resume it with --resume, move it aside with --overwrite, or name another"
-            " folder with --output."
+            f"{folder} already contains a run: resume it with --resume, move it aside with --overwrite, or choose"
+            " another folder with --output."
         )
-    kind = "a saved pipeline" if PIPELINE in found else "a run without a checkpoint"
+    kind = "a saved pipeline" if PIPELINE in files else "a run without a checkpoint"
     raise TrainingError(
-        f"{folder} already holds {kind} ({', '.join(found[:3])}): move it aside with --overwrite, or name another"
+        f"{folder} already contains {kind} ({', '.join(files[:3])}): move it aside with --overwrite, or choose another"
         " folder with --output."
     )
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Renames a folder that holds a run or a pipeline; returns its new name, or None where there was nothing.
+    """Rename a folder that contains a run or a pipeline.
 
-    Raises TrainingError where a run is at work in it, or where it cannot be renamed.
+    Returns:
+        The new path, or None if there was nothing to move.
+
+    Raises:
+        TrainingError: A process is training in the folder, or it cannot be renamed.
     """
-    if not contents(folder):
+    if not run_files(folder):
         return None
-    if owner := at_work(folder):
-        raise TrainingError(f"{folder} cannot be moved aside: {owner} is training into it. Name another --output.")
+    if owner := training_process(folder):
+        raise TrainingError(f"{folder} cannot be moved aside: {owner} is training in it. Choose another --output.")
     folder = folder.resolve()
-    free = next(path for n in count(1) if not (path := folder.with_name(f"{folder.name}.old-{n}")).exists())
+    new_path = next(path for n in count(1) if not (path := folder.with_name(f"{folder.name}.old-{n}")).exists())
     try:
-        os.rename(folder, free)
+        os.rename(folder, new_path)
     except OSError as error:
         raise TrainingError(
-            f"{folder} cannot be moved aside ({error.strerror}): move it yourself, or name another --output."
+            f"{folder} cannot be moved aside ({error.strerror}): move it yourself, or choose another --output."
         ) from error
-    return free
+    return new_path

@@ -1,69 +1,25 @@
-"""A run's folder belongs to one run at a time, which says who it is to the others."""
+"""File lock that allows one training process per run folder. Does not import torch."""
 
 from __future__ import annotations
 
-import os
-import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from nanogen_core.errors import DataError, TrainingError
-from nanogen_files import storage
-
-LOCK = ".lock"
-OWNER = ".running.json"
-PATIENCE = 0.5  # seconds: longer than `at_work` holds the lock
+from nanogen_core.errors import TrainingError
+from nanogen_files.folder_lock import LOCK, folder_lock, holder_of
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Holds the folder while the block runs. Raises TrainingError, which names who is at work there, where it is taken.
+def run_lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a run folder. Raises TrainingError, which names the other process, if it is taken."""
 
-    The lock is the system's: it ends with its process, however that ends, and holds on other hosts too where their
-    file system shares locks (NFS with its lock service does).
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout as error:
-        raise TrainingError(
-            f"Another process is training into {folder}{_owner(folder)}: wait for its end, or name another --output."
-        ) from error
-    try:
-        storage.write_json(folder / OWNER, {"process": os.getpid(), "host": socket.gethostname(), "since": _now()})
-        yield
-    finally:
-        lock.release()
+    def busy(holder: str) -> TrainingError:
+        return TrainingError(
+            f"Another process{holder} is training into {folder}: wait for it to end, or choose another --output."
+        )
+
+    return folder_lock(folder / LOCK, busy)
 
 
-def at_work(folder: Path) -> str | None:
-    """Who is at work in the folder, in words; None where nobody is, or where one may not look.
-
-    It takes the lock for an instant, which a run that begins then waits out.
-    """
-    if not (folder / LOCK).is_file():
-        return None
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            return None
-    except Timeout:
-        return _owner(folder).strip(" ()") or "since a moment ago"
-    except OSError:
-        return None
-
-
-def _owner(folder: Path) -> str:
-    try:
-        owner = storage.read_json(folder / OWNER)
-        return f" (process {owner['process']} on {owner['host']}, since {owner['since']})"
-    except (DataError, KeyError, TypeError):  # it has only just begun
-        return ""
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
+def training_process(folder: Path) -> str | None:
+    """Describe the process that trains in a run folder; None if there is none."""
+    return holder_of(folder / LOCK)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a request to stop: the run finishes its step, saves a checkpoint, and ends."""
+"""Stop requests by Ctrl-C, SIGTERM or SIGHUP: the run finishes its step, saves a checkpoint and ends."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class StopRequest:
-    """True once a signal came. A second Ctrl-C interrupts at once, as ever."""
+    """Becomes true when a signal arrives. A second signal raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
 
     def __bool__(self) -> bool:
-        return self._asked
+        return self._requested
 
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._requested:
             raise KeyboardInterrupt
-        self._asked = True
+        self._requested = True
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Listens while the block runs. Python hears signals in its main thread alone: elsewhere nothing is asked."""
+    """Handle stop signals while the block runs.
+
+    Python delivers signals only to the main thread; in others this is a no-op.
+    """
     request = StopRequest()
     if current_thread() is not main_thread():
         yield request
         return
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
-    before = {number: signal.signal(number, request.ask) for number in heard}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    previous = {number: signal.signal(number, request.on_signal) for number in handled}
     try:
         yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

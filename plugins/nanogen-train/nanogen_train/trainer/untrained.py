@@ -1,4 +1,4 @@
-"""Refuses parameters that ask for a gradient and have no optimiser."""
+"""Check that every parameter that requires a gradient has an optimizer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from nanogen_core.modes import modules_of
 
 
 def refuse_untrained(parts: Mapping[str, Any], trained: Iterable[nn.Parameter]) -> None:
-    """Raises TrainingError where a part has a parameter with `requires_grad` that is not among the trained ones."""
-    moved = {id(parameter) for parameter in trained}
+    """Raise TrainingError if a parameter with `requires_grad` has no optimizer.
+
+    Args:
+        parts: The components of the pipeline, by kind.
+        trained: The parameters of all optimizers.
+    """
+    trained_ids = {id(parameter) for parameter in trained}
     for part, value in parts.items():
-        names = [name for name, parameter in _parameters(value) if id(parameter) not in moved]
+        names = [name for name, parameter in _parameters(value) if id(parameter) not in trained_ids]
         if names:
             raise TrainingError(
-                f"Nothing trains the {part}'s parameter {names[0]!r}"
+                f"No optimizer trains the {part}'s parameter {names[0]!r}"
                 + (f" and {len(names) - 1} more" if len(names) > 1 else "")
                 + f": freeze them with requires_grad_(False), or choose a stage that trains the {part}."
             )

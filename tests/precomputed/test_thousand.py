@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from prepared_data import config, resolved
+from precomputed_data import config, resolved
 
 from nanogen_core.config import resolve
 from nanogen_core.errors import DataError
@@ -94,7 +94,7 @@ ENDINGS = (".png", ".JPEG", ".webp")  # none of which says what a file holds
 
 def config_of(task: str, root: Path) -> dict[str, Any]:
     name = {"imagenet": "imagenet-folder", "t2i": "webdataset"}[task]
-    dataset = {"name": name, "root": str(root), "bad_examples": 0.9}
+    dataset = {"name": name, "root": str(root), "max_corrupt": 0.9}
     return config(task, root, image_size=SIDE, tokenizer="pixel", dataset=dataset)
 
 
@@ -181,7 +181,7 @@ def test_more_than_the_share_stops_after_the_first_shards(tmp_path: Path) -> Non
     for number in range(300):
         data = b"" if number >= 200 else IMAGES["good"](number)[0]
         (tmp_path / f"data/train/a/{number:04d}.png").write_bytes(data)
-    with pytest.raises(DataError, match=r"4 of 300 \(4 empty file\), and at most 1\.00% may be\. .*0200\.png"):
+    with pytest.raises(DataError, match=r"4 of 300 \(4 empty file\); the limit is 1\.00%\. .*0200\.png"):
         prepare(
             resolved("imagenet", tmp_path / "data", image_size=SIDE, tokenizer="pixel"),
             tmp_path / "latents",

@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 sys.path.insert(0, str(Path(__file__).parent))  # --import-mode=importlib does not
-from prepared_data import picture, png
+from precomputed_data import picture, png
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from prepared_data import config, on_latents, picture, resolved
+from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core.errors import DataError
 from nanogen_data.precomputed import latents as reading
 from nanogen_data.precomputed import manifest, training
-from nanogen_data.precomputed.encoding import Encoding
+from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.latents import Latents
 from nanogen_data.precomputed.prepare import Options, prepare
 from nanogen_files import hashing
@@ -32,7 +32,7 @@ def prepared(folders: Path, tmp_path: Path) -> Path:
     return tmp_path / "latents"
 
 
-def opened(folder: Path) -> Latents:
+def open_latents(folder: Path) -> Latents:
     return Latents(folder, manifest.read(folder))
 
 
@@ -51,21 +51,21 @@ def test_every_flipped_bit_of_a_shard_is_refused_wherever_it_lies(prepared: Path
     for file, place in places:
         whole, bit = file.read_bytes(), chance.randrange(8)
         flipped(file, place, bit)
-        with pytest.raises(DataError, match=rf"{file.name} is damaged \(its SHA-256 is not that of the manifest\)"):
-            opened(prepared)[5]
+        with pytest.raises(DataError, match=rf"{file.name} is corrupt \(its SHA-256 differs from the manifest\)"):
+            open_latents(prepared)[5]
         file.write_bytes(whole)
-    assert opened(prepared)[5].latents is not None
+    assert open_latents(prepared)[5].latents is not None
 
 
 def test_other_shards_of_a_damaged_folder_are_read(prepared: Path) -> None:
     flipped(prepared / "shard-00001.tar", 2000, 0)
-    assert opened(prepared)[0].latents is not None
+    assert open_latents(prepared)[0].latents is not None
 
 
 def test_a_shard_is_hashed_once_at_first_use(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
     monkeypatch.setattr(reading, "file_hash", lambda file: hashed.append(file.name) or hashing.file_hash(file))
-    examples = opened(prepared)
+    examples = open_latents(prepared)
     assert hashed == []
     for index in (7, 5, 6, 7):
         assert examples[index].latents is not None
@@ -85,7 +85,7 @@ def test_every_flipped_bit_of_the_manifest_is_refused(prepared: Path) -> None:
 def test_a_training_on_a_damaged_shard_ends_with_the_sentence(prepared: Path, folders: Path) -> None:
     flipped(prepared / "shard-00002.tar", 3000, 4)
     pipeline = on_latents(prepared, "imagenet", folders)
-    with pytest.raises(DataError, match=r"shard-00002\.tar is damaged .* delete it with shard-00002\.json"):
+    with pytest.raises(DataError, match=r"shard-00002\.tar is corrupt .* delete it and shard-00002\.json"):
         for _, _ in zip(range(4), training.batches(prepared, pipeline.parts, 6), strict=False):
             pass
 
@@ -96,7 +96,7 @@ def test_what_the_sentence_says_repairs_it(prepared: Path, folders: Path) -> Non
         (prepared / name).unlink()
     prepare(resolved("imagenet", folders), prepared, SMALL)
     assert (prepared / "shard-00001.tar").read_bytes() == whole
-    assert opened(prepared)[5].latents is not None
+    assert open_latents(prepared)[5].latents is not None
 
 
 # -- numbers that are none ---------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_latents_that_are_not_finite_are_refused_with_the_likely_cause(
 ) -> None:
     broken(monkeypatch, number)
     with pytest.raises(
-        DataError, match=r"The latents of example 2 hold .* not finite.*`tokenizer.dtype`.*bfloat16\)\.$"
+        DataError, match=r"The latents of example 2 contain NaN or infinite.*`tokenizer.dtype`.*bfloat16\)\.$"
     ):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     assert not list((tmp_path / "latents").glob("shard-*"))
@@ -162,7 +162,7 @@ def test_token_states_that_are_not_finite_are_refused(
         return condition
 
     monkeypatch.setattr(HFText, "encode", encoded)
-    with pytest.raises(DataError, match=r"The token states of example 3 hold .* not finite.*`encoder.dtype`"):
+    with pytest.raises(DataError, match=r"The token states of example 3 contain NaN or infinite.*`encoder.dtype`"):
         prepare(resolved("t2i", tars, conditioner={"name": "text", "remember": 0}), tmp_path / "latents", SMALL)
 
 
@@ -171,11 +171,11 @@ def test_numbers_that_an_older_version_wrote_are_refused_when_they_are_read(
 ) -> None:
     with monkeypatch.context() as patch:
         broken(patch, float("nan"))
-        patch.setattr(Encoding, "_refuse_nonfinite", lambda *arguments: None)
+        patch.setattr(Encoder, "_refuse_nonfinite", lambda *arguments: None)
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
-    examples = opened(tmp_path / "latents")
+    examples = open_latents(tmp_path / "latents")
     assert examples[1].latents is not None
-    with pytest.raises(DataError, match=r"shard-00000\.tar holds numbers that are not finite \(example 2\)"):
+    with pytest.raises(DataError, match=r"shard-00000\.tar contains NaN or infinite values \(example 2\)"):
         examples[2]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.corrupt import NAMED, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
+from nanogen_data.corrupt import MAX_LISTED, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
 from nanogen_data.loader import Example, iter_once, loader
 
 BAD = {3, 4, 9}
@@ -21,7 +21,7 @@ BAD = {3, 4, 9}
 class Numbers:
     """Images that hold their own number; three of them are bad."""
 
-    bad_examples = 0.5
+    max_corrupt = 0.5
 
     def __init__(self, length: int = 10, bad: set[int] = BAD):
         self.length, self.bad = length, bad
@@ -69,10 +69,10 @@ def test_every_good_place_of_the_order_is_as_it_would_be_without_damage() -> Non
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
     numbers = Numbers(bad={1, 2, 3})
-    numbers.bad_examples = 0.2
+    numbers.max_corrupt = 0.2
     sentence = (
-        r"^Too many examples cannot be used: 3 of 10 \(2 odd, 1 even\), and at most 20\.00% may be\. "
-        r"The first: Number 1 is bad\. Mend the data, or set `dataset\.bad_examples` to a larger share\.$"
+        r"^Too many samples are corrupt: 3 of 10 \(2 odd, 1 even\); the limit is 20\.00%\. "
+        r"First: Number 1 is bad\. Repair the data, or raise `dataset\.max_corrupt`\.$"
     )
     with pytest.raises(DataError, match=sentence):
         list(iter_once(numbers, 5, transform=never, num_workers=num_workers))
@@ -80,7 +80,7 @@ def test_too_many_stop_with_one_sentence(num_workers: int) -> None:
 
 def test_exactly_the_share_may_be_bad() -> None:
     numbers = Numbers(bad={1, 2})
-    numbers.bad_examples = 0.2
+    numbers.max_corrupt = 0.2
     assert len(indices(list(iter_once(numbers, 5, transform=never)))) == 10
 
 
@@ -88,19 +88,17 @@ def test_one_percent_is_what_nobody_sets() -> None:
     class Plain(Numbers):
         pass
 
-    del Numbers.bad_examples
+    del Numbers.max_corrupt
     try:
         assert len(list(iter_once(Plain(200, {1, 2}), 200, transform=never))) == 1
-        with pytest.raises(DataError, match=r"3 of 200 .* at most 1\.00%"):
+        with pytest.raises(DataError, match=r"3 of 200 .* the limit is 1\.00%"):
             list(iter_once(Plain(200, {1, 2, 3}), 200, transform=never))
     finally:
-        Numbers.bad_examples = 0.5
+        Numbers.max_corrupt = 0.5
 
 
 def test_a_dataset_of_nothing_good_ends_at_once() -> None:
-    with pytest.raises(
-        DataError, match=r"No example from number 0 on can be used \(100 were tried\)\. Number 0 is bad"
-    ):
+    with pytest.raises(DataError, match=r"No usable example from index 0 on \(tried 100\)\. First: Number 0 is bad"):
         list(iter_once(Numbers(10**6, set(range(10**6))), 1, transform=never))
 
 
@@ -111,8 +109,8 @@ def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptu
             tally.add([CorruptSample(number, "odd" if number % 2 else "even", f"Number {number} is bad.")])
     assert len(tally) == 40
     assert dict(tally.reasons) == {"even": 20, "odd": 20}
-    assert tally.first == [f"Number {number} is bad." for number in range(NAMED)]
-    assert [f"Number {number} is bad." in caplog.text for number in range(40)] == [True] * NAMED + [False] * 30
+    assert tally.first == [f"Number {number} is bad." for number in range(MAX_LISTED)]
+    assert [f"Number {number} is bad." in caplog.text for number in range(40)] == [True] * MAX_LISTED + [False] * 30
     assert "Skipped so far: 32 of 1000 (16 even, 16 odd)" in caplog.text
 
 

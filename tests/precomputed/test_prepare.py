@@ -18,8 +18,8 @@ import torch
 import webdataset
 from click.testing import CliRunner
 from filelock import FileLock
-from prepared_data import config, resolved
-from prepared_workers import complaining, dying
+from precomputed_data import config, resolved
+from precomputed_workers import complaining, dying
 from safetensors.torch import load
 
 from nanogen_core.errors import ConfigError, DataError
@@ -49,9 +49,9 @@ def test_shards_are_plain_tars_of_safetensors_with_hashes(folders: Path, tmp_pat
         tar = tmp_path / "latents" / f"shard-{number:05d}.tar"
         assert shard["tar"] == sha256(tar.read_bytes()).hexdigest()
         assert shard["index"] == sha256(tar.with_suffix(".index").read_bytes()).hexdigest()
-        with tarfile.open(tar) as opened:
-            names = opened.getnames()
-            tensors = load(opened.extractfile(names[0]).read())  # type: ignore[union-attr]
+        with tarfile.open(tar) as open_latents:
+            names = open_latents.getnames()
+            tensors = load(open_latents.extractfile(names[0]).read())  # type: ignore[union-attr]
         assert names == [f"{5 * number + place:09d}.safetensors" for place in range(shard["examples"])]
         assert tensors["latents"].shape == (2, 8, 2, 2)
     reader = webdataset.WebDataset(str(tmp_path / "latents/shard-00000.tar"), shardshuffle=False)
@@ -126,7 +126,7 @@ def test_two_at_once_are_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "latents").mkdir()
     with (
         FileLock(tmp_path / "latents/.lock"),
-        pytest.raises(DataError, match=r"Another process is preparing latents into .*latents: name another"),
+        pytest.raises(DataError, match=r"Another process is preparing latents in .*latents: choose another"),
     ):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
 
@@ -146,7 +146,7 @@ def test_a_full_disk_says_so_and_leaves_what_is_done(folders: Path, tmp_path: Pa
 
 
 def test_a_worker_that_dies_ends_it_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, perhaps for want of memory"):
+    with pytest.raises(DataError, match=r"A worker process ended with exit code -9, probably because memory ran out"):
         list(workers.run([0, 1, 2], dying, {}, 2))
 
 
@@ -161,23 +161,23 @@ def test_a_mistake_in_a_worker_is_the_same_sentence(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_by_naming_both(folders: Path, tmp_path: Path) -> None:
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     for options, words in [
-        (Options(shard_size=6, batch_size=4), "shard_size is 5 there and 6 here"),
-        (Options(shard_size=5, batch_size=4, dtype="float16"), "dtype is 'float32' there and 'float16' here"),
+        (Options(shard_size=6, batch_size=4), "shard_size was 5 and is now 6"),
+        (Options(shard_size=5, batch_size=4, dtype="float16"), "dtype was 'float32' and is now 'float16'"),
     ]:
         with pytest.raises(DataError, match=words):
             prepare(resolved("imagenet", folders), tmp_path / "latents", options)
-    with pytest.raises(DataError, match="image_size is 16 there and 8 here"):
+    with pytest.raises(DataError, match="image_size was 16 and is now 8"):
         prepare(resolved("imagenet", folders, image_size=8), tmp_path / "latents", SMALL)
 
 
 def test_a_folder_with_something_else_is_refused(folders: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"folders is not empty \(train lies there\)"):
+    with pytest.raises(DataError, match=r"folders is not empty \(it contains train\)"):
         prepare(resolved("imagenet", folders), folders, SMALL)
 
 
-def test_too_many_bad_examples_stop_it(folders: Path, tmp_path: Path) -> None:
+def test_too_many_corrupt_samples_stop_it(folders: Path, tmp_path: Path) -> None:
     (folders / "train/n01/0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 of 18 \(1 empty file\), and at most 1\.00% may be"):
+    with pytest.raises(DataError, match=r"1 of 18 \(1 empty file\); the limit is 1\.00%"):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
 
 
@@ -194,14 +194,14 @@ def test_folders_tars_and_patterns_are_recognised(folders: Path, tars: Path) -> 
 
 
 def test_other_options_of_the_dataset_stay(tars: Path) -> None:
-    raw = config("t2i", "elsewhere", dataset={"name": "webdataset", "root": "elsewhere", "bad_examples": 0.25})
-    assert with_source(raw, str(tars)).slots["dataset"].config.bad_examples == 0.25
+    raw = config("t2i", "elsewhere", dataset={"name": "webdataset", "root": "elsewhere", "max_corrupt": 0.25})
+    assert with_source(raw, str(tars)).slots["dataset"].config.max_corrupt == 0.25
 
 
 def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tars is of no format that an installed dataset reads.*imagenet-folder: "):
+    with pytest.raises(DataError, match=r"tars has a format that no installed dataset reads.*imagenet-folder: "):
         with_source(config("imagenet", "elsewhere"), str(tars))
-    with pytest.raises(DataError, match=r"folders is of no format .* webdataset: webdataset tars"):
+    with pytest.raises(DataError, match=r"folders has a format that no installed .* webdataset: webdataset tars"):
         with_source(config("t2i", "elsewhere"), str(folders))
     with pytest.raises(DataError, match=r"openmojy does not exist\. Did you mean 'openmoji'\?"):
         with_source(config("t2i", "elsewhere"), "openmojy")
@@ -209,14 +209,14 @@ def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_
 
 def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
     (folders / "train/n01/0.png").write_bytes(b"")
-    settings = config("imagenet", folders, dataset={"name": "imagenet-folder", "bad_examples": 0.1})
+    settings = config("imagenet", folders, dataset={"name": "imagenet-folder", "max_corrupt": 0.1})
     (tmp_path / "config.yaml").write_text(yaml_files.dump(settings))
     call = ["prepare", str(folders), str(tmp_path / "latents"), "--config", str(tmp_path / "config.yaml")]
     ran = CliRunner().invoke(data, [*call, "--workers", "1", "--set", "image_size=8"], catch_exceptions=False)
     assert ran.exit_code == 0
     assert "Prepared 17 of 18 examples in 1 shards.\nSkipped 1: empty file.\n" in ran.stdout
     assert f"--set train.precomputed_latents={tmp_path / 'latents'}" in ran.stdout
-    assert manifest.read(tmp_path / "latents").wanted["latent"] == [8, 1, 1]
+    assert manifest.read(tmp_path / "latents").identity["latent"] == [8, 1, 1]
 
 
 def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> None:
@@ -225,13 +225,13 @@ def test_a_task_that_does_not_say_how_it_reads_is_refused(tmp_path: Path) -> Non
     from nanogen_data.precomputed.prepare import reading_of
 
     parts = Assembly(resolved("imagenet", tmp_path), {"task": object()})
-    with pytest.raises(NanoGenError, match="'imagenet' cannot be prepared, because it has no method `reading`"):
+    with pytest.raises(NanoGenError, match="'imagenet' cannot be precomputed: the task has no method `reading`"):
         reading_of(parts)
 
 
 def test_a_wrong_setting_is_found_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.bad_examples"):
-        resolved("imagenet", tmp_path, dataset={"name": "imagenet-folder", "bad_examples": 1.5})
+    with pytest.raises(ConfigError, match=r"dataset\.max_corrupt"):
+        resolved("imagenet", tmp_path, dataset={"name": "imagenet-folder", "max_corrupt": 1.5})
 
 
 def test_threads_are_as_many_as_before(folders: Path, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 import webdataset
-from prepared_data import config, on_latents, picture, png, resolved
+from precomputed_data import config, on_latents, picture, png, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
 from nanogen_data.loader import Example, Reading, loader
 from nanogen_data.precomputed import training
-from nanogen_data.precomputed.encoding import Encoding
+from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.prepare import Options, prepare
 from nanogen_train.logging import metrics_log
@@ -115,7 +115,7 @@ def test_an_empty_caption_has_no_token_there_either() -> None:
     parts = {"tokenizer": TinyTokenizer(TinyTokenizerConfig()), "conditioner": TinyTexts(TinyTextsConfig(length=6))}
     captions = ["", "cat", "", ""]
     examples = [Example(torch.full((3, 16, 16), 0.1 * n), caption=text) for n, text in enumerate(captions)]
-    encoding = Encoding(parts, Reading(examples, None), variants=1, dtype="float32", batch_size=4)
+    encoding = Encoder(parts, Reading(examples, None), variants=1, dtype="float32", batch_size=4)
     kept = [unpack(bytearray(member)) for _, member in encoding.members(range(4))]
     assert [len(example.states) for example in kept] == [0, 3, 0, 0]
     for rows in ([0, 1], [0, 2, 3]):  # beside a longer one, and where no caption of a batch has a token
@@ -134,14 +134,16 @@ def test_states_of_a_null_text_with_a_token_are_refused(tars: Path, tmp_path: Pa
     assert facts["wanted"]["text"].pop("null_tokens") == 0
     del facts["sha256"]  # which those manifests did not have
     (latents / "manifest.json").write_text(json.dumps(facts))
-    with pytest.raises(DataError, match=r"prepared otherwise .*: text\.null_tokens is None there and 0 here\. Mend"):
-        training.opened(latents, on_latents(latents, "t2i", tars).parts)
+    with pytest.raises(
+        DataError, match=r"do not match this configuration .*: text\.null_tokens was None and is now 0\. Change"
+    ):
+        training.open_latents(latents, on_latents(latents, "t2i", tars).parts)
 
 
-def test_bad_examples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:
+def test_corrupt_samples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path) -> None:
     for name in ("n01/2.png", "n02/0.png", "n03/5.png"):
         (folders / "train" / name).write_bytes(b"no picture")
-    generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "bad_examples": 0.5}}
+    generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "max_corrupt": 0.5}}
     found = prepare(resolved("imagenet", folders, **generous), tmp_path / "latents", SMALL)
     assert found.skipped == {"no image": 3}
     pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9, **generous)
@@ -181,7 +183,7 @@ def test_kept_in_half_precision_they_are_near(folders: Path, tmp_path: Path) -> 
 
 def refused(folder: Path, root: Path, words: str, **over) -> None:
     with pytest.raises(DataError, match=words):
-        training.opened(folder, on_latents(folder, "imagenet", root, **over).parts)
+        training.open_latents(folder, on_latents(folder, "imagenet", root, **over).parts)
 
 
 def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path) -> None:
@@ -191,19 +193,19 @@ def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path)
     refused(latents, folders, r"tokenizer is 'openmoji-vae' there and 'pixel' here", tokenizer="pixel")
     unflipped = build_pipeline(config("imagenet", folders, task={"name": "imagenet", "flip": False}))
     with pytest.raises(DataError, match=r"task\.flip is True there and False here"):
-        training.opened(latents, unflipped.parts)
+        training.open_latents(latents, unflipped.parts)
     pipeline = on_latents(latents, "imagenet", folders)
     with torch.no_grad():
         next(pipeline.tokenizer.parameters()).add_(1e-6)
     with pytest.raises(DataError, match=r"asks: the tokenizer has other weights\. Mend"):
-        training.opened(latents, pipeline.parts)
+        training.open_latents(latents, pipeline.parts)
 
 
 def test_another_text_encoder_is_refused(tars: Path, tmp_path: Path) -> None:
     prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
     other = on_latents(tmp_path / "latents", "t2i", tars, encoder={"name": "minilm", "max_length": 9})
     with pytest.raises(DataError, match=r"text\.max_length is 12 there and 9 here; text\.length is 12 there"):
-        training.opened(tmp_path / "latents", other.parts)
+        training.open_latents(tmp_path / "latents", other.parts)
 
 
 def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
@@ -218,7 +220,9 @@ def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
 
 def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     latents = tmp_path / "latents"
-    with pytest.raises(DataError, match=r"latents holds no prepared latents \(no manifest\.json\): make them by"):
+    with pytest.raises(
+        DataError, match=r"latents contains no precomputed latents \(no manifest\.json\): create them with"
+    ):
         on_latents(latents, "imagenet", folders)
     prepare(resolved("imagenet", folders), latents, SMALL)
     shard = latents / "shard-00001.tar"
@@ -228,8 +232,8 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     shard.unlink()
     refused(latents, folders, r"shard-00001\.tar is missing")
     shard.write_bytes(bytes(len(whole)))
-    examples = training.opened(latents, on_latents(latents, "imagenet", folders).parts)
-    with pytest.raises(DataError, match=r"shard-00001\.tar is damaged .*SHA-256.*: copy it again, or delete it with"):
+    examples = training.open_latents(latents, on_latents(latents, "imagenet", folders).parts)
+    with pytest.raises(DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*: copy it again, or delete it and"):
         examples[5]
 
 
@@ -241,4 +245,4 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"The auxiliary loss repa needs images, and `train\.precomputed_latents` has none"
     ):
-        training.opened(tmp_path / "latents", pipeline.parts)
+        training.open_latents(tmp_path / "latents", pipeline.parts)

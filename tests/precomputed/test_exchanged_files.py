@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from prepared_data import config, on_latents, picture, resolved
+from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError
@@ -51,13 +51,13 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     dataset, file = layout(tmp_path / "data")
     latents = tmp_path / "latents"
     prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
-    training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+    training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
     exchange(file)
     with pytest.raises(
         DataError,
-        match=r"^The data in \S*data\S* are not those that the latents in .* from: their files .* sizes\. Restore",
+        match=r"^The data in \S*data\S* differ from the data of the latents in .*: their files .* sizes\. Restore",
     ):
-        training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
+        training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 
 
 def test_latents_of_before_the_contents_were_kept_still_train(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_latents_of_before_the_contents_were_kept_still_train(tmp_path: Path) ->
     made = prepare(resolved("imagenet", "", dataset=dataset), latents, SMALL)
     made.source.pop("contents")  # type: ignore[attr-defined]
     made.write(latents)
-    assert len(training.opened(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)) == 2
+    assert len(training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)) == 2
 
 
 @pytest.mark.parametrize("layout", [class_folders, table_of_paths])
@@ -76,5 +76,5 @@ def test_a_resumed_run_says_it(tmp_path: Path, layout: Any, caplog: pytest.LogCa
     Run(build_pipeline(settings), tmp_path / "run").train()
     exchange(file)
     with caplog.at_level(logging.WARNING):
-        record.resumed(tmp_path / "run", build_pipeline(settings).parts, 2, "fp32")
-    assert "Files of the training split have other names, sizes or contents than when the run began." in caplog.text
+        record.resumed_record(tmp_path / "run", build_pipeline(settings).parts, 2, "fp32")
+    assert "Files of the training split have changed since the run started (names, sizes or contents)." in caplog.text
