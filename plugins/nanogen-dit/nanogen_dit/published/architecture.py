@@ -55,7 +55,7 @@ class _Reading:
         self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
         self.token_weight = "cls_in_proj_enc.weight" if self.decoupled else "cls_in_proj.weight"
         self.cls_token_width = shapes.get(self.token_weight, (0, 0))[1]
-        self.steered = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
+        self.adaln_blocks = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
 
     def architecture(self) -> Architecture:
         self._agree()
@@ -79,13 +79,13 @@ class _Reading:
         encoder = self._trunk(0)
         settings: dict[str, Any] = {
             **encoder,
-            "depth": self._depth() - len(self.steered),
+            "depth": self._depth() - len(self.adaln_blocks),
             "mlp_ratio": self._mlp_ratio(encoder["hidden"]),
             "patch_size": self.patch_weight[2],
             "time_tokens": self.shapes["t_embedder.learnable_tokens"][0],
         }
         if self.decoupled:
-            decoder = {**self._trunk(self.steered[0]), "depth": len(self.steered)}
+            decoder = {**self._trunk(self.adaln_blocks[0]), "depth": len(self.adaln_blocks)}
             settings |= {f"decoder_{name}": number for name, number in decoder.items()}
         if "base_final_layer.linear.weight" in self.shapes:
             settings["internal_head_depth"] = self._internal_depth()
