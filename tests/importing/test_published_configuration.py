@@ -169,14 +169,14 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("misc.time_dist_shift_dim", None, "time_dist_shift_dim is missing"),
         ("stage_1.params.vae_type", None, r"stage_1\.params\.vae_type is missing"),
         ("stage_1.params.vae_type", "sdvae", "There is no VAE preset 'sdvae'. Did you mean 'sdxl-vae'"),
-        ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is none of the published classes"),
-        ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is none of the published"),
+        ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is unknown. The published classes"),
+        ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is unknown. The published"),
         ("perceptual_loss", {"encoders": "lpips"}, "perceptual_loss needs a weight for each encoder"),
         ("misc.time_dist_shift_base", 0, r"misc\.time_dist_shift_base: must be above 0 and at most .*, got 0"),
         ("dataset.condition_type", "caption", "dataset.condition_type is 'caption', expected label or text"),
         ("conditioning", "label", r"conditioning: expected keys and values, got 'label'"),
         ("stage_2.params", [1], r"stage_2\.params: expected keys and values, got \[1\]"),
-        ("guidance.ig", {"scale": 1.5}, "has guidance.ig.scale 1.5, and the file has no second head"),
+        ("guidance.ig", {"scale": 1.5}, "has guidance.ig.scale 1.5, but the network of the file has no internal"),
     ],
 )
 def test_a_wrong_one_is_refused_by_its_key(path, value, sentence, rows, file_for):

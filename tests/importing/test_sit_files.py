@@ -76,7 +76,7 @@ def test_the_recipe_gives_the_published_samples(tmp_path):
     told = list(map(str, imported.decisions))
     assert "guidance.cfg.channels: 3 (recipe sit)" in told
     assert any("dropped the learned variance" in line for line in told)
-    assert any("turned the sign of the velocity" in line for line in told)
+    assert any("negated the velocity" in line for line in told)
 
 
 def test_heads_that_no_shape_tells_must_be_said():

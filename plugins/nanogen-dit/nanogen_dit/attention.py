@@ -44,7 +44,7 @@ def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """Return the kernel for the capability words `wanted`: `eager` for "jvp" (forward-mode derivatives), else `auto`."""
+    """Return the kernel for capability words: `eager` for "jvp" (forward-mode derivatives), else `auto`."""
     return eager if "jvp" in wanted else auto
 
 

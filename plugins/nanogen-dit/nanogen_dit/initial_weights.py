@@ -17,7 +17,7 @@ def published(net: nn.Module) -> None:
 
 
 def xavier(net: nn.Module) -> None:
-    """Initialise Xavier-uniform: linear maps (each part of a fused map by itself), zero biases, learned tokens normal(0.02).
+    """Initialise linear maps Xavier-uniform (parts of fused maps one by one), biases 0, learned tokens normal(0.02).
 
     Patch embeddings, the maps of time and class embeddings, and zero-initialised maps keep their published weights.
     """

@@ -51,7 +51,7 @@ def make(request: pytest.FixtureRequest) -> Callable[..., torch.nn.Module]:
 
 
 @pytest.fixture
-def asked() -> Callable[..., tuple[State, Times, Condition]]:
+def inputs() -> Callable[..., tuple[State, Times, Condition]]:
     """A maker of float64 inputs: three states, times with r <= t, and texts of 5, 4 and 2 tokens."""
 
     def inputs(latent: LatentSpec = LATENT) -> tuple[State, Times, Condition]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nanogen_core.specs import LatentSpec
-from nanogen_dit.attention import Attention, fused, kernel_for, quicker, written
+from nanogen_dit.attention import Attention, auto, eager, kernel_for, sdpa
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import TimeEmbedding, patchify, unpatchify
 from nanogen_dit.geometry import Geometry
@@ -57,26 +57,26 @@ def test_attention_kernels_agree(masked: bool) -> None:
     if mask is not None:
         weights = weights.where(mask, -torch.inf)
     expected = torch.einsum("bhij,bhjd->bhid", weights.exp() / weights.exp().sum(-1, keepdim=True), v)
-    for kernel in (written, fused, quicker):
+    for kernel in (eager, sdpa, auto):
         assert torch.allclose(kernel(q, k, v, mask), expected)
 
 
 def test_bf16_on_a_cpu_takes_the_written_kernel() -> None:
     q = torch.randn(2, 2, 9, 16).bfloat16()
-    assert torch.equal(quicker(q, q, q, None), written(q, q, q, None))
-    assert torch.allclose(quicker(q, q, q, None).float(), fused(q, q, q, None).float(), atol=2e-2)
-    assert kernel_for(frozenset({"jvp"})) is written
+    assert torch.equal(auto(q, q, q, None), eager(q, q, q, None))
+    assert torch.allclose(auto(q, q, q, None).float(), sdpa(q, q, q, None).float(), atol=2e-2)
+    assert kernel_for(frozenset({"jvp"})) is eager
 
 
 def test_attention_without_positions_is_permutation_equivariant() -> None:
-    attention = Attention(32, 2, quicker)
+    attention = Attention(32, 2, auto)
     none = Rotation(torch.ones(6, 1, 16), torch.zeros(6, 1, 16))
     x, order = torch.randn(2, 6, 32), torch.randperm(6)
     assert torch.allclose(attention(x, none)[:, order], attention(x[:, order], none), atol=1e-5)
 
 
 def test_queries_and_keys_are_normalised() -> None:
-    attention = Attention(32, 2, quicker)
+    attention = Attention(32, 2, auto)
     rotation = RoPE((2, 3), 16)(6)
     before = attention(x := torch.randn(1, 6, 32), rotation)
     with torch.no_grad():

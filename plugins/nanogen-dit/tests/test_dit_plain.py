@@ -56,12 +56,12 @@ def test_the_description_gives_what_was_recorded(path: Path) -> None:
             torch.testing.assert_close(value, tensors[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "asked", "words"), VARIANTS)
+@pytest.mark.parametrize(("name", "condition_type", "words"), VARIANTS)
 def test_an_imported_checkpoint_computes_what_the_description_says(
-    tmp_path: Path, name: str, asked: str, words: list[str]
+    tmp_path: Path, name: str, condition_type: str, words: list[str]
 ) -> None:
-    weights, network, depth = _published(tmp_path, name, asked, words)
-    question = _question(asked, words)
+    weights, network, depth = _published(tmp_path, name, condition_type, words)
+    question = _question(condition_type, words)
     expected = forward(weights, question, depth)
     found = network(*_ours(question))
     torch.testing.assert_close(found.value.latent, expected.model, rtol=1e-4, atol=1e-5)
@@ -71,15 +71,15 @@ def test_an_imported_checkpoint_computes_what_the_description_says(
         torch.testing.assert_close(found.heads["internal"].latent, expected.base, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("asked", ["label", "text"])
+@pytest.mark.parametrize("condition_type", ["label", "text"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str, asked: str) -> None:
+def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str, condition_type: str) -> None:
     """The guided velocity, du/dt and the adaptive loss, with forward-mode derivatives of the second derivation."""
     config = pytest.importorskip("nanogen_meanflow.config").MeanFlowConfig
     objective_class = pytest.importorskip("nanogen_meanflow.meanflow").MeanFlow
-    weights, network, _ = _published(tmp_path, name, asked, ["two-time"])
+    weights, network, _ = _published(tmp_path, name, condition_type, ["two-time"])
     weights, network = {key: x.double() for key, x in weights.items()}, network.double()
-    question = _question(asked, ["two-time"], torch.float64)
+    question = _question(condition_type, ["two-time"], torch.float64)
     clean, noise = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
     z = _mix(clean, noise, question.t)
     omega, kappa = 1.3, 0.4
@@ -102,13 +102,13 @@ def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str
     torch.testing.assert_close(objective.weighted(answer.error), raw / (raw + 0.01), rtol=1e-5, atol=1e-6)
 
 
-def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[dict[str, Tensor], Any, int]:
+def _published(folder: Path, name: str, condition_type: str, words: list[str]) -> tuple[dict[str, Tensor], Any, int]:
     """A checkpoint with every tensor alive, as a file, and what is imported of it."""
     made, config, more = NETWORKS[name]
     depth = 2 if "internal-head" in words else 0
     options = {**TRUNK, **more, **({"internal_head_depth": depth} if depth else {})}
     latent = LatentSpec(4, 8, 8, cls_token_width=5 if "cls-token" in words else 0)
-    condition = LABEL if asked == "label" else TEXT
+    condition = LABEL if condition_type == "label" else TEXT
     network = made(structure(options, config, ""), latent=latent, condition=condition, wanted=frozenset(words))
     for tensor in network.parameters():
         torch.nn.init.normal_(tensor, std=0.2)
@@ -119,10 +119,10 @@ def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[d
     return weights, read_published(folder / "checkpoint.safetensors", beside).build(frozenset({"jvp"})), depth
 
 
-def _question(asked: str, words: list[str], dtype: torch.dtype = torch.float32) -> Question:
+def _question(condition_type: str, words: list[str], dtype: torch.dtype = torch.float32) -> Question:
     t = torch.tensor([0.9, 0.5, 0.2], dtype=dtype)
     context, mask = torch.tensor([0, 3, 6]), None
-    if asked == "text":
+    if condition_type == "text":
         context, mask = torch.randn(3, 6, 10, dtype=dtype), torch.arange(6) < torch.tensor([6, 4, 0])[:, None]
     r = t * torch.tensor([0.0, 0.4, 1.0], dtype=dtype) if "two-time" in words else None
     cls = torch.randn(3, 5, dtype=dtype) if "cls-token" in words else None

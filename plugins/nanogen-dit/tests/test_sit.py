@@ -249,10 +249,10 @@ def test_reversed_time_is_one_minus_t() -> None:
 
 def test_autocast_answers_in_the_dtype_of_the_state() -> None:
     network = awake(LABEL).float()
-    asked = State(STATE.latent.float()), Times(HALF.float(), HALF.float()), Condition(torch.eye(6)[:2, None])
-    exact = network(*asked).value.latent
+    inputs = State(STATE.latent.float()), Times(HALF.float(), HALF.float()), Condition(torch.eye(6)[:2, None])
+    exact = network(*inputs).value.latent
     with torch.autocast("cpu", torch.bfloat16):
-        value = network(*asked).value.latent
+        value = network(*inputs).value.latent
     assert value.dtype == torch.float32
     assert (value - exact).norm() < 0.1 * exact.norm()
 
@@ -260,9 +260,9 @@ def test_autocast_answers_in_the_dtype_of_the_state() -> None:
 def test_it_can_be_traced_as_one_graph() -> None:
     network = awake(TEXT)
     mask = torch.arange(5) < torch.tensor([2, 5])[:, None]
-    asked = STATE, Times(HALF, HALF), Condition(torch.randn(2, 5, 10, dtype=torch.float64), mask), ("block.1",)
+    inputs = STATE, Times(HALF, HALF), Condition(torch.randn(2, 5, 10, dtype=torch.float64), mask), ("block.1",)
     compiled = torch.compile(network, fullgraph=True, backend="eager")
-    assert torch.allclose(compiled(*asked).value.latent, network(*asked).value.latent)
+    assert torch.allclose(compiled(*inputs).value.latent, network(*inputs).value.latent)
 
 
 def test_forward_mode_agrees_with_finite_differences() -> None:
@@ -284,7 +284,7 @@ def test_forward_mode_agrees_with_finite_differences() -> None:
 
 
 def test_wrong_options_are_named() -> None:
-    with pytest.raises(ConfigError, match="size: 'XXL' is none of tiny, S, B, L, XL"):
+    with pytest.raises(ConfigError, match="size: 'XXL' is unknown. Use one of tiny, S, B, L, XL"):
         DiTConfig(size="XXL")
     with pytest.raises(ConfigError, match="a width of 32 must be a multiple of the 5 heads"):
         DiTConfig(hidden=32, heads=5)
