@@ -198,7 +198,10 @@ def test_a_gradient_passes_through_the_teacher_to_the_images():
     ("teacher", "reason"),
     [
         ("tiny-vison", "auxiliary.repa.teacher: There is no encoder 'tiny-vison'. Did you mean 'tiny-vision'"),
-        ("tiny-text", "auxiliary.repa.teacher: encoder 'tiny-text' does not provide 'vision'. Available teachers: .*tiny-vision"),
+        (
+            "tiny-text",
+            "auxiliary.repa.teacher: encoder 'tiny-text' does not provide 'vision'. Available teachers: .*tiny-vision",
+        ),
         ({"name": "nobody"}, "There is no encoder 'nobody'"),
         (3, "auxiliary.repa.teacher: must be the name of an encoder or a mapping with a `name`, got 3"),
     ],

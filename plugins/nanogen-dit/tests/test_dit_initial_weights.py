@@ -60,5 +60,7 @@ def test_the_two_differ_in_biases_and_scales() -> None:
 
 
 def test_an_unknown_choice_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="init: 'xavie' is unknown. Use one of published, xavier. Did you mean 'xavier'"):
+    with pytest.raises(
+        ConfigError, match="init: 'xavie' is unknown. Use one of published, xavier. Did you mean 'xavier'"
+    ):
         LightningDiTConfig(init="xavie")
