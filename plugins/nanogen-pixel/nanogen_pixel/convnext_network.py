@@ -82,6 +82,6 @@ def _missing(source: str, local: bool, error: Exception) -> str:
         return f"The ConvNeXt in {source} cannot be read ({reason}). Put {files} into the folder."
     return (
         f"The ConvNeXt {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. Put "
-        f"{files} into a folder and set `auxiliary.convnext.path` to it, connect to the network once, or train without the loss "
-        "(`auxiliary: {convnext: null}`)."
+        f"{files} into a folder and set `auxiliary.convnext.path` to it, connect to the network once, or train "
+        "without the loss (`auxiliary: {convnext: null}`)."
     )

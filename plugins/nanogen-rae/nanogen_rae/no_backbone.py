@@ -1,4 +1,4 @@
-"""What stands in a pipeline where a backbone would, while there is nothing to diffuse yet."""
+"""Placeholder backbone for stage 1, which trains no diffusion model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nanogen_core.tensors import Condition, Prediction, State, Times
 
 
 class NoBackbone(nn.Module):
-    """Has no weights; asking it for a prediction is an error."""
+    """Backbone without weights. A call raises TrainingError."""
 
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """Raises TrainingError."""
+        """Raise TrainingError."""
         raise TrainingError(
-            "This pipeline has a decoder but no backbone: train one with `method: rae`, and set "
+            "This pipeline has a decoder but no backbone. Train a backbone with `method: rae`, and set "
             "`tokenizer.decoder.path` to the decoder.safetensors in this run's folder."
         )

@@ -24,10 +24,10 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_files import storage
 from nanogen_files.structure import structure
 from nanogen_rae.augment import DiffAugment
-from nanogen_rae.decoder_files import MARK
+from nanogen_rae.decoder_files import OUTPUT_MARK
 from nanogen_rae.dino import DinoViT, load_dino
 from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, frozen, hinge
-from nanogen_rae.features import Dino
+from nanogen_rae.features import DinoFeatures
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
@@ -68,7 +68,7 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
     assert [step for step in log if "adversarial" in log[step]] == [6]
     assert {"l1", "perceptual", "psnr", "lr.decoder"} <= log[1].keys()
     saved = storage.read_tensors(tmp_path / "decoder.safetensors")
-    assert saved.pop(MARK) == 0  # its decoder writes pixels
+    assert saved.pop(OUTPUT_MARK) == 0  # its decoder writes pixels
     nets = checkpoint.load(tmp_path, 6)[0]["nets"]
     assert all(torch.equal(value, nets[f"ema.{name}"]) for name, value in saved.items())
     torch.testing.assert_close(pipeline.tokenizer._decoder.state_dict(), saved)
@@ -137,7 +137,7 @@ def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
     config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
     stage = stage_of(build_pipeline(config))
     saved = storage.read_tensors(tmp_path / "first" / "decoder.safetensors")
-    del saved[MARK]
+    del saved[OUTPUT_MARK]
     torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
 
 
@@ -153,7 +153,7 @@ def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) 
     torch.testing.assert_close(again.decode_tokens(decoder, tokens), trained.decode_tokens(trained._decoder, tokens))
     torch.testing.assert_close(again.decode_tokens(decoder, tokens), decoder(tokens))  # 0.5 + 0.5 x, then 2 y - 1
     config["tokenizer"]["decoder"]["output"] = "pixels"
-    with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels': leave the option out"):
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels'. Remove the option"):
         build_pipeline(config).tokenizer.new_decoder()
 
 
@@ -192,7 +192,7 @@ def test_a_tokenizer_without_a_decoder_to_train_is_refused() -> None:
 
 
 def test_the_gan_cannot_start_before_its_discriminator() -> None:
-    with pytest.raises(ConfigError, match="lies before"):
+    with pytest.raises(ConfigError, match="must be at least discriminator_from"):
         structure({"discriminator_from": 0.5, "adversarial_from": 0.25}, DecoderStageConfig, "stage")
 
 
@@ -314,15 +314,15 @@ def test_dino_features_are_those_of_transformers(tmp_path: Path, side: int) -> N
         pixels = F.interpolate(pixels, (224, 224), mode="bilinear", align_corners=False)
     states = model(pixels, output_hidden_states=True).hidden_states
     wanted = [states[place][:, 1:].mT for place in (12, 3, 6, 9, 12)]
-    dino = Dino(load_dino(str(tmp_path)))
+    dino = DinoFeatures(load_dino(str(tmp_path)))
     assert (dino.width, dino.levels) == (16, 5)
     torch.testing.assert_close(list(dino(images)), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_dino_with_too_few_blocks_is_refused(tmp_path: Path) -> None:
     shallow = {name: tensor for name, tensor in original(tmp_path).items() if not name.startswith("blocks.11.")}
-    with pytest.raises(DataError, match="11 blocks, and 12 are needed"):
-        Dino(DinoViT(shallow, 1))
+    with pytest.raises(DataError, match="11 blocks, but 12 are needed"):
+        DinoFeatures(DinoViT(shallow, 1))
 
 
 def original(folder: Path) -> dict[str, Tensor]:
@@ -344,8 +344,8 @@ def test_the_original_file_of_dino(tmp_path: Path) -> None:
     state = original(tmp_path)
     torch.save(state, tmp_path / "dino.pth")
     images = torch.rand(1, 3, 64, 64) * 2 - 1
-    wanted = Dino(DinoViT(state, 1).eval())(images)
-    torch.testing.assert_close(list(Dino(load_dino(str(tmp_path / "dino.pth")))(images)), list(wanted))
+    wanted = DinoFeatures(DinoViT(state, 1).eval())(images)
+    torch.testing.assert_close(list(DinoFeatures(load_dino(str(tmp_path / "dino.pth")))(images)), list(wanted))
 
 
 def test_missing_lpips_files_are_named(tmp_path: Path) -> None:

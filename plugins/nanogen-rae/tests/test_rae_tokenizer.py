@@ -28,7 +28,7 @@ from nanogen_rae.decoder import Decoder
 from nanogen_rae.positions import positions
 from nanogen_rae.quality import psnr, reconstruction
 from nanogen_rae.sizes import SIZES, Size
-from nanogen_rae.statistics import Running, read_statistics
+from nanogen_rae.statistics import RunningStatistics, read_statistics
 from nanogen_rae.tokenizer import RAE
 
 SMALL = Size(width=16, depth=2, heads=2, hidden=24)
@@ -115,7 +115,7 @@ def test_the_original_repositorys_files(tmp_path: Path, small_decoder: None, lay
     for output, wanted in {"pixels": pixels, "normalised": pixels * std + mean}.items():
         rae = loaded(file, output=output)
         torch.testing.assert_close(rae.decode_tokens(rae._decoder, latents), wanted * 2 - 1, rtol=1e-3, atol=1e-4)
-    with pytest.raises(ConfigError, match=r"model.pt does not tell.*'normalised' for.*original.*'pixels' for.*RAEv2"):
+    with pytest.raises(ConfigError, match=r"model.pt does not declare.*'normalised' for.*original.*'pixels' for.*RAEv2"):
         loaded(file)
 
 
@@ -127,7 +127,7 @@ def test_the_weights_of_a_checkpoint_are_chosen(tmp_path: Path, small_decoder: N
     torch.testing.assert_close(heads["ema"], state["decoder_pred.bias"])
     torch.testing.assert_close(heads["model"], state["decoder_pred.bias"] + 1)
     torch.save({"model": state}, file)
-    with pytest.raises(DataError, match="no 'ema' weights: set `tokenizer.decoder.weights` to 'model'"):
+    with pytest.raises(DataError, match="no 'ema' weights. Set `tokenizer.decoder.weights` to 'model'"):
         loaded(file, output="pixels")
 
 
@@ -135,7 +135,7 @@ def test_a_decoder_of_another_grid_is_refused(tmp_path: Path, small_decoder: Non
     """Its weights have the same shapes: that of 512 pixels has 32 x 32 positions."""
     for number, table in enumerate((positions(16, 32)[None], torch.rand(1, 257, 16))):
         torch.save({**original(), "decoder_pos_embed": table}, tmp_path / f"{number}.pt")
-        with pytest.raises(DataError, match=r"other positions than the sine-cosine ones of 256 tokens"):
+        with pytest.raises(DataError, match=r"other positions .* than the sine-cosine ones of 256 tokens"):
             loaded(tmp_path / f"{number}.pt", output="pixels")
 
 
@@ -167,7 +167,7 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_diffusers_folder_tells_what_its_decoder_writes(tmp_path: Path, small_decoder: None) -> None:
     published().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"`output: normalised`.*'pixels': leave the option out"):
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*'pixels'. Remove the option"):
         loaded(tmp_path, output="pixels")
 
 
@@ -211,7 +211,7 @@ def test_initial_weights_are_the_published_ones() -> None:
 
 def test_streamed_statistics_are_those_of_everything_at_once() -> None:
     tokens = torch.randn(23, 4, 2, 2, generator=torch.Generator().manual_seed(0)) * 3 + 1000
-    running = Running()
+    running = RunningStatistics()
     for chunk in tokens.split(5):
         running.update(chunk)
     statistics = running.result()
@@ -231,7 +231,7 @@ def test_measured_statistics_make_zero_mean_and_unit_variance(tmp_path: Path, im
 
 
 def test_no_images_have_no_statistics(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="no images|has none"):
         openmoji().compute_statistics([], tmp_path / "statistics.safetensors")
 
 
@@ -287,7 +287,7 @@ def test_a_grid_that_makes_no_equal_patches_is_refused() -> None:
 def test_an_encoder_that_is_none_of_images() -> None:
     with pytest.raises(NanoGenError, match="Did you mean 'dinov2-vit-b'"):
         structure({"encoder": "dinov2-vit-bb"}, RAEConfig, "tokenizer")
-    with pytest.raises(NanoGenError, match="does not see images"):
+    with pytest.raises(NanoGenError, match="is not a vision encoder"):
         structure({"encoder": "qwen3-0.6b"}, RAEConfig, "tokenizer")
     with pytest.raises(ConfigError, match="tiny, B, L, XL"):
         structure({"decoder": {"size": "XXL"}}, RAEConfig, "tokenizer")
@@ -296,7 +296,7 @@ def test_an_encoder_that_is_none_of_images() -> None:
 def test_decoder_weights_that_are_missing_or_foreign(tmp_path: Path) -> None:
     statistics = written(tmp_path / "statistics.safetensors", (96, 8, 8))
     latents = torch.zeros(1, 96, 8, 8)
-    with pytest.raises(DataError, match="no decoder"):
+    with pytest.raises(DataError, match="no decoder\\."):
         openmoji(statistics=statistics).decode(latents)
     with pytest.raises(DataError, match="no decoder weights at"):
         openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny", path=str(tmp_path / "no"))).decode(latents)

@@ -54,7 +54,7 @@ def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
         assert images.shape[-1] == size
         found["out.pixels_rows"] = encoder.prepared(images)[:, :, ::ROWS]
     if facts["final_norm"] != "none":
-        normed = EncoderConfig(path=str(folder), norm="own", **options)
+        normed = EncoderConfig(path=str(folder), norm="affine", **options)
         found["out.tokens_normed"] = _tokens(PublishedEncoder(facts["published_name"], normed), images)
     return found
 

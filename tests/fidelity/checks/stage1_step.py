@@ -20,7 +20,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_files import storage
 from nanogen_rae.decoder import Decoder
-from nanogen_rae.decoder_files import own_names
+from nanogen_rae.decoder_files import to_decoder_names
 from nanogen_rae.sizes import Size
 from nanogen_rae.stage import DECODER, DISCRIMINATOR, IMAGES, DecoderTraining
 from nanogen_train.optim.optimization import Optimization
@@ -87,7 +87,7 @@ def _prepared(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
 def _decoder(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> Decoder:
     size = Size(facts["hidden"], facts["layers"], facts["heads"], facts["mlp"])
     decoder = Decoder(facts["token_width"], facts["image_side"] // facts["patch"], facts["patch"], size)
-    decoder.load_state_dict(own_names(state))
+    decoder.load_state_dict(to_decoder_names(state))
     return decoder
 
 
