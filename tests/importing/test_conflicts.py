@@ -26,7 +26,7 @@ from nanogen_import import import_checkpoint
         (SD_VAE, "meanflow", {}, "ask the backbone for two-time, which the checkpoint was trained without"),
         (SD_VAE, "sd-vae-ema-reg", {}, "ask the backbone for cls-token, which the checkpoint was trained without"),
         (MEANFLOW, "sd-vae-mse", {}, "the checkpoint's backbone has two-time, which no chosen part asks for"),
-        (REG, "dinov2-b", {}, "the checkpoint's backbone has token, which no chosen part asks for"),
+        (REG, "dinov2-b", {}, "the checkpoint's backbone has cls-token, which no chosen part asks for"),
         (PIXELS, "sd-vae-mse", {}, r"latents are \(3, 256, 256\) .* are \(4, 256, 256\)"),
     ],
 )
@@ -128,5 +128,5 @@ def test_a_file_of_no_known_layout_is_refused(tmp_path):
 
 
 def test_a_description_that_is_no_mapping_is_refused(rows, file_for):
-    with pytest.raises(DataError, match="must hold keys and values"):
+    with pytest.raises(DataError, match="must be an object with keys"):
         import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", architecture=["input_size"])

@@ -216,13 +216,13 @@ def test_unknown_missing_and_misshaped_tensors_are_named(tmp_path: Path) -> None
 
 
 def test_the_configuration_must_agree_and_say_what_shapes_cannot() -> None:
-    with pytest.raises(DataError, match=r"says num_heads \[4, 4\], but the tensors \[2, 3\]"):
+    with pytest.raises(DataError, match=r"has num_heads \[4, 4\], but the tensors have \[2, 3\]"):
         infer(_shapes(_tensors("ddt_label")), {"num_heads": [4, 4]})
-    with pytest.raises(DataError, match="says input_size 32, but the tensors 8"):
+    with pytest.raises(DataError, match="has input_size 32, but the tensors have 8"):
         infer(_shapes(_tensors("ddt_label")), {"input_size": 32})
-    with pytest.raises(DataError, match=r"says patch_size \[2, 2\], but the tensors \[1, 1\]"):
+    with pytest.raises(DataError, match=r"has patch_size \[2, 2\], but the tensors have \[1, 1\]"):
         infer(_shapes(_tensors("ddt_label")), {"patch_size": [2, 2]})
-    with pytest.raises(DataError, match="give `base_model_depth`"):
+    with pytest.raises(DataError, match="Set `base_model_depth`"):
         infer(_shapes(_tensors("ddt_internal_guidance")))
     with pytest.raises(NanoGenError, match=r"x_embedder\.proj\.weight is missing"):
         infer({})

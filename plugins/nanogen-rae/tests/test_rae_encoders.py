@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.registry import registry
 from nanogen_files import storage
-from nanogen_files.structure import plain
+from nanogen_files.structure import plain as plain_values
 from nanogen_files.structure import structure
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
@@ -182,7 +182,7 @@ def test_the_released_levels_of_raev2(tmp_path: Path, images: Tensor, blocks: tu
     levels = [F.layer_norm(raw[block + 1][:, 5:], (16,), eps=1e-5) for block in blocks]
     wanted = torch.stack(levels).mean(dim=0) + levels[-1].mean(dim=1, keepdim=True)
     options = structure({"path": str(tmp_path), "levels": list(blocks)}, EncoderConfig, "encoder")
-    assert plain(options)["levels"] == list(blocks)
+    assert plain_values(options)["levels"] == list(blocks)
     found = PublishedEncoder("dinov3-vit-l16", options).encode(images)
     torch.testing.assert_close(found.tokens, wanted, rtol=1e-4, atol=1e-5)
 

@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every case, and the weights of the published recipe."""
+    """Measure every case, and the weights of the published recipe."""
     facts, tensors = read(path)
     refuse_unknown(tensors, ())  # every expected number is in the JSON file
     for case in facts["logits"]:

@@ -58,8 +58,8 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     outputs = shapes["final_layer.linear.weight"][0] / patch**2
     if outputs not in (channels, 2 * channels):
         raise DataError(
-            f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels for {channels} of the"
-            " latent."
+            f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels per cell, expected"
+            f" {channels} or {2 * channels}."
         )
     tokens = shapes[POSITIONS][1]
     side = isqrt(tokens)
