@@ -122,8 +122,9 @@ class GuidanceEmbedding(nn.ModuleDict):
         self.length = sum(counts.values())
 
     def forward(self, guidance: Tensor) -> Tensor:
-        parts = zip(self.values(), guidance.unbind(1), strict=True)
-        return torch.cat([embed.tokens(embed(number)) for embed, number in parts], dim=1)  # type: ignore[operator]
+        embeddings = [module for module in self.values() if isinstance(module, TimeEmbedding)]
+        columns = zip(embeddings, guidance.unbind(1), strict=True)
+        return torch.cat([embedding.tokens(embedding(column)) for embedding, column in columns], dim=1)
 
 
 class ConditionEmbedding(nn.Module):

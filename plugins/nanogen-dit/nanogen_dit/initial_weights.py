@@ -31,7 +31,7 @@ def xavier(net: nn.Module) -> None:
 def _redraw(module: Linear) -> None:
     if not isinstance(module, EmbeddingLinear):
         rows = module.fused_rows["weight"] if isinstance(module, FusedLinear) else (module.out_features,)
-        for part in torch.split(module.weight, rows):
+        for part in torch.split(module.weight, list(rows)):
             nn.init.xavier_uniform_(part)
     if module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""What both backbones promise: shapes, independence, times, masks, intermediates, heads, derivatives."""
+"""Both backbones: shapes, independence of samples, times, masks, intermediates, heads, derivatives."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_samples_do_not_see_each_other(make: Make, inputs: Make) -> None:
         assert torch.allclose(alone.value.latent, whole[row])
 
 
-def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, inputs: Make) -> None:
+def test_masked_tokens_have_no_effect(make: Make, inputs: Make) -> None:
     net = make()
     state, times, condition = inputs()
     before = net(state, times, condition).value.latent
@@ -103,10 +103,8 @@ def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, inputs: Make)
 
 @pytest.mark.parametrize("kernel", [sdpa, eager, auto], ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize("wanted", [(), ("two-time", "jvp")], ids=["one time", "two times"])
-def test_of_a_null_text_no_token_is_a_key_and_all_others_are(
-    make: Make, inputs: Make, wanted: tuple[str, ...], kernel: Any
-) -> None:
-    """An all-false mask is the same as a condition of no tokens at all, alone and beside rows that have some."""
+def test_tokens_of_a_null_text_are_no_keys(make: Make, inputs: Make, wanted: tuple[str, ...], kernel: Any) -> None:
+    """An all-false mask equals a condition without tokens, alone and in a batch with other rows."""
     net = make(wanted=wanted)
     for module in net.modules():
         if isinstance(module, Attention):
@@ -148,7 +146,7 @@ def test_a_null_text_under_autocast(make: Make, inputs: Make) -> None:
     assert (value - exact).norm() < 0.1 * exact.norm()
 
 
-def test_padding_can_be_cut_off_or_left_unmasked_where_there_is_none(make: Make, inputs: Make) -> None:
+def test_padding_can_be_trimmed_and_full_texts_need_no_mask(make: Make, inputs: Make) -> None:
     net = make()
     state, times, condition = inputs()
     first = State(state.latent[2:]), Times(times.t[2:], times.r[2:])
@@ -162,7 +160,7 @@ def test_a_class_is_a_row_of_the_projection_added_to_the_learned_tokens(make: Ma
     assert torch.allclose(embedding(one_hot)[0], embedding.proj.weight[:, 4] + embedding.learned)
 
 
-def test_without_two_times_r_is_not_looked_at(make: Make, inputs: Make) -> None:
+def test_without_two_times_r_is_unused(make: Make, inputs: Make) -> None:
     net = make()
     state, times, condition = inputs()
     assert torch.equal(
@@ -173,7 +171,7 @@ def test_without_two_times_r_is_not_looked_at(make: Make, inputs: Make) -> None:
     )
 
 
-def test_with_two_times_t_and_r_both_count(make: Make, inputs: Make) -> None:
+def test_with_two_times_t_and_r_are_used(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time",))
     state, times, condition = inputs()
     outputs = [
@@ -196,7 +194,7 @@ def _guided(condition: Condition) -> Condition:
     )
 
 
-def test_every_number_of_the_guidance_counts(make: Make, inputs: Make) -> None:
+def test_every_guidance_input_is_used(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "cfg-conditioned"))
     state, times, condition = inputs()
     before = net(state, times, _guided(condition)).value.latent
@@ -213,7 +211,7 @@ def test_no_guidance_is_a_scale_of_one(make: Make, inputs: Make) -> None:
     assert torch.equal(net(state, times, condition).value.latent, net(state, times, nothing).value.latent)
 
 
-def test_what_is_not_wanted_is_not_looked_at(make: Make, inputs: Make) -> None:
+def test_guidance_is_unused_without_its_capability_word(make: Make, inputs: Make) -> None:
     net = make()
     state, times, condition = inputs()
     assert torch.equal(net(state, times, condition).value.latent, net(state, times, _guided(condition)).value.latent)
@@ -230,15 +228,15 @@ def test_each_sample_has_its_own_guidance(make: Make, inputs: Make) -> None:
 
 
 def test_guidance_has_tokens_before_the_condition(make: Make, inputs: Make) -> None:
-    """4 for the share and 2 for each end, beside the 4 of the time; padding after them is masked as before."""
+    """4 tokens for 1 - 1/w, 2 for t_min and 2 for t_max, beside the 4 of the time. Padding stays masked."""
     conditioned, plain = make(wanted=("cfg-conditioned",)).encoder, make().encoder
     assert len(conditioned.rope.cos) - len(plain.rope.cos) == conditioned.guidance.length == 8
     state, times, condition = inputs()
     noise = torch.where(condition.mask[..., None], condition.tokens, torch.randn_like(condition.tokens))
-    answers = [
+    outputs = [
         conditioned(state, times, _guided(condition._replace(tokens=x))).tokens for x in (condition.tokens, noise)
     ]
-    assert torch.equal(*answers)
+    assert torch.equal(*outputs)
 
 
 def test_intermediates_are_block_outputs(make: Make, inputs: Make) -> None:
@@ -251,7 +249,7 @@ def test_intermediates_are_block_outputs(make: Make, inputs: Make) -> None:
     assert torch.equal(features["block.2.cls_token"], seen[0][:, 0])
 
 
-def test_blocks_are_numbered_through(inputs: Make) -> None:
+def test_decoder_blocks_follow_encoder_blocks(inputs: Make) -> None:
     config = DDTConfig(hidden=32, depth=2, heads=2, decoder_hidden=48, decoder_depth=1, decoder_heads=3)
     net = DDT(config, latent=LATENT, condition=ConditionSpec(width=10, length=5, normalize=True)).double()
     assert net(*inputs(), ("block.3",)).features["block.3"].shape == (3, 24, 48)
@@ -263,7 +261,7 @@ def test_an_unknown_intermediate_is_an_error(make: Make, inputs: Make, name: str
         make()(*inputs(), (name,))
 
 
-def test_the_internal_head_answers_in_the_same_shape_and_ends_early(make: Make, inputs: Make) -> None:
+def test_the_internal_head_returns_the_same_shape_and_ends_early(make: Make, inputs: Make) -> None:
     net = make(wanted=("internal-head",))
     state, times, condition = inputs()
     prediction = net(state, times, condition)
@@ -297,7 +295,7 @@ def test_forward_mode_and_double_backward_agree_with_finite_differences(make: Ma
     assert torch.allclose(twice, tangent)
 
 
-def test_a_jvp_can_be_trained_through(make: Make, inputs: Make) -> None:
+def test_a_jvp_has_gradients(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "jvp"))
     state, times, condition = inputs()
 
@@ -310,7 +308,7 @@ def test_a_jvp_can_be_trained_through(make: Make, inputs: Make) -> None:
     assert all(p.grad is not None for p in net.encoder.second_time.parameters())
 
 
-def test_autocast_answers_in_the_dtype_of_the_state(make: Make, inputs: Make) -> None:
+def test_autocast_returns_the_dtype_of_the_state(make: Make, inputs: Make) -> None:
     net = make().float()
     state, times, condition = inputs()
     single = State(state.latent.float()), Times(times.t.float(), times.r.float())
@@ -330,7 +328,7 @@ def test_it_can_be_traced_as_one_graph(make: Make, inputs: Make) -> None:
     )
 
 
-def test_padding_that_is_taken_away_changes_no_answer(make: Make, inputs: Make) -> None:
+def test_padding_that_is_taken_away_does_not_change_the_output(make: Make, inputs: Make) -> None:
     state, times, condition = inputs()
     longer = Condition(F.pad(condition.tokens, (0, 0, 0, 4), value=9.0), F.pad(condition.mask, (0, 4)))
     net = make(condition=evolve(TEXT, length=9))

@@ -1,4 +1,4 @@
-"""Presets and numbers, and the sizes that they come to."""
+"""Presets, overrides and parameter counts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_preset_builds_and_each_is_larger_than_the_last() -> None:
         assert sizes == sorted(sizes)
 
 
-def test_a_number_replaces_the_presets() -> None:
+def test_options_override_the_preset() -> None:
     config = DDTConfig(size="B", depth=3, decoder_hidden=96, decoder_heads=4)
     assert config.trunk == Trunk(768, 3, 12)
     assert config.decoder == Trunk(96, 2, 4)

@@ -1,4 +1,4 @@
-"""Initial weights: the choice, and our own variant. The published ones are held to their fixture in tests/fidelity."""
+"""Initial weights: the option and the variant `xavier`. tests/fidelity checks the published ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ XAVIER = (".attn.", ".mlp.w", "s_projector.", "cls_in_proj", "ctx_embedder.proj"
 
 
 def _networks(init: str) -> Iterator[dict[str, Tensor]]:
-    """The tensors of both backbones for both conditions, by their published names."""
+    """Tensors of both backbones and both kinds of conditions by published name."""
     for condition in (LABEL, TEXT):
         parts: dict[str, Any] = {"latent": LATENT, "condition": condition, "wanted": frozenset({"two-time"})}
         yield export_published(LightningDiT(LightningDiTConfig(**TRUNK, init=init), **parts), tables=False)

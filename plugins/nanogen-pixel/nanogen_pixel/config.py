@@ -11,7 +11,7 @@ from nanogen_align.naming import is_slot
 from nanogen_core.validators import between, factor, pixels, unit
 
 _positive = between(0, 1000, above=True)
-_side = validators.optional(pixels)
+_side: Any = validators.optional(pixels)
 
 
 @frozen(kw_only=True)

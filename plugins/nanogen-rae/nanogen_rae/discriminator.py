@@ -63,7 +63,8 @@ class SpectralConv1d(nn.Conv1d):
         if self.training:
             self._iterate(matrix.detach())
         norm = (matrix * torch.outer(self.weight_u, self.weight_v)).sum()  # u . W v, in float32 also under autocast
-        return self._conv_forward(x, self.weight_orig / norm, self.bias)
+        out: Tensor = self._conv_forward(x, self.weight_orig / norm, self.bias)
+        return out
 
     @torch.no_grad()
     def _iterate(self, matrix: Tensor) -> None:

@@ -74,7 +74,7 @@ class PerceptionEncoder(nn.Module):
         side = round(table.shape[1] ** 0.5)
         if side == grid:
             return self.pos_embed
-        cells = table.float().mT.unflatten(2, (side, side))  # [1, D, side, side]
+        cells = table.float().mT.reshape(1, -1, side, side)  # [1, D, side, side]
         cells = F.interpolate(cells, size=(grid, grid), mode="bilinear", align_corners=False)
         return torch.cat([first, cells.flatten(2).mT.to(first.dtype)], dim=1)
 

@@ -1,5 +1,4 @@
-"""Small random encoders of the published classes, saved as the hub has them; what they must give comes from calling
-transformers (or timm) itself."""
+"""Small random encoders of the published classes. Expected values come from calls of transformers (or timm)."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def saved(folder: Path, kind: str, **options: Any) -> Any:
-    """A model with norms that differ from plain ones, in `folder`."""
+    """Save a model with non-trivial norms to `folder`."""
     torch.manual_seed(0)
     config = getattr(transformers, kind.replace("Model", "Config"))(**options)
     model = getattr(transformers, kind)(config).eval()
@@ -54,7 +53,7 @@ def pixels(images: Tensor, side: int, mode: str, mean: Tensor, std: Tensor, anti
 
 
 def plain(model: Any, norm: str) -> Any:
-    """The model with its final norm's affine part switched off, as the published code does it."""
+    """The model without the affine part of its final norm, as in the published code."""
     layer = getattr(model, norm)
     torch.nn.init.ones_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
@@ -82,7 +81,7 @@ def test_dinov2_with_registers(tmp_path: Path, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_dinov2_keeps_its_affine_part_where_asked(tmp_path: Path, images: Tensor) -> None:
+def test_norm_affine_keeps_the_affine_part(tmp_path: Path, images: Tensor) -> None:
     model = saved(tmp_path, "Dinov2WithRegistersModel", **VIT, patch_size=14, image_size=56, num_register_tokens=4)
     seen = model(pixels(images, 28, "bicubic", MEAN, STD)).last_hidden_state
     torch.testing.assert_close(encoded("dinov2-vit-b", tmp_path, images, norm="affine").tokens, seen[:, 5:])
@@ -116,7 +115,7 @@ def test_dinov3(tmp_path: Path, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_siglip2_carries_its_affine_part_and_has_no_class_token(tmp_path: Path, images: Tensor) -> None:
+def test_siglip2_keeps_its_affine_part_and_has_no_class_token(tmp_path: Path, images: Tensor) -> None:
     half = torch.tensor([0.5] * 3)
     model = saved(tmp_path, "SiglipVisionModel", **VIT, intermediate_size=32, patch_size=16, image_size=32)
     seen = model(pixels(images, 32, "bicubic", half, half)).last_hidden_state
@@ -124,7 +123,7 @@ def test_siglip2_carries_its_affine_part_and_has_no_class_token(tmp_path: Path, 
 
 
 @torch.no_grad()
-def test_mae_keeps_every_token_in_its_place(tmp_path: Path, images: Tensor) -> None:
+def test_mae_keeps_the_order_of_tokens(tmp_path: Path, images: Tensor) -> None:
     model = saved(tmp_path, "ViTMAEModel", **VIT, intermediate_size=32, patch_size=16, image_size=64, mask_ratio=0.75)
     model = plain(model, "layernorm")
     model.config.mask_ratio = 0.0
@@ -144,7 +143,7 @@ def test_convnextv2_gives_its_last_map(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_tipsv2_sees_unnormalised_pixels(tmp_path: Path, images: Tensor) -> None:
+def test_tipsv2_takes_unnormalised_pixels(tmp_path: Path, images: Tensor) -> None:
     options = {**VIT, "patch_size": 14, "image_size": 56}
     model = plain(saved(tmp_path, "Tipsv2VisionModel", **options), "layernorm")
     seen = model(pixels(images, 28, "bicubic", torch.zeros(3), torch.ones(3))).last_hidden_state
@@ -188,7 +187,7 @@ def test_the_released_levels_of_raev2(tmp_path: Path, images: Tensor, blocks: tu
 
 
 @torch.no_grad()
-def test_levels_that_a_network_has_not(tmp_path: Path, images: Tensor) -> None:
+def test_unknown_levels_are_refused(tmp_path: Path, images: Tensor) -> None:
     saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
     with pytest.raises(ConfigError, match=r"blocks 0 to 3, but `levels` contains 4"):
         encoded("webssl-1b", tmp_path, images, levels=(1, 4))
@@ -237,7 +236,7 @@ def perception_folder(folder: Path, weights: Mapping[str, Tensor], architecture:
 
 
 def perception_tokens(weights: Mapping[str, Tensor], pixels: Tensor, grid: int) -> Tensor:
-    """The network in other words: rotations are products of complex numbers, attention is written out."""
+    """Reference implementation: rotations as complex products, attention by plain operations."""
     x = F.conv2d(pixels, weights["patch_embed.proj.weight"], stride=4).flatten(2).mT  # [B, g g, 16]
     x = F.layer_norm(x + weights["pos_embed"], (16,), weights["norm_pre.weight"], weights["norm_pre.bias"], 1e-5)
     row, column = torch.meshgrid(torch.arange(1.0, grid + 1), torch.arange(1.0, grid + 1), indexing="ij")
@@ -309,7 +308,7 @@ def timm() -> Any:
 
 @torch.no_grad()
 def test_eupe(tmp_path: Path, images: Tensor) -> None:
-    """Saved at another input size than it is read for."""
+    """A model saved for another input size."""
     library, small = timm(), {"embed_dim": 32, "depth": 2, "num_heads": 2}
     torch.manual_seed(0)
     model = library.create_model("vit_base_patch16_dinov3_qkvb", img_size=64, num_classes=0, **small).eval()
@@ -349,22 +348,22 @@ def test_a_size_without_a_whole_grid_is_refused(size: int) -> None:
     [
         ("dinov3-vit-b16", {"registers": False}, "registers"),
         ("convnextv2-b", {"levels": 4}, "levels"),
-        ("dinov2-vit-b", {"norm": "affine"}, "plain, own, none"),
+        ("dinov2-vit-b", {"norm": "layer"}, "plain, affine, none"),
         ("dinov2-vit-b", {"level": 4}, "Did you mean 'levels'"),
     ],
 )
-def test_options_that_an_encoder_has_not(name: str, options: Mapping[str, Any], words: str) -> None:
+def test_unsupported_options_are_refused(name: str, options: Mapping[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         vision_encoder(name, options)
 
 
-def test_a_folder_without_weights_says_what_goes_there(tmp_path: Path, images: Tensor) -> None:
+def test_a_folder_without_weights_names_the_missing_files(tmp_path: Path, images: Tensor) -> None:
     (tmp_path / "config.json").write_text('{"hidden_size": 16, "patch_size": 14}')
     with pytest.raises(DataError, match=r"Put config.json and model.safetensors of Dinov2WithRegistersModel into"):
         vision_encoder("dinov2-vit-b", {"path": str(tmp_path)}).encode(images)
 
 
-def test_a_model_that_is_not_at_hand_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_downloaded_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*arguments: Any, **options: Any) -> Any:
         raise OSError("no network")
 
@@ -387,7 +386,7 @@ NUMBERS = ["16", 16.0, True, 0, -16, 10**12, {}, [], [None], ["16"], float("nan"
 
 @pytest.mark.parametrize("value", NUMBERS)
 @pytest.mark.parametrize("name", ["hidden_size", "hidden_sizes", "embed_dim", "num_features", "patch_size"])
-def test_a_size_that_is_no_whole_number_is_a_sentence(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_size_that_is_no_whole_number_is_refused(tmp_path: Path, name: str, value: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps({name: value}))
     encoder = vision_encoder("dinov2-vit-b", {"path": str(tmp_path)})
     with pytest.raises(DataError, match=rf"`{name}` of .*config\.json is .*, and must be a whole number above 0"):
@@ -411,12 +410,12 @@ def test_sizes_of_a_folder(tmp_path: Path, config: Mapping[str, Any], width: int
 
 
 @pytest.mark.parametrize("facts", [*({"model_args": {"num_heads": value}} for value in NUMBERS), {"model_args": [1]}])
-def test_heads_that_are_no_whole_number_are_a_sentence(facts: Mapping[str, Any]) -> None:
+def test_heads_that_are_no_whole_number_are_refused(facts: Mapping[str, Any]) -> None:
     with pytest.raises(DataError, match="must be a"):
         heads_of({"architecture": "vit_pe_core_tiny_patch16_384", **facts})
 
 
 @pytest.mark.parametrize("architecture", [None, 3, "", "vit_pe_", [], "resnet50"])
-def test_an_architecture_without_a_size_is_a_sentence(architecture: Any) -> None:
+def test_an_architecture_without_a_size_is_refused(architecture: Any) -> None:
     with pytest.raises(DataError, match="no Perception Encoder|Add `num_heads`"):
         heads_of({"architecture": architecture})

@@ -1,4 +1,4 @@
-"""Stage 1: the losses against their equations, the loop with every phase, exact resume, and a short training."""
+"""Stage 1: losses against their equations, all phases in the loop, exact resume, a short training."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(folder: Path, config: dict[str, Any], **options: Any) -> Pipeline:
 STAGED = {"perceptual": "encoder", "discriminator": "encoder", "discriminator_from": 0.5, "adversarial_from": 0.8}
 
 
-def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
+def test_phases_start_in_order_and_a_run_saves_its_files(tmp_path: Path) -> None:
     pipeline = run(tmp_path, configuration(**STAGED))
     log = {entry["step"]: entry for entry in metrics_log.read(tmp_path)}
     assert [step for step in log if "discriminator" in log[step]] == [4, 5, 6]  # updates from step 3, counted from 0
@@ -77,7 +77,7 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
 
 
 def test_both_phases_run_in_bf16(tmp_path: Path) -> None:
-    """Losses are near those of float32; spectral norms stay in it."""
+    """Losses are close to those in float32; spectral norms are computed in float32."""
     config = configuration(**STAGED)
     run(tmp_path / "fp32", config)
     config["train"]["precision"] = "bf16"
@@ -116,7 +116,7 @@ Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
 
 
 def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
-    """Both nets are wrapped together, though one of them stands still in each phase."""
+    """Both networks are wrapped together, although each phase trains one of them."""
     config = configuration(**STAGED)
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
@@ -131,7 +131,7 @@ def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
     assert len(norms[1]) == 6
 
 
-def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
+def test_a_decoder_with_a_path_is_fine_tuned(tmp_path: Path) -> None:
     run(tmp_path / "first", configuration(**WITHOUT))
     config = configuration(**WITHOUT)
     config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
@@ -141,8 +141,8 @@ def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
     torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
 
 
-def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) -> None:
-    """Whoever decodes with the run's file need not know it, and cannot get it wrong."""
+def test_the_file_of_a_decoder_declares_normalised_output(tmp_path: Path) -> None:
+    """The file declares its output, so that the option is not needed."""
     config = configuration(**WITHOUT)
     config["tokenizer"]["decoder"]["output"] = "normalised"
     trained = run(tmp_path / "first", config).tokenizer
@@ -158,7 +158,7 @@ def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) 
 
 
 def test_from_stage_1_to_samples(tmp_path: Path) -> None:
-    """The whole road: a decoder, the statistics, a backbone, pictures."""
+    """Decoder, statistics, backbone and samples in one pipeline."""
     first = run(tmp_path / "stage1", configuration(**WITHOUT))
     count = first.tokenizer.compute_statistics(first.task.iter_once("train", 16), tmp_path / "statistics.safetensors")
     assert count == 32
@@ -174,7 +174,7 @@ def test_from_stage_1_to_samples(tmp_path: Path) -> None:
     assert images.isfinite().all()
 
 
-def test_the_published_recipe_is_what_stands_where_nobody_says_otherwise() -> None:
+def test_the_defaults_are_the_published_recipe() -> None:
     resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
     assert (resolved.sections["train"].steps, resolved.sections["train"].batch_size) == (40_032, 512)
     rate, schedule = resolved.slots["optimizer"].config.lr, Cosine(resolved.slots["schedule"].config)
@@ -199,7 +199,7 @@ def test_the_gan_cannot_start_before_its_discriminator() -> None:
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
-def test_noise_is_keyed_and_as_strong_as_stated() -> None:
+def test_noise_is_keyed_and_has_its_distribution() -> None:
     stage = stage_of(build_pipeline(configuration(**WITHOUT)))
     tokens = torch.zeros(512, 96, 8, 8)
     noisy = stage._noisy(tokens, KeyedRNG(0, range(512), step=3))
@@ -224,7 +224,7 @@ def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
     assert float(adaptive_weight(first, 0 * second, last)) == pytest.approx(1e4)
 
 
-def test_frozen_weights_get_no_gradient_pass_it_on_and_stand_still() -> None:
+def test_frozen_weights_get_no_gradient_but_inputs_do() -> None:
     heads, features = Heads(8, 1), torch.randn(4, 8, 6, requires_grad=True)
     before = {name: tensor.clone() for name, tensor in heads.state_dict().items()}
     with frozen(heads):
@@ -246,7 +246,7 @@ def test_heads_give_a_logit_for_each_place_and_level_of_each_image_alone() -> No
 
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
 def test_a_spectral_convolution_is_torchs() -> None:
-    """The deprecated class of torch, step by step and in evaluation mode."""
+    """Compared with torch's deprecated class, in training and evaluation mode."""
     torch.manual_seed(0)
     ours = SpectralConv1d(6, 4, 3)
     theirs = nn.utils.spectral_norm(nn.Conv1d(6, 4, 3, padding=1, padding_mode="circular"))
@@ -280,7 +280,7 @@ def test_augmentation_moves_by_an_eighth_at_most() -> None:
     assert len(offsets) > 10
 
 
-def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
+def test_augmentation_is_drawn_for_the_whole_batch() -> None:
     images = torch.rand(4, 3, 8, 8) * 2 - 1
     assert torch.equal(DiffAugment(0.0)(images, KeyedRNG(0, range(4)), "real"), images)
     half = DiffAugment(0.5)
@@ -292,7 +292,7 @@ def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
 
 
 def dino_folder(folder: Path) -> Any:
-    """A small one of transformers' class, as the hub has it."""
+    """Folder of a small DINO of transformers."""
     torch.manual_seed(0)
     options = {"hidden_size": 16, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 16}
     numerics = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
@@ -326,7 +326,7 @@ def test_a_dino_with_too_few_blocks_is_refused(tmp_path: Path) -> None:
 
 
 def original(folder: Path) -> dict[str, Tensor]:
-    """The weights of a small DINO of one head, by the names of the original file."""
+    """Weights of a small DINO with one head, under the names of the original file."""
     generator = torch.Generator().manual_seed(0)
     shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, 64), "pos_embed": (1, 50, 64), "norm.weight": (64,)}
     shapes |= {"patch_embed.proj.weight": (64, 3, 32, 32), "patch_embed.proj.bias": (64,), "norm.bias": (64,)}
