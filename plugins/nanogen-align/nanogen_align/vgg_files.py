@@ -32,8 +32,8 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
     files = home / VGG, next((path for path in (home / HEADS, *_packaged()) if path.is_file()), home / HEADS)
     missing = [path for path in files if not path.is_file()]
     if missing:
-        wanted = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
-        raise DataError(f"The weights of LPIPS are missing. Save {wanted}, or name the folder that contains them.")
+        downloads = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
+        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or name the folder that contains them.")
     return files
 
 

@@ -24,7 +24,7 @@ from nanogen_dit.rope import RoPE
 
 
 class Decoder(nn.Module):
-    """Velocity decoder of DDT: adaLN blocks on its own embedding of the state, then an adaLN head.
+    """Velocity decoder of DDT: adaLN blocks on a second embedding of the state, then an adaLN head.
 
     Args:
         config: Options of DDT. `decoder_*` sets the size.
@@ -111,13 +111,14 @@ class DDT(nn.Module):
         Raises:
             NanoGenError: an intermediate does not exist.
         """
-        wanted = read_intermediates(intermediates, self.encoder.trunk.depth + self.decoder.trunk.depth, self.geometry)
-        keep = {self.internal_depth, *(each.block for each in wanted)}
+        depth = self.encoder.trunk.depth + self.decoder.trunk.depth
+        requested = read_intermediates(intermediates, depth, self.geometry)
+        keep = {self.internal_depth, *(each.block for each in requested)}
         encoded = self.encoder(state, times, condition, keep)
         signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]
         value, outputs = self.decoder(state, F.silu(signal), keep)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
-        return Prediction(cast(value, state), features(wanted, encoded.outputs | outputs, self.geometry), heads)
+        return Prediction(cast(value, state), features(requested, encoded.outputs | outputs, self.geometry), heads)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
         """The internal head. Its tokens are also its adaLN input."""

@@ -73,8 +73,8 @@ class DiT(nn.Module):
         Raises:
             NanoGenError: an intermediate does not exist.
         """
-        wanted = read_intermediates(intermediates, self.trunk.depth, self.geometry)
-        keep, outputs = {each.block for each in wanted}, {}
+        requested = read_intermediates(intermediates, self.trunk.depth, self.geometry)
+        keep, outputs = {each.block for each in requested}, {}
         x = self.patch(patchify(state.latent, self.geometry.patch)) + self.positions  # [B, N, width]
         signal = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]
         for number, block in enumerate(self.blocks, start=1):
@@ -82,7 +82,7 @@ class DiT(nn.Module):
             if number in keep:
                 outputs[number] = x
         value = cast(State(self.head(x, signal)), state)
-        return Prediction(value, features(wanted, outputs, self.geometry))
+        return Prediction(value, features(requested, outputs, self.geometry))
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)

@@ -106,7 +106,7 @@ class TimeEmbedding(nn.Module):
 class GuidanceEmbedding(nn.ModuleDict):
     """Embedding of `Condition.extras["guidance"]` [B, 3] as tokens [B, length, width].
 
-    Each column has its own time embedding: `tokens` tokens for 1 - 1/w, half as many for t_min and for t_max
+    Each column has a separate time embedding: `tokens` tokens for 1 - 1/w, half as many for t_min and for t_max
     (Improved MeanFlow, arXiv 2512.02012).
 
     Args:

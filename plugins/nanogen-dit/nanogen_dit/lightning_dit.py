@@ -68,11 +68,11 @@ class LightningDiT(nn.Module):
         Raises:
             NanoGenError: an intermediate does not exist.
         """
-        wanted = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
-        encoded = self.encoder(state, times, condition, {self.internal_depth, *(each.block for each in wanted)})
+        requested = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
+        encoded = self.encoder(state, times, condition, {self.internal_depth, *(each.block for each in requested)})
         value = cast(self.head(encoded.tokens), state)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
-        return Prediction(value, features(wanted, encoded.outputs, self.geometry), heads)
+        return Prediction(value, features(requested, encoded.outputs, self.geometry), heads)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
         if self.internal_head is None or self.internal_depth is None:

@@ -46,7 +46,7 @@ def exact(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
 
 
 def forward_mode(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
-    """Compute du/dt in forward mode, in a pass of its own. Exact, slower than `exact`, works with torch.compile."""
+    """Compute du/dt in a separate forward-mode pass. It is exact, slower than `exact`, and works with torch.compile."""
 
     def value(z: Tensor, t: Tensor) -> Tensor:
         return u_fn(z, t).value.latent

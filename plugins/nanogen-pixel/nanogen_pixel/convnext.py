@@ -36,7 +36,7 @@ class ConvNeXt:
         self.network = PooledFeatures.load(config.path)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return nothing: the clean latent is the image."""
+        """Return no extras: the loss compares with the clean latent, which is the image."""
         return {}
 
     def cls_token(self, batch: Batch) -> None:

@@ -33,7 +33,7 @@ class Lpips:
         self.network = PerceptualDistance.load(config.folder)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return nothing: the clean latent is the image."""
+        """Return no extras: the loss compares with the clean latent, which is the image."""
         return {}
 
     def cls_token(self, batch: Batch) -> None:

@@ -82,7 +82,7 @@ def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) 
 
 
 def _pixnerd() -> Method:
-    """PixNerd. As in DiffusionBench, its text-to-image sampling has the training shift."""
+    """PixNerd. For text-to-image the sampling times have the training shift, as in DiffusionBench."""
     method = _method("pixnerd", "flow matching on pixels, v-prediction (the PixNerd setting)", {"time_mean": -1.94})
     return evolve(method, per_task={"t2i": {"objective": {"sample_shift": None}}})
 

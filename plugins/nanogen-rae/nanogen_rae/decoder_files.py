@@ -87,8 +87,8 @@ def load_decoder(decoder: nn.Module, file: DecoderFile) -> None:
     given = file.positions.reshape(-1, file.positions.shape[-1]).float()
     if given.shape != table.shape or (given - table.cpu()).abs().max() > POSITION_TOLERANCE:
         raise DataError(
-            f"{file.source} has other positions ({len(given) - 1} tokens) than the sine-cosine ones of "
-            f"{len(table) - 1} tokens. Set `image_size` to the size that the decoder was trained for."
+            f"The position table of {file.source} is not the sine-cosine table of {len(table) - 1} tokens (it has "
+            f"{len(given) - 1}). Set `image_size` to the size that the decoder was trained for."
         )
 
 

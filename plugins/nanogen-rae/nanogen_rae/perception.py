@@ -41,7 +41,7 @@ class PerceptionEncoder(nn.Module):
         width, patch, depth, hidden = Sizes.of(state)
         scaled = "blocks.0.gamma_1" in state
         if width % (4 * heads):
-            raise ValueError(f"a width of {width} cannot be split into {heads} heads of a width divisible by 4")
+            raise ValueError(f"the width {width} must be a multiple of 4 times the number of heads ({heads})")
         self.head_width = width // heads
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch, bias=False)})
         self.cls_token = nn.Parameter(torch.empty(1, 1, width)) if "cls_token" in state else None

@@ -186,7 +186,7 @@ def _lpips(folder: str | None) -> PerceptualDistance:
         return PerceptualDistance.load(folder)
     except DataError as error:
         raise DataError(
-            f"{error} Set `stage.lpips` to the folder, or `stage.perceptual: encoder` or `none` to train without LPIPS."
+            f"{error} The option is `stage.lpips`. `stage.perceptual: encoder` or `none` trains without LPIPS."
         ) from error
 
 

@@ -22,7 +22,7 @@ class DecoderStageConfig:
         discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), the RAE's "encoder", or "none" for no
             GAN loss.
         dino: DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.
-        adversarial_weight: Weight of the adversarial loss, beside the adaptive weight.
+        adversarial_weight: Factor of the adversarial loss, in addition to the adaptive weight.
         discriminator_from: Fraction of `train.steps` after which the discriminator is trained.
         adversarial_from: Fraction of `train.steps` after which the decoder has the adversarial loss.
         augment_probability: Probability of each augmentation of DiffAugment.

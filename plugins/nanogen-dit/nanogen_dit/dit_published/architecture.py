@@ -49,7 +49,9 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
     try:
         return _infer(shapes, network_part(described))
     except (KeyError, IndexError, ValueError) as error:
-        raise DataError(f"The checkpoint is not of the layout of SiT: {error.args[0]} is missing or odd.") from error
+        raise DataError(
+            f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing or invalid."
+        ) from error
 
 
 def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:

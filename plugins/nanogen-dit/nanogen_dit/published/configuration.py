@@ -93,7 +93,7 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """Return the description that `infer` needs beside the shapes.
+    """Return the description that `infer` needs in addition to the shapes.
 
     Args:
         published: The configuration of the checkpoint, if any.
