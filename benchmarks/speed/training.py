@@ -16,7 +16,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Prediction
 from nanogen_dit import attention
 from nanogen_dit.linear import Linear, linear
-from nanogen_meanflow.derivative import Along, Point, Slope
+from nanogen_meanflow.derivative import AverageVelocityFn, JVPInputs, JVPOutput
 from nanogen_train.ema.ema import EMA
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.trainer.loop import Run
@@ -136,7 +136,7 @@ def _by_jvp(side: Run, given: Batch) -> Callable[[], None]:
     """Its step with u and du/dt from one call of `torch.func.jvp`, through torch's attention written out."""
     side.pipeline.objective._derivative = jvp  # type: ignore[attr-defined]
     for block in side.pipeline.backbone.encoder.blocks:  # type: ignore[attr-defined]
-        block.attention.kernel = attention.fused
+        block.attention.kernel = attention.sdpa
 
     def step() -> None:
         with sdpa_kernel(SDPBackend.MATH):
@@ -145,17 +145,17 @@ def _by_jvp(side: Run, given: Batch) -> Callable[[], None]:
     return step
 
 
-def jvp(along: Along, at: Point) -> Slope:
-    """u, which gradients flow through, and du/dt, as the published code of MeanFlow has them."""
+def jvp(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
+    """Compute u, with gradient, and du/dt in one forward-mode pass, as the published MeanFlow code does."""
     predictions: list[Prediction] = []
 
     def value(z: Tensor, t: Tensor) -> Tensor:
-        predictions.append(along(z, t))
+        predictions.append(u_fn(z, t))
         return predictions[-1].value.latent
 
     u, du_dt = torch.func.jvp(value, (at.z, at.t), (at.v, torch.ones_like(at.t)))
     prediction = predictions[-1]
-    return Slope(prediction._replace(value=prediction.value._replace(latent=u)), du_dt.detach())
+    return JVPOutput(prediction._replace(value=prediction.value._replace(latent=u)), du_dt.detach())
 
 
 def draws() -> Iterator[Row]:

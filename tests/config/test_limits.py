@@ -29,7 +29,7 @@ ALLOWED = {
     "a factor of 0 turns a loss, a term or noise off": {
         "RepaConfig.weight": [0],
         "IRepaConfig.weight": [0],
-        "IRepaConfig.mean_share": [0],
+        "IRepaConfig.gamma": [0],
         "LpipsConfig.weight": [0],
         "LpipsConfig.norm_p": [0],
         "ConvNeXtConfig.weight": [0],

@@ -203,7 +203,7 @@ def test_a_size_that_was_written_follows_the_name(small):
 
 def test_a_preset_that_the_new_component_has_not_is_refused(small):
     small["backbone"] = {"name": "ddt", "size": "XXL"}
-    with pytest.warns(ConfigWarning), pytest.raises(ConfigError, match="backbone.size: 'XXL' is none of tiny, small"):
+    with pytest.warns(ConfigWarning), pytest.raises(ConfigError, match="backbone.size: 'XXL' is unknown"):
         resolve(small, {"backbone": "lightning-dit"})
 
 

@@ -1,4 +1,4 @@
-"""The kinds of fixture. A fixture is measured by the module of `checks` whose name its file name begins with."""
+"""Kinds of fixtures. The file name of a fixture begins with the name of the module in `checks` that measures it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.fidelity.measurement import Measurement
 
 #: Fixtures that take minutes. `make equivalence` runs them.
 TRAINING_CURVES = "training_curve"
-#: The folder of networks in the published layout, whose file names are free.
+#: Folder of networks in the published layout. Their file names are arbitrary.
 NETWORKS = "networks"
 
 Measure = Callable[[Path], Iterable[Measurement]]
 
 
 def fixtures_in(folder: Path) -> list[Path]:
-    """The JSON files of a folder and of its `networks/`, sorted. A tensor file without a JSON file is listed too."""
+    """Return the sorted JSON files of a folder and of its `networks/`, and tensor files without a JSON file."""
     found: list[Path] = []
     for place in (folder, folder / NETWORKS):
         found += place.glob("*.json")
@@ -33,13 +33,13 @@ def is_training_curve(path: Path) -> bool:
 
 
 def measure_of(path: Path) -> Measure | None:
-    """The function that measures this fixture, or None for an unknown kind. The longest matching name decides."""
+    """Return the function that measures a fixture, or None for an unknown kind. The longest matching name applies."""
     check = _check_of(path)
     return None if check is None else check.measure
 
 
 def unknown(path: Path) -> str:
-    """Why `measure_of` has no function for this file, and what it should be."""
+    """Return why `measure_of` has no function for this file, and what to change."""
     if path.suffix != ".json":
         return f"these tensors have no {path.stem}.json beside them"
     known = ", ".join(sorted(module.name for module in iter_modules(checks.__path__)))
@@ -47,7 +47,7 @@ def unknown(path: Path) -> str:
 
 
 def notes_of(path: Path) -> Iterable[str]:
-    """What the check of this fixture says beside its measurements, such as fields that it does not compare."""
+    """Return the notes of the check, such as fields that it does not compare."""
     notes = getattr(_check_of(path), "notes", None)
     return () if notes is None else notes(path)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @frozen
 class Measurement:
-    """The error of one quantity, in the unit of its tolerance. NaN never holds."""
+    """Error and tolerance of one quantity. NaN never holds."""
 
     name: str
     error: float
@@ -19,8 +19,8 @@ class Measurement:
         return self.error <= self.tolerance
 
     @property
-    def share(self) -> float:
-        """The error divided by the tolerance. An exact comparison has tolerance 0: any error is infinite."""
+    def relative(self) -> float:
+        """The error divided by the tolerance. With tolerance 0 any error is infinite."""
         if self.error != self.error:
             return float("inf")
         if self.tolerance == 0:
@@ -29,7 +29,7 @@ class Measurement:
 
 
 def relative_max(ours: Tensor, recorded: Tensor) -> float:
-    """max|ours - recorded| / max|recorded|, in float64. Infinite for another shape or a value that is not finite."""
+    """Return `max|ours - recorded| / max|recorded|` in float64, infinity for another shape or a non-finite value."""
     if ours.shape != recorded.shape or not ours.isfinite().all():
         return float("inf")
     difference = float((ours.double() - recorded.double()).abs().max())
@@ -40,7 +40,7 @@ def relative_max(ours: Tensor, recorded: Tensor) -> float:
 
 
 def absolute_max(ours: Tensor, recorded: Tensor) -> float:
-    """max|ours - recorded|, in float64. Infinite for another shape or a value that is not finite."""
+    """Return `max|ours - recorded|` in float64, infinity for another shape or a non-finite value."""
     if ours.shape != recorded.shape or not ours.isfinite().all():
         return float("inf")
     return float((ours.double() - recorded.double()).abs().max())

@@ -1,4 +1,4 @@
-"""Recorded fixtures, and recorded random numbers in place of drawn ones."""
+"""Reads fixtures, and replays recorded random numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nanogen_files import storage
 from nanogen_files.weights import refuse_nonfinite
 from tests.fidelity.measurement import Measurement, relative_max
 
-#: Prefixes of recorded outputs. Everything under them is compared.
+#: Prefixes of recorded outputs. All of them are compared.
 OUTPUTS = ("out.", "after.")
 
 
 class Recorded(dict[str, Any]):
-    """A mapping of a fixture. A key that it lacks is a DataError."""
+    """A mapping of a fixture. A missing key raises DataError."""
 
     source = "the fixture"
 
@@ -28,7 +28,7 @@ class Recorded(dict[str, Any]):
 
 
 def read(path: Path) -> tuple[Recorded, Recorded]:
-    """The facts and the tensors of a fixture. Raises DataError where it is damaged or a number is not finite."""
+    """Read the facts and tensors of a fixture. Raises DataError if it is damaged or a number is not finite."""
     beside = path.with_suffix(".safetensors")
     tensors = _recorded(storage.read_tensors(beside) if beside.exists() else {}, beside)
     refuse_nonfinite(tensors, beside)
@@ -36,15 +36,15 @@ def read(path: Path) -> tuple[Recorded, Recorded]:
 
 
 def read_facts(path: Path) -> Recorded:
-    """The facts alone. Raises DataError where the file is damaged."""
+    """Read the facts of a fixture. Raises DataError if the file is damaged."""
     facts = _named(storage.read_json(path), path)
     if not isinstance(facts, Recorded):
-        raise DataError(f"{path} holds no keys and values.")
+        raise DataError(f"{path} must contain a JSON object.")
     return facts
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> Recorded:
-    """The tensors whose names begin with this prefix, without it."""
+    """Return the tensors whose names begin with `prefix`, without the prefix."""
     found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return _recorded(found, f"{getattr(tensors, 'source', Recorded.source)} under {prefix}")
 
@@ -52,20 +52,20 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> Recorded:
 def compared(
     ours: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tolerance: float, error: Any = relative_max
 ) -> Iterator[Measurement]:
-    """Our outputs by their recorded names. Raises DataError if one side has an output that the other lacks."""
+    """Compare outputs with the recorded ones of the same names. Raises DataError if one side has an output more."""
     refuse_unknown(tensors, ours.keys())
     for name, value in ours.items():
         yield Measurement(name, error(value, tensors[name]), tolerance)
 
 
 def refuse_unknown(tensors: Mapping[str, Tensor], known: Collection[str]) -> None:
-    """Raises DataError for a recorded output that is not among these."""
+    """Raise DataError for a recorded output that is not in `known`."""
     if unknown := sorted(name for name in tensors if name.startswith(OUTPUTS) and name not in known):
-        raise DataError(f"The output {unknown[0]!r} is recorded, and this check does not compute it.")
+        raise DataError(f"The output {unknown[0]!r} is recorded, but this check does not compute it.")
 
 
 def _named(value: Any, path: Path) -> Any:
-    """The same JSON value with mappings that name the file where they lack a key."""
+    """The JSON value with mappings as `Recorded`, whose errors name the file."""
     if isinstance(value, dict):
         return _recorded({key: _named(inner, path) for key, inner in value.items()}, path)
     return [_named(inner, path) for inner in value] if isinstance(value, list) else value
@@ -77,8 +77,8 @@ def _recorded(values: Mapping[str, Any], source: object) -> Recorded:
     return found
 
 
-class RecordedDraws(KeyedRNG):
-    """Random numbers by purpose, as they were recorded. A purpose without a record is a KeyError."""
+class RecordedRNG(KeyedRNG):
+    """Recorded random numbers by purpose. A purpose without a record raises KeyError."""
 
     def __init__(self, numbers: Mapping[str, Tensor | float], *, samples: int, step: int = 0):
         super().__init__(0, range(samples), step=step)

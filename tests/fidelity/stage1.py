@@ -1,4 +1,4 @@
-"""Stage 1 on a decoder of a fixture, without an encoder: its tokens are given."""
+"""Stage 1 on the decoder of a fixture, with given tokens in place of an encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_rae.tokenizer import RAE
 
 
 class GivenRAE(RAE):
-    """A RAE that trains this decoder, with the options that it has by default."""
+    """A RAE with default options and a given decoder."""
 
     def __init__(self, decoder: nn.Module):
         super().__init__(RAEConfig(), image_size=256)
@@ -26,7 +26,7 @@ class GivenRAE(RAE):
 
 
 def published(steps: int, steps_per_epoch: int, **stage: Any) -> Resolved:
-    """The recipe of stage 1 with epochs of this length. Nothing else is changed, but for options of `stage`."""
+    """Resolve the recipe of stage 1 with another epoch length and options of the stage."""
     return resolve(
         {
             "task": "imagenet",
@@ -38,6 +38,6 @@ def published(steps: int, steps_per_epoch: int, **stage: Any) -> Resolved:
 
 
 def training(decoder: nn.Module, resolved: Resolved) -> DecoderTraining:
-    """The stage itself. The pipeline around it has no parts but those that the stage asks for."""
+    """Build the stage, with a pipeline that has only a tokenizer and a configuration."""
     pipeline: Any = SimpleNamespace(tokenizer=GivenRAE(decoder), config=resolved)
     return DecoderTraining(resolved.slots["stage"].config, pipeline=pipeline)

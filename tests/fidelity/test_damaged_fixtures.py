@@ -1,4 +1,4 @@
-"""A damaged or incomplete fixture never holds: exit status 1, and one sentence that names the fault."""
+"""A damaged or incomplete fixture fails with exit status 1 and one sentence that names the fault."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.fidelity.__main__ import OWN, VARIABLE, main
+from tests.fidelity.__main__ import FIXTURES, VARIABLE, main
 
 QUICK = ("pe_grid_core", "stage1_diffaug", "stage1_discriminator", "stage1_heads", "stage1_seen", "text_encoder_tiny")
 ALL = (*QUICK, "pe_grid_lang", "stage1_losses", "stage1_step", "networks/ddt_text_null", "networks/lightningdit_reg")
@@ -15,17 +15,16 @@ ALL = (*QUICK, "pe_grid_lang", "stage1_losses", "stage1_step", "networks/ddt_tex
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch, capsys):
-    """Runs `make fidelity` on one fixture of the repository, by NANOGEN_FIDELITY_FIXTURES, with its tensors and its
-    facts changed. Returns the exit status and the printed lines."""
+    """Run `make fidelity` on a changed copy of one fixture. Return the exit status and the printed lines."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
 
     def run(name, tensors=lambda found: found, text=lambda content: content):
         beside = tmp_path / f"{name}.safetensors"
         beside.parent.mkdir(exist_ok=True)
-        save_file(tensors(load_file(OWN / f"{name}.safetensors")), beside)
-        (tmp_path / f"{name}.json").write_text(text((OWN / f"{name}.json").read_text()))
-        if (OWN / name).is_dir():
-            shutil.copytree(OWN / name, tmp_path / name, dirs_exist_ok=True)
+        save_file(tensors(load_file(FIXTURES / f"{name}.safetensors")), beside)
+        (tmp_path / f"{name}.json").write_text(text((FIXTURES / f"{name}.json").read_text()))
+        if (FIXTURES / name).is_dir():
+            shutil.copytree(FIXTURES / name, tmp_path / name, dirs_exist_ok=True)
         status = main([])
         return status, capsys.readouterr().out.splitlines()
 
@@ -33,7 +32,7 @@ def measured(tmp_path, monkeypatch, capsys):
 
 
 def outputs(name):
-    return [key for key in load_file(OWN / f"{name}.safetensors") if key.startswith(("out.", "after."))]
+    return [key for key in load_file(FIXTURES / f"{name}.safetensors") if key.startswith(("out.", "after."))]
 
 
 def with_nan(tensor):
@@ -43,7 +42,7 @@ def with_nan(tensor):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_whole_fixtures_hold(name, measured):
+def test_unchanged_fixtures_hold(name, measured):
     assert measured(name)[0] == 0
 
 
@@ -70,7 +69,7 @@ def test_an_output_that_no_check_computes_is_named(name, measured):
 
 @pytest.mark.parametrize("name", ALL)
 def test_numbers_that_are_not_finite_are_named(name, measured):
-    first = next(key for key, x in load_file(OWN / f"{name}.safetensors").items() if x.is_floating_point())
+    first = next(key for key, x in load_file(FIXTURES / f"{name}.safetensors").items() if x.is_floating_point())
     status, lines = measured(name, lambda found: found | {first: with_nan(found[first])})
     assert status == 1
     assert f"'{first.removeprefix('ckpt.')}' contains NaN or infinite values" in lines[-1].replace("ckpt.", "")

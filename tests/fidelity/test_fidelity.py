@@ -1,11 +1,11 @@
-"""Every fixture of the published recipe holds to its tolerance."""
+"""Every fixture of the published recipe is within its tolerance."""
 
 import pytest
 
-from tests.fidelity.__main__ import OWN
+from tests.fidelity.__main__ import FIXTURES
 from tests.fidelity.kinds import fixtures_in, is_training_curve, measure_of
 
-MEASURED = [path for path in fixtures_in(OWN) if not is_training_curve(path) and measure_of(path)]
+MEASURED = [path for path in fixtures_in(FIXTURES) if not is_training_curve(path) and measure_of(path)]
 
 
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)

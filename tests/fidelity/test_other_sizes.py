@@ -1,4 +1,4 @@
-"""The runner on fixtures of other sizes and seeds. What they expect is derived here, in float64 from the equations."""
+"""Fixtures of other sizes and seeds. Expected values are computed here in float64 from the equations."""
 
 import json
 import math
@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from tests.fidelity.__main__ import OWN, VARIABLE, main
+from tests.fidelity.__main__ import FIXTURES, VARIABLE, main
 
 
 @pytest.fixture
 def holds(tmp_path, monkeypatch):
-    """Writes a fixture, and returns whether `make fidelity` says that it holds."""
+    """Write a fixture and return whether `make fidelity` accepts it."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
 
     def run(name, facts, tensors=None):
@@ -26,7 +26,7 @@ def holds(tmp_path, monkeypatch):
 
 
 def recorded(name):
-    return json.loads((OWN / f"{name}.json").read_text())
+    return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 def rate(step, epoch, steps):
@@ -86,13 +86,13 @@ def test_losses_of_other_sizes(scale, other, holds):
 
 
 def convolution(state, name, x):
-    """A convolution of spectral norm: its weight divided by u . W v."""
+    """A convolution with spectral normalisation: the weight is divided by u . W v."""
     weight, u, v = (state[f"{name}.weight_{part}"].double() for part in ("orig", "u", "v"))
     return F.conv1d(x, weight / (u @ weight.flatten(1) @ v), state[f"{name}.bias"].double())
 
 
 def normed(state, name, x):
-    """Each image and channel by its own mean and variance."""
+    """Instance normalisation: each image and channel has its own mean and variance."""
     centred = x - x.mean(2, keepdim=True)
     scaled = centred / (centred.square().mean(2, keepdim=True) + 1e-6).sqrt()
     return scaled * state[f"{name}.weight"].double()[:, None] + state[f"{name}.bias"].double()[:, None]
@@ -110,7 +110,7 @@ def logits(state, levels, kernel):
 
 
 def state_of(channels, kernel, count):
-    """Random weights by the names of the recorded heads."""
+    """Random weights with the recorded names of the heads."""
     shapes = {
         "0.0": (channels, channels, 1),
         "1.fn.0": (channels, channels, kernel),
@@ -129,7 +129,7 @@ def state_of(channels, kernel, count):
 
 
 def test_the_equation_of_the_heads_is_the_recorded_one():
-    found = load_file(OWN / "stage1_heads.safetensors")
+    found = load_file(FIXTURES / "stage1_heads.safetensors")
     state = {name.removeprefix("disc."): x for name, x in found.items() if name.startswith("disc.")}
     assert state_of(12, 9, 5).keys() == state.keys()
     ours = logits(state, [found[f"in.level_{number}"] for number in range(5)], 9)

@@ -1,4 +1,4 @@
-"""The check of the published configurations misses whatever is not as published."""
+"""The check of the published configurations detects every difference."""
 
 import copy
 import json

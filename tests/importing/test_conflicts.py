@@ -128,5 +128,5 @@ def test_a_file_of_no_known_layout_is_refused(tmp_path):
 
 
 def test_a_description_that_is_no_mapping_is_refused(rows, file_for):
-    with pytest.raises(DataError, match="must contain a mapping"):
+    with pytest.raises(DataError, match="must be an object with keys"):
         import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", architecture=["input_size"])

@@ -56,7 +56,7 @@ def trained(tmp_path, **changed):
 def test_a_file_alone_is_refused_and_warns_of_dit():
     sentence = refusal(FILE)
     assert "do not tell its tokenizer, prediction, shift, guidance and number of attention heads." in sentence
-    assert "The weights of DiT look the same" in sentence
+    assert "DiT checkpoints have the same tensors" in sentence
     assert recipes_in(sentence) == {"sit"}
 
 
@@ -76,7 +76,7 @@ def test_the_recipe_gives_the_published_samples(tmp_path):
     told = list(map(str, imported.decisions))
     assert "guidance.cfg.channels: 3 (recipe sit)" in told
     assert any("dropped the learned variance" in line for line in told)
-    assert any("turned the sign of the velocity" in line for line in told)
+    assert any("negated the velocity" in line for line in told)
 
 
 def test_heads_that_no_shape_tells_must_be_said():
@@ -135,11 +135,11 @@ def test_a_recipe_that_says_another_vae_than_the_file_is_refused(tmp_path):
     ("changed", "sentence"),
     [
         ({"path_type": "absent", "prediction": "absent"}, "written by DiT's training script .* epsilon-prediction"),
-        ({"path_type": "GVP"}, "a SiT of path 'GVP' and prediction 'velocity': only the linear path"),
+        ({"path_type": "GVP"}, "a SiT with path 'GVP' and prediction 'velocity'. Only the linear path"),
         ({"path_type": "VP"}, "path 'VP'"),
         ({"prediction": "noise"}, "prediction 'noise'"),
         ({"prediction": "score"}, "prediction 'score'"),
-        ({"num_classes": 1000}, "its arguments say 1000 classes, its table has 7 and the null class"),
+        ({"num_classes": 1000}, "its arguments have 1000 classes, its embedding table has 7 and the null class"),
     ],
 )
 def test_other_kinds_are_refused_by_their_arguments(changed, sentence, tmp_path):
@@ -176,7 +176,7 @@ def test_conflicts_are_refused(recipe, settings, sentence):
 
 
 def test_a_published_configuration_of_another_family_is_refused():
-    with pytest.raises(ConfigError, match="is a SiT, which has no published configuration files"):
+    with pytest.raises(ConfigError, match="is a SiT, and SiT has no published configuration files"):
         import_checkpoint(FILE, {"stage_1": {}, "stage_2": {}})
 
 
@@ -188,9 +188,12 @@ def test_a_published_configuration_of_another_family_is_refused():
         (lambda t: t.pop("pos_embed"), "pos_embed is missing"),
         (lambda t: t.update(surprise=torch.ones(1)), "unknown: surprise"),
         (lambda t: t.update({"blocks.0.attn.proj.bias": torch.ones(3)}), r"proj\.bias \[3\] instead of \[48\]"),
-        (lambda t: t.update({"final_layer.linear.weight": torch.ones(20, 48)}), "writes 5 channels of a latent of 4"),
-        (lambda t: t.update(pos_embed=t["pos_embed"] + 0.01), "is not the fixed table of sines and cosines"),
-        (lambda t: t.update(pos_embed=t["pos_embed"][:, :15]), "15 positions are no square"),
+        (
+            lambda t: t.update({"final_layer.linear.weight": torch.ones(20, 48)}),
+            "predicts 5 channels per cell, expected 4 or 8",
+        ),
+        (lambda t: t.update(pos_embed=t["pos_embed"] + 0.01), "is not SiT's fixed sine-cosine table"),
+        (lambda t: t.update(pos_embed=t["pos_embed"][:, :15]), "has 15 positions, not a square number"),
         (
             lambda t: t["blocks.0.mlp.fc1.bias"].fill_(float("nan")),
             r"'blocks\.0\.mlp\.fc1\.bias' contains NaN or infinite values \(192 of 192\)",

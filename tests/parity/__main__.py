@@ -1,4 +1,4 @@
-"""`python -m tests.parity FOLDER...`: a line for each case. Exit status 1 where one is off by more than 1e-4."""
+"""`python -m tests.parity FOLDER...`: one line per case. Exit status 1 if a relative error exceeds 1e-4."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ VARIABLE = "NANOGEN_PARITY_FIXTURES"
 
 
 def main(arguments: list[str]) -> int:
-    """Checks the folder that `NANOGEN_PARITY_FIXTURES` names, else those of the arguments; the exit status."""
-    torch.set_num_threads(1)  # the networks are so small that threads would only wait for each other
+    """Check the folder in `NANOGEN_PARITY_FIXTURES`, or else those of the arguments. Return the exit status."""
+    torch.set_num_threads(1)  # the networks are too small to gain from threads
     named = os.environ.get(VARIABLE)
     folders = [named] if named else arguments
     if not folders:
-        print(f"Name a folder of parity cases, as an argument or in {VARIABLE}.", file=sys.stderr)
+        print(f"There is no folder of parity cases. Give one as an argument or in {VARIABLE}.", file=sys.stderr)
         return 1
     try:
         paths = [path for folder in folders for path in cases_in(folder)]
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _holds(path: Path) -> bool:
-    """Prints the line of one case. Returns whether it holds."""
+    """Print the line of one case. Return whether it holds."""
     try:
         report = check_case(path)
     except NanoGenError as error:
@@ -43,7 +43,7 @@ def _holds(path: Path) -> bool:
 
 
 def line(report: Report) -> str:
-    """The case, its largest relative error, each error, and what was not computed or not recorded."""
+    """Return the report of a case as text: all relative errors, and outputs that are not computed or not recorded."""
     verdict = "holds" if report.holds else f"FAILS (limit {LIMIT:.0e})"
     errors = "  ".join(f"{name} {error:.1e}" for name, error in report.errors.items())
     waiting = f"  waiting for its plugin: {', '.join(report.waiting)}" if report.waiting else ""

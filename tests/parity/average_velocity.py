@@ -1,4 +1,4 @@
-"""What is computed anew for a MeanFlow case. Imported only where nanogen-meanflow is installed."""
+"""Recomputes the outputs of a MeanFlow case. Needs nanogen-meanflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = ("omega", "kappa", "norm_p", "norm_eps", "t_eps")  # of the recorded 
 
 
 def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
-    """The guided target, the derivative, the loss with its gradient norm, and samples in the recorded steps."""
+    """Yield the guided target, du/dt, the loss with its gradient norm, and samples."""
     given = case.config.get("loss") or {}
     config = structure({name: given[name] for name in SETTINGS if name in given}, MeanFlowConfig, "loss")
     objective = MeanFlow(config, latent=case.published.architecture.latent)
@@ -32,14 +32,14 @@ def outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 
 def _loss(case: Case, objective: MeanFlow, network: Network) -> Iterator[tuple[str, Tensor]]:
-    """The loss of the main head alone, sample by sample, and the gradient norm of its batch mean."""
+    """The loss of the main head for each sample, and the gradient norm of the batch mean."""
     inputs = objective.make_inputs(network, case.clean, case.noise, case.times, case.condition, case.null)
-    answer = objective.evaluate(inputs, has_interval=True)
-    weighted = objective.weighted(answer.error)
+    output = objective.evaluate(inputs, has_interval=True)
+    weighted = objective.weighted(output.error)
     gradients = torch.autograd.grad(weighted.mean(), list(network.parameters()), allow_unused=True)
-    yield "v_guided", answer.target
-    yield "du_dt", answer.du_dt
-    yield "loss_raw", answer.error.detach()
+    yield "v_guided", output.target
+    yield "du_dt", output.du_dt
+    yield "loss_raw", output.error.detach()
     yield "loss_adaptive", weighted.detach()
     yield "grad_norm", torch.stack([g.norm() for g in gradients if g is not None]).norm()[None]
 

@@ -22,7 +22,7 @@ from nanogen_files.weights import refuse_nonfinite
 
 @frozen
 class Case:
-    """One case: the network, what it was asked, and what was recorded."""
+    """A recorded case: its network, inputs and outputs."""
 
     name: str
     config: Mapping[str, Any]  # the JSON
@@ -33,11 +33,11 @@ class Case:
 
     @classmethod
     def read(cls, path: str | Path) -> Case:
-        """The case of a JSON file. Raises DataError where it, or the tensors beside it, cannot be read."""
+        """Read the case of a JSON file. Raises DataError if it or its tensors cannot be read."""
         path = Path(path)
         config = storage.read_json(path)
         if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
-            raise DataError(f"{path} is no description of a case: it has no mapping under `config`.")
+            raise DataError(f"{path} does not describe a case: `config` must be an object.")
         beside = path.with_suffix(".safetensors")
         published = read_published(beside, config)
         tensors = load_file(beside)
@@ -46,7 +46,7 @@ class Case:
 
     @property
     def state(self) -> State:
-        """x_t, with the class token at the same time where there is one."""
+        """x_t, with the class token, if any, at the same time."""
         t = self.inputs["t"][:, None]
         if "cls_clean" not in self.inputs:
             return State(self.inputs["x_t"])
@@ -66,15 +66,15 @@ class Case:
 
     @property
     def repa_intermediates(self) -> tuple[str, ...]:
-        """The block outputs that REPA reads; none without a projector. Blocks are counted from 1."""
+        """Names of the block outputs that REPA aligns. Empty without a projector."""
         if not self.published.beside:
             return ()
-        tap = f"block.{self.config['config']['repa_layer_depth']}"
-        return (f"{tap}.cls_token", tap) if self.published.architecture.latent.cls_token_width else (tap,)
+        name = f"block.{self.config['config']['repa_layer_depth']}"
+        return (f"{name}.cls_token", name) if self.published.architecture.latent.cls_token_width else (name,)
 
     @property
     def projector(self) -> nn.Linear | None:
-        """REPA's projector, which belongs to the auxiliary loss; None where the checkpoint has none."""
+        """REPA's projector. None if the checkpoint has none."""
         if not self.published.beside:
             return None
         tensors = {name.removeprefix("repa_projector."): x for name, x in self.published.beside.items()}
@@ -84,9 +84,9 @@ class Case:
         return projector
 
     def repa_tokens(self, projector: nn.Module, prediction: Prediction) -> Tensor:
-        """The projected class token, where there is one, and image tokens: [B, (1) + N, z]."""
-        tapped = [prediction.features[tap] for tap in self.repa_intermediates]
-        rows = torch.cat([x if x.ndim == 3 else x[:, None] for x in tapped], dim=1)  # [B, (1) + N, width]
+        """Return the projected class token, if any, and image tokens: [B, (1) + N, z]."""
+        features = [prediction.features[name] for name in self.repa_intermediates]
+        rows = torch.cat([x if x.ndim == 3 else x[:, None] for x in features], dim=1)  # [B, (1) + N, width]
         projected: Tensor = projector(rows)
         return projected
 
@@ -99,7 +99,7 @@ class Case:
         return self._condition("null_context", "null_attn_mask")
 
     def _condition(self, name: str, mask_name: str) -> Condition:
-        """Class numbers [B] as one one-hot token each; encoder states [B, L, D] with their mask as they are."""
+        """Class numbers [B] as one-hot tokens, or encoder states [B, L, D] with their mask."""
         context, mask = self.inputs[name], self.inputs.get(mask_name)
         if context.ndim == 1:
             context = F.one_hot(context, self.published.architecture.condition.width).float()[:, None]
@@ -107,7 +107,7 @@ class Case:
 
 
 def cases_in(folder: str | Path) -> list[Path]:
-    """The JSON files of the cases in a folder. Raises DataError where there is none."""
+    """Return the JSON files of the cases in a folder. Raises DataError if there is none."""
     found = sorted(path for path in Path(folder).glob("*.json") if path.with_suffix(".safetensors").exists())
     if not found:
         raise DataError(f"There is no parity case (NAME.json with NAME.safetensors) in {folder}.")

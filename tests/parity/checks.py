@@ -1,4 +1,4 @@
-"""What is computed anew for a case, and how far it is from what was recorded."""
+"""Recomputes the outputs of a case and measures their errors."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ MEANFLOW = "nanogen_meanflow"
 
 @frozen
 class Report:
-    """The relative error max|ours - recorded| / max|recorded| of each output, by name, and those not computed."""
+    """Relative errors `max|ours - recorded| / max|recorded|` of a case by output, and the outputs without one."""
 
     case: str
     errors: Mapping[str, float]
     waiting: tuple[str, ...] = ()  # recorded outputs of a method whose plugin is not installed (MeanFlow)
-    missing: tuple[str, ...] = ()  # recorded outputs that nothing here computes: the case does not hold
-    lacking: tuple[str, ...] = ()  # outputs that such a case records, and this one does not: it does not hold
+    missing: tuple[str, ...] = ()  # recorded outputs that are not computed: the case fails
+    lacking: tuple[str, ...] = ()  # outputs that are not recorded but should be: the case fails
 
     @property
     def largest(self) -> float:
@@ -47,7 +47,7 @@ class Report:
 
 
 def check_case(path: str | Path) -> Report:
-    """Reads a case and computes every recorded output that the installed plugins can."""
+    """Read a case and compute every recorded output that the installed plugins support."""
     case = Case.read(path)
     ours = dict(_outputs(case))
     errors = {name: relative_error(x, case.outputs[name]) for name, x in ours.items() if name in case.outputs}
@@ -58,7 +58,7 @@ def check_case(path: str | Path) -> Report:
 
 
 def relative_error(ours: Tensor, recorded: Tensor) -> float:
-    """max|ours - recorded| / max|recorded|. NaN and a wrong shape count as infinite."""
+    """Return `max|ours - recorded| / max|recorded|`, infinity for NaN or a wrong shape."""
     if ours.shape != recorded.shape or not ours.isfinite().all():
         return float("inf")
     difference, largest = float((ours - recorded).abs().max()), float(recorded.abs().max())
@@ -68,7 +68,7 @@ def relative_error(ours: Tensor, recorded: Tensor) -> float:
 
 
 def _outputs(case: Case) -> Iterator[tuple[str, Tensor]]:
-    """Every output that a case of this configuration records."""
+    """The outputs that a case of this configuration has."""
     yield from _forward(case)
     yield from _average_velocity(case) if case.config.get("meanflow") else _flow(case)
 
@@ -81,7 +81,7 @@ def _flow(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 
 def _average_velocity(case: Case) -> Iterator[tuple[str, Tensor]]:
-    """What the objective of another distribution computes; nothing where that is not installed."""
+    """The outputs of MeanFlow, if nanogen-meanflow is installed."""
     if find_spec(MEANFLOW):
         yield from import_module("tests.parity.average_velocity").outputs(case)
 
@@ -104,7 +104,7 @@ def _forward(case: Case) -> list[tuple[str, Tensor]]:
 
 
 def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, Tensor]]:
-    """Latents sampled without and with guidance, by the sampler and the guidance that users take."""
+    """Latents sampled without and with guidance, by the library's sampler and guidance."""
     if not case.config.get("sampling"):
         return
     velocity_fn = velocity_field(objective, case.network)
@@ -128,7 +128,7 @@ def _guided(case: Case, velocity_fn: VelocityFn) -> VelocityFn:
 
 
 def _interval(guidance: Mapping[str, float]) -> dict[str, float]:
-    """Scale and closed interval of times; without one, guidance holds everywhere."""
+    """Scale and interval of times, [0, 1] by default."""
     return {"t_min": 0.0, "t_max": 1.0, **guidance}
 
 

@@ -1,4 +1,4 @@
-"""Losses and gradient norms of a recorded case, by the objective and the auxiliary losses that users train with."""
+"""Losses and gradient norms of a recorded case, by the library's objective and auxiliary losses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.parity.case import Case
 
 
 def losses(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, Tensor]]:
-    """`loss_*` [B] of the latent alone with the gradient norm of its mean; the same with dropped rows; `loss_total_*`
-    with its terms, where there are any."""
+    """Yield the recorded losses: `loss_*` [B] of the latent with the gradient norm of the mean, the same with dropped
+    conditions, and `loss_total_*` with its terms if the case has auxiliary losses."""
     network = list(case.network.parameters())
     yield from _latent_alone(case, objective, case.condition, prediction, network)
     if "dropped" in case.inputs:
@@ -28,7 +28,7 @@ def losses(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str, 
 
 
 def gradient_norm(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """The norm of all gradients together: [1]."""
+    """Return the global norm of all gradients: [1]."""
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     return torch.stack([g.norm() for g in gradients if g is not None]).norm()[None]
 
@@ -44,10 +44,10 @@ def _latent_alone(
 def _with_auxiliaries(
     case: Case, objective: Flow, prediction: str, network: Sequence[Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """The loss of REG and REPA, each with its weight, and their sum with the latent's; over all trained parameters."""
+    """The weighted losses of REG and REPA, the total loss, and its gradient norm over all trained parameters."""
     projector = case.projector
-    tapped = partial(case.network, intermediates=case.repa_intermediates)
-    forward_pass = objective.forward_at(tapped, case.clean, case.noise, case.inputs["t"], case.condition)
+    network_with_features = partial(case.network, intermediates=case.repa_intermediates)
+    forward_pass = objective.forward_at(network_with_features, case.clean, case.noise, case.inputs["t"], case.condition)
     errors = objective.errors(forward_pass, case.clean)
     terms = {}
     if "cls_token" in errors:
@@ -62,7 +62,7 @@ def _with_auxiliaries(
 
 
 def _repa(case: Case, projector: nn.Module, forward_pass: ForwardPass) -> Tensor:
-    """REPA's loss in its published form, with its weight."""
+    """The weighted loss of REPA in its published form."""
     config, weight = RepaConfig(), case.config.get("repa_coeff")
     distance = DISTANCES[config.distance](
         case.repa_tokens(projector, forward_pass.prediction), case.inputs["repa_target"]

@@ -1,4 +1,4 @@
-"""Auxiliary losses that align a backbone with a vision encoder, and guidance from a second head."""
+"""Auxiliary losses that align a backbone with a vision encoder (REPA, iREPA, REG), and internal guidance."""
 
 from typing import TYPE_CHECKING
 

@@ -16,9 +16,15 @@ _block = at_least(1, 1000)
 
 @frozen(kw_only=True)
 class RepaConfig:
-    """`teacher` is an encoder's name, or a mapping with its `name` and options. `block` is counted from 1.
+    """Options of `Repa`. The defaults are those of DiffusionBench. The paper has `projector: mlp, distance: cosine`.
 
-    The published recipe: one linear map and mean squared error. The paper's own: `projector: mlp, distance: cosine`.
+    Args:
+        teacher: Name of a vision encoder, or a mapping with its `name` and options.
+        block: Backbone block whose output is aligned, counted from 1.
+        weight: Weight of the loss.
+        projector: "linear" is one linear map, "mlp" three layers with SiLU.
+        mlp_width: Inner width of the "mlp".
+        distance: Mean squared error, or negative cosine similarity.
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -31,20 +37,32 @@ class RepaConfig:
 
 @frozen(kw_only=True)
 class IRepaConfig:
-    """As for REPA. `mean_share` is the gamma of `(y - gamma mean(y)) / std(y)`, over the tokens of an image."""
+    """Options of `IRepa`.
+
+    Args:
+        teacher: Name of a vision encoder, or a mapping with its `name` and options.
+        block: Backbone block whose output is aligned, counted from 1.
+        weight: Weight of the loss.
+        gamma: Fraction of the mean that is removed: targets are `(y - gamma mean(y)) / std(y)` over the tokens of an
+            image.
+        distance: Mean squared error, or negative cosine similarity.
+    """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
     block: int = field(default=8, validator=_block)
     weight: float = field(default=0.5, validator=factor)
-    mean_share: float = field(default=0.6, validator=unit)
+    gamma: float = field(default=0.6, validator=unit)
     distance: Literal["mse", "cosine"] = "mse"
 
 
 @frozen(kw_only=True)
 class RegConfig:
-    """The weight of the token's loss is the objective's: `objective.cls_token_weight`, 0.03.
+    """Options of `Reg`. The weight of the class token's loss is `objective.cls_token_weight`.
 
-    `token`: the teacher's class token, or the mean of its patch tokens, for teachers without one.
+    Args:
+        teacher: Name of a vision encoder, or a mapping with its `name` and options.
+        token: "class" diffuses the teacher's class token, "mean" the mean of its patch tokens (for teachers without a
+            class token).
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -53,9 +71,12 @@ class RegConfig:
 
 @frozen(kw_only=True)
 class InternalConfig:
-    """`base + scale (full - base)` while `t_min <= t <= t_max` at the start of a step; elsewhere the full prediction.
+    """Options of `Internal`.
 
-    `null_scale` is that of the unconditional branch; None: the same.
+    Args:
+        scale: Guidance scale w. 1 is no guidance.
+        null_scale: Guidance scale of the unconditional branch. Null takes `scale`.
+        t_min, t_max: Interval of times with guidance, both ends included.
     """
 
     scale: float = field(default=1.0, validator=guidance_scale)

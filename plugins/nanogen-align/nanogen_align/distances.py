@@ -1,4 +1,4 @@
-"""How far projected tokens are from a teacher's."""
+"""Distances between projected tokens and a teacher's tokens."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def squared(ours: Tensor, theirs: Tensor) -> Tensor:
-    """The mean squared error over everything: [..., D], [..., D] -> []."""
-    return F.mse_loss(ours, theirs)
+def squared(projected: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error of tokens [..., D] over all axes: []."""
+    return F.mse_loss(projected, target)
 
 
-def cosine(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Minus the mean cosine similarity, between -1 and 1: [..., D], [..., D] -> []."""
-    return -F.cosine_similarity(ours, theirs, dim=-1).mean()
+def cosine(projected: Tensor, target: Tensor) -> Tensor:
+    """Return the negative mean cosine similarity of tokens [..., D], in [-1, 1]: []."""
+    return -F.cosine_similarity(projected, target, dim=-1).mean()
 
 
 DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": squared, "cosine": cosine}

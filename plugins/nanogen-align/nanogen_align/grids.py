@@ -1,4 +1,4 @@
-"""Rows of tokens as pictures, and pictures of another resolution."""
+"""Conversion between tokens and feature maps, and resampling of token grids."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 
 def as_map(tokens: Tensor) -> Tensor:
-    """Tokens [B, N, D] of a square image, row-major, as a map [B, D, sqrt N, sqrt N]."""
+    """Reshape row-major tokens [B, N, D] of a square grid to a feature map [B, D, sqrt(N), sqrt(N)]."""
     side = math.isqrt(tokens.shape[1])
     return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, side, side)
 
 
-def as_tokens(picture: Tensor) -> Tensor:
-    """The other way round: [B, D, h, w] -> [B, h * w, D]."""
-    return picture.flatten(2).transpose(1, 2)
+def as_tokens(feature_map: Tensor) -> Tensor:
+    """Reshape a feature map [B, D, h, w] to row-major tokens [B, h * w, D]."""
+    return feature_map.flatten(2).transpose(1, 2)
 
 
 def resampled(tokens: Tensor, count: int) -> Tensor:
-    """Tokens [B, N, D] as [B, count, D], bilinear where the teacher's grid is not the backbone's."""
+    """Resample tokens [B, N, D] of a square grid to [B, count, D] (bilinear). Grids of equal size are unchanged."""
     if tokens.shape[1] == count:
         return tokens
     side = math.isqrt(count)

@@ -1,4 +1,4 @@
-"""Internal guidance: a network guided by what it knew halfway (a second head on an intermediate block)."""
+"""Internal guidance: guidance by the prediction of a head on an intermediate block."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 
 
 class Internal:
-    """`base + w (full - base)` inside the closed interval [t_min, t_max], tested on the start of a step.
+    """Guidance `base + w (full - base)` for steps that start at t in [t_min, t_max].
 
-    Both branches of classifier-free guidance around it are guided, the unconditional one perhaps by another w. A
-    class token (REG) has no second head and stays as it is.
+    `base` is the prediction of the internal head, `full` that of the network. Under classifier-free guidance both
+    branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG) has no internal
+    head and is not guided.
+
+    Args:
+        config: Scales and interval.
     """
 
     level = 0
@@ -24,15 +28,15 @@ class Internal:
         self.config = config
 
     def with_scale(self, scale: float) -> Internal:
-        """The same guidance with another scale w for both branches."""
+        """Return the same guidance with another scale w for both branches."""
         return Internal(evolve(self.config, scale=float(scale), null_scale=None))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """The guided field. `Condition.null` says which rows are of the unconditional branch."""
+        """Return `velocity_fn` with guidance. Rows with `Condition.null` are the unconditional branch."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = velocity_fn(state, times, condition)
-            start = times.t[0]  # all samples of a step share it; as a tensor, so that the interval is closed
+            start = times.t[0]  # equal for all samples; compared in float32, so that the ends of the interval count
             if not self.config.t_min <= start <= self.config.t_max:
                 return prediction
             base, full = prediction.heads["internal"].latent, prediction.value
@@ -42,7 +46,7 @@ class Internal:
         return guided
 
     def _scales(self, condition: Condition) -> Tensor:
-        """w of each row: [B]."""
+        """The scale of each row: [B]."""
         size, device = (len(condition.tokens),), condition.tokens.device
         scale = torch.full(size, self.config.scale, device=device)
         if self.config.null_scale is None or condition.null is None:

@@ -1,4 +1,4 @@
-"""iREPA: what a teacher knows of space (Singh et al., arXiv 2512.10794)."""
+"""iREPA: alignment with the spatial structure of a teacher's features (Singh et al., arXiv 2512.10794)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ EPS = 1e-6
 
 
 class IRepa:
-    """REPA on image tokens alone, with a 3 x 3 convolution for a projector and targets normalised over space."""
+    """REPA with a 3 x 3 convolution as projector and spatially normalised targets. The class token is not aligned.
+
+    Args:
+        config: Options of the loss.
+        backbone: The backbone. Its width determines that of the projector.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+    """
 
     cls_token_width = 0
 
@@ -33,26 +40,26 @@ class IRepa:
         self.nets = Convolution(width, self.teacher.width).to(next(backbone.parameters()).device)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The teacher's normalised patch tokens: [B, N, D], on the backbone's grid."""
-        assert batch.images is not None, "the teacher wants images"
+        """Return the teacher's normalised patch tokens [B, N, D] on the backbone's grid."""
+        assert batch.images is not None, "the batch has no images for the teacher"
         patches, _ = self.teacher.encode(batch.images)
-        return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.mean_share)}
+        return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.gamma)}
 
     def cls_token(self, batch: Batch) -> None:
-        """iREPA diffuses nothing along."""
+        """Return None: iREPA adds no class token to the state."""
         return
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted distance, and the distance as a part."""
+        """Return the weighted distance, and the unweighted one as the part "distance"."""
         projected = self.nets(forward_pass.prediction.features[self.intermediates[0]]).float()  # [B, N, D]
         distance = DISTANCES[self.config.distance](projected, batch.extras[EXTRA])
         return Losses(self.config.weight * distance, {"distance": distance.detach()})
 
 
-def spatially_normalised(tokens: Tensor, mean_share: float) -> Tensor:
-    """`(y - gamma mean(y)) / (std(y) + eps)` over the tokens of each image and channel: [B, N, D] -> [B, N, D].
+def spatially_normalised(tokens: Tensor, gamma: float) -> Tensor:
+    """Normalise tokens [B, N, D] over N: `(y - gamma mean(y)) / (std(y) + 1e-6)`.
 
-    Without it all tokens share a large common part (gamma < 1 leaves some of it), and differences in space are small.
+    This amplifies differences between the tokens of an image relative to their common mean.
     """
-    mean, deviation = tokens.mean(dim=1, keepdim=True), tokens.std(dim=1, keepdim=True)  # [B, 1, D]
-    return (tokens - mean_share * mean) / (deviation + EPS)
+    mean, std = tokens.mean(dim=1, keepdim=True), tokens.std(dim=1, keepdim=True)  # [B, 1, D]
+    return (tokens - gamma * mean) / (std + EPS)

@@ -1,4 +1,4 @@
-"""How an auxiliary loss names its teacher: a name, or a mapping with a `name` and options. Loads no torch."""
+"""Option `teacher` of the auxiliary losses: a name, or a mapping with a `name` and options. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from typing import Any
 from nanogen_core.errors import NanoGenError, listing, shown
 from nanogen_core.registry import registry
 
-WORD = "vision"  # what a component of kind `encoder` provides that can be a teacher
+VISION = "vision"  # capability word of the encoders that can be teachers
 
 
 def slot(teacher: Any) -> dict[str, Any]:
-    """The mapping that a teacher's name stands for; empty for what is neither a name nor a mapping."""
+    """Return the option as a mapping with a `name`. It is empty if `teacher` is neither a name nor a mapping."""
     if isinstance(teacher, str):
         return {"name": teacher}
     return dict(teacher) if isinstance(teacher, Mapping) else {}
 
 
 def is_slot(_: object, attribute: Any, value: Any) -> None:
-    """A validator: a name, or a mapping with one."""
+    """Validate that an option is a name or a mapping with a `name`. Raises ValueError."""
     if not isinstance(slot(value).get("name"), str):
-        raise ValueError(f"expected the name of an encoder, or a mapping with a `name`, got {shown(value)}")
+        raise ValueError(f"must be the name of an encoder or a mapping with a `name`, got {shown(value)}")
 
 
 def teacher_problem(path: str, teacher: Any) -> str | None:
-    """Why the encoder that the option `path.teacher` names can be no teacher, in a sentence; None if it can.
+    """Check that an encoder exists and can be a teacher.
 
-    What is no name at all is left to the validator of the option.
+    Args:
+        path: Path of the auxiliary loss in the configuration, for the message.
+        teacher: Value of its option `teacher`. The validator of the option reports values that are no name.
+
+    Returns:
+        An error message, or None.
     """
     name = slot(teacher).get("name")
     if not isinstance(name, str):
@@ -36,13 +41,13 @@ def teacher_problem(path: str, teacher: Any) -> str | None:
         component = registry().component("encoder", name).what
     except NanoGenError as error:
         return f"{path}.teacher: {error} {_advice()}"
-    if WORD not in component.provides:
-        return f"{path}.teacher: encoder {name!r} does not provide {WORD!r}. {_advice()}"
+    if VISION not in component.provides:
+        return f"{path}.teacher: encoder {name!r} does not provide {VISION!r}. {_advice()}"
     return None
 
 
 def _advice() -> str:
-    able = registry().providing("encoder", {WORD})
-    if able:
-        return f"Teachers: {listing(able)}."
-    return "No installed plugin brings a vision encoder: `pip install nanogen-rae` brings them."
+    teachers = registry().providing("encoder", {VISION})
+    if teachers:
+        return f"Available teachers: {listing(teachers)}."
+    return "No vision encoder is installed. Run `pip install nanogen-rae`."

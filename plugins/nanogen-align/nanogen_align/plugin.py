@@ -1,4 +1,4 @@
-"""The manifest of nanogen-align. Loads no torch."""
+"""Plugin manifest: three auxiliary losses and a guidance. Loads no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPA = Component(
     name="repa",
     target="nanogen_align.repa:Repa",
     config="nanogen_align.config:RepaConfig",
-    summary="a block's tokens, projected, come to resemble a vision encoder's (REPA, arXiv 2410.06940)",
+    summary="REPA: align block outputs with a vision encoder's patch tokens (arXiv 2410.06940)",
     needs={"backbone": {"features"}},
 )
 
@@ -27,7 +27,7 @@ _IREPA = Component(
     name="irepa",
     target="nanogen_align.irepa:IRepa",
     config="nanogen_align.config:IRepaConfig",
-    summary="REPA through a convolution, to tokens normalised over space (iREPA, arXiv 2512.10794)",
+    summary="iREPA: REPA with a convolution and spatially normalised targets (arXiv 2512.10794)",
     needs={"backbone": {"features"}},
 )
 
@@ -36,7 +36,7 @@ _REG = Component(
     name="reg",
     target="nanogen_align.reg:Reg",
     config="nanogen_align.config:RegConfig",
-    summary="a vision encoder's class token is diffused along (REG, arXiv 2507.01467)",
+    summary="REG: diffuse a vision encoder's class token with the latent (arXiv 2507.01467)",
     provides={"cls-token"},
     needs={"backbone": {"cls-token"}},
 )
@@ -46,7 +46,7 @@ _INTERNAL = Component(
     name="internal",
     target="nanogen_align.internal:Internal",
     config="nanogen_align.config:InternalConfig",
-    summary="away from what a second head on an intermediate block predicts (internal guidance)",
+    summary="Internal guidance: away from the prediction of a head on an intermediate block",
     needs={"backbone": {"internal-head"}},
 )
 
@@ -58,11 +58,11 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Whether the teachers that are named exist."""
-    from nanogen_align.config import DEFAULT_TEACHER  # here, so that the scan of plugins need not wait for it
+    """Return an error message for each teacher that is no installed vision encoder."""
+    from nanogen_align.config import DEFAULT_TEACHER  # not at the top: the plugin scan must stay fast
     from nanogen_align.naming import teacher_problem
 
     chosen = config.get("auxiliary", {})
-    own = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
-    teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in own.items()}
+    losses = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
+    teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in losses.items()}
     return [line for name, teacher in teachers.items() if (line := teacher_problem(f"auxiliary.{name}", teacher))]

@@ -1,4 +1,4 @@
-"""From the width of a backbone's tokens to that of a teacher's."""
+"""Projectors from the width of a backbone's tokens to that of a teacher's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nanogen_dit.linear import Linear
 
 
 def linear(config: RepaConfig, width: int, out: int) -> nn.Module:
-    """One linear map, as in the published recipe."""
+    """Return one linear map from `width` to `out`, as in DiffusionBench."""
     return Linear(width, out)
 
 
 def mlp(config: RepaConfig, width: int, out: int) -> nn.Module:
-    """Three layers with SiLU between, as in the paper."""
+    """Return three linear maps from `width` to `out` with SiLU between, as in the REPA paper."""
     inner = config.mlp_width
     layers = Linear(width, inner), nn.SiLU(), Linear(inner, inner), nn.SiLU(), Linear(inner, out)
     return nn.Sequential(*layers)
@@ -25,7 +25,7 @@ PROJECTORS = {"linear": linear, "mlp": mlp}
 
 
 class Convolution(nn.Module):
-    """3 x 3 over the grid of tokens: [B, N, width] -> [B, N, out]."""
+    """3 x 3 convolution over a square grid of tokens: [B, N, width] to [B, N, out]."""
 
     def __init__(self, width: int, out: int):
         super().__init__()

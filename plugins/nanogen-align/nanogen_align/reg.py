@@ -16,13 +16,13 @@ EXTRA = "reg"
 
 
 def class_token(patches: Tensor, token: Tensor | None) -> Tensor:
-    """The teacher's own: [B, D]."""
-    assert token is not None, "an encoder that has a class token gives it"
+    """Return the teacher's class token [B, D]."""
+    assert token is not None, "the teacher returned no class token"
     return token
 
 
 def mean_token(patches: Tensor, token: Tensor | None) -> Tensor:
-    """The mean of the patch tokens [B, N, D]: [B, D]."""
+    """Return the mean [B, D] of the patch tokens [B, N, D]."""
     return patches.mean(dim=1)
 
 
@@ -30,9 +30,15 @@ POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class
 
 
 class Reg:
-    """The teacher's class token is noised at the sample's own time and denoised along with the latent.
+    """REG: adds a teacher's class token to the state. It is noised at the time of the sample, like the latent.
 
-    The objective adds the noise and the token's loss, weighted by `objective.cls_token_weight`. This part adds no loss.
+    The objective computes the loss of the class token, with the weight `objective.cls_token_weight`.
+
+    Args:
+        config: Teacher and token.
+
+    Raises:
+        Incompatible: the teacher has no class token, and `token` is "class".
     """
 
     intermediates: Sequence[str] = ()
@@ -44,19 +50,19 @@ class Reg:
         self._pool = POOLS[config.token]
         if config.token == "class" and not self.teacher.has_class_token:
             raise Incompatible(
-                f"auxiliary.reg.teacher: {config.teacher!r} has no class token, which REG diffuses along: choose "
-                f"another teacher, or set `auxiliary.reg.token` to 'mean' (of its patch tokens)."
+                f"auxiliary.reg.teacher: {config.teacher!r} has no class token. Choose another teacher, or set "
+                f"`auxiliary.reg.token: mean` (the mean of the patch tokens)."
             )
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The token of each image: [B, token_width]."""
-        assert batch.images is not None, "the teacher wants images"
+        """Return the class token of each image [B, D]."""
+        assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 
     def cls_token(self, batch: Batch) -> Tensor:
-        """The clean token of each example: [B, token_width]."""
+        """Return the clean class tokens [B, D]."""
         return batch.extras[EXTRA]
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """Nothing beside the objective's own."""
+        """Return a loss of 0. The objective computes the loss of the class token."""
         return Losses(batch.extras[EXTRA].new_zeros(()))

@@ -22,10 +22,18 @@ EXTRA = "repa"
 
 
 class Repa:
-    """`weight * distance(project(tokens after a block), the teacher's patch tokens)`.
+    """REPA: `weight * distance(projector(block output), patch tokens of the teacher)`.
 
-    Where a class token is diffused along (REG), the block's token goes before the image tokens, and the clean token
-    before the patch tokens; one projector serves both.
+    With a class token (REG), its block output is aligned with the clean class token too, by the same projector.
+
+    Args:
+        config: Options of the loss.
+        backbone: The backbone. Its width determines that of the projector.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+
+    Raises:
+        Incompatible: the class token of the state has another width than the teacher's tokens.
     """
 
     cls_token_width = 0
@@ -36,36 +44,38 @@ class Repa:
         self.intermediates: Sequence[str] = _intermediates(config.block, latent.cls_token_width > 0)
         if latent.cls_token_width and latent.cls_token_width != self.teacher.width:
             raise Incompatible(
-                f"auxiliary.repa.teacher: {config.teacher!r} has tokens of {self.teacher.width} numbers, and the token "
-                f"that is diffused along has {latent.cls_token_width}: give both auxiliaries the same teacher."
+                f"auxiliary.repa.teacher: the tokens of {config.teacher!r} have width {self.teacher.width}, but the"
+                f" class token of REG has width {latent.cls_token_width}. Use the same teacher for `repa` and `reg`."
             )
         self.count, width = intermediate_shape(backbone, self.intermediates[-1], latent, condition)
         project = PROJECTORS[config.projector](config, width, self.teacher.width)
         self.nets = project.to(next(backbone.parameters()).device)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The teacher's patch tokens of the images: [B, N, D], on the backbone's grid."""
-        assert batch.images is not None, "the teacher wants images"
+        """Return the teacher's patch tokens [B, N, D] on the backbone's grid."""
+        assert batch.images is not None, "the batch has no images for the teacher"
         patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: resampled(patches, self.count)}
 
     def cls_token(self, batch: Batch) -> None:
-        """REPA diffuses nothing along."""
+        """Return None: REPA adds no class token to the state."""
         return
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted distance, and the distance as a part."""
-        tokens = _rows(*(forward_pass.prediction.features[tap] for tap in self.intermediates))  # [B, (1) + N, width]
-        targets = batch.extras[EXTRA] if clean.cls_token is None else _rows(clean.cls_token, batch.extras[EXTRA])
+        """Return the weighted distance, and the unweighted one as the part "distance"."""
+        features = forward_pass.prediction.features
+        tokens = _concatenated(*(features[name] for name in self.intermediates))  # [B, (1) + N, width]
+        patches = batch.extras[EXTRA]
+        targets = patches if clean.cls_token is None else _concatenated(clean.cls_token, patches)
         distance = DISTANCES[self.config.distance](self.nets(tokens).float(), targets)
         return Losses(self.config.weight * distance, {"distance": distance.detach()})
 
 
-def _rows(*parts: Tensor) -> Tensor:
-    """Tokens [B, D] and rows of tokens [B, N, D], in this order, as one row."""
+def _concatenated(*parts: Tensor) -> Tensor:
+    """Concatenate single tokens [B, D] and sequences [B, N, D] along the sequence."""
     return torch.cat([part if part.ndim == 3 else part[:, None] for part in parts], dim=1)
 
 
 def _intermediates(block: int, with_token: bool) -> tuple[str, ...]:
-    tap = f"block.{block}"
-    return (f"{tap}.cls_token", tap) if with_token else (tap,)
+    name = f"block.{block}"
+    return (f"{name}.cls_token", name) if with_token else (name,)

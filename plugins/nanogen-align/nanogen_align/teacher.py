@@ -1,4 +1,4 @@
-"""The teacher: a frozen vision encoder, looked up by name among all that plugins offer."""
+"""Teachers: frozen vision encoders, looked up by name in the registry."""
 
 from __future__ import annotations
 
@@ -16,24 +16,34 @@ from nanogen_data.contents import of_values
 
 
 class VisionEncoder(Protocol):
-    """What a component of kind `encoder` that provides `vision` must do to be a teacher.
+    """Protocol of the components of kind `encoder` that provide "vision".
 
-    The first two are known before any weights are. `encode` and `look` answer with patch tokens [B, N, D], row-major,
-    and the class token [B, D] or None, for images [B, 3, H, W] in [-1, 1]; a gradient passes through `look` alone.
+    Attributes:
+        width: Width D of the tokens. Known before the weights are loaded.
+        has_class_token: Whether there is a class token. Known before the weights are loaded.
     """
 
-    width: int  # D
+    width: int
     has_class_token: bool
 
     def to(self, device: torch.device | str) -> Any: ...
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map images [B, 3, H, W] in [-1, 1] to row-major patch tokens [B, N, D] and the class token [B, D] or None.
 
-    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]: ...
+        No gradient reaches the images.
+        """
+
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the outputs of `encode` with a gradient to the images."""
 
 
 class Teacher:
-    """An encoder that is asked once for each batch, however many losses want its answer."""
+    """A vision encoder that caches the output of the last batch, so that several losses encode it once.
+
+    Args:
+        encoder: The encoder.
+    """
 
     def __init__(self, encoder: VisionEncoder):
         self.encoder = encoder
@@ -42,13 +52,13 @@ class Teacher:
         self._last: tuple[Tensor, tuple[Tensor, Tensor | None]] | None = None
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images [B, 3, H, W] -> patch tokens [B, N, D] and the class token [B, D] or None, without gradient."""
+        """Map images [B, 3, H, W] to patch tokens [B, N, D] and the class token [B, D] or None, without gradient."""
         if self._last is None or self._last[0] is not images:
             self._last = images, self.encoder.to(images.device).encode(images)
         return self._last[1]
 
     def patches(self, images: Tensor) -> Tensor:
-        """Patch tokens [B, N, D] through which a gradient reaches the images."""
+        """Return patch tokens [B, N, D] with a gradient to the images."""
         self.encoder.to(images.device)
         return self.encoder.forward_features(images)[0]
 
@@ -57,8 +67,10 @@ _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()
 
 
 def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
-    """The teacher of this name and options; losses that name the same one share it, and its weights, as long as the
-    files that it names are the same."""
+    """Return the teacher of a name or a mapping with a `name` and options.
+
+    Losses with the same name, options and file contents share one teacher and its weights.
+    """
     key = json.dumps([slot(named), of_values(slot(named))], sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:

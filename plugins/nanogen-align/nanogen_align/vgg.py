@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al., arXiv 1801.03924): the distance between the features that VGG16 sees in two images."""
+"""LPIPS (Zhang et al., arXiv 1801.03924): distance of two images in the features of VGG16."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ EPS = 1e-10
 
 
 class PerceptualDistance(nn.Module):
-    """`sum_l mean_hw sum_c w_lc (f_lc / |f_l| - g_lc / |g_l|)^2` over the last activation of VGG16's five stages.
+    """LPIPS: `sum_l mean_hw sum_c w_lc (f_lc / |f_l| - g_lc / |g_l|)^2` over the last activations of VGG16's stages l.
 
-    Layers are numbered as in torchvision. Frozen: a gradient reaches the images alone.
+    The layers have torchvision's numbers. The weights are frozen; gradients reach the images.
+
+    Example:
+        >>> PerceptualDistance.load()(images, others)  # [B]
     """
 
     shift: Tensor
@@ -35,12 +38,20 @@ class PerceptualDistance(nn.Module):
 
     @classmethod
     def load(cls, folder: str | None = None) -> PerceptualDistance:
-        """With the weights in a folder, or in torch.hub's. Raises DataError, which says which file goes where."""
+        """Load the weights from `folder`, by default that of torch.hub. Raises DataError if a file is missing."""
         return cls.of(*map(read_weights, weight_files(folder)))
 
     @classmethod
     def of(cls, vgg: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> PerceptualDistance:
-        """With torchvision's weights and the authors'. Raises DataError for files of something else."""
+        """Build the network from state dicts.
+
+        Args:
+            vgg: torchvision's VGG16.
+            heads: The linear heads of LPIPS.
+
+        Raises:
+            DataError: a tensor is missing or has another shape.
+        """
         network = cls()
         try:
             layers = {name.removeprefix("features."): x for name, x in vgg.items() if name.startswith("features.")}
@@ -48,11 +59,13 @@ class PerceptualDistance(nn.Module):
             for number, head in enumerate(network.heads):
                 head.data.copy_(heads[f"lin{number}.model.1.weight"].reshape(-1))
         except (KeyError, RuntimeError) as error:
-            raise DataError(f"These are no weights of VGG16 and LPIPS: {str(error).splitlines()[0]}.") from error
+            raise DataError(
+                f"The files do not contain the weights of VGG16 and LPIPS: {str(error).splitlines()[0]}."
+            ) from error
         return network
 
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
-        """Two batches [B, 3, H, W] in [-1, 1] -> distances [B]."""
+        """Return the distances [B] of two batches of images [B, 3, H, W] in [-1, 1]."""
         distances = [
             torch.einsum("bchw,c->bhw", (directions(f) - directions(g)).square(), head).mean(dim=(1, 2))
             for f, g, head in zip(self._stages(images), self._stages(others), self.heads, strict=True)
@@ -60,7 +73,7 @@ class PerceptualDistance(nn.Module):
         return torch.stack(distances).sum(dim=0)
 
     def _stages(self, images: Tensor) -> Iterator[Tensor]:
-        """The last activation of each stage: [B, C, h, w], halved from stage to stage."""
+        """Yield the last activation [B, C, h, w] of each stage. Each stage halves h and w."""
         x = (images - self.shift) / self.scale
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
@@ -81,5 +94,5 @@ def _layers() -> Iterator[nn.Module]:
 
 
 def directions(features: Tensor) -> Tensor:
-    """Unit vectors over the channels [B, C, h, w]."""
+    """Normalise features [B, C, h, w] to unit length over the channels."""
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + EPS)

@@ -1,4 +1,4 @@
-"""Where the weights of LPIPS lie on this machine."""
+"""Locations of the weights of LPIPS."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ PACKAGED = {"torchmetrics": "functional/image/lpips_models", "lpips": "weights/v
 
 
 def weight_files(folder: str | None) -> tuple[Path, Path]:
-    """VGG16 and the linear heads: in a folder, by default torch.hub's; heads may also come with another package.
+    """Return the files of VGG16 and of the linear heads.
 
-    Raises DataError, which says which file goes where.
+    Args:
+        folder: The folder to search, by default that of torch.hub. The heads may also come with an installed package
+            (torchmetrics, lpips).
+
+    Raises:
+        DataError: a file is missing. The message has its URL and target path.
     """
     home = Path(folder).expanduser() if folder else Path(torch.hub.get_dir()) / "checkpoints"
     files = home / VGG, next((path for path in (home / HEADS, *_packaged()) if path.is_file()), home / HEADS)
     missing = [path for path in files if not path.is_file()]
     if missing:
-        wanted = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
-        raise DataError(f"LPIPS has no weights on this machine: save {wanted}, or name the folder where they lie.")
+        downloads = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
+        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or name the folder that contains them.")
     return files
 
 

@@ -1,4 +1,4 @@
-"""A tiny frozen encoder, offered like any other, for losses that need a teacher."""
+"""A tiny frozen vision encoder, registered as a component."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class TinyVisionConfig:
 
 
 class TinyVision:
-    """Random, but the same in every process; counts how often it is asked."""
+    """An encoder with fixed random weights. Counts the calls of `encode`."""
 
     def __init__(self, config: TinyVisionConfig):
         self.width, self.has_class_token = config.width, config.class_token
-        self.asked = 0
+        self.calls = 0
         with torch.random.fork_rng():
             torch.manual_seed(1)
             self.net = nn.Conv2d(3, config.width, config.patch, stride=config.patch).requires_grad_(False)
@@ -41,7 +41,7 @@ class TinyVision:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        self.asked += 1
+        self.calls += 1
         return self.forward_features(images)
 
     def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -67,7 +67,7 @@ MANIFEST.nanogen_components = hookimpl(specname="nanogen_components")(_component
 
 @pytest.fixture(autouse=True)
 def encoders(monkeypatch):
-    """`tiny-vision` and `tiny-text` beside what is installed."""
+    """Register the encoders `tiny-vision` and `tiny-text`."""
     installed = discover()
     manager = type(installed.manager)("nanogen")
     from nanogen_core import hookspecs
@@ -86,7 +86,7 @@ def encoders(monkeypatch):
 
 @pytest.fixture
 def small():
-    """A run on the drawings, at the smallest sizes that exercise every part."""
+    """Configuration of a tiny run on OpenMoji."""
     return {
         "task": "imagenet",
         "image_size": 16,

@@ -1,4 +1,4 @@
-"""Internal guidance: its equation alone and under classifier-free guidance, its interval, its head in a run."""
+"""Internal guidance alone and with classifier-free guidance, its interval, its head in a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 NULL = Condition(torch.zeros(2, 1, 3))
-ASKED = Condition(torch.eye(3)[:2, None])
+LABELS = Condition(torch.eye(3)[:2, None])
 STATE = State(torch.zeros(2, 1, 2, 2), torch.zeros(2, 5))
 
 
 def net(state, times, condition):
-    """Full: 1 + the number of the class; base: half of it; the token: ten times it."""
+    """Predicts 1 + the class number; the internal head half of it, the class token ten times it."""
     number = (condition.tokens @ torch.tensor([1.0, 2.0, 3.0])).reshape(-1)  # 0 for the null condition
     full = (1 + number)[:, None, None, None].expand(-1, 1, 2, 2)
     token = 10 * (1 + number)[:, None].expand(-1, 5)
@@ -32,22 +32,22 @@ def at(time, size=2):
     return Times(torch.full((size,), time), torch.zeros(size))
 
 
-def guided(*wrappers, time=0.5, asked=ASKED):
+def guided(*wrappers, time=0.5, condition=LABELS):
     velocity_fn = net
     for wrapper in wrappers:
         velocity_fn = wrapper.wrap(velocity_fn, NULL)
-    value = velocity_fn(STATE, at(time), asked).value
+    value = velocity_fn(STATE, at(time), condition).value
     return value.latent[:, 0, 0, 0].tolist(), value.cls_token[:, 0].tolist()
 
 
-def test_alone_it_is_the_equation_and_leaves_the_token():
+def test_internal_guidance_by_hand_leaves_the_class_token():
     latent, token = guided(Internal(InternalConfig(scale=3.0)))
     assert latent == [0.5 * 2 + 3 * (2 - 1), 1.5 + 3 * (3 - 1.5)]
     assert token == [20, 30]
 
 
 def test_under_classifier_free_guidance_both_branches_are_guided():
-    """c = 0.5 + 3 * 0.5 = 2 times the full one, in both branches."""
+    """The scale 3 gives 0.5 + 3 * 0.5 = 2 times the full prediction in both branches."""
     latent, token = guided(Internal(InternalConfig(scale=3.0)), ClassifierFree(ClassifierFreeConfig(scale=4.0)))
     assert latent == [2 + 4 * (4 - 2), 2 + 4 * (6 - 2)]
     assert token == [10 + 4 * 10, 10 + 4 * 20]
@@ -61,7 +61,7 @@ def test_the_unconditional_branch_may_have_its_own_scale():
 
 def test_an_empty_caption_keeps_the_scale_of_the_conditional_branch():
     cfg = ClassifierFree(ClassifierFreeConfig(scale=4.0))
-    latent, _ = guided(Internal(InternalConfig(scale=3.0, null_scale=1.0)), cfg, asked=NULL)
+    latent, _ = guided(Internal(InternalConfig(scale=3.0, null_scale=1.0)), cfg, condition=NULL)
     assert latent == [1 + 4 * (2 - 1)] * 2
 
 
@@ -77,7 +77,7 @@ def test_a_scale_of_one_is_no_guidance_and_with_scale_sets_both():
     assert internal.with_scale(1.5).config == InternalConfig(scale=1.5)
 
 
-def test_it_needs_a_backbone_with_a_second_head(small):
+def test_it_needs_a_backbone_with_an_internal_head(small):
     class Plain(torch.nn.Module):
         pass
 

@@ -1,4 +1,4 @@
-"""REPA, iREPA and REG against their equations, and what they refuse."""
+"""REPA, iREPA and REG against their equations, and their errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def looked(loss):
     return IMAGES._replace(images=None, extras=loss.prepare(IMAGES))
 
 
-def test_the_backbone_is_asked_for_the_shape_of_its_tokens():
+def test_the_shape_of_an_intermediate():
     ddt = DDTConfig(hidden=16, depth=2, heads=2, decoder_hidden=24, decoder_depth=1, decoder_heads=2, patch_size=1)
     network = DDT(ddt, latent=WITH_TOKEN, condition=TEXTS, wanted=frozenset({"two-time"}))
     assert intermediate_shape(network, "block.2", WITH_TOKEN, TEXTS) == (64, 16)
@@ -77,7 +77,7 @@ def test_the_backbone_is_asked_for_the_shape_of_its_tokens():
 
 
 def test_a_block_that_does_not_exist_is_named():
-    with pytest.raises(NanoGenError, match="no output 'block.8'; its intermediates are 'block.1' to 'block.2'"):
+    with pytest.raises(NanoGenError, match="no intermediate 'block.8'. Use 'block.1' to 'block.2'"):
         Repa(RepaConfig(teacher=TEACHER), backbone=dit(), latent=LATENT, condition=LABELS)
 
 
@@ -93,7 +93,7 @@ def test_repa_is_half_the_squared_error_of_a_linear_map():
     assert weight.grad.abs().sum() > 0
 
 
-def test_repa_with_a_cosine_and_three_layers_is_the_papers():
+def test_repa_of_the_paper_is_cosine_similarity_of_three_layers():
     loss, tokens = repa(projector="mlp", mlp_width=5, distance="cosine"), torch.randn(2, 16, 16)
     first, _, second, _, third = loss.nets
     projected = third(F.silu(second(F.silu(first(tokens)))))
@@ -141,7 +141,7 @@ def test_irepa_normalises_over_space_and_convolves():
     torch.testing.assert_close(found.total, 0.5 * (projected - expected).square().mean(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_full_share_of_the_mean_leaves_none():
+def test_gamma_1_removes_the_mean():
     tokens = torch.randn(2, 16, 5) + 100
     torch.testing.assert_close(spatially_normalised(tokens, 1.0).mean(1), torch.zeros(2, 5), atol=1e-4, rtol=0)
 
@@ -156,7 +156,7 @@ def test_reg_gives_the_class_token_and_no_loss_of_its_own():
 
 def test_a_teacher_without_a_class_token_is_refused_by_name():
     plain = {"name": "tiny-vision", "class_token": False}
-    with pytest.raises(Incompatible, match="auxiliary.reg.teacher: .* has no class token, which REG diffuses along"):
+    with pytest.raises(Incompatible, match="auxiliary.reg.teacher: .* has no class token. Choose another"):
         Reg(RegConfig(teacher=plain))
     reg = Reg(RegConfig(teacher=plain, token="mean"))
     patches, _ = reg.teacher.encode(IMAGES.images)
@@ -165,21 +165,21 @@ def test_a_teacher_without_a_class_token_is_refused_by_name():
 
 def test_repa_and_reg_must_have_tokens_of_one_width():
     narrow = {"name": "tiny-vision", "width": 5}
-    with pytest.raises(Incompatible, match="has tokens of 5 numbers, and the token that is diffused along has 12"):
+    with pytest.raises(Incompatible, match="the tokens of .* have width 5, but the class token of REG has width 12"):
         Repa(RepaConfig(teacher=narrow, block=1), backbone=dit(WITH_TOKEN), latent=WITH_TOKEN, condition=LABELS)
 
 
-def test_losses_share_a_teacher_and_its_answer():
+def test_losses_share_a_teacher_and_its_features():
     first, second = teacher_of("tiny-vision"), teacher_of({"name": "tiny-vision"})
     assert first is second
     assert teacher_of({"name": "tiny-vision", "width": 5}) is not first
     first.encode(IMAGES.images), second.encode(IMAGES.images)
-    assert first.encoder.asked == 1
+    assert first.encoder.calls == 1
     first.encode(IMAGES.images.clone())
-    assert first.encoder.asked == 2
+    assert first.encoder.calls == 2
     del first, second
     gc.collect()
-    assert teacher_of("tiny-vision").encoder.asked == 0
+    assert teacher_of("tiny-vision").encoder.calls == 0
 
 
 def test_a_gradient_passes_through_the_teacher_to_the_images():
@@ -198,9 +198,12 @@ def test_a_gradient_passes_through_the_teacher_to_the_images():
     ("teacher", "reason"),
     [
         ("tiny-vison", "auxiliary.repa.teacher: There is no encoder 'tiny-vison'. Did you mean 'tiny-vision'"),
-        ("tiny-text", "auxiliary.repa.teacher: encoder 'tiny-text' does not provide 'vision'. Teachers: .*tiny-vision"),
+        (
+            "tiny-text",
+            "auxiliary.repa.teacher: encoder 'tiny-text' does not provide 'vision'. Available teachers: .*tiny-vision",
+        ),
         ({"name": "nobody"}, "There is no encoder 'nobody'"),
-        (3, "auxiliary.repa.teacher: expected the name of an encoder, or a mapping with a `name`, got 3"),
+        (3, "auxiliary.repa.teacher: must be the name of an encoder or a mapping with a `name`, got 3"),
     ],
 )
 def test_a_wrong_teacher_is_refused_before_anything_is_built(small, teacher, reason):

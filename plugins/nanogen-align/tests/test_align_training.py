@@ -1,4 +1,4 @@
-"""Losses and teacher inside the loop: they train, resume, and may be cached."""
+"""The auxiliary losses in training runs: training, resuming, cached teacher features."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(aligned, tmp_path):
 
 
 def test_teacher_features_are_cached_with_the_latents(aligned, tmp_path):
-    aligned["optimizer"]["eps"] = 1e-4  # or Adam makes whole steps of gradients that are rounding alone
+    aligned["optimizer"]["eps"] = 1e-4  # otherwise Adam takes full steps for gradients that are rounding errors
     run(aligned, tmp_path / "images").train()
     aligned["train"]["cache_latents"] = True
     cached = run(aligned, tmp_path / "cached")
     teacher = cached.stage.auxiliaries["repa"].teacher.encoder
-    asked = teacher.asked
+    calls = teacher.calls
     cached.train()
-    assert teacher.asked == asked + 1  # the split is one batch of the encoding; three losses share the answer
+    assert teacher.calls == calls + 1  # the split is one batch, and three losses share the teacher
     first, second = (checkpoint.load(tmp_path / name, 4)[0]["nets"] for name in ("images", "cached"))
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5)

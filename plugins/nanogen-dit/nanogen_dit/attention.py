@@ -1,4 +1,4 @@
-"""Self-attention with normalised queries and keys, and the choice of its kernel."""
+"""Self-attention with normalised queries and keys, and its kernels."""
 
 from __future__ import annotations
 
@@ -12,41 +12,52 @@ from nanogen_dit.layers import FusedLinear, RMSNorm
 from nanogen_dit.linear import Linear
 from nanogen_dit.rope import Rotation, rotate
 
-#: (q, k, v) [B, heads, S, d] and a mask [B, 1, 1, S] of the keys, True where one is real, or None -> [B, heads, S, d]
+#: q, k, v [B, heads, S, d] and a key mask [B, 1, 1, S] (True: attend) or None -> [B, heads, S, d]
 Kernel = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 
-WRITTEN_UP_TO = 512  # tokens; beyond, the scores no longer fit into a CPU's cache
+EAGER_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's cache
 
 
-def written(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v written out: has derivatives of every order and mode."""
+def eager(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute `softmax(q k^T / sqrt(d)) v` by plain tensor operations. Supports derivatives of every order and mode."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, S, S]
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    # softmax in float32: more exact, and on a CPU four times quicker than in bf16
+    # softmax in float32: more accurate, and four times faster than in bf16 on a CPU
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
     mixed: Tensor = weights @ v
     return mixed
 
 
-def fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """torch's own kernel, flash attention where the device has it: a first derivative in reverse mode only."""
+def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention by `F.scaled_dot_product_attention`. Supports first derivatives in reverse mode only."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def quicker(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """The quicker of the two. In bf16 on a CPU the fused kernel is five to seven times slower at 22 to 76 tokens."""
-    on_slow_path = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= WRITTEN_UP_TO
-    return (written if on_slow_path else fused)(q, k, v, mask)
+def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention by the faster kernel: `eager` for up to 512 tokens in bf16 on a CPU, else `sdpa`.
+
+    In that case `sdpa` was five to seven times slower, measured at 22 to 76 tokens.
+    """
+    is_eager = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= EAGER_MAX_TOKENS
+    return (eager if is_eager else sdpa)(q, k, v, mask)
 
 
 def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """The kernel of a network of which the other parts want `wanted`: `jvp` asks for forward-mode derivatives."""
-    return written if "jvp" in wanted else quicker
+    """Return the kernel for capability words: `eager` for "jvp" (forward-mode derivatives), else `auto`."""
+    return eager if "jvp" in wanted else auto
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; q, k and v are one matrix, q and k are RMS-normalised per head, then rotated."""
+    """Multi-head self-attention with QK normalisation and rotary embedding.
+
+    q, k and v come from one matrix. q and k are RMS-normalised per head, then rotated.
+
+    Args:
+        width: Width of the tokens.
+        heads: Number of heads. It divides `width`.
+        kernel: Computes attention from q, k and v.
+    """
 
     def __init__(self, width: int, heads: int, kernel: Kernel):
         super().__init__()
@@ -58,6 +69,7 @@ class Attention(nn.Module):
         self.proj = Linear(width, width)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
+        """Map tokens [B, S, width] to [B, S, width]. `mask` [B, 1, 1, S] is False at keys to ignore."""
         q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).unbind(2)  # [B, S, heads, d] each
         q = rotate(self.q_norm(q), rotation).to(v.dtype).transpose(1, 2)  # [B, heads, S, d]
         k = rotate(self.k_norm(k), rotation).to(v.dtype).transpose(1, 2)  # [B, heads, S, d]

@@ -1,4 +1,4 @@
-"""The transformer block, plain and steered."""
+"""Transformer blocks without and with adaLN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from nanogen_dit.rope import Rotation
 
 
 class Block(nn.Module):
-    """`x + attention(norm(x))`, then `x + mlp(norm(x))`."""
+    """Pre-norm transformer block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Args:
+        trunk: Width and number of heads.
+        mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
+        kernel: Computes attention from q, k and v.
+    """
 
     def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
         super().__init__()
@@ -21,21 +27,22 @@ class Block(nn.Module):
         self.mlp = SwiGLU(trunk.hidden, mlp_ratio)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None) -> Tensor:
+        """Map tokens [B, S, hidden] to [B, S, hidden]. `mask` [B, 1, 1, S] is False at keys to ignore."""
         x = x + self.attention(self.norm1(x), rotation, mask)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
 
-class SteeredBlock(Block):
-    """The same with adaLN: each token has its own shift, scale and gate of attention, then of the MLP."""
+class AdaLNBlock(Block):
+    """Block with adaLN-Zero (arXiv 2212.09748): shift, scale and gate of attention and MLP, for each token."""
 
     def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
         super().__init__(trunk, mlp_ratio, kernel)
         self.modulation = ZeroLinear(trunk.hidden, 6 * trunk.hidden)
 
-    def forward(self, x: Tensor, rotation: Rotation, style: Tensor) -> Tensor:  # type: ignore[override]
-        """`style` [B, S, hidden] is the steering signal after its SiLU."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(style).chunk(6, dim=-1)
+    def forward(self, x: Tensor, rotation: Rotation, signal: Tensor) -> Tensor:  # type: ignore[override]
+        """Map tokens [B, S, hidden] to [B, S, hidden]. `signal` [B, S, hidden] is the adaLN input after its SiLU."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal).chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation)
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
         return out

@@ -1,4 +1,4 @@
-"""The options of both backbones, by preset or by numbers. Importing this loads no torch."""
+"""Options of the backbones `lightning-dit` and `ddt`: a size and numbers that override it. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 from nanogen_core.errors import ConfigError, near_miss
 from nanogen_core.validators import between
 
-#: The largest value of each number; those of the decoder as of the encoder.
+#: Largest value of each option. `decoder_*` has the limit of the option without the prefix.
 LIMITS: Mapping[str, float] = {
     "hidden": 65_536,
     "depth": 1000,
@@ -22,33 +22,36 @@ LIMITS: Mapping[str, float] = {
     "time_factor": 1_000_000,
     "internal_head_depth": 1000,
 }
-PARAMETERS = 100_000_000_000  #: of one stack of blocks, at most
+PARAMETERS = 100_000_000_000  # most parameters in one stack of blocks
 
 
 @frozen
 class Trunk:
-    """A stack of `depth` transformer blocks of width `hidden`, with `heads` attention heads each."""
+    """A stack of `depth` transformer blocks of width `hidden` with `heads` attention heads."""
 
     hidden: int
     depth: int
     heads: int
 
     def check(self, name: str) -> None:
-        """Raises ConfigError where heads do not divide the width into multiples of four (rows, columns, pairs), and for
-        a stack that no machine holds."""
-        if 12 * self.hidden**2 * self.depth > PARAMETERS:  # the largest maps of each block alone
+        """Raise ConfigError, beginning with `name`, if the stack cannot be built.
+
+        The width of a head must be a multiple of 4: the rotary embedding has two axes and rotates pairs. The stack may
+        have at most `PARAMETERS` parameters.
+        """
+        if 12 * self.hidden**2 * self.depth > PARAMETERS:  # attention and MLP maps only
             raise ConfigError(
-                f"{name}: {self.depth} blocks of width {self.hidden} have more than {PARAMETERS:,} parameters, which is"
-                " the limit."
+                f"{name}: {self.depth} blocks of width {self.hidden} have more than {PARAMETERS:,} parameters. Reduce"
+                " the depth or the width."
             )
         if self.hidden % (4 * self.heads):
             raise ConfigError(
-                f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads whose width is a multiple "
-                f"of 4, as the rotary embedding needs."
+                f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads of equal width. The rotary"
+                " embedding needs a head width that is a multiple of 4. Change the number of heads or the width."
             )
 
 
-#: Initial weights: those of the published code, or our own variant (see `initial_weights.py`).
+#: Initial weights: those of the published code, or Xavier-uniform (see `initial_weights.py`).
 INITS = ("published", "xavier")
 
 SIZES: Mapping[str, Trunk] = {
@@ -72,7 +75,9 @@ DDT_SIZES: Mapping[str, tuple[Trunk, Trunk]] = {
 def _one_of(known: Collection[str]) -> Any:
     def check(_: object, attribute: Attribute[str], value: str) -> None:
         if value not in known:
-            raise ConfigError(f"{attribute.name}: {value!r} is none of {', '.join(known)}.{near_miss(value, known)}")
+            raise ConfigError(
+                f"{attribute.name}: {value!r} is unknown. Use one of {', '.join(known)}.{near_miss(value, known)}"
+            )
 
     return check
 
@@ -84,7 +89,7 @@ def _positive(_: object, attribute: Attribute[Any], value: float | None) -> None
 
 def _check_depth(internal: int | None, trunk: Trunk) -> None:
     if internal is not None and internal > trunk.depth:
-        raise ConfigError(f"internal_head_depth: the encoder has {trunk.depth} blocks, got {internal}.")
+        raise ConfigError(f"internal_head_depth: must be at most the encoder's {trunk.depth} blocks, got {internal}.")
 
 
 def _given(number: int | None, preset: int) -> int:
@@ -93,20 +98,35 @@ def _given(number: int | None, preset: int) -> int:
 
 @frozen(kw_only=True)
 class BackboneConfig:
-    """What both backbones have. A number that is None comes from the preset `size`."""
+    """Options that both backbones share. Null takes the value of the preset `size`.
+
+    Args:
+        hidden, depth, heads: Width, blocks and attention heads of the encoder.
+        mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
+        patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
+            image pixels.
+        time_tokens: Tokens of each time embedding.
+        init: Initial weights, "published" or "xavier".
+        time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
+        internal_head_depth: Encoder block, counted from 1, that the internal head reads. Null builds no head, unless
+            internal guidance needs one; then it reads the block at 2/7 of the depth.
+    """
 
     hidden: int | None = field(default=None, validator=_positive)
     depth: int | None = field(default=None, validator=_positive)
     heads: int | None = field(default=None, validator=_positive)
-    mlp_ratio: float = field(default=4.0, validator=_positive)  # SwiGLU width: int(2/3 * ratio * hidden)
-    patch_size: int | None = field(default=None, validator=_positive)  # latent cells a side; None: from the latent
+    mlp_ratio: float = field(default=4.0, validator=_positive)
+    patch_size: int | None = field(default=None, validator=_positive)
     time_tokens: int = field(default=4, validator=_positive)
     init: str = field(default="published", validator=_one_of(INITS))
-    time_scale: float = field(default=1.0, validator=_positive)  # deviation of the fixed Fourier frequencies
-    internal_head_depth: int | None = field(default=None, validator=_positive)  # encoder block, from 1; None: no head
+    time_scale: float = field(default=1.0, validator=_positive)
+    internal_head_depth: int | None = field(default=None, validator=_positive)
 
     def internal_depth(self, trunk: Trunk, wanted: frozenset[str]) -> int | None:
-        """The encoder block that the second head reads, from 1; 2/7 of the way (8 of 28) where only asked for."""
+        """Return the encoder block, counted from 1, that the internal head reads. None: no internal head.
+
+        Without `internal_head_depth` the word "internal-head" in `wanted` sets it to 2/7 of the depth (8 of 28).
+        """
         if self.internal_head_depth is None and "internal-head" in wanted:
             return max(1, round(trunk.depth * 2 / 7))
         return self.internal_head_depth
@@ -114,7 +134,11 @@ class BackboneConfig:
 
 @frozen(kw_only=True)
 class LightningDiTConfig(BackboneConfig):
-    """LightningDiT. `size` is one of tiny, small, B, L, XL; every number beside it replaces the preset's."""
+    """Options of `LightningDiT`.
+
+    Args:
+        size: Preset of hidden, depth and heads: tiny, small, B, L or XL.
+    """
 
     size: str = field(default="XL", validator=_one_of(SIZES))
 
@@ -132,9 +156,11 @@ class LightningDiTConfig(BackboneConfig):
 
 @frozen(kw_only=True)
 class DDTConfig(BackboneConfig):
-    """DDT. `size` is one of tiny, small, B, L, XL, XXL (512 px); every number beside it replaces the preset's.
+    """Options of `DDT`.
 
-    `hidden`, `depth` and `heads` are the encoder's.
+    Args:
+        size: Preset of all widths, depths and heads: tiny, small, B, L, XL or XXL (512 px).
+        decoder_hidden, decoder_depth, decoder_heads: Width, blocks and attention heads of the decoder.
     """
 
     size: str = field(default="XL", validator=_one_of(DDT_SIZES))

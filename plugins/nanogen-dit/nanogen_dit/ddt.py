@@ -1,4 +1,4 @@
-"""DDT, the decoupled diffusion transformer (arXiv 2504.05741), with the condition in context."""
+"""DDT, the decoupled diffusion transformer (arXiv 2504.05741), with in-context conditioning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
-from nanogen_dit.blocks import SteeredBlock
+from nanogen_dit.blocks import AdaLNBlock
 from nanogen_dit.config import DDTConfig
 from nanogen_dit.embeddings import StateEmbedding
 from nanogen_dit.encoder import Encoded, Encoder
 from nanogen_dit.geometry import Geometry
-from nanogen_dit.heads import SteeredHead, cast
+from nanogen_dit.heads import AdaLNHead, cast
 from nanogen_dit.initial_weights import INITIAL_WEIGHTS
 from nanogen_dit.intermediates import features, image_tokens, read_intermediates
 from nanogen_dit.linear import Linear
@@ -24,7 +24,13 @@ from nanogen_dit.rope import RoPE
 
 
 class Decoder(nn.Module):
-    """Steered blocks on a second embedding of the state, and the head: [B, C, h, w] -> a state of the same shape."""
+    """Velocity decoder of DDT: adaLN blocks on a second embedding of the state, then an adaLN head.
+
+    Args:
+        config: Options of DDT. `decoder_*` sets the size.
+        latent: Shape of the state.
+        wanted: Capability words. "jvp" selects attention with forward-mode derivatives.
+    """
 
     def __init__(self, config: DDTConfig, latent: LatentSpec, wanted: frozenset[str]):
         super().__init__()
@@ -34,29 +40,39 @@ class Decoder(nn.Module):
         self.state = StateEmbedding(latent, geometry.patch, trunk.hidden)
         self.rope = RoPE(geometry.grid, trunk.hidden // trunk.heads, before=geometry.leading)
         kernel = kernel_for(wanted)
-        self.blocks = nn.ModuleList(SteeredBlock(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
-        self.head = SteeredHead(latent, geometry, trunk.hidden)
+        self.blocks = nn.ModuleList(AdaLNBlock(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
+        self.head = AdaLNHead(latent, geometry, trunk.hidden)
 
-    def forward(self, state: State, style: Tensor, keep: Set[int | None]) -> tuple[State, dict[int, Tensor]]:
-        """`style` [B, (1) + N, width] steers; also the outputs [B, (1) + N, width] of the blocks numbered in `keep`.
+    def forward(self, state: State, signal: Tensor, keep: Set[int | None]) -> tuple[State, dict[int, Tensor]]:
+        """Decode a state.
 
-        Blocks are numbered on from the encoder's.
+        Args:
+            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            signal: The adaLN input after its SiLU, [B, (1) + N, width].
+            keep: Numbers of the blocks whose outputs are returned. The first decoder block follows the encoder's last.
+
+        Returns:
+            The prediction, and the kept outputs [B, (1) + N, width] by block number.
         """
         x = self.state(state)  # [B, (1) + N, width]
         rotation, outputs = self.rope(x.shape[1]), {}
         for number, block in enumerate(self.blocks, start=self.first):
-            x = block(x, rotation, style)
+            x = block(x, rotation, signal)
             if number in keep:
                 outputs[number] = x
-        return self.head(x, style), outputs
+        return self.head(x, signal), outputs
 
 
 class DDT(nn.Module):
-    """The encoder's state tokens and the base time embedding steer a wide shallow decoder, token by token.
+    """Transformer encoder, and a wide shallow decoder whose adaLN input is the encoder's state tokens plus the time.
 
-    `wanted` are capability words. `two-time` builds the second time embedding (else `times.r` is unused),
-    `cfg-conditioned` the embeddings of the extra `guidance`, `internal-head` a second head. `jvp` takes attention with
-    forward-mode derivatives.
+    Args:
+        config: Sizes and options.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+        wanted: Capability words. "two-time" builds the second time embedding (else `times.r` is unused),
+            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" an internal head. "jvp"
+            selects attention with forward-mode derivatives.
     """
 
     def __init__(
@@ -75,23 +91,37 @@ class DDT(nn.Module):
         self.decoder = Decoder(config, latent, wanted)
         self.internal_depth = config.internal_depth(config.trunk, wanted)
         image = evolve(latent, cls_token_width=0)  # the class token has no internal head
-        self.internal_head = SteeredHead(image, self.geometry, inner) if self.internal_depth else None
+        self.internal_head = AdaLNHead(image, self.geometry, inner) if self.internal_depth else None
         INITIAL_WEIGHTS[config.init](self)
 
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_intermediates(intermediates, self.encoder.trunk.depth + self.decoder.trunk.depth, self.geometry)
-        keep = {self.internal_depth, *(tap.block for tap in wanted)}
+        """Predict from a state at `times` in [0, 1].
+
+        Args:
+            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            times: t and r, [B] each.
+            condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
+            intermediates: Names of block outputs to return in `features`, such as "block.8".
+
+        Returns:
+            A prediction with the shape and dtype of `state`.
+
+        Raises:
+            NanoGenError: an intermediate does not exist.
+        """
+        depth = self.encoder.trunk.depth + self.decoder.trunk.depth
+        requested = read_intermediates(intermediates, depth, self.geometry)
+        keep = {self.internal_depth, *(each.block for each in requested)}
         encoded = self.encoder(state, times, condition, keep)
         signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]
         value, outputs = self.decoder(state, F.silu(signal), keep)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
-        return Prediction(cast(value, state), features(wanted, encoded.outputs | outputs, self.geometry), heads)
+        return Prediction(cast(value, state), features(requested, encoded.outputs | outputs, self.geometry), heads)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
-        """The second head, steered by the very tokens that it reads."""
+        """The internal head. Its tokens are also its adaLN input."""
         if self.internal_head is None or self.internal_depth is None:
             return {}
         middle = image_tokens(encoded.outputs[self.internal_depth], self.geometry)  # [B, N, inner]

@@ -1,4 +1,4 @@
-"""The description of a network beside its checkpoint: JSON, as a whole or its `config` part."""
+"""Reads the JSON description of a network beside its checkpoint."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from nanogen_core.errors import DataError
 
 
 def network_part(described: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the numbers of the network. Raises DataError where they are no mapping."""
-    whole = {} if described is None else described
-    part = whole.get("config", whole) if isinstance(whole, Mapping) else whole
+    """Return the `config` part of a description, or all of it without one. Raises DataError if it is no mapping."""
+    description = {} if described is None else described
+    part = description.get("config", description) if isinstance(description, Mapping) else description
     if not isinstance(part, Mapping):
-        raise DataError(f"The description of the network must hold keys and values, not {type(part).__name__}.")
+        raise DataError(f"The JSON description of the network must be an object with keys, not {type(part).__name__}.")
     return dict(part)

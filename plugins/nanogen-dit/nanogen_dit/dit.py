@@ -1,4 +1,4 @@
-"""DiT (arXiv 2212.09748) as SiT (arXiv 2401.08740) has it: one vector of time and condition steers every block."""
+"""DiT (arXiv 2212.09748) as in SiT (arXiv 2401.08740): adaLN-Zero from one vector of time and condition."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ from nanogen_dit.linear import Linear
 
 
 class DiT(nn.Module):
-    """Transformer with fixed positions, full attention over image tokens, and adaLN-Zero.
+    """Transformer with fixed positions, attention over image tokens, and adaLN-Zero.
 
-    `wanted`: `two-time` adds an embedding of the interval t - r (else `times.r` is not looked at), `jvp` takes the
-    attention that has forward-mode derivatives.
+    Args:
+        config: Sizes and options.
+        latent: Shape of the state. It must have no class token.
+        condition: Shape of the condition.
+        wanted: Capability words. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
+            attention with forward-mode derivatives.
     """
 
     positions: Tensor
@@ -55,17 +59,30 @@ class DiT(nn.Module):
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_intermediates(intermediates, self.trunk.depth, self.geometry)
-        keep, outputs = {tap.block for tap in wanted}, {}
+        """Predict from a state at `times` in [0, 1].
+
+        Args:
+            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            times: t and r, [B] each.
+            condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
+            intermediates: Names of block outputs to return in `features`, such as "block.8".
+
+        Returns:
+            A prediction with the shape and dtype of `state`.
+
+        Raises:
+            NanoGenError: an intermediate does not exist.
+        """
+        requested = read_intermediates(intermediates, self.trunk.depth, self.geometry)
+        keep, outputs = {each.block for each in requested}, {}
         x = self.patch(patchify(state.latent, self.geometry.patch)) + self.positions  # [B, N, width]
-        style = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]
+        signal = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]
         for number, block in enumerate(self.blocks, start=1):
-            x = block(x, style)
+            x = block(x, signal)
             if number in keep:
                 outputs[number] = x
-        value = cast(State(self.head(x, style)), state)
-        return Prediction(value, features(wanted, outputs, self.geometry))
+        value = cast(State(self.head(x, signal)), state)
+        return Prediction(value, features(requested, outputs, self.geometry))
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)
@@ -82,9 +99,9 @@ class DiT(nn.Module):
         tables = [linear for embedding in embeddings for linear in (embedding.mlp_in, embedding.mlp_out)]
         if not condition.padded:
             tables.append(self.condition.proj)
-        for linear in tables:
-            nn.init.normal_(linear.weight, std=EMBEDDING_STD)
-        modulations = [block.modulation for block in self.blocks]
+        for table in tables:
+            nn.init.normal_(table.weight, std=EMBEDDING_STD)
+        modulations = [block.modulation for block in self.blocks if isinstance(block, DiTBlock)]
         for linear in (*modulations, self.head.modulation, self.head.readout):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)

@@ -1,4 +1,4 @@
-"""The blocks of DiT (arXiv 2212.09748): adaLN-Zero from one vector for each sample."""
+"""Blocks of DiT (arXiv 2212.09748): adaLN-Zero from one vector for each sample."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from nanogen_dit.attention import Kernel
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import unpatchify
 from nanogen_dit.geometry import Geometry
-from nanogen_dit.layers import EPS, modulate
+from nanogen_dit.layers import EPS, FusedLinear, modulate
 from nanogen_dit.linear import Linear
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
-    """LayerNorm without scale and shift, which adaLN gives."""
+    """Return a LayerNorm without scale and shift. adaLN adds both."""
     return nn.LayerNorm(width, elementwise_affine=False, eps=EPS)
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over image tokens [B, N, width]."""
+    """Multi-head self-attention. q, k and v come from one matrix.
+
+    Args:
+        width: Width of the tokens.
+        heads: Number of heads. It divides `width`.
+        kernel: Computes attention from q, k and v.
+    """
 
     def __init__(self, width: int, heads: int, kernel: Kernel):
         super().__init__()
         self.heads = heads
         self.kernel = kernel
-        self.qkv = Linear(width, 3 * width)
-        self.qkv.fused_rows = {"weight": (width,) * 3}  # an optimiser may treat the three matrices apart
+        self.qkv = FusedLinear(width, width, parts=3)
         self.proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map tokens [B, N, width] to [B, N, width]."""
         q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, heads, N, d] each
         out: Tensor = self.proj(self.kernel(q, k, v, None).transpose(1, 2).flatten(2))
         return out
 
 
 class MLP(nn.Module):
-    """`outlet(gelu(inlet(x)))`, GELU by its tanh approximation."""
+    """`outlet(gelu(inlet(x)))` with the tanh approximation of GELU. The inner width is `int(ratio * width)`."""
 
     def __init__(self, width: int, ratio: float):
         super().__init__()
@@ -51,7 +57,13 @@ class MLP(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """Attention and MLP, each with a shift, a scale and a gate from the sample's vector."""
+    """Attention and MLP with adaLN-Zero: shift, scale and gate come from one vector per sample.
+
+    Args:
+        trunk: Width and number of heads.
+        mlp_ratio: Inner width of the MLP, in widths of the network.
+        kernel: Computes attention from q, k and v.
+    """
 
     def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
         super().__init__()
@@ -61,16 +73,16 @@ class DiTBlock(nn.Module):
         self.mlp = MLP(trunk.hidden, mlp_ratio)
         self.modulation = Linear(trunk.hidden, 6 * trunk.hidden)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Tokens [B, N, width]; `style` [B, width] is the vector after its SiLU."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(style)[:, None].chunk(6, dim=-1)
+    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Map tokens [B, N, width] to [B, N, width]. `signal` [B, width] is the adaLN input after its SiLU."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal)[:, None].chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale))
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
         return out
 
 
 class DiTHead(nn.Module):
-    """Tokens [B, N, width] -> a latent [B, C, h, w]."""
+    """Linear head with adaLN: tokens [B, N, width] to a latent [B, C, h, w]."""
 
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__()
@@ -79,7 +91,8 @@ class DiTHead(nn.Module):
         self.modulation = Linear(width, 2 * width)
         self.readout = Linear(width, latent.channels * geometry.patch**2)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        shift, scale = self.modulation(style)[:, None].chunk(2, dim=-1)
+    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Map tokens [B, N, width] to a latent. `signal` [B, width] is the adaLN input after its SiLU."""
+        shift, scale = self.modulation(signal)[:, None].chunk(2, dim=-1)
         tokens = self.readout(modulate(self.norm(x), shift, scale))
         return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

@@ -1,4 +1,4 @@
-"""The options of the backbone `dit`. Importing this loads no torch."""
+"""Options of the backbone `dit`. Loads no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import field, frozen
 from nanogen_core.errors import ConfigError
 from nanogen_dit.config import Trunk, _given, _one_of, _positive
 
-#: The sizes of the DiT paper (arXiv 2212.09748), and a small one.
+#: Sizes of the DiT paper (arXiv 2212.09748), and "tiny" for tests.
 DIT_SIZES: Mapping[str, Trunk] = {
     "tiny": Trunk(128, 6, 4),
     "S": Trunk(384, 12, 6),
@@ -21,13 +21,15 @@ DIT_SIZES: Mapping[str, Trunk] = {
 
 @frozen(kw_only=True)
 class DiTConfig:
-    """DiT. `size` is one of tiny, S, B, L, XL; a number beside it replaces the preset's.
+    """Options of `DiT`.
 
-    Attributes:
-        patch_size: latent cells a side of a token: 2, 4 or 8 in the paper. None: from the latent.
-        mlp_ratio: width of the MLP, in widths of the network.
-        time_factor: the time is multiplied by this before its sine-cosine features. SiT: 1. DiT's 1,000 steps: 1000.
-        reverse_time: the network is given 1 - t. SiT's time runs from noise (0) to data (1).
+    Args:
+        size: Preset of hidden, depth and heads: tiny, S, B, L or XL.
+        hidden, depth, heads: Width, blocks and attention heads. Null takes the preset's.
+        patch_size: Latent cells along one side of a token: 2, 4 or 8 in the paper. Null derives it from the latent.
+        mlp_ratio: Inner width of the MLP, in widths of the network.
+        time_factor: Factor of the time before its sine-cosine features. SiT: 1. DiT with 1,000 timesteps: 1000.
+        reverse_time: Give the network 1 - t. SiT's time runs from noise (0) to data (1).
     """
 
     size: str = field(default="XL", validator=_one_of(DIT_SIZES))
@@ -43,7 +45,7 @@ class DiTConfig:
         if self.trunk.hidden % self.trunk.heads or self.trunk.hidden % 4:
             raise ConfigError(
                 f"heads: a width of {self.trunk.hidden} must be a multiple of the {self.trunk.heads} heads, and of 4"
-                " for the sines and cosines of two axes."
+                " for the sine-cosine positions of two axes. Change `heads` or `hidden`."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""What turns states, times and conditions into tokens."""
+"""Embeddings of states, times, guidance and conditions as tokens."""
 
 from __future__ import annotations
 
@@ -15,24 +15,31 @@ from nanogen_dit.linear import Linear
 
 FREQUENCIES = 256
 
-#: The numbers of `Condition.extras["guidance"]` for a scale w: 1 - 1/w, and the interval of times where w holds.
+#: Columns of `Condition.extras["guidance"]`: 1 - 1/w for a scale w, and its interval of times. "share" is the name of
+#: the first embedding in state dicts.
 GUIDANCE = ("share", "t_min", "t_max")
 UNGUIDED = (0.0, 0.0, 1.0)  # w = 1
 
 
 def patchify(latent: Tensor, patch: int) -> Tensor:
-    """Latents [B, C, h, w] -> [B, h/p * w/p, C * p * p], tokens row-major, channel first within a token."""
+    """Cut latents [B, C, h, w] into tokens [B, h/p * w/p, C * p * p], row-major, channel first within a token."""
     return F.pixel_unshuffle(latent, patch).flatten(2).transpose(1, 2)
 
 
 def unpatchify(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
-    """Tokens [B, N, p * p * C], channel last within a token, -> latents [B, C, h, w]."""
+    """Assemble tokens [B, N, p * p * C], channel last within a token, to latents [B, C, h, w].
+
+    Args:
+        tokens: The tokens, row-major.
+        patch: Latent cells along one side of a token.
+        grid: Rows and columns of tokens.
+    """
     cells = tokens.reshape(len(tokens), *grid, patch, patch, -1)  # [B, h/p, w/p, p, p, C]
     return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
 class TokenEmbedding(nn.Module):
-    """`norm(linear(token))`: the class token that REG diffuses along, [B, D] -> [B, 1, width]."""
+    """Embedding of the class token (REG): `norm(linear(token))`, [B, D] to [B, 1, width]."""
 
     def __init__(self, token_width: int, width: int):
         super().__init__()
@@ -45,7 +52,13 @@ class TokenEmbedding(nn.Module):
 
 
 class StateEmbedding(nn.Module):
-    """A state -> [B, (1) + N, width]: the class token first, where the latent has one, then the image tokens."""
+    """Embedding of a state as tokens [B, (1) + N, width]: the class token, if any, then the image tokens.
+
+    Args:
+        latent: Shape of the state.
+        patch: Latent cells along one side of a token.
+        width: Width of the tokens.
+    """
 
     def __init__(self, latent: LatentSpec, patch: int, width: int):
         super().__init__()
@@ -61,7 +74,13 @@ class StateEmbedding(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Gaussian Fourier features of a time in [0, 1] (`sin`, then `cos`, of 2 pi t W, W fixed), and an MLP."""
+    """Gaussian Fourier features of a time in [0, 1], `sin` and `cos` of `2 pi t W` with fixed W, then an MLP.
+
+    Args:
+        width: Width of the embedding.
+        tokens: Number of learned tokens.
+        scale: Standard deviation of W.
+    """
 
     frequencies: Tensor
 
@@ -73,40 +92,53 @@ class TimeEmbedding(nn.Module):
         self.learned = learned_tokens(tokens, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Times [B] -> the base embedding [B, width]."""
+        """Embed times [B]: [B, width]."""
         angle = 2 * math.pi * t[:, None] * self.frequencies  # [B, 256]
         features = torch.cat([angle.sin(), angle.cos()], dim=1).to(self.mlp_in.weight.dtype)  # [B, 512]
         base: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
         return base
 
     def tokens(self, base: Tensor) -> Tensor:
-        """The base embedding added to each learned token: [B, tokens, width]."""
+        """Add the embedding [B, width] to each learned token: [B, tokens, width]."""
         return base[:, None] + self.learned
 
 
 class GuidanceEmbedding(nn.ModuleDict):
-    """The extra `guidance` [B, 3] -> [B, length, width]: each number by an embedding of its own, as if it were a time.
+    """Embedding of `Condition.extras["guidance"]` [B, 3] as tokens [B, length, width].
 
-    `1 - 1/w` has `tokens` tokens, t_min and t_max half as many each, as in Improved MeanFlow
-    (arXiv 2512.02012).
+    Each column has a separate time embedding: `tokens` tokens for 1 - 1/w, half as many for t_min and for t_max
+    (Improved MeanFlow, arXiv 2512.02012).
+
+    Args:
+        width: Width of the tokens.
+        tokens: Tokens of 1 - 1/w.
+        scale: Standard deviation of the Fourier frequencies.
     """
 
     def __init__(self, width: int, tokens: int, scale: float):
-        share, *ends = GUIDANCE
-        counts = {share: tokens, **dict.fromkeys(ends, max(1, tokens // 2))}
+        fraction, *interval = GUIDANCE
+        counts = {fraction: tokens, **dict.fromkeys(interval, max(1, tokens // 2))}
         super().__init__({name: TimeEmbedding(width, count, scale) for name, count in counts.items()})
         self.length = sum(counts.values())
 
     def forward(self, guidance: Tensor) -> Tensor:
-        parts = zip(self.values(), guidance.unbind(1), strict=True)
-        return torch.cat([embed.tokens(embed(number)) for embed, number in parts], dim=1)  # type: ignore[operator]
+        embeddings = [module for module in self.values() if isinstance(module, TimeEmbedding)]
+        columns = zip(embeddings, guidance.unbind(1), strict=True)
+        return torch.cat([embedding.tokens(embedding(column)) for embedding, column in columns], dim=1)
 
 
 class ConditionEmbedding(nn.Module):
-    """A row of condition tokens [B, L, D] -> [B, L, width], or [B, learned, width] where L is 1 and is added to those.
+    """Embedding of condition tokens: [B, L, D] to [B, L, width].
 
-    Without a bias the projection of a one-hot token is a class embedding table; learned tokens make a bias superfluous.
+    With learned tokens (class labels) L is 1, and the result is [B, learned, width]: the projected token plus each
+    learned token. The projection then has no bias: it is the embedding table of one-hot labels.
+
+    Args:
+        condition: Shape of the condition.
+        width: Width of the tokens.
     """
+
+    proj: Linear
 
     def __init__(self, condition: ConditionSpec, width: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The encoder of both backbones: state, times and condition as one sequence through plain blocks."""
+"""Transformer encoder of LightningDiT and DDT: state, times and condition as one sequence."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ from nanogen_dit.rope import RoPE
 
 
 class Encoded(NamedTuple):
-    """What the encoder hands on."""
+    """Output of the encoder."""
 
-    tokens: Tensor  # [B, (1) + N, width]: the state's tokens after the last block
-    time: Tensor  # [B, width]: the base time embedding
-    outputs: dict[int, Tensor]  # block number -> [B, S, width], of the blocks that were asked for
+    tokens: Tensor  # [B, (1) + N, width]: state tokens after the last block
+    time: Tensor  # [B, width]: the time embedding, before the learned tokens
+    outputs: dict[int, Tensor]  # block number -> [B, S, width], for the requested blocks
 
 
 class Encoder(nn.Module):
-    """In-context conditioning: [class token, image, time, second time, guidance, condition] through blocks.
+    """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
-    Where `two-time` is wanted, the first time embedding is given h = t - r and the second one t; else there is one,
-    given t. Where `cfg-conditioned` is wanted, the extra `guidance` has tokens too.
+    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t.
+
+    Args:
+        config: Sizes and options.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+        wanted: Capability words. "two-time" adds the second time embedding, "cfg-conditioned" the guidance tokens.
+            "jvp" selects attention with forward-mode derivatives.
     """
 
     def __init__(
@@ -61,7 +67,14 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
 
     def forward(self, state: State, times: Times, condition: Condition, keep: Set[int | None] = frozenset()) -> Encoded:
-        """`keep` are the numbers, from 1, of the blocks whose outputs are wanted (None names none)."""
+        """Encode a state.
+
+        Args:
+            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            times: t and r, [B] each.
+            condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
+            keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
+        """
         time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width]
         x = torch.cat([self.state(state), *self._context(time, times, condition)], dim=1)  # [B, S, width]
         rotation, mask = self.rope(x.shape[1]), _key_mask(condition.mask, x.shape[1])
@@ -73,7 +86,7 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], time, outputs)
 
     def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
-        """The tokens after the state's: times, guidance, then condition."""
+        """The tokens that follow the state: times, guidance, condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
         if self.second_time is not None:
             tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
@@ -83,14 +96,14 @@ class Encoder(nn.Module):
 
 
 def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:
-    """The mask [B, L] of the condition's tokens, which end the sequence, for all of its keys: [B, 1, 1, S]."""
+    """Extend the mask [B, L] of the condition, the last tokens of the sequence, to all keys: [B, 1, 1, S]."""
     if mask is None:
         return None
     return F.pad(mask, (length - mask.shape[1], 0), value=True)[:, None, None]
 
 
 def _guidance(condition: Condition) -> Tensor:
-    """The extra `guidance` [B, 3] of a condition; that of w = 1 where it has none."""
+    """The extra `guidance` [B, 3] of a condition, or w = 1 at all times without it."""
     given = condition.extras.get("guidance")
     if given is not None:
         return given

@@ -1,4 +1,4 @@
-"""How a latent is cut into tokens."""
+"""Patch size and token grid of a latent."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ from nanogen_core.specs import LatentSpec
 
 @frozen
 class Geometry:
-    """`patch` latent cells a side of a token, a `grid` of (rows, columns) tokens, `leading` tokens before them."""
+    """How a latent is cut into tokens.
+
+    Args:
+        patch: Latent cells along one side of a token.
+        grid: Rows and columns of image tokens.
+        leading: Tokens before the image tokens: 1 with a class token (REG), else 0.
+    """
 
     patch: int
     grid: tuple[int, int]
-    leading: int  # 1 where a class token is diffused along, else 0
+    leading: int
 
     @classmethod
     def of(cls, latent: LatentSpec, patch_size: int | None) -> Geometry:
-        """That of a latent. Raises Incompatible where patches do not divide it."""
+        """Return the geometry of a latent. `patch_size` None takes the latent's.
+
+        Raises:
+            Incompatible: the patch size does not divide height and width.
+        """
         patch = latent.patch_size if patch_size is None else patch_size
         if latent.height % patch or latent.width % patch:
             raise Incompatible(
-                f"A latent of {latent.height} x {latent.width} cannot be cut into patches of {patch} x {patch}; "
-                f"set the backbone's `patch_size`, or another image size."
+                f"A latent of {latent.height} x {latent.width} cannot be cut into patches of {patch} x {patch}. "
+                f"Set the backbone's `patch_size`, or another image size."
             )
         return cls(patch, (latent.height // patch, latent.width // patch), int(latent.cls_token_width > 0))
 
     @property
     def tokens(self) -> int:
-        """How many image tokens there are."""
+        """Number of image tokens."""
         return self.grid[0] * self.grid[1]
 
     @property
     def length(self) -> int:
-        """How many tokens the state has: the image's, and the further one."""
+        """Number of state tokens: image tokens and class token."""
         return self.leading + self.tokens

@@ -1,4 +1,4 @@
-"""What reads a state off the tokens, plain and steered."""
+"""Output heads without and with adaLN."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from nanogen_dit.layers import RMSNorm, ZeroLinear, modulate
 
 
 def cast(value: State, like: State) -> State:
-    """A state with the dtype of another: autocast ends where a network ends."""
+    """Convert `value` to the dtype of `like`. Under autocast networks return the dtype of their input."""
     return value.map(lambda x: x.to(like.latent.dtype))
 
 
 class Readout(nn.Module):
-    """Tokens [B, (1) + N, width] -> a state: linear maps that start as zero."""
+    """Zero-initialised linear maps from tokens [B, (1) + N, width] to a state.
+
+    Args:
+        latent: Shape of the state.
+        geometry: Patch size and token grid.
+        width: Width of the tokens.
+    """
 
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__()
@@ -35,7 +41,13 @@ class Readout(nn.Module):
 
 
 class Head(nn.Module):
-    """`linear(norm(x))`."""
+    """Linear head: `linear(norm(x))` from tokens [B, (1) + N, width] to a state.
+
+    Args:
+        latent: Shape of the state.
+        geometry: Patch size and token grid.
+        width: Width of the tokens.
+    """
 
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__()
@@ -47,15 +59,15 @@ class Head(nn.Module):
         return state
 
 
-class SteeredHead(Head):
-    """The same with adaLN: each token has its own shift and scale."""
+class AdaLNHead(Head):
+    """Head with adaLN: shift and scale for each token."""
 
     def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
         super().__init__(latent, geometry, width)
         self.modulation = ZeroLinear(width, 2 * width)
 
-    def forward(self, tokens: Tensor, style: Tensor) -> State:  # type: ignore[override]
-        """`style` [B, (1) + N, width] is the steering signal after its SiLU."""
-        shift, scale = self.modulation(style).chunk(2, dim=-1)
+    def forward(self, tokens: Tensor, signal: Tensor) -> State:  # type: ignore[override]
+        """Map tokens to a state. `signal` [B, (1) + N, width] is the adaLN input after its SiLU."""
+        shift, scale = self.modulation(signal).chunk(2, dim=-1)
         state: State = self.readout(modulate(self.norm(tokens), shift, scale))
         return state

@@ -1,9 +1,10 @@
-"""The choice of initial weights. Layers are made with the published ones; `xavier` draws some of them again."""
+"""Initial weights of LightningDiT and DDT."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import nn
 
 from nanogen_dit.embeddings import ConditionEmbedding, TimeEmbedding
@@ -12,11 +13,14 @@ from nanogen_dit.linear import Linear
 
 
 def published(net: nn.Module) -> None:
-    """Those of DiffusionBench (arXiv 2606.24888), which every layer has after its construction."""
+    """Keep the initial weights of DiffusionBench (arXiv 2606.24888), which all layers have after construction."""
 
 
 def xavier(net: nn.Module) -> None:
-    """Our own: maps Xavier-uniform, fused ones each by itself; all biases zero; learned tokens normal(0.02)."""
+    """Initialise linear maps Xavier-uniform (parts of fused maps one by one), biases 0, learned tokens normal(0.02).
+
+    Patch embeddings, the maps of time and class embeddings, and zero-initialised maps keep their published weights.
+    """
     for module in net.modules():
         if isinstance(module, Linear) and not isinstance(module, PatchLinear | ZeroLinear):
             _redraw(module)
@@ -27,7 +31,7 @@ def xavier(net: nn.Module) -> None:
 def _redraw(module: Linear) -> None:
     if not isinstance(module, EmbeddingLinear):
         rows = module.fused_rows["weight"] if isinstance(module, FusedLinear) else (module.out_features,)
-        for part in module.weight.split(rows):
+        for part in torch.split(module.weight, list(rows)):
             nn.init.xavier_uniform_(part)
     if module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -1,6 +1,6 @@
-"""Block outputs by name: `"block.8"` is what the eighth block made of the image tokens, counted from 1.
+"""Block outputs by name.
 
-`"block.8.cls_token"` is its output for the class token that is diffused too (REG).
+`"block.8"` is the output of the eighth block for the image tokens, `"block.8.cls_token"` for the class token (REG).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from nanogen_dit.geometry import Geometry
 
 
 class Intermediate(NamedTuple):
-    """A block output that a caller asks for."""
+    """A requested block output."""
 
     name: str
-    block: int  # from 1
-    cls_token: bool  # the class token, instead of the image tokens
+    block: int  # counted from 1
+    cls_token: bool  # the class token in place of the image tokens
 
 
 def read_intermediates(names: Iterable[str], depth: int, geometry: Geometry) -> list[Intermediate]:
-    """What the names ask of a network of `depth` blocks. Raises NanoGenError for what it does not have."""
+    """Parse names of block outputs of a network with `depth` blocks. Raises NanoGenError for an unknown name."""
     intermediates = []
     for name in names:
         word, _, rest = name.partition(".")
@@ -31,7 +31,8 @@ def read_intermediates(names: Iterable[str], depth: int, geometry: Geometry) -> 
         known = word == "block" and number.isdecimal() and 1 <= int(number) <= depth
         if not known or (rest != number and not geometry.leading):
             raise NanoGenError(
-                f"The backbone has no output {name!r}; its intermediates are 'block.1' to 'block.{depth}'."
+                f"The backbone has no intermediate {name!r}. Use 'block.1' to 'block.{depth}'"
+                + (", with '.cls_token' for the class token." if geometry.leading else ".")
             )
         intermediates.append(Intermediate(name, int(number), rest != number))
     return intermediates
@@ -40,7 +41,16 @@ def read_intermediates(names: Iterable[str], depth: int, geometry: Geometry) -> 
 def features(
     intermediates: Iterable[Intermediate], outputs: Mapping[int, Tensor], geometry: Geometry
 ) -> dict[str, Tensor]:
-    """The requested parts of block outputs [B, S, width]: image tokens [B, N, width], class token [B, width]."""
+    """Return the requested tokens by name.
+
+    Args:
+        intermediates: The requests.
+        outputs: Block outputs [B, S, width] by block number.
+        geometry: Token grid of the state.
+
+    Returns:
+        Image tokens [B, N, width] or class tokens [B, width].
+    """
     return {
         each.name: outputs[each.block][:, 0] if each.cls_token else image_tokens(outputs[each.block], geometry)
         for each in intermediates
@@ -48,5 +58,5 @@ def features(
 
 
 def image_tokens(output: Tensor, geometry: Geometry) -> Tensor:
-    """The image tokens [B, N, width] of a block output [B, S, width]."""
+    """Return the image tokens [B, N, width] of a block output [B, S, width]."""
     return output[:, geometry.leading : geometry.length]

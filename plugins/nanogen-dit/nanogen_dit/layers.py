@@ -1,7 +1,6 @@
-"""The small layers: linear maps by their initial values, RMSNorm, SwiGLU, adaLN's modulation.
+"""Linear maps with their initial weights, RMSNorm, SwiGLU, and the modulation of adaLN.
 
-Every map starts as in the published code: `Linear` keeps torch's default (weight and bias uniform in
-+-1/sqrt(inputs)), the others say what differs.
+Initial weights are those of the published code. `Linear` has torch's default: uniform in +-1/sqrt(inputs).
 """
 
 from __future__ import annotations
@@ -17,7 +16,10 @@ EMBEDDING_STD = 0.02
 
 
 class FusedLinear(Linear):
-    """`parts` linear maps of the same inputs, stored as one matrix: their rows stand one below the other."""
+    """`parts` linear maps of the same input, stored as one matrix [parts * outputs, inputs].
+
+    Optimizers that treat matrices one by one (Muon) split it by `fused_rows`.
+    """
 
     def __init__(self, inputs: int, outputs: int, parts: int):
         super().__init__(inputs, parts * outputs)
@@ -25,7 +27,7 @@ class FusedLinear(Linear):
 
 
 class PatchLinear(Linear):
-    """The map of a patch embedding. Initial values: Xavier-uniform, zero bias."""
+    """Linear map of a patch embedding. Initial weights: Xavier-uniform, zero bias."""
 
     def reset_parameters(self) -> None:
         nn.init.xavier_uniform_(self.weight)
@@ -33,7 +35,7 @@ class PatchLinear(Linear):
 
 
 class ZeroLinear(Linear):
-    """A linear map that starts at zero: output layers and adaLN maps."""
+    """Linear map with zero initial weights, for output layers and adaLN."""
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
@@ -41,7 +43,7 @@ class ZeroLinear(Linear):
 
 
 class EmbeddingLinear(Linear):
-    """A map of the time MLP, or the class table. Initial values: normal(0.02); a bias keeps torch's default."""
+    """Linear map of the time MLP or the class table. Initial weights: normal(0.02); biases have torch's default."""
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -49,12 +51,12 @@ class EmbeddingLinear(Linear):
 
 
 def learned_tokens(count: int, width: int) -> nn.Parameter:
-    """Learned tokens [count, width]. Initial values: normal(1 / sqrt(width))."""
+    """Return learned tokens [count, width]. Initial values: normal(1 / sqrt(width))."""
     return nn.Parameter(torch.randn(count, width) * width**-0.5)
 
 
 class RMSNorm(nn.Module):
-    """`x / sqrt(mean(x^2) + 1e-6) * weight` over the last dimension, in float32 even under autocast."""
+    """`x / sqrt(mean(x^2) + 1e-6) * weight` over the last dimension, in float32 also under autocast."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -66,7 +68,12 @@ class RMSNorm(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """`w3(silu(w1 x) * w2 x)`; w1 and w2 are one matrix. The inner width `int(2/3 * ratio * width)` is not rounded."""
+    """`w3(silu(w1 x) * w2 x)` with w1 and w2 in one matrix.
+
+    Args:
+        width: Width of input and output.
+        ratio: Sets the inner width, `int(2/3 * ratio * width)`. It is not rounded to a multiple.
+    """
 
     def __init__(self, width: int, ratio: float):
         super().__init__()
@@ -81,5 +88,5 @@ class SwiGLU(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """adaLN (arXiv 2212.09748): `x * (1 + scale) + shift`."""
+    """Apply the modulation of adaLN (arXiv 2212.09748): `x * (1 + scale) + shift`."""
     return x * (1 + scale) + shift

@@ -1,4 +1,4 @@
-"""LightningDiT (arXiv 2501.01423) with the condition in context."""
+"""LightningDiT (arXiv 2501.01423) with in-context conditioning."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ from nanogen_dit.intermediates import features, image_tokens, read_intermediates
 
 
 class LightningDiT(nn.Module):
-    """The encoder, a final norm and a linear head on the state's tokens.
+    """Transformer encoder with a final norm and a linear head.
 
-    `wanted` are capability words. `two-time` builds the second time embedding (else `times.r` is unused),
-    `cfg-conditioned` the embeddings of the extra `guidance`, `internal-head` a second head. `jvp` takes attention with
-    forward-mode derivatives.
+    Args:
+        config: Sizes and options.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+        wanted: Capability words. "two-time" builds the second time embedding (else `times.r` is unused),
+            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" an internal head. "jvp"
+            selects attention with forward-mode derivatives.
+
+    Example:
+        >>> net = LightningDiT(LightningDiTConfig(size="B"), latent=LatentSpec(4, 32, 32, factor=8),
+        ...                    condition=ConditionSpec(width=1001, length=1, learned=8))
+        >>> net(State(latents), Times(t, t), Condition(one_hot_labels[:, None])).value.latent  # [B, 4, 32, 32]
     """
 
     def __init__(
@@ -45,12 +54,25 @@ class LightningDiT(nn.Module):
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """State [B, C, h, w] at `times` in [0, 1] -> a prediction of the same shape and dtype; see Backbone."""
-        wanted = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
-        encoded = self.encoder(state, times, condition, {self.internal_depth, *(tap.block for tap in wanted)})
+        """Predict from a state at `times` in [0, 1].
+
+        Args:
+            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            times: t and r, [B] each.
+            condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
+            intermediates: Names of block outputs to return in `features`, such as "block.8".
+
+        Returns:
+            A prediction with the shape and dtype of `state`.
+
+        Raises:
+            NanoGenError: an intermediate does not exist.
+        """
+        requested = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
+        encoded = self.encoder(state, times, condition, {self.internal_depth, *(each.block for each in requested)})
         value = cast(self.head(encoded.tokens), state)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
-        return Prediction(value, features(wanted, encoded.outputs, self.geometry), heads)
+        return Prediction(value, features(requested, encoded.outputs, self.geometry), heads)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
         if self.internal_head is None or self.internal_depth is None:

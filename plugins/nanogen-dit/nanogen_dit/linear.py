@@ -1,7 +1,7 @@
-"""Linear maps by the quicker of two matrix products: torch's own, or oneDNN's on a CPU with AVX-512.
+"""Linear maps with the faster of two matrix products: torch's default, or oneDNN on a CPU with AVX-512.
 
-torch multiplies float32 matrices by MKL, which leaves AVX-512 unused on processors of other makers than its own: on an
-AMD EPYC oneDNN, which torch ships as well, was 2.3 times as quick. Both add up in float32, in another order.
+torch multiplies float32 matrices with MKL, which does not use AVX-512 on CPUs of other vendors than Intel. On an AMD
+EPYC oneDNN, which torch ships as well, was 2.3 times as fast. Both accumulate in float32, in different orders.
 """
 
 from __future__ import annotations
@@ -17,37 +17,48 @@ from torch.utils.flop_counter import register_flop_formula
 SCHEMA = "(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm) -> Tensor"
 
 
-def _is_here() -> bool:
+def _has_onednn() -> bool:
     kernel = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    known = kernel is not None and SCHEMA in str(kernel.default._schema)  # a name that torch may change
+    known = kernel is not None and SCHEMA in str(kernel.default._schema)  # private to torch, may change
     return known and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
-ONEDNN = _is_here()  # whether oneDNN's product is here, and to be preferred
+ONEDNN = _has_onednn()  # whether oneDNN's product exists and is the faster one
 
 
 class Linear(nn.Linear):
-    """torch's `nn.Linear`, by the quicker product."""
+    """`nn.Linear` with the faster product."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x weight^T + bias` for x [..., K], weight [N, K] and bias [N]: [..., N], with derivatives of every order and
-    mode. Raises RuntimeError for shapes that do not fit, as torch's own."""
-    return (_product if _is_quicker(x, weight) else F.linear)(x, weight, bias)
+    """Compute `x weight^T + bias` as `F.linear` does, with derivatives of every order and mode.
+
+    Args:
+        x: [..., K].
+        weight: [N, K].
+        bias: [N] or None.
+
+    Returns:
+        [..., N].
+
+    Raises:
+        RuntimeError: the shapes do not match.
+    """
+    return (_product if _prefers_onednn(x, weight) else F.linear)(x, weight, bias)
 
 
-def _is_quicker(x: Tensor, weight: Tensor) -> bool:
-    plain = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter)  # no share of a tensor, none that pretends
+def _prefers_onednn(x: Tensor, weight: Tensor) -> bool:
+    plain = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter)  # no DTensor, no fake tensor
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    fits = x.shape[-1:] == weight.shape[1:] and x.numel() > 0  # torch's own has the better sentence
+    fits = x.shape[-1:] == weight.shape[1:] and x.numel() > 0  # F.linear raises the clearer error
     return ONEDNN and plain and single and fits and x.device.type == weight.device.type == "cpu"
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    # views: of leaves themselves autograd does not tell whether a backward pass goes on to them
+    # views, since `_is_wanted` does not work on leaf tensors
     weight, bias = weight.view_as(weight), None if bias is None else bias.view_as(bias)
     function: Any = Product if torch.compiler.is_compiling() else DualProduct
     out: Tensor = function.apply(x, weight, bias, torch.is_grad_enabled())
@@ -55,7 +66,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The product itself, which torch has no derivative of."""
+    """The bare product, for which torch has no derivative."""
     kernel = torch.ops.nanogen.linear if torch.compiler.is_compiling() else _onednn
     out: Tensor = kernel(x, weight, bias)
     return out
@@ -66,7 +77,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out
 
 
-#: for compiled networks: torch's compiler expects oneDNN's own product to have constant weights
+#: For compiled networks: torch.compile assumes constant weights in oneDNN's product.
 _opaque = torch.library.custom_op(
     "nanogen::linear", _onednn, mutates_args=(), schema="(Tensor x, Tensor weight, Tensor? bias) -> Tensor"
 )
@@ -78,7 +89,7 @@ def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Product(torch.autograd.Function):
-    """`x weight^T + bias`, whose derivatives are products again: in reverse mode, which is all that compiles."""
+    """`x weight^T + bias` with reverse-mode derivatives, for torch.compile, which has no forward mode."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:
@@ -105,12 +116,11 @@ class Product(torch.autograd.Function):
 
 
 class DualProduct(Product):
-    """The same, which also has a derivative in forward mode and can be mapped over, and whose work counts as torch's
-    own does: with a gradient or without."""
+    """`x weight^T + bias` with reverse- and forward-mode derivatives and `vmap`. FLOP counters see its products."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:
-        with torch.set_grad_enabled(recorded):  # in here it is off by default
+        with torch.set_grad_enabled(recorded):  # off by default inside an autograd function
             return _kernel(x.detach(), weight.detach(), None if bias is None else bias.detach())
 
     @staticmethod
@@ -135,20 +145,22 @@ class DualProduct(Product):
 
 
 def _outer(product: Callable[..., Tensor], rows: Tensor, inputs: Tensor) -> Tensor:
-    """`rows^T inputs` [N, K]. The kernel copies a first factor that is not contiguous: let that be the smaller one."""
+    """`rows^T inputs` [N, K]. The kernel copies a non-contiguous first factor, so that the smaller one comes first."""
     if rows.shape[1] <= inputs.shape[1]:
         return product(rows.t(), inputs.t())
     return product(inputs.t(), rows.t()).t()
 
 
 def _is_wanted(ctx: Any, place: int) -> bool:
-    """Whether this very backward pass goes on to an input. `needs_input_grad` says whether any pass may, and the first
-    of two passes (MeanFlow's) has no use for the gradients of weights."""
+    """Whether the current backward pass uses the gradient of an input.
+
+    `needs_input_grad` holds for all passes. The first of MeanFlow's two passes needs no gradients of weights.
+    """
     needed: bool = ctx.needs_input_grad[place]
     if not needed or torch.compiler.is_compiling():
         return needed
-    goes_on: bool = torch._C._will_engine_execute_node(ctx.next_functions[place][0])
-    return goes_on
+    is_used: bool = torch._C._will_engine_execute_node(ctx.next_functions[place][0])
+    return is_used
 
 
 def _flops(x: Sequence[int], weight: Sequence[int], *rest: Any, out_shape: Any = None, **options: Any) -> int:

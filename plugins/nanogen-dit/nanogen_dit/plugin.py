@@ -1,4 +1,4 @@
-"""The manifest: three backbones. Importing it loads no torch."""
+"""Plugin manifest: three backbones. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nanogen_core.specs import Component
 
 NANOGEN_API = 1
 
-ABILITIES = frozenset({"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp"})
+CAPABILITIES = frozenset({"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp"})
 
 
 @hookimpl
@@ -18,8 +18,8 @@ def nanogen_components() -> list[Component]:
             name="lightning-dit",
             target="nanogen_dit.lightning_dit:LightningDiT",
             config="nanogen_dit.config:LightningDiTConfig",
-            summary="Transformer with RoPE, SwiGLU and the condition in context",
-            provides=ABILITIES,
+            summary="LightningDiT: RoPE, SwiGLU and in-context conditioning",
+            provides=CAPABILITIES,
             importer="nanogen_dit.published.importer:from_weights",
         ),
         Component(
@@ -27,8 +27,8 @@ def nanogen_components() -> list[Component]:
             name="ddt",
             target="nanogen_dit.ddt:DDT",
             config="nanogen_dit.config:DDTConfig",
-            summary="The same encoder, and a wide shallow decoder that it steers token by token",
-            provides=ABILITIES,
+            summary="DDT: the encoder of lightning-dit, and a wide shallow decoder with adaLN per token",
+            provides=CAPABILITIES,
             importer="nanogen_dit.published.importer:from_weights",
         ),
         Component(
@@ -36,7 +36,7 @@ def nanogen_components() -> list[Component]:
             name="dit",
             target="nanogen_dit.dit:DiT",
             config="nanogen_dit.dit_config:DiTConfig",
-            summary="DiT and SiT: fixed positions, one vector of time and condition steers every block (adaLN-Zero)",
+            summary="DiT and SiT: fixed positions, adaLN-Zero from one vector of time and condition",
             provides=frozenset({"two-time", "features", "jvp"}),
             importer="nanogen_dit.dit_published.importer:from_weights",
         ),

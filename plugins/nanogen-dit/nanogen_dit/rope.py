@@ -1,7 +1,7 @@
-"""Rotary position embedding on two axes (arXiv 2104.09864): half of a head turns by the row, half by the column.
+"""Rotary position embedding (arXiv 2104.09864) on two axes: half of a head encodes the row, half the column.
 
-A head's pairs are (i, i + d/2) here, so that a rotation is one roll; the published layout pairs (2i, 2i + 1). The two
-are the same network with the rows of q and k in another order, which `published/layout.py` takes care of.
+The pairs of a head are (i, i + d/2), so that a rotation is one roll. The published layout has pairs (2i, 2i + 1).
+`published/layout.py` permutes the rows of q and k accordingly.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ BASE = 10_000.0
 
 
 class Rotation(NamedTuple):
-    """Cosines, and sines with the sign of their half: what `rotate` multiplies with."""
+    """Factors of `rotate`: cosines, and sines with a negative sign in the first half of a head."""
 
     cos: Tensor  # [S, 1, d]
     sin: Tensor  # [S, 1, d]
 
 
 def angles(height: int, width: int, head: int) -> Tensor:
-    """Angles [height * width, head / 2] of each pair, float64: rows first, then columns, positions 0 .. side - 1."""
+    """Return the angles of the pairs of a head, float64 [height * width, head / 2].
+
+    The first half of the pairs encodes the row 0 .. height - 1, the second the column 0 .. width - 1.
+
+    Args:
+        height, width: The grid of tokens.
+        head: Width of a head.
+    """
     frequencies = BASE ** (-torch.arange(0, head // 2, 2, dtype=torch.float64) / (head // 2))  # [d/4]
     rows = torch.arange(height, dtype=torch.float64).repeat_interleave(width)  # [h w]
     columns = torch.arange(width, dtype=torch.float64).repeat(height)  # [h w]
@@ -31,14 +38,17 @@ def angles(height: int, width: int, head: int) -> Tensor:
 
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:
-    """Each pair (a, b) of `x` [B, S, heads, d] -> (a cos - b sin, b cos + a sin)."""
+    """Rotate each pair (a, b) of `x` [B, S, heads, d] to (a cos - b sin, b cos + a sin)."""
     return x * by.cos + torch.roll(x, x.shape[-1] // 2, dims=-1) * by.sin
 
 
 class RoPE(nn.Module):
-    """The rotations of a sequence: `before` tokens without position, `height` x `width` image tokens, `after` others.
+    """Rotations of a sequence of tokens. Tokens without a position have angle 0. The tables are not saved.
 
-    Tokens without position have angle 0. The tables are buffers that no checkpoint needs.
+    Args:
+        grid: Rows and columns of image tokens.
+        head: Width of a head.
+        before, after: Numbers of tokens without a position before and after the image tokens.
     """
 
     cos: Tensor
@@ -51,5 +61,5 @@ class RoPE(nn.Module):
         self.register_buffer("sin", torch.cat([-angle.sin(), angle.sin()], dim=-1).float(), persistent=False)
 
     def forward(self, length: int) -> Rotation:
-        """The rotations of the first `length` tokens."""
+        """Return the rotations of the first `length` tokens."""
         return Rotation(self.cos[:length], self.sin[:length])

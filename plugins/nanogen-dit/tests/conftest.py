@@ -1,4 +1,4 @@
-"""What the tests of this plugin share: one thread, and small networks whose every part is alive."""
+"""Fixtures: small networks without zero weights, and their inputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(params=[_lightning_dit, _ddt], ids=["lightning-dit", "ddt"])
 def make(request: pytest.FixtureRequest) -> Callable[..., torch.nn.Module]:
-    """A maker of small networks in float64 whose zero-initialised parts hold random numbers."""
+    """Build a small float64 network with random numbers in place of zero weights."""
 
     def alive(latent: LatentSpec = LATENT, condition: ConditionSpec = TEXT, wanted: tuple[str, ...] = ()) -> Any:
         net = request.param(latent=latent, condition=condition, wanted=frozenset(wanted)).double()
@@ -51,8 +51,8 @@ def make(request: pytest.FixtureRequest) -> Callable[..., torch.nn.Module]:
 
 
 @pytest.fixture
-def asked() -> Callable[..., tuple[State, Times, Condition]]:
-    """A maker of float64 inputs: three states, times with r <= t, and texts of 5, 4 and 2 tokens."""
+def inputs() -> Callable[..., tuple[State, Times, Condition]]:
+    """Build float64 inputs: three states, times with r <= t, and texts of 5, 4 and 2 tokens."""
 
     def inputs(latent: LatentSpec = LATENT) -> tuple[State, Times, Condition]:
         token = torch.randn(3, latent.cls_token_width).double() if latent.cls_token_width else None

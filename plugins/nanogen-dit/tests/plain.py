@@ -1,6 +1,6 @@
-"""A second derivation: the published networks written out from their description, on the published names alone.
+"""Reference implementation of the published networks, from their description, with published tensor names.
 
-Slow and plain on purpose; nothing of the package is used. `w` is a state dict, D the width, S the sequence.
+It uses nothing of the package. `w` is a state dict, D the width, S the length of the sequence.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 Weights = Mapping[str, Tensor]
 
 
-class Answer(NamedTuple):
+class Outputs(NamedTuple):
     model: Tensor  # [B, C, h, w]
     cls: Tensor | None
     base: Tensor | None
-    blocks: list[Tensor]  # the state's tokens after each block of the encoder, [B, (1) + N, D]
+    blocks: list[Tensor]  # state tokens after each encoder block, [B, (1) + N, D]
 
 
-class Question(NamedTuple):
+class Inputs(NamedTuple):
     x: Tensor  # [B, C, h, w]
     t: Tensor  # [B]
     context: Tensor  # [B] class numbers, or [B, L, D] encoder states
@@ -32,8 +32,8 @@ class Question(NamedTuple):
     cls: Tensor | None = None  # [B, D]
 
 
-def forward(w: Weights, q: Question, base_depth: int = 0) -> Answer:
-    """The network's outputs; `base_depth` is the block that a second head reads."""
+def forward(w: Weights, q: Inputs, base_depth: int = 0) -> Outputs:
+    """The outputs of a network. `base_depth` is the block that the internal head reads."""
     decoupled = "s_embedder.proj.weight" in w
     first, blocks = ("s_embedder" if decoupled else "x_embedder"), _depth(w)
     encoders = [i for i in range(blocks) if f"blocks.{i}.adaln_modulation.1.weight" not in w]
@@ -63,7 +63,7 @@ def forward(w: Weights, q: Question, base_depth: int = 0) -> Answer:
     if not decoupled:
         tokens = _rms(tokens, w["final_layer.norm_final.weight"])
         cls = _linear(w, "final_layer.cls_linear", tokens[:, 0]) if lead else None
-        return Answer(_unpatch(_linear(w, "final_layer.linear", tokens[:, lead:]), patch, side), cls, base, outputs)
+        return Outputs(_unpatch(_linear(w, "final_layer.linear", tokens[:, lead:]), patch, side), cls, base, outputs)
     c = F.silu(tokens + embedding[:, None])
     c = _linear(w, "s_projector", c) if "s_projector.weight" in w else c
     y = F.conv2d(q.x, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=patch).flatten(2).mT
@@ -73,11 +73,11 @@ def forward(w: Weights, q: Question, base_depth: int = 0) -> Answer:
         y = _decoder_block(w, f"blocks.{i}", y, c, side, lead)
     linear, normed = _modulated_head(w, "final_layer", y, c)
     cls = _linear(w, "final_layer.cls_linear", normed[:, 0]) if lead else None
-    return Answer(_unpatch(linear[:, lead:], patch, side), cls, base, outputs)
+    return Outputs(_unpatch(linear[:, lead:], patch, side), cls, base, outputs)
 
 
 def _base(w: Weights, tokens: Tensor, embedding: Tensor, decoupled: bool) -> Tensor:
-    """The second head, on the image tokens of an encoder block."""
+    """The internal head, on the image tokens of an encoder block."""
     if not decoupled:
         return _linear(w, "base_final_layer.linear", _rms(tokens, w["base_final_layer.norm_final.weight"]))
     c = F.silu(tokens + embedding[:, None])

@@ -43,7 +43,7 @@ ROWS, STEPS, SCALE = 3, 12, 2.5
 
 
 def main(checkout: str, folder: str) -> None:
-    """Writes a pair of files for each case."""
+    """Write a pair of files for each case."""
     sys.path.insert(0, checkout)
     from models import SiT
     from transport import Sampler, create_transport
@@ -65,14 +65,14 @@ def main(checkout: str, folder: str) -> None:
 
 @torch.no_grad()
 def record(model: Any, sizes: dict[str, Any], sample: Callable[..., Tensor]) -> dict[str, Tensor]:
-    """Inputs and outputs: velocities in SiT's convention, and latents at the end of its ODE by Euler's method."""
+    """Inputs and outputs: velocities in SiT's convention, and latents of its ODE by Euler's method."""
     shape = (ROWS, sizes["in_channels"], sizes["input_size"], sizes["input_size"])
     x, noise = torch.randn(shape), torch.randn(shape)
     t, steps = torch.tensor([0.05, 0.5, 0.93]), torch.tensor([0.0, 417.0, 999.0])
     labels, null = torch.tensor([0, sizes["num_classes"] - 1, 2]), torch.full((ROWS,), sizes["num_classes"])
 
     def guided(z: Tensor, t: Tensor, y: Tensor, cfg_scale: float) -> Tensor:
-        """The standard guidance, of all channels, which their code names in a comment."""
+        """Classifier-free guidance of all channels, which their code describes in a comment."""
         conditional, unconditional = model(torch.cat([z[:ROWS]] * 2), t, y).chunk(2)
         return torch.cat([unconditional + cfg_scale * (conditional - unconditional)] * 2)
 

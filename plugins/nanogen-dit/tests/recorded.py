@@ -1,4 +1,4 @@
-"""Where the recorded networks of the published layout lie: beside these tests, and among the fixtures of the recipe."""
+"""Folders of the recorded networks of the published layout."""
 
 from __future__ import annotations
 

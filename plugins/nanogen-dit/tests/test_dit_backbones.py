@@ -1,4 +1,4 @@
-"""What both backbones promise: shapes, independence, times, masks, intermediates, heads, derivatives."""
+"""Both backbones: shapes, independence of samples, times, masks, intermediates, heads, derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen_core.protocols import Backbone
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times, trimmed
 from nanogen_core.testing import BackboneContract
-from nanogen_dit.attention import Attention, fused, quicker, written
+from nanogen_dit.attention import Attention, auto, eager, sdpa
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.embeddings import GUIDANCE, UNGUIDED
@@ -48,9 +48,9 @@ class TestDDT(BackboneContract):
         return partial(DDT, config, wanted=ABLE)
 
 
-def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, asked: Make) -> None:
+def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, inputs: Make) -> None:
     net = make(WITH_TOKEN)
-    state, times, condition = asked(WITH_TOKEN)
+    state, times, condition = inputs(WITH_TOKEN)
     value = net(state, times, condition).value
     assert isinstance(net, Backbone)
     assert value.latent.shape == state.latent.shape
@@ -76,9 +76,9 @@ def test_it_starts_at_zero_but_its_gradient_does_not() -> None:
         assert any(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
-def test_samples_do_not_see_each_other(make: Make, asked: Make) -> None:
+def test_samples_do_not_see_each_other(make: Make, inputs: Make) -> None:
     net = make()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     whole = net(state, times, condition).value.latent
     for n in range(3):
         row = slice(n, n + 1)
@@ -90,9 +90,9 @@ def test_samples_do_not_see_each_other(make: Make, asked: Make) -> None:
         assert torch.allclose(alone.value.latent, whole[row])
 
 
-def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, asked: Make) -> None:
+def test_masked_tokens_have_no_effect(make: Make, inputs: Make) -> None:
     net = make()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     before = net(state, times, condition).value.latent
     noise = torch.randn_like(condition.tokens)
     leaky = Condition(torch.where(condition.mask[..., None], condition.tokens, noise), condition.mask)
@@ -101,17 +101,15 @@ def test_masked_tokens_change_nothing_and_real_ones_do(make: Make, asked: Make) 
     assert not torch.allclose(net(state, times, other).value.latent, before)
 
 
-@pytest.mark.parametrize("kernel", [fused, written, quicker], ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("kernel", [sdpa, eager, auto], ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize("wanted", [(), ("two-time", "jvp")], ids=["one time", "two times"])
-def test_of_a_null_text_no_token_is_a_key_and_all_others_are(
-    make: Make, asked: Make, wanted: tuple[str, ...], kernel: Any
-) -> None:
-    """An all-false mask is the same as a condition of no tokens at all, alone and beside rows that have some."""
+def test_tokens_of_a_null_text_are_no_keys(make: Make, inputs: Make, wanted: tuple[str, ...], kernel: Any) -> None:
+    """An all-false mask equals a condition without tokens, alone and in a batch with other rows."""
     net = make(wanted=wanted)
     for module in net.modules():
         if isinstance(module, Attention):
             module.kernel = kernel
-    state, times, condition = asked()
+    state, times, condition = inputs()
     none = net(state, times, Condition(condition.tokens[:, :0])).value.latent
     null = condition._replace(mask=torch.zeros_like(condition.mask))
     torch.testing.assert_close(net(state, times, null).value.latent, none)
@@ -121,9 +119,9 @@ def test_of_a_null_text_no_token_is_a_key_and_all_others_are(
     torch.testing.assert_close(found[[0, 2]], net(state, times, condition).value.latent[[0, 2]])
 
 
-def test_a_null_text_has_the_derivative_of_no_text(make: Make, asked: Make) -> None:
+def test_a_null_text_has_the_derivative_of_no_text(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "jvp"))
-    state, times, condition = asked()
+    state, times, condition = inputs()
 
     def slope(given: Condition) -> torch.Tensor:
         def at(t: torch.Tensor) -> torch.Tensor:
@@ -137,9 +135,9 @@ def test_a_null_text_has_the_derivative_of_no_text(make: Make, asked: Make) -> N
     torch.testing.assert_close(slope(null), slope(Condition(condition.tokens[:, :0])))
 
 
-def test_a_null_text_under_autocast(make: Make, asked: Make) -> None:
+def test_a_null_text_under_autocast(make: Make, inputs: Make) -> None:
     net = make().float()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     single = State(state.latent.float()), Times(times.t.float(), times.r.float())
     null = Condition(condition.tokens.float(), torch.zeros_like(condition.mask))
     with torch.autocast("cpu", torch.bfloat16):
@@ -148,9 +146,9 @@ def test_a_null_text_under_autocast(make: Make, asked: Make) -> None:
     assert (value - exact).norm() < 0.1 * exact.norm()
 
 
-def test_padding_can_be_cut_off_or_left_unmasked_where_there_is_none(make: Make, asked: Make) -> None:
+def test_padding_can_be_trimmed_and_full_texts_need_no_mask(make: Make, inputs: Make) -> None:
     net = make()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     first = State(state.latent[2:]), Times(times.t[2:], times.r[2:])
     padded = net(*first, Condition(condition.tokens[2:], condition.mask[2:])).value.latent
     assert torch.allclose(net(*first, Condition(condition.tokens[2:, :2])).value.latent, padded)
@@ -162,9 +160,9 @@ def test_a_class_is_a_row_of_the_projection_added_to_the_learned_tokens(make: Ma
     assert torch.allclose(embedding(one_hot)[0], embedding.proj.weight[:, 4] + embedding.learned)
 
 
-def test_without_two_times_r_is_not_looked_at(make: Make, asked: Make) -> None:
+def test_without_two_times_r_is_unused(make: Make, inputs: Make) -> None:
     net = make()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     assert torch.equal(
         net(state, times, condition).value.latent, net(state, Times(times.t, times.t), condition).value.latent
     )
@@ -173,9 +171,9 @@ def test_without_two_times_r_is_not_looked_at(make: Make, asked: Make) -> None:
     )
 
 
-def test_with_two_times_t_and_r_both_count(make: Make, asked: Make) -> None:
+def test_with_two_times_t_and_r_are_used(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time",))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     outputs = [
         net(state, Times(t, r), condition).value.latent
         for t, r in ((times.t, times.r), (times.t, times.t), (times.r, times.r))
@@ -184,9 +182,9 @@ def test_with_two_times_t_and_r_both_count(make: Make, asked: Make) -> None:
     assert not torch.allclose(outputs[1], outputs[2])
 
 
-def test_the_first_of_two_times_is_the_interval(make: Make, asked: Make) -> None:
+def test_the_first_of_two_times_is_the_interval(make: Make, inputs: Make) -> None:
     encoder = make(wanted=("two-time",)).encoder
-    state, times, condition = asked()
+    state, times, condition = inputs()
     assert torch.allclose(encoder(state, times, condition).time, encoder.time(times.t - times.r))
 
 
@@ -196,9 +194,9 @@ def _guided(condition: Condition) -> Condition:
     )
 
 
-def test_every_number_of_the_guidance_counts(make: Make, asked: Make) -> None:
+def test_every_guidance_input_is_used(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "cfg-conditioned"))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     before = net(state, times, _guided(condition)).value.latent
     for number in range(len(GUIDANCE)):
         other = _guided(condition)
@@ -206,22 +204,22 @@ def test_every_number_of_the_guidance_counts(make: Make, asked: Make) -> None:
         assert not torch.allclose(net(state, times, other).value.latent, before, rtol=1e-3)
 
 
-def test_no_guidance_is_a_scale_of_one(make: Make, asked: Make) -> None:
+def test_no_guidance_is_a_scale_of_one(make: Make, inputs: Make) -> None:
     net = make(wanted=("cfg-conditioned",))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     nothing = condition._replace(extras={"guidance": torch.tensor([UNGUIDED] * 3)})
     assert torch.equal(net(state, times, condition).value.latent, net(state, times, nothing).value.latent)
 
 
-def test_what_is_not_wanted_is_not_looked_at(make: Make, asked: Make) -> None:
+def test_guidance_is_unused_without_its_capability_word(make: Make, inputs: Make) -> None:
     net = make()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     assert torch.equal(net(state, times, condition).value.latent, net(state, times, _guided(condition)).value.latent)
 
 
-def test_each_sample_has_its_own_guidance(make: Make, asked: Make) -> None:
+def test_each_sample_has_its_own_guidance(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "cfg-conditioned"))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     whole = net(state, times, _guided(condition)).value.latent
     for n in range(3):
         parts = (State(state.latent[n : n + 1]), Times(times.t[n : n + 1], times.r[n : n + 1]))
@@ -229,21 +227,21 @@ def test_each_sample_has_its_own_guidance(make: Make, asked: Make) -> None:
         assert torch.allclose(net(*parts, row).value.latent, whole[n])
 
 
-def test_guidance_has_tokens_before_the_condition(make: Make, asked: Make) -> None:
-    """4 for the share and 2 for each end, beside the 4 of the time; padding after them is masked as before."""
+def test_guidance_has_tokens_before_the_condition(make: Make, inputs: Make) -> None:
+    """4 tokens for 1 - 1/w, 2 for t_min and 2 for t_max, beside the 4 of the time. Padding stays masked."""
     conditioned, plain = make(wanted=("cfg-conditioned",)).encoder, make().encoder
     assert len(conditioned.rope.cos) - len(plain.rope.cos) == conditioned.guidance.length == 8
-    state, times, condition = asked()
+    state, times, condition = inputs()
     noise = torch.where(condition.mask[..., None], condition.tokens, torch.randn_like(condition.tokens))
-    answers = [
+    outputs = [
         conditioned(state, times, _guided(condition._replace(tokens=x))).tokens for x in (condition.tokens, noise)
     ]
-    assert torch.equal(*answers)
+    assert torch.equal(*outputs)
 
 
-def test_intermediates_are_block_outputs(make: Make, asked: Make) -> None:
+def test_intermediates_are_block_outputs(make: Make, inputs: Make) -> None:
     net = make(WITH_TOKEN)
-    state, times, condition = asked(WITH_TOKEN)
+    state, times, condition = inputs(WITH_TOKEN)
     seen: list[torch.Tensor] = []
     net.encoder.blocks[1].register_forward_hook(lambda *call: seen.append(call[-1]))
     features = net(state, times, condition, ("block.2", "block.2.cls_token")).features
@@ -251,21 +249,21 @@ def test_intermediates_are_block_outputs(make: Make, asked: Make) -> None:
     assert torch.equal(features["block.2.cls_token"], seen[0][:, 0])
 
 
-def test_blocks_are_numbered_through(asked: Make) -> None:
+def test_decoder_blocks_follow_encoder_blocks(inputs: Make) -> None:
     config = DDTConfig(hidden=32, depth=2, heads=2, decoder_hidden=48, decoder_depth=1, decoder_heads=3)
     net = DDT(config, latent=LATENT, condition=ConditionSpec(width=10, length=5, normalize=True)).double()
-    assert net(*asked(), ("block.3",)).features["block.3"].shape == (3, 24, 48)
+    assert net(*inputs(), ("block.3",)).features["block.3"].shape == (3, 24, 48)
 
 
-@pytest.mark.parametrize("tap", ["block.0", "block.9", "block.x", "norm.1", "block.1.cls_token"])
-def test_an_unknown_tap_is_an_error(make: Make, asked: Make, tap: str) -> None:
-    with pytest.raises(NanoGenError, match=f"no output '{tap}'; its intermediates are 'block.1'"):
-        make()(*asked(), (tap,))
+@pytest.mark.parametrize("name", ["block.0", "block.9", "block.x", "norm.1", "block.1.cls_token"])
+def test_an_unknown_intermediate_is_an_error(make: Make, inputs: Make, name: str) -> None:
+    with pytest.raises(NanoGenError, match=f"no intermediate '{name}'. Use 'block.1'"):
+        make()(*inputs(), (name,))
 
 
-def test_the_internal_head_answers_in_the_same_shape_and_ends_early(make: Make, asked: Make) -> None:
+def test_the_internal_head_returns_the_same_shape_and_ends_early(make: Make, inputs: Make) -> None:
     net = make(wanted=("internal-head",))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     prediction = net(state, times, condition)
     assert prediction.heads["internal"].latent.shape == state.latent.shape
     with torch.no_grad():
@@ -275,9 +273,9 @@ def test_the_internal_head_answers_in_the_same_shape_and_ends_early(make: Make, 
     assert not torch.allclose(after.value.latent, prediction.value.latent)
 
 
-def test_forward_mode_and_double_backward_agree_with_finite_differences(make: Make, asked: Make) -> None:
+def test_forward_mode_and_double_backward_agree_with_finite_differences(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "jvp"))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     direction = torch.randn_like(state.latent)
 
     def along(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -297,9 +295,9 @@ def test_forward_mode_and_double_backward_agree_with_finite_differences(make: Ma
     assert torch.allclose(twice, tangent)
 
 
-def test_a_jvp_can_be_trained_through(make: Make, asked: Make) -> None:
+def test_a_jvp_has_gradients(make: Make, inputs: Make) -> None:
     net = make(wanted=("two-time", "jvp"))
-    state, times, condition = asked()
+    state, times, condition = inputs()
 
     def at(t: torch.Tensor) -> torch.Tensor:
         value: torch.Tensor = net(state, Times(t, times.r), condition).value.latent
@@ -310,9 +308,9 @@ def test_a_jvp_can_be_trained_through(make: Make, asked: Make) -> None:
     assert all(p.grad is not None for p in net.encoder.second_time.parameters())
 
 
-def test_autocast_answers_in_the_dtype_of_the_state(make: Make, asked: Make) -> None:
+def test_autocast_returns_the_dtype_of_the_state(make: Make, inputs: Make) -> None:
     net = make().float()
-    state, times, condition = asked()
+    state, times, condition = inputs()
     single = State(state.latent.float()), Times(times.t.float(), times.r.float())
     with torch.autocast("cpu", torch.bfloat16):
         value = net(*single, Condition(condition.tokens.float(), condition.mask)).value.latent
@@ -321,17 +319,17 @@ def test_autocast_answers_in_the_dtype_of_the_state(make: Make, asked: Make) -> 
     assert (value - exact).norm() < 0.1 * exact.norm()
 
 
-def test_it_can_be_traced_as_one_graph(make: Make, asked: Make) -> None:
+def test_it_can_be_traced_as_one_graph(make: Make, inputs: Make) -> None:
     net = make(wanted=("internal-head",))
-    state, times, condition = asked()
+    state, times, condition = inputs()
     compiled = torch.compile(net, fullgraph=True, backend="eager")
     assert torch.allclose(
         compiled(state, times, condition, ("block.1",)).value.latent, net(state, times, condition).value.latent
     )
 
 
-def test_padding_that_is_taken_away_changes_no_answer(make: Make, asked: Make) -> None:
-    state, times, condition = asked()
+def test_padding_that_is_taken_away_does_not_change_the_output(make: Make, inputs: Make) -> None:
+    state, times, condition = inputs()
     longer = Condition(F.pad(condition.tokens, (0, 0, 0, 4), value=9.0), F.pad(condition.mask, (0, 4)))
     net = make(condition=evolve(TEXT, length=9))
     (short,) = trimmed(longer)

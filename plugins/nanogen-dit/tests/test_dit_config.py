@@ -1,4 +1,4 @@
-"""Presets and numbers, and the sizes that they come to."""
+"""Presets, overrides and parameter counts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_preset_builds_and_each_is_larger_than_the_last() -> None:
         assert sizes == sorted(sizes)
 
 
-def test_a_number_replaces_the_presets() -> None:
+def test_options_override_the_preset() -> None:
     config = DDTConfig(size="B", depth=3, decoder_hidden=96, decoder_heads=4)
     assert config.trunk == Trunk(768, 3, 12)
     assert config.decoder == Trunk(96, 2, 4)
@@ -60,10 +60,10 @@ def test_the_internal_head_reads_block_8_of_28() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"size": "tny"}, "size: 'tny' is none of tiny, small, B, L, XL. Did you mean 'tiny'?"),
+        ({"size": "tny"}, "size: 'tny' is unknown. Use one of tiny, small, B, L, XL. Did you mean 'tiny'?"),
         ({"hidden": 30}, "a width of 30 cannot be split into 16 heads"),
         ({"depth": 0}, "depth: must be above 0 and at most 1,000, got 0"),
-        ({"depth": 4, "internal_head_depth": 5}, "internal_head_depth: the encoder has 4 blocks, got 5"),
+        ({"depth": 4, "internal_head_depth": 5}, "internal_head_depth: must be at most the encoder's 4 blocks, got 5"),
     ],
 )
 def test_mistakes(options: dict[str, object], sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Initial weights: the choice, and our own variant. The published ones are held to their fixture in tests/fidelity."""
+"""Initial weights: the option and the variant `xavier`. tests/fidelity checks the published ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ XAVIER = (".attn.", ".mlp.w", "s_projector.", "cls_in_proj", "ctx_embedder.proj"
 
 
 def _networks(init: str) -> Iterator[dict[str, Tensor]]:
-    """The tensors of both backbones for both conditions, by their published names."""
+    """Tensors of both backbones and both kinds of conditions by published name."""
     for condition in (LABEL, TEXT):
         parts: dict[str, Any] = {"latent": LATENT, "condition": condition, "wanted": frozenset({"two-time"})}
         yield export_published(LightningDiT(LightningDiTConfig(**TRUNK, init=init), **parts), tables=False)
@@ -60,5 +60,7 @@ def test_the_two_differ_in_biases_and_scales() -> None:
 
 
 def test_an_unknown_choice_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="init: 'xavie' is none of published, xavier. Did you mean 'xavier'"):
+    with pytest.raises(
+        ConfigError, match="init: 'xavie' is unknown. Use one of published, xavier. Did you mean 'xavier'"
+    ):
         LightningDiTConfig(init="xavie")

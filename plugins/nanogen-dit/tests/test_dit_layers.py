@@ -1,4 +1,4 @@
-"""Each layer against a derivation of its own."""
+"""Layers against independent implementations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nanogen_core.specs import LatentSpec
-from nanogen_dit.attention import Attention, fused, kernel_for, quicker, written
+from nanogen_dit.attention import Attention, auto, eager, kernel_for, sdpa
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import TimeEmbedding, patchify, unpatchify
 from nanogen_dit.geometry import Geometry
@@ -32,7 +32,7 @@ def test_rotation_is_complex_multiplication() -> None:
                 assert torch.allclose(ours[:, n, 0, pair + head // 2], expected.imag, atol=1e-6)
 
 
-def test_scores_depend_on_relative_positions_alone() -> None:
+def test_scores_depend_only_on_relative_positions() -> None:
     rotation = RoPE((5, 5), 16)(25)
     q, k = (rotate(torch.randn(16).expand(1, 25, 1, 16), rotation)[0, :, 0] for _ in range(2))
     scores = (q @ k.T).reshape(5, 5, 5, 5)  # [row, column] of q, then of k
@@ -40,7 +40,7 @@ def test_scores_depend_on_relative_positions_alone() -> None:
     assert not torch.allclose(scores[1, 2, 3, 1], scores[2, 3, 4, 3], atol=1e-2)
 
 
-def test_other_tokens_are_not_turned() -> None:
+def test_tokens_without_a_position_are_not_rotated() -> None:
     rotation = RoPE((2, 2), 8, before=1, after=3)(8)
     x = torch.randn(1, 8, 2, 8)
     turned = rotate(x, rotation)
@@ -57,26 +57,26 @@ def test_attention_kernels_agree(masked: bool) -> None:
     if mask is not None:
         weights = weights.where(mask, -torch.inf)
     expected = torch.einsum("bhij,bhjd->bhid", weights.exp() / weights.exp().sum(-1, keepdim=True), v)
-    for kernel in (written, fused, quicker):
+    for kernel in (eager, sdpa, auto):
         assert torch.allclose(kernel(q, k, v, mask), expected)
 
 
-def test_bf16_on_a_cpu_takes_the_written_kernel() -> None:
+def test_auto_is_eager_for_bf16_on_a_cpu() -> None:
     q = torch.randn(2, 2, 9, 16).bfloat16()
-    assert torch.equal(quicker(q, q, q, None), written(q, q, q, None))
-    assert torch.allclose(quicker(q, q, q, None).float(), fused(q, q, q, None).float(), atol=2e-2)
-    assert kernel_for(frozenset({"jvp"})) is written
+    assert torch.equal(auto(q, q, q, None), eager(q, q, q, None))
+    assert torch.allclose(auto(q, q, q, None).float(), sdpa(q, q, q, None).float(), atol=2e-2)
+    assert kernel_for(frozenset({"jvp"})) is eager
 
 
 def test_attention_without_positions_is_permutation_equivariant() -> None:
-    attention = Attention(32, 2, quicker)
+    attention = Attention(32, 2, auto)
     none = Rotation(torch.ones(6, 1, 16), torch.zeros(6, 1, 16))
     x, order = torch.randn(2, 6, 32), torch.randperm(6)
     assert torch.allclose(attention(x, none)[:, order], attention(x[:, order], none), atol=1e-5)
 
 
 def test_queries_and_keys_are_normalised() -> None:
-    attention = Attention(32, 2, quicker)
+    attention = Attention(32, 2, auto)
     rotation = RoPE((2, 3), 16)(6)
     before = attention(x := torch.randn(1, 6, 32), rotation)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Muon on both backbones moves the matrices of the published layout, where q, k, v and w1, w2 lie apart."""
+"""Muon on both backbones treats q, k, v and w1, w2 as separate matrices, as in the published layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Gradients = list[dict[str, Tensor]]  # of each step, by the names of ours
 
 
 def _moved(net: nn.Module, gradients: Gradients, fused: FusedRows) -> dict[str, Tensor]:
-    """The tensors of the published layout after some steps of our optimiser."""
+    """Tensors in the published layout after some steps of the library's Muon."""
     optimizer = Muon(MuonConfig(lr=LR)).build(list(net.named_parameters()), fused)
     for step in gradients:
         for name, parameter in net.named_parameters():
@@ -29,8 +29,8 @@ def _moved(net: nn.Module, gradients: Gradients, fused: FusedRows) -> dict[str, 
 
 
 def _reference(net: nn.Module, gradients: Gradients) -> dict[str, Tensor]:
-    """The same by torch's Muon on the matrices of the blocks, stored apart. The layout permutes and splits alone, so it
-    turns gradients into gradients."""
+    """The same by torch's Muon on separate matrices. The conversion to the published layout only permutes and splits,
+    so that it also converts gradients."""
     start = {name: x.clone() for name, x in export_published(net, tables=False).items()}  # type: ignore[arg-type]
     matrices = {n: nn.Parameter(x.clone()) for n, x in start.items() if n.startswith("blocks.") and x.ndim == 2}
     optimizer = torch.optim.Muon(matrices.values(), lr=LR, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")

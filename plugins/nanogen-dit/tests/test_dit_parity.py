@@ -1,4 +1,4 @@
-"""Every recorded case of the published layout holds to 1e-4; NANOGEN_PARITY_FIXTURES names another folder of cases."""
+"""Recorded cases of the published layout hold to 1e-4. NANOGEN_PARITY_FIXTURES selects another folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_output_that_nothing_computes_is_a_failure(
     monkeypatch.delenv(VARIABLE, raising=False)
     for name in ("ddt_label", "ddt_meanflow"):
         shutil.copy(OWN / f"{name}.json", tmp_path)
-        tensors = load_file(OWN / f"{name}.safetensors") | {"out.unheard_of": torch.ones(1)}
+        tensors = load_file(OWN / f"{name}.safetensors") | {"out.unknown": torch.ones(1)}
         save_file(tensors, tmp_path / f"{name}.safetensors")
     assert main([str(tmp_path)]) == 1
     lines = capsys.readouterr().out

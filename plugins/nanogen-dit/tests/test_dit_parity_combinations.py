@@ -24,7 +24,7 @@ from nanogen_dit.published import export_published
 from nanogen_files.structure import structure
 from tests.parity import check_case
 
-from .plain import Question, forward
+from .plain import Inputs, forward
 
 ROWS, LENGTH, WIDTH, Z, BLOCK = 4, 14, 10, 6, 2
 LATENT = LatentSpec(3, 8, 8, cls_token_width=Z)
@@ -37,7 +37,7 @@ Tensors = dict[str, Tensor]
 
 
 @pytest.mark.parametrize("kind", ["lightning-dit", "ddt"])
-def test_the_tool_computes_what_the_description_says(tmp_path: Path, kind: str) -> None:
+def test_the_tool_agrees_with_the_reference(tmp_path: Path, kind: str) -> None:
     torch.manual_seed(0)
     weights, given = _weights(kind), _inputs()
     outputs = dict(_outputs(_double(weights), _double(given)))
@@ -63,7 +63,7 @@ def _configuration() -> dict[str, Any]:
 
 
 def _weights(kind: str) -> Tensors:
-    """A checkpoint whose every tensor is alive, with REPA's projector."""
+    """A checkpoint without zero tensors, with REPA's projector."""
     parts: dict[str, Any] = {"latent": LATENT, "condition": TEXT}
     made: Any = LightningDiT(structure(TRUNK, LightningDiTConfig, ""), **parts) if kind == "lightning-dit" else None
     made = made or DDT(structure({**TRUNK, **TAIL}, DDTConfig, ""), **parts)
@@ -94,28 +94,28 @@ def _inputs() -> Tensors:
 
 
 def _outputs(w: Tensors, x: Tensors) -> Iterator[tuple[str, Tensor]]:
-    """Everything that a case may record, by the definitions of its names."""
+    """All outputs of a case by name."""
     trained = [w[name].requires_grad_() for name in w if not name.endswith(".W") and "rope." not in name]
     cls_t, null = _mix(x["cls_clean"], x["cls_noise"], x["t"]), (x["null_context"], x["null_attn_mask"].bool())
     own = (x["context"], x["attn_mask"].bool())
-    answer = forward(w, Question(x["x_t"], x["t"], *own, cls=cls_t))
-    tokens = answer.blocks[BLOCK - 1] @ w["repa_projector.weight"].T + w["repa_projector.bias"]
-    yield "model", answer.model
-    yield "cls", answer.cls
+    output = forward(w, Inputs(x["x_t"], x["t"], *own, cls=cls_t))
+    tokens = output.blocks[BLOCK - 1] @ w["repa_projector.weight"].T + w["repa_projector.bias"]
+    yield "model", output.model
+    yield "cls", output.cls
     yield "repa_tokens", tokens
-    yield "model_null", forward(w, Question(x["x_t"], x["t"], *null, cls=cls_t)).model
+    yield "model_null", forward(w, Inputs(x["x_t"], x["t"], *null, cls=cls_t)).model
     rows = x["dropped"].bool()
     mixed = (torch.where(rows[:, None, None], null[0], own[0]), torch.where(rows[:, None], null[1], own[1]))
-    dropped = forward(w, Question(x["x_t"], x["t"], *mixed, cls=cls_t)).model
+    dropped = forward(w, Inputs(x["x_t"], x["t"], *mixed, cls=cls_t)).model
     for prediction in ("velocity", "x"):
         losses = {
-            "": _errors(prediction, answer.model, x["x_t"], x["x1"], x["t"]),
+            "": _errors(prediction, output.model, x["x_t"], x["x1"], x["t"]),
             "dropped_": _errors(prediction, dropped, x["x_t"], x["x1"], x["t"]),
         }
         for name, values in losses.items():
             yield f"loss_{name}{prediction}", values
             yield f"grad_norm_{name}{prediction}", _norm(values.mean(), trained)
-        reg = REG * _errors(prediction, answer.cls, cls_t, x["cls_clean"], x["t"]).mean()
+        reg = REG * _errors(prediction, output.cls, cls_t, x["cls_clean"], x["t"]).mean()
         repa = REPA * (tokens - x["repa_target"]).square().mean()
         total = losses[""].mean() + reg + repa
         for name, value in {"reg": reg, "repa": repa, "total": total}.items():
@@ -127,14 +127,14 @@ def _outputs(w: Tensors, x: Tensors) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def _sample(w: Tensors, x: Tensors, prediction: str, own: Any, null: Any) -> Tensor:
-    """Euler on a shifted uniform grid, latent and token alike; guided where `null` is given."""
+    """Euler on a shifted uniform grid for latent and class token, with guidance if `null` is given."""
     grid = torch.linspace(1, 0, STEPS + 1, dtype=torch.float64)
     grid = SHIFT * grid / (1 + (SHIFT - 1) * grid)
     state = [x["noise"], x["cls_noise"]]
 
     def velocities(condition: Any, t: Tensor) -> list[Tensor]:
-        answer = forward(w, Question(state[0], t, *condition, cls=state[1]))
-        pairs = zip((answer.model, answer.cls), state, strict=True)
+        output = forward(w, Inputs(state[0], t, *condition, cls=state[1]))
+        pairs = zip((output.model, output.cls), state, strict=True)
         return [_velocity(prediction, value, here, t) for value, here in pairs]
 
     for start, end in pairwise(grid):
@@ -147,7 +147,7 @@ def _sample(w: Tensors, x: Tensors, prediction: str, own: Any, null: Any) -> Ten
 
 
 def _errors(prediction: str, predicted: Tensor, here: Tensor, clean: Tensor, t: Tensor) -> Tensor:
-    """The squared error of the velocity, a mean for each row: [B]."""
+    """Mean squared error of the velocity for each row: [B]."""
     error = _velocity(prediction, predicted, here, t) - _velocity("x", clean, here, t)
     return error.square().flatten(1).mean(dim=1)
 

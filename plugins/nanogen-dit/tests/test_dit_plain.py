@@ -1,4 +1,4 @@
-"""Imported checkpoints of every variant, text and label, against the networks written out from their description."""
+"""Imported checkpoints of every variant, text and label, against the reference implementation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.published import export_published, read_published
 from nanogen_files.structure import structure
 
-from .plain import Question, forward
+from .plain import Inputs, forward
 from .recorded import CASES
 
 LABEL = ConditionSpec(width=7, length=1, learned=5)
@@ -37,8 +37,8 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_the_description_gives_what_was_recorded(path: Path) -> None:
-    """The second derivation itself, held to the published fixtures."""
+def test_the_reference_reproduces_the_recordings(path: Path) -> None:
+    """The reference implementation against the published fixtures."""
     config, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
     weights = {name.removeprefix("ckpt."): x for name, x in tensors.items() if name.startswith("ckpt.")}
     given = {name.removeprefix("in."): x for name, x in tensors.items() if name.startswith("in.")}
@@ -47,8 +47,8 @@ def test_the_description_gives_what_was_recorded(path: Path) -> None:
     if "cls_clean" in given:
         t = given["t"][:, None]
         cls = (1 - t) * given["cls_clean"] + t * given["cls_noise"]
-    question = Question(given["x_t"], given["t"], given["context"], mask, given.get("r"), cls)
-    found = forward(weights, question, config["config"].get("base_model_depth", 0))
+    inputs = Inputs(given["x_t"], given["t"], given["context"], mask, given.get("r"), cls)
+    found = forward(weights, inputs, config["config"].get("base_model_depth", 0))
     recorded = tensors.get("out.model", tensors.get("out.u"))
     torch.testing.assert_close(found.model, recorded, rtol=1e-4, atol=1e-5)
     for name, value in {"out.cls": found.cls, "out.base": found.base}.items():
@@ -56,14 +56,14 @@ def test_the_description_gives_what_was_recorded(path: Path) -> None:
             torch.testing.assert_close(value, tensors[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "asked", "words"), VARIANTS)
-def test_an_imported_checkpoint_computes_what_the_description_says(
-    tmp_path: Path, name: str, asked: str, words: list[str]
+@pytest.mark.parametrize(("name", "condition_type", "words"), VARIANTS)
+def test_an_imported_checkpoint_agrees_with_the_reference(
+    tmp_path: Path, name: str, condition_type: str, words: list[str]
 ) -> None:
-    weights, network, depth = _published(tmp_path, name, asked, words)
-    question = _question(asked, words)
-    expected = forward(weights, question, depth)
-    found = network(*_ours(question))
+    weights, network, depth = _published(tmp_path, name, condition_type, words)
+    inputs = _inputs(condition_type, words)
+    expected = forward(weights, inputs, depth)
+    found = network(*_ours(inputs))
     torch.testing.assert_close(found.value.latent, expected.model, rtol=1e-4, atol=1e-5)
     if "cls-token" in words:
         torch.testing.assert_close(found.value.cls_token, expected.cls, rtol=1e-4, atol=1e-5)
@@ -71,44 +71,44 @@ def test_an_imported_checkpoint_computes_what_the_description_says(
         torch.testing.assert_close(found.heads["internal"].latent, expected.base, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("asked", ["label", "text"])
+@pytest.mark.parametrize("condition_type", ["label", "text"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str, asked: str) -> None:
-    """The guided velocity, du/dt and the adaptive loss, with forward-mode derivatives of the second derivation."""
+def test_the_loss_of_meanflow_is_that_of_its_equations(tmp_path: Path, name: str, condition_type: str) -> None:
+    """Guided velocity, du/dt and adaptive loss, with forward-mode derivatives of the reference implementation."""
     config = pytest.importorskip("nanogen_meanflow.config").MeanFlowConfig
     objective_class = pytest.importorskip("nanogen_meanflow.meanflow").MeanFlow
-    weights, network, _ = _published(tmp_path, name, asked, ["two-time"])
+    weights, network, _ = _published(tmp_path, name, condition_type, ["two-time"])
     weights, network = {key: x.double() for key, x in weights.items()}, network.double()
-    question = _question(asked, ["two-time"], torch.float64)
+    inputs = _inputs(condition_type, ["two-time"], torch.float64)
     clean, noise = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
-    z = _mix(clean, noise, question.t)
+    z = _mix(clean, noise, inputs.t)
     omega, kappa = 1.3, 0.4
-    null = _null(question)
-    v = (z - clean) / question.t.clamp(min=0.05).reshape(-1, 1, 1, 1)
-    own = [forward(weights, q._replace(x=z, r=q.t)).model for q in (null, question)]
-    guided = (omega * v + (1 - omega - kappa) * own[0] + kappa * own[1]).detach()
-    run = lambda x, t, r: forward(weights, question._replace(x=x, t=t, r=r)).model  # noqa: E731
-    at, along = (z, question.t, question.r), (guided, torch.ones(3).double(), torch.zeros(3).double())
-    u, du_dt = torch.func.jvp(run, at, along)
-    aim = u + (question.t - question.r).reshape(-1, 1, 1, 1) * du_dt
-    raw = (aim - guided).square().sum(dim=(1, 2, 3))
+    null = _null(inputs)
+    v = (z - clean) / inputs.t.clamp(min=0.05).reshape(-1, 1, 1, 1)
+    velocities = [forward(weights, q._replace(x=z, r=q.t)).model for q in (null, inputs)]
+    guided = (omega * v + (1 - omega - kappa) * velocities[0] + kappa * velocities[1]).detach()
+    run = lambda x, t, r: forward(weights, inputs._replace(x=x, t=t, r=r)).model  # noqa: E731
+    primals, tangents = (z, inputs.t, inputs.r), (guided, torch.ones(3).double(), torch.zeros(3).double())
+    u, du_dt = torch.func.jvp(run, primals, tangents)
+    compound = u + (inputs.t - inputs.r).reshape(-1, 1, 1, 1) * du_dt
+    raw = (compound - guided).square().sum(dim=(1, 2, 3))
     objective = objective_class(config(omega=omega, kappa=kappa), latent=LatentSpec(4, 8, 8))
-    _, times, condition = _ours(question)
-    asked_of = objective.make_inputs(network, State(clean), State(noise), times, condition, _ours(null)[2])
-    answer = objective.evaluate(asked_of, has_interval=True)
-    torch.testing.assert_close(answer.target, guided, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(answer.du_dt, du_dt, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(answer.error, raw, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(objective.weighted(answer.error), raw / (raw + 0.01), rtol=1e-5, atol=1e-6)
+    _, times, condition = _ours(inputs)
+    step_inputs = objective.make_inputs(network, State(clean), State(noise), times, condition, _ours(null)[2])
+    output = objective.evaluate(step_inputs, has_interval=True)
+    torch.testing.assert_close(output.target, guided, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(output.du_dt, du_dt, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(output.error, raw, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(objective.weighted(output.error), raw / (raw + 0.01), rtol=1e-5, atol=1e-6)
 
 
-def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[dict[str, Tensor], Any, int]:
-    """A checkpoint with every tensor alive, as a file, and what is imported of it."""
+def _published(folder: Path, name: str, condition_type: str, words: list[str]) -> tuple[dict[str, Tensor], Any, int]:
+    """A checkpoint file without zero tensors, and the network imported from it."""
     made, config, more = NETWORKS[name]
     depth = 2 if "internal-head" in words else 0
     options = {**TRUNK, **more, **({"internal_head_depth": depth} if depth else {})}
     latent = LatentSpec(4, 8, 8, cls_token_width=5 if "cls-token" in words else 0)
-    condition = LABEL if asked == "label" else TEXT
+    condition = LABEL if condition_type == "label" else TEXT
     network = made(structure(options, config, ""), latent=latent, condition=condition, wanted=frozenset(words))
     for tensor in network.parameters():
         torch.nn.init.normal_(tensor, std=0.2)
@@ -119,29 +119,29 @@ def _published(folder: Path, name: str, asked: str, words: list[str]) -> tuple[d
     return weights, read_published(folder / "checkpoint.safetensors", beside).build(frozenset({"jvp"})), depth
 
 
-def _question(asked: str, words: list[str], dtype: torch.dtype = torch.float32) -> Question:
+def _inputs(condition_type: str, words: list[str], dtype: torch.dtype = torch.float32) -> Inputs:
     t = torch.tensor([0.9, 0.5, 0.2], dtype=dtype)
     context, mask = torch.tensor([0, 3, 6]), None
-    if asked == "text":
+    if condition_type == "text":
         context, mask = torch.randn(3, 6, 10, dtype=dtype), torch.arange(6) < torch.tensor([6, 4, 0])[:, None]
     r = t * torch.tensor([0.0, 0.4, 1.0], dtype=dtype) if "two-time" in words else None
     cls = torch.randn(3, 5, dtype=dtype) if "cls-token" in words else None
-    return Question(torch.randn(3, 4, 8, 8, dtype=dtype), t, context, mask, r, cls)
+    return Inputs(torch.randn(3, 4, 8, 8, dtype=dtype), t, context, mask, r, cls)
 
 
-def _null(question: Question) -> Question:
-    """A class of its own, or the empty text, of which no token is seen."""
-    if question.mask is None:
-        return question._replace(context=torch.full((3,), 6))
-    return question._replace(context=torch.ones_like(question.context), mask=torch.zeros(3, 6, dtype=torch.bool))
+def _null(inputs: Inputs) -> Inputs:
+    """The null class, or the empty text, whose tokens are all masked."""
+    if inputs.mask is None:
+        return inputs._replace(context=torch.full((3,), 6))
+    return inputs._replace(context=torch.ones_like(inputs.context), mask=torch.zeros(3, 6, dtype=torch.bool))
 
 
-def _ours(question: Question) -> tuple[State, Times, Condition]:
-    context = question.context
+def _ours(inputs: Inputs) -> tuple[State, Times, Condition]:
+    context = inputs.context
     if context.ndim == 1:
-        context = F.one_hot(context, LABEL.width).to(question.x.dtype)[:, None]
-    times = Times(question.t, question.t if question.r is None else question.r)
-    return State(question.x, question.cls), times, Condition(context, question.mask)
+        context = F.one_hot(context, LABEL.width).to(inputs.x.dtype)[:, None]
+    times = Times(inputs.t, inputs.t if inputs.r is None else inputs.r)
+    return State(inputs.x, inputs.cls), times, Condition(context, inputs.mask)
 
 
 def _mix(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:

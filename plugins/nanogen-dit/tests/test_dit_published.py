@@ -1,4 +1,4 @@
-"""Reading and writing the published layout, and every way in which a file can be wrong."""
+"""Reading and writing the published layout, and errors of invalid files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_export_is_the_inverse_of_import(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_shapes_alone_tell_as_much_as_the_configuration(path: Path) -> None:
+def test_shapes_alone_determine_the_architecture(path: Path) -> None:
     config = json.loads(path.read_text())
     depth = {key: config["config"][key] for key in ("base_model_depth",) if key in config["config"]}
     if path.stem.startswith("lightningdit_text"):
@@ -75,7 +75,7 @@ def test_settings_for_a_configuration_file() -> None:
     assert all(x.dtype == torch.float32 for x in state.values())
 
 
-def test_what_the_network_was_built_for() -> None:
+def test_capability_words_come_from_the_tensors() -> None:
     wanted = {path.stem: infer(_shapes(_tensors(path.stem)), json.loads(path.read_text())).wanted for path in CASES}
     assert wanted["ddt_meanflow"] == {"two-time"}
     assert wanted["ddt_reg_repa"] == {"cls-token"}
@@ -108,7 +108,7 @@ EQUAL = DDTConfig(hidden=48, depth=2, heads=3, decoder_hidden=48, decoder_depth=
     ids=["one time", "two times", "cfg-conditioned"],
 )
 @pytest.mark.parametrize(("network", "config"), [(LightningDiT, PLAIN), (DDT, EQUAL)], ids=["lightning-dit", "ddt"])
-def test_every_combination_comes_back(
+def test_every_combination_survives_a_round_trip(
     tmp_path: Path, network: Any, config: Any, latent: LatentSpec, condition: ConditionSpec, wanted: frozenset[str]
 ) -> None:
     made = network(config, latent=latent, condition=condition, wanted=wanted)
@@ -127,7 +127,7 @@ def test_every_combination_comes_back(
 
 
 def _saved(folder: Path, tensors: dict[str, Tensor]) -> Path:
-    """A file as the published code saves it, the EMA one apart from the model by its W."""
+    """A file of the published code. EMA and model differ in W."""
     ema = {f"module.{name}": x for name, x in tensors.items()}
     model = {name: x + 1 if name == "t_embedder.W" else x for name, x in tensors.items()}
     path = folder / "checkpoint.pt"
@@ -155,7 +155,7 @@ def test_bare_state_dicts_with_wrappers_prefixes(tmp_path: Path, prefix: str) ->
         assert read_published(tmp_path / name, weights="model").backbone == "ddt"
 
 
-def test_weights_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+def test_missing_weights_are_an_error(tmp_path: Path) -> None:
     torch.save({"model": _tensors("ddt_label")}, tmp_path / "model.pt")
     with pytest.raises(DataError, match="holds no one set of 'ema' weights; it holds: model"):
         read_checkpoint(tmp_path / "model.pt")
@@ -196,7 +196,7 @@ def test_other_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a valid safetensors file"):
         read_checkpoint(tmp_path / "empty.pt")
     save_file({"weight": torch.ones(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match=r"holds no network of the published layout: it has no tensor x_embedder"):
+    with pytest.raises(DataError, match=r"contains no network of the published layout: the tensor x_embedder"):
         read_checkpoint(tmp_path / "other.safetensors")
 
 
@@ -213,14 +213,14 @@ def test_unknown_missing_and_misshaped_tensors_are_named(tmp_path: Path) -> None
     assert "misshaped: final_layer.linear.bias [5] instead of [4]" in sentence
 
 
-def test_the_configuration_must_agree_and_say_what_shapes_cannot() -> None:
-    with pytest.raises(DataError, match=r"says num_heads \[4, 4\], but the tensors \[2, 3\]"):
+def test_the_configuration_must_agree_and_complete_the_shapes() -> None:
+    with pytest.raises(DataError, match=r"has num_heads \[4, 4\], but the tensors have \[2, 3\]"):
         infer(_shapes(_tensors("ddt_label")), {"num_heads": [4, 4]})
-    with pytest.raises(DataError, match="says input_size 32, but the tensors 8"):
+    with pytest.raises(DataError, match="has input_size 32, but the tensors have 8"):
         infer(_shapes(_tensors("ddt_label")), {"input_size": 32})
-    with pytest.raises(DataError, match=r"says patch_size \[2, 2\], but the tensors \[1, 1\]"):
+    with pytest.raises(DataError, match=r"has patch_size \[2, 2\], but the tensors have \[1, 1\]"):
         infer(_shapes(_tensors("ddt_label")), {"patch_size": [2, 2]})
-    with pytest.raises(DataError, match="give `base_model_depth`"):
+    with pytest.raises(DataError, match="Set `base_model_depth`"):
         infer(_shapes(_tensors("ddt_internal_guidance")))
     with pytest.raises(NanoGenError, match=r"x_embedder\.proj\.weight is missing"):
         infer({})

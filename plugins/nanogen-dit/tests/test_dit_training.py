@@ -1,5 +1,7 @@
-"""Training as the equivalence benchmark runs it, against a plain loop: AdamW, clipping, dropout and EMA written out on
-the second derivation of the networks. Both take the same rows, times, noise and initial weights."""
+"""The equivalence benchmark's training against a plain loop (AdamW, clipping, dropout, EMA) on the reference networks.
+
+Both use the same rows, times, noise and initial weights.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from benchmarks.equivalence.training import pipeline_of, train
 from nanogen_core.randomness import KeyedRNG, key
 from nanogen_dit.published import export_published
 
-from .plain import Question, forward
+from .plain import Inputs, forward
 
 CLASSES, BATCH, SEED = 5, 6, 3
 TRUNKS: dict[str, dict[str, Any]] = {
@@ -87,6 +89,6 @@ def _plain(curve: Curve, prediction: str) -> dict[str, list[float]]:
 def _loss(w: Weights, prediction: str, clean: Tensor, noise: Tensor, t: Tensor, labels: Tensor) -> Tensor:
     at = t.reshape(-1, 1, 1, 1)
     state, span = (1 - at) * clean + at * noise, at.clamp(min=0.1)
-    predicted = forward(w, Question(state, t, labels)).model
+    predicted = forward(w, Inputs(state, t, labels)).model
     velocity = predicted if prediction == "velocity" else (state - predicted) / span
     return (velocity - (state - clean) / span).square().mean()

@@ -1,4 +1,4 @@
-"""The backbone `dit` against outputs of the public SiT classes, and what it promises as a backbone.
+"""The backbone `dit` against recorded outputs of the public SiT classes, and the backbone contract.
 
 `record_sit.py` made the files of `sit_fixtures`: random weights, also in adaLN and the head.
 """
@@ -73,8 +73,8 @@ def null(found: SiTCheckpoint, count: int) -> Condition:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
-def test_the_forward_pass_is_theirs(name: str) -> None:
-    """SiT's time runs the other way, and so does its velocity."""
+def test_the_forward_pass_agrees_with_sit(name: str) -> None:
+    """SiT's time and velocity have the opposite direction."""
     found, tensors, _ = recorded(name)
     network, t = found.build(), 1 - tensors["in.t"]
     for condition, output in (
@@ -88,7 +88,7 @@ def test_the_forward_pass_is_theirs(name: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
 def test_a_factor_of_1000_gives_the_embedding_of_timesteps(name: str) -> None:
-    """Of DiT's steps 0 .. 999, by the same class."""
+    """DiT's timesteps 0 .. 999, by the same class."""
     found, tensors, _ = recorded(name)
     settings = {**found.architecture.settings, "reverse_time": False, "time_factor": 1000.0}
     network = DiT(DiTConfig(**settings), latent=found.latent, condition=found.condition)
@@ -104,8 +104,8 @@ def test_a_factor_of_1000_gives_the_embedding_of_timesteps(name: str) -> None:
     ("output", "guidance"),
     [("out.sample", None), ("out.sample_cfg_three", {"channels": 3}), ("out.sample_cfg_all", {})],
 )
-def test_the_samples_are_theirs(name: str, output: str, guidance: dict[str, Any] | None) -> None:
-    """Their ODE by Euler's method; `forward_with_cfg` guides the first three channels alone."""
+def test_samples_agree_with_sit(name: str, output: str, guidance: dict[str, Any] | None) -> None:
+    """SiT's ODE by Euler's method. `forward_with_cfg` guides the first three channels."""
     found, tensors, facts = recorded(name)
     objective = Flow(FlowConfig(shift=1.0), latent=found.latent)
     velocity_fn = velocity_field(objective, found.build())
@@ -133,7 +133,7 @@ def test_export_is_the_inverse_of_import(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_the_shapes_tell(name: str) -> None:
+def test_the_architecture_comes_from_the_shapes(name: str) -> None:
     found, _, facts = recorded(name)
     sizes = facts["config"]
     side = sizes["input_size"]
@@ -150,7 +150,7 @@ def test_what_the_shapes_tell(name: str) -> None:
 
 @pytest.mark.parametrize(("size", "patch", "millions"), [("S", 2, 33), ("B", 2, 130), ("L", 2, 458), ("XL", 2, 675)])
 def test_the_published_sizes(size: str, patch: int, millions: int) -> None:
-    """Table 1 of the DiT paper, which counts the learned variance too."""
+    """Parameter counts of table 1 of the DiT paper, which include the learned variance."""
     with torch.device("meta"):
         config = DiTConfig(size=size, patch_size=patch)
         latent, condition = LatentSpec(4, 32, 32, factor=8), ConditionSpec(width=1001, length=1, learned=8)
@@ -166,7 +166,7 @@ def test_the_patch_size_follows_from_the_latent_or_is_given() -> None:
 
 
 def test_positions_are_columns_then_rows_in_sines_then_cosines() -> None:
-    """From the definition, cell by cell."""
+    """Computed from the definition for each cell."""
     table, width = position_table((2, 3), 16), 16
     for row in range(2):
         for column in range(3):
@@ -179,7 +179,7 @@ def test_positions_are_columns_then_rows_in_sines_then_cosines() -> None:
 
 
 @pytest.mark.parametrize("condition", [LABEL, TEXT], ids=["label", "text"])
-def test_it_starts_as_published(condition: ConditionSpec) -> None:
+def test_initial_weights_are_the_published_ones(condition: ConditionSpec) -> None:
     network = DiT(DiTConfig(size="tiny"), latent=LATENT, condition=condition, wanted=frozenset({"two-time"}))
     zero = {name for name, p in network.named_parameters() if not p.any() and name.endswith("weight")}
     blocks = {f"blocks.{n}.modulation.weight" for n in range(6)}
@@ -219,18 +219,18 @@ def test_a_text_is_the_mean_of_its_real_tokens() -> None:
     assert torch.allclose(embedding(tokens, mask), expected)
 
 
-def test_the_null_text_has_no_token_and_a_finite_answer() -> None:
+def test_the_null_text_has_no_token_and_a_finite_output() -> None:
     network = awake(TEXT)
     nothing = torch.zeros(2, 5, dtype=torch.bool)
-    answers = [
+    outputs = [
         network(STATE, Times(HALF, HALF), Condition(torch.full((2, 5, 10), fill, dtype=torch.float64), nothing))
         for fill in (0.0, 7.0, float("nan"))
     ]
-    assert answers[0].value.latent.isfinite().all()
-    assert all(torch.equal(answer.value.latent, answers[0].value.latent) for answer in answers)
+    assert outputs[0].value.latent.isfinite().all()
+    assert all(torch.equal(output.value.latent, outputs[0].value.latent) for output in outputs)
 
 
-def test_padding_that_is_taken_away_changes_no_answer() -> None:
+def test_padding_that_is_taken_away_does_not_change_the_output() -> None:
     network = awake(evolve(TEXT, length=9))
     tokens, mask = torch.randn(2, 9, 10, dtype=torch.float64), torch.arange(9) < torch.tensor([3, 5])[:, None]
     (short,) = trimmed(Condition(tokens, mask))
@@ -247,12 +247,12 @@ def test_reversed_time_is_one_minus_t() -> None:
     assert torch.equal(reversed_(STATE, Times(HALF, HALF), condition).value.latent, expected)
 
 
-def test_autocast_answers_in_the_dtype_of_the_state() -> None:
+def test_autocast_returns_the_dtype_of_the_state() -> None:
     network = awake(LABEL).float()
-    asked = State(STATE.latent.float()), Times(HALF.float(), HALF.float()), Condition(torch.eye(6)[:2, None])
-    exact = network(*asked).value.latent
+    inputs = State(STATE.latent.float()), Times(HALF.float(), HALF.float()), Condition(torch.eye(6)[:2, None])
+    exact = network(*inputs).value.latent
     with torch.autocast("cpu", torch.bfloat16):
-        value = network(*asked).value.latent
+        value = network(*inputs).value.latent
     assert value.dtype == torch.float32
     assert (value - exact).norm() < 0.1 * exact.norm()
 
@@ -260,9 +260,9 @@ def test_autocast_answers_in_the_dtype_of_the_state() -> None:
 def test_it_can_be_traced_as_one_graph() -> None:
     network = awake(TEXT)
     mask = torch.arange(5) < torch.tensor([2, 5])[:, None]
-    asked = STATE, Times(HALF, HALF), Condition(torch.randn(2, 5, 10, dtype=torch.float64), mask), ("block.1",)
+    inputs = STATE, Times(HALF, HALF), Condition(torch.randn(2, 5, 10, dtype=torch.float64), mask), ("block.1",)
     compiled = torch.compile(network, fullgraph=True, backend="eager")
-    assert torch.allclose(compiled(*asked).value.latent, network(*asked).value.latent)
+    assert torch.allclose(compiled(*inputs).value.latent, network(*inputs).value.latent)
 
 
 def test_forward_mode_agrees_with_finite_differences() -> None:
@@ -284,7 +284,7 @@ def test_forward_mode_agrees_with_finite_differences() -> None:
 
 
 def test_wrong_options_are_named() -> None:
-    with pytest.raises(ConfigError, match="size: 'XXL' is none of tiny, S, B, L, XL"):
+    with pytest.raises(ConfigError, match="size: 'XXL' is unknown. Use one of tiny, S, B, L, XL"):
         DiTConfig(size="XXL")
     with pytest.raises(ConfigError, match="a width of 32 must be a multiple of the 5 heads"):
         DiTConfig(hidden=32, heads=5)

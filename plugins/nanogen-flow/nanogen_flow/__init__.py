@@ -1,4 +1,4 @@
-"""Rectified flow for NanoGen."""
+"""Rectified flow objective for NanoGen."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The options of the flow objective. Importing this loads no torch."""
+"""Options of the flow objective. Loads no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ PREDICTIONS = ("velocity", "x")
 
 @frozen(kw_only=True)
 class FlowConfig:
-    """The recipe of DiffusionBench (arXiv 2606.24888). Pixel methods set `sample_shift: 1.0` (not PixNerd on text)."""
+    """Options of `Flow`. The defaults are those of DiffusionBench (arXiv 2606.24888).
 
-    prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
-    time_mean: float = field(default=0.0, validator=time_mean)  # of the normal numbers whose sigmoid is the time
+    Args:
+        prediction: What the network predicts: the "velocity", or the data "x".
+        time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
+        shift: Shift s of training times, `t <- s t / (1 + (s - 1) t)`. Null takes the latent's, sqrt(C h w / 4096).
+        sample_shift: Shift of sampling times. Null takes that of the training times.
+        t_eps: Velocities are divided by max(t, t_eps).
+        cls_token_weight: Weight of the class token's loss (REG).
+        internal_weight: Weight of the loss of each additional head (internal guidance).
+    """
+
+    prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))
+    time_mean: float = field(default=0.0, validator=time_mean)
     time_std: float = field(default=1.0, validator=time_std)
-    shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: of the latent
-    sample_shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: `shift`
-    t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
-    cls_token_weight: float = field(default=0.03, validator=factor)  # of the class token's loss (REG)
-    internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss
+    shift: float | None = field(default=None, validator=validators.optional(time_shift))
+    sample_shift: float | None = field(default=None, validator=validators.optional(time_shift))
+    t_eps: float = field(default=0.05, validator=inside)
+    cls_token_weight: float = field(default=0.03, validator=factor)
+    internal_weight: float = field(default=1.0, validator=factor)

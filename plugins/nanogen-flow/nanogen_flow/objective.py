@@ -1,4 +1,4 @@
-"""Rectified flow (arXiv 2209.03003): x_t = (1 - t) data + t noise, and the network learns the velocity noise - data."""
+"""Rectified flow (arXiv 2209.03003): `x_t = (1 - t) data + t noise` with the target velocity `noise - data`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,18 @@ from nanogen_flow.times import logit_normal, sampling_grid, shifted
 
 
 class Flow:
-    """The flow-matching objective. The loss is on velocities, whatever the network predicts.
+    """Flow matching. The loss compares velocities for every kind of `prediction`.
 
-    Velocities of data near t = 0 are damped: they are divided by max(t, t_eps), in targets and predictions alike.
+    The target is `v = (x_t - data) / max(t, t_eps)`: `noise - data` for t >= t_eps, damped below. A predicted x becomes
+    a velocity by the same formula.
+
+    Args:
+        config: Options of the objective.
+        latent: Shape of the latents. It gives the default time shift.
+
+    Example:
+        >>> flow = Flow(FlowConfig(), latent=LatentSpec(4, 32, 32))
+        >>> flow.loss({"student": backbone}, State(latents), condition, null, KeyedRNG(0, range(len(latents))))
     """
 
     def __init__(self, config: FlowConfig, *, latent: LatentSpec):
@@ -26,7 +35,7 @@ class Flow:
         self.latent = latent
         self.shift = latent.time_shift if config.shift is None else config.shift
         self.sample_shift = self.shift if config.sample_shift is None else config.sample_shift
-        self._to_velocity = {"velocity": _as_it_is, "x": self.target_velocity}[config.prediction]
+        self._to_velocity = {"velocity": _cast, "x": self.target_velocity}[config.prediction]
 
     def loss(
         self,
@@ -36,22 +45,34 @@ class Flow:
         null: Condition,
         rng: KeyedRNG,
     ) -> Losses:
-        """The batch mean of the weighted losses of `nets["student"]` at times and noise drawn from `rng`."""
+        """Compute the loss of `nets["student"]` at random times and noise.
+
+        Args:
+            nets: The networks by role. Only "student" is used.
+            clean: Data: latents [B, C, h, w], and class tokens [B, D] for REG.
+            condition: Conditions of the batch. Rows may be null.
+            null: Unused: the loss needs no unconditional prediction.
+            rng: Random numbers of times and noise, one slot per sample.
+
+        Returns:
+            The weighted sum of the batch means of `errors`, the unweighted means by name, and the forward pass.
+        """
         forward_pass = self.forward_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
         means = {name: values.mean() for name, values in self.errors(forward_pass, clean).items()}
         total = torch.stack([self._weight(name) * mean for name, mean in means.items()]).sum()
         return Losses(total, {name: mean.detach() for name, mean in means.items()}, forward_pass)
 
     def forward_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> ForwardPass:
-        """One forward pass of the network at given noise and times `t` [B], its prediction as a velocity."""
+        """Run the network at given noise and times `t` [B]. The prediction is returned as a velocity."""
         state, times = interpolate(clean, noise, t), Times(t, t)
         predicted = self.velocity(net(state, times, condition), state, times)
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t))
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
-        """The squared error of the velocity, a mean for each sample: [B] by name.
+        """Return the mean squared error of the velocity for each sample: [B] by name.
 
-        `flow` is of the latent, `cls_token` of the class token where there is one, others of the network's heads.
+        `flow` is the error of the latent, `cls_token` that of the class token (REG only). Additional heads of the
+        network keep their names.
         """
         predicted, target = (
             forward_pass.prediction,
@@ -64,52 +85,54 @@ class Flow:
         return losses | heads
 
     def losses_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> dict[str, Tensor]:
-        """`errors` at given noise and times `t` [B]."""
+        """Return `errors` at given noise and times `t` [B]."""
         return self.errors(self.forward_at(net, clean, noise, t, condition), clean)
 
     def denoised(self, velocity: State, state: State, t: Tensor) -> State:
-        """The data that a velocity at `t` [B] points to: `x_t - max(t, t_eps) v`, the inverse of `target_velocity`."""
-        span = t.clamp(min=self.config.t_eps)
-        return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
+        """Return the data that a velocity predicts at `t` [B]: `x_t - max(t, t_eps) v`. Inverts `target_velocity`."""
+        damped_t = t.clamp(min=self.config.t_eps)
+        return state.map(lambda x, v: x - per_sample(damped_t, x).to(x.dtype) * v, velocity)
 
     def loss_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
-        """The loss of the latent alone, a mean over C, h, w for each sample: [B]."""
+        """Return the loss of the latent without class token and heads, a mean over C, h, w for each sample: [B]."""
         return self.losses_at(net, clean, noise, t, condition)["flow"]
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The prediction and those of its heads as velocities in the dtype of the state."""
+        """Convert the prediction and its heads to velocities in the dtype of the state."""
         value = self._to_velocity(prediction.value, state, times.t)
         heads = {name: self._to_velocity(head, state, times.t) for name, head in prediction.heads.items()}
         return prediction._replace(value=value, heads=heads)
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
-        """One Euler step from `times.t` to `times.r`: `x - (t - r) v`."""
+        """Take one Euler step from `times.t` to `times.r`: `x - (t - r) v`."""
         velocity = velocity_fn(state, times, condition).value
-        span = times.t - times.r  # [B]
-        return state.map(lambda x, v: x - per_sample(span, x).to(x.dtype) * v, velocity)
+        h = times.t - times.r  # [B]
+        return state.map(lambda x, v: x - per_sample(h, x).to(x.dtype) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:
-        """The times of a sampling run, float64 [steps + 1], falling from 1 to 0."""
+        """Return the sampling times from 1 to 0 with `sample_shift`, float64 [steps + 1]."""
         return sampling_grid(steps, self.sample_shift)
 
     def times(self, rng: KeyedRNG) -> Tensor:
-        """Training times [B]: logit-normal, then shifted."""
-        drawn = logit_normal(rng.normal("time", ()), self.config.time_mean, self.config.time_std)
-        return shifted(drawn, self.shift)
+        """Draw training times [B]: logit-normal, then shifted."""
+        t = logit_normal(rng.normal("time", ()), self.config.time_mean, self.config.time_std)
+        return shifted(t, self.shift)
 
     def noise(self, rng: KeyedRNG) -> State:
-        """The state at t = 1."""
+        """Draw the state at t = 1: standard normal numbers for the latent, and for the class token (REG)."""
         latent = rng.normal("noise", self.latent.shape)  # [B, C, h, w]
         if not self.latent.cls_token_width:
             return State(latent)
         return State(latent, rng.normal("token-noise", (self.latent.cls_token_width,)))
 
     def target_velocity(self, data: State, state: State, t: Tensor) -> State:
-        """The damped velocity `(x_t - data) / max(t, t_eps)` that leads from the state at `t` [B] to the data."""
-        span = t.clamp(min=self.config.t_eps)
-        # a head has no class token: the state's is then left out
-        here = state if data.cls_token is not None else State(state.latent)
-        return here.map(lambda x, d: (x - d) / per_sample(span, x).to(x.dtype), data)
+        """Return the damped velocity `(x_t - data) / max(t, t_eps)` of the state at `t` [B].
+
+        The result has a class token if `data` has one. Predictions of additional heads have none.
+        """
+        damped_t = t.clamp(min=self.config.t_eps)
+        x_t = state if data.cls_token is not None else State(state.latent)
+        return x_t.map(lambda x, d: (x - d) / per_sample(damped_t, x).to(x.dtype), data)
 
     def _weight(self, name: str) -> float:
         weights = {"flow": 1.0, "cls_token": self.config.cls_token_weight}
@@ -117,14 +140,14 @@ class Flow:
 
 
 def interpolate(clean: State, noise: State, t: Tensor) -> State:
-    """`x_t = (1 - t) data + t noise` at times `t` [B]."""
+    """Return `x_t = (1 - t) data + t noise` at times `t` [B]."""
     return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
 
 
-def _as_it_is(prediction: State, state: State, t: Tensor) -> State:
+def _cast(prediction: State, state: State, t: Tensor) -> State:
     return prediction.map(lambda velocity: velocity.to(state.latent.dtype))
 
 
 def _squared_error(predicted: Tensor, target: Tensor) -> Tensor:
-    """The mean over all but the batch, in float32: [B]."""
+    """Mean over all axes but the batch, in float32: [B]."""
     return (predicted.float() - target.float()).square().flatten(1).mean(dim=1)

@@ -1,4 +1,4 @@
-"""The manifest: one objective. Importing it loads no torch."""
+"""Plugin manifest: the objective `flow`. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nanogen_components() -> list[Component]:
             name="flow",
             target="nanogen_flow.objective:Flow",
             config="nanogen_flow.config:FlowConfig",
-            summary="Rectified flow: the network predicts the velocity, or the data",
+            summary="Rectified flow with velocity or data prediction",
             provides=frozenset({"instantaneous-velocity"}),
         )
     ]

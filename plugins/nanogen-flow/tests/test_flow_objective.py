@@ -1,4 +1,4 @@
-"""The flow objective against its equations, written out in numpy where that says more."""
+"""The flow objective against its equations, evaluated in numpy."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ T = torch.tensor([0.01, 0.2, 0.5, 1.0])
 
 
 class Fake(nn.Module):
-    """A network that answers by a function of the state, and remembers what it was asked."""
+    """A network that predicts a function of the state and records its last inputs."""
 
-    def __init__(self, answer: Callable[[State, Times], Prediction]):
+    def __init__(self, predict: Callable[[State, Times], Prediction]):
         super().__init__()
-        self.answer = answer
+        self.predict = predict
 
     def forward(self, state: State, times: Times, condition: Condition) -> Prediction:
         self.state, self.times = state, times
-        return self.answer(state, times)
+        return self.predict(state, times)
 
 
 def _states(cls_token: int = 0) -> tuple[State, State]:
@@ -78,14 +78,14 @@ def test_x_loss_by_hand() -> None:
 
 
 @pytest.mark.parametrize("prediction", ["velocity", "x"])
-def test_the_right_answer_costs_nothing(prediction: str) -> None:
+def test_the_true_prediction_has_zero_loss(prediction: str) -> None:
     clean, noise = _states(cls_token=5)
-    answers = {
+    truth = {
         "x": lambda state, times: Prediction(clean),
         "velocity": lambda state, times: Prediction(flow.target_velocity(clean, state, times.t)),
     }
     flow = Flow(FlowConfig(prediction=prediction), latent=LATENT)
-    losses = flow.losses_at(Fake(answers[prediction]), clean, noise, T, CONDITION)
+    losses = flow.losses_at(Fake(truth[prediction]), clean, noise, T, CONDITION)
     assert losses.keys() == {"flow", "cls_token"}
     assert all(float(loss.max()) < 1e-9 for loss in losses.values())
 
@@ -98,7 +98,7 @@ def test_above_t_eps_the_velocity_is_noise_minus_data() -> None:
     assert torch.allclose(velocity.latent[0], difference[0] * 0.01 / 0.05, atol=1e-5)
 
 
-def test_the_weighted_total_of_latent_token_and_heads() -> None:
+def test_the_total_weighs_latent_class_token_and_heads() -> None:
     clean, _ = _states(cls_token=5)
     half = Fake(lambda state, times: Prediction(state, heads={"internal": State(2 * state.latent)}))
     latent = LatentSpec(2, 3, 3, cls_token_width=5)
@@ -151,7 +151,7 @@ def test_the_grid_in_closed_form() -> None:
     assert Flow(FlowConfig(), latent=LATENT).grid(4).tolist() == sampling_grid(4, LATENT.time_shift).tolist()
 
 
-def test_euler_follows_a_straight_line_to_its_end() -> None:
+def test_euler_is_exact_for_a_constant_velocity() -> None:
     clean, noise = _states(cls_token=5)
     flow, state = Flow(FlowConfig(shift=2.5), latent=LATENT), noise
     line = Prediction(noise.map(Tensor.sub, clean))

@@ -1,4 +1,4 @@
-"""MeanFlow and what grew out of it: networks that predict average velocities, and sample in a jump or two."""
+"""MeanFlow, improved MeanFlow and pixel MeanFlow: average velocities for sampling in one or two steps."""
 
 from typing import TYPE_CHECKING
 

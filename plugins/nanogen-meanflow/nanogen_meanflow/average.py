@@ -1,7 +1,7 @@
-"""What the objectives share whose network predicts the average velocity u over an interval of time.
+"""Base of the objectives whose network predicts the average velocity u of MeanFlow (arXiv 2505.13447).
 
-`u(z_t, t, r) = 1/(t - r) * integral of v(z_s, s) ds from r to t`. Derived by t this is the MeanFlow identity
-`v = u + (t - r) du/dt`: the right-hand side is learnt to be a velocity, with du/dt held constant.
+`u(z_t, t, r) = 1/(t - r) * integral of v(z_s, s) ds from r to t`. Its derivative by t is the MeanFlow identity
+`v = u + (t - r) du/dt`. The loss compares `V = u + (t - r) sg(du/dt)` with a target velocity.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, Sta
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow, interpolate
 from nanogen_flow.times import logit_normal, shifted
-from nanogen_meanflow.config import AverageConfig
-from nanogen_meanflow.derivative import ROUTES, Point, Slope, compound
+from nanogen_meanflow.config import AverageVelocityConfig
+from nanogen_meanflow.derivative import METHODS, JVPInputs, JVPOutput, compound_velocity
 from nanogen_meanflow.inputs import MeanFlowInputs
-from nanogen_meanflow.refusals import TOKEN
+from nanogen_meanflow.messages import NO_CLS_TOKEN
 
-Network = Callable[..., Prediction]  # (state, times, condition), a backbone or what stands in for it
+Network = Callable[..., Prediction]  # (state, times, condition)
 
 
 class Intervals(NamedTuple):
-    """Which samples of a step have r < t, and whether any can: else no derivative is taken."""
+    """Which samples of a step have r < t, and whether any can. If none can, du/dt is not computed."""
 
     rows: Tensor  # [B] bool
     possible: bool
 
 
 class MeanFlowOutput(NamedTuple):
-    """What came of a question."""
+    """Prediction, target, derivative and error of one training step."""
 
     forward_pass: ForwardPass
     target: Tensor  # [B, C, h, w], a velocity
@@ -47,40 +47,59 @@ class MeanFlowOutput(NamedTuple):
 
 
 class AverageVelocity(ABC):
-    """An objective on average velocities. Which velocity V is to be, and which one the path follows, are its parts'.
+    """Base class of the MeanFlow objectives. Subclasses define the target of V and the direction of du/dt.
 
-    `flow` is the path from data to noise, with its damped velocity; `prediction` is what the network gives.
+    Args:
+        config: Options of the objective.
+        prediction: What the network predicts: the average "velocity", or the data "x".
+        latent: Shape of the latents. It gives the default time shift.
+
+    Attributes:
+        flow: The flow-matching objective with the same path from data to noise and the same damping of velocities.
+        shift: Shift of the training times.
+
+    Raises:
+        Incompatible: `latent` has a class token.
     """
 
-    def __init__(self, config: AverageConfig, prediction: str, *, latent: LatentSpec):
+    def __init__(self, config: AverageVelocityConfig, prediction: str, *, latent: LatentSpec):
         if latent.cls_token_width:
-            raise Incompatible(TOKEN)
+            raise Incompatible(NO_CLS_TOKEN)
         self.config = config
         path = FlowConfig(prediction=prediction, shift=config.shift, sample_shift=1.0, t_eps=config.t_eps)
         self.flow = Flow(path, latent=latent)
-        self.shift = self.flow.shift  # of the times: the option's, or the latent's where that is null
-        self._derivative = ROUTES[config.derivative](config.fd_step)
+        self.shift = self.flow.shift
+        self._derivative = METHODS[config.derivative](config.fd_step)
 
     @abstractmethod
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """The velocity [B, C, h, w] that V learns to be, without gradient; guidance is mixed into it."""
+        """Return the target velocity of V [B, C, h, w] with guidance, without gradient."""
 
     @abstractmethod
     def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
-        """The velocity [B, C, h, w] along which du/dt is taken, without gradient."""
+        """Return dz/dt [B, C, h, w], the direction of du/dt in z, without gradient."""
 
     def loss(
         self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """The batch mean of weighted errors of V, and of each further head, which learns the unguided velocity.
+        """Compute the loss of `nets["student"]` at random times and noise.
 
-        `error` in the parts is the squared error of V, a mean over batch and latent.
+        Args:
+            nets: The networks by role. Only "student" is used.
+            clean: Data: latents [B, C, h, w].
+            condition: Conditions of the batch. Rows may be null; their target has no guidance.
+            null: The null condition, for the unconditional velocity of the target.
+            rng: Random numbers of times, noise and guidance, one slot per sample.
+
+        Returns:
+            The batch mean of the weighted errors of V ("meanflow") plus those of the additional heads, whose target is
+            the unguided velocity; the terms by name; and the forward pass. The term "error" is the unweighted squared
+            error of V, a mean over batch and latent. It is not part of the total.
         """
         has_interval = self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)
-        inputs = self.make_inputs(
-            nets["student"], clean, noise, times, self.with_guidance(condition, has_interval.rows, rng), null
-        )
+        guided = self.with_guidance(condition, has_interval.rows, rng)
+        inputs = self.make_inputs(nets["student"], clean, noise, times, guided, null)
         output = self.evaluate(inputs, has_interval.possible)
         losses = {"meanflow": self.weighted(output.error).mean(), **self._heads(output.forward_pass, inputs.velocity)}
         parts = {**losses, "error": output.error.mean() / clean.latent[0].numel()}
@@ -88,66 +107,73 @@ class AverageVelocity(ABC):
         return Losses(total, {name: value.detach() for name, value in parts.items()}, output.forward_pass)
 
     def has_interval(self, rng: KeyedRNG) -> Intervals:
-        """Which samples have an interval of time: all of a step or none, or each by itself."""
+        """Draw which samples have r < t: all samples of a step alike, or each sample by itself (`mix`)."""
         probability = self.config.probability
         if self.config.mix == "sample":
             return Intervals(rng.uniform("meanflow.jump") < probability, possible=probability > 0)
-        jump = rng.shared_uniform("meanflow.jump") < probability
-        return Intervals(torch.full((len(rng.slots),), jump, device=rng.device), possible=jump)
+        has_interval = rng.shared_uniform("meanflow.jump") < probability
+        rows = torch.full((len(rng.slots),), has_interval, device=rng.device)
+        return Intervals(rows, possible=has_interval)
 
     def with_guidance(self, condition: Condition, has_interval: Tensor, rng: KeyedRNG) -> Condition:
-        """The condition with the guidance as an extra, for networks that have it as an input. Unchanged here."""
+        """Return `condition` with the guidance inputs of CFG-conditioned networks. The base returns it unchanged."""
         return condition
 
     def make_inputs(
         self, net: Network, clean: State, noise: State, times: Times, condition: Condition, null: Condition
     ) -> MeanFlowInputs:
-        """The inputs at the states between data and noise at `times.t`."""
+        """Noise `clean` to `times.t` and collect the inputs of the step. The shapes are those of `loss`."""
         state = interpolate(clean, noise, times.t)
         velocity = self.flow.target_velocity(clean, state, times.t).latent
         return MeanFlowInputs(self._velocity_fn(net), state, times, velocity, condition, null)
 
     def evaluate(self, inputs: MeanFlowInputs, has_interval: bool) -> MeanFlowOutput:
-        """Evaluate the network, its derivative and the target. Without `has_interval` r = t everywhere, and V = u."""
-        target, slope = self._over_intervals(inputs) if has_interval else self._at_instants(inputs)
-        state, (t, r), u = inputs.state, inputs.times, slope.prediction.value
-        forward_pass = ForwardPass(state, inputs.times, slope.prediction, self.flow.denoised(u, state, t))
-        return MeanFlowOutput(forward_pass, target, slope.du_dt, _squared(compound(slope, t - r), target))
+        """Evaluate the network, du/dt and the target.
+
+        Args:
+            inputs: The inputs of the step.
+            has_interval: Whether any sample may have r < t. If not, V = u and du/dt is not computed.
+        """
+        target, output = self._with_derivative(inputs) if has_interval else self._without_derivative(inputs)
+        state, (t, r), u = inputs.state, inputs.times, output.prediction.value
+        forward_pass = ForwardPass(state, inputs.times, output.prediction, self.flow.denoised(u, state, t))
+        error = _squared(compound_velocity(output, t - r), target)
+        return MeanFlowOutput(forward_pass, target, output.du_dt, error)
 
     def weighted(self, error: Tensor) -> Tensor:
-        """`error / (sg(error) + norm_eps)^norm_p`, sample by sample: [B]."""
+        """Return `error / (sg(error) + norm_eps)^norm_p` for each sample [B], the adaptive weight of MeanFlow."""
         return error / (error.detach() + self.config.norm_eps) ** self.config.norm_p
 
     def times(self, rng: KeyedRNG, has_interval: Tensor) -> Times:
-        """Logit-normal times, shifted: an interval where `has_interval` [B] is true, an instant elsewhere."""
+        """Draw shifted logit-normal times: r < t where `has_interval` [B] is true, r = t elsewhere."""
         normal = rng.normal("time", (2,))  # [B, 2]
         drawn = shifted(logit_normal(normal, self.config.time_mean, self.config.time_std), self.flow.shift)
-        earlier, later = drawn.sort(dim=1).values.unbind(1)
-        instant = later if self.config.flow_time == "maximum" else drawn[:, 0]
-        return Times(torch.where(has_interval, later, instant), torch.where(has_interval, earlier, instant))
+        smaller, larger = drawn.sort(dim=1).values.unbind(1)
+        flow_time = larger if self.config.flow_time == "maximum" else drawn[:, 0]
+        return Times(torch.where(has_interval, larger, flow_time), torch.where(has_interval, smaller, flow_time))
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The prediction and those of its heads as average velocities over `times`."""
+        """Convert the prediction and its heads to average velocities over `times`."""
         return self.flow.velocity(prediction, state, times)
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
-        """One jump from `times.t` to `times.r`: `x - (t - r) u(x, t, r)`."""
+        """Step from `times.t` to `times.r`: `x - (t - r) u(x, t, r)`."""
         return self.flow.step(velocity_fn, state, times, condition)
 
     def grid(self, steps: int) -> Tensor:
-        """Equal steps, without a shift: float64 [steps + 1], falling from 1 to 0."""
+        """Return equally spaced sampling times from 1 to 0, without a shift: float64 [steps + 1]."""
         return self.flow.grid(steps)
 
-    def _over_intervals(self, inputs: MeanFlowInputs) -> tuple[Tensor, Slope]:
+    def _with_derivative(self, inputs: MeanFlowInputs) -> tuple[Tensor, JVPOutput]:
         target = self.target(inputs)
-        at = Point(inputs.state.latent, inputs.times.t, self.tangent(inputs, target))
-        return target, self._derivative(inputs.along, at)
+        at = JVPInputs(inputs.state.latent, inputs.times.t, self.tangent(inputs, target))
+        return target, self._derivative(inputs.predict_at, at)
 
-    def _at_instants(self, inputs: MeanFlowInputs) -> tuple[Tensor, Slope]:
-        """Where r = t the prediction is `v_cond` itself, so that it is not computed twice."""
-        prediction = inputs.along(inputs.state.latent, inputs.times.t)
-        own = prediction.value.latent.detach()
-        return self.target(evolve(inputs, known=own)), Slope(prediction, torch.zeros_like(own))
+    def _without_derivative(self, inputs: MeanFlowInputs) -> tuple[Tensor, JVPOutput]:
+        """For r = t everywhere. The prediction is then `v_cond`, which is not computed a second time."""
+        prediction = inputs.predict_at(inputs.state.latent, inputs.times.t)
+        v_cond = prediction.value.latent.detach()
+        return self.target(evolve(inputs, known_v_cond=v_cond)), JVPOutput(prediction, torch.zeros_like(v_cond))
 
     def _velocity_fn(self, net: Network) -> VelocityFn:
         def velocity_fn(state: State, times: Times, condition: Condition) -> Prediction:
@@ -162,5 +188,5 @@ class AverageVelocity(ABC):
 
 
 def _squared(predicted: Tensor, target: Tensor) -> Tensor:
-    """The sum of squared differences of each sample: [B]."""
+    """Sum of squared differences of each sample: [B]."""
     return (predicted - target).square().flatten(1).sum(dim=1)

@@ -1,7 +1,7 @@
-"""A network conditioned on its guidance: random in training, chosen at sampling (Improved MeanFlow, arXiv 2512.02012).
+"""MeanFlow networks with the guidance as an input (Improved MeanFlow, arXiv 2512.02012).
 
-The backbone reads `Condition.extras["guidance"]` [B, 3]: 1 - 1/w of a scale w, and the interval [t_min, t_max] of times
-where w holds. The scale is 1 at other times.
+The backbone reads `Condition.extras["guidance"]` [B, 3]: the fraction 1 - 1/w of a scale w, t_min and t_max. The scale
+is w for t in [t_min, t_max] and 1 at other times.
 """
 
 from __future__ import annotations
@@ -18,47 +18,59 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_flow.times import shifted
 from nanogen_meanflow.config import CFGConditionedMeanFlowConfig, CFGConditioningConfig
-from nanogen_meanflow.improved import Regression
-from nanogen_meanflow.inputs import GUIDANCE, MeanFlowInputs, at_instants, with_extra
+from nanogen_meanflow.improved import ImprovedMeanFlowBase
+from nanogen_meanflow.inputs import GUIDANCE, MeanFlowInputs, instantaneous, set_guidance
 
 
-class CFGConditionedMeanFlow(Regression):
-    """A random guidance for each sample: `v_g = v + (1 - 1/w) (u(z,t,t|c,w) - u(z,t,t|null))` for t in [a, b].
+class CFGConditionedMeanFlow(ImprovedMeanFlowBase):
+    """Improved MeanFlow with random guidance for each training sample.
 
-    w has the density `w^-scale_power` on [1, scale_max]. a is uniform in [0, 1/2] and b in [1/2, 1], shifted like the
-    times; [a, b] = [0, 1] where r = t. The conditional velocity and the direction of du/dt use the scale that holds at
-    t, with the interval [0, 1]. The unconditional velocity uses w = 1.
+    The target is `v_g = v + (1 - 1/w) (u(z, t, t | c, w) - u(z, t, t | null))` for t in [t_min, t_max], else v.
+
+    - w has the density `w^-scale_power` on [1, scale_max].
+    - t_min is uniform in [0, 1/2] and t_max in [1/2, 1], then shifted like the times. Samples with r = t have [0, 1].
+    - u(z, t, t | c, w), which is also the direction of du/dt, is evaluated with the scale at t and the interval [0, 1].
+    - u(z, t, t | null) is evaluated with w = 1.
+
+    Args:
+        config: Options of the objective.
+        latent: Shape of the latents. It must have no class token.
     """
 
     config: CFGConditionedMeanFlowConfig
 
     def with_guidance(self, condition: Condition, has_interval: Tensor, rng: KeyedRNG) -> Condition:
-        """The condition with a random guidance for each sample."""
-        share, start, end = rng.uniform("meanflow.guidance", (3,)).unbind(1)  # [B] each
-        share = 1 - 1 / scales(share, self.config.scale_max, self.config.scale_power)
+        """Return `condition` with random guidance for each sample."""
+        uniform, start, end = rng.uniform("meanflow.guidance", (3,)).unbind(1)  # [B] each
+        fraction = 1 - 1 / sample_scales(uniform, self.config.scale_max, self.config.scale_power)
         interval = shifted(torch.stack([start / 2, (1 + end) / 2], dim=1), self.flow.shift)  # [B, 2]
         interval = torch.where(has_interval[:, None], interval, interval.new_tensor([0.0, 1.0]))
-        return with_extra(condition, torch.cat([share[:, None], interval], dim=1))
+        return set_guidance(condition, torch.cat([fraction[:, None], interval], dim=1))
 
-    def share(self, inputs: MeanFlowInputs) -> Tensor | None:
-        """`1 - 1/w` [B] inside the closed interval, 0 outside."""
-        guidance = at_instants(inputs.condition, inputs.times.t).extras.get(GUIDANCE)
+    def guidance_fraction(self, inputs: MeanFlowInputs) -> Tensor | None:
+        """Return `1 - 1/w` [B] for t in [t_min, t_max], 0 elsewhere. None if the condition has no guidance."""
+        guidance = instantaneous(inputs.condition, inputs.times.t).extras.get(GUIDANCE)
         return None if guidance is None else guidance[:, 0]
 
 
-def scales(uniform: Tensor, largest: float, power: float) -> Tensor:
-    """Uniform numbers in [0, 1) -> scales w in [1, largest) with a density of `w^-power`, by its inverse integral:
+def sample_scales(uniform: Tensor, scale_max: float, power: float) -> Tensor:
+    """Map uniform numbers in [0, 1) to scales w in [1, scale_max) with the density `w^-power`.
 
-    `(1 + x (largest^(1 - power) - 1))^(1 / (1 - power))`, and `largest^x` for a power of 1.
+    The inverse of the cumulative distribution is `(1 + x (scale_max^(1 - power) - 1))^(1 / (1 - power))`, and
+    `scale_max^x` for a power of 1.
     """
-    rest, span = 1 - power, math.log(largest)
-    if rest == 0:
-        return torch.exp(uniform * span)
-    return torch.exp(torch.log1p(uniform * math.expm1(rest * span)) / rest)  # exact near a power of 1 too
+    exponent, log_max = 1 - power, math.log(scale_max)
+    if exponent == 0:
+        return torch.exp(uniform * log_max)
+    return torch.exp(torch.log1p(uniform * math.expm1(exponent * log_max)) / exponent)  # stable near a power of 1
 
 
 class CFGConditioning:
-    """Gives the network a scale and its interval as inputs: guidance without a second evaluation."""
+    """Guidance that sets the scale and interval inputs of the network. It needs no second evaluation.
+
+    Args:
+        config: The scale w and its interval of times.
+    """
 
     level = 1
 
@@ -66,7 +78,7 @@ class CFGConditioning:
         self.config = config
 
     def with_scale(self, scale: float) -> CFGConditioning:
-        """The same guidance with another scale w. Raises ConfigError below 1: the network has not learnt it."""
+        """Return the same guidance with another scale w. Raises ConfigError for w < 1, which was not trained."""
         if scale < 1:
             raise ConfigError(
                 f"The guidance scale of a CFG-conditioned network must be at least 1 (no guidance), got {scale}."
@@ -74,11 +86,11 @@ class CFGConditioning:
         return CFGConditioning(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """The guided velocity."""
+        """Return `velocity_fn` with the guidance set in the extras of its condition. `null` is unused."""
         numbers = (1 - 1 / self.config.scale, self.config.t_min, self.config.t_max)
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             guidance = torch.tensor(numbers, device=condition.tokens.device).expand(len(condition.tokens), -1)
-            return velocity_fn(state, times, with_extra(condition, guidance))
+            return velocity_fn(state, times, set_guidance(condition, guidance))
 
         return guided

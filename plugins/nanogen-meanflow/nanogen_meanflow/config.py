@@ -1,4 +1,4 @@
-"""The options of the objectives. Importing this loads no torch."""
+"""Options of the MeanFlow objectives and their guidance. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,38 +16,47 @@ _guidance = between(1, 1000)
 
 
 @frozen(kw_only=True)
-class AverageConfig:
-    """What every objective on average velocities has.
+class AverageVelocityConfig:
+    """Options that all MeanFlow objectives share.
 
-    With `probability` times are an interval: t and r are the larger and the smaller of two draws. Else they are an
-    instant, r = t, as in flow matching. `mix` says what draws this: each `step`, for its whole batch and alike on every
-    process, or each `sample`. `flow_time` is t at an instant: `one` draw, or the `maximum` of two.
-
-    `derivative` is how du/dt is found. Exactly: `exact` in reverse mode, `forward` in forward mode (for compiled
-    networks). By differences over a time of `fd_step`: `central` has two more evaluations, `backward` one. The
-    README says what they cost and how far off they are.
+    Args:
+        probability: Probability that r < t. Then t is the larger and r the smaller of two draws. Otherwise r = t, as
+            in flow matching.
+        mix: Whether r < t is drawn for each "step" (all samples on all processes alike) or each "sample".
+        flow_time: t where r = t: "one" draw, or the "maximum" of two.
+        time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
+        shift: Shift of the times towards noise. Null takes the latent's, sqrt(C h w / 4096).
+        t_eps: Velocities are divided by max(t, t_eps).
+        norm_p, norm_eps: The loss of a sample is `error / (sg(error) + norm_eps)^norm_p`.
+        internal_weight: Weight of the loss of each additional head (internal guidance).
+        derivative: Method for du/dt. Exact: "exact" (reverse mode), "forward" (forward mode, for compiled networks).
+            Finite differences: "central" (two more evaluations), "backward" (one). The README lists cost and error.
+        fd_step: Time step of the finite differences. bf16 needs at least 0.03, below rounding errors dominate.
     """
 
-    probability: float = field(default=0.25, validator=unit)  # of an interval
+    probability: float = field(default=0.25, validator=unit)
     mix: str = field(default="step", validator=validators.in_(MIXES))
     flow_time: str = field(default="one", validator=validators.in_(FLOW_TIMES))
-    time_mean: float = field(default=-0.4, validator=time_mean)  # of the normal numbers whose sigmoid is a time
+    time_mean: float = field(default=-0.4, validator=time_mean)
     time_std: float = field(default=1.0, validator=time_std)
-    shift: float | None = field(default=None, validator=validators.optional(time_shift))  # None: of the latent
-    t_eps: float = field(default=0.05, validator=inside)  # smallest time that a velocity is divided by
-    norm_p: float = field(default=1.0, validator=between(0, 10))  # loss / (loss + norm_eps)^norm_p
+    shift: float | None = field(default=None, validator=validators.optional(time_shift))
+    t_eps: float = field(default=0.05, validator=inside)
+    norm_p: float = field(default=1.0, validator=between(0, 10))
     norm_eps: float = field(default=0.01, validator=_positive)
-    internal_weight: float = field(default=1.0, validator=factor)  # of each further head's loss
+    internal_weight: float = field(default=1.0, validator=factor)
     derivative: str = field(default="exact", validator=validators.in_(DERIVATIVES))
-    fd_step: float = field(default=0.03, validator=inside)  # in time; smaller ones drown in bf16's rounding
+    fd_step: float = field(default=0.03, validator=inside)
 
 
 @frozen(kw_only=True)
-class MeanFlowConfig(AverageConfig):
-    """MeanFlow (arXiv 2505.13447) as DiffusionBench (arXiv 2606.24888) trains it: one draw of t on flow steps.
+class MeanFlowConfig(AverageVelocityConfig):
+    """Options of MeanFlow (arXiv 2505.13447). The defaults are those of DiffusionBench (arXiv 2606.24888).
 
     The original JAX code has `mix: sample` and `flow_time: maximum`.
-    The guidance scale that is learnt is `omega / (1 - kappa)`: 2 by default, none for omega = 1 and kappa = 0.
+
+    Args:
+        omega, kappa: Weights of the guided target. Its guidance scale is `omega / (1 - kappa)`. omega = 1 and
+            kappa = 0 train without guidance.
     """
 
     omega: float = field(default=1.0, validator=_positive)
@@ -55,22 +64,29 @@ class MeanFlowConfig(AverageConfig):
 
 
 @frozen(kw_only=True)
-class RegressionConfig(AverageConfig):
-    """Improved MeanFlow (arXiv 2512.02012) with the times of its public JAX code: half of the samples of every batch
-    have an interval, and t of the others is the maximum of two draws.
+class ImprovedMeanFlowBaseConfig(AverageVelocityConfig):
+    """Options that the improved MeanFlow objectives share. The defaults are those of the public JAX code.
 
     Pixel MeanFlow (arXiv 2601.22158) is `prediction: x` with `flow_time: one`, as in its public code.
+
+    Args:
+        prediction: What the network predicts: the average "velocity", or the data "x".
     """
 
     probability: float = field(default=0.5, validator=unit)
     mix: str = field(default="sample", validator=validators.in_(MIXES))
     flow_time: str = field(default="maximum", validator=validators.in_(FLOW_TIMES))
-    prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))  # what the network gives
+    prediction: str = field(default="velocity", validator=validators.in_(PREDICTIONS))
 
 
 @frozen(kw_only=True)
-class ImprovedMeanFlowConfig(RegressionConfig):
-    """One guidance, chosen in training: the `scale` (1: none) that is learnt holds for t_min <= t <= t_max."""
+class ImprovedMeanFlowConfig(ImprovedMeanFlowBaseConfig):
+    """Options of improved MeanFlow with one guidance scale, fixed in training.
+
+    Args:
+        scale: Guidance scale w of the target. 1 is no guidance.
+        t_min, t_max: Interval of times with guidance, both ends included.
+    """
 
     scale: float = field(default=2.0, validator=_guidance)
     t_min: float = field(default=0.0, validator=unit)
@@ -78,16 +94,25 @@ class ImprovedMeanFlowConfig(RegressionConfig):
 
 
 @frozen(kw_only=True)
-class CFGConditionedMeanFlowConfig(RegressionConfig):
-    """Any guidance, chosen at sampling: scales w are drawn from [1, scale_max] with a density of `w^-scale_power`."""
+class CFGConditionedMeanFlowConfig(ImprovedMeanFlowBaseConfig):
+    """Options of improved MeanFlow with the guidance as an input of the network.
+
+    Args:
+        scale_max, scale_power: Training scales w have the density `w^-scale_power` on [1, scale_max].
+    """
 
     scale_max: float = field(default=8.0, validator=_guidance)
-    scale_power: float = field(default=1.0, validator=between(0, 100))  # the larger, the fewer high scales
+    scale_power: float = field(default=1.0, validator=between(0, 100))
 
 
 @frozen(kw_only=True)
 class CFGConditioningConfig:
-    """Guidance as an input of the network: the `scale` (1: none) holds for t_min <= t <= t_max."""
+    """The guidance inputs of a CFG-conditioned network at sampling.
+
+    Args:
+        scale: Guidance scale w. 1 is no guidance.
+        t_min, t_max: Interval of times with guidance, both ends included.
+    """
 
     scale: float = field(default=2.0, validator=_guidance)
     t_min: float = field(default=0.0, validator=unit)

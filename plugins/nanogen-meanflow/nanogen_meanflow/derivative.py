@@ -1,4 +1,4 @@
-"""du/dt along the path of a sample, by four routes: d/dt u(z_t, t, r) = (v d/dz + d/dt) u, with dz/dt = v."""
+"""The total derivative du/dt of MeanFlow by four methods: `d/dt u(z_t, t, r) = (v d/dz + d/dt) u` with `dz/dt = v`."""
 
 from __future__ import annotations
 
@@ -11,80 +11,88 @@ from torch import Tensor
 
 from nanogen_core.tensors import Prediction, per_sample
 
-#: (z [B, C, h, w], t [B]) -> the network's answer as an average velocity, for one r and one condition
-Along = Callable[[Tensor, Tensor], Prediction]
+#: (z [B, C, h, w], t [B]) -> the network's prediction as an average velocity, at fixed r and condition
+AverageVelocityFn = Callable[[Tensor, Tensor], Prediction]
 
 
-class Point(NamedTuple):
-    """Where a derivative is taken, and in which direction: `(v, 1)` for `(z, t)`; r stands still."""
+class JVPInputs(NamedTuple):
+    """The primals (z, t) and the tangent (v, 1). r is constant."""
 
     z: Tensor  # [B, C, h, w]
     t: Tensor  # [B]
     v: Tensor  # [B, C, h, w]
 
 
-class Slope(NamedTuple):
-    """The network's answer, which gradients flow through, and its derivative along the path, which none do."""
+class JVPOutput(NamedTuple):
+    """The network's prediction, with gradient, and du/dt, without gradient."""
 
     prediction: Prediction
     du_dt: Tensor  # [B, C, h, w]
 
 
-def exact(along: Along, at: Point) -> Slope:
-    """By two backward passes: the gradient `J^T w` is linear in w, and its own derivative by w, times (v, 1), is `J v`.
+def exact(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
+    """Compute du/dt in reverse mode (double backward).
 
-    The graph of the forward pass serves the loss as well, which makes this the quickest exact route.
+    The gradient `J^T w` is linear in w. Its derivative by w in the direction (v, 1) is `J (v, 1)` = du/dt. The loss
+    reuses the graph of the forward pass, so that this is the fastest exact method.
     """
     z, t = at.z.detach().requires_grad_(), at.t.detach().requires_grad_()
-    prediction = along(z, t)
+    prediction = u_fn(z, t)
     u = prediction.value.latent
-    w = torch.zeros_like(u, requires_grad=True)  # where is the same: J^T w has one slope everywhere
-    pulled = torch.autograd.grad(u, (z, t), w, create_graph=True)  # J^T w
-    (du_dt,) = torch.autograd.grad(pulled, w, (at.v, torch.ones_like(t)), retain_graph=True)
-    return Slope(prediction, du_dt)
+    w = torch.zeros_like(u, requires_grad=True)  # any value gives the same derivative, since J^T w is linear in w
+    vjp = torch.autograd.grad(u, (z, t), w, create_graph=True)  # J^T w
+    (du_dt,) = torch.autograd.grad(vjp, w, (at.v, torch.ones_like(t)), retain_graph=True)
+    return JVPOutput(prediction, du_dt)
 
 
-def forward_mode(along: Along, at: Point) -> Slope:
-    """By dual numbers, beside the pass that the loss uses: exact too, slower, and open to compiled networks."""
+def forward_mode(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
+    """Compute du/dt in a separate forward-mode pass. It is exact, slower than `exact`, and works with torch.compile."""
 
     def value(z: Tensor, t: Tensor) -> Tensor:
-        return along(z, t).value.latent
+        return u_fn(z, t).value.latent
 
     with torch.no_grad():
-        du_dt = torch.func.jvp(value, (at.z, at.t), (at.v, torch.ones_like(at.t)))[1]
-    return Slope(along(at.z, at.t), du_dt)
+        du_dt: Tensor = torch.func.jvp(value, (at.z, at.t), (at.v, torch.ones_like(at.t)))[1]
+    return JVPOutput(u_fn(at.z, at.t), du_dt)
 
 
 @frozen
 class Central:
-    """`(u(z + e v, t + e) - u(z - e v, t - e)) / 2 e`: an error in e^2 and two evaluations without gradient."""
+    """Central difference `(u(z + e v, t + e) - u(z - e v, t - e)) / 2 e`.
+
+    The error is O(e^2). It costs two evaluations without gradient.
+    """
 
     fd_step: float
 
-    def __call__(self, along: Along, at: Point) -> Slope:
-        later, earlier = (_moved(along, at, span) for span in (self.fd_step, -self.fd_step))
-        return Slope(along(at.z, at.t), (later - earlier) / (2 * self.fd_step))
+    def __call__(self, u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
+        later, earlier = (_u_after(u_fn, at, dt) for dt in (self.fd_step, -self.fd_step))
+        return JVPOutput(u_fn(at.z, at.t), (later - earlier) / (2 * self.fd_step))
 
 
 @frozen
 class Backward:
-    """`(u(z, t) - u(z - e v, t - e)) / e`: an error in e and one evaluation without gradient."""
+    """Backward difference `(u(z, t) - u(z - e v, t - e)) / e`.
+
+    The error is O(e). It costs one evaluation without gradient.
+    """
 
     fd_step: float
 
-    def __call__(self, along: Along, at: Point) -> Slope:
-        prediction = along(at.z, at.t)
+    def __call__(self, u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
+        prediction = u_fn(at.z, at.t)
         u = prediction.value.latent.detach()
-        return Slope(prediction, (u - _moved(along, at, -self.fd_step)) / self.fd_step)
+        return JVPOutput(prediction, (u - _u_after(u_fn, at, -self.fd_step)) / self.fd_step)
 
 
 @torch.no_grad()
-def _moved(along: Along, at: Point, span: float) -> Tensor:
-    """u a little later or earlier on the path."""
-    return along(at.z + span * at.v, at.t + span).value.latent
+def _u_after(u_fn: AverageVelocityFn, at: JVPInputs, dt: float) -> Tensor:
+    """u at (z + dt v, t + dt)."""
+    return u_fn(at.z + dt * at.v, at.t + dt).value.latent
 
 
-ROUTES: Mapping[str, Callable[[float], Callable[[Along, Point], Slope]]] = {
+#: Value of the option `derivative` -> a function of `fd_step` that returns the method.
+METHODS: Mapping[str, Callable[[float], Callable[[AverageVelocityFn, JVPInputs], JVPOutput]]] = {
     "exact": lambda fd_step: exact,
     "forward": lambda fd_step: forward_mode,
     "central": Central,
@@ -92,7 +100,10 @@ ROUTES: Mapping[str, Callable[[float], Callable[[Along, Point], Slope]]] = {
 }
 
 
-def compound(slope: Slope, span: Tensor) -> Tensor:
-    """`V = u + (t - r) du/dt` [B, C, h, w], the velocity that an average one over `span` = t - r [B] stands for."""
-    u = slope.prediction.value.latent
-    return u + per_sample(span, u).to(u.dtype) * slope.du_dt
+def compound_velocity(output: JVPOutput, h: Tensor) -> Tensor:
+    """Return `V = u + h du/dt` [B, C, h, w] with `h = t - r` [B]: the velocity that the loss compares with its target.
+
+    du/dt carries no gradient, as in arXiv 2505.13447.
+    """
+    u = output.prediction.value.latent
+    return u + per_sample(h, u).to(u.dtype) * output.du_dt

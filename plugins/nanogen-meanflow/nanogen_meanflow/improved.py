@@ -1,4 +1,4 @@
-"""Improved MeanFlow (arXiv 2512.02012), and on `prediction: x` pixel MeanFlow (arXiv 2601.22158)."""
+"""Improved MeanFlow (arXiv 2512.02012), and with `prediction: x` pixel MeanFlow (arXiv 2601.22158)."""
 
 from __future__ import annotations
 
@@ -9,44 +9,53 @@ from torch import Tensor
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import per_sample
 from nanogen_meanflow.average import AverageVelocity
-from nanogen_meanflow.config import ImprovedMeanFlowConfig, RegressionConfig
+from nanogen_meanflow.config import ImprovedMeanFlowBaseConfig, ImprovedMeanFlowConfig
 from nanogen_meanflow.inputs import MeanFlowInputs
 
 
-class Regression(AverageVelocity):
-    """`|V - v_g|^2`, `V = u + (t - r) sg(du/dt)`, with du/dt along the network's own velocity `(u(z, t, t), 1, 0)`.
+class ImprovedMeanFlowBase(AverageVelocity):
+    """Base of the improved MeanFlow objectives: `|V - v_g|^2` with `V = u + (t - r) sg(du/dt)`.
 
-    V then depends on z alone and not on the noise and data that it came from, as a regression should: the variance of
-    `noise - data` no longer enters by du/dt. Guidance with scale w: `v_g = v + (1 - 1/w) (u(z,t,t|c) - u(z,t,t|null))`.
-    Pixel MeanFlow lets the network predict `x = z - t u`, so that `u = (z - x) / max(t, t_eps)`; the loss is the same.
+    du/dt is taken in the direction `(u(z, t, t | c), 1, 0)` of (z, t, r), the network's own velocity. V is then a
+    function of z alone, and the variance of `noise - data` does not enter du/dt.
+
+    The guided target of a scale w is `v_g = v + (1 - 1/w) (u(z, t, t | c) - u(z, t, t | null))`.
+
+    With `prediction: x` (pixel MeanFlow) the network predicts `x = z - t u`, hence `u = (z - x) / max(t, t_eps)`.
     """
 
-    def __init__(self, config: RegressionConfig, *, latent: LatentSpec):
+    def __init__(self, config: ImprovedMeanFlowBaseConfig, *, latent: LatentSpec):
         super().__init__(config, config.prediction, latent=latent)
 
     @abstractmethod
-    def share(self, inputs: MeanFlowInputs) -> Tensor | None:
-        """`1 - 1/w` [B], the share of the guided velocity that guidance makes up; None: nowhere any."""
+    def guidance_fraction(self, inputs: MeanFlowInputs) -> Tensor | None:
+        """Return `1 - 1/w` [B] at the times of `inputs`. None if no sample has guidance."""
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """v_g; where no sample has guidance the network is not asked."""
-        share = self.share(inputs)
-        if share is None:
+        """Return v_g. Without guidance the network is not evaluated."""
+        fraction = self.guidance_fraction(inputs)
+        if fraction is None:
             return inputs.velocity
-        push = per_sample(share, inputs.velocity) * (inputs.v_cond - inputs.v_uncond)
-        return inputs.unless_dropped(inputs.velocity + push)
+        guidance = per_sample(fraction, inputs.velocity) * (inputs.v_cond - inputs.v_uncond)
+        return inputs.unguided_where_null(inputs.velocity + guidance)
 
     def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
+        """Return u(z, t, t | c)."""
         return inputs.v_cond
 
 
-class ImprovedMeanFlow(Regression):
-    """With one guidance, which is fixed in training and not an input of the network."""
+class ImprovedMeanFlow(ImprovedMeanFlowBase):
+    """Improved MeanFlow with one guidance scale, fixed in training.
+
+    Args:
+        config: Options of the objective.
+        latent: Shape of the latents. It must have no class token.
+    """
 
     config: ImprovedMeanFlowConfig
 
-    def share(self, inputs: MeanFlowInputs) -> Tensor | None:
-        """That of the scale inside the closed interval, 0 outside."""
+    def guidance_fraction(self, inputs: MeanFlowInputs) -> Tensor | None:
+        """Return `1 - 1/w` [B] for t in [t_min, t_max], 0 elsewhere. None if w = 1."""
         if self.config.scale == 1.0:
             return None
         t = inputs.times.t

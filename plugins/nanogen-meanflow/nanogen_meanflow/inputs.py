@@ -1,4 +1,4 @@
-"""The inputs of one training step, and the network's own velocities at them."""
+"""Inputs of one training step, and the network's instantaneous velocities at them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,45 @@ from torch import Tensor
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 
-GUIDANCE = "guidance"  # the name in `Condition.extras`
+GUIDANCE = "guidance"  # the key in `Condition.extras`
 
 
 @frozen(slots=False)  # cached properties need a __dict__
 class MeanFlowInputs:
-    """A network as a function to average velocities, a noised batch, and the target velocity without guidance."""
+    """A network, a noised batch, and the unguided target velocity.
+
+    Args:
+        velocity_fn: The network, with its prediction as an average velocity.
+        state: z_t, the state at `times.t`.
+        times: t and r, [B] each.
+        velocity: `(z_t - data) / max(t, t_eps)` [B, C, h, w].
+        condition: The conditions. Rows may be dropped (`condition.null`).
+        null: The null condition.
+        known_v_cond: `v_cond` [B, C, h, w] if it has already been computed.
+    """
 
     velocity_fn: VelocityFn
-    state: State  # z at times.t
+    state: State
     times: Times
-    velocity: Tensor  # [B, C, h, w]: (z - data) / max(t, t_eps)
-    condition: Condition  # rows may be dropped (`condition.null`)
+    velocity: Tensor
+    condition: Condition
     null: Condition
-    known: Tensor | None = None  # [B, C, h, w]: `v_cond`, where it was computed before
+    known_v_cond: Tensor | None = None
 
-    def along(self, z: Tensor, t: Tensor) -> Prediction:
-        """The network's prediction for another z [B, C, h, w] and t [B], and the same r."""
+    def predict_at(self, z: Tensor, t: Tensor) -> Prediction:
+        """Run the network at another z [B, C, h, w] and t [B], with the same r and condition."""
         return self.velocity_fn(State(z), Times(t, self.times.r), self.condition)
 
     @cached_property
     def v_cond(self) -> Tensor:
-        """The network's instantaneous velocity u(z, t, t) with the condition, without gradient: [B, C, h, w]."""
-        return self._instantaneous(at_instants(self.condition, self.times.t)) if self.known is None else self.known
+        """Instantaneous velocity u(z, t, t | c), without gradient: [B, C, h, w]."""
+        if self.known_v_cond is not None:
+            return self.known_v_cond
+        return self._instantaneous(instantaneous(self.condition, self.times.t))
 
     @cached_property
     def v_uncond(self) -> Tensor:
-        """The network's instantaneous velocity without a condition, without gradient: [B, C, h, w]."""
+        """Instantaneous velocity u(z, t, t | null), without gradient: [B, C, h, w]."""
         return self._instantaneous(self.null)
 
     @torch.no_grad()
@@ -45,21 +57,24 @@ class MeanFlowInputs:
         t = self.times.t
         return self.velocity_fn(self.state, Times(t, t), condition).value.latent
 
-    def unless_dropped(self, guided: Tensor) -> Tensor:
-        """`guided` [B, C, h, w]; the velocity without guidance in rows whose condition was dropped."""
+    def unguided_where_null(self, guided: Tensor) -> Tensor:
+        """Return `guided` [B, C, h, w], with the unguided velocity in rows whose condition was dropped."""
         dropped = self.condition.null
         return guided if dropped is None else torch.where(per_sample(dropped, guided), self.velocity, guided)
 
 
-def at_instants(condition: Condition, t: Tensor) -> Condition:
-    """`condition` for r = t [B]: the scale that holds at t, with the interval [0, 1]."""
+def instantaneous(condition: Condition, t: Tensor) -> Condition:
+    """Return `condition` for evaluations at r = t [B].
+
+    The guidance fraction is 1 - 1/w if t lies in [t_min, t_max], else 0. The interval becomes [0, 1].
+    """
     if GUIDANCE not in condition.extras:
         return condition
-    share, start, end = condition.extras[GUIDANCE].unbind(1)  # [B] each
-    share = torch.where((t >= start) & (t <= end), share, 0.0)
-    return with_extra(condition, torch.stack([share, torch.zeros_like(start), torch.ones_like(end)], dim=1))
+    fraction, t_min, t_max = condition.extras[GUIDANCE].unbind(1)  # [B] each
+    fraction = torch.where((t >= t_min) & (t <= t_max), fraction, 0.0)
+    return set_guidance(condition, torch.stack([fraction, torch.zeros_like(t_min), torch.ones_like(t_max)], dim=1))
 
 
-def with_extra(condition: Condition, guidance: Tensor) -> Condition:
-    """`condition` with the guidance [B, 3]: 1 - 1/w, t_min, t_max."""
+def set_guidance(condition: Condition, guidance: Tensor) -> Condition:
+    """Return `condition` with `extras["guidance"]` set to `guidance` [B, 3]: 1 - 1/w, t_min, t_max."""
     return condition._replace(extras={**condition.extras, GUIDANCE: guidance})

@@ -1,4 +1,4 @@
-"""MeanFlow (arXiv 2505.13447): the path follows the velocity that is learnt, with guidance mixed into it."""
+"""MeanFlow (arXiv 2505.13447)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from nanogen_meanflow.average import AverageVelocity
 from nanogen_meanflow.config import MeanFlowConfig
 from nanogen_meanflow.inputs import MeanFlowInputs
 
-NOTHING = 1e-9  # a weight below is what rounding left of zero
+MIN_WEIGHT = 1e-9  # smaller weights are rounding errors of 0
 
 
 class MeanFlow(AverageVelocity):
-    """`|u + (t - r) sg(du/dt) - v_g|^2` with du/dt along `(v_g, 1, 0)` for (z, t, r), and
+    """MeanFlow with guidance in the target: `|u + (t - r) sg(du/dt) - v_g|^2`.
 
-    `v_g = omega v + kappa u(z, t, t | c) + (1 - omega - kappa) u(z, t, t | null)`.
+    `v_g = omega v + kappa u(z, t, t | c) + (1 - omega - kappa) u(z, t, t | null)`. du/dt is taken in the direction
+    `(v_g, 1, 0)` of (z, t, r).
+
+    Args:
+        config: Options of the objective.
+        latent: Shape of the latents. It must have no class token.
     """
 
     def __init__(self, config: MeanFlowConfig, *, latent: LatentSpec):
@@ -23,13 +28,14 @@ class MeanFlow(AverageVelocity):
         self.omega, self.kappa = config.omega, config.kappa
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """v_g; the network is only asked for the terms that have a weight."""
+        """Return v_g. The network is evaluated only for terms whose weight is not 0."""
         guided = self.omega * inputs.velocity
-        if self.kappa > NOTHING:
+        if self.kappa > MIN_WEIGHT:
             guided = guided + self.kappa * inputs.v_cond
-        if abs(1 - self.omega - self.kappa) > NOTHING:
+        if abs(1 - self.omega - self.kappa) > MIN_WEIGHT:
             guided = guided + (1 - self.omega - self.kappa) * inputs.v_uncond
-        return inputs.unless_dropped(guided)
+        return inputs.unguided_where_null(guided)
 
     def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
+        """Return v_g."""
         return target

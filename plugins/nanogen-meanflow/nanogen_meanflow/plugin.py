@@ -1,4 +1,4 @@
-"""The manifest: three objectives, a guidance, four methods. Importing it loads no torch."""
+"""Plugin manifest: three objectives, a guidance, four methods. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen, registry
 from nanogen_core.specs import Component, Method
-from nanogen_meanflow.refusals import COMPILED, SHARED, TOKEN
+from nanogen_meanflow.messages import NO_BLOCK_SHARDS, NO_CLS_TOKEN, NO_COMPILE
 
 NANOGEN_API = 1
 
-WORD = "average-velocity"
-CONDITIONED = "cfg-conditioned"  # a backbone that reads `Condition.extras["guidance"]`, an objective that trains it
-ABILITIES: dict[str, Any] = {
-    "provides": {WORD},
+AVERAGE_VELOCITY = "average-velocity"
+CFG_CONDITIONED = "cfg-conditioned"  # the backbone reads `Condition.extras["guidance"]`; the objective trains it
+CAPABILITIES: dict[str, Any] = {
+    "provides": {AVERAGE_VELOCITY},
     "needs": {"backbone": {"two-time", "jvp"}},
-    # guidance is learnt, and one step is what the method is for
+    # the network learns guidance, so that sampling needs no CFG; the sampler takes one step
     "defaults": {"guidance": {"cfg": None}, "sampler": {"name": "euler", "steps": 1}},
 }
 
 
-#: Of the public code at 256 px. Its noise has the standard deviation of the images, so times are not shifted.
+#: Times of the public pixel MeanFlow code at 256 px. Its noise has the standard deviation of the images: no shift.
 PIXEL_TIMES: dict[str, Any] = {"time_mean": 0.8, "time_std": 0.8, "shift": 1.0, "flow_time": "one"}
 
 
@@ -34,34 +34,34 @@ def nanogen_components() -> list[Component]:
             name="meanflow",
             target="nanogen_meanflow.meanflow:MeanFlow",
             config="nanogen_meanflow.config:MeanFlowConfig",
-            summary="MeanFlow: the network predicts the average velocity, and samples in one or two steps",
-            **ABILITIES,
+            summary="MeanFlow: average velocities for sampling in one or two steps",
+            **CAPABILITIES,
         ),
         Component(
             kind="objective",
             name="improved-meanflow",
             target="nanogen_meanflow.improved:ImprovedMeanFlow",
             config="nanogen_meanflow.config:ImprovedMeanFlowConfig",
-            summary="Improved MeanFlow: a regression on velocities; also on images (pixel MeanFlow)",
-            **ABILITIES,
+            summary="Improved MeanFlow: du/dt along the network's own velocity; x-prediction for pixel MeanFlow",
+            **CAPABILITIES,
         ),
         Component(
             kind="objective",
             name="meanflow-cfg-conditioned",
             target="nanogen_meanflow.cfg_conditioned:CFGConditionedMeanFlow",
             config="nanogen_meanflow.config:CFGConditionedMeanFlowConfig",
-            summary="Improved MeanFlow with the guidance scale and interval as inputs of the network",
-            provides={WORD, CONDITIONED},
-            needs={"backbone": {"two-time", "jvp", CONDITIONED}},
-            defaults={**ABILITIES["defaults"], "guidance": {"cfg": None, CONDITIONED: {}}},
+            summary="Improved MeanFlow with the guidance scale and interval as network inputs",
+            provides={AVERAGE_VELOCITY, CFG_CONDITIONED},
+            needs={"backbone": {"two-time", "jvp", CFG_CONDITIONED}},
+            defaults={**CAPABILITIES["defaults"], "guidance": {"cfg": None, CFG_CONDITIONED: {}}},
         ),
         Component(
             kind="guidance",
-            name=CONDITIONED,
+            name=CFG_CONDITIONED,
             target="nanogen_meanflow.cfg_conditioned:CFGConditioning",
             config="nanogen_meanflow.config:CFGConditioningConfig",
-            needs={"objective": {CONDITIONED}},
-            summary="guidance as an input of the network: no second evaluation",
+            needs={"objective": {CFG_CONDITIONED}},
+            summary="Guidance scale and interval as network inputs, without a second evaluation",
         ),
     ]
 
@@ -70,15 +70,20 @@ def nanogen_components() -> list[Component]:
 def nanogen_methods() -> list[Method]:
     pixel = {"name": "improved-meanflow", "prediction": "x", **PIXEL_TIMES}
     return [
-        _method("meanflow", "one or two steps on the latents of a VAE (arXiv 2505.13447)", "vae", "meanflow"),
-        _method("improved-meanflow", "the same as a regression (arXiv 2512.02012)", "vae", "improved-meanflow"),
+        _method("meanflow", "MeanFlow on VAE latents, one or two steps (arXiv 2505.13447)", "vae", "meanflow"),
+        _method(
+            "improved-meanflow",
+            "improved MeanFlow on VAE latents, one or two steps (arXiv 2512.02012)",
+            "vae",
+            "improved-meanflow",
+        ),
         _method(
             "meanflow-cfg-conditioned",
-            "the same, guidance chosen at sampling (arXiv 2512.02012)",
+            "improved MeanFlow with guidance chosen at sampling (arXiv 2512.02012)",
             "vae",
             "meanflow-cfg-conditioned",
         ),
-        _method("pixel-meanflow", "one or two steps on pixels, x-prediction (arXiv 2601.22158)", "pixel", pixel),
+        _method("pixel-meanflow", "MeanFlow on pixels with x-prediction (arXiv 2601.22158)", "pixel", pixel),
     ]
 
 
@@ -97,17 +102,20 @@ def nanogen_recipes() -> dict[str, str]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Refuses a class token, which an auxiliary loss may add (REG), and a second backward pass where there is none:
-    through compiled blocks, and through blocks whose weights FSDP has given back after the first."""
+    """Return an error message for each unsupported combination.
+
+    These are a class token (REG), and `derivative: exact` with `train.compile` or with FSDP shards per block, which
+    have no second backward pass.
+    """
     objective = parts["objective"]
-    if WORD not in objective.component.provides:
+    if AVERAGE_VELOCITY not in objective.component.provides:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
-    token = any("cls-token" in _provided(name) for name in names)
-    train, twice = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
-    compiled = twice and train.get("compile", False)
-    shared = twice and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
-    return [TOKEN] * token + [COMPILED] * bool(compiled) + [SHARED] * shared
+    has_cls_token = any("cls-token" in _provided(name) for name in names)
+    train, double_backward = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
+    compiled = double_backward and train.get("compile", False)
+    block_shards = double_backward and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
+    return [NO_CLS_TOKEN] * has_cls_token + [NO_COMPILE] * bool(compiled) + [NO_BLOCK_SHARDS] * block_shards
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

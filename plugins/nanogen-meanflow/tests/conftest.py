@@ -1,4 +1,4 @@
-"""What the tests of this plugin share: one thread, a small network whose every part is alive, and a tiny run."""
+"""Fixtures: a small network without zero weights, and the configuration of a tiny run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TEXT = ConditionSpec(width=6, length=3, normalize=True, padded=True)
 
 @pytest.fixture
 def make() -> Callable[..., torch.nn.Module]:
-    """A maker of small DDTs that tell two times apart, with random numbers where they start as zero."""
+    """Build a small DDT with two times and random weights in place of zero ones."""
 
-    def alive(*words: str, depth: int = 2) -> torch.nn.Module:
+    def build(*words: str, depth: int = 2) -> torch.nn.Module:
         torch.manual_seed(0)
         size: dict[str, Any] = {"hidden": 16, "depth": depth, "heads": 1}
         config = DDTConfig(**size, decoder_hidden=16, decoder_depth=1, decoder_heads=1)
@@ -32,13 +32,12 @@ def make() -> Callable[..., torch.nn.Module]:
             torch.nn.init.normal_(parameter, std=0.3)
         return net
 
-    return alive
+    return build
 
 
 @pytest.fixture
 def fresh_compiler() -> Iterator[None]:
-    """torch.compile as in a new process: it remembers, for the code of a network, the sizes that other tests gave it,
-    and after a second one compiles for any size, which is slower and fails in other words."""
+    """Reset torch.compile. Sizes in its cache lead to dynamic shapes, which are slower and fail differently."""
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
@@ -46,7 +45,7 @@ def fresh_compiler() -> Iterator[None]:
 
 @pytest.fixture
 def small() -> dict[str, Any]:
-    """A run on the drawings, at the smallest sizes that exercise every part."""
+    """Configuration of a tiny run on OpenMoji."""
     return {
         "task": "imagenet",
         "image_size": 16,

@@ -1,4 +1,4 @@
-"""Diffusion on pixels: the identity tokenizer, the settings of JiT, PixNerd and PixelGen, perceptual losses."""
+"""Diffusion on pixels: the identity tokenizer, the methods JiT, PixNerd and PixelGen, and perceptual losses."""
 
 from typing import TYPE_CHECKING
 

@@ -11,14 +11,17 @@ from nanogen_align.naming import is_slot
 from nanogen_core.validators import between, factor, pixels, unit
 
 _positive = between(0, 1000, above=True)
-_side = validators.optional(pixels)
+_side: Any = validators.optional(pixels)
 
 
 @frozen(kw_only=True)
 class PerceptualConfig:
-    """`weight` times the batch mean of a distance, which counts in samples with t < `below`.
+    """Options that all perceptual losses share.
 
-    Each sample's distance d is divided by `(sg(d) + norm_eps)^norm_p`; 0 leaves it as it is.
+    Args:
+        weight: Weight of the loss.
+        below: The loss applies to samples with t < `below`.
+        norm_p, norm_eps: The distance d of a sample is divided by `(sg(d) + norm_eps)^norm_p`.
     """
 
     weight: float = field(default=0.1, validator=factor)
@@ -29,9 +32,11 @@ class PerceptualConfig:
 
 @frozen(kw_only=True)
 class LpipsConfig(PerceptualConfig):
-    """`crop`: both images are cropped at random and resized to this side; None: whole images.
+    """Options of `Lpips`.
 
-    `folder` is that of the weights, by default torch.hub's (an error names the files).
+    Args:
+        crop: Compare random crops, resized to this side in pixels. Null compares whole images.
+        folder: Folder of the weights. Null takes that of torch.hub.
     """
 
     crop: int | None = field(default=None, validator=_side)
@@ -40,7 +45,11 @@ class LpipsConfig(PerceptualConfig):
 
 @frozen(kw_only=True)
 class PatchTokensConfig(PerceptualConfig):
-    """`teacher` is an encoder's name, or a mapping with its `name` and options."""
+    """Options of `PatchTokens`.
+
+    Args:
+        teacher: Name of a vision encoder, or a mapping with its `name` and options.
+    """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
     weight: float = field(default=0.01, validator=factor)
@@ -48,9 +57,11 @@ class PatchTokensConfig(PerceptualConfig):
 
 @frozen(kw_only=True)
 class ConvNeXtConfig(PerceptualConfig):
-    """The defaults are those of pixel MeanFlow's public code (arXiv 2601.22158). `crop` is as for LPIPS.
+    """Options of `ConvNeXt`. The defaults are those of pixel MeanFlow's public code (arXiv 2601.22158).
 
-    `path`: a ConvNeXt or ConvNeXt-V2 of transformers, a local folder or a name on the Hugging Face hub.
+    Args:
+        path: A ConvNeXt or ConvNeXt-V2 of transformers: a local folder or a name on the Hugging Face hub.
+        crop: Compare random crops, resized to this side in pixels. Null compares whole images.
     """
 
     path: str = "facebook/convnextv2-base-22k-224"

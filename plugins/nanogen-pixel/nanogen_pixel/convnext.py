@@ -1,4 +1,4 @@
-"""ConvNeXt features as a loss on the predicted image (pixel MeanFlow, arXiv 2601.22158)."""
+"""Perceptual loss on the pooled features of a ConvNeXt (pixel MeanFlow, arXiv 2601.22158)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import ConvNeXtConfig
 from nanogen_pixel.convnext_network import PooledFeatures
 from nanogen_pixel.early import mean_over_batch, rows_below
-from nanogen_pixel.views import view
+from nanogen_pixel.views import compared_images
 
 
 class ConvNeXt:
-    """`weight * |f(x_hat) - f(x)|^2 / (sg(...) + norm_eps)^norm_p` where t < `below`, a sum over the features.
+    """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = |f(x_hat) - f(x)|^2`, for samples with t < `below`.
 
-    f is the mean of the last map over space, after the final LayerNorm: no classes. Images go in as they are, in
-    [-1, 1], without ImageNet's mean and deviation, as in the public code.
+    f is the spatial mean of the last feature map, after the final LayerNorm. Images are in [-1, 1] without ImageNet
+    normalisation, as in the public code.
+
+    Args:
+        config: Options of the loss.
+
+    Raises:
+        DataError: the model is not available.
     """
 
     intermediates: Sequence[str] = ()
@@ -26,25 +32,25 @@ class ConvNeXt:
     cls_token_width = 0
 
     def __init__(self, config: ConvNeXtConfig):
-        """Raises DataError where the model is not at hand: `auxiliary: {convnext: null}` trains without."""
         self.config = config
         self.network = PooledFeatures.load(config.path)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Nothing: with a tokenizer of pixels the clean latent is the image."""
+        """Return no extras: the loss compares with the clean latent, which is the image."""
         return {}
 
     def cls_token(self, batch: Batch) -> None:
-        """Nothing is diffused along."""
+        """Return None: the loss adds no class token to the state."""
         return
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted mean over the batch, and the distance as a part."""
+        """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:
-            denoised, image = view(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
+            denoised, image = compared_images(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
             network = self.network.to(image.device)
-            return (network(denoised) - network(image)).square().sum(dim=1)
+            error: Tensor = network(denoised) - network(image)
+            return error.square().sum(dim=1)
 
         return mean_over_batch(forward_pass, rows, self.config, distance)

@@ -1,4 +1,4 @@
-"""A frozen ConvNeXt of transformers, of which the pooled features are used."""
+"""Pooled features of a frozen ConvNeXt of transformers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
 
-KINDS = ("convnext", "convnextv2")  # model types that are known to have these features
-EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers has 1e-12 there
+MODEL_TYPES = ("convnext", "convnextv2")
+EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses 1e-12
 
 
 class PooledFeatures(nn.Module):
-    """The mean of the last map over space, after the final LayerNorm. Frozen: a gradient reaches the images alone."""
+    """Spatial mean of the last feature map, after the final LayerNorm. Frozen; gradients reach the images.
+
+    Args:
+        network: A ConvNeXt model of transformers.
+    """
 
     def __init__(self, network: Any):
         super().__init__()
@@ -25,27 +29,38 @@ class PooledFeatures(nn.Module):
 
     @classmethod
     def load(cls, path: str) -> PooledFeatures:
-        """The model in a local folder, or of this name on the hub. Raises DataError, which says what is wrong."""
+        """Load a model from a local folder or the Hugging Face hub.
+
+        Raises:
+            DataError: the model cannot be read, is no ConvNeXt, or lacks weights.
+            NanoGenError: transformers is not installed.
+        """
         folder = Path(path).expanduser()
         local = folder.is_dir()
         options = {"local_files_only": True} if local else {}
         source = str(folder) if local else path
         transformers = _transformers()
         try:
-            with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
+            with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
                 network, report = transformers.AutoModel.from_pretrained(
                     source, use_safetensors=True, output_loading_info=True, **options
                 )
-        except Exception as error:  # whatever the hub, its cache, the network and readers of files raise
+        except Exception as error:  # the hub, its cache, the network and file readers raise many types
             raise DataError(_missing(source, local, error)) from error
-        if network.config.model_type not in KINDS:
-            raise DataError(f"The model {source} is a {network.config.model_type}, and this loss takes a ConvNeXt.")
+        if network.config.model_type not in MODEL_TYPES:
+            raise DataError(
+                f"The model {source} is a {network.config.model_type}, not a ConvNeXt. Set `auxiliary.convnext.path`"
+                " to a ConvNeXt or ConvNeXt-V2."
+            )
         if report["missing_keys"]:
-            raise DataError(f"The ConvNeXt {source} lacks weights, such as {min(report['missing_keys'])}.")
+            raise DataError(
+                f"The ConvNeXt {source} is incomplete: weights such as {min(report['missing_keys'])} are missing."
+                " Save or download it again."
+            )
         return cls(network)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> features [B, D] float32."""
+        """Map images [B, 3, H, W] to features [B, D], float32."""
         maps = self.network(images).last_hidden_state  # [B, D, h, w]
         norm = self.network.layernorm
         return F.layer_norm(maps.float().mean(dim=(2, 3)), norm.normalized_shape, norm.weight, norm.bias, EPS)
@@ -53,19 +68,20 @@ class PooledFeatures(nn.Module):
 
 def _transformers() -> Any:
     try:
-        return import_module("transformers")  # takes seconds, and only this loss needs it here
+        return import_module("transformers")  # not at the top: the import takes seconds
     except ImportError as error:
         raise NanoGenError(
-            "The auxiliary loss 'convnext' needs transformers: pip install nanogen-pixel[convnext]."
+            "The auxiliary loss 'convnext' needs transformers. Run `pip install nanogen-pixel[convnext]`."
         ) from error
 
 
 def _missing(source: str, local: bool, error: Exception) -> str:
-    what = "config.json and model.safetensors of a ConvNeXt of transformers"
+    files = "config.json and model.safetensors of a ConvNeXt of transformers"
     reason = str(error).partition("\n")[0] or type(error).__name__
     if local:
-        return f"The ConvNeXt in {source} cannot be read ({reason}): put {what} there."
+        return f"The ConvNeXt in {source} cannot be read ({reason}). Put {files} into the folder."
     return (
-        f"The ConvNeXt {source!r} is no folder on this machine and cannot be downloaded from the Hugging Face hub: put "
-        f"{what} into a folder and set `auxiliary.convnext.path` to it, or connect to the network once."
+        f"The ConvNeXt {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. Put "
+        f"{files} into a folder and set `auxiliary.convnext.path` to it, connect to the network once, or train "
+        "without the loss (`auxiliary: {convnext: null}`)."
     )

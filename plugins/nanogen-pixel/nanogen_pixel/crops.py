@@ -1,6 +1,6 @@
-"""Random resized crops, the same of a predicted and of a real image, as one matrix product for each axis.
+"""Random resized crops of predicted and real images, as one matrix product for each axis.
 
-The random numbers are keyed: losses that ask for crops of one step get the same ones.
+The random numbers are keyed, so that all losses of a step use the same crops.
 """
 
 from __future__ import annotations
@@ -13,24 +13,29 @@ from torch import Tensor
 
 from nanogen_core.randomness import KeyedRNG
 
-AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # shares of the image's area, and width over height
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # fraction of the image's area; width over height
 
 
 class Crops(NamedTuple):
-    """A rectangle of whole pixels in each image."""
+    """One rectangle of whole pixels for each image."""
 
     top: Tensor  # [B]
     left: Tensor  # [B]
     height: Tensor  # [B]
     width: Tensor  # [B]
 
-    def rows(self, places: Tensor) -> Crops:
-        """Those of the images at `places` in the batch."""
-        return Crops(*(value[places] for value in self))
+    def rows(self, indices: Tensor) -> Crops:
+        """Return the rectangles of the images at `indices` of the batch."""
+        return Crops(*(value[indices] for value in self))
 
 
 def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
-    """A rectangle for each sample: its area is uniform in `AREA`, the logarithm of its aspect in that of `ASPECT`."""
+    """Draw one rectangle for each sample: area uniform in `AREA`, logarithm of the aspect ratio uniform in `ASPECT`.
+
+    Args:
+        rng: Random numbers, one slot per sample.
+        height, width: Size of the images in pixels.
+    """
     area, aspect, y, x = rng.uniform("perceptual.crop", (4,)).unbind(1)  # [B] each
     area = height * width * _between(area, *AREA)
     aspect = _between(aspect, *map(math.log, ASPECT)).exp()
@@ -40,13 +45,21 @@ def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
 
 
 def cropped(images: Tensor, crops: Crops, side: int) -> Tensor:
-    """Images [B, C, H, W] -> their crops [B, C, side, side] float32, bicubic with antialiasing.
+    """Crop and resize images, bicubic with antialiasing.
 
-    As in jax.image.scale_and_translate and in Pillow's `resize` with a box, the filter sees pixels beside the crop.
+    The filter also reads pixels beside the crop, as `jax.image.scale_and_translate` and Pillow's `resize` with a box.
+
+    Args:
+        images: [B, C, H, W].
+        crops: One rectangle for each image.
+        side: Height and width of the result in pixels.
+
+    Returns:
+        [B, C, side, side], float32.
     """
     rows = _weights(crops.top, crops.height, images.shape[-2], side).to(images.device)  # [B, side, H]
     columns = _weights(crops.left, crops.width, images.shape[-1], side).to(images.device)  # [B, side, W]
-    with torch.autocast(images.device.type, enabled=False):  # bf16 has fewer digits than a pixel
+    with torch.autocast(images.device.type, enabled=False):  # bf16 is less precise than 8-bit pixels
         return rows[:, None] @ images.float() @ columns[:, None].transpose(-1, -2)
 
 
@@ -54,13 +67,13 @@ def _between(uniform: Tensor, low: float, high: float) -> Tensor:
     return low + uniform * (high - low)
 
 
-def _start(uniform: Tensor, most: Tensor) -> Tensor:
-    """A whole number from 0 to `most`."""
-    return torch.minimum((uniform * (most + 1)).floor(), most)
+def _start(uniform: Tensor, high: Tensor) -> Tensor:
+    """A whole number from 0 to `high`."""
+    return torch.minimum((uniform * (high + 1)).floor(), high)
 
 
 def _weights(start: Tensor, length: Tensor, pixels: int, side: int) -> Tensor:
-    """What each of `pixels` adds to each of `side` samples between `start` and `start + length`: [B, side, pixels]."""
+    """Weights [B, side, pixels] of the input pixels for `side` samples between `start` and `start + length`."""
     step = length[:, None, None] / side
     centres = start[:, None, None] + (torch.arange(side, device=start.device)[:, None] + 0.5) * step - 0.5
     distance = (centres - torch.arange(pixels, device=start.device)).abs() / step.clamp(min=1)
@@ -69,7 +82,7 @@ def _weights(start: Tensor, length: Tensor, pixels: int, side: int) -> Tensor:
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """Keys' kernel with a = -1/2, for distances x >= 0."""
+    """Keys' cubic kernel with a = -1/2, for distances x >= 0."""
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))

@@ -1,4 +1,4 @@
-"""The samples of a batch with so little noise that the predicted image can be compared with the real one."""
+"""Restriction of perceptual losses to samples with little noise (t below a limit)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from nanogen_pixel.config import PerceptualConfig
 
 
 def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
-    """The places in the batch where t < limit: int64 [A]."""
+    """Return the indices of the samples with t < limit: int64 [A]."""
     return torch.nonzero(forward_pass.times.t < limit)[:, 0]
 
 
 def mean_over_batch(
     forward_pass: ForwardPass, rows: Tensor, config: PerceptualConfig, distance: Callable[[], Tensor]
 ) -> Losses:
-    """The weighted batch mean of a distance [A] that is 0 outside `rows`, and the plain mean as a part.
+    """Return the weighted batch mean of the normalised distances, and the plain mean as the part "distance".
 
-    Nothing is computed without rows.
+    Args:
+        forward_pass: The forward pass. Its batch size divides the sum.
+        rows: Indices [A] of the samples with little noise. The distance of all others is 0.
+        config: Weight and normalisation.
+        distance: Computes the distances [A]. It is not called without rows.
     """
     if not len(rows):
         return Losses(forward_pass.times.t.new_zeros(()))
-    found = distance()
-    normalized = found / (found.detach() + config.norm_eps) ** config.norm_p
+    distances = distance()
+    normalized = distances / (distances.detach() + config.norm_eps) ** config.norm_p
     count = len(forward_pass.times.t)
-    return Losses(config.weight * normalized.sum() / count, {"distance": found.detach().sum() / count})
+    return Losses(config.weight * normalized.sum() / count, {"distance": distances.detach().sum() / count})

@@ -1,4 +1,4 @@
-"""LPIPS as a loss on the guessed image (Zhang et al., arXiv 1801.03924)."""
+"""Perceptual loss LPIPS on the predicted image (Zhang et al., arXiv 1801.03924)."""
 
 from __future__ import annotations
 
@@ -11,35 +11,43 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import LpipsConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
-from nanogen_pixel.views import view
+from nanogen_pixel.views import compared_images
 
 
 class Lpips:
-    """`weight * LPIPS(x_hat, x)` where t < `below`: x_hat is the image that the prediction points to."""
+    """`weight * LPIPS(x_hat, x)` for samples with t < `below`. x_hat is the predicted image.
+
+    Args:
+        config: Options of the loss.
+
+    Raises:
+        DataError: a file of weights is missing.
+    """
 
     intermediates: Sequence[str] = ()
     nets = None
     cls_token_width = 0
 
     def __init__(self, config: LpipsConfig):
-        """Raises DataError where a file of weights is missing: `auxiliary: {lpips: null}` trains without."""
         self.config = config
         self.network = PerceptualDistance.load(config.folder)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Nothing: with a tokenizer of pixels the clean latent is the image."""
+        """Return no extras: the loss compares with the clean latent, which is the image."""
         return {}
 
     def cls_token(self, batch: Batch) -> None:
-        """Nothing is diffused along."""
+        """Return None: the loss adds no class token to the state."""
         return
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted mean over the batch, and the distance as a part."""
+        """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
         network = self.network.to(clean.latent.device)
 
         def distance() -> Tensor:
-            return network(*view(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng))
+            images = compared_images(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
+            distances: Tensor = network(*images)
+            return distances
 
         return mean_over_batch(forward_pass, rows, self.config, distance)

@@ -1,4 +1,4 @@
-"""The distance of patch tokens as a loss on the guessed image (PixelGen, arXiv 2602.02493)."""
+"""Perceptual loss on the patch tokens of a vision encoder (PixelGen, arXiv 2602.02493)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ EXTRA = "patch-tokens"
 
 
 class PatchTokens:
-    """`weight * |tokens(x_hat) - tokens(x)|^2`, a mean, where t < `below`: x_hat is the image that is pointed to."""
+    """`weight * mean((tokens(x_hat) - tokens(x))^2)` for samples with t < `below`. x_hat is the predicted image.
+
+    Args:
+        config: Options of the loss.
+    """
 
     intermediates: Sequence[str] = ()
     nets = None
@@ -27,20 +31,20 @@ class PatchTokens:
         self.teacher = teacher_of(config.teacher)
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The teacher's patch tokens of the images: [B, N, D]."""
-        assert batch.images is not None, "the teacher wants images"
+        """Return the teacher's patch tokens of the images: [B, N, D]."""
+        assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self.teacher.encode(batch.images)[0]}
 
     def cls_token(self, batch: Batch) -> None:
-        """Nothing is diffused along."""
+        """Return None: the loss adds no class token to the state."""
         return
 
     def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
-        """The weighted mean over the batch, and the distance as a part."""
+        """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:
-            guessed = self.teacher.patches(forward_pass.denoised.latent[rows]).float()  # [A, N, D]
-            return (guessed - batch.extras[EXTRA][rows]).square().mean(dim=(1, 2))
+            tokens = self.teacher.patches(forward_pass.denoised.latent[rows]).float()  # [A, N, D]
+            return (tokens - batch.extras[EXTRA][rows]).square().mean(dim=(1, 2))
 
         return mean_over_batch(forward_pass, rows, self.config, distance)

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-pixel. Loads no torch."""
+"""Plugin manifest: the pixel tokenizer, three perceptual losses, four methods. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIXEL = Component(
     kind="tokenizer",
     name="pixel",
     target="nanogen_pixel.tokenizer:Pixel",
-    summary="no tokenizer: the latent is the image",
+    summary="Identity: the latent is the image",
     provides={"pixels"},
 )
 
@@ -28,7 +28,7 @@ _LPIPS = Component(
     name="lpips",
     target="nanogen_pixel.lpips:Lpips",
     config="nanogen_pixel.config:LpipsConfig",
-    summary="perceptual distance of the guessed image (LPIPS on VGG16)",
+    summary="Perceptual loss LPIPS on the predicted image (VGG16)",
     needs={"tokenizer": {"pixels"}},
 )
 
@@ -37,7 +37,7 @@ _PATCH_TOKENS = Component(
     name="patch-tokens",
     target="nanogen_pixel.patch_tokens:PatchTokens",
     config="nanogen_pixel.config:PatchTokensConfig",
-    summary="distance of a vision encoder's patch tokens of the guessed image",
+    summary="Perceptual loss on a vision encoder's patch tokens of the predicted image",
     needs={"tokenizer": {"pixels"}},
 )
 
@@ -46,7 +46,7 @@ _CONVNEXT = Component(
     name="convnext",
     target="nanogen_pixel.convnext:ConvNeXt",
     config="nanogen_pixel.config:ConvNeXtConfig",
-    summary="distance of a ConvNeXt's pooled features of the guessed image (pixel MeanFlow, arXiv 2601.22158)",
+    summary="Perceptual loss on a ConvNeXt's pooled features of the predicted image (pixel MeanFlow, arXiv 2601.22158)",
     needs={"tokenizer": {"pixels"}},
 )
 
@@ -61,15 +61,20 @@ def nanogen_methods() -> list[Method]:
     jit: dict[str, Any] = {"prediction": "x", "time_mean": -1.1, "time_std": 0.8}
     perceptual: dict[str, Any] = {"auxiliary": {"lpips": {}, "patch-tokens": {}}}
     return [
-        _method("pixel", "flow matching on pixels, x-prediction: another name of `jit`", jit),
+        _method("pixel", "flow matching on pixels, x-prediction (the same as `jit`)", jit),
         _method("jit", "flow matching on pixels, x-prediction (JiT, arXiv 2511.13720)", jit),
         _pixnerd(),
-        _method("pixelgen", "JiT with perceptual losses on its guess (PixelGen)", jit, **perceptual),
+        _method(
+            "pixelgen",
+            "JiT with perceptual losses on the predicted image (PixelGen, arXiv 2602.02493)",
+            jit,
+            **perceptual,
+        ),
     ]
 
 
 def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) -> Method:
-    """Trains with the shift that follows from the image's size and samples without a shift."""
+    """A method on pixels. Training times have the shift of the image size, sampling times have none."""
     flow = {"name": "flow", **objective, "sample_shift": 1.0}
     return Method(
         name=name, summary=summary, defaults={"tokenizer": "pixel", "backbone": "ddt", "objective": flow, **more}
@@ -77,14 +82,14 @@ def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) 
 
 
 def _pixnerd() -> Method:
-    """The published system samples PixNerd's captions, and only those, with the training shift."""
+    """PixNerd. For text-to-image the sampling times have the training shift, as in DiffusionBench."""
     method = _method("pixnerd", "flow matching on pixels, v-prediction (the PixNerd setting)", {"time_mean": -1.94})
     return evolve(method, per_task={"t2i": {"objective": {"sample_shift": None}}})
 
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Whether the encoder whose tokens are compared exists."""
+    """Return an error message if the teacher of `patch-tokens` is no installed vision encoder."""
     options = config.get("auxiliary", {}).get("patch-tokens")
     if options is None:
         return []

@@ -1,4 +1,4 @@
-"""What a perceptual loss looks at: some rows of the predicted and of the real images, perhaps cropped alike."""
+"""Selection and cropping of the images that a perceptual loss compares."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_pixel.crops import cropped, random_crops
 
 
-def view(denoised: Tensor, image: Tensor, rows: Tensor, crop: int | None, rng: KeyedRNG) -> tuple[Tensor, Tensor]:
-    """Rows of images [B, 3, H, W]: whole, or the same random crop of both, resized to a side of `crop`."""
+def compared_images(
+    denoised: Tensor, image: Tensor, rows: Tensor, crop: int | None, rng: KeyedRNG
+) -> tuple[Tensor, Tensor]:
+    """Return the predicted and real images to compare.
+
+    Args:
+        denoised: Predicted images [B, 3, H, W].
+        image: Real images [B, 3, H, W].
+        rows: Indices [A] of the samples.
+        crop: Take the same random crop of both, resized to this side. None: whole images.
+        rng: Random numbers, one slot per sample of the batch.
+    """
     denoised, image = denoised[rows], image[rows]
     if crop is None:
         return denoised, image

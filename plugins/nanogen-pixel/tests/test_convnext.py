@@ -1,4 +1,4 @@
-"""The ConvNeXt loss, derived a second time from the file of a small model, and the recipe that it belongs to."""
+"""The ConvNeXt loss against a second implementation, and the recipe that uses it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ BATCH, RNG = Batch(torch.arange(3), images=IMAGES), KeyedRNG(0, range(3))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random ConvNeXt-V2 with a head, as the hub has it; every weight counts, also those that start at zero."""
+    """Folder of a random ConvNeXt-V2 with a classification head and no zero weights."""
     torch.manual_seed(0)
     network = ConvNextV2ForImageClassification(ConvNextV2Config(**SMALL))
     for parameter in network.parameters():
@@ -68,7 +68,7 @@ def lpips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_hand(file: dict[str, Tensor], images: Tensor) -> Tensor:
-    """ConvNeXt-V2 (arXiv 2301.00808, section 3 and appendix) written out, channels last, from its file."""
+    """ConvNeXt-V2 (arXiv 2301.00808, section 3 and appendix) implemented from its paper, channels last."""
 
     def norm(x: Tensor, name: str) -> Tensor:
         centred = x - x.mean(-1, keepdim=True)
@@ -152,7 +152,7 @@ def test_lpips_takes_the_same_crops_and_norm(lpips_folder: Path) -> None:
     torch.testing.assert_close(found.parts["distance"], distance[[0, 2]].sum() / 3)
 
 
-def test_the_network_is_frozen_and_costs_nothing_in_noise(folder: Path) -> None:
+def test_the_network_is_frozen_and_not_evaluated_for_noise(folder: Path) -> None:
     loss = loss_of(folder)
     assert not any(parameter.requires_grad for parameter in loss.network.parameters())
     assert loss.loss(forward_pass(DENOISED, [0.8, 0.9, 1.0]), State(IMAGES), BATCH, RNG).total == 0
@@ -168,25 +168,27 @@ def test_the_first_convnext_is_taken_too(tmp_path: Path) -> None:
 def test_what_is_no_convnext_is_refused_in_one_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match=r"The ConvNeXt in .* cannot be read .*: put config.json and model.safetensors"):
+    with pytest.raises(DataError, match=r"The ConvNeXt in .* cannot be read .* Put config.json and model.safetensors"):
         loss_of(tmp_path)
     other = tmp_path / "resnet"
     ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])).save_pretrained(other)
-    with pytest.raises(DataError, match="is a resnet, and this loss takes a ConvNeXt"):
+    with pytest.raises(DataError, match="is a resnet, not a ConvNeXt"):
         loss_of(other)
     half = tmp_path / "half"
     half.mkdir()
     config = json.loads((folder / "config.json").read_text())
     (half / "config.json").write_text(json.dumps({**config, "depths": [1, 3, 1, 1]}))
     (half / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    with pytest.raises(DataError, match=r"lacks weights, such as encoder.stages.1.layers.2"):
+    with pytest.raises(DataError, match=r"weights such as encoder.stages.1.layers.2"):
         loss_of(half)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match=r"'nobody/nothing' is no folder .* set `auxiliary.convnext.path` to it"):
+    with pytest.raises(
+        DataError, match=r"'nobody/nothing' is not a local folder .* set `auxiliary.convnext.path` to it"
+    ):
         ConvNeXt(ConvNeXtConfig(path="nobody/nothing"))
 
 
-def test_it_is_refused_where_the_latent_is_no_image() -> None:
+def test_it_needs_a_pixel_tokenizer() -> None:
     drawings = {"task": "imagenet", "dataset": "openmoji", "tokenizer": "openmoji-vae", "method": "vae"}
     with pytest.raises(Incompatible, match="auxiliary 'convnext' needs a tokenizer that provides 'pixels'"):
         resolve({**drawings, "auxiliary": "convnext"})
@@ -241,5 +243,5 @@ def test_the_recipe_trains_on_the_drawings(task: str, folder: Path, lpips_folder
     assert entry["lpips"] > 0
     assert entry["convnext"] > 0
     assert entry["loss"] == pytest.approx(entry["meanflow"] + entry["lpips"] + entry["convnext"], rel=1e-5)
-    asked = {"imagenet": [1], "t2i": ["a red circle"]}[task]
-    assert trained.generate(asked, guidance=3.0, tensors=True).isfinite().all()
+    prompts = {"imagenet": [1], "t2i": ["a red circle"]}[task]
+    assert trained.generate(prompts, guidance=3.0, tensors=True).isfinite().all()

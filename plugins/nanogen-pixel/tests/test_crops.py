@@ -1,4 +1,4 @@
-"""Random resized crops against Pillow's, and the law of their rectangles."""
+"""Random resized crops against Pillow, and the distribution of their rectangles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_whole_image_is_torchs_interpolation() -> None:
     torch.testing.assert_close(cropped(IMAGES, whole, 24), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_rectangles_are_whole_pixels_inside_the_image_with_the_stated_law() -> None:
+def test_rectangles_are_whole_pixels_inside_the_image_with_their_distribution() -> None:
     top, left, height, width = random_crops(KeyedRNG(0, range(4000)), 200, 200)
     for value in (top, left, height, width):
         assert torch.equal(value, value.round())

@@ -1,4 +1,4 @@
-"""LPIPS and patch tokens on the guessed image: where they are active, what they weigh, and how they train."""
+"""LPIPS and patch tokens on the predicted image: restriction to small t, weights, training."""
 
 from __future__ import annotations
 
@@ -87,19 +87,19 @@ def test_patch_tokens_are_the_weighted_squared_error(teacher):
     assert [bool(row.abs().sum() > 0) for row in denoised.grad] == [True, False, True]
 
 
-def test_a_batch_of_noise_costs_nothing(teacher, weights):
+def test_noisy_samples_have_no_loss(teacher, weights):
     for loss in (Lpips(LpipsConfig(folder=str(weights))), patch_tokens.PatchTokens(PatchTokensConfig())):
         assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, RNG).total == 0
 
 
-def test_a_distance_of_nothing_is_nothing_and_grows_with_the_change(weights):
+def test_lpips_of_equal_images_is_zero_and_grows_with_the_difference(weights):
     network = PerceptualDistance.load(str(weights))
     assert network(IMAGES, IMAGES).tolist() == [0, 0, 0]
     noise = torch.randn(IMAGES.shape, generator=torch.Generator().manual_seed(2))
     assert (network(IMAGES, IMAGES + 0.01 * noise) < network(IMAGES, IMAGES + 0.1 * noise)).all()
 
 
-def test_lpips_is_its_equation_written_out(weights):
+def test_lpips_by_hand(weights):
     """Convolutions and heads of the files themselves, stage by stage."""
     vgg, heads = torch.load(weights / VGG), torch.load(weights / HEADS)
     numbers = [[0, 2], [5, 7], [10, 12, 14], [17, 19, 21], [24, 26, 28]]
@@ -117,16 +117,16 @@ def test_lpips_is_its_equation_written_out(weights):
     torch.testing.assert_close(PerceptualDistance.load(str(weights))(DENOISED, IMAGES), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_missing_weights_say_which_file_goes_where(tmp_path, weights):
-    with pytest.raises(DataError, match=r"save https://download.pytorch.org/models/vgg16-397923af.pth as .*vgg16"):
+def test_missing_weights_are_named_with_their_paths(tmp_path, weights):
+    with pytest.raises(DataError, match=r"Save https://download.pytorch.org/models/vgg16-397923af.pth as .*vgg16"):
         Lpips(LpipsConfig(folder=str(tmp_path)))
     torch.save({"other": torch.zeros(1)}, tmp_path / VGG)
     (tmp_path / HEADS).symlink_to(weights / HEADS)
-    with pytest.raises(DataError, match="These are no weights of VGG16 and LPIPS"):
+    with pytest.raises(DataError, match="do not contain the weights of VGG16 and LPIPS"):
         Lpips(LpipsConfig(folder=str(tmp_path)))
 
 
-def test_they_are_refused_where_the_latent_is_no_image():
+def test_they_need_a_pixel_tokenizer():
     drawings = {"task": "imagenet", "dataset": "openmoji", "tokenizer": "openmoji-vae", "method": "vae"}
     with pytest.raises(Incompatible, match="auxiliary 'lpips' needs a tokenizer that provides 'pixels'"):
         resolve({**drawings, "auxiliary": "lpips"})

@@ -1,4 +1,4 @@
-"""The identity tokenizer, and what the method `pixel` says."""
+"""The identity tokenizer and the methods on pixels."""
 
 from __future__ import annotations
 

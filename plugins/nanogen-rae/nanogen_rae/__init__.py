@@ -1,4 +1,4 @@
-"""Representation autoencoders: frozen vision encoders whose tokens are the latent, and trained ViT decoders."""
+"""Representation autoencoders (RAE): the tokens of a frozen vision encoder are the latent; a ViT decodes them."""
 
 from typing import TYPE_CHECKING
 

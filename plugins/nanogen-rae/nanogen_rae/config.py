@@ -13,7 +13,7 @@ from nanogen_core.validators import at_least, pixels
 from nanogen_rae.families import Norm
 from nanogen_rae.sizes import CONV_SIZES, SIZES
 
-VISION = "vision"  #: what an encoder provides that a RAE can use
+VISION = "vision"  # capability word of the encoders that a RAE can use
 
 
 def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
@@ -22,19 +22,22 @@ def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
         return
     whole = all(type(number) is int and 0 <= number < 1000 for number in value)
     if not (value and whole) or list(value) != sorted(set(value)):
-        raise ConfigError(f"levels: {shown(list(value))} are no numbers of blocks, which count from 0 and rise")
+        raise ConfigError(f"levels: must be block numbers in rising order, counted from 0, got {shown(list(value))}")
 
 
 @frozen(kw_only=True)
 class EncoderConfig:
-    """`path`: a local folder, or another name on the Hugging Face hub; by default the published one.
+    """Options of the published vision encoders.
 
-    `levels`: how many blocks are combined, at equal distances up to the last one (1 is the output alone), or a list of
-    their numbers, from 0. The released configurations of RAEv2 have 11, 13, 15, 17, 19, 21, 23, or 1 to 23, of the 24
-    blocks of DINOv3-L.
-    `norm`: the final norm `plain` (without its affine part), as its `own` weights have it, or `none`; by default as
-    published. `registers`: dinov2 comes without them too. `side`: the network's input in pixels, where it is not the
-    published one. `dtype`: what the network computes in; tokens are float32 always.
+    Args:
+        path: A local folder, or another name on the Hugging Face hub. Null takes the published model.
+        levels: Number of blocks to combine, at equal distances up to the last one, or a list of block numbers counted
+            from 0. 1 takes the output alone. The released configurations of RAEv2 have [11, 13, 15, 17, 19, 21, 23] or
+            1 to 23 of the 24 blocks of DINOv3-L.
+        norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null takes the published one.
+        registers: Use the model with register tokens. Only DINOv2 has a model without them.
+        side: Side of the network's input in pixels. Null takes the published one.
+        dtype: The dtype of the computation. Tokens are always float32.
     """
 
     path: str | None = None
@@ -48,20 +51,24 @@ class EncoderConfig:
 def _one_of_the_sizes(config: Any, attribute: Any, size: str) -> None:
     known = (*CONV_SIZES, *SIZES)  # from small to large
     if size not in known:
-        raise ConfigError(f"decoder size {shown(size)} is none of {', '.join(known)}.{near_miss(size, known)}")
+        raise ConfigError(
+            f"The decoder size {shown(size)} is unknown. Use one of {', '.join(known)}.{near_miss(size, known)}"
+        )
 
 
 @frozen(kw_only=True)
 class DecoderConfig:
-    """`size`: that of a ViT, or `tiny`, a small convolutional network for laptops.
+    """Options of the decoder of a RAE.
 
-    `path`: the weights: `decoder.safetensors` of a stage 1 run, a published RAE's file, its diffusers folder, or a
-    training checkpoint of stage 1 with the weights of the `model` and of its average (`ema`): `weights` chooses.
-
-    `output`: whether the head writes `pixels` in [0, 1], or pixels `normalised` by the encoder's mean and deviation (as
-    the decoders of the original RAE repository do). By default what the file at `path` tells, or `pixels` for a new
-    decoder; files of the original repository and of DiffusionBench do not tell. `dtype`: what the decoder computes in;
-    images are float32 always.
+    Args:
+        size: Size of the ViT: B, L or XL. "tiny" is a small convolutional network for laptops.
+        path: Weights: the folder or `decoder.safetensors` of a stage 1 run, a published file, a diffusers folder, or a
+            training checkpoint of stage 1. Null has no weights.
+        weights: The set to read from a training checkpoint: the average ("ema") or the "model".
+        output: Output of the head: "pixels" in [0, 1], or pixels "normalised" by the encoder's mean and standard
+            deviation (the original RAE repository). Null takes what the file at `path` declares, and "pixels" for a
+            new decoder. Files of the original repository and of DiffusionBench declare nothing and need the option.
+        dtype: The dtype of the computation. Images are always float32.
     """
 
     size: str = field(default="XL", validator=_one_of_the_sizes)
@@ -74,16 +81,20 @@ class DecoderConfig:
 def _a_vision_encoder(config: Any, attribute: Any, name: str) -> None:
     if VISION not in registry().component("encoder", name).what.provides:
         raise Incompatible(
-            f"The encoder {shown(name)} does not see images: set `tokenizer.encoder` to one of "
+            f"The encoder {shown(name)} is not a vision encoder. Set `tokenizer.encoder` to one of "
             f"{listing(registry().providing('encoder', [VISION]))}."
         )
 
 
 @frozen(kw_only=True)
 class RAEConfig:
-    """`encoder` is the name of a vision encoder, `encoder_options` are its own options.
+    """Options of the tokenizer `rae`.
 
-    `statistics`: the file with the mean and variance of the latents, which `nanogen data stats` writes.
+    Args:
+        encoder: Name of a vision encoder.
+        encoder_options: Options of the encoder.
+        decoder: Options of the decoder.
+        statistics: File with mean and variance of the latents, written by `nanogen data stats`.
     """
 
     encoder: str = field(default="dinov2-vit-b", validator=_a_vision_encoder)

@@ -1,4 +1,4 @@
-"""A small convolutional decoder for laptops: it learns drawings in minutes, where a ViT takes hours."""
+"""Small convolutional decoder for laptops. It learns drawings in minutes, a ViT takes hours."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ EPS = 1e-6
 
 
 class Norm(nn.Module):
-    """RMS norm over the channels of each cell."""
+    """RMSNorm over the channels of a feature map."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
+        """Normalise a feature map [B, C, H, W]."""
         scale = (x.float().square().mean(dim=1, keepdim=True) + EPS).rsqrt()
         return x * scale.to(x.dtype) * self.gain.to(x.dtype)[:, None, None]
 
 
 class Block(nn.Module):
-    """x + conv(silu(conv(norm(x)))), which starts as the identity."""
+    """Residual block `x + conv(silu(conv(norm(x))))`. The second convolution is initialised to zero."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -38,42 +38,51 @@ class Block(nn.Module):
         nn.init.zeros_(self.outer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
-        moved: Tensor = x + self.outer(F.silu(self.inner(self.norm(x))))
-        return moved
+        """Map a feature map [B, C, H, W] to [B, C, H, W]."""
+        out: Tensor = x + self.outer(F.silu(self.inner(self.norm(x))))
+        return out
 
 
 class Up(nn.Module):
-    """Twice the resolution: channels move to pixels."""
+    """Upsampling by 2: a 1 x 1 convolution, then pixel shuffle."""
 
     def __init__(self, channels: int, out: int):
         super().__init__()
         self.mix = nn.Conv2d(channels, out * 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, out, 2 H, 2 W]."""
+        """Map a feature map [B, C, H, W] to [B, out, 2 H, 2 W]."""
         return F.pixel_shuffle(self.mix(x), 2)
 
 
 class ConvDecoder(nn.Module):
-    """Tokens of `channels` numbers, each of which becomes `patch` x `patch` pixels: a power of two of at least 2.
+    """Convolutional decoder from tokens to pixels.
 
-    One width for each resolution but the last; where there are fewer widths than resolutions the last one goes on.
+    Args:
+        channels: Width of the tokens.
+        patch: Side of the patch of a token in pixels. It must be a power of two of at least 2.
+        widths: Channels at each resolution below that of the pixels. The last one repeats.
+
+    Raises:
+        Incompatible: `patch` is no power of two of at least 2.
     """
 
     def __init__(self, channels: int, patch: int, widths: Sequence[int]):
         super().__init__()
         ups = patch.bit_length() - 1
         if patch != 1 << ups or not ups:
-            raise Incompatible(f"The decoder 'tiny' writes patches of 2, 4, 8 or 16 pixels, not of {patch}.")
-        wide = [widths[min(level, len(widths) - 1)] for level in range(ups)]
-        self.embed = nn.Conv2d(channels, wide[0], 3, padding=1)
-        layers: list[nn.Module] = [Block(wide[0]), Block(wide[0])]
-        for before, after in pairwise(wide):
+            raise Incompatible(
+                f"The decoder 'tiny' supports patches of 2, 4, 8 or 16 pixels, not of {patch}. Choose another"
+                " `tokenizer.decoder.size` or image size."
+            )
+        level_widths = [widths[min(level, len(widths) - 1)] for level in range(ups)]
+        self.embed = nn.Conv2d(channels, level_widths[0], 3, padding=1)
+        layers: list[nn.Module] = [Block(level_widths[0]), Block(level_widths[0])]
+        for before, after in pairwise(level_widths):
             layers += [Up(before, after), Block(after)]
-        self.body = nn.Sequential(*layers, Norm(wide[-1]))
-        self.head = nn.Conv2d(wide[-1], 3 * 4, 3, padding=1)
+        self.body = nn.Sequential(*layers, Norm(level_widths[-1]))
+        self.head = nn.Conv2d(level_widths[-1], 3 * 4, 3, padding=1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, C, h, w] -> what the head writes [B, 3, h * patch, w * patch], float32."""
+        """Decode tokens [B, C, h, w] to the head's output [B, 3, h * patch, w * patch], float32."""
         return F.pixel_shuffle(self.head(self.body(self.embed(tokens))), 2).float() + 0.5

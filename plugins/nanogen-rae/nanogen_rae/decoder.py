@@ -1,4 +1,4 @@
-"""The decoder of a RAE: a plain ViT, as that of ViT-MAE (arXiv 2111.06377), from tokens to pixels."""
+"""Decoder of a RAE: the ViT decoder of MAE (arXiv 2111.06377), from tokens to pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Attention(nn.Module):
         self.out = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
+        """Map tokens [B, N, D] to [B, N, D]."""
         q, k, v = (self._heads(layer(x)) for layer in (self.query, self.key, self.value))  # [B, H, N, D / H]
         mixed = F.scaled_dot_product_attention(q, k, v)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
@@ -34,7 +34,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block with its norms before attention and MLP."""
+    """Pre-norm transformer block."""
 
     def __init__(self, size: Size):
         super().__init__()
@@ -45,16 +45,20 @@ class Block(nn.Module):
         self.mlp_out = Linear(size.hidden, size.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
+        """Map tokens [B, N, D] to [B, N, D]."""
         x = x + self.attention(self.norm_before(x))
-        moved: Tensor = x + self.mlp_out(F.gelu(self.mlp_in(self.norm_after(x))))
-        return moved
+        out: Tensor = x + self.mlp_out(F.gelu(self.mlp_in(self.norm_after(x))))
+        return out
 
 
 class Decoder(nn.Module):
-    """Tokens of `channels` numbers, each of which becomes `patch` x `patch` pixels.
+    """ViT decoder from tokens to pixels. Initial weights as published: torch's defaults, class token zero.
 
-    As published, linear maps begin with torch's own initial weights, and the class token with zeros.
+    Args:
+        channels: Width of the tokens.
+        grid: Tokens along one side.
+        patch: Side of the patch of a token in pixels.
+        size: Width, depth and heads.
     """
 
     table: Tensor
@@ -67,10 +71,10 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList([Block(size) for _ in range(size.depth)])
         self.norm = nn.LayerNorm(size.width, eps=EPS)
         self.head = Linear(size.width, patch * patch * 3)
-        self.register_buffer("table", positions(size.width, grid), persistent=False)  # fixed: no part of the weights
+        self.register_buffer("table", positions(size.width, grid), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, C, h, w] -> what the head writes [B, 3, h * patch, w * patch], float32."""
+        """Decode tokens [B, C, h, w] to the head's output [B, 3, h * patch, w * patch], float32."""
         x = self.embed(tokens.flatten(2).mT)  # [B, N, D]
         x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1) + self.table.to(x.dtype)
         for block in self.blocks:
@@ -80,6 +84,12 @@ class Decoder(nn.Module):
 
 
 def unpatched(patches: Tensor, grid: int, patch: int) -> Tensor:
-    """[B, N, p p 3] -> [B, 3, H, W]: the published order, `n h w p q c` to `n c h p w q`."""
+    """Assemble patches [B, N, p p 3] to images [B, 3, H, W], channel last within a patch.
+
+    Args:
+        patches: The patches, row-major.
+        grid: Patches along one row.
+        patch: Side of a patch in pixels.
+    """
     cells = patches.reshape(len(patches), -1, grid, patch, patch, 3)  # [B, h, w, p, q, 3]
     return cells.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)

@@ -1,4 +1,4 @@
-"""Decoder weights as they were published, and as this plugin writes them, by the names of its own decoder."""
+"""Reads decoder weights in the published layouts and in that of stage 1 runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import load_exactly
 from nanogen_files.weights import read_content, refuse_nonfinite
 
-Output = Literal["pixels", "normalised"]  #: in [0, 1], or normalised by the encoder's mean and deviation
-Weights = Literal["ema", "model"]  #: of a training checkpoint
+Output = Literal["pixels", "normalised"]  # in [0, 1], or normalised by the encoder's mean and standard deviation
+Weights = Literal["ema", "model"]  # sets of weights in a training checkpoint
 
-#: In a folder: what diffusers saves, then what a stage 1 run writes.
+#: File names in a folder: that of diffusers, then that of a stage 1 run.
 FILES = ("diffusion_pytorch_model.safetensors", "decoder.safetensors")
 
-#: Published names -> own ones, tried on the whole name in this order. diffusers' RAE and the original repository
-#: (ViT-MAE's names) differ in the attention alone.
+#: Published names -> names of `Decoder`, as patterns for the whole name. diffusers' RAE and the original repository
+#: (names of ViT-MAE) differ only in the attention.
 NAMES = tuple(
     (re.compile(pattern), name)
     for pattern, name in [
@@ -40,115 +40,127 @@ NAMES = tuple(
         (r"decoder_layers\.(\d+)\.output\.dense\.(\w+)", r"blocks.\1.mlp_out.\2"),
     ]
 )
-WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of DDP and torch.compile
-POSITIONS = "decoder_pos_embed"  # the table of positions, which is computed
-OF_DIFFUSERS = ".attention.to_q."  # whose class always undoes the encoder's normalisation
-MARK = "writes_normalised_pixels"  # in own files: [], 1 or 0
-NEAR = 0.01  # positions that were saved in half precision
+WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # prefixes of DDP and torch.compile
+POSITIONS = "decoder_pos_embed"  # fixed sine-cosine table
+DIFFUSERS_NAME = ".attention.to_q."  # only in diffusers' class, whose output is always normalised
+OUTPUT_MARK = "writes_normalised_pixels"  # scalar 0 or 1 in the files of stage 1
+POSITION_TOLERANCE = 0.01  # for positions in half precision
 
 
 class DecoderFile(NamedTuple):
-    """The tensors of a decoder by the names of `Decoder`, and what the file tells of its output."""
+    """Tensors of a decoder under the names of `Decoder`, and the output that the file declares."""
 
     source: Path
     state: dict[str, Tensor]
-    positions: Tensor | None  # [1, 1 + N, D], where the file has them
-    output: Output | None  # None: the file does not tell
+    positions: Tensor | None  # [1, 1 + N, D]; None: the file has no table
+    output: Output | None  # None: the file declares no output
 
-    def output_as(self, asked: Output | None) -> Output:
-        """What the decoder writes. Raises ConfigError where nobody says it, and where file and option disagree."""
-        if asked is None and self.output is None:
+    def output_as(self, option: Output | None) -> Output:
+        """Return the output of the decoder, from the file or the option `decoder.output`.
+
+        Raises:
+            ConfigError: both are missing, or they disagree.
+        """
+        if option is None and self.output is None:
             raise ConfigError(
-                f"{self.source} does not tell what its decoder writes: set `tokenizer.decoder.output` to 'normalised' "
-                f"for a decoder of the original RAE repository (nyu-visionx/RAE-collections), whose pixels are "
-                f"normalised by the encoder's mean and deviation, or to 'pixels' for one of DiffusionBench or RAEv2, "
-                f"which writes [0, 1]."
+                f"{self.source} does not declare the output of its decoder. Set `tokenizer.decoder.output` to "
+                f"'normalised' for a decoder of the original RAE repository (nyu-visionx/RAE-collections), whose "
+                f"pixels are normalised by the encoder's mean and standard deviation, or to 'pixels' for one of "
+                f"DiffusionBench or RAEv2, whose pixels are in [0, 1]."
             )
-        if asked is not None and self.output not in (None, asked):
+        if option is not None and self.output not in (None, option):
             raise ConfigError(
-                f"{self.source} holds a decoder with `output: {self.output}`, and `tokenizer.decoder.output` is "
-                f"{asked!r}: leave the option out."
+                f"{self.source} contains a decoder with `output: {self.output}`, but `tokenizer.decoder.output` is "
+                f"{option!r}. Remove the option."
             )
-        output = asked or self.output
+        output = option or self.output
         assert output is not None
         return output
 
 
 def load_decoder(decoder: nn.Module, file: DecoderFile) -> None:
-    """Fills a decoder. Raises DataError for the file of another one."""
+    """Load the tensors of `file` into `decoder`. Raises DataError if names, shapes or positions do not match."""
     load_exactly(decoder, file.state, expected=decoder.state_dict(), source=file.source)
     table = getattr(decoder, "table", None)  # [1 + N, D]
     if file.positions is None or table is None:
         return
     given = file.positions.reshape(-1, file.positions.shape[-1]).float()
-    if given.shape != table.shape or (given - table.cpu()).abs().max() > NEAR:
+    if given.shape != table.shape or (given - table.cpu()).abs().max() > POSITION_TOLERANCE:
         raise DataError(
-            f"{file.source} was trained on other positions than the sine-cosine ones of {len(table) - 1} tokens "
-            f"(it has {len(given) - 1}): set `image_size` to the one that it was trained for."
+            f"The position table of {file.source} is not the sine-cosine table of {len(table) - 1} tokens (it has "
+            f"{len(given) - 1}). Set `image_size` to the size that the decoder was trained for."
         )
 
 
 def read_decoder(path: Path, weights: Weights = "ema") -> DecoderFile:
-    """The decoder in a file or folder; `weights` chooses those of a training checkpoint. Raises DataError."""
+    """Read the decoder in a file or folder.
+
+    Args:
+        path: The file or folder.
+        weights: The set to read from a training checkpoint.
+
+    Raises:
+        DataError: there is no file, it is damaged, or it lacks these weights.
+    """
     file = weights_file(path)
     state = _decoder_part(_chosen(read_content(file), weights, file))
     refuse_nonfinite(state, file)
-    mark, positions = state.pop(MARK, None), state.pop(POSITIONS, None)
-    output: Output | None = "normalised" if any(OF_DIFFUSERS in name for name in state) else None
+    mark, positions = state.pop(OUTPUT_MARK, None), state.pop(POSITIONS, None)
+    output: Output | None = "normalised" if any(DIFFUSERS_NAME in name for name in state) else None
     if mark is not None:
         output = "normalised" if bool(mark) else "pixels"
-    return DecoderFile(file, own_names(state), positions, output)
+    return DecoderFile(file, to_decoder_names(state), positions, output)
 
 
 def decoder_names(names: Iterable[str]) -> list[str]:
-    """Those of these tensors, by dotted names, that belong to a published decoder."""
+    """Return the names that belong to a published decoder."""
     return [name for name in names if re.search(r"(^|\.)decoder_(embed|pred|layers\.\d+)\.", name)]
 
 
 def marked(state: Mapping[str, Tensor], output: Output) -> dict[str, Tensor]:
-    """A decoder's tensors as they are written, with a mark that tells what it writes."""
-    return {**state, MARK: torch.tensor(output == "normalised", dtype=torch.uint8)}
+    """Return a decoder's tensors with a scalar that declares its output, as stage 1 saves them."""
+    return {**state, OUTPUT_MARK: torch.tensor(output == "normalised", dtype=torch.uint8)}
 
 
 def weights_file(path: Path) -> Path:
-    """The file itself, or the one that a folder holds. Raises DataError where there is none."""
+    """Return the file of weights: `path` itself, or the file in this folder. Raises DataError if it is missing."""
     candidates = [path / name for name in FILES] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     raise DataError(
-        f"There are no decoder weights at {path}: set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 "
+        f"There are no decoder weights at {path}. Set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 "
         f"run, to the file of a published decoder or checkpoint, or to the folder of a RAE that diffusers saved."
     )
 
 
 def _chosen(content: Mapping[str, Any], weights: Weights, file: Path) -> Mapping[str, Any]:
-    """The state dict of a training checkpoint `{"model": ..., "ema": ..., ...}`, or the content itself."""
+    """One state dict of a training checkpoint `{"model": ..., "ema": ..., ...}`, or the content itself."""
     states = {name: content[name] for name in ("model", "ema") if isinstance(content.get(name), Mapping)}
     if not states:
         return content
     if weights not in states:
         raise DataError(
-            f"{file} has no {weights!r} weights: set `tokenizer.decoder.weights` to {next(iter(states))!r}."
+            f"{file} has no {weights!r} weights. Set `tokenizer.decoder.weights` to {next(iter(states))!r}."
         )
     chosen: Mapping[str, Any] = states[weights]
     return chosen
 
 
 def _decoder_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of the decoder; those of an encoder in the same file are left out."""
+    """The tensors of the decoder, without those of an encoder in the same file."""
     tensors = {WRAPPERS.sub("", name): value for name, value in state.items() if isinstance(value, Tensor)}
-    inside = {name.removeprefix("decoder."): x for name, x in tensors.items() if name.startswith("decoder.")}
-    return inside or tensors
+    decoder = {name.removeprefix("decoder."): x for name, x in tensors.items() if name.startswith("decoder.")}
+    return decoder or tensors
 
 
-def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the names of `Decoder`. The table of positions is left out."""
-    return {_own(name): value for name, value in state.items() if name != POSITIONS}
+def to_decoder_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename published tensors to the names of `Decoder`. The table of positions is dropped."""
+    return {_to_decoder_name(name): value for name, value in state.items() if name != POSITIONS}
 
 
-def _own(name: str) -> str:
-    for pattern, own in NAMES:
+def _to_decoder_name(name: str) -> str:
+    for pattern, replacement in NAMES:
         if pattern.fullmatch(name):
-            return pattern.sub(own, name)
+            return pattern.sub(replacement, name)
     return name

@@ -1,4 +1,4 @@
-"""DINO (Caron et al., arXiv 2104.14294) as the published discriminator runs it: tanh GELU, norms of eps 1e-6."""
+"""DINO (Caron et al., arXiv 2104.14294) as in the published discriminator: tanh GELU, norms with eps 1e-6."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nanogen_files.weights import read_weights
 from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-6
-HEAD_WIDTH = 64  # of every published DINO
+HEAD_WIDTH = 64  # in every published DINO
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
 
-#: The names of the Hugging Face hub -> the original ones. Queries, keys and values are fused apart from this.
+#: Names on the Hugging Face hub -> original names. Queries, keys and values are concatenated separately (QUERY).
 NAMES = (
     (r"embeddings\.cls_token", r"cls_token"),
     (r"embeddings\.position_embeddings", r"pos_embed"),
@@ -29,11 +29,16 @@ NAMES = (
     (r"encoder\.layer\.(\d+)\.layernorm_before\.(\w+)", r"blocks.\1.norm1.\2"),
     (r"encoder\.layer\.(\d+)\.layernorm_after\.(\w+)", r"blocks.\1.norm2.\2"),
 )
-FUSED = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(\w+)")
+QUERY = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(\w+)")
 
 
 class DinoViT(nn.Module):
-    """The network with the weights of an original file, for images of the side of its position table."""
+    """DINO's ViT for images of the size of its position table.
+
+    Args:
+        state: Weights under their original names. They determine the sizes.
+        heads: Number of attention heads.
+    """
 
     def __init__(self, state: Mapping[str, Tensor], heads: int):
         super().__init__()
@@ -46,7 +51,7 @@ class DinoViT(nn.Module):
         self.load_state_dict({name: value for name, value in state.items() if not name.startswith("norm.")})
 
     def forward(self, pixels: Tensor) -> Sequence[Tensor]:
-        """Prepared pixels [B, 3, side, side] -> the patch tokens [B, N, D] after each block."""
+        """Return the patch tokens [B, N, D] after each block, for normalised pixels [B, 3, side, side]."""
         x = self.patch_embed["proj"](pixels).flatten(2).mT
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         states = []
@@ -57,25 +62,29 @@ class DinoViT(nn.Module):
 
 
 def load_dino(path: str) -> DinoViT:
-    """The frozen network in an original file, in a folder as on the Hugging Face hub, or on the hub by its name.
+    """Load the frozen network.
 
-    Raises DataError where there is none.
+    Args:
+        path: A file of the original repository, a folder with the files of the Hugging Face hub, or a name on the hub.
+
+    Raises:
+        DataError: the network cannot be read.
     """
     try:
         state, heads = _state(path)
-        with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the file then replaces
+        with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
             network = DinoViT(state, heads)
     except (KeyError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The discriminator's DINO-S/8 cannot be read from {path!r}: set `stage.dino` to the file of the original "
+            f"The discriminator's DINO-S/8 cannot be read from {path!r}. Set `stage.dino` to the file of the original "
             f"repository (dino_deitsmall8_pretrain.pth) or to a folder with {CONFIG} and {WEIGHTS[0]} of "
-            f"facebook/dino-vits8, or connect once; or set `stage.discriminator` to 'encoder' or 'none'."
+            f"facebook/dino-vits8, connect to the network once, or set `stage.discriminator` to 'encoder' or 'none'."
         ) from error
     return network.eval().requires_grad_(False)
 
 
 def _state(path: str) -> tuple[dict[str, Tensor], int]:
-    """The tensors by their original names, and the number of heads."""
+    """The tensors under their original names, and the number of heads."""
     local = Path(path).expanduser()
     if local.is_file():
         state = read_weights(local)
@@ -86,14 +95,14 @@ def _state(path: str) -> tuple[dict[str, Tensor], int]:
 
 
 def _file(path: str, names: Sequence[str]) -> Path:
-    """The first of these files that a folder, or a repository of the hub, has. Raises OSError for none."""
+    """The first of these files in a folder or a repository of the hub. Raises OSError if there is none."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         found = [folder / name for name in names if (folder / name).is_file()]
         if found:
             return found[0]
         raise FileNotFoundError(f"{folder} has no {names[0]}")
-    from huggingface_hub import hf_hub_download  # takes a while to import
+    from huggingface_hub import hf_hub_download  # not at the top: the import is slow
     from huggingface_hub.errors import EntryNotFoundError
 
     for name in names[:-1]:
@@ -105,12 +114,12 @@ def _file(path: str, names: Sequence[str]) -> Path:
 
 
 def original_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the names of the original file, whichever names they have. A hub file loses norm and pooler."""
+    """Rename the tensors of the hub to the original names, without norm and pooler. Original names are unchanged."""
     if "cls_token" in state:
         return dict(state)
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if (fused := FUSED.fullmatch(name)) is not None:
+        if (fused := QUERY.fullmatch(name)) is not None:
             parts = [state[name.replace(".query.", f".{part}.")] for part in ("query", "key", "value")]
             found[f"blocks.{fused[1]}.attn.qkv.{fused[2]}"] = torch.cat(parts)
         for pattern, original in NAMES:

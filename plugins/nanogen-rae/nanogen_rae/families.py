@@ -1,11 +1,11 @@
-"""What the encoders of one family have in common, as a table. Loads no torch."""
+"""Properties that the encoders of a family share, as a table. Loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-Norm = Literal["plain", "own", "none"]  #: the final norm without its affine part, as it is, left out
+Norm = Literal["plain", "affine", "none"]  # the final norm without or with its affine part, or no norm
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -13,7 +13,7 @@ UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class Input(NamedTuple):
-    """How an image becomes what the network sees."""
+    """Preprocessing of images."""
 
     kernel: Literal["bicubic", "bilinear"]
     statistics: tuple[tuple[float, float, float], tuple[float, float, float]]  # mean, std of images in [0, 1]
@@ -21,33 +21,32 @@ class Input(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where things are in a model: `blocks` and `norm` are attribute paths."""
+    """Library and structure of a model."""
 
     library: Literal["transformers", "timm", "perception"]  # perception: `nanogen_rae.perception`, from timm's files
-    model: str  # the class of transformers; empty for the others, whose config.json says it
-    blocks: str
-    norm: str
+    model: str  # class of transformers; empty for other libraries
+    blocks: str  # attribute path of the blocks
+    norm: str  # attribute path of the final norm
 
 
 class Family(NamedTuple):
-    """How a family is read. A ViT has a class token first, then registers, then the patches, row-major.
-
-    `levels` says how the tokens of several blocks become one (RAEv2, arXiv 2605.18324).
-    """
+    """How a family of encoders is loaded and called. A ViT has a class token, registers, then row-major patches."""
 
     layout: Layout
     input: Input
     norm: Norm = "plain"
     class_token: bool = True
-    levels: Literal["mean", "mean-and-token", "sum", "none"] = "mean"
+    levels: Literal["mean", "mean-and-token", "sum", "none"] = (
+        "mean"  # combination of several blocks (RAEv2, 2605.18324)
+    )
     load: Mapping[str, Any] = {}  # options of from_pretrained
     call: Mapping[str, Any] = {}  # options of the forward pass
-    ordered: bool = False  # MAE: noise in rising order, which keeps every token in its place
+    ordered: bool = False  # pass rising numbers as MAE's masking noise, so that all tokens keep their order
 
 
 _VIT = "encoder.layer"
 _TIMM = Layout("timm", "", "blocks", "norm")
-_PE = Family(Layout("perception", "", "blocks", "norm"), Input("bilinear", HALF), norm="own")
+_PE = Family(Layout("perception", "", "blocks", "norm"), Input("bilinear", HALF), norm="affine")
 
 DINOV2_PLAIN = Layout("transformers", "Dinov2Model", _VIT, "layernorm")
 
@@ -61,7 +60,7 @@ FAMILIES: Mapping[str, Family] = {
     "siglip2": Family(
         Layout("transformers", "SiglipVisionModel", "encoder.layers", "post_layernorm"),
         Input("bicubic", HALF),
-        norm="own",  # the published recipe means to drop the affine part, but its flag has no effect
+        norm="affine",  # the published code intends to drop the affine part, but its flag has no effect
         class_token=False,
         call={"interpolate_pos_encoding": True},
     ),
@@ -72,7 +71,7 @@ FAMILIES: Mapping[str, Family] = {
         call={"interpolate_pos_encoding": True},
         ordered=True,
     ),
-    "webssl": Family(DINOV2_PLAIN, Input("bicubic", IMAGENET), norm="own"),
+    "webssl": Family(DINOV2_PLAIN, Input("bicubic", IMAGENET), norm="affine"),
     "pe": _PE._replace(norm="none"),
     "spatialpe": _PE,
     "langpe": _PE,

@@ -1,4 +1,4 @@
-"""Frozen features that a discriminator judges: sequences [B, C, N], of one level or several."""
+"""Frozen features for the discriminator: sequences [B, C, N] at one or several levels."""
 
 from __future__ import annotations
 
@@ -14,44 +14,55 @@ from nanogen_rae.pixels import prepared
 from nanogen_rae.protocol import VisionEncoder
 
 DINO_INPUT = Input("bilinear", IMAGENET)  # without antialiasing
-DINO_BLOCKS = (11, 2, 5, 8, 11)  # counted from 0; the last block's tokens come first, and once more at the end
+DINO_BLOCKS = (11, 2, 5, 8, 11)  # counted from 0; as published, the last block is used twice
 
 
 class Features(Protocol):
-    """Every level is as wide; gradients go through to the images."""
+    """Protocol of frozen features. All levels have the same width. Gradients reach the images."""
 
     width: int
     levels: int
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
-        """Images [B, 3, H, W] in [-1, 1] -> `levels` x [B, C, N]."""
+        """Map images [B, 3, H, W] in [-1, 1] to one [B, C, N] per level."""
 
 
-class Dino:
-    """Patch tokens after some blocks of DINO-S/8, without class token and without the final norm."""
+class DinoFeatures:
+    """Patch tokens after some blocks of DINO-S/8, without class token and final norm.
+
+    Args:
+        network: The network.
+
+    Raises:
+        DataError: the network has too few blocks.
+    """
 
     levels = len(DINO_BLOCKS)
 
     def __init__(self, network: DinoViT):
-        """Raises DataError for a network that has too few blocks."""
         if len(network.blocks) <= max(DINO_BLOCKS):
             raise DataError(
-                f"The discriminator's DINO has {len(network.blocks)} blocks, and {max(DINO_BLOCKS) + 1} are needed."
+                f"The discriminator's DINO has {len(network.blocks)} blocks, but {max(DINO_BLOCKS) + 1} are needed. Set"
+                " `stage.dino` to DINO-S/8."
             )
         self.network, self.width = network, network.width
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> what the network sees of them [B, 3, 224, 224]."""
+        """Resize and normalise images [B, 3, H, W] in [-1, 1] to [B, 3, 224, 224]."""
         return prepared(images, self.network.side, DINO_INPUT)
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
-        """Images [B, 3, H, W] in [-1, 1] -> 5 x [B, C, N]."""
+        """Map images [B, 3, H, W] in [-1, 1] to five levels [B, C, N]."""
         states = self.network(self.prepared(images))
         return [states[block].mT for block in DINO_BLOCKS]
 
 
-class Own:
-    """The tokens of the RAE's own encoder: nothing more to download, for laptops."""
+class EncoderFeatures:
+    """Tokens of the RAE's encoder, for laptops: they need no further weights.
+
+    Args:
+        encoder: The encoder.
+    """
 
     levels = 1
 
@@ -60,5 +71,5 @@ class Own:
         self.width = encoder.width
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
-        """Images [B, 3, H, W] in [-1, 1] -> 1 x [B, C, N]."""
+        """Map images [B, 3, H, W] in [-1, 1] to one level [B, C, N]."""
         return [self._encoder.forward_features(images).tokens.mT]

@@ -1,4 +1,4 @@
-"""What `nanogen import` answers to the file of a RAE's decoder, which is no model of its own."""
+"""Error of `nanogen import` for the file of a RAE decoder, which is no backbone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from nanogen_rae.decoder_files import decoder_names
 
 
 def refuse(file: WeightsFile, **options: object) -> NoReturn:
-    """Raises ConfigError, which says where the file belongs, for a RAE's decoder, and Unrecognised for another file."""
+    """Raise ConfigError for the file of a RAE decoder, Unrecognised for any other file."""
     if decoder_names(file.tensors):
         raise ConfigError(
-            f"{file.path} holds the decoder of a RAE (a stage 1 checkpoint, or a part of one) and no backbone. It"
-            f" is not imported but read where it lies: set `tokenizer.decoder.path` to it and"
-            f" `tokenizer.decoder.output` to 'normalised' for a decoder of the original RAE repository or to 'pixels'"
-            f" for one of DiffusionBench."
+            f"{file.path} contains the decoder of a RAE, not a backbone, and needs no import. Set"
+            f" `tokenizer.decoder.path` to it, and `tokenizer.decoder.output` to 'normalised' for a decoder of the"
+            f" original RAE repository or to 'pixels' for one of DiffusionBench."
         )
-    raise Unrecognised("it has no decoder of a RAE")
+    raise Unrecognised("it contains no RAE decoder")

@@ -1,4 +1,4 @@
-"""What chosen blocks of a network give during one forward pass, whatever the network itself returns."""
+"""Records outputs of chosen modules during a forward pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 @contextmanager
 def intermediates_of(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """A list that holds the modules' outputs, in the order in which they ran, after the forward pass in the block."""
+    """Context manager that yields a list, to which a forward pass appends the modules' outputs in execution order."""
     outputs: list[Tensor] = []
 
-    def note(module: nn.Module, arguments: object, output: Tensor) -> None:
+    def record(module: nn.Module, arguments: object, output: Tensor) -> None:
         outputs.append(output)
 
-    handles = [module.register_forward_hook(note) for module in modules]
+    handles = [module.register_forward_hook(record) for module in modules]
     try:
         yield outputs
     finally:

@@ -1,4 +1,4 @@
-"""A vision encoder by the name that it is registered under."""
+"""Builds a vision encoder by its registered name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from nanogen_rae.protocol import VisionEncoder
 
 
 def vision_encoder(name: str, options: Mapping[str, Any] | None = None, path: str = "encoder") -> VisionEncoder:
-    """The encoder of this name with these options; no weights are read. `path` stands before mistakes in options.
+    """Build a vision encoder. No weights are loaded.
 
-    Raises UnknownName or AmbiguousName for the name, ConfigError for an option.
+    Args:
+        name: Registered name.
+        options: Options of the encoder.
+        path: Path of the options in the configuration, for error messages.
+
+    Raises:
+        UnknownName: there is no encoder of this name.
+        AmbiguousName: several plugins have an encoder of this name.
+        ConfigError: an option is invalid.
     """
     encoder: VisionEncoder = build_named("encoder", {**(options or {}), "name": name}, path=path)
     return encoder

@@ -1,4 +1,4 @@
-"""A small encoder that comes with nanogen-openmoji: what its classifier of drawings sees."""
+"""Small encoder for laptops: features of the OpenMoji classifier of nanogen-openmoji."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nanogen_openmoji.classifier import SIZE, Classifier, resized  # type: ignor
 from nanogen_rae.families import HALF
 from nanogen_rae.protocol import Encoded
 
-LAYERS = 4  # of the body: a linear map makes 18.1 dB of these tokens, and 16.6 dB of those two layers later
+LAYERS = 4  # of the body; a linear decoder reaches 18.1 dB here, and 16.6 dB two layers later
 GRID = 8
 
 
 class OpenMojiEncoder:
-    """Tokens of the frozen classifier, each normalised: 8 x 8 of 96 numbers, whatever the image's size."""
+    """Layer-normalised features of the frozen classifier: 8 x 8 tokens of width 96 for images of any size."""
 
     width = 96
     has_class_token = False
@@ -29,9 +29,11 @@ class OpenMojiEncoder:
         self._device = torch.device("cpu")
 
     def grid(self, image_size: int) -> int:
-        """8. Raises Incompatible for a size that is no multiple of 8."""
+        """Return 8. Raises Incompatible if the image size is no multiple of 8."""
         if image_size % GRID or image_size <= 0:
-            raise Incompatible(f"The encoder openmoji-classifier takes multiples of {GRID} pixels, not {image_size}.")
+            raise Incompatible(
+                f"The image size must be a multiple of {GRID} for the encoder 'openmoji-classifier', got {image_size}."
+            )
         return GRID
 
     def to(self, device: torch.device | str) -> OpenMojiEncoder:
@@ -40,20 +42,20 @@ class OpenMojiEncoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
-        """Images [B, 3, H, H] in [-1, 1] -> tokens [B, 64, 96]."""
+        """Map images [B, 3, H, H] in [-1, 1] to tokens [B, 64, 96], without gradient."""
         return self.forward_features(images)
 
     def forward_features(self, images: Tensor) -> Encoded:
-        """The same with the gradient of the images."""
+        """Compute the outputs of `encode` with a gradient to the images."""
         cells: Tensor = self._body.to(self._device)(resized(images.float(), SIZE))  # [B, 96, 8, 8]
         return Encoded(F.layer_norm(cells.flatten(2).mT, (self.width,)), None)
 
     def weights(self, image_size: int) -> Mapping[str, Tensor]:
-        """The tensors that the tokens depend on."""
+        """Return the tensors that the tokens depend on."""
         return dict(self._body.state_dict())
 
     @cached_property
     def _body(self) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the file then replaces
+        with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
             body: nn.Module = Classifier.load().body[:LAYERS]
         return body

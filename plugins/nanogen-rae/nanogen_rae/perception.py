@@ -1,7 +1,7 @@
 """Perception Encoder (Bolya et al., arXiv 2504.13181): a ViT with 2-D rotary positions, from timm's weight files.
 
-timm's own class stretches the rotary positions to the pre-training grid and resamples the position table with
-antialiasing. The published class does neither, so tokens of another grid would differ.
+timm's class scales rotary positions to the pre-training grid and resamples the position table with antialiasing. The
+published class does neither, so that timm's tokens differ on other grids.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from nanogen_rae.vit import Block, Sizes
 
 EPS = 1e-5  # of every LayerNorm
 THETA = 10_000.0
-ARCHITECTURE = "vit_pe_"  # how timm's names of these networks begin
-HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "gigantic": 16}  # by the size word of timm's name
-POOLING = ("attn_pool.", "head.")  # what follows the tokens, and is not read
+ARCHITECTURE = "vit_pe_"  # prefix of timm's names of these networks
+HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "gigantic": 16}  # by the size in timm's name
+POOLING = ("attn_pool.", "head.")  # unused layers after the tokens
 
 
 class PerceptionEncoder(nn.Module):
-    """The patch tokens of a Perception Encoder, with timm's parameter names. Any grid is taken.
+    """ViT of the Perception Encoder with timm's parameter names, for any grid.
 
-    Core, language and spatial variants differ in whether there are a class token, layer scales (`gamma_1`, `gamma_2`)
-    and a final norm. `state` decides all of it, but for the number of heads.
+    Args:
+        state: Weights. They determine the sizes, and whether there are a class token, layer scales (`gamma_1`,
+            `gamma_2`) and a final norm.
+        heads: Number of attention heads.
+
+    Raises:
+        ValueError: the width of a head is no multiple of 4.
     """
 
     def __init__(self, state: Mapping[str, Tensor], heads: int):
@@ -36,7 +41,7 @@ class PerceptionEncoder(nn.Module):
         width, patch, depth, hidden = Sizes.of(state)
         scaled = "blocks.0.gamma_1" in state
         if width % (4 * heads):
-            raise ValueError(f"{heads} heads cannot be made of a width of {width}")
+            raise ValueError(f"the width {width} must be a multiple of 4 times the number of heads ({heads})")
         self.head_width = width // heads
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch, bias=False)})
         self.cls_token = nn.Parameter(torch.empty(1, 1, width)) if "cls_token" in state else None
@@ -46,7 +51,7 @@ class PerceptionEncoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=EPS) if "norm.weight" in state else nn.Identity()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Prepared pixels [B, 3, H, H] -> tokens [B, T, D]: the class token, if there is one, then the patches."""
+        """Map normalised pixels [B, 3, H, H] to tokens [B, T, D]: the class token, if any, then the patches."""
         x = self.patch_embed["proj"](pixels)  # [B, D, g, g]
         grid = x.shape[-1]
         x = x.flatten(2).mT
@@ -64,53 +69,73 @@ class PerceptionEncoder(nn.Module):
         return 0 if self.cls_token is None else 1
 
     def position_table(self, grid: int) -> Tensor:
-        """The learned table [1, T, D] for a grid: bilinear, without antialiasing, but for a class token's row."""
+        """Return the learned positions [1, T, D], resampled to `grid` x `grid` (bilinear, without antialiasing)."""
         first, table = self.pos_embed[:, : self._prefix], self.pos_embed[:, self._prefix :]
         side = round(table.shape[1] ** 0.5)
         if side == grid:
             return self.pos_embed
-        cells = table.float().mT.unflatten(2, (side, side))  # [1, D, side, side]
+        cells = table.float().mT.reshape(1, -1, side, side)  # [1, D, side, side]
         cells = F.interpolate(cells, size=(grid, grid), mode="bilinear", align_corners=False)
         return torch.cat([first, cells.flatten(2).mT.to(first.dtype)], dim=1)
 
     def angles(self, grid: int) -> Tensor:
-        """Rotary angles [T, head width]: columns, then rows, each frequency twice. A class token has angle 0.
+        """Return the rotary angles [T, head width]: columns, then rows, each frequency twice.
 
-        Positions are 1 .. grid on both axes, whatever the pre-training grid.
+        A class token has angle 0. Positions are 1 .. grid on both axes for every grid.
         """
         quarter = self.head_width // 4
         device = self.pos_embed.device
         frequencies = THETA ** -(torch.arange(quarter, device=device, dtype=torch.float32) / quarter)
-        places = torch.arange(1, grid + 1, device=device, dtype=torch.float32)
-        axis = (places[:, None] * frequencies).repeat_interleave(2, dim=1)  # [g, head width / 2]
+        positions = torch.arange(1, grid + 1, device=device, dtype=torch.float32)
+        axis = (positions[:, None] * frequencies).repeat_interleave(2, dim=1)  # [g, head width / 2]
         patches = torch.cat([axis.repeat(grid, 1), axis.repeat_interleave(grid, dim=0)], dim=1)
         return torch.cat([patches.new_zeros(self._prefix, self.head_width), patches])
 
 
 def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> PerceptionEncoder:
-    """The network with the weights of a timm file, whose config.json is `facts`. Raises DataError."""
+    """Build the network with the weights of a timm file.
+
+    Args:
+        state: Tensors of the file.
+        facts: Content of its config.json.
+
+    Raises:
+        DataError: the file contains no Perception Encoder.
+    """
     weights = {name: tensor for name, tensor in state.items() if not name.startswith(POOLING)}
     try:
-        with torch.device("meta"):  # nothing is initialised: every weight comes from the file
+        with torch.device("meta"):  # no initialisation: all weights come from the file
             network = PerceptionEncoder(weights, heads_of(facts))
         network.load_state_dict(weights, assign=True)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"The file does not hold a Perception Encoder with timm's names: {error}.") from error
+        raise DataError(f"The file contains no Perception Encoder with timm's names: {error}.") from error
     return network
 
 
 def heads_of(facts: Mapping[str, Any]) -> int:
-    """From the arguments of the model, or from the size word of its architecture: `vit_pe_core_large_patch14_336`."""
+    """Return the number of heads of a timm model.
+
+    It comes from `model_args`, or from the size in the architecture's name such as `vit_pe_core_large_patch14_336`.
+
+    Args:
+        facts: Content of config.json.
+
+    Raises:
+        DataError: the model is no Perception Encoder, or the number of heads is unknown.
+    """
     architecture, arguments = facts.get("architecture"), facts.get("model_args") or {}
     if not isinstance(architecture, str) or not architecture.startswith(ARCHITECTURE):
         raise DataError(
-            f"The config.json names the architecture {shown(architecture)}, which is no Perception Encoder."
+            f"The architecture {shown(architecture)} in config.json is no Perception Encoder. Set the encoder's option"
+            f" `path` to a folder whose architecture begins with {ARCHITECTURE}."
         )
     if not isinstance(arguments, Mapping):
-        raise DataError(f"`model_args` of the config.json is {shown(arguments)}, and must be a JSON object.")
+        raise DataError(f"`model_args` in config.json must be a JSON object, got {shown(arguments)}.")
     if arguments.get("num_heads") is not None:
         return json_files.whole_number(arguments, "num_heads", "the config.json")
     size = next((word for word in architecture.split("_") if word in HEADS), None)
     if size is None:
-        raise DataError(f"The number of heads of {architecture!r} is not known: add `num_heads` to its `model_args`.")
+        raise DataError(
+            f"The number of heads of {architecture!r} is unknown. Add `num_heads` to `model_args` in config.json."
+        )
     return HEADS[size]

@@ -1,4 +1,4 @@
-"""From images in [-1, 1] to what a network was trained on, and to what a file would hold."""
+"""Preprocessing of images for frozen networks, and rounding to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from nanogen_rae.families import Input
 
 
 def prepared(images: Tensor, side: int, how: Input) -> Tensor:
-    """Images [B, 3, H, W] in [-1, 1] -> [B, 3, side, side], normalised by the network's mean and deviation."""
+    """Resize and normalise images for a network.
+
+    Args:
+        images: [B, 3, H, W] in [-1, 1].
+        side: Side of the network's input in pixels.
+        how: Resampling kernel, mean and standard deviation of the network.
+
+    Returns:
+        [B, 3, side, side].
+    """
     unit = images.float() / 2 + 0.5
     if unit.shape[-2:] != (side, side):
         unit = F.interpolate(unit, size=(side, side), mode=how.kernel, antialias=how.antialias, align_corners=False)
@@ -21,10 +30,11 @@ def prepared(images: Tensor, side: int, how: Input) -> Tensor:
 
 
 def in_8_bits(images: Tensor) -> Tensor:
-    """Images of any shape, about [-1, 1] -> the nearest ones of 256 levels in [-1, 1], without gradient."""
-    return to_uint8(images) / 127.5 - 1
+    """Round images of any shape to the nearest of 256 levels in [-1, 1], without gradient."""
+    levels: Tensor = to_uint8(images)
+    return levels / 127.5 - 1
 
 
 def per_channel(numbers: Sequence[float], like: Tensor) -> Tensor:
-    """Three numbers as [1, 3, 1, 1]."""
+    """Return three numbers as a tensor [1, 3, 1, 1] with dtype and device of `like`."""
     return like.new_tensor(numbers).reshape(1, -1, 1, 1)

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-rae. Loads no torch."""
+"""Plugin manifest: the tokenizer and method `rae`, the stage `rae-decoder`, vision encoders. Loads no torch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RECIPES = (
     "langpe-l",
     "spatialpe-l",
 )
-EPOCH = 2_502  # steps of stage 1: ImageNet in batches of 512
+EPOCH = 2_502  # steps per epoch of stage 1: ImageNet in batches of 512
 STEPS = 16 * EPOCH
 
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    from nanogen_rae.presets import ENCODERS  # here, so that the scan of plugins need not wait for the table
+    from nanogen_rae.presets import ENCODERS  # not at the top: the plugin scan must stay fast
 
     return [
         _tokenizer(len(ENCODERS)),
@@ -61,7 +61,7 @@ def _tokenizer(encoders: int) -> Component:
         name="rae",
         target="nanogen_rae.tokenizer:RAE",
         config="nanogen_rae.config:RAEConfig",
-        summary=f"a representation autoencoder: {encoders} published encoders, a ViT decoder",
+        summary=f"Representation autoencoder: {encoders} published encoders, a ViT decoder",
         provides={"statistics", "decoder-training"},
         importer="nanogen_rae.importing:refuse",
     )
@@ -73,7 +73,7 @@ def _stage() -> Component:
         name="rae-decoder",
         target="nanogen_rae.stage:DecoderTraining",
         config="nanogen_rae.stage_config:DecoderStageConfig",
-        summary="stage 1: trains a RAE's decoder on L1, LPIPS and a GAN",
+        summary="Stage 1: train a RAE's decoder with L1, LPIPS and a GAN loss",
         needs={"tokenizer": {"decoder-training"}},
         excludes={"backbone"},
         defaults={
@@ -91,13 +91,13 @@ def _encoder(name: str, encoder: Encoder) -> Component:
         name=name,
         target=f"nanogen_rae.published:{name}",
         config="nanogen_rae.config:EncoderConfig",
-        summary=f"vision: {encoder.path}, tokens of {encoder.width} numbers",
+        summary=f"Vision encoder {encoder.path}, tokens of width {encoder.width}",
         provides={"vision"},
     )
 
 
 def _small_encoders() -> list[Component]:
-    """What comes with nanogen-openmoji, where that is installed."""
+    """The encoder of nanogen-openmoji, if that is installed."""
     if find_spec("nanogen_openmoji") is None:
         return []
     return [
@@ -105,7 +105,7 @@ def _small_encoders() -> list[Component]:
             kind="encoder",
             name="openmoji-classifier",
             target="nanogen_rae.openmoji:OpenMojiEncoder",
-            summary="vision: the body of OpenMoji's judge, 8 x 8 tokens of 96 numbers, for laptops",
+            summary="Vision encoder for laptops: OpenMoji's classifier, 8 x 8 tokens of width 96",
             provides={"vision"},
         )
     ]

@@ -1,4 +1,4 @@
-"""Fixed two-dimensional sine-cosine positions, as ViT-MAE has them (He et al., arXiv 2111.06377)."""
+"""Fixed two-dimensional sine-cosine positions of MAE (He et al., arXiv 2111.06377)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ BASE = 10_000.0
 
 
 def positions(width: int, grid: int) -> Tensor:
-    """The table [1 + grid * grid, width], float32; the class position, the first one, is zero.
+    """Return the positions [1 + grid * grid, width], float32. The first one, of the class token, is zero.
 
-    Half of each row speaks of the column, the other half of the line, each as sines and then cosines.
+    The first half of the width encodes the column, the second the row. Each half is sines, then cosines.
+
+    Args:
+        width: Width of the tokens.
+        grid: Tokens along one side.
     """
     steps = torch.arange(grid, dtype=torch.float64)
     wave = _waves(steps, width // 2)  # [grid, width / 2]
@@ -22,7 +26,7 @@ def positions(width: int, grid: int) -> Tensor:
 
 
 def _waves(steps: Tensor, width: int) -> Tensor:
-    """[n] -> [n, width]: sines, then cosines, of wavelengths from 2 pi to 20,000 pi."""
+    """Sines, then cosines, of positions [n] with wavelengths from 2 pi to 20,000 pi: [n, width]."""
     frequencies = BASE ** -(torch.arange(width // 2, dtype=torch.float64) / (width / 2))
     angles = steps[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)

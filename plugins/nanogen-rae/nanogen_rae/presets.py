@@ -1,7 +1,4 @@
-"""The named encoders as a table: where their weights lie, and what is known of their tokens without them.
-
-Loads no torch.
-"""
+"""Table of the published encoders: locations of their weights, and shapes of their tokens. Loads no torch."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ from nanogen_rae.families import FAMILIES, Family
 
 
 class Encoder(NamedTuple):
-    """`path` is a name on the Hugging Face hub, `registerless` that of the model without registers."""
+    """A published encoder."""
 
     family: str
-    path: str
-    width: int
-    patch: int = 16
+    path: str  # name on the Hugging Face hub
+    width: int  # of a token
+    patch: int = 16  # side of a patch in pixels of the network's input
     class_token: bool = True
-    registerless: str | None = None
-    scale: Fraction | None = None  # network pixels for an image pixel; None: one patch for 16 image pixels
+    registerless: str | None = None  # name on the hub of the model without registers
+    scale: Fraction | None = None  # network pixels per image pixel; None: one patch for 16 image pixels
 
     @property
     def reading(self) -> Family:

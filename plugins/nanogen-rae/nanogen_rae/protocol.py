@@ -1,4 +1,4 @@
-"""What an encoder that sees images has to be: RAE and alignment losses know no more of it than this."""
+"""Protocol of vision encoders, which RAEs and alignment losses use."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from torch import Tensor
 
 
 class Encoded(NamedTuple):
-    """The answer of a vision encoder, float32."""
+    """Output of a vision encoder, float32."""
 
     tokens: Tensor  # [B, N, D], N = grid x grid, row-major
-    class_token: Tensor | None  # [B, D], where the encoder has one
+    class_token: Tensor | None  # [B, D]; None: the encoder has no class token
 
 
 class VisionEncoder(Protocol):
-    """A frozen network. All but `encode` and `look` must be known without its weights."""
+    """A frozen network. Only `weights`, `encode` and `forward_features` load its weights.
 
-    width: int  # D
+    Attributes:
+        width: Width D of a token.
+        has_class_token: Whether the encoder has a class token.
+        mean, std: Normalisation of images in [0, 1] for the network.
+    """
+
+    width: int
     has_class_token: bool
-    mean: tuple[float, float, float]  # of the images in [0, 1] that the network was trained on
+    mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     def grid(self, image_size: int) -> int:
-        """Tokens along one side of an `image_size` x `image_size` image. Raises Incompatible."""
+        """Return the tokens along one side of an image. Raises Incompatible for an unsupported size."""
 
     def to(self, device: torch.device | str) -> VisionEncoder:
-        """Where images are encoded from now on; returns the encoder itself."""
+        """Move the network to a device. Returns the encoder itself."""
 
     def weights(self, image_size: int) -> Mapping[str, Tensor]:
-        """The tensors that the tokens of images of this size depend on. Raises DataError where they are missing."""
+        """Return the tensors that the tokens of images of this size depend on. Raises DataError if they are missing."""
 
     def encode(self, images: Tensor) -> Encoded:
-        """Images [B, 3, H, H] in [-1, 1] -> tokens, without gradient. Raises DataError where weights are missing."""
+        """Encode images [B, 3, H, H] in [-1, 1], without gradient. Raises DataError if the weights are missing."""
 
     def forward_features(self, images: Tensor) -> Encoded:
-        """The same, with the gradient of the images: for losses that compare what the encoder sees."""
+        """Compute the outputs of `encode` with a gradient to the images, for losses on the tokens."""

@@ -1,4 +1,4 @@
-"""Every named encoder as an attribute of this module, so that a component's target can say which one it is."""
+"""Attribute access to the published encoders, so that a component's target can be `nanogen_rae.published:NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near decoded images are to their originals."""
+"""Reconstruction quality of a tokenizer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,30 @@ from nanogen_core.tensors import Batch
 
 
 def psnr(decoded: Tensor, images: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image [B, 3, H, W] in [-1, 1], in dB, [B]; higher is better."""
+    """Return the peak signal-to-noise ratio in dB of each image [B].
+
+    Args:
+        decoded: [B, 3, H, W], clamped to [-1, 1].
+        images: Originals [B, 3, H, W] in [-1, 1].
+    """
     errors = (decoded.clamp(-1, 1) - images).square().mean(dim=(1, 2, 3))
     return 10 * torch.log10(4 / errors.clamp_min(1e-10))
 
 
 @torch.no_grad()
 def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, float]:
-    """`psnr` (dB, mean over images), `l1` (in [0, 2]) and `images` of a round trip. Raises DataError for no images."""
+    """Measure the reconstructions of a tokenizer.
+
+    Args:
+        tokenizer: The tokenizer.
+        batches: Batches with images.
+
+    Returns:
+        `psnr` (dB, mean over images), `l1` (mean absolute error in [0, 2]) and `images` (their number).
+
+    Raises:
+        DataError: there are no images.
+    """
     ratios, distances = [], []
     for batch in batches:
         if batch.images is not None:
@@ -28,6 +44,6 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
             ratios.append(psnr(decoded, batch.images))
             distances.append((decoded - batch.images).abs().mean(dim=(1, 2, 3)))
     if not ratios:
-        raise DataError("There were no images to reconstruct.")
+        raise DataError("There are no images to reconstruct: the batches are empty or have latents only.")
     count = sum(map(len, ratios))
     return {"psnr": float(torch.cat(ratios).mean()), "l1": float(torch.cat(distances).mean()), "images": count}

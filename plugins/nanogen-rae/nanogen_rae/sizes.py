@@ -1,4 +1,4 @@
-"""The decoders' sizes as a table. Loads no torch."""
+"""Table of decoder sizes. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """Of a ViT-MAE style decoder."""
+    """Size of a ViT decoder."""
 
     width: int
     depth: int
@@ -15,7 +15,7 @@ class Size(NamedTuple):
     hidden: int  # of the MLP
 
 
-#: Of the convolutional decoder: its widths, one for each resolution from that of the tokens on.
+#: Channels of the convolutional decoder at each resolution, beginning with that of the tokens.
 CONV_SIZES: Mapping[str, tuple[int, ...]] = {"tiny": (96, 64, 32)}
 
 SIZES: Mapping[str, Size] = {

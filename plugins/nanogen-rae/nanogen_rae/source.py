@@ -1,4 +1,4 @@
-"""Where an encoder's files lie, and how transformers and timm read them. A local folder never asks the network."""
+"""Loads encoders from a local folder or the Hugging Face hub. A local folder is read without network access."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 @frozen(slots=False)
 class Source:
-    """The model `path`, a folder or a name on the hub, of a family."""
+    """The files of an encoder.
 
-    name: str  # the encoder's, for sentences
+    Args:
+        name: Name of the encoder, for error messages.
+        path: A local folder, or a name on the Hugging Face hub.
+        family: Family of the encoder.
+    """
+
+    name: str
     path: str
     family: Family
 
@@ -35,7 +41,7 @@ class Source:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The vision part of a local folder's config.json; empty for a name on the hub, of which the table knows."""
+        """The vision part of a local folder's config.json. It is empty for a name on the hub."""
         if self.folder is None:
             return {}
         try:
@@ -44,23 +50,35 @@ class Source:
             raise DataError(f"{error} {self._missing()}") from error
         parts = [content.get(name) or {} for name in ("vision_config", "model_args")]
         if not all(isinstance(part, dict) for part in parts):
-            raise DataError(f"`vision_config` or `model_args` of {self.folder / CONFIG} is no JSON object.")
+            raise DataError(f"`vision_config` and `model_args` in {self.folder / CONFIG} must be JSON objects.")
         return parts[0] or {**content, **parts[1]}
 
     def number(self, names: Sequence[str], *, place: int) -> int | None:
-        """The whole number under the first of these names that config.json has; of a list, the one at a place.
+        """Return a whole number of config.json.
 
-        None where there is none of them. Raises DataError for anything else than a whole number above 0.
+        Args:
+            names: Keys to try in order.
+            place: Index of the number if the value is a list.
+
+        Returns:
+            The number, or None if config.json has none of the keys.
+
+        Raises:
+            DataError: the value is no whole number above 0.
         """
         name = next((name for name in names if self.facts.get(name) is not None), None)
         if name is None:
             return None
         value = self.facts[name]
         chosen = value[place] if isinstance(value, list) and value else value
-        return json_files.whole_number({name: chosen}, name, f"{self.folder}/{CONFIG}")
+        number: int = json_files.whole_number({name: chosen}, name, f"{self.folder}/{CONFIG}")
+        return number
 
     def files(self) -> list[Path]:
-        """What is read of a local folder; empty for a name on the hub, of which the table knows. Raises DataError."""
+        """Return the files of a local folder that are read. Raises DataError if config.json is missing.
+
+        The list is empty for a name on the hub.
+        """
         if self.folder is None:
             return []
         if not (self.folder / CONFIG).is_file():
@@ -68,11 +86,19 @@ class Source:
         return [self.folder / CONFIG, *sorted(self.folder.glob("*.safetensors"))]
 
     def load(self, side: int, dtype: torch.dtype) -> Any:
-        """The frozen model for images of `side` pixels. Raises DataError where its files are not at hand."""
+        """Load the frozen model.
+
+        Args:
+            side: Side of its input in pixels.
+            dtype: The dtype of the weights.
+
+        Raises:
+            DataError: files are missing or damaged.
+        """
         readers = {"transformers": self._transformers, "timm": self._timm, "perception": self._perception}
         reader = readers[self.family.layout.library]
         try:
-            with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the files then replace
+            with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
                 model = reader(side)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise DataError(self._missing()) from error
@@ -80,52 +106,51 @@ class Source:
         return model.to(dtype).eval().requires_grad_(False)
 
     def _transformers(self, side: int) -> Any:
-        import transformers  # takes seconds, and only weights need it
+        import transformers  # not at the top: the import takes seconds
 
         kind = getattr(transformers, self.family.layout.model)
         return from_pretrained(kind, self.path, use_safetensors=True, **self.family.load)
 
     def _timm(self, side: int) -> Any:
-        """timm builds the model of the config.json, and is handed the weights, whose files it does not read itself. It
-        resamples a position table to `side` as it takes them."""
+        """timm builds the model of config.json with weights that are read here. It resamples positions to `side`."""
         timm = _import_timm(self.name)
         name = f"local-dir:{self.folder}" if self.folder else f"hf-hub:{self.path}"
         given = {"state_dict": read_weights(self._file(WEIGHTS)), "source": ""}
         return timm.create_model(name, pretrained=True, num_classes=0, img_size=side, pretrained_cfg_overlay=given)
 
     def _perception(self, side: int) -> Any:
-        """The network resamples its position table itself, for any side."""
+        """The network resamples its positions in the forward pass, so that `side` is unused."""
         config, weights = (self._file(name) for name in (CONFIG, WEIGHTS))
         return perception_encoder(read_weights(weights), json_files.read_object(config))
 
     def _file(self, name: str) -> Path:
-        """A file of the local folder, or of the hub. Raises OSError where it is not at hand."""
+        """A file of the local folder or of the hub. Raises OSError if it is missing."""
         if self.folder:
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(self.folder / name)
             return self.folder / name
-        from huggingface_hub import hf_hub_download  # takes a while to import
+        from huggingface_hub import hf_hub_download  # not at the top: the import is slow
 
         return Path(hf_hub_download(self.path, name))
 
     def _missing(self) -> str:
-        what = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
+        files = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
         if self.folder:
-            return f"The encoder {self.name!r} cannot be read from {self.folder}: put {what} there."
+            return f"The encoder {self.name!r} cannot be read from {self.folder}. Put {files} into the folder."
         return (
-            f"The encoder {self.name!r} is not on this machine, and {self.path!r} could not be had from the Hugging "
-            f"Face hub: put {what} into a folder and set the encoder's option `path` to it, or connect once (some "
-            f"models need `hf auth login`)."
+            f"The files of the encoder {self.name!r} are missing, and {self.path!r} cannot be downloaded from the "
+            f"Hugging Face hub. Put {files} into a folder and set the encoder's option `path` to it, or connect to the "
+            f"network once (some models need `hf auth login`)."
         )
 
 
 def _import_timm(name: str) -> Any:
     try:
         import timm  # type: ignore[import-not-found, unused-ignore]
-    except (ImportError, RuntimeError) as error:  # a torchvision for another torch raises the latter
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision was built for another torch
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"The encoder {name!r} comes through timm, which cannot be imported here ({reason}): install timm together "
-            f"with the torchvision that was built for your torch."
+            f"The encoder {name!r} needs timm, which cannot be imported ({reason}). Install timm together with the "
+            f"torchvision that was built for your torch."
         ) from error
     return timm

@@ -1,4 +1,4 @@
-"""Stage 1: a decoder learns to write the images whose tokens a frozen encoder gives (arXiv 2510.11690, section 3)."""
+"""Stage 1 of a RAE: trains a decoder of a frozen encoder's tokens (arXiv 2510.11690, section 3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen_rae.augment import DiffAugment
 from nanogen_rae.decoder_files import marked
 from nanogen_rae.dino import load_dino
 from nanogen_rae.discriminator import Heads, adaptive_weight, frozen, generator_loss, hinge
-from nanogen_rae.features import Dino, Features, Own
+from nanogen_rae.features import DinoFeatures, EncoderFeatures, Features
 from nanogen_rae.pixels import in_8_bits
 from nanogen_rae.quality import psnr
 from nanogen_rae.stage_config import DecoderStageConfig
@@ -25,15 +25,23 @@ from nanogen_train.distributed import processes
 from nanogen_train.ema.ema import EMA
 
 DECODER, DISCRIMINATOR = "decoder", "discriminator"
-IMAGES = "rae.images"  # in `batch.extras`: the targets stay beside their tokens, in the latent cache too
+IMAGES = "rae.images"  # key in `batch.extras` of the target images, which are cached with their tokens
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class DecoderTraining:
-    """Two optimisers in turn: `nets["decoder"]`, which `nets["ema"]` follows, and `nets["discriminator"]`.
+    """Training of a RAE's decoder with L1, a perceptual loss and a GAN loss.
 
-    Errors are those of images in [0, 1]. Frozen features are no part of checkpoints.
+    `nets["decoder"]` and `nets["discriminator"]` have one optimizer each; `nets["ema"]` is the average of the decoder.
+    The losses of images are those of values in [0, 1]. Checkpoints do not contain the frozen features.
+
+    Args:
+        config: Options of the stage.
+        pipeline: The pipeline. Its tokenizer must be a RAE.
+
+    Raises:
+        DataError: weights of LPIPS, DINO, the encoder or the decoder are missing or do not match.
     """
 
     def __init__(self, config: DecoderStageConfig, *, pipeline: Pipeline):
@@ -42,7 +50,7 @@ class DecoderTraining:
         decoder = self.tokenizer.new_decoder().to(self.tokenizer.device)
         self._average = EMA(decoder)
         self.nets = nn.ModuleDict({DECODER: decoder, "ema": self._average.net})
-        self._last_weights = decoder.head.weight  # by which the adaptive weight compares gradients
+        self._last_weights = decoder.head.weight  # for the adaptive weight
         self._distance = _distance(config, self.tokenizer)
         self.features = _features(config, self.tokenizer)
         self.augment = DiffAugment(config.augment_probability, config.cutout)
@@ -52,26 +60,36 @@ class DecoderTraining:
         self.phase_names = (DECODER,) if self.features is None else (DECODER, DISCRIMINATOR)
 
     def phases(self, step: int) -> Sequence[str]:
-        """The decoder at every step, the discriminator from its start on."""
+        """Return the phases of a step: the decoder, and the discriminator after `discriminator_from`."""
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
-    def _reached(self, step: int, share: float) -> bool:
-        return step / self.pipeline.config.sections["train"].steps >= share
+    def _reached(self, step: int, fraction: float) -> bool:
+        steps: int = self.pipeline.config.sections["train"].steps
+        return step / steps >= fraction
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """All of the phase's own net."""
+        """Return the named parameters of the network that a phase trains."""
         return [(f"{phase}.{name}", tensor) for name, tensor in self.nets[phase].named_parameters()]
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its tokens [B, C, h, w] as latents, and its images among the extras."""
+        """Encode the images: the tokens [B, C, h, w] become `latents`, the images move to `extras`."""
         if batch.latents is not None or batch.images is None:
             return batch
         tokens = self.tokenizer.tokens(batch.images)
         return batch._replace(latents=tokens, images=None, extras={**batch.extras, IMAGES: batch.images})
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
-        """Of the decoder on noisy tokens, or of the discriminator on what the moved decoder makes of clean ones."""
-        assert batch.latents is not None, "prepare() comes before loss()"
+        """Compute the loss of a phase.
+
+        The decoder reconstructs noisy tokens. The discriminator compares the images with reconstructions of clean
+        tokens by the decoder after its update.
+
+        Args:
+            phase: "decoder" or "discriminator".
+            batch: A batch from `prepare`.
+            rng: Random numbers, one slot per sample.
+        """
+        assert batch.latents is not None, "call prepare() before loss()"
         part = self._decoder_loss if phase == DECODER else self._discriminator_loss
         return part(batch.latents, batch.extras[IMAGES], rng)
 
@@ -89,7 +107,7 @@ class DecoderTraining:
         return Losses(total, {name: value.detach() for name, value in parts.items()})
 
     def _noisy(self, tokens: Tensor, rng: KeyedRNG) -> Tensor:
-        """tokens + sigma N(0, 1), sigma = tau U(0, 1) for each sample: the decoder learns to forgive diffusion."""
+        """Add noise `sigma N(0, 1)` with `sigma = tau U(0, 1)` per sample, as robustness to errors of diffusion."""
         sigma = self.config.noise * rng.uniform("rae.sigma")  # [B]
         return tokens + per_sample(sigma, tokens) * rng.normal("rae.noise", tokens.shape[1:])
 
@@ -97,24 +115,24 @@ class DecoderTraining:
         return {} if self._distance is None else {"perceptual": self._distance(output, images)}
 
     def _adversarial(self, output: Tensor, rng: KeyedRNG) -> Tensor:
-        """By the discriminator as it stands, []: the output is neither clamped nor rounded."""
+        """Adversarial loss [] of the output, neither clamped nor rounded, with the discriminator frozen."""
         with frozen(self.nets[DISCRIMINATOR]):
-            return generator_loss(self._judged(output, rng, "decoder"))
+            return generator_loss(self._logits(output, rng, "decoder"))
 
     # -- the discriminator -------------------------------------------------------------------------------------------
 
     def _discriminator_loss(self, tokens: Tensor, images: Tensor, rng: KeyedRNG) -> Losses:
-        fake, real = self._judged(self._reconstructed(tokens), rng, "fake"), self._judged(images, rng, "real")
+        fake, real = self._logits(self._reconstructed(tokens), rng, "fake"), self._logits(images, rng, "real")
         total = hinge(real, fake)
         means = {"logits.real": real.mean(), "logits.fake": fake.mean(), "discriminator": total}
         return Losses(total, {name: value.detach() for name, value in means.items()})
 
     @torch.no_grad()
     def _reconstructed(self, tokens: Tensor) -> Tensor:
-        """Images of tokens without noise, as a file would hold them."""
+        """Reconstructions of tokens without noise, rounded to 8 bits."""
         return in_8_bits(self.tokenizer.decode_tokens(self.nets[DECODER], tokens))
 
-    def _judged(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
+    def _logits(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
         assert self.features is not None
         logits: Tensor = self.nets[DISCRIMINATOR](self.features(self.augment(images, rng, purpose)))
         return logits
@@ -122,18 +140,19 @@ class DecoderTraining:
     # -- after a step ------------------------------------------------------------------------------------------------
 
     def after_step(self, step: int) -> None:
+        """Update the average of the decoder."""
         self._average.update(self.config.ema_decay)
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Held-out images, each followed by what the averaged decoder makes of its tokens."""
-        pairs = -(-max(1, count // 2) // processes.world())  # of each process, which reads its own batch of them
-        mine = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
-        images, captions = zip(*(part for part in processes.all_gather(mine) if part is not None), strict=True)
+        """Return held-out images, each followed by its reconstruction by the averaged decoder, and their captions."""
+        pairs = -(-max(1, count // 2) // processes.world())  # per process
+        decoded = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
+        images, captions = zip(*(part for part in processes.all_gather(decoded) if part is not None), strict=True)
         return torch.cat(images), [text for part in captions for text in part]
 
     def _decoded(self, batch: Batch | None) -> tuple[Tensor, list[str]] | None:
-        """Images and decoded ones in turn, on the CPU; None for a process to which no image fell."""
+        """Images and reconstructions in turn, on the CPU. None if the process has no images."""
         if batch is None:
             return None
         batch = batch.to(self.tokenizer.device)
@@ -144,11 +163,11 @@ class DecoderTraining:
         return torch.stack([batch.images, decoded], dim=1).flatten(0, 1).cpu(), captions
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """The averaged decoder: `decoder.safetensors` in the run's folder."""
+        """Return the averaged decoder, which is saved as `decoder.safetensors` in the run's folder."""
         return {DECODER: marked(self.nets["ema"].state_dict(), self.tokenizer.output)}
 
     def finish(self) -> Pipeline:
-        """The pipeline, whose tokenizer decodes with the averaged weights."""
+        """Return the pipeline with the averaged decoder in its tokenizer."""
         self.tokenizer.set_decoder(self.nets["ema"])
         return self.pipeline
 
@@ -167,17 +186,17 @@ def _lpips(folder: str | None) -> PerceptualDistance:
         return PerceptualDistance.load(folder)
     except DataError as error:
         raise DataError(
-            f"{error} `stage.lpips` is that folder; `stage.perceptual: encoder` or `none` needs none."
+            f"{error} The option is `stage.lpips`. `stage.perceptual: encoder` or `none` trains without LPIPS."
         ) from error
 
 
 def _token_distance(tokenizer: RAE, output: Tensor, images: Tensor) -> Tensor:
-    """Mean squared difference of the tokens of two batches of images, []."""
-    seen, wanted = tokenizer.encoder.forward_features(output).tokens, tokenizer.encoder.encode(images).tokens
-    return (seen - wanted).square().mean()
+    """Mean squared error of the tokens of two batches of images: []."""
+    predicted, target = tokenizer.encoder.forward_features(output).tokens, tokenizer.encoder.encode(images).tokens
+    return (predicted - target).square().mean()
 
 
 def _features(config: DecoderStageConfig, tokenizer: RAE) -> Features | None:
     if config.discriminator == "dino":
-        return Dino(load_dino(config.dino).to(tokenizer.device))
-    return Own(tokenizer.encoder) if config.discriminator == "encoder" else None
+        return DinoFeatures(load_dino(config.dino).to(tokenizer.device))
+    return EncoderFeatures(tokenizer.encoder) if config.discriminator == "encoder" else None

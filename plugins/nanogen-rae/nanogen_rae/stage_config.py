@@ -1,4 +1,4 @@
-"""Options of stage 1. Loads no torch."""
+"""Options of the stage `rae-decoder` (stage 1). Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,35 +6,45 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from nanogen_core.validators import between, decay
-from nanogen_core.validators import factor as _weight
-from nanogen_core.validators import unit as _share
+from nanogen_core.validators import between, decay, factor, unit
 
 
 @frozen(kw_only=True)
 class DecoderStageConfig:
-    """The recipe of arXiv 2510.11690, its 16 epochs as shares of `train.steps`.
+    """Options of `DecoderTraining`. The defaults are those of arXiv 2510.11690, with 16 epochs as `train.steps`.
 
-    `perceptual`: what the second loss compares: `lpips`, the tokens of the RAE's own `encoder`, or `none`. `lpips`: the
-    folder of its two weight files. `discriminator`: the frozen features that it judges: `dino` (DINO-S/8, whose file,
-    folder or hub name is `dino`), those of the `encoder`, or `none` for no GAN. `augment_probability` is that of each
-    change that DiffAugment makes, `cutout` the side of its hole as a share of the image's.
+    Args:
+        noise: tau of the noise `tau U(0, 1) N(0, 1)` on the tokens.
+        ema_decay: Decay of the average of the decoder, per step.
+        perceptual: Perceptual loss: "lpips", the squared error of the RAE's "encoder" tokens, or "none".
+        perceptual_weight: Its weight.
+        lpips: Folder of the weights of LPIPS. Null takes that of torch.hub.
+        discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), the RAE's "encoder", or "none" for no
+            GAN loss.
+        dino: DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.
+        adversarial_weight: Factor of the adversarial loss, in addition to the adaptive weight.
+        discriminator_from: Fraction of `train.steps` after which the discriminator is trained.
+        adversarial_from: Fraction of `train.steps` after which the decoder has the adversarial loss.
+        augment_probability: Probability of each augmentation of DiffAugment.
+        cutout: Side of DiffAugment's hole, as a fraction of the image's side. 0: no hole.
     """
 
-    noise: float = field(default=0.8, validator=between(0, 100))  # tau: tokens + tau U(0, 1) N(0, 1)
+    noise: float = field(default=0.8, validator=between(0, 100))
     ema_decay: float = field(default=0.9978, validator=decay)
     perceptual: Literal["lpips", "encoder", "none"] = "lpips"
-    perceptual_weight: float = field(default=1.0, validator=_weight)
+    perceptual_weight: float = field(default=1.0, validator=factor)
     lpips: str | None = None
     discriminator: Literal["dino", "encoder", "none"] = "dino"
     dino: str = "facebook/dino-vits8"
-    adversarial_weight: float = field(default=0.75, validator=_weight)
-    discriminator_from: float = field(default=6 / 16, validator=_share)  # when its updates start
-    adversarial_from: float = field(default=8 / 16, validator=_share)  # when the decoder is told of them
-    augment_probability: float = field(default=1.0, validator=_share)
-    cutout: float = field(default=0.0, validator=_share)
+    adversarial_weight: float = field(default=0.75, validator=factor)
+    discriminator_from: float = field(default=6 / 16, validator=unit)
+    adversarial_from: float = field(default=8 / 16, validator=unit)
+    augment_probability: float = field(default=1.0, validator=unit)
+    cutout: float = field(default=0.0, validator=unit)
 
     @adversarial_from.validator
     def _after_the_discriminator(self, _: Any, value: float) -> None:
         if value < self.discriminator_from:
-            raise ValueError(f"adversarial_from: {value} lies before discriminator_from {self.discriminator_from}")
+            raise ValueError(
+                f"adversarial_from: must be at least discriminator_from ({self.discriminator_from}), got {value}"
+            )

@@ -1,4 +1,4 @@
-"""Mean and variance of the latents, for each channel and position: read from a file, or measured."""
+"""Mean and variance of latents for each channel and position: reading and measuring."""
 
 from __future__ import annotations
 
@@ -17,81 +17,105 @@ EPS = 1e-5
 
 
 class Statistics(NamedTuple):
-    """latent = (tokens - mean) / sqrt(var + 1e-5), in float32."""
+    """Normalisation `latent = (tokens - mean) / sqrt(var + 1e-5)` in float32."""
 
     mean: Tensor  # [C, h, w]
     var: Tensor  # [C, h, w]
 
     @property
-    def deviation(self) -> Tensor:
+    def std(self) -> Tensor:
+        """`sqrt(var + 1e-5)` [C, h, w]."""
         return (self.var + EPS).sqrt()
 
     def apply(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, C, h, w] -> latents [B, C, h, w]."""
-        return (tokens - self.mean) / self.deviation
+        """Normalise tokens [B, C, h, w] to latents [B, C, h, w]."""
+        return (tokens - self.mean) / self.std
 
     def denormalize(self, latents: Tensor) -> Tensor:
-        """Latents [B, C, h, w] -> tokens [B, C, h, w]."""
-        return latents * self.deviation + self.mean
+        """Invert `apply`: latents [B, C, h, w] to tokens [B, C, h, w]."""
+        return latents * self.std + self.mean
 
     def to(self, device: torch.device | str) -> Statistics:
+        """Return the statistics on a device."""
         return Statistics(self.mean.to(device), self.var.to(device))
 
 
 def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics:
-    """The statistics of latents of this shape. Raises DataError: latents are never standardised by guesses."""
+    """Read the statistics of latents.
+
+    Args:
+        path: The file. None raises DataError.
+        shape: Expected shape (C, h, w).
+
+    Raises:
+        DataError: the file is missing or damaged, or has another shape.
+    """
     if path is None:
         raise DataError(
-            "The RAE has no statistics of its latents: measure them with `nanogen data stats`, and set "
-            "`tokenizer.statistics` to the file that it writes."
+            "The RAE has no latent statistics. Measure them with `nanogen data stats`, and set "
+            "`tokenizer.statistics` to the file."
         )
     state = read_weights(Path(path).expanduser())
     if not {"mean", "var"} <= set(state):
-        raise DataError(f"{path} has no `mean` and `var`: it is no file of latent statistics.")
+        raise DataError(
+            f"{path} has no `mean` and `var`, so it is no file of latent statistics. Set `tokenizer.statistics` to a"
+            " file of `nanogen data stats`."
+        )
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))
     if found.mean.shape != shape:
         raise DataError(
-            f"The statistics in {path} are of latents {tuple(found.mean.shape)} (channels, height, width), this RAE "
-            f"has {shape}: measure them for this encoder and image size."
+            f"The statistics in {path} have the shape {tuple(found.mean.shape)} (channels, height, width), but the "
+            f"latents of this RAE have {shape}. Measure them for this encoder and image size with `nanogen data stats`."
         )
     return found
 
 
 def _shape(tensor: Tensor, shape: tuple[int, int, int]) -> tuple[int, ...]:
-    """Published files have a batch axis of one."""
+    """The shape without the batch axis of one that published files have."""
     return shape if tensor.shape == (1, *shape) else tuple(tensor.shape)
 
 
-class Running:
-    """Mean and squared deviations over any number of batches, in float64 (Chan, Golub and LeVeque, 1979)."""
+class RunningStatistics:
+    """Mean and variance over batches, accumulated in float64 (Chan, Golub and LeVeque, 1979)."""
 
     def __init__(self) -> None:
         self.count = 0
         self._mean = self._squares = torch.zeros((), dtype=torch.float64)
 
     def update(self, tokens: Tensor) -> None:
-        """Adds tokens [B, C, h, w]."""
+        """Add tokens [B, C, h, w]."""
         new = tokens.double()
-        total, share = self.count + len(new), len(new) / (self.count + len(new))
+        total, fraction = self.count + len(new), len(new) / (self.count + len(new))
         mean = new.mean(dim=0)
-        apart = mean - self._mean
-        self._squares = self._squares + (new - mean).square().sum(dim=0) + apart.square() * self.count * share
-        self._mean = self._mean + apart * share
+        delta = mean - self._mean
+        self._squares = self._squares + (new - mean).square().sum(dim=0) + delta.square() * self.count * fraction
+        self._mean = self._mean + delta * fraction
         self.count = total
 
     def result(self) -> Statistics:
-        """Of everything so far, the variance being that of the population. Raises DataError."""
+        """Return mean and population variance. Raises DataError without images or for non-finite values."""
         if not self.count:
-            raise DataError("There were no images to measure latent statistics of.")
+            raise DataError("Latent statistics need images, but the dataset has none.")
         statistics = Statistics(self._mean.float(), (self._squares / self.count).float())
         if not (statistics.mean.isfinite().all() and statistics.var.isfinite().all()):
-            raise DataError("The latents hold numbers that are not finite: compute the encoder in float32.")
+            raise DataError("The latents are not finite. Set `tokenizer.encoder_options.dtype` to float32.")
         return statistics
 
 
 def measure(tokens: Iterable[Tensor], file: Path) -> int:
-    """Writes the statistics of batches of tokens [B, C, h, w]; returns how many there were. Raises DataError."""
-    running = Running()
+    """Measure the statistics of tokens and write them.
+
+    Args:
+        tokens: Batches [B, C, h, w].
+        file: The file to write.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        DataError: there are no images, or tokens are not finite.
+    """
+    running = RunningStatistics()
     for batch in tokens:
         running.update(batch)
     statistics = running.result()

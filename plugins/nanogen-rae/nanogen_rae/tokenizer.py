@@ -1,4 +1,4 @@
-"""The tokenizer `rae` (Zheng et al., arXiv 2510.11690): standardised tokens of a frozen encoder, and a decoder."""
+"""The tokenizer `rae` (Zheng et al., arXiv 2510.11690): normalised tokens of a frozen encoder, and a decoder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ from nanogen_rae.statistics import Statistics, measure, read_statistics
 
 
 class RAE:
-    """Every file (encoder, statistics, decoder) is read when it is first needed: shapes are known without them."""
+    """Representation autoencoder. Files (encoder, statistics, decoder) are read on first use.
+
+    Args:
+        config: Options of the tokenizer.
+        image_size: Side of the images in pixels.
+    """
 
     def __init__(self, config: RAEConfig, *, image_size: int):
         self.encoder: VisionEncoder = vision_encoder(
@@ -35,52 +40,52 @@ class RAE:
         self.device = torch.device("cpu")
         self._config = config
         self._image_size = image_size
-        self.output: Output = config.decoder.output or "pixels"  # of the decoder; a file may tell otherwise
+        self.output: Output = config.decoder.output or "pixels"  # output of the decoder; a decoder's file may change it
 
     def to(self, device: torch.device | str) -> RAE:
-        """Where images and latents come from; returns the tokenizer itself."""
+        """Move the encoder to a device. Returns the tokenizer itself."""
         self.device = torch.device(device)
         self.encoder.to(device)
         return self
 
     def latent(self, image_size: int) -> LatentSpec:
-        """From the encoder's table alone. Raises Incompatible for a size that its grid does not divide."""
+        """Return the shape of the latent. Loads no weights. Raises Incompatible for an unsupported image size."""
         grid = self.encoder.grid(image_size)
         if image_size % grid:
             raise Incompatible(
-                f"The encoder {self._config.encoder!r} has {grid} x {grid} tokens for {image_size} pixels, which a "
-                f"decoder cannot write as equal patches: set `tokenizer.encoder_options.side` so that their number "
-                f"divides the image's side, or choose another encoder."
+                f"The encoder {self._config.encoder!r} has {grid} x {grid} tokens for images of {image_size} pixels, "
+                f"and {grid} does not divide {image_size}. Set `tokenizer.encoder_options.side` so that it does, or "
+                f"choose another encoder."
             )
         return LatentSpec(self.encoder.width, grid, grid, factor=image_size // grid)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The tensors that `encode` depends on. Raises DataError where a file is missing."""
+        """Return the tensors that `encode` depends on. Raises DataError if a file is missing."""
         statistics = {f"statistics.{name}": value for name, value in self._statistics._asdict().items()}
         return {**self.encoder.weights(self._image_size), **statistics}
 
     def files(self) -> list[Path]:
-        """What the encoder reads; the decoder and the statistics are options."""
+        """Return the files of the encoder. Those of decoder and statistics are options of the configuration."""
         return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, H] in [-1, 1] -> the encoder's tokens [B, C, h, w] before they are standardised."""
+        """Encode images [B, 3, H, H] in [-1, 1] to tokens [B, C, h, w] without normalisation."""
         grid = self.encoder.grid(images.shape[-1])
         tokens = self.encoder.encode(images).tokens  # [B, N, C]
         return tokens.mT.reshape(len(tokens), -1, grid, grid)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, H] in [-1, 1] -> latents [B, C, h, w]. Raises DataError where a file is missing."""
+        """Encode images [B, 3, H, H] in [-1, 1] to latents [B, C, h, w]. Raises DataError if a file is missing."""
         return self._statistics.to(images.device).apply(self.tokens(images))
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
+        """Decode latents [B, C, h, w] to images [B, 3, H, W], float32, about [-1, 1], not clamped. `rng` is unused."""
         tokens = self._statistics.to(latents.device).denormalize(latents.float())
         return self.decode_tokens(self._decoder.to(latents.device), tokens.to(self._dtype))
 
     def decode_tokens(self, decoder: nn.Module, tokens: Tensor) -> Tensor:
-        """What a decoder of this tokenizer makes of tokens [B, C, h, w]: images [B, 3, H, W], about [-1, 1]."""
+        """Decode tokens [B, C, h, w] with the given decoder to images [B, 3, H, W], about [-1, 1]."""
         pixels: Tensor = decoder(tokens)
         if self.output == "normalised":
             pixels = pixels * per_channel(self.encoder.std, pixels) + per_channel(self.encoder.mean, pixels)
@@ -89,9 +94,11 @@ class RAE:
     # -- the decoder -------------------------------------------------------------------------------------------------
 
     def new_decoder(self) -> Decoder | ConvDecoder:
-        """A decoder to train: with the weights at `decoder.path`, or with random ones where there is no path.
+        """Build a decoder to train, with the weights at `decoder.path` if it is set.
 
-        Raises DataError for a file that does not fit, ConfigError where nobody says what its decoder writes.
+        Raises:
+            DataError: the file is missing or does not match.
+            ConfigError: neither the file nor the option declares the output of the decoder, or they disagree.
         """
         config = self._config.decoder
         decoder = _decoder_of(config.size, self.latent(self._image_size))
@@ -102,7 +109,7 @@ class RAE:
         return decoder
 
     def set_decoder(self, decoder: nn.Module) -> None:
-        """Decodes with this one from now on, whatever `decoder.path` says."""
+        """Replace the decoder."""
         self._decoder = decoder.to(self._dtype).eval().requires_grad_(False)
 
     @property
@@ -114,10 +121,10 @@ class RAE:
     def _decoder(self) -> nn.Module:
         if self._config.decoder.path is None:
             raise DataError(
-                "The RAE has no decoder: set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 run "
+                "The RAE has no decoder. Set `tokenizer.decoder.path` to the decoder.safetensors of a stage 1 run "
                 "(`stage: rae-decoder`), or to a published one."
             )
-        with torch.random.fork_rng(devices=[]):  # building draws initial weights, which the file then replaces
+        with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
             decoder = self.new_decoder()
         return decoder.to(self._dtype).eval().requires_grad_(False)
 
@@ -128,13 +135,24 @@ class RAE:
         return read_statistics(self._config.statistics, self.latent(self._image_size).shape)
 
     def compute_statistics(self, batches: Iterable[Batch], file: Path) -> int:
-        """Writes the statistics of the latents of these images; returns how many there were. Raises DataError."""
+        """Measure the latent statistics of images and write them.
+
+        Args:
+            batches: Batches with images.
+            file: The file to write.
+
+        Returns:
+            The number of images.
+
+        Raises:
+            DataError: there are no images, or tokens are not finite.
+        """
         images = (batch.images for batch in batches if batch.images is not None)
         return measure((self.tokens(chunk.to(self.device)) for chunk in images), file)
 
 
 def _decoder_of(size: str, spec: LatentSpec) -> Decoder | ConvDecoder:
-    """A decoder with random weights for the tokens of a latent."""
+    """A decoder with random weights for a latent."""
     if size in CONV_SIZES:
         return ConvDecoder(spec.channels, spec.factor, CONV_SIZES[size])
     return Decoder(spec.channels, spec.height, spec.factor, SIZES[size])

@@ -1,4 +1,4 @@
-"""The parts of a plain vision transformer, with the names that timm and the original DINO give them."""
+"""Layers of a vision transformer with the parameter names of timm and the original DINO."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Gelu = Literal["none", "tanh"]  #: how the GELU is approximated
+Gelu = Literal["none", "tanh"]  # approximation of the GELU
 
 
 class Sizes(NamedTuple):
-    """Of a network, as its weights tell them. Raises KeyError where they are of no such network."""
+    """Sizes of a vision transformer."""
 
     width: int
     patch: int  # pixels
@@ -22,6 +22,7 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Sizes:
+        """Infer the sizes from the weights. Raises KeyError if a tensor is missing."""
         weight = state["patch_embed.proj.weight"]  # [D, 3, patch, patch]
         depth = 1 + max((int(name.split(".")[1]) for name in state if name.startswith("blocks.")), default=-1)
         return cls(weight.shape[0], weight.shape[2], depth, state["blocks.0.mlp.fc1.weight"].shape[0])
@@ -36,7 +37,7 @@ class Attention(nn.Module):
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, angles: Tensor | None) -> Tensor:
-        """Tokens [B, T, D] and rotary angles [T, D / heads], if any -> [B, T, D]."""
+        """Map tokens [B, T, D] to [B, T, D]. `angles` [T, D / heads] are rotary angles or None."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # 3 x [B, H, T, D / H]
         if angles is not None:
             q, k = rotated(q, angles), rotated(k, angles)
@@ -45,7 +46,16 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block with its norms before attention and MLP, and perhaps layer scales."""
+    """Pre-norm transformer block.
+
+    Args:
+        width: Width of the tokens.
+        heads: Number of attention heads.
+        hidden: Inner width of the MLP.
+        eps: Epsilon of the norms.
+        gelu: Approximation of the GELU.
+        scaled: Whether there are layer scales (`gamma_1`, `gamma_2`).
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, *, eps: float, gelu: Gelu = "none", scaled: bool = False):
         super().__init__()
@@ -57,7 +67,7 @@ class Block(nn.Module):
         self.gamma_2 = nn.Parameter(torch.empty(width)) if scaled else None
 
     def forward(self, x: Tensor, angles: Tensor | None = None) -> Tensor:
-        """Tokens [B, T, D] and rotary angles [T, D / heads], if any -> [B, T, D]."""
+        """Map tokens [B, T, D] to [B, T, D]. `angles` [T, D / heads] are rotary angles or None."""
         x = x + _scaled(self.attn(self.norm1(x), angles), self.gamma_1)
         inner = F.gelu(self.mlp["fc1"](self.norm2(x)), approximate=self.gelu)
         return x + _scaled(self.mlp["fc2"](inner), self.gamma_2)
@@ -68,6 +78,6 @@ def _scaled(x: Tensor, gamma: Tensor | None) -> Tensor:
 
 
 def rotated(x: Tensor, angles: Tensor) -> Tensor:
-    """[B, H, T, D] with each adjacent pair of numbers turned by its angle [T, D]."""
-    turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-    return (x.float() * angles.cos() + turned.float() * angles.sin()).to(x.dtype)
+    """Rotate each adjacent pair of features of `x` [B, H, T, D] by its angle in `angles` [T, D]."""
+    rotated_half = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+    return (x.float() * angles.cos() + rotated_half.float() * angles.sin()).to(x.dtype)

@@ -1,5 +1,4 @@
-"""Small random encoders of the published classes, saved as the hub has them; what they must give comes from calling
-transformers (or timm) itself."""
+"""Small random encoders of the published classes. Expected values come from calls of transformers (or timm)."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.registry import registry
 from nanogen_files import storage
-from nanogen_files.structure import plain as written
+from nanogen_files.structure import plain as plain_values
 from nanogen_files.structure import structure
 from nanogen_rae.config import EncoderConfig
 from nanogen_rae.encoder import PublishedEncoder
@@ -30,7 +29,7 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def saved(folder: Path, kind: str, **options: Any) -> Any:
-    """A model with norms that differ from plain ones, in `folder`."""
+    """Save a model with non-trivial norms to `folder`."""
     torch.manual_seed(0)
     config = getattr(transformers, kind.replace("Model", "Config"))(**options)
     model = getattr(transformers, kind)(config).eval()
@@ -54,7 +53,7 @@ def pixels(images: Tensor, side: int, mode: str, mean: Tensor, std: Tensor, anti
 
 
 def plain(model: Any, norm: str) -> Any:
-    """The model with its final norm's affine part switched off, as the published code does it."""
+    """The model without the affine part of its final norm, as in the published code."""
     layer = getattr(model, norm)
     torch.nn.init.ones_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
@@ -82,15 +81,15 @@ def test_dinov2_with_registers(tmp_path: Path, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_dinov2_keeps_its_affine_part_where_asked(tmp_path: Path, images: Tensor) -> None:
+def test_norm_affine_keeps_the_affine_part(tmp_path: Path, images: Tensor) -> None:
     model = saved(tmp_path, "Dinov2WithRegistersModel", **VIT, patch_size=14, image_size=56, num_register_tokens=4)
     seen = model(pixels(images, 28, "bicubic", MEAN, STD)).last_hidden_state
-    torch.testing.assert_close(encoded("dinov2-vit-b", tmp_path, images, norm="own").tokens, seen[:, 5:])
+    torch.testing.assert_close(encoded("dinov2-vit-b", tmp_path, images, norm="affine").tokens, seen[:, 5:])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("name", "options"), [("dinov2-vit-l", {"registers": False, "norm": "own"}), ("webssl-1b", {})]
+    ("name", "options"), [("dinov2-vit-l", {"registers": False, "norm": "affine"}), ("webssl-1b", {})]
 )
 def test_dinov2_without_registers_and_webssl(
     tmp_path: Path, images: Tensor, name: str, options: Mapping[str, Any]
@@ -116,7 +115,7 @@ def test_dinov3(tmp_path: Path, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_siglip2_carries_its_affine_part_and_has_no_class_token(tmp_path: Path, images: Tensor) -> None:
+def test_siglip2_keeps_its_affine_part_and_has_no_class_token(tmp_path: Path, images: Tensor) -> None:
     half = torch.tensor([0.5] * 3)
     model = saved(tmp_path, "SiglipVisionModel", **VIT, intermediate_size=32, patch_size=16, image_size=32)
     seen = model(pixels(images, 32, "bicubic", half, half)).last_hidden_state
@@ -124,7 +123,7 @@ def test_siglip2_carries_its_affine_part_and_has_no_class_token(tmp_path: Path, 
 
 
 @torch.no_grad()
-def test_mae_keeps_every_token_in_its_place(tmp_path: Path, images: Tensor) -> None:
+def test_mae_keeps_the_order_of_tokens(tmp_path: Path, images: Tensor) -> None:
     model = saved(tmp_path, "ViTMAEModel", **VIT, intermediate_size=32, patch_size=16, image_size=64, mask_ratio=0.75)
     model = plain(model, "layernorm")
     model.config.mask_ratio = 0.0
@@ -144,7 +143,7 @@ def test_convnextv2_gives_its_last_map(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_tipsv2_sees_unnormalised_pixels(tmp_path: Path, images: Tensor) -> None:
+def test_tipsv2_takes_unnormalised_pixels(tmp_path: Path, images: Tensor) -> None:
     options = {**VIT, "patch_size": 14, "image_size": 56}
     model = plain(saved(tmp_path, "Tipsv2VisionModel", **options), "layernorm")
     seen = model(pixels(images, 28, "bicubic", torch.zeros(3), torch.ones(3))).last_hidden_state
@@ -182,20 +181,20 @@ def test_the_released_levels_of_raev2(tmp_path: Path, images: Tensor, blocks: tu
     levels = [F.layer_norm(raw[block + 1][:, 5:], (16,), eps=1e-5) for block in blocks]
     wanted = torch.stack(levels).mean(dim=0) + levels[-1].mean(dim=1, keepdim=True)
     options = structure({"path": str(tmp_path), "levels": list(blocks)}, EncoderConfig, "encoder")
-    assert written(options)["levels"] == list(blocks)
+    assert plain_values(options)["levels"] == list(blocks)
     found = PublishedEncoder("dinov3-vit-l16", options).encode(images)
     torch.testing.assert_close(found.tokens, wanted, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_levels_that_a_network_has_not(tmp_path: Path, images: Tensor) -> None:
+def test_unknown_levels_are_refused(tmp_path: Path, images: Tensor) -> None:
     saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
-    with pytest.raises(ConfigError, match=r"blocks 0 to 3, and `levels` names 4"):
+    with pytest.raises(ConfigError, match=r"blocks 0 to 3, but `levels` contains 4"):
         encoded("webssl-1b", tmp_path, images, levels=(1, 4))
-    with pytest.raises(ConfigError, match=r"4 blocks: set its `levels` to a divisor of that, or to a list"):
+    with pytest.raises(ConfigError, match=r"4 blocks. Set its `levels` to a divisor of 4, or to a list"):
         encoded("webssl-1b", tmp_path, images, levels=3)
     for levels in ([], [3, 1], [1, 1], [-1, 2]):
-        with pytest.raises(ConfigError, match="no numbers of blocks"):
+        with pytest.raises(ConfigError, match="must be block numbers in rising order"):
             vision_encoder("webssl-1b", {"levels": levels})
     with pytest.raises(ConfigError, match=r"levels.*expected an integer, got 'all'"):
         vision_encoder("webssl-1b", {"levels": "all"})
@@ -237,7 +236,7 @@ def perception_folder(folder: Path, weights: Mapping[str, Tensor], architecture:
 
 
 def perception_tokens(weights: Mapping[str, Tensor], pixels: Tensor, grid: int) -> Tensor:
-    """The network in other words: rotations are products of complex numbers, attention is written out."""
+    """Reference implementation: rotations as complex products, attention by plain operations."""
     x = F.conv2d(pixels, weights["patch_embed.proj.weight"], stride=4).flatten(2).mT  # [B, g g, 16]
     x = F.layer_norm(x + weights["pos_embed"], (16,), weights["norm_pre.weight"], weights["norm_pre.bias"], 1e-5)
     row, column = torch.meshgrid(torch.arange(1.0, grid + 1), torch.arange(1.0, grid + 1), indexing="ij")
@@ -274,10 +273,10 @@ def test_perception_encoders_without_a_class_token(tmp_path: Path, images: Tenso
 @torch.no_grad()
 def test_a_perception_encoder_of_another_architecture_is_refused(tmp_path: Path, images: Tensor) -> None:
     weights = perception_weights(64, class_token=True, scaled=False)
-    with pytest.raises(DataError, match="'vit_base_patch16_224', which is no Perception Encoder"):
+    with pytest.raises(DataError, match="'vit_base_patch16_224' in config.json is no Perception Encoder"):
         encoded("pe-vit-l", perception_folder(tmp_path, weights, "vit_base_patch16_224"), images)
     del weights["blocks.1.attn.qkv.weight"]
-    with pytest.raises(DataError, match="does not hold a Perception Encoder"):
+    with pytest.raises(DataError, match="contains no Perception Encoder"):
         encoded("pe-vit-l", perception_folder(tmp_path, weights, "vit_pe_core_large_patch14_336"), images)
 
 
@@ -292,7 +291,7 @@ def test_a_perception_encoder_of_another_architecture_is_refused(tmp_path: Path,
 def test_the_heads_of_a_perception_encoder_follow_from_its_architecture(architecture: str, heads: int) -> None:
     assert heads_of({"architecture": architecture}) == heads
     assert heads_of({"architecture": architecture, "model_args": {"num_heads": 2}}) == 2
-    with pytest.raises(DataError, match="add `num_heads`"):
+    with pytest.raises(DataError, match="Add `num_heads`"):
         heads_of({"architecture": "vit_pe_core_enormous_patch14"})
 
 
@@ -309,7 +308,7 @@ def timm() -> Any:
 
 @torch.no_grad()
 def test_eupe(tmp_path: Path, images: Tensor) -> None:
-    """Saved at another input size than it is read for."""
+    """A model saved for another input size."""
     library, small = timm(), {"embed_dim": 32, "depth": 2, "num_heads": 2}
     torch.manual_seed(0)
     model = library.create_model("vit_base_patch16_dinov3_qkvb", img_size=64, num_classes=0, **small).eval()
@@ -349,22 +348,22 @@ def test_a_size_without_a_whole_grid_is_refused(size: int) -> None:
     [
         ("dinov3-vit-b16", {"registers": False}, "registers"),
         ("convnextv2-b", {"levels": 4}, "levels"),
-        ("dinov2-vit-b", {"norm": "affine"}, "plain, own, none"),
+        ("dinov2-vit-b", {"norm": "layer"}, "plain, affine, none"),
         ("dinov2-vit-b", {"level": 4}, "Did you mean 'levels'"),
     ],
 )
-def test_options_that_an_encoder_has_not(name: str, options: Mapping[str, Any], words: str) -> None:
+def test_unsupported_options_are_refused(name: str, options: Mapping[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         vision_encoder(name, options)
 
 
-def test_a_folder_without_weights_says_what_goes_there(tmp_path: Path, images: Tensor) -> None:
+def test_a_folder_without_weights_names_the_missing_files(tmp_path: Path, images: Tensor) -> None:
     (tmp_path / "config.json").write_text('{"hidden_size": 16, "patch_size": 14}')
-    with pytest.raises(DataError, match=r"put config.json and model.safetensors of Dinov2WithRegistersModel there"):
+    with pytest.raises(DataError, match=r"Put config.json and model.safetensors of Dinov2WithRegistersModel into"):
         vision_encoder("dinov2-vit-b", {"path": str(tmp_path)}).encode(images)
 
 
-def test_a_model_that_is_not_at_hand_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_downloaded_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*arguments: Any, **options: Any) -> Any:
         raise OSError("no network")
 
@@ -376,7 +375,7 @@ def test_a_model_that_is_not_at_hand_is_named(images: Tensor, monkeypatch: pytes
 def test_files_of_another_width_are_refused(tmp_path: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     model = saved(tmp_path, "Dinov2Model", **VIT, patch_size=14, image_size=28)
     monkeypatch.setattr(transformers.Dinov2Model, "from_pretrained", lambda *arguments, **options: model)
-    with pytest.raises(DataError, match="tokens of 16 numbers"):
+    with pytest.raises(DataError, match="tokens of .* have width 16"):
         vision_encoder("webssl-300m").encode(images)
 
 
@@ -387,7 +386,7 @@ NUMBERS = ["16", 16.0, True, 0, -16, 10**12, {}, [], [None], ["16"], float("nan"
 
 @pytest.mark.parametrize("value", NUMBERS)
 @pytest.mark.parametrize("name", ["hidden_size", "hidden_sizes", "embed_dim", "num_features", "patch_size"])
-def test_a_size_that_is_no_whole_number_is_a_sentence(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_size_that_is_no_whole_number_is_refused(tmp_path: Path, name: str, value: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps({name: value}))
     encoder = vision_encoder("dinov2-vit-b", {"path": str(tmp_path)})
     with pytest.raises(DataError, match=rf"`{name}` of .*config\.json is .*, but must be a positive integer"):
@@ -411,12 +410,12 @@ def test_sizes_of_a_folder(tmp_path: Path, config: Mapping[str, Any], width: int
 
 
 @pytest.mark.parametrize("facts", [*({"model_args": {"num_heads": value}} for value in NUMBERS), {"model_args": [1]}])
-def test_heads_that_are_no_whole_number_are_a_sentence(facts: Mapping[str, Any]) -> None:
+def test_heads_that_are_no_whole_number_are_refused(facts: Mapping[str, Any]) -> None:
     with pytest.raises(DataError, match="must be a"):
         heads_of({"architecture": "vit_pe_core_tiny_patch16_384", **facts})
 
 
 @pytest.mark.parametrize("architecture", [None, 3, "", "vit_pe_", [], "resnet50"])
-def test_an_architecture_without_a_size_is_a_sentence(architecture: Any) -> None:
-    with pytest.raises(DataError, match="no Perception Encoder|add `num_heads`"):
+def test_an_architecture_without_a_size_is_refused(architecture: Any) -> None:
+    with pytest.raises(DataError, match="no Perception Encoder|Add `num_heads`"):
         heads_of({"architecture": architecture})

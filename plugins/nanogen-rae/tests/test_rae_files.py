@@ -1,4 +1,4 @@
-"""An encoder says what it reads of its folder."""
+"""The files that an encoder declares."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ class TestPublishedEncoder(FilesContract):
         return build
 
     def test_a_missing_file_is_a_sentence(self, build: Any, tmp_path: Path) -> None:
-        """A path where there is no folder is a name on the hub."""
+        """A path without a local folder is a name on the hub."""
         (tmp_path / "nothing").mkdir()
         super().test_a_missing_file_is_a_sentence(build, tmp_path)

@@ -1,4 +1,4 @@
-"""Stage 1: the losses against their equations, the loop with every phase, exact resume, and a short training."""
+"""Stage 1: losses against their equations, all phases in the loop, exact resume, a short training."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_files import storage
 from nanogen_files.structure import structure
 from nanogen_rae.augment import DiffAugment
-from nanogen_rae.decoder_files import MARK
+from nanogen_rae.decoder_files import OUTPUT_MARK
 from nanogen_rae.dino import DinoViT, load_dino
 from nanogen_rae.discriminator import Heads, SpectralConv1d, adaptive_weight, frozen, hinge
-from nanogen_rae.features import Dino
+from nanogen_rae.features import DinoFeatures
 from nanogen_rae.stage_config import DecoderStageConfig
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
@@ -61,14 +61,14 @@ def run(folder: Path, config: dict[str, Any], **options: Any) -> Pipeline:
 STAGED = {"perceptual": "encoder", "discriminator": "encoder", "discriminator_from": 0.5, "adversarial_from": 0.8}
 
 
-def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
+def test_phases_start_in_order_and_a_run_saves_its_files(tmp_path: Path) -> None:
     pipeline = run(tmp_path, configuration(**STAGED))
     log = {entry["step"]: entry for entry in metrics_log.read(tmp_path)}
     assert [step for step in log if "discriminator" in log[step]] == [4, 5, 6]  # updates from step 3, counted from 0
     assert [step for step in log if "adversarial" in log[step]] == [6]
     assert {"l1", "perceptual", "psnr", "lr.decoder"} <= log[1].keys()
     saved = storage.read_tensors(tmp_path / "decoder.safetensors")
-    assert saved.pop(MARK) == 0  # its decoder writes pixels
+    assert saved.pop(OUTPUT_MARK) == 0  # its decoder writes pixels
     nets = checkpoint.load(tmp_path, 6)[0]["nets"]
     assert all(torch.equal(value, nets[f"ema.{name}"]) for name, value in saved.items())
     torch.testing.assert_close(pipeline.tokenizer._decoder.state_dict(), saved)
@@ -77,7 +77,7 @@ def test_staged_starts_and_what_a_run_leaves(tmp_path: Path) -> None:
 
 
 def test_both_phases_run_in_bf16(tmp_path: Path) -> None:
-    """Losses are near those of float32; spectral norms stay in it."""
+    """Losses are close to those in float32; spectral norms are computed in float32."""
     config = configuration(**STAGED)
     run(tmp_path / "fp32", config)
     config["train"]["precision"] = "bf16"
@@ -116,7 +116,7 @@ Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
 
 
 def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
-    """Both nets are wrapped together, though one of them stands still in each phase."""
+    """Both networks are wrapped together, although each phase trains one of them."""
     config = configuration(**STAGED)
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
@@ -131,18 +131,18 @@ def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
     assert len(norms[1]) == 6
 
 
-def test_the_decoder_is_fine_tuned_where_it_has_a_path(tmp_path: Path) -> None:
+def test_a_decoder_with_a_path_is_fine_tuned(tmp_path: Path) -> None:
     run(tmp_path / "first", configuration(**WITHOUT))
     config = configuration(**WITHOUT)
     config["tokenizer"]["decoder"]["path"] = str(tmp_path / "first")
     stage = stage_of(build_pipeline(config))
     saved = storage.read_tensors(tmp_path / "first" / "decoder.safetensors")
-    del saved[MARK]
+    del saved[OUTPUT_MARK]
     torch.testing.assert_close(stage.nets["decoder"].state_dict(), saved)
 
 
-def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) -> None:
-    """Whoever decodes with the run's file need not know it, and cannot get it wrong."""
+def test_the_file_of_a_decoder_declares_normalised_output(tmp_path: Path) -> None:
+    """The file declares its output, so that the option is not needed."""
     config = configuration(**WITHOUT)
     config["tokenizer"]["decoder"]["output"] = "normalised"
     trained = run(tmp_path / "first", config).tokenizer
@@ -153,12 +153,12 @@ def test_a_decoder_that_is_trained_on_normalised_pixels_says_so(tmp_path: Path) 
     torch.testing.assert_close(again.decode_tokens(decoder, tokens), trained.decode_tokens(trained._decoder, tokens))
     torch.testing.assert_close(again.decode_tokens(decoder, tokens), decoder(tokens))  # 0.5 + 0.5 x, then 2 y - 1
     config["tokenizer"]["decoder"]["output"] = "pixels"
-    with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels': leave the option out"):
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*is 'pixels'. Remove the option"):
         build_pipeline(config).tokenizer.new_decoder()
 
 
 def test_from_stage_1_to_samples(tmp_path: Path) -> None:
-    """The whole road: a decoder, the statistics, a backbone, pictures."""
+    """Decoder, statistics, backbone and samples in one pipeline."""
     first = run(tmp_path / "stage1", configuration(**WITHOUT))
     count = first.tokenizer.compute_statistics(first.task.iter_once("train", 16), tmp_path / "statistics.safetensors")
     assert count == 32
@@ -174,7 +174,7 @@ def test_from_stage_1_to_samples(tmp_path: Path) -> None:
     assert images.isfinite().all()
 
 
-def test_the_published_recipe_is_what_stands_where_nobody_says_otherwise() -> None:
+def test_the_defaults_are_the_published_recipe() -> None:
     resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
     assert (resolved.sections["train"].steps, resolved.sections["train"].batch_size) == (40_032, 512)
     rate, schedule = resolved.slots["optimizer"].config.lr, Cosine(resolved.slots["schedule"].config)
@@ -192,14 +192,14 @@ def test_a_tokenizer_without_a_decoder_to_train_is_refused() -> None:
 
 
 def test_the_gan_cannot_start_before_its_discriminator() -> None:
-    with pytest.raises(ConfigError, match="lies before"):
+    with pytest.raises(ConfigError, match="must be at least discriminator_from"):
         structure({"discriminator_from": 0.5, "adversarial_from": 0.25}, DecoderStageConfig, "stage")
 
 
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
-def test_noise_is_keyed_and_as_strong_as_stated() -> None:
+def test_noise_is_keyed_and_has_its_distribution() -> None:
     stage = stage_of(build_pipeline(configuration(**WITHOUT)))
     tokens = torch.zeros(512, 96, 8, 8)
     noisy = stage._noisy(tokens, KeyedRNG(0, range(512), step=3))
@@ -224,7 +224,7 @@ def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
     assert float(adaptive_weight(first, 0 * second, last)) == pytest.approx(1e4)
 
 
-def test_frozen_weights_get_no_gradient_pass_it_on_and_stand_still() -> None:
+def test_frozen_weights_get_no_gradient_but_inputs_do() -> None:
     heads, features = Heads(8, 1), torch.randn(4, 8, 6, requires_grad=True)
     before = {name: tensor.clone() for name, tensor in heads.state_dict().items()}
     with frozen(heads):
@@ -246,7 +246,7 @@ def test_heads_give_a_logit_for_each_place_and_level_of_each_image_alone() -> No
 
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
 def test_a_spectral_convolution_is_torchs() -> None:
-    """The deprecated class of torch, step by step and in evaluation mode."""
+    """Compared with torch's deprecated class, in training and evaluation mode."""
     torch.manual_seed(0)
     ours = SpectralConv1d(6, 4, 3)
     theirs = nn.utils.spectral_norm(nn.Conv1d(6, 4, 3, padding=1, padding_mode="circular"))
@@ -280,7 +280,7 @@ def test_augmentation_moves_by_an_eighth_at_most() -> None:
     assert len(offsets) > 10
 
 
-def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
+def test_augmentation_is_drawn_for_the_whole_batch() -> None:
     images = torch.rand(4, 3, 8, 8) * 2 - 1
     assert torch.equal(DiffAugment(0.0)(images, KeyedRNG(0, range(4)), "real"), images)
     half = DiffAugment(0.5)
@@ -292,7 +292,7 @@ def test_augmentation_happens_to_a_whole_batch_with_its_probability() -> None:
 
 
 def dino_folder(folder: Path) -> Any:
-    """A small one of transformers' class, as the hub has it."""
+    """Folder of a small DINO of transformers."""
     torch.manual_seed(0)
     options = {"hidden_size": 16, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 16}
     numerics = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
@@ -314,19 +314,19 @@ def test_dino_features_are_those_of_transformers(tmp_path: Path, side: int) -> N
         pixels = F.interpolate(pixels, (224, 224), mode="bilinear", align_corners=False)
     states = model(pixels, output_hidden_states=True).hidden_states
     wanted = [states[place][:, 1:].mT for place in (12, 3, 6, 9, 12)]
-    dino = Dino(load_dino(str(tmp_path)))
+    dino = DinoFeatures(load_dino(str(tmp_path)))
     assert (dino.width, dino.levels) == (16, 5)
     torch.testing.assert_close(list(dino(images)), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_dino_with_too_few_blocks_is_refused(tmp_path: Path) -> None:
     shallow = {name: tensor for name, tensor in original(tmp_path).items() if not name.startswith("blocks.11.")}
-    with pytest.raises(DataError, match="11 blocks, and 12 are needed"):
-        Dino(DinoViT(shallow, 1))
+    with pytest.raises(DataError, match="11 blocks, but 12 are needed"):
+        DinoFeatures(DinoViT(shallow, 1))
 
 
 def original(folder: Path) -> dict[str, Tensor]:
-    """The weights of a small DINO of one head, by the names of the original file."""
+    """Weights of a small DINO with one head, under the names of the original file."""
     generator = torch.Generator().manual_seed(0)
     shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, 64), "pos_embed": (1, 50, 64), "norm.weight": (64,)}
     shapes |= {"patch_embed.proj.weight": (64, 3, 32, 32), "patch_embed.proj.bias": (64,), "norm.bias": (64,)}
@@ -344,8 +344,8 @@ def test_the_original_file_of_dino(tmp_path: Path) -> None:
     state = original(tmp_path)
     torch.save(state, tmp_path / "dino.pth")
     images = torch.rand(1, 3, 64, 64) * 2 - 1
-    wanted = Dino(DinoViT(state, 1).eval())(images)
-    torch.testing.assert_close(list(Dino(load_dino(str(tmp_path / "dino.pth")))(images)), list(wanted))
+    wanted = DinoFeatures(DinoViT(state, 1).eval())(images)
+    torch.testing.assert_close(list(DinoFeatures(load_dino(str(tmp_path / "dino.pth")))(images)), list(wanted))
 
 
 def test_missing_lpips_files_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tokenizer against diffusers' AutoencoderRAE, its statistics against torch in float64, and what it refuses."""
+"""The tokenizer against diffusers' AutoencoderRAE, its statistics against torch in float64, and its errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nanogen_rae.decoder import Decoder
 from nanogen_rae.positions import positions
 from nanogen_rae.quality import psnr, reconstruction
 from nanogen_rae.sizes import SIZES, Size
-from nanogen_rae.statistics import Running, read_statistics
+from nanogen_rae.statistics import RunningStatistics, read_statistics
 from nanogen_rae.tokenizer import RAE
 
 SMALL = Size(width=16, depth=2, heads=2, hidden=24)
@@ -44,13 +44,13 @@ def small_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenizer_module, "SIZES", {**SIZES, "B": SMALL})
 
 
-def written(file: Path, shape: tuple[int, ...], mean: float = 0.0, var: float = 1.0) -> str:
+def write_statistics(file: Path, shape: tuple[int, ...], mean: float = 0.0, var: float = 1.0) -> str:
     storage.write_tensors(file, {"mean": torch.full(shape, mean), "var": torch.full(shape, var)})
     return str(file)
 
 
 def published() -> Any:
-    """A small one of diffusers' class, with 16 x 16 tokens (it stretches the positions of other grids)."""
+    """A small AutoencoderRAE with 16 x 16 tokens (it stretches the positions of other grids)."""
     torch.manual_seed(0)
     model = AutoencoderRAE(
         encoder_hidden_size=64, encoder_num_hidden_layers=2, encoder_input_size=224, decoder_hidden_size=16,
@@ -64,13 +64,13 @@ def published() -> Any:
 def config(folder: Path, **decoder: Any) -> RAEConfig:
     options = {"path": str(folder / "encoder")}
     decoding = DecoderConfig(size="B", path=str(folder), **decoder)
-    statistics = written(folder / "statistics.safetensors", (64, 16, 16))
+    statistics = write_statistics(folder / "statistics.safetensors", (64, 16, 16))
     return RAEConfig(encoder_options=options, decoder=decoding, statistics=statistics)
 
 
 @torch.no_grad()
-def test_it_is_diffusers_rae(tmp_path: Path, images: Tensor, small_decoder: None) -> None:
-    """Resize, encoder, norm, standardising, decoder and patch order at once, through its saved folder."""
+def test_it_agrees_with_diffusers(tmp_path: Path, images: Tensor, small_decoder: None) -> None:
+    """Resize, encoder, norm, statistics, decoder and patch order together, from a saved folder."""
     model = published()
     model.save_pretrained(tmp_path)
     model.encoder.save_pretrained(tmp_path / "encoder")
@@ -81,14 +81,14 @@ def test_it_is_diffusers_rae(tmp_path: Path, images: Tensor, small_decoder: None
 
 
 def original() -> dict[str, Tensor]:
-    """A decoder's state with ViT-MAE's names: what transformers' own decoder was called when it was published."""
+    """State dict of a decoder with ViT-MAE's names, as in the original repository."""
     state = {name.removeprefix("decoder."): value for name, value in published().decoder.state_dict().items()}
     table = positions(16, 16)[None]
     return {**{_mae_name(name): value for name, value in state.items()}, "decoder_pos_embed": table}
 
 
 def loaded(file: Path, **decoder: Any) -> RAE:
-    """A RAE with the decoder in a file, whose statistics change nothing."""
+    """A RAE with the decoder of a file and identity statistics."""
     rae = RAE(RAEConfig(decoder=DecoderConfig(size="B", path=str(file), **decoder)), image_size=256)
     rae.encoder = SimpleNamespace(width=64, grid=lambda size: 16, mean=MEAN, std=STD)
     rae.set_decoder(rae.new_decoder())
@@ -101,7 +101,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 @torch.no_grad()
 @pytest.mark.parametrize("layout", ["decoder", "checkpoint", "wrapped"])
 def test_the_original_repositorys_files(tmp_path: Path, small_decoder: None, layout: str) -> None:
-    """A decoder alone, or within a training checkpoint, against diffusers' class, which decodes as the original."""
+    """A bare decoder or a training checkpoint against diffusers' class, which decodes as the original."""
     state, file = original(), tmp_path / "model.pt"
     whole = {f"decoder.{name}": value for name, value in state.items()} | {"encoder.model.weight": torch.ones(3)}
     other = {name: torch.zeros_like(value) for name, value in whole.items()}
@@ -115,7 +115,9 @@ def test_the_original_repositorys_files(tmp_path: Path, small_decoder: None, lay
     for output, wanted in {"pixels": pixels, "normalised": pixels * std + mean}.items():
         rae = loaded(file, output=output)
         torch.testing.assert_close(rae.decode_tokens(rae._decoder, latents), wanted * 2 - 1, rtol=1e-3, atol=1e-4)
-    with pytest.raises(ConfigError, match=r"model.pt does not tell.*'normalised' for.*original.*'pixels' for.*RAEv2"):
+    with pytest.raises(
+        ConfigError, match=r"model.pt does not declare.*'normalised' for.*original.*'pixels' for.*RAEv2"
+    ):
         loaded(file)
 
 
@@ -127,19 +129,19 @@ def test_the_weights_of_a_checkpoint_are_chosen(tmp_path: Path, small_decoder: N
     torch.testing.assert_close(heads["ema"], state["decoder_pred.bias"])
     torch.testing.assert_close(heads["model"], state["decoder_pred.bias"] + 1)
     torch.save({"model": state}, file)
-    with pytest.raises(DataError, match="no 'ema' weights: set `tokenizer.decoder.weights` to 'model'"):
+    with pytest.raises(DataError, match="no 'ema' weights. Set `tokenizer.decoder.weights` to 'model'"):
         loaded(file, output="pixels")
 
 
 def test_a_decoder_of_another_grid_is_refused(tmp_path: Path, small_decoder: None) -> None:
-    """Its weights have the same shapes: that of 512 pixels has 32 x 32 positions."""
+    """A decoder for 512 pixels has weights of the same shapes but 32 x 32 positions."""
     for number, table in enumerate((positions(16, 32)[None], torch.rand(1, 257, 16))):
         torch.save({**original(), "decoder_pos_embed": table}, tmp_path / f"{number}.pt")
-        with pytest.raises(DataError, match=r"other positions than the sine-cosine ones of 256 tokens"):
+        with pytest.raises(DataError, match=r"is not the sine-cosine table of 256 tokens"):
             loaded(tmp_path / f"{number}.pt", output="pixels")
 
 
-def test_importing_a_decoder_says_where_it_belongs(tmp_path: Path) -> None:
+def test_importing_a_decoder_names_the_option(tmp_path: Path) -> None:
     whole = {f"decoder.{name}": value for name, value in original().items()}
     for number, content in enumerate((original(), {"model": whole, "ema": whole, "step": 1})):
         torch.save(content, tmp_path / f"{number}.pt")
@@ -151,7 +153,7 @@ def test_importing_a_decoder_says_where_it_belongs(tmp_path: Path) -> None:
 
 
 class Planted:
-    """Does something when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return (Path.touch, (Path("planted"),))
@@ -165,9 +167,9 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path: Path, monkeypatch: pytest.M
     assert not Path("planted").exists()
 
 
-def test_a_diffusers_folder_tells_what_its_decoder_writes(tmp_path: Path, small_decoder: None) -> None:
+def test_a_diffusers_folder_declares_its_output(tmp_path: Path, small_decoder: None) -> None:
     published().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"`output: normalised`.*'pixels': leave the option out"):
+    with pytest.raises(ConfigError, match=r"`output: normalised`.*'pixels'. Remove the option"):
         loaded(tmp_path, output="pixels")
 
 
@@ -193,7 +195,7 @@ def test_the_published_size_has_its_parameters() -> None:
 
 
 def test_initial_weights_are_the_published_ones() -> None:
-    """Those of torch for linear maps: weights and biases uniform, with the bound 1 / sqrt(inputs)."""
+    """torch's defaults: weights and biases uniform with the bound 1 / sqrt(inputs)."""
     torch.manual_seed(0)
     decoder = Decoder(768, 16, 16, Size(width=192, depth=2, heads=4, hidden=384))
     maps = [module for module in decoder.modules() if isinstance(module, nn.Linear)]
@@ -209,9 +211,9 @@ def test_initial_weights_are_the_published_ones() -> None:
 # -- statistics ------------------------------------------------------------------------------------------------------
 
 
-def test_streamed_statistics_are_those_of_everything_at_once() -> None:
+def test_running_statistics_agree_with_torch() -> None:
     tokens = torch.randn(23, 4, 2, 2, generator=torch.Generator().manual_seed(0)) * 3 + 1000
-    running = Running()
+    running = RunningStatistics()
     for chunk in tokens.split(5):
         running.update(chunk)
     statistics = running.result()
@@ -231,7 +233,7 @@ def test_measured_statistics_make_zero_mean_and_unit_variance(tmp_path: Path, im
 
 
 def test_no_images_have_no_statistics(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="statistics need images|no images to reconstruct"):
         openmoji().compute_statistics([], tmp_path / "statistics.safetensors")
 
 
@@ -244,7 +246,7 @@ def test_published_statistics_with_a_batch_axis(tmp_path: Path) -> None:
 def test_missing_or_foreign_statistics_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nanogen data stats"):
         openmoji().encode(torch.zeros(1, 3, 64, 64))
-    foreign = written(tmp_path / "other.safetensors", (768, 16, 16))
+    foreign = write_statistics(tmp_path / "other.safetensors", (768, 16, 16))
     with pytest.raises(DataError, match=r"\(768, 16, 16\).*\(96, 8, 8\)"):
         RAE(RAEConfig(encoder="openmoji-classifier", statistics=foreign), image_size=64).encode(
             torch.zeros(1, 3, 64, 64)
@@ -284,19 +286,19 @@ def test_a_grid_that_makes_no_equal_patches_is_refused() -> None:
     assert RAE(finer, image_size=256).latent(256).shape == (1024, 16, 16)
 
 
-def test_an_encoder_that_is_none_of_images() -> None:
+def test_an_encoder_without_vision_is_refused() -> None:
     with pytest.raises(NanoGenError, match="Did you mean 'dinov2-vit-b'"):
         structure({"encoder": "dinov2-vit-bb"}, RAEConfig, "tokenizer")
-    with pytest.raises(NanoGenError, match="does not see images"):
+    with pytest.raises(NanoGenError, match="is not a vision encoder"):
         structure({"encoder": "qwen3-0.6b"}, RAEConfig, "tokenizer")
     with pytest.raises(ConfigError, match="tiny, B, L, XL"):
         structure({"decoder": {"size": "XXL"}}, RAEConfig, "tokenizer")
 
 
 def test_decoder_weights_that_are_missing_or_foreign(tmp_path: Path) -> None:
-    statistics = written(tmp_path / "statistics.safetensors", (96, 8, 8))
+    statistics = write_statistics(tmp_path / "statistics.safetensors", (96, 8, 8))
     latents = torch.zeros(1, 96, 8, 8)
-    with pytest.raises(DataError, match="no decoder"):
+    with pytest.raises(DataError, match="no decoder\\."):
         openmoji(statistics=statistics).decode(latents)
     with pytest.raises(DataError, match="no decoder weights at"):
         openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny", path=str(tmp_path / "no"))).decode(latents)
@@ -304,7 +306,7 @@ def test_decoder_weights_that_are_missing_or_foreign(tmp_path: Path) -> None:
         openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny", path=statistics)).decode(latents)
 
 
-def test_quality_of_a_perfect_and_of_a_shifted_picture() -> None:
+def test_quality_of_a_perfect_and_of_a_shifted_image() -> None:
     images = torch.zeros(2, 3, 8, 8)
     torch.testing.assert_close(psnr(images + 0.2, images), torch.full((2,), 20.0))
 
@@ -330,7 +332,7 @@ class TestTokenizer(TokenizerContract):
     @pytest.fixture
     def tokenizer(self, tmp_path: Path) -> RAE:
         torch.manual_seed(0)
-        statistics = written(tmp_path / "statistics.safetensors", (96, 8, 8))
+        statistics = write_statistics(tmp_path / "statistics.safetensors", (96, 8, 8))
         rae = openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny"))
         rae.set_decoder(rae.new_decoder())
         return rae

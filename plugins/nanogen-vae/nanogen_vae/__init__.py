@@ -1,4 +1,4 @@
-"""Latent diffusion: the VAEs that diffusers knows, as tokenizers."""
+"""Latent diffusion: VAEs of diffusers as tokenizers."""
 
 from typing import TYPE_CHECKING
 

@@ -16,21 +16,23 @@ DEFAULT = "sdvae-mse"
 def _known(config: Any, attribute: Any, preset: str | None) -> None:
     if preset is not None and preset not in PRESETS:
         raise UnknownName(
-            f"There is no VAE preset {shown(preset)}.{near_miss(preset, PRESETS)} Presets: {listing(PRESETS)}; or set "
-            f"`path` to a folder that diffusers saved."
+            f"There is no VAE preset {shown(preset)}.{near_miss(preset, PRESETS)} Use one of {listing(PRESETS)}, or "
+            f"set `path` to a folder that diffusers saved."
         )
 
 
 @frozen(kw_only=True)
 class VAEConfig:
-    """`preset`: a published VAE; `sdvae-mse` where there is no `path` either.
+    """Options of `VAE`.
 
-    `path`: a local folder, or a name on the Hugging Face hub. With a `preset`, it is a copy of that one.
-    `subfolder`: where in `path` the VAE lies (`vae` in the folder of a whole pipeline).
-    `dtype`: what the VAE computes in; latents and images are float32 always.
-    `slicing`: one image at a time, to the same result, in the memory of one.
-    `tile`: the side in pixels of overlapping tiles that larger images are cut into, blended over a quarter of it: the
-    memory of one tile, to a result that is near that of the whole, not equal (published latents have none).
+    Args:
+        preset: A published VAE. Without `preset` and `path` it is `sdvae-mse`.
+        path: A local folder, or a name on the Hugging Face hub. With `preset` it is a copy of that VAE.
+        subfolder: Folder of the VAE within `path`, such as `vae` in a whole pipeline.
+        dtype: The dtype of the computation. Latents and images are always float32.
+        slicing: Process one image at a time. The result is the same, the memory that of one image.
+        tile: Side in pixels of overlapping tiles for larger images, blended over a quarter of the side. The memory is
+            that of one tile. The result differs slightly from that without tiles, which published latents use.
     """
 
     preset: str | None = field(default=None, validator=_known)

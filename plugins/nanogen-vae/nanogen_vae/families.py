@@ -1,4 +1,4 @@
-"""What differs between diffusers' autoencoder classes: the latent's shape, its layout, and its normalisation."""
+"""Differences between diffusers' autoencoder classes: shape, layout and normalisation of the latent."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from nanogen_vae.presets import Numbers, Shape
 
 
 class Family(Protocol):
-    """How one autoencoder class is used. `model` is the loaded model, `config` the content of its config.json."""
+    """Operations on one autoencoder class. `model` is the loaded model, `config` the content of its config.json."""
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
-        """Channels and factor of what `encode` gives."""
+        """Return channels and factor of z."""
 
     def encode(self, model: Any, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> the mode of the posterior [B, C, h, w], not normalised."""
+        """Encode images [B, 3, H, W] to z [B, C, h, w], the mode of the posterior without normalisation."""
 
     def decode(self, model: Any, z: Tensor) -> Tensor:
-        """What `encode` gives [B, C, h, w] -> images [B, 3, H, W]."""
+        """Decode z [B, C, h, w] to images [B, 3, H, W]."""
 
     def affine(self, model: Any, numbers: Numbers | None) -> Affine:
-        """The normalisation of z; `numbers` are those of the preset."""
+        """Return the normalisation of z. `numbers` are those of the preset."""
 
     def tile(self, model: Any, side: int) -> None:
-        """Has images that are larger than `side` pixels encoded and decoded in tiles of it."""
+        """Process images larger than `side` pixels in tiles of this side."""
 
 
 class KL:
-    """AutoencoderKL: Stable Diffusion 1 to 3.5, FLUX.1, VA-VAE, and what REPA-E tuned of them."""
+    """AutoencoderKL: Stable Diffusion 1 to 3.5, FLUX.1, VA-VAE, and their REPA-E versions."""
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
         return Shape(config["latent_channels"], 2 ** (len(config["block_out_channels"]) - 1))
@@ -56,9 +56,9 @@ class KL:
 
 
 class Flux2(KL):
-    """AutoencoderKLFlux2: 2 x 2 cells become channels (`c, row, column`), normalised by the file's BatchNorm."""
+    """AutoencoderKLFlux2: 2 x 2 cells become channels (`c, row, column`), normalised by the BatchNorm in its file."""
 
-    EPS = 1e-5  # of the published recipe; the files' own batch_norm_eps is 1e-4
+    EPS = 1e-5  # as in DiffusionBench; `batch_norm_eps` of the model is 1e-4
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
         channels, factor = super().shape(config)
@@ -76,10 +76,10 @@ class Flux2(KL):
 
 
 class QwenImage(KL):
-    """AutoencoderKLQwenImage: a video VAE, fed one frame."""
+    """AutoencoderKLQwenImage: a video VAE, applied to one frame."""
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
-        return Shape(config["z_dim"], 2 ** len(config["temperal_downsample"]))  # the config's own spelling
+        return Shape(config["z_dim"], 2 ** len(config["temperal_downsample"]))  # spelt like this in config.json
 
     def encode(self, model: Any, images: Tensor) -> Tensor:
         return super().encode(model, images[:, :, None])[:, :, 0]  # [B, 3, 1, H, W] -> [B, C, 1, h, w]
@@ -88,7 +88,7 @@ class QwenImage(KL):
         return super().decode(model, z[:, :, None])[:, :, 0]
 
     def tile(self, model: Any, side: int) -> None:
-        model.enable_tiling(side, side, side * 3 // 4, side * 3 // 4)  # the others' overlap: a quarter
+        model.enable_tiling(side, side, side * 3 // 4, side * 3 // 4)  # tiles overlap by a quarter, as in AutoencoderKL
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -99,10 +99,18 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(class_name: str, path: str) -> Family:
-    """The family of a diffusers class. Raises Incompatible for a class that is none of them."""
+    """Return the family of a diffusers class.
+
+    Args:
+        class_name: Name of the class.
+        path: Path of the model, for the message.
+
+    Raises:
+        Incompatible: the class is not supported.
+    """
     if class_name not in FAMILIES:
         raise Incompatible(
-            f"The model {path!r} is of the class {class_name!r}, which the tokenizer 'vae' cannot use: choose one of "
-            f"{listing(FAMILIES)}."
+            f"The model {path!r} has the class {class_name!r}, which the tokenizer 'vae' does not support. Choose a"
+            f" model of the class {listing(FAMILIES)}."
         )
     return FAMILIES[class_name]

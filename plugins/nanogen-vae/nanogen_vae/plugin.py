@@ -1,4 +1,4 @@
-"""The manifest of nanogen-vae. Loads no torch."""
+"""Plugin manifest: the tokenizer and the method `vae`. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
 
-#: DiffusionBench (arXiv 2606.24888), and SiT; each is good for both tasks.
+#: Recipes of DiffusionBench (arXiv 2606.24888), and SiT. All support both tasks.
 RECIPES = (
     "e2e-flux1-vae",
     "e2e-qwen-image-vae",
@@ -37,7 +37,7 @@ def nanogen_components() -> list[Component]:
             name="vae",
             target="nanogen_vae.tokenizer:VAE",
             config="nanogen_vae.config:VAEConfig",
-            summary="a frozen VAE through diffusers: twelve presets, or any AutoencoderKL folder",
+            summary="Frozen VAE of diffusers: twelve presets, or any AutoencoderKL folder",
         )
     ]
 

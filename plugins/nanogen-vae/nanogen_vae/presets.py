@@ -1,4 +1,4 @@
-"""The published VAEs as a table. Loads no torch, and says each latent's shape without any file."""
+"""Table of the published VAEs, with the shapes of their latents. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """A latent has `channels` and one cell for `factor` x `factor` pixels."""
+    """Shape of a latent: `channels`, and one cell for `factor` x `factor` pixels."""
 
     channels: int
     factor: int
 
 
 class Numbers(NamedTuple):
-    """latent = (mode - shift) * scale."""
+    """Normalisation `latent = (mode - shift) * scale`."""
 
     shift: float
     scale: float
 
 
 class Preset(NamedTuple):
-    """Where the weights lie on the Hugging Face hub, and what is known of the latent without them."""
+    """Location of a VAE on the Hugging Face hub, and its latent."""
 
     path: str
     subfolder: str | None
     shape: Shape
-    numbers: Numbers | None = None  # None: as the file's own config says
+    numbers: Numbers | None = None  # None: those of its config.json
 
 
 _SD = Numbers(0.0, 0.18215)

@@ -1,4 +1,4 @@
-"""Where a VAE's files lie: in a local folder, or on the Hugging Face hub."""
+"""Reads a VAE from a local folder or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ CONFIG = "config.json"
 
 @frozen
 class Source:
-    """A folder as diffusers saves it. A local one is never asked for on the network."""
+    """A folder that diffusers saved. A local folder is read without network access.
+
+    Args:
+        path: A local folder, or a name on the Hugging Face hub.
+        subfolder: Folder of the VAE within `path`.
+    """
 
     path: str
     subfolder: str | None = None
@@ -28,23 +33,31 @@ class Source:
         return folder if folder.is_dir() else None
 
     def config(self) -> dict[str, Any]:
-        """The model's config.json, without its weights. Raises DataError where it is not at hand."""
+        """Read config.json. Raises DataError if it is missing."""
         return json_files.read_object(self.config_file())
 
     def config_file(self) -> Path:
-        """Raises DataError where it is not at hand."""
+        """Return the path of config.json. Raises DataError if it is missing."""
         return self._local_config() if self._folder else self._fetched_config()
 
     def load(self, class_name: str, dtype: torch.dtype) -> Any:
-        """The model of a diffusers class with its safetensors weights. Raises DataError where they are not at hand."""
-        import diffusers  # takes seconds, and only weights need it
+        """Load the model with its safetensors weights.
+
+        Args:
+            class_name: Name of the diffusers class.
+            dtype: The dtype of the weights.
+
+        Raises:
+            DataError: the weights are missing or damaged.
+        """
+        import diffusers  # not at the top: the import takes seconds
 
         where = {"subfolder": self.subfolder} if self.subfolder else {}
         options = {"use_safetensors": True, "torch_dtype": dtype}
         try:
             model = from_pretrained(getattr(diffusers, class_name), self.path, **where, **options)
         except (OSError, ValueError) as error:
-            raise DataError(self._missing(f"its {class_name} weights (safetensors)")) from error
+            raise DataError(self._missing(f"{class_name} weights (safetensors)")) from error
         refuse_damaged(model, self.path)
         return model
 
@@ -52,10 +65,12 @@ class Source:
         folder = Path(str(self._folder), self.subfolder or "")
         if (folder / CONFIG).is_file():
             return folder / CONFIG
-        hint = " It holds a whole pipeline: set `tokenizer.subfolder` to 'vae'." if (folder / "vae").is_dir() else ""
-        raise DataError(
-            f"There is no {CONFIG} in {folder}: set `tokenizer.path` to a folder that diffusers saved.{hint}"
-        )
+        if (folder / "vae").is_dir():
+            raise DataError(
+                f"There is no {CONFIG} in {folder}, which contains a whole pipeline. Set `tokenizer.subfolder` to"
+                " 'vae'."
+            )
+        raise DataError(f"There is no {CONFIG} in {folder}. Set `tokenizer.path` to a folder that diffusers saved.")
 
     def _fetched_config(self) -> Path:
         from huggingface_hub import hf_hub_download
@@ -63,12 +78,13 @@ class Source:
         try:
             return Path(hf_hub_download(self.path, CONFIG, subfolder=self.subfolder))
         except (OSError, ValueError) as error:
-            raise DataError(self._missing(f"its {CONFIG}")) from error
+            raise DataError(self._missing(CONFIG)) from error
 
-    def _missing(self, what: str) -> str:
+    def _missing(self, files: str) -> str:
         if self._folder:
-            return f"The VAE in {self._folder} lacks {what}, or it is damaged: save it again with diffusers."
+            return f"The VAE in {self._folder} has no readable {files}. Save it again with diffusers."
         return (
-            f"The VAE {self.path!r} is no folder on this machine, and {what} could not be had from the Hugging Face "
-            f"hub: set `tokenizer.path` to a local copy, or connect once (some need `hf auth login`)."
+            f"The VAE {self.path!r} is not a local folder, and its {files} cannot be downloaded from the Hugging Face "
+            f"hub. Set `tokenizer.path` to a local copy, or connect to the network once (some models need "
+            f"`hf auth login`)."
         )

@@ -1,4 +1,4 @@
-"""The tokenizer of latent diffusion (Rombach et al., arXiv 2112.10752): a frozen VAE."""
+"""Tokenizer of latent diffusion (Rombach et al., arXiv 2112.10752): a frozen VAE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from nanogen_vae.source import Source
 
 
 class VAE:
-    """Latents are the normalised mode of the posterior. Weights are read when the first image or latent comes."""
+    """Frozen VAE. Latents are the normalised mode of the posterior. The first `encode` or `decode` loads the weights.
+
+    Args:
+        config: Options of the tokenizer.
+
+    Example:
+        >>> vae = VAE(VAEConfig(preset="sdvae-mse"))
+        >>> vae.encode(images).shape  # images [B, 3, 256, 256] -> [B, 4, 32, 32]
+    """
 
     def __init__(self, config: VAEConfig):
         self._config = config
@@ -30,52 +38,54 @@ class VAE:
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device | str) -> VAE:
-        """Where images and latents come from; returns the tokenizer itself."""
+        """Move the model to a device. Returns the tokenizer itself."""
         self._device = torch.device(device)
         return self
 
     def latent(self, image_size: int) -> LatentSpec:
-        """From the table of presets, or the config.json at `path`, alone.
+        """Return the shape of the latent, from the preset or the config.json at `path`. Loads no weights.
 
-        Raises Incompatible for a size that is no multiple of the factor, DataError where there is no config.json.
+        Raises:
+            Incompatible: `image_size` is no multiple of the factor, or `tile` is no multiple of four times the factor.
+            DataError: config.json is missing.
         """
         channels, factor = self._shape
         if image_size % factor or image_size <= 0:
             near = max(factor, image_size // factor * factor)
             raise Incompatible(
-                f"The VAE {self._name!r} takes image sizes that are multiples of {factor}, and {image_size} is not: "
-                f"set `image_size` to {near} or {near + factor}."
+                f"The image size must be a multiple of {factor} for the VAE {self._name!r}, got {image_size}. "
+                f"Set `image_size` to {near} or {near + factor}."
             )
         self._refuse_broken_tiles(factor)
         side = image_size // factor
         return LatentSpec(channels=channels, height=side, width=side, factor=factor)
 
     def _refuse_broken_tiles(self, factor: int) -> None:
-        """A quarter of a tile, by which tiles overlap, must be whole cells."""
+        """Tiles overlap by a quarter, which must be a whole number of cells."""
         tile, unit = self._config.tile, 4 * factor
         if tile is not None and tile % unit:
             near = max(unit, tile // unit * unit)
             raise Incompatible(
-                f"`tokenizer.tile` must be a multiple of {unit} for the VAE {self._name!r}, and {tile} is not: "
-                f"set it to {near} or {near + unit}."
+                f"`tokenizer.tile` must be a multiple of {unit} for the VAE {self._name!r}, got {tile}. "
+                f"Set it to {near} or {near + unit}."
             )
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The tensors that `encode` depends on. Raises DataError where the weights are missing."""
+        """Return the tensors that `encode` depends on. Raises DataError if the weights are missing."""
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
-        """The config.json, which has the scale and shift of the latents. Raises DataError where it is missing."""
+        """Return the config.json, which has the normalisation of the latents. Raises DataError if it is missing."""
         return [self._source.config_file()]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> latents [B, C, h, w] float32."""
+        """Encode images [B, 3, H, W] in [-1, 1] to latents [B, C, h, w], float32, without gradient."""
         z = self._family.encode(self._model, images.to(self._dtype)).float()
         return self._affine.apply(z)
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, C, h, w] -> images [B, 3, H, W] float32, about [-1, 1], not clamped. Draws nothing."""
+        """Decode latents [B, C, h, w] to images [B, 3, H, W], float32, about [-1, 1], not clamped. `rng` is unused."""
         z = self._affine.denormalize(latents.float())
         return self._family.decode(self._model, z.to(self._dtype)).float()
 
@@ -96,7 +106,7 @@ class VAE:
             return self._family.shape(self._file)
         except (KeyError, TypeError) as error:
             raise DataError(
-                f"The config.json of {self._name!r} does not say the shape of its latents ({error}): save it again."
+                f"The config.json of {self._name!r} does not define the shape of its latents ({error}). Save it again."
             ) from error
 
     @cached_property
@@ -126,7 +136,7 @@ class VAE:
 
 
 def _preset(config: VAEConfig) -> Preset | None:
-    """None for a path alone: then everything comes from its config.json."""
+    """The preset. None if only `path` is set: then config.json has all numbers."""
     if config.preset is None and config.path is not None:
         return None
     return PRESETS[config.preset or DEFAULT]

@@ -1,4 +1,4 @@
-"""Small random VAEs of the real classes, saved as the hub has them; expected values come from calling diffusers."""
+"""Small random VAEs of the real classes. Expected values come from calls of diffusers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def images() -> Tensor:
 
 
 def check(config: VAEConfig, images: Tensor, latents: Tensor, decode: Callable[[Tensor], Tensor], z: Tensor) -> None:
-    """The tokenizer gives `latents`, of the shape that it announced, and back what `decode` makes of `z`."""
+    """`encode` returns `latents` of the declared shape, and `decode` returns the images of `z`."""
     vae = VAE(config)
     assert isinstance(vae, Tokenizer)
     found = vae.encode(images)
@@ -103,7 +103,7 @@ def test_flux2_is_patchified_and_normalised_by_its_batch_norm(tmp_path: Path, im
 
 
 @torch.no_grad()
-def test_qwen_is_fed_one_frame(tmp_path: Path, images: Tensor) -> None:
+def test_qwen_encodes_one_frame(tmp_path: Path, images: Tensor) -> None:
     torch.manual_seed(0)
     model = AutoencoderKLQwenImage(
         base_dim=8, z_dim=4, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False],
@@ -119,10 +119,10 @@ def test_qwen_is_fed_one_frame(tmp_path: Path, images: Tensor) -> None:
 def test_slicing_changes_nothing(tmp_path: Path, images: Tensor) -> None:
     path = saved(tmp_path, kl()).path
     whole, sliced = VAE(VAEConfig(path=path)), VAE(VAEConfig(path=path, slicing=True))
-    asked: list[int] = []
-    sliced._model.encoder.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    batch_sizes: list[int] = []
+    sliced._model.encoder.register_forward_pre_hook(lambda _, given: batch_sizes.append(len(given[0])))
     latents = sliced.encode(images)
-    assert asked == [1, 1]
+    assert batch_sizes == [1, 1]
     torch.testing.assert_close(latents, whole.encode(images))
     torch.testing.assert_close(sliced.decode(latents), whole.decode(latents), rtol=1e-4, atol=1e-4)
 
@@ -160,7 +160,7 @@ def test_tiles_of_a_video_vae_overlap_by_a_quarter(tmp_path: Path) -> None:
 
 def test_a_tile_whose_quarter_is_no_whole_cell_is_refused(tmp_path: Path) -> None:
     config = VAEConfig(path=saved(tmp_path, kl()).path, tile=20)
-    with pytest.raises(Incompatible, match=r"tokenizer\.tile` must be a multiple of 8 .* set it to 16 or 24"):
+    with pytest.raises(Incompatible, match=r"tokenizer\.tile` must be a multiple of 8 .* Set it to 16 or 24"):
         VAE(config).latent(64)
     with pytest.raises(ValueError, match="tile"):
         VAEConfig(tile=0)
@@ -170,7 +170,7 @@ def test_the_latent_is_known_without_the_weights(tmp_path: Path) -> None:
     config = saved(tmp_path, kl())
     (tmp_path / "diffusion_pytorch_model.safetensors").unlink()
     assert VAE(config).latent(64).shape == (4, 32, 32)
-    with pytest.raises(DataError, match=r"lacks its AutoencoderKL weights \(safetensors\)"):
+    with pytest.raises(DataError, match=r"has no readable AutoencoderKL weights \(safetensors\)"):
         VAE(config).encode(torch.zeros(1, 3, 16, 16))
 
 
@@ -186,22 +186,22 @@ def test_the_default_is_the_published_sd_vae() -> None:
     assert VAE(VAEConfig()).latent(256).time_shift == 1.0
 
 
-def test_a_wrong_image_size_says_the_next_ones() -> None:
-    with pytest.raises(Incompatible, match=r"'sdvae-mse' takes image sizes that are multiples of 8.*to 96 or 104"):
+def test_a_wrong_image_size_suggests_the_nearest() -> None:
+    with pytest.raises(Incompatible, match=r"multiple of 8 for the VAE 'sdvae-mse'.*to 96 or 104"):
         VAE(VAEConfig()).latent(100)
 
 
 def test_a_missing_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match=r"'/no/such/vae' is no folder on this machine.* set `tokenizer\.path`"):
+    with pytest.raises(DataError, match=r"'/no/such/vae' is not a local folder.* Set `tokenizer\.path`"):
         VAE(VAEConfig(path="/no/such/vae")).latent(256)
-    with pytest.raises(DataError, match="'stabilityai/sd-vae-ft-mse' is no folder"):
+    with pytest.raises(DataError, match="'stabilityai/sd-vae-ft-mse' is not a local folder"):
         VAE(VAEConfig()).encode(torch.zeros(1, 3, 16, 16))
 
 
 def test_a_whole_pipelines_folder_has_a_hint(tmp_path: Path) -> None:
     saved(tmp_path / "vae", kl())
-    with pytest.raises(DataError, match=r"set `tokenizer\.subfolder` to 'vae'"):
+    with pytest.raises(DataError, match=r"Set `tokenizer\.subfolder` to 'vae'"):
         VAE(VAEConfig(path=str(tmp_path))).latent(16)
     assert VAE(VAEConfig(path=str(tmp_path), subfolder="vae")).encode(torch.zeros(1, 3, 16, 16)).shape == (1, 4, 8, 8)
 

@@ -1,4 +1,4 @@
-"""A VAE says what it reads of its folder: its weights, and the scale in its config.json."""
+"""The files and weights that a VAE declares."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ class TestVAE(FilesContract):
         return lambda folder: VAE(VAEConfig(path=str(folder)))
 
     def test_a_missing_file_is_a_sentence(self, build: Any, tmp_path: Path) -> None:
-        """A path where there is no folder is a name on the hub."""
+        """A path without a local folder is a name on the hub."""
         (tmp_path / "nothing").mkdir()
         super().test_a_missing_file_is_a_sentence(build, tmp_path)

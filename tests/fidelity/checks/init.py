@@ -22,12 +22,12 @@ from tests.fidelity.recorded import read_facts
 
 BACKBONES = {"lightning_dit": "lightning-dit", "ddt": "ddt"}
 SPREAD = {"normal": 0.5, "uniform": 0.45}  # n times the relative variance of a standard deviation of n values
-OUTSIDE = math.erfc(math.sqrt(3 / 2))  # share of a normal distribution beyond sqrt(3), where a uniform one ends
+OUTSIDE = math.erfc(math.sqrt(3 / 2))  # fraction of a normal distribution beyond sqrt(3), the bound of a uniform one
 TRUNK = {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}  # published option -> ours
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every parameter of every variant at every size, pooled over as many constructions as were recorded."""
+    """Measure every parameter of every variant and size, pooled over several constructions."""
     recorded = read_facts(path)
     for variant, facts in recorded["variants"].items():
         for size, numbers in recorded["sizes"].items():
@@ -43,7 +43,7 @@ def measure(path: Path) -> Iterator[Measurement]:
 
 
 def _measured(name: str, values: Tensor, facts: Mapping[str, Any]) -> Iterator[Measurement]:
-    """`values` [constructions, ...] of one parameter against its published distribution."""
+    """Compare `values` [constructions, ...] of one parameter with its published distribution."""
     yield Measurement(f"{name} shape", 0 if list(values.shape[1:]) == facts["shape"] else math.inf, 0)
     kind = facts["kind"]
     if kind in ("zeros", "ones"):
@@ -64,7 +64,7 @@ def _measured(name: str, values: Tensor, facts: Mapping[str, Any]) -> Iterator[M
 def _constructions(
     backbone: str, numbers: Mapping[str, Any], options: Mapping[str, Any], count: int
 ) -> tuple[dict[str, Tensor], set[str]]:
-    """All parameters by their published names, [count, ...] each, and the names of those that are trained."""
+    """All parameters [count, ...] by published name, and the names of the trained ones."""
     drawn: dict[str, list[Tensor]] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -80,7 +80,7 @@ def _constructions(
 
 
 def _network(backbone: str, numbers: Mapping[str, Any], options: Mapping[str, Any]) -> Network:
-    """One network of ours, as its configuration makes it where nothing is said of initial weights."""
+    """A network with the default initial weights."""
     network, config = NETWORKS[backbone]
     given = numbers["net"]
     settings = {"patch_size": _first(given["patch_size"]), "time_tokens": numbers["T"]}
@@ -105,7 +105,7 @@ def _network(backbone: str, numbers: Mapping[str, Any], options: Mapping[str, An
 
 
 def _projector(network: Network, numbers: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Tensor]:
-    """REPA's projector, which is a part of its auxiliary loss."""
+    """The parameters of REPA's projector."""
     if not options.get("enable_repa"):
         return {}
     config = RepaConfig()
@@ -114,7 +114,7 @@ def _projector(network: Network, numbers: Mapping[str, Any], options: Mapping[st
 
 
 def _number(value: Any, numbers: Mapping[str, Any]) -> Any:
-    """An option's value. A letter stands for a number of the size."""
+    """The value of an option. A letter is the key of a number of the size."""
     return numbers.get(value, value) if isinstance(value, str) else value
 
 

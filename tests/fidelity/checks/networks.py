@@ -10,7 +10,7 @@ from tests.parity import LIMIT, check_case
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every recorded output. One that is not computed has an infinite error."""
+    """Measure every recorded output. The error of an output that is not computed is infinite."""
     report = check_case(path)
     for name, error in report.errors.items():
         yield Measurement(name, error, LIMIT)

@@ -1,4 +1,4 @@
-"""Perception Encoder at another grid than its own: pixels, position table, rotary angles and tokens."""
+"""Perception Encoder at another grid than that of pre-training: pixels, positions, rotary angles, tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 8  # every eighth row of the prepared pixels is recorded
 
 @torch.no_grad()
 def measure(path: Path) -> Iterator[Measurement]:
-    """The encoder of the published name, on a folder with timm's names."""
+    """Measure the encoder with the weights of the fixture under timm's names."""
     facts, tensors = read(path)
     with TemporaryDirectory() as folder:
         _write_checkpoint(Path(folder), facts, tensors)
@@ -36,12 +36,12 @@ def _write_checkpoint(folder: Path, facts: Mapping[str, Any], tensors: Mapping[s
 
 
 def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the encoder gives for every recorded output."""
+    """Compute every recorded output."""
     size, side = facts["image_size"], facts["grid"] * facts["patch"]
     if "in.images_u8" in tensors:
         images, options = tensors["in.images_u8"] / 127.5 - 1, {}
     else:
-        images, options = tensors["in.pixels"], {"side": side}  # pixels that are prepared already
+        images, options = tensors["in.pixels"], {"side": side}  # preprocessed pixels
     encoder = PublishedEncoder(facts["published_name"], EncoderConfig(path=str(folder), **options))
     network = encoder.network(images.shape[-1])
     found = {
@@ -54,20 +54,20 @@ def _computed(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
         assert images.shape[-1] == size
         found["out.pixels_rows"] = encoder.prepared(images)[:, :, ::ROWS]
     if facts["final_norm"] != "none":
-        normed = EncoderConfig(path=str(folder), norm="own", **options)
+        normed = EncoderConfig(path=str(folder), norm="affine", **options)
         found["out.tokens_normed"] = _tokens(PublishedEncoder(facts["published_name"], normed), images)
     return found
 
 
 def _tokens(encoder: PublishedEncoder, images: Tensor) -> Tensor:
-    """[B, 1 + N, D], or [B, N, D] where there is no class token."""
+    """Class token, if any, and patch tokens: [B, (1) + N, D]."""
     encoded = encoder.encode(images)
     first = [] if encoded.class_token is None else [encoded.class_token[:, None]]
     return torch.cat([*first, encoded.tokens], dim=1)
 
 
 def _native(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Tensor:
-    """At the grid of pre-training, where the position table is taken as it is."""
+    """Tokens at the grid of pre-training, without resampling."""
     images = tensors["in.native_u8"] / 127.5 - 1
     native = EncoderConfig(path=str(folder), side=facts["pretraining_grid"] * facts["patch"])
     return _tokens(PublishedEncoder(facts["published_name"], native), images)

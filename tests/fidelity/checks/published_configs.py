@@ -1,4 +1,4 @@
-"""The published configurations: each row against the recipe of ours that stands for it, field by field."""
+"""Published configurations: compares each row with the corresponding recipe, field by field."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ NEVER = float("inf")
 SHIFT = 1e-5  # shifts are recorded to six digits; everything else is exact
 SHIFTS = ("training_shift", "sampling_shift")
 
-#: Fields that no recipe decides. Everything else is compared.
+#: Fields that no recipe determines. All others are compared.
 NOT_COMPARED = {
-    "recipe": "the name of the published recipe, which the recipe of ours is found by",
+    "recipe": "the name of the published recipe, by which the recipe is found",
     "file": "where the row comes from",
-    "kind": "rows of both kinds are held to the same recipe",
-    "data.target": "the task says it; which files are read is the user's `dataset.root`",
+    "kind": "rows of both kinds are compared with the same recipe",
+    "data.target": "determined by the task; the user sets `dataset.root`",
     "data.storage": "`dataset` reads class folders, parquet, arrow and tars alike: no number depends on it",
     "data.split": "training reads the split `train`; the three folders of captions are one pattern of tars",
 }
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every field of every row. A field that is not known here, and a row without a recipe, never hold."""
+    """Measure every field of every row. Unknown fields and rows without a recipe never hold."""
     content = read_facts(path)
     for row in content["rows"]:
         yield from compared(row)
 
 
 def notes(path: Path) -> Iterator[str]:
-    """What is not compared, and why."""
+    """Yield the fields that are not compared, with the reasons."""
     yield from (f"not compared: {name}: {reason}" for name, reason in NOT_COMPARED.items())
 
 
@@ -50,14 +50,17 @@ def leaves(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def published(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The compared fields of a published row, in our words."""
+    """Return the compared fields of a published row, with NanoGen's values."""
     fields = {name: value for name, value in leaves(row).items() if name not in NOT_COMPARED}
-    return {name: IN_OUR_WORDS.get(name, _as_it_is)(value) for name, value in fields.items()}
+    return {name: CONVERTED.get(name, _identity)(value) for name, value in fields.items()}
 
 
 def compared(row: Mapping[str, Any]) -> Iterator[Measurement]:
-    """Every field of one row. The published recipe has a configuration without guidance too: ours is then asked for
-    its samples without guidance. MeanFlow has one configuration, which is ours as it is."""
+    """Compare every field of one row.
+
+    Published recipes have configurations with and without guidance; the recipe is resolved accordingly.
+    MeanFlow has one configuration.
+    """
     try:
         applied, of_meanflow = row["guidance"]["applied"], row["meanflow"] is not None
         ours = leaves(as_row(recipe_of(row), row["task"], guided=applied or of_meanflow))
@@ -82,16 +85,16 @@ def _of_field(label: str, name: str, ours: Mapping[str, Any], theirs: Mapping[st
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """Equal, but no number is a truth value."""
+    """Equality that distinguishes numbers and booleans."""
     return bool(found == wanted) and isinstance(found, bool) is isinstance(wanted, bool)
 
 
-def _as_it_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
 def _tokenizer(name: str) -> str:
-    """VAE, Flux2VAE and further classes of VAEs are one tokenizer of ours."""
+    """All published VAE classes are the tokenizer `vae`."""
     known = {"RAE": "rae", "PixelEncoder": "pixel"}
     return "vae" if name.endswith("VAE") else known.get(name, name)
 
@@ -101,8 +104,8 @@ def _distribution(name: str) -> str:
     return re.sub(r"(?<=_)-?[\d.]+", lambda number: str(float(number[0])), name)
 
 
-#: Published fields whose values have another name here.
-IN_OUR_WORDS: Mapping[str, Callable[[Any], Any]] = {
+#: Conversions of published values.
+CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     "tokenizer.cls": _tokenizer,
     "model.cls": lambda name: {"DiTwDDTHead": "ddt", "LightningDiT": "lightning-dit"}.get(name, name),
     "time_distribution": _distribution,

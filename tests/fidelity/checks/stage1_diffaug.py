@@ -1,4 +1,4 @@
-"""DiffAugment on given images by given draws."""
+"""DiffAugment of given images with recorded random numbers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 from nanogen_core.config import resolve
 from nanogen_rae.augment import DiffAugment
 from tests.fidelity.measurement import Measurement, absolute_max
-from tests.fidelity.recorded import RecordedDraws, compared, read
+from tests.fidelity.recorded import RecordedRNG, compared, read
 
 TOLERANCE = 1e-5
 KINDS = ("translation", "colour", "hole")  # in the order of the recorded chances
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every case, and the options of the published recipe."""
+    """Measure every case, and the options of the published recipe."""
     facts, tensors = read(path)
     found = {}
     for case in facts["cases"]:
         key = f"in.{case['case']}."
         images, chances = tensors[key + "images"], tensors[key + "chances"]
         numbers = {f"augment.{kind}.any": float(chance) for kind, chance in zip(KINDS, chances, strict=True)}
-        rng = RecordedDraws({"augment.any": tensors[key + "draws"].T, **numbers}, samples=len(images))
+        rng = RecordedRNG({"augment.any": tensors[key + "draws"].T, **numbers}, samples=len(images))
         found[f"out.{case['case']}.images"] = DiffAugment(case["prob"], case["cutout"])(images, rng, "any")
     yield from compared(found, tensors, TOLERANCE, absolute_max)
     stage = resolve({"task": "imagenet", "stage": "rae-decoder"}).slots["stage"].config

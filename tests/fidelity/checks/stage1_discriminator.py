@@ -9,7 +9,7 @@ import torch
 
 from nanogen_rae.dino import DinoViT
 from nanogen_rae.discriminator import Heads, generator_loss, hinge
-from nanogen_rae.features import DINO_BLOCKS, Dino
+from nanogen_rae.features import DINO_BLOCKS, DinoFeatures
 from tests.fidelity.measurement import Measurement, relative_max
 from tests.fidelity.recorded import compared, read, under
 
@@ -22,7 +22,7 @@ def measure(path: Path) -> Iterator[Measurement]:
     """Every recorded output. The fixture's losses are float32 numbers."""
     facts, tensors = read(path)
     images = tensors["in.images_u8"] / 127.5 - 1
-    dino = Dino(DinoViT(under(tensors, "dino."), facts["recipe"]["num_heads"]).eval())
+    dino = DinoFeatures(DinoViT(under(tensors, "dino."), facts["recipe"]["num_heads"]).eval())
     heads = Heads(dino.width, dino.levels)
     heads.load_state_dict(under(tensors, "disc."))
     features, given = dino(images), list(facts["levels"])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nanogen_core.config import resolve
-from nanogen_rae.discriminator import LARGEST, adaptive_weight, generator_loss, hinge
+from nanogen_rae.discriminator import MAX_WEIGHT, adaptive_weight, generator_loss, hinge
 from tests.fidelity.measurement import Measurement, relative_max
 from tests.fidelity.recorded import read, refuse_unknown
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """Every case, and the weights of the published recipe."""
+    """Measure every case, and the weights of the published recipe."""
     facts, tensors = read(path)
     refuse_unknown(tensors, ())  # every expected number is in the JSON file
     for case in facts["logits"]:
@@ -34,7 +34,7 @@ def measure(path: Path) -> Iterator[Measurement]:
         yield _compared(f"factor {case['case']}", factor, case["factor_of_the_adversarial_loss"])
     published = {
         "disc_weight": stage.adversarial_weight,
-        "max_d_weight": LARGEST,
+        "max_d_weight": MAX_WEIGHT,
         "perceptual_weight": stage.perceptual_weight,
     }
     for name, ours in published.items():

@@ -1,4 +1,4 @@
-"""The learning rate of every step of both optimisers, and the numbers of the published recipe."""
+"""Learning rates of both optimizers at every step, and the options of the published recipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EPOCHS = 16  # of the published recipe
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """The rates that the stage's own phases get, step by step."""
+    """Measure the learning rates of the phases at every step."""
     facts, _ = read(path)
     steps = facts["epochs"] * facts["steps_per_epoch"]
     first = facts["discriminator"]["first_step"]
@@ -35,7 +35,7 @@ def measure(path: Path) -> Iterator[Measurement]:
 
 
 def _rates(resolved: Resolved, steps: int) -> dict[str, dict[int, float]]:
-    """By phase and step. There are no gradients, so that no weight moves."""
+    """Learning rates by phase and step. Without gradients no weight changes."""
     stage, parts = training(ConvDecoder(4, 2, [4]), resolved), Assembly(resolved)
     optimization = Optimization(stage, parts["optimizer"], parts["schedule"], resolved.sections["train"].gradient_clip)
     rates: dict[str, dict[int, float]] = {phase: {} for phase in stage.phase_names}
@@ -53,7 +53,7 @@ def _compared(name: str, ours: Mapping[int, float], recorded: Mapping[int, float
 
 
 def _published_numbers(facts: Mapping[str, Any]) -> dict[str, bool]:
-    """What the recipe says where nobody says otherwise."""
+    """Whether each default option is the published one."""
     resolved = resolve({"task": "imagenet", "stage": "rae-decoder"})
     stage, optimizer, schedule = (resolved.slots[slot].config for slot in ("stage", "optimizer", "schedule"))
     given = facts["optimizer"]

@@ -1,4 +1,4 @@
-"""What the two losses see of decoded images, before DiffAugment."""
+"""Inputs of the decoder's and the discriminator's loss, before DiffAugment."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TOLERANCE = 1e-6
 
 @torch.no_grad()
 def measure(path: Path) -> Iterator[Measurement]:
-    """A decoder's answer as it is, and in 8 bits. `stage1_step` measures when each of them is taken."""
+    """Measure the decoder's output, unchanged and in 8 bits. `stage1_step` measures which loss uses which."""
     _, tensors = read(path)
     rae = GivenRAE(nn.Identity())
-    decoded = rae.painted(nn.Identity(), tensors["in.decoded"])
+    decoded = rae.decode_tokens(nn.Identity(), tensors["in.decoded"])
     found = {
         "out.fake_for_decoder": decoded,
         "out.fake_for_discriminator": in_8_bits(decoded),
-        "out.real": rae.painted(nn.Identity(), tensors["in.images"]),
+        "out.real": rae.decode_tokens(nn.Identity(), tensors["in.images"]),
     }
     yield from compared(found, tensors, TOLERANCE, absolute_max)

@@ -1,7 +1,7 @@
-"""One step of the first adversarial epoch, by the stage's own losses and the loop's own optimisers.
+"""One step of the first adversarial epoch, with the losses of the stage and the optimizers of the training loop.
 
-A value at the edge of two 8-bit levels may round the other way: the discriminator's step goes on from the recorded
-answer of the decoder.
+A value between two 8-bit levels may round differently, so that the discriminator's step uses the recorded output of the
+decoder.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
 from nanogen_files import storage
 from nanogen_rae.decoder import Decoder
-from nanogen_rae.decoder_files import own_names
+from nanogen_rae.decoder_files import to_decoder_names
 from nanogen_rae.sizes import Size
 from nanogen_rae.stage import DECODER, DISCRIMINATOR, IMAGES, DecoderTraining
 from nanogen_train.optim.optimization import Optimization
 from nanogen_train.optim.schedules import Constant
 from nanogen_train.optim.settings import ConstantConfig
 from tests.fidelity.measurement import Measurement
-from tests.fidelity.recorded import RecordedDraws, compared, read, under
+from tests.fidelity.recorded import RecordedRNG, compared, read, under
 from tests.fidelity.stage1 import published, training
 
 EPOCHS, STEPS_PER_EPOCH = 16, 10
 BEFORE, STEP = 79, 80  # the last step before the adversarial loss, and the first one with it
 ROWS = 4  # every fourth row of augmented images is recorded
-TOLERANCE, AFTER = 1e-4, 1e-3  # the latter of gradients, and of what follows the optimiser
+TOLERANCE, AFTER = 1e-4, 1e-3  # AFTER: gradients and all values after the optimizer step
 LATER = ("gradient", "grad_norm", "last_weight", "decoded_again", "logits_fake", "logits_real", "discriminator_loss")
 
 
-class Notes:
-    """What passed the networks, in order, and what DiffAugment was given and gave, by purpose."""
+class Recorder:
+    """Records outputs of the networks in order, and inputs and outputs of DiffAugment by purpose."""
 
     def __init__(self, stage: DecoderTraining):
         self.decoded: list[Tensor] = []
         self.logits: list[Tensor] = []
         self.given: dict[str, Tensor] = {}
         self.augmented: dict[str, Tensor] = {}
-        self.instead: Tensor | None = None  # of what the decoder gives
-        self._augment, stage.augment = stage.augment, self._augmenting
-        stage.nets[DECODER].register_forward_hook(self._decoding)
+        self.replacement: Tensor | None = None  # replaces the output of the decoder
+        self._augment, stage.augment = stage.augment, self._record_augmented
+        stage.nets[DECODER].register_forward_hook(self._record_decoded)
         stage.nets[DISCRIMINATOR].register_forward_hook(lambda net, given, logits: self.logits.append(logits.detach()))
 
-    def _decoding(self, net: nn.Module, given: object, output: Tensor) -> Tensor:
+    def _record_decoded(self, net: nn.Module, given: object, output: Tensor) -> Tensor:
         self.decoded.append(output.detach())
-        return output if self.instead is None else self.instead
+        return output if self.replacement is None else self.replacement
 
-    def _augmenting(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
+    def _record_augmented(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
         changed: Tensor = self._augment(images, rng, purpose)
         self.given[purpose], self.augmented[purpose] = images.detach(), changed.detach()
         return changed
@@ -87,13 +87,13 @@ def _prepared(folder: Path, facts: Mapping[str, Any], tensors: Mapping[str, Tens
 def _decoder(facts: Mapping[str, Any], state: Mapping[str, Tensor]) -> Decoder:
     size = Size(facts["hidden"], facts["layers"], facts["heads"], facts["mlp"])
     decoder = Decoder(facts["token_width"], facts["image_side"] // facts["patch"], facts["patch"], size)
-    decoder.load_state_dict(own_names(state))
+    decoder.load_state_dict(to_decoder_names(state))
     return decoder
 
 
 def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """By the names of the recorded outputs."""
-    batch, notes = _batch(tensors), Notes(stage)
+    """Compute the outputs under their recorded names."""
+    batch, recorder = _batch(tensors), Recorder(stage)
     last = stage.nets[DECODER].get_submodule("head").weight
     early = stage.loss(DECODER, batch, _draws(tensors, BEFORE))
     (reconstruction,) = torch.autograd.grad(early.total, last)
@@ -102,9 +102,9 @@ def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tenso
     losses.total.backward()
     gradient = last.grad.clone()
     found = {
-        "decoded_noisy": notes.decoded[-1],
+        "decoded_noisy": recorder.decoded[-1],
         "l1": losses.parts["l1"],
-        "logits_decoder_step": notes.logits[-1],
+        "logits_decoder_step": recorder.logits[-1],
         "adversarial": losses.parts["adversarial"],
         "adaptive_weight": losses.parts["weight"],
         "total": losses.total.detach(),
@@ -116,16 +116,16 @@ def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tenso
         "last_weight_after": last.detach().clone(),
     }
 
-    notes.instead = tensors["out.decoded_again"]
-    judged = stage.loss(DISCRIMINATOR, batch, _draws(tensors, STEP))
-    judged.total.backward()
+    recorder.replacement = tensors["out.decoded_again"]
+    discriminator_losses = stage.loss(DISCRIMINATOR, batch, _draws(tensors, STEP))
+    discriminator_losses.total.backward()
     found |= {
-        "decoded_again": notes.decoded[-1],
-        "fake_for_discriminator": notes.given["fake"],
-        "fake_augmented": notes.augmented["fake"][:, :, ::ROWS],
-        "logits_fake": notes.logits[-2],
-        "logits_real": notes.logits[-1],
-        "discriminator_loss": judged.total.detach(),
+        "decoded_again": recorder.decoded[-1],
+        "fake_for_discriminator": recorder.given["fake"],
+        "fake_augmented": recorder.augmented["fake"][:, :, ::ROWS],
+        "logits_fake": recorder.logits[-2],
+        "logits_real": recorder.logits[-1],
+        "discriminator_loss": discriminator_losses.total.detach(),
         "grad_norm_discriminator": optimization.move(DISCRIMINATOR, STEP)["grad_norm"],
     }
     stage.after_step(STEP)
@@ -144,7 +144,7 @@ def _cells(tokens: Tensor) -> Tensor:
     return tokens.mT.unflatten(2, (side, side))
 
 
-def _draws(tensors: Mapping[str, Tensor], step: int) -> RecordedDraws:
+def _draws(tensors: Mapping[str, Tensor], step: int) -> RecordedRNG:
     numbers = {
         "rae.sigma": tensors["in.noise_u"],
         "rae.noise": _cells(tensors["in.noise_n"]),
@@ -152,4 +152,4 @@ def _draws(tensors: Mapping[str, Tensor], step: int) -> RecordedDraws:
         "augment.fake": tensors["in.draws.discriminator_step_fake"].T,
         "augment.real": tensors["in.draws.discriminator_step_real"].T,
     }
-    return RecordedDraws(numbers, samples=len(tensors["in.images"]), step=step)
+    return RecordedRNG(numbers, samples=len(tensors["in.images"]), step=step)

@@ -1,4 +1,4 @@
-"""A text model folder beside the fixture: token numbers, masks, and the states of the tokens that are seen."""
+"""A text model in a folder beside the fixture: token numbers, masks, and states of unmasked tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = 1e-4  # of the states
 
 
 def measure(path: Path) -> Iterator[Measurement]:
-    """The captions of the fixture by the encoder and the conditioner, and the null condition as its last row."""
+    """Measure the captions of the fixture by encoder and conditioner, and the null condition (the last row)."""
     case, recorded = read(path)
     refuse_unknown(recorded, ("out.mask", "out.states"))
     length, captions = case["max_length"], case["captions"]
@@ -30,27 +30,27 @@ def measure(path: Path) -> Iterator[Measurement]:
     for name, found in {"encoder": encoder.encode(captions, length), "conditioner": text.encode(batch)}.items():
         rows = slice(None, len(captions))
         yield Measurement(f"{name}.mask", _unequal(found.mask, mask[rows]), 0.0)
-        yield Measurement(f"{name}.states", _apart(found.tokens, states[rows], mask[rows]), LIMIT)
+        yield Measurement(f"{name}.states", _masked_error(found.tokens, states[rows], mask[rows]), LIMIT)
     yield Measurement("null.mask", _unequal(text.null(1).mask, mask[-1:]), 0.0)
     yield Measurement("token_ids", _unequal_tokens(encoder, captions, length, recorded["in.token_ids"], mask), 0.0)
 
 
 def _unequal(ours: Tensor | None, recorded: Tensor) -> float:
-    """How many entries differ. Infinite for another shape."""
+    """Number of entries that differ. Infinite for another shape."""
     if ours is None or ours.shape != recorded.shape:
         return float("inf")
     return float((ours != recorded).sum())
 
 
-def _apart(ours: Tensor, recorded: Tensor, mask: Tensor) -> float:
-    """The relative error of the states that are seen. Infinite for another shape or a value that is not finite."""
+def _masked_error(ours: Tensor, recorded: Tensor, mask: Tensor) -> float:
+    """Relative error of unmasked states. Infinite for another shape or a non-finite value."""
     if ours.shape != recorded.shape or not ours.isfinite().all():
         return float("inf")
     return relative_max(ours[mask], recorded[mask]) if mask.any() else 0.0
 
 
 def _unequal_tokens(encoder: HFText, captions: list[str], length: int, recorded: Tensor, mask: Tensor) -> float:
-    """How many token numbers differ where the mask is 1. What stands in the padding has no effect."""
+    """Number of unmasked tokens that differ. Padding is ignored."""
     tokens, seen = encoder.tokenize(captions, length)
     ours = [row[real].tolist() for row, real in zip(tokens, seen, strict=True)]
     theirs = [row[real].tolist() for row, real in zip(recorded, mask, strict=True)][: len(captions)]

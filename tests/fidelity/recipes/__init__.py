@@ -1,1 +1,1 @@
-"""Our recipes in the words of the published configurations."""
+"""Recipes as rows of the published configurations."""

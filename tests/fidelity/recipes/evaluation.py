@@ -1,4 +1,4 @@
-"""By which metrics a recipe can be judged, as the field `evaluation` of a published row."""
+"""Metrics of a recipe, as the field `evaluation` of a published row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import combine, resolve
 
-#: task -> data set -> published metric -> (ours, options that it must have by default, options that a user gives).
+#: task -> data set -> published metric -> (metric, required default options, options that a user sets).
 METRICS: dict[str, dict[str, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]]] = {
     "imagenet": {
         "imagenet": {
@@ -24,13 +24,16 @@ METRICS: dict[str, dict[str, dict[str, tuple[str, dict[str, Any], dict[str, Any]
 
 
 def evaluation(parts: Assembly) -> dict[str, list[str]]:
-    """The published names of the metrics that the recipe can be judged by, for each data set."""
-    written = parts.resolved.as_dict()
+    """Return the published names of the recipe's metrics for each dataset."""
+    configuration = parts.resolved.as_dict()
     sets = METRICS[parts.resolved.task].items()
-    return {data: [name for name, metric in metrics.items() if _judges(written, *metric)] for data, metrics in sets}
+    return {
+        data: [name for name, metric in metrics.items() if _is_supported(configuration, *metric)]
+        for data, metrics in sets
+    }
 
 
-def _judges(written: dict[str, Any], name: str, defaults: dict[str, Any], given: dict[str, Any]) -> bool:
-    """Whether the metric goes with the recipe, and is the published one unless its user says otherwise."""
-    config = resolve(combine(written, {"metric": {name: given}})).groups["metric"][name].config
+def _is_supported(configuration: dict[str, Any], name: str, defaults: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Whether the recipe supports the metric, and its defaults are the published options."""
+    config = resolve(combine(configuration, {"metric": {name: given}})).groups["metric"][name].config
     return all(getattr(config, option) == value for option, value in defaults.items())

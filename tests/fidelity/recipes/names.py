@@ -1,4 +1,4 @@
-"""Which recipe of ours a published configuration is: facts of its row decide, so that any row has an answer."""
+"""Finds the recipe of a published configuration by the facts of its row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from nanogen_core.registry import registry
 
-#: Published tokenizer -> what the names of its recipes begin with.
+#: Published tokenizer -> prefix of the names of its recipes.
 TOKENIZERS = {
     "sdvae-ema": "sd-vae-ema",
     "sdvae-mse": "sd-vae-mse",
@@ -31,11 +31,11 @@ MEANFLOW = {0.5: "meanflow", 0.0: "meanflow-unguided"}  # by kappa
 
 
 class NoRecipe(Exception):
-    """A published configuration that no recipe of ours stands for."""
+    """A published configuration without a recipe."""
 
 
 def recipe_of(row: Mapping[str, Any]) -> str:
-    """The name of the recipe that must say what this row says. Raises NoRecipe where there is none."""
+    """Return the name of the recipe of a row. Raises NoRecipe if there is none."""
     name = _base(row) + ("-reg" if row["repa"]["use_reg"] else "")
     name += "" if row["image_size"] == 256 else f"-{row['image_size']}"
     if name not in registry().recipes:

@@ -1,4 +1,4 @@
-"""A recipe of ours as a row of `published_configs.json`: the same fields, with the values of the resolved recipe."""
+"""A recipe as a row of `published_configs.json`, with the values of the resolved recipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TINY_TEXT_ENCODER = Path(__file__).parents[1] / "fixtures" / "text_encoder_tiny"
 
 @cache
 def as_row(name: str, task: str, guided: bool = True) -> Row:
-    """Every field that the recipe decides."""
+    """Return every field that the recipe determines."""
     parts = parts_of(name, task, guided)
     return {
         "task": parts.resolved.task,
@@ -67,7 +67,7 @@ def _tokenizer(parts: Assembly) -> Row:
         **row,
         "decoder": f"ViT{part.config.decoder.size}",
         "noise": 0.0,  # only stage 1 adds noise to tokens
-        "statistics": "statistics" in provides,  # without them the tokenizer refuses to encode
+        "statistics": "statistics" in provides,  # required for encoding
     }
 
 
@@ -104,7 +104,7 @@ def _conditioning(parts: Assembly) -> Row:
 
 @lru_cache(maxsize=1)
 def _null_text() -> str:
-    """Of a tiny encoder of the published class: the real one is not at hand."""
+    """The null text of a tiny encoder of the published class."""
     with torch.device("cpu"):
         encoder = HFText(HFTextConfig(path=str(TINY_TEXT_ENCODER), max_length=10))
         mask = Text(TextConfig(), encoder=encoder).null(2).mask
@@ -144,7 +144,7 @@ def _meanflow(parts: Assembly) -> Row | None:
         "norm_eps": config.norm_eps,
         "cfg_omega": config.omega,
         "cfg_kappa": config.kappa,
-        "cfg_t_start": 0.0,  # guidance is mixed into the target at every time
+        "cfg_t_start": 0.0,  # the target has guidance at all times
         "cfg_t_end": 1.0,
     }
 

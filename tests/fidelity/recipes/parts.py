@@ -1,4 +1,4 @@
-"""A recipe on one task: resolved, and its parts built without memory and without data."""
+"""Resolves a recipe for one task and builds its parts on the meta device, without data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNGUIDED = {"guidance": {"cfg": None}}
 
 
 class NoData:
-    """A dataset with ImageNet's number of classes and no image."""
+    """A dataset with the classes of ImageNet and no images."""
 
     classes = tuple(f"class {number}" for number in range(CLASSES))
 
@@ -25,7 +25,7 @@ class NoData:
 
 @cache
 def parts_of(name: str, task: str, guided: bool = True) -> Assembly:
-    """The parts of a recipe. `guided=False` samples without guidance, whatever the recipe says."""
+    """Return the parts of a recipe. `guided=False` removes its classifier-free guidance."""
     resolved = resolve(combine(name, {"task": task, **({} if guided else UNGUIDED)}))
     parts = Assembly(resolved, {"dataset": NoData()})
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""How a recipe trains, as the field `training` of a published row."""
+"""Training options of a recipe, as the field `training` of a published row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCHEDULES = {"constant-linear": "linear"}
 
 
 def training(parts: Assembly) -> dict[str, Any]:
-    """Batch, length, optimiser, averages and the learning rate at single steps."""
+    """Return batch size, length, optimizer, EMA, and the learning rate at some steps."""
     resolved, train = parts.resolved, parts.resolved.sections["train"]
     epoch = IMAGES // train.batch_size if resolved.task == "imagenet" else VIRTUAL_EPOCH
     return {
@@ -58,5 +58,5 @@ def _schedule(parts: Assembly) -> dict[str, Any]:
 
 
 def _recorded(rate: float) -> float:
-    """To the eight digits that rates were recorded with."""
+    """Round to the eight recorded digits."""
     return float(f"{rate:.8g}")

@@ -1,4 +1,4 @@
-"""What a task does to its training images, found by looking at what becomes of some."""
+"""Transforms of training images, determined by applying them to some images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from nanogen_core.assembly import Assembly
 
-#: Widths and heights. Published ImageNet images were cropped before the transform sees them. From twice the size on
-#: our crop halves by a box filter first, as the program does that prepared them.
+#: Widths and heights. Published ImageNet images were cropped in advance. For images of at least twice the size,
+#: NanoGen's crop first halves them by a box filter, as the published preparation does.
 SHAPES = {"imagenet": ((256, 256), (300, 300)), "t2i": ((300, 411), (700, 333), (256, 343), (512, 640))}
 WORDS = {
     "imagenet": "short side to image_size (bicubic), to [0, 1]",
@@ -19,14 +19,14 @@ WORDS = {
 
 
 def flips(parts: Assembly) -> bool:
-    """Whether any of 16 draws mirrors a training image."""
+    """Return whether any of 16 draws changes (flips) a training image."""
     transform, image = parts["task"].reading("train").transform, _image((300, 300))
     first = transform(image, 0)
     return any(not torch.equal(transform(image, number), first) for number in range(1, 16))
 
 
 def described(parts: Assembly) -> str:
-    """The published words for the transform, where every image comes out as these say."""
+    """Return the published description of the transform if all images agree with it, else "another transform"."""
     task, size = parts.resolved.task, parts.resolved.image_size
     transform = parts["task"].reading("train").transform
     same = [torch.equal(transform(_image(shape), 0), _published(_image(shape), size)) for shape in SHAPES[task]]

@@ -1,4 +1,4 @@
-"""Checkpoints of the authors of DiT and SiT: the state dicts of their public classes."""
+"""State dicts of the public SiT classes: reading, checking, building, writing."""
 
 from nanogen_dit.dit_published.importer import SiTCheckpoint, read_sit
 from nanogen_dit.dit_published.layout import export_sit

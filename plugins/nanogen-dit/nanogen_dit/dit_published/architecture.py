@@ -1,4 +1,4 @@
-"""What network a state dict of DiT or SiT is of, by its shapes."""
+"""Infers the architecture of a DiT or SiT from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @frozen
 class SiTArchitecture:
-    """`settings` are the options of the backbone. `heads` are not among them where no shape and no preset tells."""
+    """Architecture of a state dict.
+
+    Args:
+        settings: Options of the backbone `dit`. `heads` is missing if `open_heads`.
+        latent: Shape of the state.
+        condition: Shape of the condition: one-hot labels with the null class.
+        sigma: Whether the last map also predicts a variance.
+        open_heads: Whether the number of heads is unknown. No shape depends on it, and the size is not a published one.
+    """
 
     settings: Mapping[str, Any]
     latent: LatentSpec
@@ -29,11 +37,21 @@ class SiTArchitecture:
 
 
 def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArchitecture:
-    """Read the architecture off the shapes; `described` may give `num_heads`. Raises DataError where it cannot."""
+    """Infer the architecture.
+
+    Args:
+        shapes: Shapes of the tensors by public name.
+        described: JSON description. Only `num_heads` is read.
+
+    Raises:
+        DataError: the tensors are not those of a DiT or SiT.
+    """
     try:
         return _infer(shapes, network_part(described))
     except (KeyError, IndexError, ValueError) as error:
-        raise DataError(f"The checkpoint is not of the layout of SiT: {error.args[0]} is missing or odd.") from error
+        raise DataError(
+            f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing or invalid."
+        ) from error
 
 
 def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
@@ -42,12 +60,15 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     outputs = shapes["final_layer.linear.weight"][0] / patch**2
     if outputs not in (channels, 2 * channels):
         raise DataError(
-            f"The checkpoint is not of the layout of SiT: it writes {outputs:g} channels of a latent of {channels}."
+            f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels per cell, expected"
+            f" {channels} or {2 * channels}."
         )
     tokens = shapes[POSITIONS][1]
     side = isqrt(tokens)
     if side**2 != tokens:
-        raise DataError(f"The checkpoint's {tokens} positions are no square: only square images are read.")
+        raise DataError(
+            f"The checkpoint has {tokens} positions, not a square number. Only square images are supported."
+        )
     settings: dict[str, Any] = {
         "hidden": hidden,
         "depth": depth,
@@ -67,11 +88,11 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
 
 
 def _ratio(inner: int, hidden: int) -> float:
-    """The ratio of which `int(ratio * hidden)` is the inner width."""
+    """A ratio with `int(ratio * hidden) == inner`."""
     ratio = inner / hidden
     return ratio if int(ratio * hidden) == inner else (inner + 0.5) / hidden
 
 
 def _usual_heads(hidden: int, depth: int) -> int | None:
-    """The heads of the published size with this width and depth; no shape tells them."""
+    """Heads of the published size with this width and depth. None: not a published size."""
     return next((trunk.heads for trunk in DIT_SIZES.values() if (trunk.hidden, trunk.depth) == (hidden, depth)), None)

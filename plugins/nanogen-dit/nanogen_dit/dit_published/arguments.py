@@ -1,4 +1,4 @@
-"""What the arguments of SiT's training script, which its checkpoints hold, decide."""
+"""Configuration from the training arguments that SiT checkpoints contain."""
 
 from __future__ import annotations
 
@@ -14,34 +14,41 @@ VAES = {"ema": "sdvae-ema", "mse": "sdvae-mse"}
 
 
 def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
-    """The part of a configuration that the arguments decide; empty where the file has none.
+    """Return the part of a configuration that the arguments set. It is empty for a file without arguments.
 
-    Raises DataError for the arguments of DiT's script, of other paths or predictions, and of other classes.
+    Args:
+        file: The checkpoint.
+        found: The architecture of its tensors.
+
+    Raises:
+        DataError: the arguments are DiT's, have another path or prediction than SiT's linear path with
+            velocity-prediction, or another number of classes than the tensors.
     """
-    said = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}
-    if "model" not in said:
+    arguments = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}
+    if "model" not in arguments:
         return {}
-    _refuse_other_kinds(file, said)
+    _refuse_other_kinds(file, arguments)
     classes = found.condition.width - 1
-    if said.get("num_classes", classes) != classes:
+    if arguments.get("num_classes", classes) != classes:
         raise DataError(
-            f"{file.path}: its arguments say {said['num_classes']} classes, its table has {classes} and the null class."
+            f"{file.path} is inconsistent: its arguments have {arguments['num_classes']} classes, its embedding table"
+            f" has {classes} and the null class."
         )
     objective = {"name": "flow", "prediction": "velocity", "shift": 1.0, "sample_shift": 1.0}
-    tokenizer = {"name": "vae", "preset": VAES[said["vae"]]} if said.get("vae") in VAES else None
-    size = {"image_size": int(said["image_size"])} if "image_size" in said else {}
+    tokenizer = {"name": "vae", "preset": VAES[arguments["vae"]]} if arguments.get("vae") in VAES else None
+    size = {"image_size": int(arguments["image_size"])} if "image_size" in arguments else {}
     return {"objective": objective, **({"tokenizer": tokenizer} if tokenizer else {}), **size}
 
 
-def _refuse_other_kinds(file: WeightsFile, said: Mapping[str, Any]) -> None:
-    path, prediction = said.get("path_type"), said.get("prediction")
+def _refuse_other_kinds(file: WeightsFile, arguments: Mapping[str, Any]) -> None:
+    path, prediction = arguments.get("path_type"), arguments.get("prediction")
     if path is None or prediction is None:
         raise DataError(
-            f"{file.path} was written by DiT's training script ({said['model']}): epsilon-prediction on its own noise"
-            " schedule is not supported, only SiT's velocity on the linear path."
+            f"{file.path} was written by DiT's training script ({arguments['model']}). Its epsilon-prediction on"
+            " another noise schedule is not supported, only SiT's velocity on the linear path."
         )
     if (path, prediction) != ("Linear", "velocity"):
         raise DataError(
-            f"{file.path} is a SiT of path {path!r} and prediction {prediction!r}: only the linear path with"
+            f"{file.path} is a SiT with path {path!r} and prediction {prediction!r}. Only the linear path with"
             " velocity-prediction is supported."
         )

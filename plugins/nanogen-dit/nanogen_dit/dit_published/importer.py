@@ -1,4 +1,4 @@
-"""A checkpoint of SiT as one of our networks. DiT's look the same, and predict something else."""
+"""Imports SiT checkpoints as `DiT` networks. DiT checkpoints have the same tensors but predict epsilon."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from nanogen_files.structure import structure
 from nanogen_import import Undecided, Unrecognised, WeightsFile, choose, has, read_weights
 
 ANCHOR = "x_embedder.proj.weight"
-OWN = ("y_embedder.embedding_table.weight", POSITIONS)  # the networks of the other layout have neither
-SAME_TABLE = 1e-4
+SIT_ONLY = ("y_embedder.embedding_table.weight", POSITIONS)  # the layout of DiffusionBench has neither
+POSITION_TOLERANCE = 1e-4
 
 TOKENIZER = Undecided("tokenizer", "tokenizer", ("preset", "encoder", "path"))
 PREDICTION = Undecided("prediction", "objective", ("prediction",), by_method=True)
@@ -34,19 +34,26 @@ HEADS = Undecided("number of attention heads", "backbone", ("heads",), by_recipe
 
 @frozen
 class SiTCheckpoint:
-    """A state dict of SiT, read and checked."""
+    """A SiT checkpoint, read and checked.
+
+    Args:
+        architecture: Architecture of the network.
+        state: State dict of `DiT`, float32.
+        weights: The set of weights that was read, "ema" or "model". None: the file has one unnamed set.
+        configured: The part of a configuration that the training arguments in the file set.
+    """
 
     architecture: SiTArchitecture
-    state: Mapping[str, Tensor]  # of our module, float32
+    state: Mapping[str, Tensor]
     weights: str | None
-    configured: Mapping[str, Any]  # what the arguments in the file decide
+    configured: Mapping[str, Any]
 
     wanted: frozenset[str] = frozenset()
     structural: frozenset[str] = frozenset({"two-time"})
     configured_by = "the arguments in the file"
     hint = (
-        " SiT predicts velocities on a linear path. The weights of DiT look the same; its epsilon-prediction on a noise"
-        " schedule of its own is not supported."
+        " SiT predicts velocities on a linear path. DiT checkpoints have the same tensors; their epsilon-prediction on"
+        " another noise schedule is not supported."
     )
 
     @property
@@ -63,17 +70,17 @@ class SiTCheckpoint:
 
     @property
     def undecided(self) -> Sequence[Undecided]:
-        """As for every latent; and the heads where neither a shape nor a published size tells them."""
+        """Choices that the file does not determine, including the number of heads for an unpublished size."""
         heads = (HEADS,) if self.architecture.open_heads else ()
         return (TOKENIZER, PREDICTION, SHIFT, GUIDANCE, *heads)
 
     @property
     def notes(self) -> Sequence[str]:
-        dropped = ["dropped the learned variance, which the velocity does not use"] if self.architecture.sigma else []
-        return [*dropped, "turned the sign of the velocity, which points from noise to data in SiT"]
+        dropped = ["dropped the learned variance, which is unused"] if self.architecture.sigma else []
+        return [*dropped, "negated the velocity, which points from noise to data in SiT"]
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Compare a configuration's backbone and prediction with the file: a few words for each that differs."""
+        """Compare a configuration with the file. Return a phrase for each difference in backbone and prediction."""
         backbone = configuration.get("backbone", {})
         prediction = configuration.get("objective", {}).get("prediction", "velocity")
         settings = self.architecture.settings
@@ -89,21 +96,27 @@ class SiTCheckpoint:
         if prediction != "velocity":
             found.append(
                 f"prediction {prediction}, but only SiT's velocity on the linear path is supported (DiT's"
-                " epsilon-prediction has a noise schedule of its own)"
+                " epsilon-prediction uses another noise schedule)"
             )
         return found
 
     def build(self, heads: int | None = None) -> DiT:
-        """The network with its weights. `heads` must be given where nothing tells them."""
+        """Build the network with its weights. An unpublished size needs `heads`."""
         network = _network(self.architecture, {} if heads is None else {"heads": heads})
         network.load_state_dict(dict(self.state))
         return network
 
 
 def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights: str = "ema") -> SiTCheckpoint:
-    """Read a checkpoint of SiT: a bare state dict, or a file of its training script.
+    """Read a SiT checkpoint: a bare state dict, or a file of the training script.
 
-    `config` may give `num_heads`. Raises DataError for a file that cannot be read or is of another layout.
+    Args:
+        path: The file.
+        config: JSON description. Only `num_heads` is read.
+        weights: The set to read if the file has both, "ema" or "model".
+
+    Raises:
+        DataError: the file cannot be read or has another layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -115,20 +128,26 @@ def from_weights(
     architecture: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
 ) -> SiTCheckpoint:
-    """Read the network in a file of weights. The importer of the backbone `dit`.
+    """Read the network in a file of weights. This is the importer of the backbone `dit`.
+
+    Args:
+        file: The tensors and values of the file.
+        weights: The set to read if the file has both, "ema" or "model".
+        architecture: JSON description. Only `num_heads` is read.
+        configuration: Must be None: SiT has no published configuration files.
 
     Raises:
-        Unrecognised: the file is of another layout.
-        DataError: names or shapes are not SiT's, or its arguments say that it is a DiT or another kind of SiT.
-        ConfigError: a configuration was given that is not one of NanoGen.
+        Unrecognised: the file has another layout.
+        DataError: names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
+        ConfigError: `configuration` was given.
     """
-    if not has(file, ANCHOR) or not any(has(file, name) for name in OWN):
-        lacks = OWN[0] if has(file, ANCHOR) else ANCHOR
-        raise Unrecognised(f"{file.path} holds no network of SiT: it has no tensor {lacks}")
+    if not has(file, ANCHOR) or not any(has(file, name) for name in SIT_ONLY):
+        lacks = SIT_ONLY[0] if has(file, ANCHOR) else ANCHOR
+        raise Unrecognised(f"{file.path} contains no SiT network: the tensor {lacks} is missing")
     if configuration is not None:
         raise ConfigError(
-            f"{file.path} is a SiT, which has no published configuration files: use --recipe or --set in place of"
-            " --config, or a configuration of NanoGen."
+            f"{file.path} is a SiT, and SiT has no published configuration files. Use --recipe or --set in place of"
+            " --config, or a NanoGen configuration."
         )
     tensors, taken = choose(file, ANCHOR, weights)
     found = infer({name: tuple(x.shape) for name, x in tensors.items()}, architecture)
@@ -143,13 +162,13 @@ def from_weights(
 
 
 def _network(architecture: SiTArchitecture, more: Mapping[str, Any] | None = None) -> DiT:
-    heads = {"heads": 1} if architecture.open_heads else {}  # the shapes are the same with any number
+    heads = {"heads": 1} if architecture.open_heads else {}  # shapes do not depend on the number
     config = structure({**architecture.settings, **heads, **(more or {})}, DiTConfig, "backbone")
     return DiT(config, latent=architecture.latent, condition=architecture.condition)
 
 
 def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) -> None:
-    """Raises DataError where names, shapes or the fixed positions are not those of SiT."""
+    """Raise DataError if names, shapes or the fixed positions are not those of SiT."""
     with torch.device("meta"):
         network = _network(found)
         expected = {
@@ -167,9 +186,7 @@ def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) 
     ]
     if faults:
         more = f"; and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise DataError(f"{path} is not of the layout of SiT; {'; '.join(faults[:4])}{more}.")
+        raise DataError(f"{path} does not have the layout of SiT; {'; '.join(faults[:4])}{more}.")
     table = position_table(network.geometry.grid, network.trunk.hidden)
-    if (tensors[POSITIONS][0].float() - table).abs().max() > SAME_TABLE:
-        raise DataError(
-            f"{path}: {POSITIONS} is not the fixed table of sines and cosines of SiT; another one is not supported."
-        )
+    if (tensors[POSITIONS][0].float() - table).abs().max() > POSITION_TOLERANCE:
+        raise DataError(f"{path}: {POSITIONS} is not SiT's fixed sine-cosine table. Other positions are not supported.")

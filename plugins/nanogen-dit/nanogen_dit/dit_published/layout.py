@@ -1,6 +1,6 @@
-"""The public names of DiT's and SiT's tensors, both ways.
+"""Conversion between the public tensors of DiT and SiT and those of `DiT`.
 
-SiT's velocity points from noise to data, ours from data to noise: the sign of the last map is turned.
+SiT's velocity points from noise to data, NanoGen's from data to noise: the conversion negates the last map.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from nanogen_dit.dit import DiT
-from nanogen_dit.published.layout import SAME, TURNED, Change, Entry, patches
+from nanogen_dit.published.layout import SAME, TRANSPOSED, Change, Entry, patches
 
 POSITIONS = "pos_embed"
 
 
 def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
-    """Every tensor of the network's state dict, in the public layout. `sigma`: its last map has a variance too."""
+    """Return one entry for each tensor of the network's state dict. `sigma`: the last map also predicts a variance."""
     patch = network.geometry.patch
     return [
         *_linear("patch", "x_embedder.proj", weight=patches(patch)),
         *_linear("time.mlp_in", "t_embedder.mlp.0"),
         *_linear("time.mlp_out", "t_embedder.mlp.2"),
-        Entry("condition.proj.weight", ("y_embedder.embedding_table.weight",), TURNED),
+        Entry("condition.proj.weight", ("y_embedder.embedding_table.weight",), TRANSPOSED),
         *(entry for number in range(network.trunk.depth) for entry in _block(f"blocks.{number}")),
         *_linear("head.modulation", "final_layer.adaLN_modulation.1"),
         *_linear("head.readout", "final_layer.linear", weight=velocity(patch, sigma), bias=velocity(patch, sigma)),
@@ -31,7 +31,7 @@ def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
 
 
 def export_sit(network: DiT) -> dict[str, Tensor]:
-    """The network's tensors under their public names, without a learned variance."""
+    """Return the network's tensors under their public names, without a learned variance."""
     state = network.state_dict()
     found = {
         name: part.contiguous()
@@ -42,7 +42,12 @@ def export_sit(network: DiT) -> dict[str, Tensor]:
 
 
 def velocity(patch: int, sigma: bool) -> Change:
-    """The rows [patch * patch * channels, ...] of the last map; with `sigma` a cell's second half is the variance."""
+    """Return the conversion of the last map [patch * patch * channels, ...].
+
+    Args:
+        patch: Latent cells along one side of a token.
+        sigma: Whether the second half of the channels is a variance. It is dropped, and written as zeros.
+    """
     cells = patch**2
 
     def to_ours(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints in the published layout of DiffusionBench (arXiv 2606.24888): reading, checking, building, writing."""
+"""Checkpoints in the layout of DiffusionBench (arXiv 2606.24888): reading, checking, building, writing."""
 
 from nanogen_dit.published.architecture import Architecture, infer
 from nanogen_dit.published.files import Checkpoint, read_checkpoint

@@ -1,4 +1,4 @@
-"""What network a checkpoint of the published layout is of: read off the shapes, and what none tells, off its JSON."""
+"""Infers the architecture of a published checkpoint from its shapes, and from its JSON what no shape determines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ TABLE = "embedding_table.weight"
 
 @frozen
 class Architecture:
-    """A backbone by name and settings, with the latent and the condition that it was made for."""
+    """Architecture of a checkpoint.
+
+    Args:
+        backbone: Name of the component, "ddt" or "lightning-dit".
+        settings: Its options.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+        wanted: Capability words of the parts that the network has.
+    """
 
     backbone: str
     settings: Mapping[str, Any]
@@ -30,23 +38,27 @@ class Architecture:
 
 
 def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architecture:
-    """The architecture of a network with tensors of these names and shapes.
+    """Infer the architecture of a network.
 
-    `config` is the JSON beside the file, as a whole or its `config` part. It must give `base_model_depth` where there
-    is a second head, and may give `input_size` and `cond_arch.num_c_tokens`, which are else derived from the tables of
-    the rotary embedding. Raises DataError where something is missing, or where the two disagree.
+    Args:
+        shapes: Shapes of the tensors by published name.
+        config: JSON description. It must give `base_model_depth` for a network with an internal head. `input_size` and
+            `cond_arch.num_c_tokens` are optional: the tables of the rotary embedding determine them too.
+
+    Raises:
+        DataError: a tensor or key is missing, or shapes and description disagree.
     """
     given = network_part(config)
     try:
-        return _Reading(shapes, given).architecture()
+        return _Inference(shapes, given).architecture()
     except (KeyError, IndexError) as error:
-        raise DataError(f"The checkpoint is not of the published layout: {error.args[0]} is missing.") from error
+        raise DataError(f"The checkpoint does not have the published layout: {error.args[0]} is missing.") from error
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"The description of the network, or a shape of it, cannot be right: {error}.") from error
+        raise DataError(f"The JSON description or a shape of the network is invalid: {error}.") from error
 
 
-class _Reading:
-    """One reading of shapes and configuration."""
+class _Inference:
+    """Architecture of one set of shapes and one description."""
 
     def __init__(self, shapes: Shapes, config: Mapping[str, Any]):
         self.shapes = shapes
@@ -55,7 +67,7 @@ class _Reading:
         self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
         self.token_weight = "cls_in_proj_enc.weight" if self.decoupled else "cls_in_proj.weight"
         self.cls_token_width = shapes.get(self.token_weight, (0, 0))[1]
-        self.steered = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
+        self.adaln_blocks = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
 
     def architecture(self) -> Architecture:
         self._agree()
@@ -79,13 +91,13 @@ class _Reading:
         encoder = self._trunk(0)
         settings: dict[str, Any] = {
             **encoder,
-            "depth": self._depth() - len(self.steered),
+            "depth": self._depth() - len(self.adaln_blocks),
             "mlp_ratio": self._mlp_ratio(encoder["hidden"]),
             "patch_size": self.patch_weight[2],
             "time_tokens": self.shapes["t_embedder.learnable_tokens"][0],
         }
         if self.decoupled:
-            decoder = {**self._trunk(self.steered[0]), "depth": len(self.steered)}
+            decoder = {**self._trunk(self.adaln_blocks[0]), "depth": len(self.adaln_blocks)}
             settings |= {f"decoder_{name}": number for name, number in decoder.items()}
         if "base_final_layer.linear.weight" in self.shapes:
             settings["internal_head_depth"] = self._internal_depth()
@@ -99,7 +111,7 @@ class _Reading:
         return {"hidden": hidden, "heads": hidden // self.shapes[f"blocks.{block}.attn.q_norm.weight"][0]}
 
     def _mlp_ratio(self, hidden: int) -> float:
-        """The ratio of which `int(2/3 * ratio * hidden)` is the SwiGLU's width; the middle of those that are."""
+        """A ratio with `int(2/3 * ratio * hidden) == inner`: the description's, or the middle of the possible ones."""
         inner = self.shapes["blocks.0.mlp.w1.weight"][0]
         ratio = float(self.config.get("mlp_ratio", 4.0))
         return ratio if int(2 / 3 * ratio * hidden) == inner else 1.5 * (inner + 0.5) / hidden
@@ -107,8 +119,8 @@ class _Reading:
     def _internal_depth(self) -> int:
         if "base_model_depth" not in self.config:
             raise DataError(
-                "The network has a second head, and no shape tells which block it reads: give `base_model_depth` in "
-                "the JSON configuration beside the checkpoint."
+                "The network has an internal head, and no shape determines which block it reads. Set `base_model_depth`"
+                " in the JSON configuration beside the checkpoint."
             )
         return int(self.config["base_model_depth"])
 
@@ -127,7 +139,7 @@ class _Reading:
         return int(length)
 
     def _side(self) -> int:
-        """Latent cells a side, of a square latent."""
+        """Side of the square latent in cells."""
         if "input_size" in self.config:
             return int(self.config["input_size"])
         return isqrt(self._image_tokens()) * self.patch_weight[2]
@@ -138,13 +150,13 @@ class _Reading:
         learned = self.shapes.get("ctx_embedder.learnable_tokens", (None,))[0]
         tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
         if tokens is None:
-            raise DataError("No shape tells the size of the latent: give `input_size` in the JSON configuration.")
+            raise DataError("No shape determines the size of the latent. Set `input_size` in the JSON configuration.")
         return self._rope_length() - self._leading() - self._time_tokens() - int(tokens)
 
     def _rope_length(self) -> int:
         name = "enc_rope.freqs_cos" if self.decoupled else "rope.freqs_cos"
         if name not in self.shapes:
-            raise DataError(f"The checkpoint has no table {name}: give `input_size` in its JSON configuration.")
+            raise DataError(f"The checkpoint has no table {name}. Set `input_size` in its JSON configuration.")
         return self.shapes[name][0]
 
     def _leading(self) -> int:
@@ -155,7 +167,7 @@ class _Reading:
         return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in names)
 
     def _agree(self) -> None:
-        """Raises DataError where the JSON says something else than the shapes."""
+        """Raise DataError if description and shapes disagree."""
         settings = self._settings()
         patch = self.patch_weight[2]
         found: dict[str, Any] = {"in_channels": self.patch_weight[1]}
@@ -166,4 +178,4 @@ class _Reading:
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():
             if name in self.config and self.config[name] != value:
-                raise DataError(f"The JSON configuration says {name} {self.config[name]}, but the tensors {value}.")
+                raise DataError(f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}.")

@@ -1,4 +1,4 @@
-"""A published configuration as one of ours, held against the tensors that it comes with."""
+"""Translates published configurations to NanoGen's, and compares them with the tensors of the checkpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,16 @@ QWEN = "Qwen/Qwen3-0.6B"
 
 @frozen
 class Published:
-    """A published configuration, its classes by name and their arguments."""
+    """A parsed configuration.
+
+    Args:
+        sections: All sections.
+        tokenizer: Name of the published tokenizer class.
+        stage_1: Its arguments.
+        network: Name of the published network class.
+        stage_2: Its arguments.
+        text_tokens: Text tokens of a text-to-image network. None for class labels.
+    """
 
     sections: PublishedConfig
     tokenizer: str
@@ -55,22 +64,24 @@ class Published:
 
 
 def parse(values: Mapping[str, Any]) -> Published:
-    """Read a published configuration. Raises ConfigError with every unknown key and wrong value."""
+    """Parse a published configuration. Raises ConfigError that lists all unknown keys and wrong values."""
     sections: PublishedConfig = _structure(values, PublishedConfig, "")
     tokenizer = _class(sections.stage_1.target, "stage_1.target", TOKENIZERS)
     network = _class(sections.stage_2.target, "stage_2.target", NETWORKS)
     params = dict(sections.stage_2.params)
-    params.pop("cond_arch", None)  # the published program writes it from `conditioning.arch`
+    params.pop("cond_arch", None)  # the published code overwrites it with `conditioning.arch`
     kind = sections.conditioning.type
-    if kind == "label":  # what the published program does
+    if kind == "label":  # as in the published code
         kind = sections.dataset.get("condition_type") or kind
     if kind not in ("label", "text"):
         raise ConfigError(
-            f"The published configuration is wrong: dataset.condition_type is {kind!r}, expected label or text."
+            f"The published configuration is invalid: dataset.condition_type must be label or text, got {kind!r}."
         )
     encoder = sections.conditioning.text_encoder
     if kind == "text" and encoder is None:
-        raise ConfigError("The published configuration is wrong: conditioning.text_encoder is missing for texts.")
+        raise ConfigError(
+            "The published configuration is invalid: condition type text needs conditioning.text_encoder."
+        )
     return Published(
         sections,
         tokenizer,
@@ -82,10 +93,16 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """What `infer` must be told because the shapes do not tell it."""
+    """Return the description that `infer` needs in addition to the shapes.
+
+    Args:
+        published: The configuration of the checkpoint, if any.
+        shapes: Shapes of the tensors by published name.
+    """
     if published is None:
         return {}
-    params, found = published.stage_2, {}
+    params = published.stage_2
+    found: dict[str, Any] = {}
     depth = params.base_model_depth or published.sections.internal_guidance.base_model_depth
     if published.network.endswith("IG"):
         depth = depth or 8  # the published default
@@ -101,12 +118,25 @@ def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
 
 
 def translate(published: Published, found: Architecture) -> dict[str, Any]:
-    """The configuration as one of ours. Raises ConfigError where it contradicts the tensors, with both numbers."""
+    """Translate a published configuration.
+
+    Args:
+        published: The configuration.
+        found: The architecture of the tensors.
+
+    Returns:
+        A NanoGen configuration without the backbone.
+
+    Raises:
+        ConfigError: the configuration contradicts the tensors, or needs something that NanoGen does not have.
+    """
     differing = [
-        f"{key} is {said}, but the file has {has}" for key, said, has in _pairs(published, found) if said != has
+        f"{key} is {expected}, but the file has {actual}"
+        for key, expected, actual in _pairs(published, found)
+        if expected != actual
     ]
     if differing:
-        raise ConfigError(f"The published configuration is not of this checkpoint: {'; '.join(differing)}.")
+        raise ConfigError(f"The published configuration does not match this checkpoint: {'; '.join(differing)}.")
     sections = published.sections
     layer: dict[str, Any] = {
         "task": "t2i" if published.text else "imagenet",
@@ -128,24 +158,24 @@ def _structure(values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         return structure(values, into, path)
     except ConfigError as error:
         lines = "; ".join(line.strip(".") for line in str(error).splitlines())
-        raise ConfigError(f"The published configuration is wrong: {lines}.") from error
+        raise ConfigError(f"The published configuration is invalid: {lines}.") from error
 
 
 def _class(target: str, key: str, known: Mapping[str, Any]) -> str:
     name = target.rpartition(".")[2]
     if name not in known:
         raise ConfigError(
-            f"The published configuration is wrong: {key} {target!r} is none of the published classes"
+            f"The published configuration is invalid: {key} {target!r} is unknown. The published classes are"
             f" {', '.join(known)}."
         )
     return name
 
 
-# -- what the file has too -------------------------------------------------------------------------------------------
+# -- values that the tensors determine as well ------------------------------------------------------------------------
 
 
 def _pairs(published: Published, found: Architecture) -> list[tuple[str, Any, Any]]:
-    """(key, what the configuration says, what the tensors say) of everything that both say."""
+    """(key, value of the configuration, value of the tensors) for every value that both determine."""
     sections, params, settings = published.sections, published.stage_2, found.settings
     decoupled = found.backbone == "ddt"
     numbers = {
@@ -173,10 +203,10 @@ def _pairs(published: Published, found: Architecture) -> list[tuple[str, Any, An
         classes = sections.misc.num_classes if params.num_classes is None else params.num_classes
         pairs["misc.num_classes"] = (classes, found.condition.width - 1)
         pairs["conditioning.arch.num_c_tokens"] = (sections.conditioning.arch.num_c_tokens, found.condition.learned)
-    return [(key, said, has) for key, (said, has) in pairs.items() if said is not None]
+    return [(key, expected, actual) for key, (expected, actual) in pairs.items() if expected is not None]
 
 
-# -- what only the configuration says --------------------------------------------------------------------------------
+# -- values that only the configuration determines ---------------------------------------------------------------------
 
 
 def _tokenizer(published: Published) -> dict[str, Any]:
@@ -188,8 +218,8 @@ def _tokenizer(published: Published) -> dict[str, Any]:
     decoder = PurePosixPath(params.decoder_config_path).name
     if decoder not in DECODERS:
         raise ConfigError(
-            f"The published configuration is wrong: stage_1.params.decoder_config_path {decoder!r} is none of"
-            f" {', '.join(DECODERS)}."
+            f"The published configuration is invalid: stage_1.params.decoder_config_path {decoder!r} is unknown. The"
+            f" published decoders are {', '.join(DECODERS)}."
         )
     return {
         "name": "rae",
@@ -213,8 +243,9 @@ def _objective(published: Published) -> dict[str, Any]:
     shifted = sampling != 1.0 and published.sections.sampler.num_steps > 1  # one step is the same with any shift
     if transport.prediction != "velocity" or (flow.cfg_t_start, flow.cfg_t_end) != (0.0, 1.0) or shifted:
         raise ConfigError(
-            "NanoGen's MeanFlow predicts velocities, mixes guidance in at all times, and takes equal steps; transport,"
-            " sampler or misc of the published configuration say something else."
+            "The published MeanFlow configuration is not supported. NanoGen's MeanFlow needs transport.prediction"
+            " velocity, cfg_t_start 0 and cfg_t_end 1 in transport.meanflow, and no time shift at sampling (misc) with"
+            " more than one step."
         )
     return {
         "name": "meanflow",
@@ -229,7 +260,7 @@ def _objective(published: Published) -> dict[str, Any]:
 
 
 def _logit_normal(text: str) -> tuple[float, float]:
-    """The numbers of `logit-normal_MEAN_STD`."""
+    """Parse `logit-normal_MEAN_STD`."""
     try:
         name, mean, std = text.split("_")
         if name == "logit-normal":
@@ -237,12 +268,12 @@ def _logit_normal(text: str) -> tuple[float, float]:
     except ValueError:
         pass
     raise ConfigError(
-        f"The published configuration is wrong: transport.time_dist_type is {text!r}, expected logit-normal_MEAN_STD."
+        f"The published configuration is invalid: transport.time_dist_type must be logit-normal_MEAN_STD, got {text!r}."
     )
 
 
 def _guidance(published: Published, head: bool) -> dict[str, Any]:
-    """Guidance at sampling; the published program switches it off for MeanFlow, and for scales up to 1."""
+    """Guidance at sampling. As in the published code it is off for MeanFlow and for scales up to 1."""
     guidance = published.sections.guidance
     found: dict[str, Any] = {}
     off = guidance.disabled or published.sections.transport.meanflow is not None
@@ -257,7 +288,8 @@ def _guidance(published: Published, head: bool) -> dict[str, Any]:
         found["internal"] = {**interval, **null_scale} if active else {"scale": 1.0}
     elif not off and guidance.ig and guidance.ig.scale > 1:
         raise ConfigError(
-            f"The published configuration has guidance.ig.scale {guidance.ig.scale}, and the file has no second head."
+            f"The published configuration has guidance.ig.scale {guidance.ig.scale}, but the network of the file has no"
+            " internal head."
         )
     return found
 
@@ -273,7 +305,7 @@ def _auxiliary(published: Published) -> dict[str, Any]:
         found["reg"] = {"teacher": repa.target_encoder}
     names = [name for name in perceptual.encoders.split(",") if name]
     if len(names) != len(perceptual.percep_loss_weights):
-        raise ConfigError("The published configuration is wrong: perceptual_loss needs a weight for each encoder.")
+        raise ConfigError("The published configuration is invalid: perceptual_loss needs a weight for each encoder.")
     for name, weight in zip(names, perceptual.percep_loss_weights, strict=True):
         loss, teacher = ("lpips", {}) if name == "lpips" else ("patch-tokens", {"teacher": name})
         found[loss] = {**teacher, "weight": weight, "below": sections.transport.percep_loss_t_thresh}

@@ -1,4 +1,4 @@
-"""Compares options of a backbone with what the shapes of a file say."""
+"""Compares options of a backbone with the architecture of a file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ TRUNK = ("hidden", "depth", "heads")
 
 
 def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]) -> list[str]:
-    """Return `name 384, but the file has 1152` for each option that was given and differs.
+    """Return a phrase such as `hidden 384, but the file has 1152` for each option that differs.
 
-    A `size` stands for all its numbers.
+    Args:
+        found: The architecture of the file.
+        options: Options of the backbone. Null values are ignored. A `size` stands for all its numbers.
+        config: The options class of the backbone.
     """
     given = {name: value for name, value in options.items() if value is not None}
     numbers = {name: value for name, value in given.items() if name in found.settings}
@@ -29,6 +32,6 @@ def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]
 
 
 def _preset(config: Any) -> dict[str, int]:
-    """The numbers that a size stands for."""
+    """Widths, depths and heads of a configuration by option name."""
     trunks = {"": config.trunk} | ({"decoder_": config.decoder} if isinstance(config, DDTConfig) else {})
     return {f"{prefix}{name}": getattr(trunk, name) for prefix, trunk in trunks.items() for name in TRUNK}

@@ -1,4 +1,4 @@
-"""The network in a checkpoint file of the published layout."""
+"""Reads the network in a checkpoint file of the published layout."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from torch import Tensor
 
 from nanogen_import import Unrecognised, WeightsFile, choose, has, read_weights
 
-ANCHOR = "x_embedder.proj.weight"  # every network of the layout has it
-FOREIGN = ("y_embedder.embedding_table.weight", "pos_embed")  # of DiT and SiT, which have the anchor too
+ANCHOR = "x_embedder.proj.weight"  # in every network of the layout
+FOREIGN = ("y_embedder.embedding_table.weight", "pos_embed")  # in DiT and SiT, which have the anchor too
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of one network under their published names, and the plain values beside them."""
+    """Tensors of one network under their published names, and the plain values of the file."""
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
-    set: str | None = None  # "ema" or "model"; None where the file has one set without a name
+    set: str | None = None  # "ema" or "model"; None: the file has one unnamed set
 
 
 def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
     """Read the network in a file of safetensors or `torch.save`.
 
-    `weights` is `"ema"` or `"model"` where the file has both; a bare state dict has one set, which is taken for either.
-    Wrappers' prefixes (`module.`, `_orig_mod.`) are dropped wherever they stand in a name.
+    The prefixes of wrappers (`module.`, `_orig_mod.`) are removed from all names.
+
+    Args:
+        path: The file.
+        weights: The set to read if the file has both, "ema" or "model". A bare state dict has one set.
 
     Raises:
-        DataError: the file is missing or damaged, holds anything but tensors and plain values, numbers that are not
-            finite, or no network of the layout with these weights.
+        DataError: the file is missing or damaged, contains objects other than tensors and plain values or non-finite
+            numbers, or has no network of the layout with these weights.
     """
     return network_in(read_weights(path), weights)
 
 
 def network_in(file: WeightsFile, weights: str = "ema") -> Checkpoint:
-    """Find the network in a file that was read. Raises DataError as `read_checkpoint` does."""
+    """Return the network in `file`. Raises the errors of `read_checkpoint`."""
     if not has(file, ANCHOR):
-        raise Unrecognised(f"{file.path} holds no network of the published layout: it has no tensor {ANCHOR}")
+        raise Unrecognised(f"{file.path} contains no network of the published layout: the tensor {ANCHOR} is missing")
     if foreign := [name for name in FOREIGN if has(file, name)]:
-        raise Unrecognised(f"{file.path} holds no network of the published layout: it has {foreign[0]}")
+        raise Unrecognised(f"{file.path} contains no network of the published layout: it has a tensor {foreign[0]}")
     tensors, taken = choose(file, ANCHOR, weights)
     return Checkpoint(tensors, {name: x for name, x in file.values.items() if "." not in name}, taken)

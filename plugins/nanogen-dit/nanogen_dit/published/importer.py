@@ -1,4 +1,4 @@
-"""A published checkpoint as one of our networks, and back."""
+"""Imports and exports checkpoints of the published layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nanogen_dit.published.layout import Network, entries, rope_tables
 from nanogen_files.structure import structure
 from nanogen_import import Undecided, WeightsFile, read_weights
 
-SHOWN = 4  # names in an error
+MAX_NAMES = 4  # in an error message
 NETWORKS: Mapping[str, tuple[Any, Any]] = {"lightning-dit": (LightningDiT, LightningDiTConfig), "ddt": (DDT, DDTConfig)}
 
 
@@ -38,22 +38,31 @@ UNDECIDED = (
 
 @frozen
 class Published:
-    """A checkpoint of the published layout, read and checked."""
+    """A checkpoint of the published layout, read and checked.
+
+    Args:
+        architecture: Architecture of the network.
+        state: State dict of the backbone, float32.
+        beside: Tensors of auxiliary losses in the file (REPA's projector).
+        meta: Plain values of the file, such as step and epoch.
+        weights: The set of weights that was read, "ema" or "model". None: the file has one unnamed set.
+        configured: The part of a configuration that the published configuration sets.
+    """
 
     architecture: Architecture
-    state: Mapping[str, Tensor]  # of our module, float32
-    beside: Mapping[str, Tensor]  # tensors of the file that belong to an auxiliary loss (REPA's projector)
-    meta: Mapping[str, Any]  # plain values of the file: step, epoch ...
-    weights: str | None = None  # the set of weights that was taken; None: the only one, without a name
-    configured: Mapping[str, Any] = field(factory=dict)  # what the published configuration decides
+    state: Mapping[str, Tensor]
+    beside: Mapping[str, Tensor]
+    meta: Mapping[str, Any]
+    weights: str | None = None
+    configured: Mapping[str, Any] = field(factory=dict)
 
-    configured_by = None  # the published configuration
+    configured_by = None  # the importer calls it "the published configuration"
     hint = ""
     structural = frozenset({"two-time", "cfg-conditioned", "cls-token", "internal-head"})
 
     @property
     def latent(self) -> LatentSpec:
-        """The latent that it was trained on; how many pixels a cell stands for is the tokenizer's to say."""
+        """Shape of the state. Its `factor` is unknown: the tokenizer determines it."""
         return self.architecture.latent
 
     @property
@@ -66,48 +75,53 @@ class Published:
 
     @property
     def suggested(self) -> Mapping[str, Any]:
-        """The part of a configuration that the tensors decide: the backbone, and the task by its condition."""
+        """The part of a configuration that the tensors determine: backbone, task and conditioner."""
         backbone = {"backbone": {"name": self.backbone, **self.settings}}
-        if self.condition.padded:  # only texts are
+        if self.condition.padded:  # texts
             return {"task": "t2i", **backbone}
         conditioner = {"name": "label", "learned": self.condition.learned}
         return {"task": "imagenet", "conditioner": conditioner, **backbone}
 
     @property
     def undecided(self) -> Sequence[Undecided]:
-        """Pixels and latents look alike, and so do predictions of the velocity and of the data."""
+        """Choices that the tensors do not determine."""
         return UNDECIDED
 
     @property
     def notes(self) -> Sequence[str]:
-        left = f"left out {', '.join(sorted(self.beside))}, which belong to REPA's loss" if self.beside else ""
-        return [left] if left else []
+        return [f"dropped {', '.join(sorted(self.beside))}, which belong to REPA's loss"] if self.beside else []
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Compare a configuration's backbone with the file: a few words for each option that differs."""
+        """Compare a configuration with the file. Return a phrase for each option of the backbone that differs."""
         return conflicts(self.architecture, configuration.get("backbone", {}), NETWORKS[self.backbone][1])
 
     @property
     def backbone(self) -> str:
-        """The name of the component."""
+        """Name of the component."""
         return self.architecture.backbone
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The component's options, for a configuration file."""
+        """Options of the component, for a configuration file."""
         return self.architecture.settings
 
     def build(self, wanted: frozenset[str] = frozenset()) -> Network:
-        """The network with its weights; `wanted` are further capability words, such as `jvp`."""
+        """Build the network with its weights. `wanted` adds capability words, such as "jvp"."""
         network = _network(self.architecture, wanted)
         network.load_state_dict(dict(self.state))
         return network
 
 
 def read_published(path: str | Path, config: Mapping[str, Any] | None = None, weights: str = "ema") -> Published:
-    """Read a checkpoint file with the JSON configuration beside it, if any; see `read_checkpoint` and `infer`.
+    """Read a checkpoint file.
 
-    Raises DataError in one sentence for a file that cannot be read, or whose names or shapes are not the layout's.
+    Args:
+        path: The file.
+        config: JSON description of the network; see `infer`.
+        weights: The set to read if the file has both, "ema" or "model".
+
+    Raises:
+        DataError: the file cannot be read, or its names or shapes are not those of the layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -119,9 +133,17 @@ def from_weights(
     architecture: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
 ) -> Published:
-    """Read the network in a file of weights; `configuration` is a published YAML file. The importer of both backbones.
+    """Read the network in a file of weights. This is the importer of `lightning-dit` and `ddt`.
 
-    Raises DataError as `read_published` does, ConfigError where the configuration is wrong or contradicts the file.
+    Args:
+        file: The tensors and values of the file.
+        weights: The set to read if the file has both, "ema" or "model".
+        architecture: JSON description of the network; see `infer`.
+        configuration: The published YAML configuration.
+
+    Raises:
+        DataError: the names or shapes are not those of the layout.
+        ConfigError: the configuration is invalid or contradicts the tensors.
     """
     tensors, meta, taken = network_in(file, weights)
     beside = {name: x for name, x in tensors.items() if name.startswith("repa_projector.")}
@@ -142,13 +164,21 @@ def from_weights(
 def import_published(
     path: str | Path, config: Mapping[str, Any] | None = None, weights: str = "ema"
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The `backbone:` part of a configuration file (with its name) and the state dict of the module it describes."""
+    """Read a checkpoint. Return the `backbone:` section of a configuration and the state dict of the network.
+
+    Arguments and errors are those of `read_published`.
+    """
     found = read_published(path, config, weights)
     return {"name": found.backbone, **found.settings}, dict(found.state)
 
 
 def export_published(network: Network, *, tables: bool = True) -> dict[str, Tensor]:
-    """The network's tensors under their published names; `tables` adds those of the rotary embedding."""
+    """Return the network's tensors under their published names.
+
+    Args:
+        network: The network.
+        tables: Whether to add the tables of the rotary embedding.
+    """
     state, found = network.state_dict(), dict(rope_tables(network)) if tables else {}
     for entry in entries(network):
         parts = entry.change.to_theirs(state[entry.ours])
@@ -168,7 +198,7 @@ def _network(architecture: Architecture, wanted: frozenset[str] = frozenset()) -
 
 
 def _compare(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raises DataError where names or shapes differ."""
+    """Raise DataError if names or shapes differ."""
     shapes = {
         f"{name} {list(given[name].shape)} instead of {list(x.shape)}"
         for name, x in expected.items()
@@ -177,10 +207,10 @@ def _compare(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Ten
     faults = {"missing": expected.keys() - given.keys(), "unknown": given.keys() - expected.keys(), "misshaped": shapes}
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
-        raise DataError(f"{path} is not of the published layout; {'; '.join(found)}.")
+        raise DataError(f"{path} does not have the published layout; {'; '.join(found)}.")
 
 
 def _some(names: Any) -> str:
     ordered = sorted(names)
-    rest = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    return ", ".join(ordered[:SHOWN]) + rest
+    rest = f" and {len(ordered) - MAX_NAMES} more" if len(ordered) > MAX_NAMES else ""
+    return ", ".join(ordered[:MAX_NAMES]) + rest

@@ -1,4 +1,7 @@
-"""The published names of our tensors, both ways. One entry for each of ours; some of ours are several of theirs."""
+"""Conversion between published tensors and those of `LightningDiT` and `DDT`.
+
+One entry describes one of NanoGen's tensors. It may be made of several published ones.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from nanogen_dit.lightning_dit import LightningDiT
 
 Network = DDT | LightningDiT
 
-#: The published layout has no such embedding: the names are those of Improved MeanFlow's authors.
+#: Names of the guidance embeddings, from the code of Improved MeanFlow. The published layout has none.
 GUIDANCE_NAMES = {"share": "omega_embedder", "t_min": "cfg_t_start_embedder", "t_max": "cfg_t_end_embedder"}
 
 
 class Change(NamedTuple):
-    """A change of form and its inverse."""
+    """A conversion of published tensors to one of NanoGen's, and its inverse."""
 
     to_ours: Callable[[Sequence[Tensor]], Tensor]
     to_theirs: Callable[[Tensor], Sequence[Tensor]]
 
 
 class Entry(NamedTuple):
-    """One of our tensors and those that it is made of in the published layout."""
+    """A tensor of NanoGen (`ours`), the published tensors that it is made of (`theirs`), and the conversion."""
 
     ours: str
     theirs: tuple[str, ...]
@@ -34,22 +37,22 @@ class Entry(NamedTuple):
 
 
 SAME = Change(lambda parts: parts[0], lambda x: [x])
-TURNED = Change(lambda parts: parts[0].T, lambda x: [x.T])  # an embedding table and the map of one-hot tokens
+TRANSPOSED = Change(lambda parts: parts[0].T, lambda x: [x.T])  # embedding table <-> linear map of one-hot tokens
 STACKED = Change(lambda parts: torch.cat(list(parts)), lambda x: x.chunk(2))
 
 
 def patches(size: int) -> Change:
-    """The kernel [width, C, p, p] of a strided convolution and the map [width, C p p] of a token's cells."""
+    """Convert the kernel [width, C, p, p] of a strided convolution to a linear map [width, C p p] of patches."""
     return Change(lambda parts: parts[0].flatten(1), lambda x: [x.reshape(len(x), -1, size, size)])
 
 
 def rotary(heads: int) -> Change:
-    """The rows of one head after another, pairs (2i, 2i + 1) there and (i, i + d/2) here."""
+    """Permute the rows of each head from pairs (2i, 2i + 1) to pairs (i, i + d/2)."""
     return Change(lambda parts: _to_halves(parts[0], heads), lambda x: [_to_pairs(x, heads)])
 
 
 def attention(heads: int) -> Change:
-    """q, k and v apart there, one above the other here, q and k with their rows in the order of our rotation."""
+    """Stack q, k and v to one matrix, with the rows of q and k permuted as in `rotary`."""
 
     def to_ours(parts: Sequence[Tensor]) -> Tensor:
         q, k, v = parts
@@ -63,14 +66,14 @@ def attention(heads: int) -> Change:
 
 
 def entries(network: Network) -> list[Entry]:
-    """Every tensor of the network's state dict, in the published layout."""
+    """Return one entry for each tensor of the network's state dict."""
     state = network.state_dict()
     found = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)
     return [entry for entry in found if entry.ours in state]
 
 
 def rope_tables(network: Network) -> dict[str, Tensor]:
-    """The cosines and sines [S, d] that the published layout stores beside the weights, each value twice in a row."""
+    """Return the tables of the rotary embedding in published form: cosines and sines [S, d], each value twice."""
     ropes = {"rope": network.encoder.rope}
     if isinstance(network, DDT):
         ropes = {"enc_rope": network.encoder.rope, "dec_rope": network.decoder.rope}
@@ -129,7 +132,7 @@ def _encoder(encoder: Encoder, patch_name: str, side: str) -> Iterator[Entry]:
 
 
 def _state(ours: str, patch_name: str, side: str, patch: int) -> Iterator[Entry]:
-    """`side` ends the names of the class token's map and norm: DDT has one pair in its encoder, one in its decoder."""
+    """`side` is the suffix of the class token's map and norm: "_enc" and "_dec" in DDT, empty in LightningDiT."""
     yield from _linear(f"{ours}.patch", f"{patch_name}.proj", weight=patches(patch))
     yield from _linear(f"{ours}.token.proj", f"cls_in_proj{side}")
     yield from _norm(f"{ours}.token.norm", f"cls_in_norm{side}")
@@ -143,13 +146,13 @@ def _time(ours: str, theirs: str) -> Iterator[Entry]:
 
 
 def _condition(encoder: Encoder) -> Iterator[Entry]:
-    """A class embedding is a table there, a text embedding a linear map: with learned tokens it has no bias."""
+    """Class labels (with learned tokens) have an embedding table, texts a linear map with a bias."""
     table = encoder.condition.learned is not None
     yield from _norm("encoder.condition.norm", "ctx_embedder.norm")
     yield from _linear(
         "encoder.condition.proj",
         "ctx_embedder.embedding_table" if table else "ctx_embedder.proj",
-        weight=TURNED if table else SAME,
+        weight=TRANSPOSED if table else SAME,
     )
     yield Entry("encoder.condition.learned", ("ctx_embedder.learnable_tokens",), SAME)
 

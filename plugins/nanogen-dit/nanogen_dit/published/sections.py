@@ -1,6 +1,6 @@
-"""The sections of a published configuration (`configs/stage2/...` of DiffusionBench), with the published defaults.
+"""Sections of a published configuration (`configs/stage2/...` of DiffusionBench), with the published defaults.
 
-Sections that say nothing of a trained network (`training`, `dataset`, `eval`) are read for what they repeat.
+Of the sections `training`, `dataset` and `eval` only values are read that other sections repeat.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ModelSection:
 
 @frozen(kw_only=True)
 class NetworkParams:
-    """The arguments of the published networks; None: not written."""
+    """Arguments of the published networks. None: not in the file."""
 
     input_size: int | None = None
     in_channels: int | None = None
@@ -181,7 +181,7 @@ class MiscSection:
 
 @frozen(kw_only=True)
 class PublishedConfig:
-    """A whole file. The sections without a default decide what is sampled, so they must be there."""
+    """A configuration file. Sections without a default are required, since they determine the samples."""
 
     stage_1: ModelSection
     stage_2: ModelSection
