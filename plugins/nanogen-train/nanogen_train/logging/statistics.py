@@ -115,8 +115,8 @@ def norm(tensors: Iterable[Tensor]) -> Tensor:
     detached = [tensor.detach() for tensor in tensors]
     summed = torch.float32 if detached[0].is_mps else torch.float64
     total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(detached, 2, summed)))
-    whole: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
-    return whole.float()
+    full: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
+    return full.float()
 
 
 def _statistics(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
