@@ -28,7 +28,7 @@ KERNELS: Mapping[str, tuple[str, bool]] = {  # mode and antialias of `F.interpol
 def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
     """Convert images from [-1, 1] (clamped) to uint8.
 
-    Use truncation for decoder outputs only. It lowers every fourth value of images that were bytes before by one level.
+    `truncate` is for decoder outputs only. Converting bytes to floats and back with it changes about a quarter of them.
 
     Args:
         images: Float images [..., H, W] in [-1, 1].
@@ -96,7 +96,15 @@ def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic"
 
 
 def to_pil(images: Tensor, rule: str = "round") -> list[Image.Image]:
-    """Convert images [B, 3, H, W] in [-1, 1] to B RGB images."""
+    """Convert images to PIL images.
+
+    Args:
+        images: Images [B, 3, H, W] in [-1, 1].
+        rule: Rounding rule, a key of `RULES`.
+
+    Returns:
+        B RGB images.
+    """
     rows = to_uint8(images, rule).permute(0, 2, 3, 1).cpu().numpy()  # [B, H, W, 3]
     return [Image.fromarray(row) for row in rows]
 

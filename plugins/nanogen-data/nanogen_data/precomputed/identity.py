@@ -37,6 +37,10 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
 
     `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
     examples have no `files()` are identified by their options only.
+
+    Args:
+        parts: The assembled pipeline components.
+        reading: Examples and transform of the split.
     """
     listing = getattr(reading.examples, "files", None)
     facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}

@@ -30,7 +30,18 @@ class Strategy(Protocol):
     """How networks are wrapped and saved. Created before the optimizers, which need the final parameters."""
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        """Return the training step as a module whose backward pass leaves the gradient of the global batch."""
+        """Wrap the training step.
+
+        Args:
+            step: Module that computes the loss.
+            stage: The stage, whose networks are wrapped.
+
+        Returns:
+            A module whose backward pass leaves the gradient of the global batch.
+
+        Raises:
+            TrainingError: The strategy does not support the stage.
+        """
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         """Return a context that accumulates gradients without communication, for all but the last backward pass of a
@@ -38,7 +49,14 @@ class Strategy(Protocol):
         """
 
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
-        """Write a checkpoint. Called on every process."""
+        """Write a checkpoint. Called on every process.
+
+        Args:
+            run: Folder of the run.
+            step: Steps taken so far.
+            states: Tensors by part and name; they may be sharded.
+            facts: JSON values of the checkpoint.
+        """
 
 
 class DDPStrategy:
