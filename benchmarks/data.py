@@ -93,7 +93,7 @@ def read(folder: str, count: str, side: str) -> Row:
     home = Path(folder) / f"{count}x{side}"
     if not home.is_dir():
         _run_alone(partial(_write, home, int(count), int(side)))
-    batches = loader(Latents(home, read_manifest(home)), 256, transform=training._never)
+    batches = loader(Latents(home, read_manifest(home)), 256, transform=training._no_images)
     next(batches)
     start = time.perf_counter()
     seen = sum(len(batch.indices) for batch in islice(batches, int(count) // 256))

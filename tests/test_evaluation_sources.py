@@ -49,7 +49,7 @@ def test_files_are_read_byte_for_byte_in_natural_order(tmp_path):
     images = pixels(5)
     write(tmp_path, images, ["1.png", "2.webp", "10.png", "a/3.PNG", "a/20.png"])
     write(tmp_path, pixels(3, 16), ["grid.png", ".hidden.png", ".thumbs/4.png"])
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "notes.txt").write_text("unknown format")
     assert np.array_equal(bytes_of(Folder(tmp_path)), images)
 
 

@@ -167,7 +167,7 @@ def finished(tmp_path_factory):
 
 def _stop_once(patch, task, name):
     """The process ends when this cell is half trained."""
-    train, stopped = one_cell.Run._afterwards, []
+    train, stopped = one_cell.Run._write_outputs, []
 
     def afterwards(run):
         train(run)
@@ -175,7 +175,7 @@ def _stop_once(patch, task, name):
             stopped.append(True)
             raise Interrupted("Stopped.")
 
-    patch.setattr(one_cell.Run, "_afterwards", afterwards)
+    patch.setattr(one_cell.Run, "_write_outputs", afterwards)
 
 
 def _written_at(matrix):

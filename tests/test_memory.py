@@ -186,13 +186,13 @@ def test_a_scaled_loss_moves_the_weights_as_a_plain_one_and_an_overflow_does_not
             loss = net(x).square().sum()
             (loss if scaler is None else scaler.scale(loss)).backward()
             norm = steps.move("student", step)["grad_norm"]
-            steps.moved()
+            steps.end_step()
         weights.append((net.weight.detach().clone(), norm))
     assert torch.equal(weights[0][0], weights[1][0])
     assert torch.equal(weights[0][1], weights[1][1])
     before = net.weight.detach().clone()
     scaler.scale(net(x).sum() * torch.inf).backward()
     assert steps.move("student", 3)["grad_norm"] == 0
-    steps.moved()
+    steps.end_step()
     assert torch.equal(net.weight, before)
     assert steps.facts()["scaler"]["scale"] == 512.0

@@ -106,12 +106,12 @@ def test_damaged_exif_data_do_not_cost_the_picture() -> None:
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 BROKEN = {
     "empty file": b"",
-    "no image": b"GIF? no, a text",
+    "unknown format": b"GIF? no, a text",
     "cut short": saved(Image.fromarray(NOISE), "JPEG")[:-900],
     "too many pixels": png(40_000, 40_000),
     "too small": png(4, 400),
     "too long": png(10, 400),
-    "damaged image": saved(Image.fromarray(NOISE), "PNG")[:60] + b"\xff" * 9000,
+    "corrupt image": saved(Image.fromarray(NOISE), "PNG")[:60] + b"\xff" * 9000,
     "float pixels": saved(Image.fromarray(np.ones((SIZE, SIZE), np.float32)), "TIFF"),
     "deep pixels": saved(Image.fromarray(np.full((SIZE, SIZE), 1 << 20, np.int32)), "TIFF"),
 }
@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_opened_is_bad_too(tmp_path: Path) -> None:
 
 def test_captions() -> None:
     assert decode_caption("\ufeff  ein Bär\n".encode(), "x") == "ein Bär"
-    for data, reason in [(b"", "empty caption"), (b" \n\t", "empty caption"), (b"caf\xe9", "caption no UTF-8")]:
+    for data, reason in [(b"", "empty caption"), (b" \n\t", "empty caption"), (b"caf\xe9", "caption not UTF-8")]:
         with pytest.raises(CorruptSampleError) as found:
             decode_caption(data, "x")
         assert found.value.reason == reason

@@ -128,9 +128,9 @@ def test_lists_inside_a_block_are_not_counted_again():
     measured = []
     for listed in (False, True):
         net = Outer(listed)
-        with costs._Kept(net).listening() as kept:
+        with costs._SavedTensors(net).tracking() as saved:
             net(torch.ones(2, 8))
-        measured.append((kept.total, kept.checkpointed))
+        measured.append((saved.total, saved.checkpointed))
     assert measured[0] == measured[1]
 
 

@@ -22,7 +22,7 @@ from nanogen_train.cli.ema import ema as command
 from nanogen_train.ema import posthoc as reconstruction
 from nanogen_train.ema import snapshots
 from nanogen_train.ema.posthoc import reconstruct
-from nanogen_train.ema.power_function import SENSIBLE, Basis, Profile, decay, gamma_of, products
+from nanogen_train.ema.power_function import MAX_ERROR, Basis, Profile, decay, gamma_of, products
 from nanogen_train.ema.snapshots import Snapshot
 from nanogen_train.ema.tracked import PowerFunctionEMA
 from nanogen_train.stages.diffusion_settings import WIDEST, SnapshotConfig
@@ -117,7 +117,7 @@ def test_a_reachable_width_fits_and_the_next_does_not():
     basis = Basis(snapshot_profiles(100, 10))
     narrowest, widest = basis.reachable(1000)
     errors = [basis.fit(Profile(1000, gamma_of(w))).error for w in (narrowest, widest, narrowest - 1e-3, widest + 1e-3)]
-    assert max(errors[:2]) <= SENSIBLE < min(errors[2:])
+    assert max(errors[:2]) <= MAX_ERROR < min(errors[2:])
 
 
 # -- a trajectory of weights ------------------------------------------------------------------------------------------
@@ -332,4 +332,4 @@ def test_damaged_and_foreign_snapshots_are_named(kept_run):
 
 
 def test_folders_are_named_by_all_digits_that_a_width_has():
-    assert [reconstruction.written(width) for width in (0.05, 0.1, 0.0625)] == ["0.050", "0.100", "0.0625"]
+    assert [reconstruction.width_text(width) for width in (0.05, 0.1, 0.0625)] == ["0.050", "0.100", "0.0625"]

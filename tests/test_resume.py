@@ -305,7 +305,7 @@ def test_a_run_that_another_overtook_while_it_was_set_up_is_refused(small: dict[
     slow = run(small, tmp_path)
     run(small, tmp_path).train()
     before = (tmp_path / "log.jsonl").read_bytes()
-    with pytest.raises(TrainingError, match="Another run used .* while this one started"):
+    with pytest.raises(TrainingError, match="Another run used .* while this one was starting"):
         slow.train()
     assert (tmp_path / "log.jsonl").read_bytes() == before
 

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from nanogen_train.checkpoint import checkpoint
-from nanogen_train.trainer.batches import Stopped, WorkerLost, watched
+from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.signals import stop_request
 
 
@@ -105,7 +105,7 @@ def test_a_lost_data_worker_costs_no_step(small, tmp_path, kind):
 
 
 def test_batches_come_in_order_and_end():
-    with watched(iter(range(5)), lambda: False, num_workers=1) as batches:
+    with read_batches(iter(range(5)), lambda: False, num_workers=1) as batches:
         assert list(batches) == [0, 1, 2, 3, 4]
 
 
@@ -114,7 +114,7 @@ def test_an_error_of_the_data_is_raised_by_the_loop():
         yield 1
         raise KeyError("x")
 
-    with watched(broken(), lambda: False, num_workers=1) as batches, pytest.raises(KeyError):
+    with read_batches(broken(), lambda: False, num_workers=1) as batches, pytest.raises(KeyError):
         list(batches)
 
 
@@ -123,7 +123,7 @@ def test_a_lost_worker_has_a_name_of_its_own():
         raise RuntimeError("DataLoader worker (pid(s) 1) exited unexpectedly")
         yield
 
-    with watched(lost(), lambda: False, num_workers=1) as batches, pytest.raises(WorkerLost, match="pid"):
+    with read_batches(lost(), lambda: False, num_workers=1) as batches, pytest.raises(WorkerLost, match="pid"):
         list(batches)
 
 
@@ -132,5 +132,5 @@ def test_a_stop_is_heard_while_waiting():
         time.sleep(60)
         yield
 
-    with watched(slow(), lambda: True, num_workers=1) as batches, pytest.raises(Stopped):
+    with read_batches(slow(), lambda: True, num_workers=1) as batches, pytest.raises(Stopped):
         list(batches)

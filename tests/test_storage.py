@@ -96,7 +96,7 @@ def test_a_missing_file_and_one_that_may_not_be_read_are_not_called_damaged(tmp_
         raise PermissionError(13, "Permission denied", path)
 
     (tmp_path / "file").write_text("{}")
-    monkeypatch.setattr("nanogen_files.reading._without_waiting", denied)
+    monkeypatch.setattr("nanogen_files.reading._open_nonblocking", denied)
     for read in (storage.read_json, storage.read_tensors):
         with pytest.raises(DataError, match="file cannot be read: permission denied for this user"):
             read(tmp_path / "file")

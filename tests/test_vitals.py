@@ -106,7 +106,7 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
     vitals = StepStatistics(optimization, images=8)
     stage.weight.grad = torch.tensor([0.6, -0.8])
     with vitals.moving("student", True) as found:
-        optimization.move("student", 0)
+        optimization.update("student", 0)
     assert float(found["update.student"]) == pytest.approx(0.01 * 2**0.5 / 5, rel=1e-4)
     assert float(found["weights.student"]) == pytest.approx((2.99**2 + 4.01**2) ** 0.5)
     assert float(found["state.student.exp_avg"]) == pytest.approx(0.1)  # (1 - beta1) |g|

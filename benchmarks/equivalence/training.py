@@ -78,7 +78,7 @@ def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
         rows = _rows(len(curve.tensors["labels"]), settings.batch_size, seed, step)
         batch = Batch(rows, labels=curve.tensors["labels"][rows], latents=curve.tensors["latents"][rows])
         stage.loss(PHASE, batch, KeyedRNG(seed, range(settings.batch_size), step=step)).total.backward()
-        optimization.move(PHASE, step)
+        optimization.update(PHASE, step)
         stage.after_step(step)
         if step + 1 in recorded:
             found["student"].append(validated(pipeline, stage.nets[PHASE], curve))

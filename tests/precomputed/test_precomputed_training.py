@@ -145,7 +145,7 @@ def test_corrupt_samples_are_replaced_as_on_pixels(folders: Path, tmp_path: Path
         (folders / "train" / name).write_bytes(b"no picture")
     generous = {"dataset": {"name": "imagenet-folder", "root": str(folders), "max_corrupt": 0.5}}
     found = prepare(resolved("imagenet", folders, **generous), tmp_path / "latents", SMALL)
-    assert found.skipped == {"no image": 3}
+    assert found.skipped == {"unknown format": 3}
     pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9, **generous)
     for pixels, latents in pairs:
         assert torch.equal(pixels.indices, latents.indices)

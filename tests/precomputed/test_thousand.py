@@ -77,7 +77,7 @@ def deep(number: int) -> Made:
 IMAGES: dict[str, Callable[[int], Made]] = {
     "good": lambda n: (saved(plain("RGB", shade(n)), "PNG"), shade(n)),
     "empty": lambda n: (b"", "empty file"),
-    "a text": lambda n: (b"<html>404 not found</html>", "no image"),
+    "a text": lambda n: (b"<html>404 not found</html>", "unknown format"),
     "cut": cut,
     "tiny": lambda n: (saved(Image.new("RGB", (1 + n % 7, 9)), "PNG"), "too small"),
     "thin": lambda n: (saved(Image.new("RGB", (8, 300 + n % 9)), "PNG"), "too long"),
@@ -142,7 +142,7 @@ def test_three_hundred_samples_in_tars_that_break_off(tmp_path: Path) -> None:
         (b"a red dog", None),
         (b"", "empty caption"),
         (b" \n ", "empty caption"),
-        (b"caf\xe9", "caption no UTF-8"),
+        (b"caf\xe9", "caption not UTF-8"),
         (None, "no caption"),
     ]
     expected: list[Colour | str] = []
@@ -151,7 +151,7 @@ def test_three_hundred_samples_in_tars_that_break_off(tmp_path: Path) -> None:
         samples = []
         for number in range(15 * part, 15 * part + 15):
             caption, reason = captions[number % 5]
-            image, what = IMAGES["good"](number) if number % 15 != 5 else (None, "no image")
+            image, what = IMAGES["good"](number) if number % 15 != 5 else (None, "unknown format")
             samples.append((f"{number:05d}", image, caption))
             expected.append(reason if reason and image else what)
         expected[-1] = "tar cut short"

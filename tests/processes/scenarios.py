@@ -26,32 +26,32 @@ torch.set_num_threads(1)
 
 def gradients(run: Run) -> list[torch.Tensor]:
     parameters = [tensor for pairs in run.optimization.parameters.values() for tensor in pairs.values()]
-    return [placement.whole(tensor.grad).clone() for tensor in parameters if tensor.grad is not None]
+    return [placement.full(tensor.grad).clone() for tensor in parameters if tensor.grad is not None]
 
 
 def spread(run: Run) -> float:
     """The largest difference between the first process's gradients and another's, of all numbers."""
-    found = ranks.gathered(gradients(run))
+    found = ranks.all_gather(gradients(run))
     pairs = [pair for other in found[1:] for pair in zip(found[0], other, strict=True)]
     return max(float((mine - theirs).abs().max()) for mine, theirs in pairs)
 
 
 def watched(run: Run, answer: dict[str, Any]) -> None:
     """Notes how far the processes' gradients are apart before each move, and how far those of each alone would be."""
-    move, backward, answer["spread"], answer["alone"] = run.optimization.move, run._backward, [], []
+    move, backward, answer["spread"], answer["alone"] = run.optimization.update, run._backward, [], []
 
     def moving(phase: str, step: int) -> Any:
         answer["spread"].append(spread(run))
         return move(phase, step)
 
     def alone(*args: Any) -> Any:
-        with run.engine.strategy.unsynced(run.model):
+        with run.engine.strategy.no_sync(run.model):
             backward(*args)
         answer["alone"].append(spread(run))
         run.optimization.optimizers["student"].zero_grad()
         return backward(*args)
 
-    run.optimization.move, run._backward = moving, alone  # type: ignore[method-assign]
+    run.optimization.update, run._backward = moving, alone  # type: ignore[method-assign]
 
 
 def stopping(run: Run, after: int) -> None:
@@ -105,9 +105,9 @@ def carried_out(scenario: dict[str, Any]) -> dict[str, Any]:
     except Interrupted as error:
         answer["stopped"] = str(error)
     except TrainingError as error:
-        answer["failed"] = ranks.gathered(str(error))
+        answer["failed"] = ranks.all_gather(str(error))
     answer["step"] = run.step
-    answer["share"] = sum(tensor.numel() for tensor in placement.local(pipeline.backbone.parameters()))
+    answer["share"] = sum(tensor.numel() for tensor in placement.local_shards(pipeline.backbone.parameters()))
     return answer
 
 

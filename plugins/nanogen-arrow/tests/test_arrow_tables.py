@@ -309,7 +309,7 @@ def test_one_caption_of_a_list_is_taken_each_epoch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("captions", "reason"),
-    [([[], ["a"]], "no caption"), ([None, ["a"]], "no caption"), ([["a", None], ["a"]], "caption no text")],
+    [([[], ["a"]], "no caption"), ([None, ["a"]], "no caption"), ([["a", None], ["a"]], "caption not a string")],
 )
 def test_a_list_without_captions_is_a_bad_example(tmp_path: Path, captions: Any, reason: str) -> None:
     write(tmp_path, {"image": PICTURES, "caption": captions})

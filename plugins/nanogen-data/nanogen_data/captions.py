@@ -34,7 +34,7 @@ def decode_caption(data: bytes, name: str) -> str:
     try:
         text = text_files.decode(data, f"The caption {name}")
     except DataError as error:
-        raise CorruptSampleError("caption no UTF-8", str(error)) from error
+        raise CorruptSampleError("caption not UTF-8", str(error)) from error
     return _nonempty(text, name)
 
 
@@ -66,7 +66,8 @@ def captions_of(value: object, name: str) -> Captions:
     if value is None or value == []:
         raise CorruptSampleError("no caption", f"The image {name} has no caption: add one, or remove the example.")
     raise CorruptSampleError(
-        "caption no text", f"The caption {name} is {shown(value)}; a caption must be a string or a list of strings."
+        "caption not a string",
+        f"The caption {name} is {shown(value)}; a caption must be a string or a list of strings.",
     )
 
 

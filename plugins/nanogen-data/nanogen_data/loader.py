@@ -56,7 +56,7 @@ class Example(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How a task reads a split: the examples and the image transform. `nanogen data prepare` uses it.
+    """The examples and image transform that a task uses for a split, for `nanogen data prepare`.
 
     Latents can be precomputed if the transform has an integer `variants`, and its output depends only on
     `number % variants`.
@@ -228,7 +228,7 @@ def data_folder(root: str | None, name: str) -> Path:
     folder = user_path(root) if root is not None else user_path(str(data_root)) / name
     if not is_folder(folder):
         source = "`dataset.root`" if root is not None else "the environment variable NANOGEN_DATA"
-        raise DataError(f"The folder {folder}, from {source}, does not exist: put the data there, or change it.")
+        raise DataError(f"The folder {folder}, from {source}, does not exist: put the data there, or correct the path.")
     return folder
 
 
@@ -286,7 +286,7 @@ class _Reader:
             return error
 
     def _good(self, refs: list[SampleRef], corrupt: list[CorruptSample]) -> tuple[list[SampleRef], Sequence[Example]]:
-        """Return the examples with their references. Replaces corrupt ones and keeps their augmentation number."""
+        """Read the examples. Each corrupt one is replaced by the next good one, with the same augmentation number."""
         if self._get_many is not None:
             with suppress(CorruptSampleError):
                 return refs, self._get_many([ref.row for ref in refs])

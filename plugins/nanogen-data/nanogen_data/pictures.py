@@ -52,7 +52,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     except CorruptSampleError:
         raise
     except UnidentifiedImageError as error:  # Pillow's message contains a memory address
-        raise _corrupt("no image", name, "Pillow does not recognise its format") from error
+        raise _corrupt("unknown format", name, "Pillow does not recognise its format") from error
     except Exception as error:  # Pillow's decoders raise arbitrary errors on corrupt bytes
         raise _corrupt(_reason(error), name, str(error) or type(error).__name__) from error
 
@@ -89,7 +89,7 @@ def _corrupt(reason: str, name: str, detail: str) -> CorruptSampleError:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels"
-    return "cut short" if "truncated" in str(error) else "damaged image"
+    return "cut short" if "truncated" in str(error) else "corrupt image"
 
 
 def _refuse_shape(width: int, height: int, name: str) -> None:

@@ -65,7 +65,15 @@ def shown(value: Any, most: int = SHOWN) -> str:
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean 'lightning-dit'?"`, or an empty string if no known name is similar."""
+    """Suggest a similar name, for use in an error message.
+
+    Args:
+        word: The unknown name.
+        known: The known names.
+
+    Returns:
+        `" Did you mean 'lightning-dit'?"`, or an empty string if no known name is similar.
+    """
     spelling = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _MAX_WORD else []
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""

@@ -28,7 +28,7 @@ KERNELS: Mapping[str, tuple[str, bool]] = {  # mode and antialias of `F.interpol
 def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
     """Convert images from [-1, 1] (clamped) to uint8.
 
-    Use truncation for decoder outputs only. It lowers every fourth value of images that were bytes before by one level.
+    `truncate` is for decoder outputs only. Converting bytes to floats and back with it changes about a quarter of them.
 
     Args:
         images: Float images [..., H, W] in [-1, 1].
@@ -96,18 +96,26 @@ def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic"
 
 
 def to_pil(images: Tensor, rule: str = "round") -> list[Image.Image]:
-    """Convert images [B, 3, H, W] in [-1, 1] to B RGB images."""
+    """Convert images to PIL images.
+
+    Args:
+        images: Images [B, 3, H, W] in [-1, 1].
+        rule: Rounding rule, a key of `RULES`.
+
+    Returns:
+        B RGB images.
+    """
     rows = to_uint8(images, rule).permute(0, 2, 3, 1).cpu().numpy()  # [B, H, W, 3]
     return [Image.fromarray(row) for row in rows]
 
 
-def to_tensor(picture: Image.Image) -> Tensor:
+def to_tensor(image: Image.Image) -> Tensor:
     """Convert a PIL image to float32 [3, H, W] in [-1, 1]."""
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)  # [H, W, 3]
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)  # [H, W, 3]
     return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1).contiguous()
 
 
-def grid(pictures: Sequence[Image.Image], captions: Sequence[str], *, columns: int = 8, tile: int = 96) -> Image.Image:
+def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int = 8, tile: int = 96) -> Image.Image:
     """Draw images in a grid, each below its caption.
 
     Args:
@@ -123,13 +131,13 @@ def grid(pictures: Sequence[Image.Image], captions: Sequence[str], *, columns: i
     font = ImageFont.load_default(size=size)
     texts = [_wrapped(caption, font, tile) for caption in captions]
     heads = [_head(texts[start : start + columns], size) for start in range(0, len(texts), columns)]
-    sheet = Image.new("RGB", (tile * min(columns, len(pictures)), sum(heads) + tile * len(heads)), "white")
+    sheet = Image.new("RGB", (tile * min(columns, len(images)), sum(heads) + tile * len(heads)), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (picture, lines) in enumerate(zip(pictures, texts, strict=True)):
+    for index, (image, lines) in enumerate(zip(images, texts, strict=True)):
         row, left = index // columns, index % columns * tile
         top = sum(heads[: row + 1]) + row * tile
         draw.multiline_text((left + 3, top - heads[row] + 1), "\n".join(lines), fill="black", font=font, spacing=2)
-        sheet.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (left, top))
+        sheet.paste(image.resize((tile, tile), Image.Resampling.LANCZOS), (left, top))
     return sheet
 
 

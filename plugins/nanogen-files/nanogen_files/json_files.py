@@ -93,5 +93,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(written) < len(pairs):
         keys = [key for key, _ in pairs]
         duplicate = next(key for key in keys if keys.count(key) > 1)
-        raise _DuplicateKeyError(f"the key {duplicate[:40]!r}occurs twice in one object")
+        raise _DuplicateKeyError(f"the key {duplicate[:40]!r} occurs twice in one object")
     return written

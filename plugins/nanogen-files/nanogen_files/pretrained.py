@@ -39,7 +39,7 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
             " run any code: save the weights as safetensors."
         ) from error
     except SafetensorError as error:
-        raise DataError(f"{source} has a damaged safetensors file ({error}): download the model again.") from error
+        raise DataError(f"{source} has a corrupt safetensors file ({error}): download the model again.") from error
     except ValueError as error:
         if REMOTE not in str(error):
             raise

@@ -110,16 +110,16 @@ def _lines(error: BaseException, path: str, name: str) -> list[str]:
         return [line for part in error.exceptions for line in _lines(part, path, name + _index(part))]
     if isinstance(error, Mistakes):  # of options inside options
         return [f"{path}.{name}{line}" for line in error.lines]
-    return [f"{path}.{name}: {_sentence(error).removeprefix(f'{name}: ')}"]
+    return [f"{path}.{name}: {_message(error).removeprefix(f'{name}: ')}"]
 
 
 def _object_lines(error: BaseException, path: str, fields: Mapping[str, Any]) -> list[str]:
     """Return the line for an error about the object as a whole. It may begin with an attribute's name."""
-    sentence = _sentence(error)
-    return [f"{path}.{sentence}" if sentence.partition(":")[0] in fields else f"{path}: {sentence}"]
+    message = _message(error)
+    return [f"{path}.{message}" if message.partition(":")[0] in fields else f"{path}: {message}"]
 
 
-def _sentence(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return str(error.args[0]) if error.args else type(error).__name__
 
 

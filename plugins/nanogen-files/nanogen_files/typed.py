@@ -60,9 +60,9 @@ def _check_extent(value: Any) -> None:
         part, depth = todo.pop()
         values += 1
         if depth > yaml_files.DEPTH:
-            raise ConfigError(f"more than {yaml_files.DEPTH} levels are nested")
+            raise ConfigError(f"lists and mappings are nested more than {yaml_files.DEPTH} levels deep")
         if values > yaml_files.VALUES:
-            raise ConfigError(f"it holds more than {yaml_files.VALUES:,} values")
+            raise ConfigError(f"the value has more than {yaml_files.VALUES:,} values")
         if isinstance(part, (Mapping, list, tuple)):
             todo += [(item, depth + 1) for item in (part.values() if isinstance(part, Mapping) else part)]
 

@@ -38,7 +38,7 @@ def read_weights(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
         if isinstance(name, str) and isinstance(value, Tensor) and name.startswith(prefix)
     }
     if not tensors and not prefix:
-        raise DataError(f"{file} contains no named tensors.")
+        raise DataError(f"{file} contains no named tensors: give a file with a state dict.")
     refuse_nonfinite(tensors, file)
     memory_mapped = start == ZIP
     return {name: value.clone() for name, value in tensors.items()} if memory_mapped else tensors

@@ -40,8 +40,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         if self.depth > DEPTH:
-            problem_position = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise ConstructorError(None, None, f"more than {DEPTH} levels are nested", problem_position)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ConstructorError(None, None, f"lists and mappings are nested more than {DEPTH} levels deep", mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -65,7 +65,13 @@ class Stage(Protocol):
         """Run the frozen networks, such as the tokenizer, outside the differentiated step. Idempotent."""
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
-        """Return the loss of a phase."""
+        """Return the loss of a phase.
+
+        Args:
+            phase: The phase.
+            batch: The batch or micro-batch, after `prepare`.
+            rng: Random numbers of the step, keyed by the slots in the global batch.
+        """
 
     def after_step(self, step: int) -> None:
         """Update state after the optimizers, such as EMA weights."""

@@ -36,7 +36,7 @@ class RunState:
         state: "running", "finished", "stopped", "failed" or "damaged".
         step: Step of the newest intact checkpoint; of a running run, that of its last log line.
         active: Time of the last log line, in seconds since 1970.
-        steps: Steps that the configuration asks for.
+        steps: Steps of the whole run, from the configuration.
         task: Name of the task.
         method: Name of the method, or of the objective if there is no method.
         loss: Loss of the last log line.
@@ -168,10 +168,10 @@ def _inactive_state(run: Path, steps: int, logged: int, made: list[int], intact:
     if not made and logged >= steps and any(run.glob("*.safetensors")):  # checkpoints were deleted
         return {"state": FINISHED, "step": logged, "note": "without checkpoints"}
     step, reason = intact or 0, failure_report.reason(run)
-    broken = f"the checkpoint of step {made[-1]} is corrupt" if made and made[-1] != intact else None
+    corruption = f"the checkpoint of step {made[-1]} is corrupt" if made and made[-1] != intact else None
     if step >= steps:
         return {"state": FINISHED, "step": step}
-    return {"state": FAILED if reason else STOPPED, "step": step, "note": reason or broken}
+    return {"state": FAILED if reason else STOPPED, "step": step, "note": reason or corruption}
 
 
 def _run_folders(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:

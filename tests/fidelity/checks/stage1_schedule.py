@@ -41,7 +41,7 @@ def _rates(resolved: Resolved, steps: int) -> dict[str, dict[int, float]]:
     rates: dict[str, dict[int, float]] = {phase: {} for phase in stage.phase_names}
     for step in range(steps):
         for phase in stage.phases(step):
-            optimization.move(phase, step)
+            optimization.update(phase, step)
             rates[phase][step] = optimization.rate(phase)
     return rates
 

@@ -112,7 +112,7 @@ def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tenso
         "last_gradient_total": gradient,
         "last_gradient_adversarial": (gradient - reconstruction)
         / (stage.config.adversarial_weight * losses.parts["weight"]),
-        "grad_norm_decoder": optimization.move(DECODER, STEP)["grad_norm"],
+        "grad_norm_decoder": optimization.update(DECODER, STEP)["grad_norm"],
         "last_weight_after": last.detach().clone(),
     }
 
@@ -126,7 +126,7 @@ def _step(stage: DecoderTraining, optimization: Any, tensors: Mapping[str, Tenso
         "logits_fake": recorder.logits[-2],
         "logits_real": recorder.logits[-1],
         "discriminator_loss": discriminator_losses.total.detach(),
-        "grad_norm_discriminator": optimization.move(DISCRIMINATOR, STEP)["grad_norm"],
+        "grad_norm_discriminator": optimization.update(DISCRIMINATOR, STEP)["grad_norm"],
     }
     stage.after_step(STEP)
     found["last_weight_average"] = stage.nets["ema"].get_submodule("head").weight

@@ -37,6 +37,10 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
 
     `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
     examples have no `files()` are identified by their options only.
+
+    Args:
+        parts: The assembled pipeline components.
+        reading: Examples and transform of the split.
     """
     listing = getattr(reading.examples, "files", None)
     facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
@@ -84,8 +88,8 @@ def _size(file: Path) -> int:
 def _text(parts: Assembly) -> dict[str, Any] | None:
     """Return the identity of text encodings; None for a condition that is cheap to compute.
 
-    `null_tokens` is the number of unmasked tokens of the null text. Latents precomputed with 1 are refused, because
-    their empty captions have an unmasked token.
+    `null_tokens` is the number of unmasked tokens of the null text. It tells current latents (0) from older ones (1),
+    whose empty captions have an unmasked token.
     """
     spec = parts["condition"]
     if not spec.padded:

@@ -61,13 +61,16 @@ class Manifest:
 
     @property
     def examples(self) -> int:
+        """Number of examples of the source."""
         return int(self.source["examples"])
 
     @property
     def complete(self) -> bool:
+        """Whether all shards are written."""
         return bool(self.shards)
 
     def write(self, folder: Path) -> None:
+        """Write the manifest with its hash."""
         values = asdict(self)
         storage.write_json(folder / NAME, {**values, HASH: _hash(values)})
 

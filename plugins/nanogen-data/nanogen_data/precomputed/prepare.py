@@ -153,7 +153,13 @@ def _worker(resolved: Resolved, folder: Path, target: Manifest) -> dict[str, Any
 
 
 def build(*, config: Mapping[str, Any], folder: Path, target: Manifest) -> workers.Make:
-    """Return the function that writes a shard. Called in the worker process."""
+    """Return the function that writes a shard by its number. Called in the worker process.
+
+    Args:
+        config: The configuration as plain values.
+        folder: Folder to write.
+        target: Manifest with the sizes and dtype.
+    """
     parts = Assembly(resolve(config))
     encoding = Encoder(
         parts, reading_of(parts), variants=target.variants, dtype=target.dtype, batch_size=target.batch_size

@@ -40,7 +40,11 @@ def batches(
 
 
 def open_latents(folder: Path, parts: Assembly) -> Latents:
-    """Open precomputed latents, and check that they are complete and match the configuration and, if present, the data.
+    """Open precomputed latents. Checks that they are complete and match the configuration and, if present, the data.
+
+    Args:
+        folder: Folder that `nanogen data prepare` wrote.
+        parts: The assembled pipeline components.
 
     Raises:
         DataError: They are incomplete or do not match.

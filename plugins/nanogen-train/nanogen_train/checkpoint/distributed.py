@@ -31,6 +31,10 @@ METADATA = "__metadata__"  # header key of the metadata
 def write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write the shards of this process. Called on every process. Equal tensors give equal files.
 
+    Args:
+        folder: Folder of the shards.
+        tensors: Tensors by name; they may be sharded.
+
     Raises the error of the first process that failed.
     """
     writer = _Writer(str(folder), save_distributed=True)
@@ -42,7 +46,11 @@ def write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read(folder: Path, template: Like) -> dict[str, Tensor]:
-    """Read tensors, each sharded like `template(name)`. Called on every process.
+    """Read tensors. Called on every process.
+
+    Args:
+        folder: Folder of the shards.
+        template: Returns a tensor by name; the loaded tensor is sharded like it. None loads the full tensor.
 
     Raises:
         DataError: A shard is corrupt.

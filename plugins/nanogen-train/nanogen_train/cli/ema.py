@@ -28,8 +28,8 @@ def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
     """
     from nanogen_train.ema.posthoc import reconstruct, width_text
 
-    for made in reconstruct(run, widths, step):
+    for result in reconstruct(run, widths, step):
         click.echo(
-            f"sigma_rel {width_text(made.width)} after step {made.step}, from {made.snapshots} snapshots, profile"
-            f" error {made.error:.2%}: {made.folder}"
+            f"sigma_rel {width_text(result.width)} after step {result.step}, from {result.snapshots} snapshots, profile"
+            f" error {result.error:.2%}: {result.folder}"
         )

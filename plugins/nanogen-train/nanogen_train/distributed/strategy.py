@@ -30,7 +30,18 @@ class Strategy(Protocol):
     """How networks are wrapped and saved. Created before the optimizers, which need the final parameters."""
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        """Return the training step as a module whose backward pass leaves the gradient of the global batch."""
+        """Wrap the training step.
+
+        Args:
+            step: Module that computes the loss.
+            stage: The stage, whose networks are wrapped.
+
+        Returns:
+            A module whose backward pass leaves the gradient of the global batch.
+
+        Raises:
+            TrainingError: The strategy does not support the stage.
+        """
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         """Return a context that accumulates gradients without communication, for all but the last backward pass of a
@@ -38,7 +49,14 @@ class Strategy(Protocol):
         """
 
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
-        """Write a checkpoint. Called on every process."""
+        """Write a checkpoint. Called on every process.
+
+        Args:
+            run: Folder of the run.
+            step: Steps taken so far.
+            states: Tensors by part and name; they may be sharded.
+            facts: JSON values of the checkpoint.
+        """
 
 
 class DDPStrategy:
@@ -66,8 +84,8 @@ class FSDPStrategy:
     """FSDP2 (arXiv 2304.11277): shards weights, averages, gradients and optimizer state.
 
     Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Other weights are
-    gathered in float32 for the whole step. With `shard_by: step` all weights are, which second derivatives need.
-    Checkpoints are one file per part and process, by torch.distributed.checkpoint.
+    gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as second
+    derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):

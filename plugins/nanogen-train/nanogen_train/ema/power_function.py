@@ -83,7 +83,7 @@ class Basis:
         return (feasible[0], feasible[-1]) if feasible else None
 
     def _solve(self, rhs: Numbers) -> Numbers:
-        """Return Gram^-1 rhs for normalised profiles, without directions that are lost to rounding."""
+        """Return Gram^-1 rhs for normalised profiles. Drops eigenvalues below the rounding error."""
         values, vectors = self._spectrum
         significant = values > values[-1] * len(values) * np.finfo(np.float64).eps
         part = vectors[:, significant].T @ (rhs / self._norms) / values[significant]

@@ -71,7 +71,15 @@ class StepStatistics:
 
     @contextmanager
     def of_update(self, phase: str, enabled: bool) -> Iterator[dict[str, Tensor]]:
-        """Yield a dict that is filled with the phase's statistics after the block, in which its optimizer steps."""
+        """Compute the statistics of an optimizer step, which runs in the block.
+
+        Args:
+            phase: The phase.
+            enabled: Compute them; otherwise the dict stays empty.
+
+        Yields:
+            A dict that contains the statistics after the block.
+        """
         statistics: dict[str, Tensor] = {}
         before = [tensor.detach().clone() for tensor in self._trained(phase)] if enabled else []
         yield statistics
@@ -79,7 +87,12 @@ class StepStatistics:
             statistics.update(self._of_phase(phase, before))
 
     def of_batch(self, batch: Batch, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the statistics of a prepared batch and of its random numbers."""
+        """Return the statistics of a batch's latents and of its random numbers.
+
+        Args:
+            batch: The batch, after the stage's `prepare`.
+            drawn: Random numbers by purpose.
+        """
         tensors = {f"draws.{purpose}": numbers for purpose, numbers in drawn.items()}
         if batch.latents is not None:
             tensors["latent"] = batch.latents
@@ -115,8 +128,8 @@ def norm(tensors: Iterable[Tensor]) -> Tensor:
     detached = [tensor.detach() for tensor in tensors]
     summed = torch.float32 if detached[0].is_mps else torch.float64
     total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(detached, 2, summed)))
-    whole: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
-    return whole.float()
+    full: Tensor = total.full_tensor() if hasattr(total, "full_tensor") else total
+    return full.float()
 
 
 def _statistics(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -59,7 +59,12 @@ class Trackers:
         self._accelerator = accelerator
 
     def start(self, config: Resolved, folder: Path, step: int) -> None:
-        """Start the trackers at `step`. TensorBoard discards later steps, which a killed run may have written.
+        """Start the trackers.
+
+        Args:
+            config: The configuration, which is logged.
+            folder: Folder of the run.
+            step: Step to start at. TensorBoard discards later steps, which a killed run may have written.
 
         Raises:
             TrainingError: A tracker cannot start.

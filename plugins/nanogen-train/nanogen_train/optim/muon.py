@@ -85,9 +85,13 @@ class MuonOptimizer(torch.optim.Optimizer):
 
 
 def orthogonalized(matrix: Tensor, iterations: int) -> Tensor:
-    """Return approximately U V^T for a matrix U S V^T, in bfloat16, by Newton-Schulz iterations.
+    """Return approximately U V^T for a matrix U S V^T, computed in bfloat16 by Newton-Schulz iterations.
 
     Singular values end between 0.7 and 1.2 instead of at 1, which does not hurt training.
+
+    Args:
+        matrix: Matrix [rows, columns].
+        iterations: Number of iterations.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]

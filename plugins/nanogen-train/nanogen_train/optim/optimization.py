@@ -43,9 +43,14 @@ class Optimization:
         self._first_update: dict[str, int] = {}  # step of each phase's first update
 
     def update(self, phase: str, step: int) -> dict[str, Tensor]:
-        """Step the phase's optimizer.
+        """Clip the gradients of a phase and step its optimizer.
 
-        Return the gradient norm before clipping; 0 if fp16 overflowed and the step is skipped.
+        Args:
+            phase: The phase.
+            step: Steps taken so far, for the schedule.
+
+        Returns:
+            `grad_norm`: the gradient norm before clipping; 0 if fp16 overflowed and the step is skipped.
         """
         optimizer = self.optimizers[phase]
         if self.scaler is not None:
@@ -95,7 +100,7 @@ class Optimization:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return the other values that a checkpoint must contain."""
+        """Return the JSON values that a checkpoint must contain."""
         scaler = {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
         return {"first_update": self._first_update, **scaler}
 

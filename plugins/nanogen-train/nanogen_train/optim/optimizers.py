@@ -29,7 +29,12 @@ class AdamW:
     def build(
         self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
     ) -> torch.optim.Optimizer:
-        """Return the optimizer of these parameters. The schedule scales its learning rate at every step."""
+        """Build the optimizer of a phase. The schedule scales its learning rate at every step.
+
+        Args:
+            parameters: Parameters by name.
+            fused: Rows of the matrices in fused parameters; AdamW does not need them.
+        """
         return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
 
 
@@ -44,7 +49,15 @@ class Muon:
     def build(
         self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = NOT_FUSED
     ) -> torch.optim.Optimizer:
-        """Return an optimizer of these parameters. Raises TrainingError if the pattern `hidden` matches no matrix."""
+        """Build the optimizer of a phase.
+
+        Args:
+            parameters: Parameters by name.
+            fused: Rows of the matrices in fused parameters.
+
+        Raises:
+            TrainingError: The pattern `hidden` matches no matrix.
+        """
         trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
         matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
         if not matrices:

@@ -47,12 +47,13 @@ class Memory:
 
     @property
     def total(self) -> int:
+        """Weights and activations, in bytes."""
         return self.weights + self.activations
 
 
 @frozen(kw_only=True)
 class CostEstimate:
-    """Requirements of a training. Times are estimated from peak rates; memory is counted."""
+    """Estimated requirements of a training run. Memory is counted; times follow from peak rates."""
 
     cost: Cost
     setting: Setting
@@ -71,6 +72,7 @@ class CostEstimate:
 
     @property
     def images_per_second(self) -> float:
+        """Images per second of all GPUs."""
         return self.batch_size / self.step_seconds
 
     @property

@@ -44,7 +44,14 @@ def _merge(parts: Iterable[Batch]) -> list[Batch]:
 
 
 def loader(split: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
-    """Yield global batches from index `start` on without end, in the order of `nanogen_data.loader`."""
+    """Yield global batches without end, in the order of `nanogen_data.loader`.
+
+    Args:
+        split: The cached split.
+        batch_size: Size of the global batch. Each batch contains this process's share.
+        seed: Seed of the order.
+        start: Index of the first global batch.
+    """
     order = EpochOrder(len(split.indices), seed)
     slots = DataShard.here().of(batch_size)
     for number in count(start):

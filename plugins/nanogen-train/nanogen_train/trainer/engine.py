@@ -58,11 +58,13 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
+        """Device of this process."""
         device: torch.device = self.accelerator.device
         return device
 
     @property
     def is_main(self) -> bool:
+        """Whether this is the first process."""
         return bool(self.accelerator.is_main_process)
 
     def wrap(self, stage: Stage) -> nn.Module:

@@ -167,7 +167,7 @@ class Run:
         """Lock the run folder, clean up after a killed run, and write the configuration."""
         stack.enter_context(run_lock(self.folder))
         if checkpoint.steps_in(self.folder) != self._steps_at_start:
-            raise TrainingError(f"Another run used {self.folder} while this one started: start this one again.")
+            raise TrainingError(f"Another run used {self.folder} while this one was starting: start again.")
         stack.enter_context(failure_report.report_failure(self.folder, lambda: self.step, ignored=Interrupted))
         outputs.clean_up(self)
         config = self.pipeline.config.as_dict()

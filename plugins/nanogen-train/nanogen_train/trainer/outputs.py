@@ -60,7 +60,12 @@ def draw(run: Run) -> None:
 
 @contextmanager
 def warn_on_error(message: str, step: int) -> Iterator[None]:
-    """Log an error in the block as a warning, because a sample sheet, tracker or progress bar must not end a run."""
+    """Log an error in the block as a warning, because a sample sheet, tracker or progress bar must not end a run.
+
+    Args:
+        message: What failed, with a placeholder for the step.
+        step: The current step.
+    """
     try:
         yield
     except Exception as error:

@@ -96,7 +96,13 @@ def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> 
 
 
 def archive_config(folder: Path, new: Mapping[str, Any], step: int) -> None:
-    """Copy the old configuration to `history/` if the new one differs."""
+    """Copy the old configuration to `history/` if the new one differs.
+
+    Args:
+        folder: Folder of the run.
+        new: The new configuration.
+        step: Step that the run resumes from.
+    """
     old = _config(folder)
     if old is not None and differences(old, new):
         text = (folder / CONFIG).read_text(encoding="utf-8")
@@ -152,7 +158,9 @@ def _warn_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     before, current = old["data"].get("examples"), new["data"].get("examples")
     if None not in (before, current) and before != current:
         log.warning(
-            "The training split has %d examples; it had %d when the run started. Their order differs.", current, before
+            "The training split has %d examples; it had %d when the run started. So batches differ from here on.",
+            current,
+            before,
         )
     elif any(_differs(old["data"], new["data"], name) for name in FILES):
         log.warning("Files of the training split have changed since the run started (names, sizes or contents).")

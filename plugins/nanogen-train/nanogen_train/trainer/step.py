@@ -31,6 +31,7 @@ class TrainStep(nn.Module):
         self._stage = [stage]  # in a list, so that the stage is not registered as a submodule
 
     def forward(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
+        """Return the stage's loss of a phase on a micro-batch."""
         return self._stage[0].loss(phase, batch, rng)
 
 
