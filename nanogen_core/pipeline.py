@@ -296,8 +296,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
     facts = storage.read_json(path)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise DataError(
-            f"{path} does not have format version {FORMAT}, which this nanogen-core reads. Load it with the version that"
-            " saved it."
+            f"{path} does not have format version {FORMAT}, which this nanogen-core reads. Load it with the version"
+            " that saved it."
         )
     classes = facts.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):

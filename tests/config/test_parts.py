@@ -86,7 +86,7 @@ def test_a_misspelt_optional_keyword_is_an_error(small, offering):
     with pytest.raises(NanoGenError) as caught:
         assembly(small, offering("sampler", Sampler), sampler="mine")["sampler"]
     assert sentence(caught).startswith(
-        "sampler 'mine' of nanogen-mine has the parameter 'backbon', but no part has this name. Did you mean 'backbone'?"
+        "sampler 'mine' of nanogen-mine has the parameter 'backbon', but no part has this name. Did you mean 'backbone'"
     )
 
 
