@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core import KeyedRNG, Pipeline, build_pipeline
-from nanogen_core.testing.comparison import wake
+from nanogen_core.testing.comparison import fill_zero_parameters
 from nanogen_files.images import to_uint8
 
 COUNT = 64
@@ -32,7 +32,7 @@ def pipeline(size: int) -> Pipeline:
         guidance={"cfg": {"scale": 2.0}},
         image_size=size,
     )
-    wake(found.backbone)
+    fill_zero_parameters(found.backbone)
     return found
 
 

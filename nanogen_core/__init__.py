@@ -1,6 +1,6 @@
-"""NanoGen: any generative method, on class-conditional ImageNet and on text-to-image, one line apart.
+"""Public API of nanogen-core: build, train and sample generative models on ImageNet and text-to-image.
 
-The public names are loaded when they are first used, so that importing the package costs milliseconds.
+Public names are imported on first access, so importing the package takes milliseconds.
 """
 
 from typing import TYPE_CHECKING
@@ -59,43 +59,21 @@ __all__ = [
     "resolve",
 ]
 
+_MODULES = {
+    "config": "Resolved load_config resolve",
+    "errors": "ConfigError DataError NanoGenError",
+    "guidance": "ClassifierFree",
+    "hookspecs": "hookimpl",
+    "pipeline": "Pipeline build_pipeline",
+    "protocols": "Backbone Conditioner Dataset Guidance Objective Sampler Task Tokenizer",
+    "randomness": "KeyedRNG",
+    "registry": "register",
+    "sampling": "Euler Heun",
+    "settings": "ClassifierFreeConfig SamplerConfig",
+    "specs": "Component ConditionSpec Kind LatentSpec Method",
+    "tensors": "Batch Condition Losses Prediction State Times",
+}
+
 __getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "Backbone": "protocols",
-        "Batch": "tensors",
-        "ClassifierFree": "guidance",
-        "ClassifierFreeConfig": "settings",
-        "Component": "specs",
-        "Condition": "tensors",
-        "ConditionSpec": "specs",
-        "Conditioner": "protocols",
-        "ConfigError": "errors",
-        "DataError": "errors",
-        "Dataset": "protocols",
-        "KeyedRNG": "randomness",
-        "Euler": "sampling",
-        "Guidance": "protocols",
-        "Heun": "sampling",
-        "Kind": "specs",
-        "LatentSpec": "specs",
-        "Losses": "tensors",
-        "Method": "specs",
-        "NanoGenError": "errors",
-        "Objective": "protocols",
-        "Pipeline": "pipeline",
-        "Prediction": "tensors",
-        "Resolved": "config",
-        "Sampler": "protocols",
-        "SamplerConfig": "settings",
-        "State": "tensors",
-        "Task": "protocols",
-        "Times": "tensors",
-        "Tokenizer": "protocols",
-        "build_pipeline": "pipeline",
-        "register": "registry",
-        "hookimpl": "hookspecs",
-        "load_config": "config",
-        "resolve": "config",
-    },
+    __name__, {name: module for module, names in _MODULES.items() for name in names.split()}
 )

@@ -1,4 +1,4 @@
-"""`python -m nanogen_core` is `nanogen`."""
+"""Runs the `nanogen` command line: `python -m nanogen_core`."""
 
 from nanogen_core.cli.main import main
 

@@ -1,6 +1,6 @@
-"""Builds the chosen parts in the order in which facts flow: each names the parts that it wants as keyword parameters.
+"""Builds the parts of a pipeline. Keyword-only parameters of a constructor name the parts that it receives.
 
-data -> task -> conditioner -> tokenizer -> latent -> backbone -> objective. A number that can be derived is derived.
+Typical order: dataset, task, conditioner, tokenizer, latent, backbone, objective.
 """
 
 from __future__ import annotations
@@ -11,27 +11,29 @@ from typing import Any
 
 from attrs import evolve
 
-from nanogen_core import compat, conformity
-from nanogen_core.building import remembered
+from nanogen_core import capabilities, protocol_check
 from nanogen_core.config import Part, Resolved, import_object
 from nanogen_core.errors import DataError, NanoGenError, listing, near_miss
 from nanogen_core.kinds import group_arguments, slots
+from nanogen_core.named_components import record_options
 from nanogen_core.specs import LatentSpec
 
-#: What a constructor may ask for by a keyword, beside the slots and groups.
+#: Constructor parameters other than the names of slots and groups.
 FACTS = ("classes", "condition", "image_size", "latent", "pipeline", "seed", "wanted")
 
 
 class Assembly(Mapping[str, Any]):
-    """The parts of a resolved configuration by name, each built when it is first asked for.
+    """Mapping of names to the parts of a resolved configuration. Each part is built on first access.
 
-    `known` are facts that are not to be derived again, such as the class names of a saved pipeline.
+    Args:
+        resolved: The configuration.
+        known: Parts and facts that are known already, such as the class names of a saved pipeline.
     """
 
     def __init__(self, resolved: Resolved, known: Mapping[str, Any] | None = None):
         self.resolved = resolved
         self._built: dict[str, Any] = {"image_size": resolved.image_size, "seed": resolved.seed, **(known or {})}
-        self._open: list[str] = []  # what is being built, to name a circle
+        self._open: list[str] = []  # names of the parts under construction, to detect cycles
         self._facts: dict[str, Callable[[], Any]] = {
             "classes": lambda: tuple(self["dataset"].classes),
             "latent": self._latent,
@@ -42,7 +44,7 @@ class Assembly(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
             if name in self._open:
-                raise NanoGenError(f"The parts need each other in a circle: {' -> '.join([*self._open, name])}.")
+                raise NanoGenError(f"The parts depend on each other in a cycle: {' -> '.join([*self._open, name])}.")
             self._open.append(name)
             try:
                 self._built[name] = self._make(name)
@@ -51,7 +53,7 @@ class Assembly(Mapping[str, Any]):
         return self._built[name]
 
     def built(self) -> dict[str, Any]:
-        """The parts of slots and groups that were built so far. A member of a group is named like `guidance cfg`."""
+        """Return the parts built so far. A member of a group has a name such as `guidance cfg`."""
         found = {name: part for name, part in self._built.items() if name in self.resolved.slots}
         for kind, word in group_arguments().items():
             group = self._built.get(word)
@@ -60,18 +62,18 @@ class Assembly(Mapping[str, Any]):
         return found
 
     def supply(self, name: str, part: Any) -> None:
-        """Adds a part that was made elsewhere."""
+        """Add a part that was built elsewhere."""
         self._built[name] = part
 
     def excuse_dataset(self) -> None:
-        """Lets a loaded pipeline do without its data: an error only when images are asked for."""
+        """Replace a dataset whose files are missing by `AbsentDataset`, which fails only when it is opened."""
         try:
             self["dataset"]
         except DataError as reason:
             self._built["dataset"] = AbsentDataset(self["classes"], reason)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names()  # Mapping's own would build the part to find out
+        return name in self._names()  # Mapping.__contains__ would build the part
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -90,7 +92,7 @@ class Assembly(Mapping[str, Any]):
         raise KeyError(name)
 
     def _latent(self) -> LatentSpec:
-        """The tokenizer's latent, with the tokens that members of groups add: those that provide `token`."""
+        """Return the tokenizer's latent, widened by the class tokens of group members that provide `cls-token`."""
         latent: LatentSpec = self["tokenizer"].latent(self.resolved.image_size)
         widths = [
             self[word][name].cls_token_width
@@ -104,18 +106,17 @@ class Assembly(Mapping[str, Any]):
         return lambda: _Group(self, self.resolved.groups[kind])
 
     def build(self, part: Part) -> Any:
-        """The component of one part, with the parts that its constructor names.
-
-        Raises NanoGenError where it lacks what the protocol of its kind asks for.
-        """
+        """Build one component. Raises NanoGenError if it does not implement the protocol of its kind."""
         kind = part.chosen.component.kind
         if part.instance is not None:
-            conformity.check(kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}")
+            protocol_check.check(
+                kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}"
+            )
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)
-        built = remembered(target(*config, **self._arguments(target, part)), part.config)
-        conformity.check(kind, built, _who(part))
+        built = record_options(target(*config, **self._arguments(target, part)), part.config)
+        protocol_check.check(kind, built, _who(part))
         return built
 
     def _arguments(self, target: Callable[..., Any], part: Part) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class Assembly(Mapping[str, Any]):
             if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
                 continue
             if parameter.name == "wanted":
-                found["wanted"] = compat.wanted(self.resolved.parts(), part.chosen.component.kind)
+                found["wanted"] = capabilities.wanted(self.resolved.parts(), part.chosen.component.kind)
             elif parameter.name in self:
                 found[parameter.name] = self[parameter.name]
             elif parameter.default is inspect.Parameter.empty:
@@ -135,7 +136,7 @@ class Assembly(Mapping[str, Any]):
 
 
 class _Group(Mapping[str, Any]):
-    """The components of a group by name, each built when it is read: a metric may be a large network."""
+    """Mapping of names to the components of a group. Each is built on first access: a metric may be a large network."""
 
     def __init__(self, assembly: Assembly, parts: Mapping[str, Part]):
         self._assembly, self._parts = assembly, parts
@@ -154,7 +155,7 @@ class _Group(Mapping[str, Any]):
 
 
 def known_words() -> tuple[str, ...]:
-    """All that a constructor may ask for by a keyword."""
+    """Return the keyword-only parameters that a constructor may have."""
     return (*slots(), *group_arguments().values(), *FACTS)
 
 
@@ -164,19 +165,19 @@ def _who(part: Part) -> str:
 
 def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
     return (
-        f"{_who(part)} asks for the part {name!r}, which this configuration does not have.{near_miss(name, assembly)}"
+        f"{_who(part)} needs the part {name!r}, which this configuration does not have.{near_miss(name, assembly)}"
         f" It has: {listing(assembly)}."
     )
 
 
 def _misspelt_part(part: Part, name: str) -> str:
-    """An optional part may be missing from a configuration, but not from all configurations."""
+    """Return the message for an optional parameter that names no part of any configuration."""
     near, known = near_miss(name, known_words()), listing(known_words())
-    return f"{_who(part)} asks for {name!r}, and there is no such part.{near} Parts: {known}."
+    return f"{_who(part)} has the parameter {name!r}, but no part has this name.{near} Parts: {known}."
 
 
 class AbsentDataset:
-    """Stands in for a dataset that is not on this machine: a loaded pipeline needs its class names, not its images."""
+    """Dataset whose files are missing. It has class names, which a loaded pipeline needs; `open` raises `reason`."""
 
     def __init__(self, classes: tuple[str, ...], reason: DataError):
         self.classes = classes

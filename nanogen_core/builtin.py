@@ -1,4 +1,4 @@
-"""The manifest of the core's own components: what belongs to no method. Loads no torch."""
+"""Manifest of the core: its kinds, verbs, samplers and classifier-free guidance. Does not import torch."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
         "config": (
             "nanogen_core.cli.config:config",
-            "Show a resolved configuration, or the lines in which two differ.",
+            "Show a resolved configuration, or compare two.",
         ),
-        "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins and what they offer."),
-        "recipes": ("nanogen_core.cli.recipes:recipes", "List the configurations that plugins ship."),
-        "sample": ("nanogen_core.cli.sample:sample", "Draw pictures with a saved pipeline or a run."),
+        "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins, their components and methods."),
+        "recipes": ("nanogen_core.cli.recipes:recipes", "List the published configurations of the installed plugins."),
+        "sample": ("nanogen_core.cli.sample:sample", "Generate images with a saved pipeline or a run."),
     }
 
 
@@ -44,7 +44,7 @@ def nanogen_components() -> list[Component]:
             name="euler",
             target="nanogen_core.sampling:Euler",
             config="nanogen_core.settings:SamplerConfig",
-            summary="the objective's own step over a grid of times: Euler for flows, jumps for average velocities",
+            summary="first order: the step of the objective between successive times (Euler for flow matching)",
         ),
         Component(
             kind="sampler",
@@ -52,13 +52,13 @@ def nanogen_components() -> list[Component]:
             target="nanogen_core.sampling:Heun",
             config="nanogen_core.settings:SamplerConfig",
             needs={"objective": {"instantaneous-velocity"}},
-            summary="second order: two evaluations a step, the last step Euler",
+            summary="second order: two evaluations per step, except in the last (Euler)",
         ),
         Component(
             kind="guidance",
             name="cfg",
             target="nanogen_core.guidance:ClassifierFree",
             config="nanogen_core.settings:ClassifierFreeConfig",
-            summary="classifier-free guidance inside an interval of times (arXiv 2207.12598, 2404.07724)",
+            summary="classifier-free guidance in an interval of times (arXiv 2207.12598, 2404.07724)",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The classes of components' options: what an option's type is, and what it makes of a typed value."""
+"""Option classes of components: looks them up, and converts text values to the types of the options."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nanogen_files.typed import read_options
 
 
 def attrs_class(reference: str) -> type:
-    """The class that `"module:Class"` names. Raises NanoGenError for one of another sort: a mistake of its plugin."""
+    """Import the attrs class `"module:Class"`. Raises NanoGenError if it is not an attrs class."""
     config = import_object(reference)
     if not isinstance(config, type) or not attrs.has(config):
-        raise NanoGenError(f"{reference} is no attrs class: a mistake of the plugin whose component names it.")
+        raise NanoGenError(f"{reference} must be an attrs class. Fix the plugin whose manifest references it.")
     return config
 
 
 def config_class(known: Registry, kind: str, name: str) -> type | None:
-    """The class of a component's options; None where it has none, and for a name that leads nowhere."""
+    """Return the options class of a component; None for a component without options and for an unknown name."""
     try:
         reference = known.component(kind, name).what.config
     except NanoGenError:
@@ -32,13 +32,13 @@ def config_class(known: Registry, kind: str, name: str) -> type | None:
 
 
 def shared(known: Registry, kind: str, old: str, new: str, option: str) -> bool:
-    """Whether two components of a kind have an option of this name and of one type."""
+    """Return whether the components `old` and `new` of a kind both have this option, with the same type."""
     before, after = (_type(config_class(known, kind, name), option) for name in (old, new))
     return before is not None and before == after
 
 
 def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> Layer:
-    """A merged layer whose components' options are read by their types, where they were typed on the command line."""
+    """Convert command-line texts in a merged layer to the option types of its components `names`, (kind, name)."""
     result = dict(merged)
     for kind, name in names:
         config = config_class(known, kind, name)
@@ -50,7 +50,7 @@ def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> L
 
 
 def read(options: Mapping[str, Any], config: type) -> Layer:
-    """The options as their types read them. What cannot be read stays, and `structure` says what is wrong with it."""
+    """Convert text values to the option types. Unreadable values stay unchanged; `structure` reports them later."""
     try:
         return read_options(options, config)
     except ConfigError:
@@ -58,7 +58,7 @@ def read(options: Mapping[str, Any], config: type) -> Layer:
 
 
 def _type(config: type | None, option: str) -> Any:
-    """The type of an option; where it lists its choices, that of the choices."""
+    """Return the type of an option. For a `Literal`, that is the type of its choices."""
     if config is None:
         return None
     attrs.resolve_types(config)

@@ -1,4 +1,4 @@
-"""Configurations: read from files and recipes, laid over each other, resolved."""
+"""Loads configurations from files and recipes, merges their layers and resolves them."""
 
 from __future__ import annotations
 
@@ -13,58 +13,52 @@ from nanogen_core.registry import Registry, import_object, registry
 from nanogen_core.resolution import Resolution
 from nanogen_core.resolved import Part, Resolved
 from nanogen_files import yaml_files
+from nanogen_files.reading import is_file
 
 __all__ = ["CONFIG", "Part", "Resolved", "combine", "import_object", "layered", "load_config", "resolve"]
 
-CONFIG = "config.yaml"  # the resolved configuration of a run or of a saved pipeline, in its folder
+CONFIG = "config.yaml"  # file of the resolved configuration in the folder of a run or saved pipeline
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """The mapping in a configuration file, or in the recipe of this name that a plugin ships."""
-    if is_file(path):
+    """Read a YAML configuration file, or the installed recipe with this name."""
+    if is_file(Path(path)):
         return yaml_files.read(path)
     recipes = registry().recipes
     if str(path) in recipes:
         return yaml_files.read(packaged(recipes[str(path)]))
     if not Path(path).suffix and (near := near_miss(str(path), recipes)):
-        raise ConfigError(f"There is neither a file nor a recipe {str(path)!r}.{near} `nanogen recipes` lists them.")
+        raise ConfigError(f"There is no file and no recipe {str(path)!r}.{near} `nanogen recipes` lists the recipes.")
     try:
-        return yaml_files.read(path)  # says why it cannot be read
+        return yaml_files.read(path)  # raises with the reason
     except ConfigError as error:
-        raise ConfigError(f"{error} Name a YAML file or a recipe; `nanogen recipes` lists the recipes.") from error
-
-
-def is_file(path: str | Path) -> bool:
-    """Whether a file of this name is there; no file has a name that is too long, or holds a zero byte."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False
+        raise ConfigError(f"{error} Give a YAML file or a recipe; `nanogen recipes` lists the recipes.") from error
 
 
 def packaged(file: str) -> Path:
-    """The file `"package:folder/file.yaml"`. Raises ConfigError where the package cannot be imported."""
+    """Return the path of `"package:folder/file.yaml"`. Raises ConfigError if the package cannot be imported."""
     package, _, name = file.partition(":")
     try:
         origin = import_module(package).__file__
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"Cannot import {package}, which brings the file {name}: {error}.") from error
+        raise ConfigError(f"Cannot import {package}, which contains the file {name}: {error}.") from error
     return Path(str(origin)).parent / name
 
 
 def layered(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """A configuration (a file, a recipe's name or a mapping) and what goes over it, as layers for `resolve`."""
+    """Load a configuration (file, recipe name or mapping) and return it with its overrides, as layers for `resolve`."""
     below = load_config(config) if isinstance(config, (str, Path)) else {} if config is None else config
     for layer in (below, *over):
         if not isinstance(layer, Mapping):
-            raise ConfigError(f"A configuration is a file, a recipe's name or a mapping, not {shown(layer)}.")
+            raise ConfigError(f"A configuration must be a file, a recipe name or a mapping, got {shown(layer)}.")
     return (below, *over)
 
 
 def combine(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration and what goes over it as one mapping, for the task that they name: `per_task` is laid in.
+    """Merge a configuration and its overrides into one mapping, without the defaults of components.
 
-    Without a task, each `per_task` part of the answer holds all that is said for its task. Raises ConfigError.
+    The `per_task` section of the selected task is merged in. If no task is selected, the result has a `per_task`
+    section that holds the complete merged configuration of each task. Raises ConfigError for a malformed layer.
     """
     layers = layered(config, *over)
     resolution = Resolution(layers, registry())
@@ -82,13 +76,19 @@ def _plain(layer: Layer) -> dict[str, Any]:
 
 
 def resolve(*layers: Mapping[str, Any], known: Registry | None = None) -> Resolved:
-    """The complete configuration of what users wrote, later layers over earlier ones. A layer is the content of a
-    file, keywords, or what `--set` says; it may hold objects in place of names.
+    """Resolve layers to a complete configuration: `resolve({"method": "vae", "task": "t2i"}, {"seed": 1})`.
 
-    Options follow the name: one that was written for another component stays where the component that is named last has
-    an option of the same name and type. A ConfigWarning says which stay and which are dropped.
+    If a later layer selects another component for a slot, options that were set for the former one are kept if both
+    components have an option of that name and type, and dropped otherwise. A ConfigWarning lists them.
 
-    Raises UnknownName, AmbiguousName, Incompatible or ConfigError; the last one lists several mistakes, each with its
-    path in the file.
+    Args:
+        layers: Contents of files, keyword arguments or `--set` options. Later layers override earlier ones. A slot may
+            hold an object instead of a name.
+        known: The registry; by default the one of the installed plugins.
+
+    Raises:
+        UnknownName, AmbiguousName: No component or method, or several, have a name.
+        Incompatible: The components cannot be combined.
+        ConfigError: An option is wrong. Several mistakes are listed with their paths.
     """
     return Resolution(layers, known or registry()).result()

@@ -1,4 +1,4 @@
-"""The lines in which two configurations differ. Loads no torch."""
+"""Differences between two configurations. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ABSENT = "(absent)"
 
 @frozen
 class Difference:
-    """One line, `train.steps`, with its value in either configuration; ABSENT where it has none."""
+    """A key such as `train.steps` and its values in the two configurations; ABSENT for a missing key."""
 
     key: str
     first: Any
@@ -20,7 +20,7 @@ class Difference:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """`{"train": {"steps": 1}}` as `("train.steps", 1)`."""
+    """Flatten nested keys: `{"train": {"steps": 1}}` yields `("train.steps", 1)`."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{prefix}{key}.")
@@ -29,7 +29,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """The lines that are not the same in both, in the order of the first."""
+    """Return the keys whose values differ, in the order of `first`."""
     a, b = dict(flat(first)), dict(flat(second))
     keys = [*a, *(key for key in b if key not in a)]
     found = [Difference(key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in keys]

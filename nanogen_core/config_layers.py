@@ -1,8 +1,8 @@
-"""Configurations as layers, later over earlier: the core, the task, the components, the method, and what users wrote.
+"""Normalises configuration layers to one form and merges them. Later layers override earlier ones.
 
-A slot is a name or `{"name": ..., option: value}`. A group of components is a name, a list of names, or a mapping of
-names to options. In a normalised layer a slot is a mapping or `Given`, a group is a mapping of names to mappings, and
-None takes a member of a group away.
+In a file, a slot is a name or `{"name": ..., option: value}`; a group is a name, a list of names, or a mapping of names
+to options. In a normalised layer, a slot is a mapping or `Given`, and a group is a mapping of names to option mappings;
+None removes a member of a group.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ SCALARS: Mapping[str, Any] = {"method": str | None, "image_size": int, "seed": i
 BOUNDS: Mapping[str, between] = {"image_size": pixels, "seed": seed_number}
 
 Layer = dict[str, Any]
-OBJECT = "object"  # in a saved configuration, the only key of a slot that held an object: the name of its class
+OBJECT = "object"  # key of a slot in a saved configuration whose part was an object; its value is the class name
 
 
 @frozen
 class Absent:
-    """An object that a saved configuration had in a slot, by the name of its class. It must be given again."""
+    """Placeholder in a saved configuration for an object that the caller must give again. `of` is its class name."""
 
     of: str
 
 
 @frozen
 class Given:
-    """An object that a caller built, in place of a slot's name and options."""
+    """An object that the caller gave for a slot, instead of a name and options."""
 
     instance: Any
 
 
 def keys() -> tuple[str, ...]:
-    """Every key that a configuration may have."""
+    """Return all valid top-level keys of a configuration."""
     return (*SCALARS, *slots(), *groups(), *sections(), "per_task")
 
 
 def normalise(raw: Mapping[str, Any], problems: list[str], *, path: str = "") -> Layer:
-    """A configuration as it was written, in the one form that merging knows. Appends what is wrong to `problems`."""
+    """Convert a configuration to the normalised form. Appends one message per mistake to `problems`; the path in a
+    message begins with `path`, such as "per_task.t2i.".
+    """
     layer: Layer = {}
     for key, value in raw.items():
         place = f"{path}{key}"
@@ -63,28 +65,28 @@ def normalise(raw: Mapping[str, Any], problems: list[str], *, path: str = "") ->
 
 
 def named(raw: Mapping[str, Any]) -> Layer:
-    """A configuration whose plain names are written as mappings, so that options can be laid over them."""
+    """Expand plain component names to mappings, so that options can be merged into them."""
     by_slot = {key: {"name": value} for key, value in raw.items() if key in slots() and isinstance(value, str)}
     by_group: Layer = {key: {value: {}} for key, value in raw.items() if key in groups() and isinstance(value, str)}
     return {**raw, **by_slot, **by_group}
 
 
 def for_task(raw: Mapping[str, Any], task: str, problems: list[str]) -> Layer:
-    """A configuration with its `per_task` part for this task laid over it."""
+    """Normalise a configuration and merge its `per_task` section for this task into it."""
     return merge(split(raw, task, problems))
 
 
 def split(raw: Mapping[str, Any], task: str, problems: list[str]) -> list[Layer]:
-    """A configuration as two layers: the one that holds for every task, and its `per_task` part for this one."""
+    """Normalise a configuration to two layers: the keys for all tasks, and the `per_task` section for this task."""
     overlays = _mapping("per_task", raw.get("per_task", {}), problems)
     overlay = _mapping(f"per_task.{task}", overlays.get(task, {}), problems)
     if "task" in overlay:
-        problems.append(f"per_task.{task}.task: the task is chosen above `per_task`, not inside it")
+        problems.append(f"per_task.{task}.task: set `task` at the top level, not inside `per_task`")
     return [normalise(raw, problems), normalise(overlay, problems, path=f"per_task.{task}.")]
 
 
 def merge(layers: Iterable[Layer]) -> Layer:
-    """Normalised layers, later over earlier. Options of a slot go where a later layer names another component."""
+    """Merge normalised layers. A layer that selects another component of a slot drops the options below it."""
     result: Layer = {}
     for layer in layers:
         for key, value in layer.items():
@@ -93,9 +95,10 @@ def merge(layers: Iterable[Layer]) -> Layer:
 
 
 def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> Any:
-    """One value over another. Mappings are merged, and a mapping without a name takes the name from below.
+    """Return `high` merged over `low`. Mappings merge key by key; other values replace.
 
-    Where both have names and these differ, nothing of `low` stays: its options are added to `lost`, by their paths.
+    If both mappings have a `name` and the names differ, the result is `high` alone. The paths of the dropped options,
+    which begin with `path`, are appended to `lost`.
     """
     if isinstance(high, str) and isinstance(low, Mapping) and "name" in low:
         high = {"name": high}
@@ -111,13 +114,14 @@ def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> 
 
 
 def _text(name: Any) -> str:
-    return name if isinstance(name, str) else ""  # a name of another type is refused when it is read
+    return name if isinstance(name, str) else ""  # a name of another type is reported by `_slot`
 
 
 def members(
     low: Mapping[str, Any], high: Mapping[str, Any], lost: list[str] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """The members of a group over those of another. `cfg` and `nanogen-core:cfg` are one member."""
+    """Merge the members of a group over those of an earlier layer; arguments as in `over`. `cfg` and `nanogen-core:cfg`
+    are the same member."""
     result = dict(low)
     for name, options in high.items():
         known = [each for each in result if same(each, name)]
@@ -129,13 +133,13 @@ def members(
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names mean one component: `cfg` and `nanogen-core:cfg` do, `a:cfg` and `b:cfg` do not."""
+    """Return whether two names may mean the same component: `cfg` and `a:cfg` do, `a:cfg` and `b:cfg` do not."""
     (at, _, name), (at_other, _, name_other) = one.rpartition(":"), other.rpartition(":")
     return name == name_other and (not at or not at_other or at == at_other)
 
 
 class _Invalid:
-    """Stands for a value that was reported, so that the layers below show through."""
+    """Marks a value whose mistake was reported. The value of an earlier layer then applies."""
 
 
 INVALID = _Invalid()
@@ -143,14 +147,14 @@ INVALID = _Invalid()
 
 def _unknown(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        return f"{path}{shown(key)}: a key must be a text"
-    return f"{path}{key[:64]}: unknown key.{near_miss(key, keys())}{_brings(key)} Known: {listing(keys())}."
+        return f"{path}{shown(key)}: a key must be a string"
+    return f"{path}{key[:64]}: unknown key.{near_miss(key, keys())}{_installation(key)} Known: {listing(keys())}."
 
 
-def _brings(key: str) -> str:
-    """The distribution that brings a key which nothing installed knows."""
-    brings = known_distributions().get(key)
-    return f" `pip install {brings}` brings it." if brings else ""
+def _installation(key: str) -> str:
+    """Return the advice to install the distribution that defines a key; empty if there is none."""
+    distribution = known_distributions().get(key)
+    return f" To use it, run `pip install {distribution}`." if distribution else ""
 
 
 def _slot(path: str, value: Any, problems: list[str]) -> Any:
@@ -163,7 +167,7 @@ def _slot(path: str, value: Any, problems: list[str]) -> Any:
         name = {"name": str(value["name"])} if "name" in value else {}
         return {**_texts(path, value, problems), **name}
     if isinstance(value, type):
-        problems.append(f"{path}: {value.__name__} is a class: give an object that was made of it")
+        problems.append(f"{path}: {value.__name__} is a class; give an instance of it")
     elif is_object(value):
         return Given(value)
     elif value is not INVALID:
@@ -172,7 +176,7 @@ def _slot(path: str, value: Any, problems: list[str]) -> Any:
 
 
 def is_object(value: Any) -> bool:
-    """Whether a value stands for itself, as no plain value of a file does."""
+    """Return whether a value is an object that a caller built, not a plain value of a file."""
     return value is not None and not isinstance(value, (str, int, float, bool, list, tuple, Mapping, type))
 
 
@@ -202,14 +206,14 @@ def _listed(path: str, values: Iterable[Any], problems: list[str]) -> dict[str, 
         elif slot is not INVALID and not slot.get("name"):
             problems.append(f"{place}: `name` is missing")
         elif slot is not INVALID and any(same(slot["name"], name) for name in found):
-            problems.append(f"{place}: {slot['name']!r} stands twice")
+            problems.append(f"{place}: {slot['name']!r} is listed twice")
         elif slot is not INVALID:
             found[slot["name"]] = {key: option for key, option in slot.items() if key != "name"}
     return found
 
 
 def _options(path: str, value: Any, problems: list[str]) -> Any:
-    """The options of one member; None stands for a member that a later layer takes away."""
+    """Return the options of a group's member; None removes the member."""
     if value is None or (isinstance(value, Typed) and value == NULL):
         return None
     before = len(problems)
@@ -227,15 +231,15 @@ def _mapping(path: str, value: Any, problems: list[str]) -> dict[str, Any]:
 
 
 def _texts(path: str, value: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
-    """The mapping without the keys that are no texts."""
-    problems += [f"{path}: the key {shown(key)} must be a text" for key in value if not isinstance(key, str)]
+    """Drop and report keys that are not strings."""
+    problems += [f"{path}: the key {shown(key)} must be a string" for key in value if not isinstance(key, str)]
     return {key: item for key, item in value.items() if isinstance(key, str)}
 
 
 def _no_object(value: Any) -> str:
     if not is_object(value) and not isinstance(value, type):
         return ""
-    return " (an object can stand for a slot such as `backbone`; register any other class in a plugin and name it)"
+    return " (objects are allowed for slots such as `backbone`; offer other classes as components of a plugin)"
 
 
 def _opened(path: str, value: Any, problems: list[str]) -> Any:

@@ -1,34 +1,14 @@
-"""All errors of the library. Those about files and configurations come from nanogen-files."""
+"""Error classes of the library. Errors about files and configurations are defined in nanogen-files."""
 
 from __future__ import annotations
 
-from nanogen_files.errors import (
-    MISTAKES,
-    ConfigError,
-    DataError,
-    Mistakes,
-    NanoGenError,
-    listing,
-    near_miss,
-    shown,
-)
-
-__all__ = [
-    "MISTAKES",
-    "AmbiguousName",
-    "ConfigError",
-    "ConfigWarning",
-    "DataError",
-    "Incompatible",
-    "Mistakes",
-    "NanoGenError",
-    "TrainingError",
-    "UnknownName",
-    "is_out_of_memory",
-    "listing",
-    "near_miss",
-    "shown",
-]
+from nanogen_files.errors import ConfigError as ConfigError
+from nanogen_files.errors import DataError as DataError
+from nanogen_files.errors import Mistakes as Mistakes
+from nanogen_files.errors import NanoGenError as NanoGenError
+from nanogen_files.errors import listing as listing
+from nanogen_files.errors import near_miss as near_miss
+from nanogen_files.errors import shown as shown
 
 
 class UnknownName(NanoGenError):
@@ -36,23 +16,23 @@ class UnknownName(NanoGenError):
 
 
 class AmbiguousName(NanoGenError):
-    """Two distributions offer the name that was asked for."""
+    """Several installed distributions offer this name."""
 
 
 class Incompatible(NanoGenError):
-    """The chosen parts cannot work together; found before any of them is imported."""
+    """The selected components cannot be combined. Raised before any of them is imported."""
 
 
 class TrainingError(NanoGenError):
-    """A run cannot start, go on or be resumed."""
+    """A training run cannot start, continue or resume."""
 
 
 class ConfigWarning(UserWarning):
-    """Says what became of options that were written for another component."""
+    """Reports which options were kept or dropped when a component of a slot was replaced."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the machine or its device has no memory left. Loads no torch."""
+    """Return whether an error means that the machine or its GPU ran out of memory. Does not import torch."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error)

@@ -1,4 +1,4 @@
-"""Public names of a package, imported on first use (PEP 562), so that importing the package is fast."""
+"""Lazy exports at a package root (PEP 562): public names are imported on first access."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 
 def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions `__getattr__` and `__dir__` of a package.
+    """Return the module functions `__getattr__` and `__dir__` of a package.
+
+    Usage in `__init__.py`: `__getattr__, __dir__ = lazy_exports(__name__, {"Flow": "objective"})`.
 
     Args:
         package: The package's `__name__`.

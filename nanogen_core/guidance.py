@@ -1,4 +1,4 @@
-"""Classifier-free guidance. A guidance wraps a field in another one, so that several compose."""
+"""Classifier-free guidance."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, join_condi
 
 
 class ClassifierFree:
-    """`v_u + w (v_c - v_u)` inside the closed interval [t_min, t_max], tested on the start of a step (Ho and Salimans,
-    arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724).
+    """Classifier-free guidance v = v_u + w (v_c - v_u) in an interval of times.
 
-    Outside the interval, and for w = 1, the unconditional branch is not computed.
+    v_c and v_u are the conditional and unconditional velocities (Ho and Salimans, arXiv 2207.12598). Guidance applies
+    if t_min <= t <= t_max for the time t at which a step starts (Kynkaanniemi et al., arXiv 2404.07724). Outside the
+    interval, and for w = 1, the result is v_c and the unconditional branch is not computed.
     """
 
     level = 1
@@ -24,13 +25,18 @@ class ClassifierFree:
         self.config = config
 
     def with_scale(self, scale: float) -> ClassifierFree:
-        """The same guidance with another scale w."""
+        """Return this guidance with another scale w."""
         return ClassifierFree(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """The guided field. `null` is the null condition of the batch that will be asked for.
+        """Return the guided velocity function.
 
-        Inner guidances find the unconditional branch by `Condition.null`.
+        It calls `velocity_fn` once with 2B rows, conditional ones first. `Condition.null` marks the unconditional rows
+        for guidances of a lower level.
+
+        Args:
+            velocity_fn: Function to guide.
+            null: Null condition of the batch, B rows.
         """
         null = null._replace(null=torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device))
 
@@ -48,7 +54,7 @@ class ClassifierFree:
         return guided
 
     def _of_channels(self, guided: State, pair: State) -> State:
-        """The guided state with the further channels as the condition alone has them."""
+        """Replace the channels from `config.channels` on by the conditional ones of `pair` (2B rows)."""
         count = self.config.channels
         if count is None:
             return guided
@@ -58,7 +64,7 @@ class ClassifierFree:
     def _active(self, times: Times) -> bool:
         if self.config.scale == 1.0:
             return False
-        start = times.t[0]  # all samples of a step share it; as a tensor, so that 0.8 is the same number on both sides
+        start = times.t[0]  # equal for all samples; kept as a tensor, so that t_min and t_max round to float32 too
         return bool((start >= self.config.t_min) & (start <= self.config.t_max))
 
 

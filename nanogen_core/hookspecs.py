@@ -1,4 +1,4 @@
-"""The whole extension surface: the hooks that a plugin's manifest module may implement. Loads no torch."""
+"""Plugin hooks: the functions that a manifest module may implement. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nanogen_core.specs import Component, Kind, Method
 
 PROJECT = "nanogen"
-API = 1  #: what a manifest states as NANOGEN_API
+API = 1  #: value of `NANOGEN_API` in a manifest for this version of the hooks
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -20,42 +20,46 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def nanogen_components() -> list[Component]:  # type: ignore[empty-body]
-    """The components that this plugin offers."""
+    """Return the components that this plugin offers."""
 
 
 @hookspec
 def nanogen_methods() -> list[Method]:  # type: ignore[empty-body]
-    """The ready combinations that this plugin offers under one name."""
+    """Return the named combinations of components that this plugin offers (`method: NAME`)."""
 
 
 @hookspec
 def nanogen_kinds() -> list[Kind]:  # type: ignore[empty-body]
-    """The kinds of component that this plugin brings."""
+    """Return the kinds of component that this plugin defines."""
 
 
 @hookspec
 def nanogen_sections() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """The sections of a configuration that this plugin reads: `{"name": "module:AttrsClass"}`."""
+    """Return the configuration sections that this plugin defines: `{"train": "module:AttrsClass"}`."""
 
 
 @hookspec
 def nanogen_commands() -> Mapping[str, tuple[str, str]]:  # type: ignore[empty-body]
-    """The verbs of the command line that this plugin brings: `{"verb": ("module:command", "one line of help")}`.
+    """Return command-line verbs: `{"verb": ("module:command", "one line of help")}`.
 
-    The command is a click command. It is imported when the verb is used.
+    `module:command` references a click command. It is imported when the verb is used.
     """
 
 
 @hookspec
 def nanogen_recipes() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Configuration files that come in the plugin's wheel: `{"name": "package:folder/file.yaml"}`."""
+    """Return configuration files in this plugin's wheel: `{"name": "package:folder/file.yaml"}`."""
 
 
 @hookspec
 def nanogen_plans() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Plans of many runs that come in the plugin's wheel: `{"name": "package:folder/file.yaml"}`."""
+    """Return experiment plans in this plugin's wheel: `{"name": "package:folder/file.yaml"}`."""
 
 
 @hookspec
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:  # type: ignore[empty-body]
-    """Reasons why the chosen parts cannot work together, one sentence each; asked before anything is imported."""
+    """Return reasons why the selected components cannot be combined, one sentence each.
+
+    `parts` maps each slot to its selected component with options; `config` is the merged configuration. Called before
+    any component is imported, so decide by names and options alone.
+    """

@@ -1,4 +1,4 @@
-"""The kinds of component and the sections of a configuration that the installed plugins bring. Loads no torch."""
+"""Kinds of component and configuration sections of the installed plugins. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from nanogen_core.registry import registry
 
 
 def slots() -> tuple[str, ...]:
-    """The kinds of which a configuration holds one component."""
+    """Return the kinds with one component per configuration."""
     return tuple(kind.name for kind in registry().kinds.values() if kind.place == "slot")
 
 
 def groups() -> tuple[str, ...]:
-    """The kinds of which a configuration holds any number of components."""
+    """Return the kinds with any number of components per configuration."""
     return tuple(kind.name for kind in registry().kinds.values() if kind.place == "group")
 
 
 def group_arguments() -> dict[str, str]:
-    """The keyword by which a constructor asks for the components of a group, by kind."""
+    """Return, for each group, the constructor parameter that receives its components."""
     return {kind: registry().kinds[kind].argument for kind in groups()}
 
 
 def defaults() -> dict[str, Any]:
-    """The components of slots where nobody names others."""
+    """Return the default components, by slot."""
     return {kind.name: kind.default for kind in registry().kinds.values() if kind.default}
 
 
 def required() -> tuple[str, ...]:
-    """The slots that every configuration fills. Any other is kept where a part needs it."""
+    """Return the slots that every configuration fills. Other slots are used only if a component needs them."""
     return tuple(kind for kind in slots() if registry().kinds[kind].required)
 
 
 def sections() -> tuple[str, ...]:
-    """The sections of a configuration."""
+    """Return the names of the configuration sections, such as `train`."""
     return tuple(registry().sections)

@@ -1,4 +1,4 @@
-"""`build_pipeline` and what it gives: the parts of one model, and pictures from it."""
+"""`build_pipeline` and `Pipeline`: the parts of one model, image generation, saving and loading."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
+from nanogen_core.eval_mode import eval_mode, modules_of
 from nanogen_core.kinds import groups
-from nanogen_core.modes import eval_mode, modules_of
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
@@ -32,11 +32,11 @@ from nanogen_files.images import to_pil
 from nanogen_files.weights import refuse_nonfinite
 
 FACTS = "pipeline.json"
-WEIGHTS = "{}.safetensors"  # of each part that learns
+WEIGHTS = "{}.safetensors"  # one file per trained part
 PARTS = ("task", "conditioner", "tokenizer", "latent", "backbone", "objective", "sampler")
-LEARNING = ("backbone", "conditioner", "objective")  # the parts whose state is the pipeline's own
+LEARNING = ("backbone", "conditioner", "objective")  # the parts that training may change; `save` writes them
 FORMAT = 1
-LIMITS = {"seed": seed_number, "batch_size": batch, "steps": sampling_steps}  # of the options of `generate`
+LIMITS = {"seed": seed_number, "batch_size": batch, "steps": sampling_steps}  # limits of the options of `generate`
 
 
 def build_pipeline(
@@ -45,23 +45,30 @@ def build_pipeline(
     device: torch.device | str | None = None,
     **options: Any,
 ) -> Pipeline:
-    """The pipeline of a configuration (a file, a recipe's name, a mapping or a resolved one), of keywords, or of both.
+    """Build a pipeline with initial weights.
 
-    Keywords are the keys of a configuration file: `task="t2i"`, `method="vae"`, `backbone={"name": "ddt",
-    "size": "tiny"}`, `guidance={"cfg": {"scale": 4.0}}`; an object stands for itself (`backbone=my_network`).
-    Raises a NanoGenError that says what is wrong, before anything is loaded.
+    `build_pipeline("config.yaml", device="cuda", guidance={"cfg": {"scale": 4.0}})`, or without a file
+    `build_pipeline(task="t2i", method="vae", backbone={"name": "ddt", "size": "tiny"})`.
+
+    Args:
+        config: A YAML file, a recipe name, a mapping, or a resolved configuration.
+        device: Device of the parts; the CPU by default.
+        options: Configuration keys that override `config`. A slot also takes an object: `backbone=my_network`.
+
+    Raises:
+        NanoGenError: The configuration is wrong. Raised before any part is built.
     """
     if isinstance(config, Resolved) and not options:
         resolved = config
     else:
         config = config.as_dict() if isinstance(config, Resolved) else config
         resolved = resolve(*layered(config, options))
-    torch.manual_seed(resolved.seed)  # the initial weights; everything later draws from keyed generators
+    torch.manual_seed(resolved.seed)  # for the initial weights; all later random numbers come from KeyedRNG
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
 
 class Pipeline:
-    """One model: its parts by name, and the road from a request to pictures."""
+    """The parts of one model as attributes, and image generation with them."""
 
     config: Resolved
     parts: Assembly
@@ -69,10 +76,10 @@ class Pipeline:
     conditioner: Any
     tokenizer: Any
     latent: LatentSpec
-    backbone: Any  # an nn.Module; None beside a stage that excludes it
+    backbone: Any  # an nn.Module; None if the stage excludes a backbone
     objective: Any
     sampler: Any
-    guidance: Mapping[str, Any]  # by name, the innermost first
+    guidance: Mapping[str, Any]  # by name, innermost first
 
     def __init__(self, config: Resolved, parts: Assembly):
         guidance = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
@@ -81,28 +88,29 @@ class Pipeline:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuses another part: the configuration, the optimiser and a saved pipeline would not know it."""
+        """Raise NanoGenError for a part: the configuration, the optimizer and `save` would not use the new one."""
         if name in self.__dict__:
-            names = " by its name, which a plugin gives it" if name in groups() else ""
+            names = ", by the name of its component" if name in groups() else ""
             raise NanoGenError(
-                f"A part of a pipeline cannot be replaced: give it when the pipeline is built{names},"
+                f"The part {name!r} of a pipeline cannot be replaced. Give it when you build the pipeline{names}:"
                 f" `build_pipeline(..., {name}=...)`."
             )
         super().__setattr__(name, value)
 
     def with_modules(self, **modules: nn.Module) -> Pipeline:
-        """This pipeline with other modules in the place of parts that learn, such as averages of their weights."""
+        """Return a copy with other modules, such as `with_modules(backbone=ema_network)`."""
         found = copy(self)
         found.__dict__.update(modules)
         return found
 
     @property
     def device(self) -> torch.device:
+        """Device of the backbone, or else of the tokenizer."""
         held = [module for part in (self.backbone, self.tokenizer) for module in modules_of(part)]
         return next((p.device for module in held for p in module.parameters()), torch.device("cpu"))
 
     def to(self, device: torch.device | str) -> Pipeline:
-        """Moves every part that holds tensors; returns the pipeline itself."""
+        """Move all parts to a device and return this pipeline."""
         for part in (self.conditioner, self.tokenizer, self.backbone, self.objective):
             if callable(getattr(part, "to", None)):
                 part.to(device)
@@ -118,28 +126,42 @@ class Pipeline:
         batch_size: int = 64,
         tensors: bool = False,
     ) -> list[Image.Image] | Tensor:
-        """Pictures of what was asked for, one for each request.
+        """Generate one image per request: `pipeline.generate(["apple", "dog"], seed=0, steps=50)`.
 
-        The noise of sample i depends on (seed, i) alone, so it is the same in a batch of any size; the pixels then
-        agree to float rounding. `guidance` is a scale (1: none), or a mapping of names to scales where there are
-        several. With `tensors=True` the answer is float32 [B, 3, H, W] in [-1, 1].
+        The noise of sample i depends only on (seed, i), not on the batch size.
+
+        Args:
+            prompts_or_labels: Captions, or class names and numbers; one or a list.
+            seed: Seed of the noise.
+            steps: Sampling steps; by default as configured.
+            guidance: Guidance scale (1 means none), or a mapping of guidance names to scales. By default as configured.
+            batch_size: Number of images that are computed at once.
+            tensors: Return a float32 tensor [B, 3, H, W] in [-1, 1] instead of PIL images.
+
+        Raises:
+            NanoGenError: A request is unknown to the task, or an option is out of range.
         """
         if not isinstance(prompts_or_labels, Iterable | int):
-            raise NanoGenError(f"Give a label or a caption, or a list of them, not {shown(prompts_or_labels)}.")
+            raise NanoGenError(f"Expected a label, a caption or a list of them, got {shown(prompts_or_labels)}.")
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
         given = {"seed": seed, "batch_size": batch_size, **({} if steps is None else {"steps": steps})}
         for name, value in given.items():
             _refuse_outside(name, value)
         if not requests:
-            raise NanoGenError("Nothing was asked for: give at least one label or caption.")
+            raise NanoGenError("The list of requests is empty: give at least one label or caption.")
         batch = self.task.make_batch(requests)
         images = self.sample(batch, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
         return images if tensors else to_pil(images)
 
     def sample(self, batch: Batch, *, batch_size: int = 64, **options: Any) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] for a batch of requests, in evaluation mode. `options` as in `generate`.
+        """Generate images [B, 3, H, W] in [-1, 1] for a batch of requests, in evaluation mode.
 
-        Raises NanoGenError for a pipeline without a backbone.
+        Args:
+            batch: Requests, as `task.make_batch` or `task.eval_batch` returns them.
+            batch_size: Number of images that are computed at once.
+            options: `seed`, `steps` and `guidance` as in `generate`.
+
+        Raises NanoGenError if the pipeline has no backbone or an image is not finite.
         """
         if self.backbone is None:
             raise NanoGenError(_no_backbone(self.config))
@@ -156,7 +178,7 @@ class Pipeline:
         steps: int | None = None,
         guidance: float | Mapping[str, float] | None = None,
     ) -> Tensor:
-        draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that every device draws the same pictures
+        draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that images agree on every device
         condition, null = trimmed(self.conditioner.encode(batch), self.conditioner.null(len(batch.indices)))
         velocity_fn: VelocityFn = velocity_field(self.objective, self.backbone)
         for wrapper in self._guidance(guidance):
@@ -179,15 +201,17 @@ class Pipeline:
             scales = {_only(self.guidance): scales}
         unknown = set(scales) - set(self.guidance)
         if unknown:
-            raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}, only: {listing(self.guidance)}.")
+            raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}. It has: {listing(self.guidance)}.")
         return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
     # -- saved pipelines ---------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
-        """Writes `config.yaml`, `pipeline.json` and one safetensors file for each part that learns.
+        """Write `config.yaml`, `pipeline.json` and one safetensors file per trained part. Returns the folder.
 
-        `weights` stand in for those of the parts that they name (averaged weights, while training goes on).
+        Args:
+            folder: Folder to write to. Created if it does not exist.
+            weights: Part name -> state dict to write instead of the part's own, such as EMA weights.
         """
         folder = Path(folder)
         for name, state in {**self.state(), **(weights or {})}.items():
@@ -197,7 +221,7 @@ class Pipeline:
         return folder
 
     def state(self) -> dict[str, dict[str, Tensor]]:
-        """The tensors of each part that learns."""
+        """Return the state dict of each trained part, by part name."""
         modules = {name: self.parts[name] for name in LEARNING if hasattr(self.parts.get(name), "state_dict")}
         states = {name: dict(module.state_dict()) for name, module in modules.items()}
         return {name: state for name, state in states.items() if state}
@@ -213,19 +237,23 @@ class Pipeline:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: torch.device | str | None = None, **objects: Any) -> Pipeline:
-        """A saved pipeline, or the newest state of a run. Needs no training data.
+        """Load a saved pipeline, or the newest state of a run. Does not need the training data.
 
-        A part that was an object is given again, `Pipeline.load(folder, backbone=network)`. Its weights are then those
-        of the folder.
+        Args:
+            folder: Folder that `save`, a training run or `nanogen import` wrote.
+            device: Device of the parts; the CPU by default.
+            objects: Parts that were given as objects, such as `backbone=network`. The saved weights are loaded into
+                them.
 
-        Raises ConfigError where such an object is missing, DataError where the folder holds no pipeline or a damaged
-        one.
+        Raises:
+            ConfigError: Such an object is missing.
+            DataError: The folder has no pipeline, or a damaged one.
         """
         folder = Path(folder)
         if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
             raise DataError(
-                f"There is no saved pipeline in {folder} (no {CONFIG} with {FACTS}): name the folder of a run, or one"
-                " that Pipeline.save or `nanogen import` wrote."
+                f"There is no saved pipeline in {folder} ({CONFIG} or {FACTS} is missing). Give the folder of a run, or"
+                " one that Pipeline.save or `nanogen import` wrote."
             )
         facts = _read_facts(folder / FACTS)
         config = load_config(folder / CONFIG)
@@ -235,7 +263,7 @@ class Pipeline:
             raise ConfigError(f"{folder / CONFIG}: {error}") from error
         assembly = Assembly(resolved, {"classes": tuple(facts["classes"])})
         assembly.excuse_dataset()
-        _refuse_other_latent(folder, facts, assembly)  # before a network of its size is built
+        _refuse_other_latent(folder, facts, assembly)  # before the network is built
         pipeline = cls(resolved, assembly)
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
@@ -250,15 +278,12 @@ class Pipeline:
 
 def _no_backbone(config: Resolved) -> str:
     by = next(part for part in config.slots.values() if "backbone" in part.chosen.component.excludes)
-    kind = by.chosen.component.kind
-    return (
-        f"This pipeline has no backbone, because its {kind} {by.name!r} trains another part. Load the folder of a run"
-        " that trains a backbone."
-    )
+    what = f"{by.chosen.component.kind} {by.name!r}"
+    return f"This pipeline has no backbone, because {what} trains another part. Load a run that trains a backbone."
 
 
 def _versions(distributions: Iterable[str]) -> dict[str, str]:
-    """The versions of installed distributions; a part that is an object or comes from a file has none."""
+    """Return the versions of the distributions that are installed. Plugin files and objects have none."""
     found = {}
     for name in filter(None, distributions):
         with suppress(PackageNotFoundError):
@@ -267,28 +292,33 @@ def _versions(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a saved pipeline. Raises DataError for a damaged file, or one of another format."""
+    """Read `pipeline.json`. Raises DataError for a damaged file or another format version."""
     facts = storage.read_json(path)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise DataError(f"{path} is of another format than this nanogen-core reads ({FORMAT}).")
+        raise DataError(
+            f"{path} does not have format version {FORMAT}, which this nanogen-core reads. Load it with the version"
+            " that saved it."
+        )
     classes = facts.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise DataError(f"{path} is damaged: `classes` must be a list of names, got {shown(classes)}.")
+        raise DataError(
+            f"{path} is damaged: `classes` must be a list of names, got {shown(classes)}. Restore the file."
+        )
     return facts
 
 
 def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly) -> None:
-    """Raises DataError where the configuration makes latents of another shape than those that were trained on."""
+    """Raise DataError if the latent shape of the configuration differs from the saved one."""
     shape, known = list(parts["latent"].shape), facts.get("latent", list(parts["latent"].shape))
     if shape != known:
         raise DataError(
-            f"{folder / CONFIG} gives latents of the shape {shape}, and {FACTS} says {shown(known)}: one of the two was"
-            " changed since the pipeline was saved (such as image_size). Restore it."
+            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. One of the files was"
+            " changed after the pipeline was saved (such as image_size): restore it."
         )
 
 
 def _assembly(resolved: Resolved) -> Assembly:
-    """The parts. A section may know facts, such as class names: the dataset may then be absent."""
+    """Return the assembly. If a section knows the class names (precomputed latents), the dataset may be missing."""
     known: dict[str, Any] = {}
     for options in resolved.sections.values():
         known.update(options.facts() if callable(getattr(options, "facts", None)) else {})
@@ -299,21 +329,25 @@ def _assembly(resolved: Resolved) -> Assembly:
 
 
 def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], source: Path) -> None:
-    """Loads a state whose names and shapes must be the expected ones. Raises DataError naming the first difference."""
+    """Load a state dict that must have the names and shapes of `expected`.
+
+    Raises DataError for the first name or shape that differs; the message names the file `source`.
+    """
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
-        what = f"lacks {missing[0]!r}" if missing else f"has the unknown {extra[0]!r}"
+        what = f"lacks the tensor {missing[0]!r}" if missing else f"has the unknown tensor {extra[0]!r}"
         raise DataError(f"{source} {what}: it belongs to another configuration.")
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise DataError(
-                f"{source}: {name!r} has the shape {tuple(state[name].shape)}, the configuration {tuple(value.shape)}."
+                f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
+                f" {tuple(value.shape)}. It belongs to another configuration."
             )
     module.load_state_dict(state)
 
 
 def chunks(batch: Batch, size: int) -> Iterator[Batch]:
-    """The batch in parts of at most `size` examples."""
+    """Split a batch into parts of at most `size` examples."""
     if size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {size}.")
     for start in range(0, len(batch.indices), size):
@@ -321,7 +355,7 @@ def chunks(batch: Batch, size: int) -> Iterator[Batch]:
 
 
 def _refuse_outside(name: str, value: Any) -> None:
-    """Raises ConfigError for an option of `generate` that is no whole number within its limits."""
+    """Raise ConfigError if an option of `generate` is not an integer within its limits."""
     limits = LIMITS[name]
     if not isinstance(value, Integral) or isinstance(value, bool) or not limits.holds(value):
         raise ConfigError(f"{name} must be a whole number, {limits}, got {shown(value)}.")
@@ -329,7 +363,7 @@ def _refuse_outside(name: str, value: Any) -> None:
 
 def _scaled(name: str, guidance: Any, scale: float) -> Any:
     if not callable(getattr(guidance, "with_scale", None)):
-        raise NanoGenError(f"guidance {name!r} has no scale to set (no `with_scale`): leave out the scale.")
+        raise NanoGenError(f"guidance {name!r} has no adjustable scale (no `with_scale`): leave out the scale.")
     try:
         return guidance.with_scale(scale)
     except (TypeError, ValueError) as error:
@@ -337,7 +371,7 @@ def _scaled(name: str, guidance: Any, scale: float) -> Any:
 
 
 def _only(guidance: Mapping[str, Any]) -> str:
-    """The name of the outermost guidance, which a plain number speaks of."""
+    """Return the name of the outermost guidance, to which a scale without a name applies."""
     if not guidance:
-        raise NanoGenError("This pipeline has no guidance to scale: add `guidance: cfg` to its configuration.")
+        raise NanoGenError("This pipeline has no guidance: add `guidance: cfg` to its configuration.")
     return list(guidance)[-1]

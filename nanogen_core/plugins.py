@@ -1,7 +1,7 @@
-"""Discovery: finds the plugins through entry points, each in its own try. A broken one is recorded, never raised.
+"""Plugin discovery through entry points. A plugin that fails is recorded as broken and affects no other plugin.
 
-pluggy's own loader stops at the first plugin that fails and drops a second distribution with an equal entry-point
-name, so the entry points are read here and the modules registered one by one.
+pluggy's loader stops at the first failing plugin and drops a second entry point of the same name, so this module reads
+the entry points and registers the manifest modules one by one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from attrs import frozen
 from nanogen_core import hookspecs
 
 GROUP = "nanogen"
-VARIABLE = "NANOGEN_PLUGIN"  # Python files that are manifests, separated like those of PATH; child processes inherit it
-CORE = "nanogen-core"  # its answers come first
+VARIABLE = "NANOGEN_PLUGIN"  # manifest files, separated as in PATH; child processes inherit the variable
+CORE = "nanogen-core"  # its hook results come first
 
 
 @frozen
 class Plugin:
-    """One entry point: `error` is why it could not be used, or None."""
+    """One plugin. `error` is the reason why it cannot be used, or None."""
 
     name: str
     distribution: str
@@ -38,13 +38,13 @@ class Plugin:
 
 @frozen
 class Discovery:
-    """What was found: every plugin, and the pluggy manager with those that work."""
+    """All plugins, and the pluggy manager that holds the working ones."""
 
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager
 
     def answers(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
-        """Each plugin's own answer to a hook, the core's first. `collect` records a plugin that raises as broken."""
+        """Call a hook and return (plugin, result) pairs, the core first. A hook that raises gives its exception."""
         by_key = {_key(plugin): plugin for plugin in self.plugins}
         implementations = getattr(self.manager.hook, hook).get_hookimpls()
         chosen = [(by_key[impl.plugin_name], impl) for impl in implementations]
@@ -53,7 +53,7 @@ class Discovery:
 
 
 def _call(implementation: Any, arguments: dict[str, Any]) -> Any:
-    """The hook's result, or the exception that it raised (the caller decides what that means)."""
+    """Return the result of a hook implementation, or the exception that it raised."""
     try:
         return implementation.function(*(arguments[name] for name in implementation.argnames))
     except Exception as error:
@@ -66,7 +66,7 @@ def _key(plugin: Plugin) -> str:
 
 @lru_cache(maxsize=1)
 def discover() -> Discovery:
-    """Scans the installed distributions once per process, sorted, so that the order never depends on the disk."""
+    """Scan the installed distributions, once per process. The order is sorted, independent of the file system."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registered = tuple(_register_module(manager, module) for module in _REGISTERED)
@@ -75,11 +75,11 @@ def discover() -> Discovery:
     return Discovery((*installed, *registered), manager)
 
 
-_REGISTERED: list[ModuleType] = []  # manifests that no entry point names
+_REGISTERED: list[ModuleType] = []  # manifests without an entry point
 
 
 def add_manifest(module: ModuleType) -> None:
-    """Adds a manifest to what `discover` finds. Raises ValueError where it is none."""
+    """Add a manifest module to the result of `discover`. Raises ValueError for an unsupported NANOGEN_API."""
     _check_api(module)
     if module not in _REGISTERED:
         _REGISTERED.append(module)
@@ -87,14 +87,14 @@ def add_manifest(module: ModuleType) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module of a Python file, under the file's name. Raises ValueError where another module has that name."""
+    """Import a Python file as the module of its name. Raises ValueError if another module has that name."""
     name = path.stem
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
-        raise ValueError("it must be a Python file whose name is a Python name, such as my_method.py")
+        raise ValueError("expected an existing Python file whose name is a Python identifier, such as my_method.py")
     known = sys.modules.get(name)
     origin = getattr(known, "__file__", None) if known else getattr(find_spec(name), "origin", None)
     if (known or origin) and (origin is None or Path(origin).resolve() != path.resolve()):
-        raise ValueError(f"another module is called {name!r} ({origin or 'built in'}): rename the file")
+        raise ValueError(f"the module name {name!r} is taken ({origin or 'built in'}): rename the file")
     if known:
         return known
     spec = spec_from_file_location(name, path)
@@ -110,13 +110,13 @@ def load_file(path: Path) -> ModuleType:
 
 
 def inherited() -> list[Path]:
-    """The manifest files that the environment names."""
+    """Return the manifest files in the environment variable NANOGEN_PLUGIN."""
     return [Path(text) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
 
 
 def _origin(point: EntryPoint) -> tuple[str, str]:
-    """The distribution's name and version, from the first lines of its metadata: parsing it whole takes ten times as
-    long, for the README that it holds."""
+    """Return the distribution's name and version. Reads only the head of its metadata, which is ten times faster than
+    parsing all of it with the README."""
     if point.dist is None:
         return "unknown", "unknown"
     head = (point.dist.read_text("METADATA") or "").partition("\n\n")[0]
@@ -140,7 +140,7 @@ def _register(manager: pluggy.PluginManager, origin: tuple[str, str], point: Ent
 
 
 def _added(manager: pluggy.PluginManager, plugin: Plugin, module: ModuleType) -> Plugin:
-    """The plugin, in the manager; with its error where a hook is misspelt, which refuses this plugin alone."""
+    """Register a plugin and return it. A plugin with a misspelt hook is returned as broken and not registered."""
     try:
         manager.register(module, name=_key(plugin))
     except Exception as error:
@@ -156,7 +156,7 @@ def _added(manager: pluggy.PluginManager, plugin: Plugin, module: ModuleType) ->
 def _check_api(module: ModuleType) -> None:
     stated = getattr(module, "NANOGEN_API", None)
     if stated != hookspecs.API:
-        raise ValueError(f"its manifest states NANOGEN_API = {stated!r}, this nanogen-core needs {hookspecs.API}")
+        raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but this nanogen-core needs {hookspecs.API}")
 
 
 def _broken(plugin: Plugin, error: Exception) -> Plugin:

@@ -1,14 +1,18 @@
-"""The five protocols, and the smaller ones beside them: the page that a plugin author reads first.
+"""Protocols of all components: the interfaces that a plugin implements.
 
-Data flows one way: dataset -> task -> tokenizer -> objective(backbone) -> sampler -> metric. A component is called as
-`Class(config, **parts)`; it names the parts it wants as keyword parameters: `image_size`, `dataset`, `task`,
-`encoder`, `conditioner`, `condition` (its ConditionSpec), `tokenizer`, `latent` (its LatentSpec), `backbone`,
-`objective`, `auxiliaries`, `wanted` (the capability words that the other parts need of it).
+Training: dataset -> task -> tokenizer and conditioner -> objective (calls the backbone) -> loss.
+Sampling: noise -> sampler (calls the backbone, guidance and objective) -> tokenizer -> images.
 
-Any part may say what it reads, so that a score knows when it changes (`nanogen_data.contents`): `files()`, the files
-beside those that its options name, and `weights()`, the frozen tensors that it depends on.
+A component is built as `Class(config, **parts)`. Its keyword-only parameters name the parts that it receives, such as
+`latent` (a LatentSpec), `condition` (a ConditionSpec), `conditioner` or `classes`; docs/plugins.md lists all of them.
 
-Shapes: B batch, C h w latent, L D condition tokens, N image tokens. Images are float32 in [-1, 1] above the tokenizer.
+Shapes: B batch size; C, h, w latent; L condition tokens of width D; N image tokens; H, W image. Images are float32 in
+[-1, 1]. Times are in [0, 1]: t = 0 is data, t = 1 is noise.
+
+Every component may define two more methods, whose content enters a score's fingerprint (`nanogen_data.contents`):
+
+- `files()`: paths of files that it reads, in addition to the paths in its options.
+- `weights()`: mapping of names to the frozen tensors that its output depends on.
 """
 
 from __future__ import annotations
@@ -27,94 +31,129 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Turns images into latents of about zero mean and unit variance, and back.
+    """Encodes images into latents of about zero mean and unit variance, and decodes latents into images.
 
-    `weights()`, or else `state_dict()`, names the tensors that `encode` depends on: prepared latents keep their hash.
+    `latents = tokenizer.encode(images)`; `images = tokenizer.decode(latents)`. Precomputed latents store a hash of
+    `weights()` (of `state_dict()` without that method) and are refused after a change.
     """
 
     def latent(self, image_size: int) -> LatentSpec:
-        """The latent of an `image_size` x `image_size` image. Raises NanoGenError for a size that it cannot take."""
+        """Return the latent's shape for images of `image_size` x `image_size` pixels.
+
+        Raises:
+            NanoGenError: The tokenizer does not support this size.
+        """
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> latents [B, C, h, w], without gradient and without chance."""
+        """Encode images [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]. Deterministic and without gradient."""
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]. A decoder that samples draws from `rng`."""
+        """Decode latents [B, C, h, w] into images [B, 3, H, W], approximately in [-1, 1].
+
+        Stochastic decoders draw their random numbers from `rng`; others ignore it.
+        """
 
 
 @runtime_checkable
 class Conditioner(Protocol):
-    """Turns the labels or captions of a batch into a row of tokens."""
+    """Encodes the labels or captions of a batch into condition tokens. `spec` states their width and number."""
 
     spec: ConditionSpec
 
     def encode(self, batch: Batch) -> Condition:
-        """One condition for each example: tokens [B, L, D] with L <= spec.length, as long as `null`'s."""
+        """Encode `batch.labels` or `batch.captions`.
+
+        Returns:
+            A condition with tokens [B, L, D], where D = `spec.width` and L <= `spec.length`. L is equal for `encode`
+            and `null`. `mask` is set exactly if `spec.padded`.
+
+        Raises:
+            NanoGenError: The batch has no labels or captions.
+        """
 
     def null(self, count: int) -> Condition:
-        """The condition of an unconditional sample, `count` times. A padded one has an all-false mask."""
+        """Return the unconditional (null) condition, repeated `count` times. Its mask, if any, is all false."""
 
 
 @runtime_checkable
 class Backbone(Protocol):
-    """The network. What it can do beyond the call is said by the capability words of its Component.
+    """The trained network. Optional features are stated by capability words of its Component:
 
-    `two-time`: it tells apart times with the same t and another r. `features`: block outputs can be tapped.
-    `cls-token`: it takes and predicts `State.cls_token`. `internal-head`: it has a second head, in `Prediction.heads`.
-    Plugins may add words, for example for a name in `Condition.extras` that the backbone reads.
+    - `two-time`: the output depends on `times.r` as well as on `times.t`.
+    - `features`: returns intermediate block outputs (`intermediates`).
+    - `cls-token`: takes and predicts `State.cls_token`.
+    - `internal-head`: returns a second prediction in `Prediction.heads`.
+    - `jvp`: supports `torch.func.jvp`.
+
+    Plugins may define further words, for example for an entry of `Condition.extras`.
     """
 
     def __call__(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """One forward pass. `intermediates` names block outputs (`"block.8"`, from 1; `"block.8.cls_token"` for that of
-        `State.cls_token`) to return in `Prediction.features`."""
+        """Run one forward pass: `net(State(latent), Times(t, t), condition, intermediates=["block.8"])`.
+
+        Args:
+            state: Noisy latent [B, C, h, w].
+            times: t and r, [B] each.
+            condition: Tokens [B, L, D]. Positions where the mask is false do not affect the output.
+            intermediates: Block outputs to return in `Prediction.features`: `"block.8"` for the image tokens after the
+                eighth block, `"block.8.cls_token"` for its class token.
+        """
 
 
 class Network(Protocol):
-    """A backbone, or something that calls one: what an objective trains."""
+    """A backbone, or a callable that wraps one: the networks that an objective receives."""
 
     def __call__(self, state: State, times: Times, condition: Condition, /) -> Prediction: ...
 
 
 class VelocityFn(Protocol):
-    """A network seen by the sampler: its prediction is a velocity, guided or not."""
+    """A function that returns velocities, guided or not. Samplers call it; `sampling.velocity_field` makes it."""
 
     def __call__(self, state: State, times: Times, condition: Condition) -> Prediction: ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """What the network learns, and how its answer is followed from noise to data."""
+    """Defines the training loss and how the network's prediction is integrated from noise to data."""
 
     def loss(
-        self,
-        nets: Mapping[str, Network],
-        clean: State,
-        condition: Condition,
-        null: Condition,
-        rng: KeyedRNG,
+        self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """The loss of `nets["student"]` on clean states; rows of `condition` may be null (`condition.null`).
+        """Compute the loss of `nets["student"]`: `objective.loss({"student": net}, State(latents), cond, null, rng)`.
 
-        `forward_pass` in the answer is the forward pass that is differentiated: auxiliary losses look at it.
+        Args:
+            nets: Networks by name. "student" is trained; a method may define further names.
+            clean: Clean latents [B, C, h, w].
+            condition: Condition tokens, B rows. Rows whose condition was dropped equal those of `null`;
+                `condition.null` [B] marks them.
+            null: Null condition, B rows, for objectives that evaluate the unconditional network.
+            rng: Random numbers of these B samples at this step.
+
+        Returns:
+            The scalar loss, its parts for the log, and the differentiated forward pass, which auxiliary losses reuse.
         """
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The prediction, and those of its heads, as velocities: guidance and samplers see nothing else."""
+        """Convert the prediction and its heads to velocities dx/dt at (`state`, `times`)."""
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
-        """The state at `times.r` from the one at `times.t`: Euler for flow matching, one jump for MeanFlow."""
+        """Integrate from `times.t` to `times.r` and return the state there.
+
+        Flow matching takes an Euler step; MeanFlow jumps by its average velocity.
+        """
 
     def grid(self, steps: int) -> Tensor:
-        """The times of a sampling run, float64 [steps + 1], falling from 1 to 0."""
+        """Return the sampling times, float64 [steps + 1], strictly decreasing from 1 to 0."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What is to be drawn, and for whom: it reads a dataset its own way and says how the result is judged.
+    """Produces training batches and evaluation requests, such as class labels or captions.
 
-    One whose latents can be prepared has `reading(split) -> data.Reading` as well: its examples and their transform.
+    A task whose latents can be precomputed also defines `reading(split) -> nanogen_data.Reading`: the examples of the
+    split and their image transform.
     """
 
     image_size: int
@@ -122,45 +161,61 @@ class Task(Protocol):
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
-        """Batches of the split without end, epoch after epoch, in an order keyed by the seed, from batch `start` on.
+        """Iterate over shuffled batches endlessly, one epoch after another.
 
-        Where several processes run, each gets its own part of the global batch.
+        Args:
+            split: "train" or "val".
+            batch_size: Size of the global batch. With several processes, each yields its part of it.
+            seed: Determines the order of the examples.
+            start: Number of batches to skip, to resume a run.
+            num_workers: Number of loader processes; 0 loads in this process.
         """
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Every example of the split once, in the dataset's order; the last batch may be smaller."""
+        """Iterate over every example of the split once, in dataset order. The last batch may be smaller."""
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """A request as a batch without images: label names or numbers for one task, captions for another."""
+        """Turn a user's requests into a batch without images: `make_batch(["apple", 3])` or `make_batch(["two cats"])`.
+
+        Raises:
+            NanoGenError: A request is not a class name, class number or caption of this task.
+        """
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """`count` requests to judge a model by (balanced over classes, or held-out captions)."""
+        """Return `count` requests for evaluation: labels balanced over the classes, or held-out captions."""
 
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of the configuration by name, to judge its answers by; each is built when it is read."""
+        """Return the configured metrics by name. Each is built on first access."""
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """A few words for each request or example, to stand beside its picture."""
+        """Return a short text for each example or request, printed beside its image."""
 
 
 class Dataset(Protocol):
-    """What a task reads. `classes` are its label names, in order; empty where it has none.
+    """A source of examples. `classes` are the label names in label order; empty without labels.
 
-    A static method `recognises(source)` may say whether its option `root` may be this folder or pattern.
+    An optional static method `recognises(source) -> bool` states whether its option `root` may be this folder or
+    pattern; `nanogen data prepare SOURCE` calls it.
     """
 
     classes: Sequence[str]
 
     def open(self, split: str, image_size: int, view: str) -> Examples:
-        """One split as examples of the `view` that a task wants: `"labels"` or `"captions"`."""
+        """Open one split.
+
+        Args:
+            split: "train" or "val".
+            image_size: Side of the images in pixels. Datasets that store images of any size ignore it.
+            view: What the task reads: "labels" or "captions".
+        """
 
 
 class Examples(Protocol):
-    """A map-style dataset. May also have `__getitems__(indices) -> list[Example]`, which is then preferred.
+    """A map-style dataset. With `__getitems__(indices) -> list[Example]` it is read in batches.
 
-    A corrupt example raises `nanogen_data.corrupt.CorruptSampleError`, and the next good one replaces it.
-    `max_corrupt` is the share that may be corrupt (1% by default). `files()` lists what is read, for the identity of
-    precomputed latents.
+    `__getitem__` raises `nanogen_data.corrupt.CorruptSampleError` for a corrupt example; the loader then takes the next
+    one. Optional attribute `max_corrupt`: allowed fraction of corrupt examples (default 0.01). Optional method
+    `files()`: the files that it reads, which identify precomputed latents.
     """
 
     def __len__(self) -> int: ...
@@ -169,31 +224,45 @@ class Examples(Protocol):
 
 
 class Example(Protocol):
-    """One example: a PIL image of any size, or a float tensor [3, S, S] in [-1, 1] that is ready; and its condition."""
+    """One example with its label or caption."""
 
     @property
-    def image(self) -> Any: ...
+    def image(self) -> Any:
+        """A PIL image of any size, or a float tensor [3, S, S] in [-1, 1] at the final size."""
 
     @property
     def label(self) -> int | None: ...
 
     @property
     def caption(self) -> str | Sequence[str] | None:
-        """A text, or several of which each epoch takes one."""
+        """One caption, or several; each epoch uses one of them."""
 
 
 class Guidance(Protocol):
-    """Wraps a field in another: classifier-free guidance, internal guidance. They compose, the highest level outermost
-    (0 what looks into one network call, 1 what says what is asked, perhaps several times)."""
+    """Transforms the velocity function during sampling, such as classifier-free guidance.
+
+    Guidances compose in the order of `level`. Level 0 (innermost) changes the result of one network call, such as
+    internal guidance. Level 1 may call the network with several conditions, such as classifier-free guidance.
+    """
 
     level: int
 
-    def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn: ...
+    def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
+        """Return the guided velocity function. `null` is the null condition, one row per sample."""
 
 
 class Sampler(Protocol):
-    """Walks from noise to data along a field."""
+    """Integrates the velocity function from noise to data."""
 
     def sample(
         self, objective: Objective, velocity_fn: VelocityFn, noise: State, condition: Condition, steps: int
-    ) -> State: ...
+    ) -> State:
+        """Return the state at t = 0.
+
+        Args:
+            objective: Provides the grid of times and, for first-order samplers, the step.
+            velocity_fn: The velocity, with guidance applied.
+            noise: Standard normal state at t = 1.
+            condition: Condition tokens, one row per sample.
+            steps: Number of steps.
+        """

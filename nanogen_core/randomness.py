@@ -1,7 +1,7 @@
-"""Random numbers from a key, without global state.
+"""Counter-based random numbers without global state.
 
-The key is (seed, purpose, step) and the sample's slot in the global batch, or its index in a request. The numbers are
-therefore the same for any batch size and any number of processes, and after a resume.
+A number depends only on (seed, purpose, step, slot). The slot is the sample's position in the global batch or in a
+request, so numbers are equal for every batch size and number of processes, and after a resume.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from nanogen_core.splitmix import splitmix
-
 WORD = 1 << 32
 
 
 def key(*words: object) -> int:
-    """A 32-bit number that depends on every word and on their order."""
+    """Hash the words, in their order, to an unsigned 32-bit number."""
     return _hash(words, 4)
 
 
 class KeyedRNG:
-    """The random numbers of the samples in `slots` at one step: equal for equal (seed, step, slot, purpose).
+    """Random numbers of a batch of samples at one step.
 
-    The number of tensor operations of a draw does not depend on the number of slots. The random bits are equal on
-    every device; normal numbers agree to float32 rounding.
+    `KeyedRNG(seed=0, slots=range(8)).normal("noise", (4, 32, 32))` has shape [8, 4, 32, 32]. Row i depends only on the
+    seed, `slots[i]`, the step and the purpose. Random bits are equal on every device; normal numbers agree to float32
+    rounding.
+
+    Args:
+        seed: Seed of the run or of a request.
+        slots: Position of each sample in the global batch, or its index in a request.
+        step: Training step; 0 for sampling.
+        device: Device of the returned tensors.
     """
 
     def __init__(self, seed: int, slots: Sequence[int], *, step: int = 0, device: torch.device | str = "cpu"):
@@ -37,24 +42,27 @@ class KeyedRNG:
         self.device = torch.device(device)
 
     def normal(self, purpose: str, shape: Sequence[int]) -> Tensor:
-        """Standard normal numbers, float32, `[len(slots), *shape]`, by Box and Muller. None exceeds 6.7."""
+        """Return standard normal numbers [len(slots), *shape], float32, by the Box-Muller transform (|x| < 6.7).
+
+        Equal purposes give equal numbers, so give every use its own `purpose`, such as "noise".
+        """
         first, second = self._words(purpose, shape)
         radius = first.float().add_(1).mul_(1 / WORD).log_().mul_(-2).sqrt_()
         angle = second.float().mul_(2 * math.pi / WORD)
         return self._rows(radius * angle.cos(), radius * angle.sin(), shape)
 
     def uniform(self, purpose: str, shape: Sequence[int] = ()) -> Tensor:
-        """Uniform numbers in [0, 1), float32 multiples of 2**-24, `[len(slots), *shape]`."""
+        """Return uniform numbers in [0, 1), [len(slots), *shape], float32 multiples of 2**-24."""
         words = self._words(purpose, shape)
         first, second = (word.bitwise_right_shift(8).float().mul_(2**-24) for word in words)
         return self._rows(first, second, shape)
 
     def shared_uniform(self, purpose: str) -> float:
-        """One uniform number in [0, 1) for the whole step: the same in every slot and on every process."""
+        """Return one uniform number in [0, 1) that all samples and processes share at this step."""
         return key(self.seed, purpose, self.step, "shared") / WORD
 
     def _words(self, purpose: str, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Two random words below 2**32 for each pair of numbers, `[len(slots), pairs]` each."""
+        """Return two int64 tensors [len(slots), pairs] of random words in [0, 2**32), one word pair per two numbers."""
         seed = torch.tensor(_hash((self.seed, purpose, self.step), 8) - (1 << 63), device=self.device)
         slots = torch.tensor(self.slots, dtype=torch.int64, device=self.device)
         pairs = torch.arange(-(-math.prod(shape) // 2), device=self.device)
@@ -62,7 +70,7 @@ class KeyedRNG:
         return words.bitwise_right_shift(32).bitwise_and_(WORD - 1), words.bitwise_and_(WORD - 1)
 
     def _rows(self, first: Tensor, second: Tensor, shape: Sequence[int]) -> Tensor:
-        """Numbers in pairs as rows `[len(slots), *shape]`, without the surplus of an odd count."""
+        """Interleave two tensors [len(slots), pairs] into [len(slots), *shape]; an odd count drops the last number."""
         rows = torch.stack((first, second), dim=-1).flatten(1)[:, : math.prod(shape)]
         return rows.reshape(len(self.slots), *shape)
 
@@ -70,3 +78,35 @@ class KeyedRNG:
 def _hash(words: Sequence[object], size: int) -> int:
     text = "\x1f".join(map(str, words)).encode()
     return int.from_bytes(blake2b(text, digest_size=size).digest(), "little")
+
+
+def _signed(word: int) -> int:
+    """Reinterpret an unsigned 64-bit word as int64."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+GAMMA = _signed(0x9E3779B97F4A7C15)
+FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+
+
+def splitmix(seeds: Tensor, counters: Tensor) -> Tensor:
+    """Return output number `counters` of SplitMix64 generators (Steele, Lea and Flood 2014).
+
+    An output depends only on its seed and counter, so all outputs take a fixed number of tensor operations.
+
+    Args:
+        seeds: int64 tensor, any values.
+        counters: int64 tensor of values >= 0. Broadcasts with `seeds`.
+
+    Returns:
+        int64 tensor of the broadcast shape; all 64 bits are random.
+    """
+    words = seeds + (counters + 1) * GAMMA  # int64 arithmetic is modulo 2**64, as in the paper
+    words = words.bitwise_xor_(_shifted(words, 30)).mul_(FIRST)
+    words = words.bitwise_xor_(_shifted(words, 27)).mul_(SECOND)
+    return words.bitwise_xor_(_shifted(words, 31))
+
+
+def _shifted(words: Tensor, bits: int) -> Tensor:
+    """Logical right shift (fills with zeros). torch's shift is arithmetic (repeats the sign bit)."""
+    return words.bitwise_right_shift(bits).bitwise_and_((1 << 64 - bits) - 1)

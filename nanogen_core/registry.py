@@ -1,4 +1,4 @@
-"""From (kind, name) to the component that a plugin offers, with the sentences for names that lead nowhere."""
+"""Registry: looks up components, methods and verbs of the installed plugins by name."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ REFERENCE = re.compile(r"[\w.]+:\w+")  # "package.module:Name"
 
 @frozen
 class Offer(Generic[Offered]):
-    """Something offered, and the distribution that offers it."""
+    """A component, method or kind, and the distribution that offers it."""
 
     what: Offered
     distribution: str
-    plugin: str = ""  # its identity, `distribution:name`
+    plugin: str = ""  # `distribution:name` of the plugin
 
     @property
     def full_name(self) -> str:
@@ -38,7 +38,7 @@ class Offer(Generic[Offered]):
 
 @frozen
 class Chosen:
-    """A component that the configuration named for a slot, with its options as they were written."""
+    """A component that a configuration selects, with its options as plain values."""
 
     component: Component
     distribution: str
@@ -47,7 +47,7 @@ class Chosen:
 
 @frozen
 class Command:
-    """A verb of the command line: the reference to its click command, a line of help, and its distribution."""
+    """A command-line verb: `target` is `"module:command"` of its click command, `help` one line."""
 
     target: str
     help: str
@@ -56,7 +56,7 @@ class Command:
 
 @frozen
 class Registry:
-    """All offers of the working plugins."""
+    """Everything that the working plugins offer."""
 
     plugins: tuple[Plugin, ...]
     kinds: Mapping[str, Kind]
@@ -67,18 +67,18 @@ class Registry:
     recipes: Mapping[str, str]
     plans: Mapping[str, str]
     discovery: Discovery
-    lost: Mapping[str, Plugin]  # names that a broken plugin would offer -> that plugin
+    lost: Mapping[str, Plugin]  # component and method names of broken plugins -> the plugin
 
     def component(self, kind: str, name: str) -> Offer[Component]:
-        """The component of this kind; `"distribution:name"` picks one of several. Raises UnknownName, AmbiguousName."""
+        """Return the component with this name, or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
         return self._find(kind, name, self.components.get(kind, {}))
 
     def method(self, name: str) -> Offer[Method]:
-        """The method of this name. Raises UnknownName, AmbiguousName."""
+        """Return the method with this name, or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
         return self._find("method", name, self.methods)
 
     def providing(self, kind: str, words: Iterable[str]) -> list[str]:
-        """The names of the components of a kind that provide all these capability words."""
+        """Return the names of the components of a kind that provide all these capability words."""
         wanted = set(words)
         offers = self.components.get(kind, {})
         return sorted(name for name, found in offers.items() if any(wanted <= o.what.provides for o in found))
@@ -90,40 +90,45 @@ class Registry:
             return found[0]
         if found:
             choices = " or ".join(repr(offer.full_name) for offer in found)
-            raise AmbiguousName(f"{kind} {name!r} is offered by {len(found)} distributions; write {choices}.")
+            raise AmbiguousName(f"{len(found)} distributions offer the {kind} {name!r}: write {choices}.")
         raise UnknownName(self._missing(kind, name, offers))
 
     def _missing(self, kind: str, name: str, offers: Iterable[str]) -> str:
-        """The sentence for a name that nothing installed has."""
-        asked = f"{kind} {shown(name)}"
+        """Return the error message for a name that no installed plugin offers."""
+        what = f"{kind} {shown(name)}"
         broken = [plugin for plugin in self.plugins if plugin.error]
         named = [p for p in broken if name in (p.name, p.distribution.removeprefix("nanogen-"))]
         owner = self.lost.get(name.rpartition(":")[2]) or next(iter(named), None)
         if owner:
-            return f"{asked} belongs to {owner.distribution}, which could not be loaded: {owner.error}"
-        brings = known_distributions().get(name)
-        if brings:
+            return f"{what} belongs to {owner.distribution}, which could not be loaded: {owner.error}"
+        if brings := known_distributions().get(name):
             return (
-                f"{asked} is not installed: `pip install {brings}` brings it"
-                " (a checkout that is installed in editable mode must be installed again to show a new plugin)."
+                f"{what} is not installed: run `pip install {brings}`"
+                " (reinstall an editable checkout to see its new plugins)."
             )
         reasons = "; ".join(f"{plugin.distribution}: {plugin.error}" for plugin in broken)
         unusable = f" Plugins that could not be loaded: {reasons}" if broken else ""
-        return f"There is no {asked}.{near_miss(name, offers)} Installed: {listing(offers)}.{unusable}"
+        return f"There is no {what}.{near_miss(name, offers)} Installed: {listing(offers)}.{unusable}"
 
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The registry of this process, from one scan, with the manifest files that the environment names."""
+    """Return the registry of this process, including the manifest files of NANOGEN_PLUGIN. Scans plugins once."""
     for path in inherited():
         _add(_loaded(path))
     return collect(discover())
 
 
 def register(manifest: ModuleType | str | Path) -> None:
-    """Adds a plugin that no entry point names: a manifest module, or a Python file that is one.
+    """Add a plugin without an entry point: `register("my_method.py")` or `register(module)`.
 
-    Call it before anything is built. Raises NanoGenError that says what is wrong with the plugin.
+    Call it before building a pipeline.
+
+    Args:
+        manifest: A manifest module, or the path of a Python file that is one.
+
+    Raises:
+        NanoGenError: The plugin cannot be loaded.
     """
     module = manifest if isinstance(manifest, ModuleType) else _loaded(Path(manifest))
     _add(module)
@@ -145,12 +150,12 @@ def _loaded(path: Path) -> ModuleType:
         return load_file(path)
     except ValueError as error:
         raise NanoGenError(f"The plugin file {path} cannot be loaded: {error}.") from error
-    except Exception as error:  # whatever the file's own code raises
+    except Exception as error:  # raised by the code in the file
         raise NanoGenError(f"The plugin file {path} cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
 def collect(discovery: Discovery) -> Registry:
-    """Asks every plugin what it offers. One that raises, or offers something wrong, is shown as broken."""
+    """Call the hooks of all plugins and build the registry. Plugins whose hooks fail are recorded as broken."""
     broken: dict[str, str] = {}
     kinds = _kinds(discovery, broken)
     components = _components(discovery, kinds, broken)
@@ -170,29 +175,29 @@ def collect(discovery: Discovery) -> Registry:
 
 
 def _kinds(discovery: Discovery, broken: dict[str, str]) -> dict[str, Kind]:
-    """The kinds by name. A plugin that brings one of another plugin again is broken."""
+    """Return the kinds by name. A plugin that redefines a kind of another plugin is recorded as broken."""
     found: dict[str, Offer[Kind]] = {}
     for offer in _offers(discovery, "nanogen_kinds", Kind, broken):
         first = found.setdefault(offer.what.name, offer)
         if first is not offer:
-            sentence = f"nanogen_kinds: {first.distribution} brings the kind {offer.what.name!r} already"
+            sentence = f"nanogen_kinds: {first.distribution} already has the kind {offer.what.name!r}"
             broken[offer.plugin] = sentence
     return {name: offer.what for name, offer in found.items()}
 
 
 def _components(discovery: Discovery, kinds: Mapping[str, Kind], broken: dict[str, str]) -> list[Offer[Component]]:
-    """The components of working plugins. A component of an unknown kind makes its plugin a broken one."""
+    """Return the components. A plugin with a component of an unknown kind is recorded as broken."""
     found = _offers(discovery, OFFERS[0], Component, broken)
     for offer in found:
         if offer.what.kind not in kinds:
             brings = known_distributions().get(offer.what.kind)
-            advice = f" (`pip install {brings}` brings it)" if brings else ""
-            broken[offer.plugin] = f"component {offer.what.name!r} is of the unknown kind {offer.what.kind!r}{advice}"
+            advice = f" (run `pip install {brings}`)" if brings else ""
+            broken[offer.plugin] = f"component {offer.what.name!r} has the unknown kind {offer.what.kind!r}{advice}"
     return [offer for offer in found if offer.plugin not in broken]
 
 
 def _mappings(discovery: Discovery, hook: str, broken: dict[str, str]) -> Iterator[tuple[Plugin, str, Any]]:
-    """(plugin, name, value) of every answer to a hook that asks for a mapping."""
+    """Yield (plugin, name, value) of the results of a hook that returns a mapping."""
     for plugin, answer in discovery.answers(hook):
         if isinstance(answer, Mapping):
             yield from ((plugin, name, value) for name, value in answer.items())
@@ -204,7 +209,7 @@ def _sections(discovery: Discovery, kinds: Mapping[str, Kind], broken: dict[str,
     found: dict[str, str] = {}
     for plugin, name, reference in _mappings(discovery, "nanogen_sections", broken):
         if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
-            broken[_identity(plugin)] = f"nanogen_sections: {name!r} must be a text 'module:Class', not {reference!r}"
+            broken[_identity(plugin)] = f"nanogen_sections: {name!r} must be a string 'module:Class', got {reference!r}"
         elif name in found or name in kinds:
             broken[_identity(plugin)] = f"nanogen_sections: the name {name!r} is taken"
         else:
@@ -216,38 +221,38 @@ def _commands(discovery: Discovery, broken: dict[str, str]) -> dict[str, Command
     found: dict[str, Command] = {}
     for plugin, verb, value in _mappings(discovery, "nanogen_commands", broken):
         if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(word, str) for word in value):
-            broken[_identity(plugin)] = f"nanogen_commands: {verb!r} must be ('module:command', 'help'), not {value!r}"
+            broken[_identity(plugin)] = f"nanogen_commands: {verb!r} must be ('module:command', 'help'), got {value!r}"
         elif verb in found:
-            broken[_identity(plugin)] = f"nanogen_commands: {found[verb].distribution} brings the verb {verb!r} already"
+            broken[_identity(plugin)] = f"nanogen_commands: {found[verb].distribution} already has the verb {verb!r}"
         else:
             found[verb] = Command(*value, plugin.distribution)
     return found
 
 
 def _lost(discovery: Discovery, plugins: Iterable[Plugin]) -> dict[str, Plugin]:
-    """The names of what plugins would offer that are broken for another of their offers."""
+    """Map the component and method names of broken plugins to their plugin, for error messages."""
     broken = {_identity(plugin): plugin for plugin in plugins if plugin.error}
     answers = [pair for hook in OFFERS for pair in discovery.answers(hook) if _identity(pair[0]) in broken]
     return {
         str(item.name): broken[_identity(plugin)]
         for plugin, answer in answers
         if isinstance(answer, Iterable)
-        for item in _whole(answer)
+        for item in _items_before_error(answer)
         if isinstance(item, (Component, Method))
     }
 
 
-def _whole(answer: Iterable[Any]) -> list[Any]:
-    """The items of a plugin's answer, up to the first one that cannot be made."""
+def _items_before_error(answer: Iterable[Any]) -> list[Any]:
+    """Return the items of a hook's result up to the first one that raises."""
     found: list[Any] = []
     with suppress(Exception):
-        for item in answer:  # a generator may raise in its middle
+        for item in answer:  # a generator may raise between items
             found.append(item)
     return found
 
 
 def _files(discovery: Discovery, hook: str, broken: dict[str, str]) -> dict[str, str]:
-    """The files by name; where several distributions have a name, each by `distribution:name` alone."""
+    """Return the files by name. A name of several distributions is replaced by one `distribution:name` each."""
     by_name: dict[str, dict[str, str]] = {}
     for plugin, name, file in _mappings(discovery, hook, broken):
         by_name.setdefault(name, {})[f"{plugin.distribution}:{name}"] = file
@@ -278,20 +283,20 @@ def _list(answer: Any) -> list[Any]:
 
 def _checked(item: Any, kind: type[Offered]) -> Offered:
     if not isinstance(item, kind):
-        raise TypeError(f"{shown(item)} is no {kind.__name__}")
+        raise TypeError(f"expected a {kind.__name__}, got {shown(item)}")
     if isinstance(item, Kind):
         return item
     for name in ("target", "config") if isinstance(item, Component) else ():
         reference = getattr(item, name)
         if not isinstance(reference, str) and (name, reference) != ("config", None):
-            raise TypeError(f"component {item.name!r}: {name} must be a text 'module:Name', not {shown(reference)}")
+            raise TypeError(f"component {item.name!r}: {name} must be a string 'module:Name', got {shown(reference)}")
     if not isinstance(item.name, str) or not isinstance(item.defaults, Mapping):
-        raise TypeError(f"{kind.__name__} {shown(item.name)}: the name must be a text and the defaults a mapping")
+        raise TypeError(f"{kind.__name__} {shown(item.name)}: the name must be a string and the defaults a mapping")
     return item
 
 
 def import_object(reference: str) -> Any:
-    """The object that `"package.module:Name"` names. Raises NanoGenError where the import fails."""
+    """Import the object `"package.module:Name"`. Raises NanoGenError if the import fails."""
     module, _, name = reference.partition(":")
     try:
         return getattr(import_module(module), name)
@@ -301,7 +306,7 @@ def import_object(reference: str) -> Any:
 
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
-    """Names that are known though not installed, and what brings them: from the extras of nanogen-core's metadata."""
+    """Map known names to the distribution that offers them, from the extras in nanogen-core's metadata."""
     try:
         lines = requires(CORE) or []
     except PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""From what a user wrote to a resolved configuration: layers merged, names found, needs met, options strict.
+"""Resolves layers to a complete configuration: merges them, looks up names, checks needs and options.
 
-Everything that is wrong is said at once. Nothing is imported but the modules that hold the chosen config classes.
+All mistakes are reported together. Only the modules of the selected config classes are imported.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from nanogen_core import compat
+from nanogen_core import capabilities
 from nanogen_core.component_options import attrs_class, read, shared, typed
 from nanogen_core.config_layers import Absent, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
@@ -21,31 +21,32 @@ from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_files.structure import structure
 
-#: What holds where nobody says otherwise.
+#: Defaults of the core.
 BASE: Mapping[str, Any] = {"image_size": 256, "seed": 0}
-ROUNDS = 20  # of components that bring components along
+ROUNDS = 20  # limit of passes over defaults that select further components
 
 
 class Resolution:
-    """One resolution of what a user wrote, later layers over earlier: collects every mistake before it raises."""
+    """Resolves the layers of a user. Collects all mistakes before it raises."""
 
     def __init__(self, layers: Sequence[Mapping[str, Any]], known: Registry):
         self.layers = layers
         self.known = known
-        self.instances: dict[str, Any] = {}  # objects that stand for a slot
+        self.instances: dict[str, Any] = {}  # slot -> object given instead of a name
         self.problems: list[NanoGenError] = []
 
     def result(self) -> Resolved:
+        """Return the complete configuration. Raises the error classes that `config.resolve` lists."""
         merged = self._merged()
         merged = typed(merged, self._names(merged), self.known)
         classes = {name: attrs_class(self.known.sections[name]) for name in sections()}
         merged.update({name: read(merged.get(name, {}), config) for name, config in classes.items()})
         chosen = self._chosen(merged)
         self._demand(chosen, merged)
-        if not self.problems:  # a name that leads nowhere would show here as a need that nobody meets
+        if not self.problems:  # an unknown name would be reported again as an unmet need
             parts = {kind: tuple(members.values()) for kind, members in chosen.items()}
             self.problems += [Incompatible(sentence) for sentence in self._mismatches(parts, merged)]
-        configured = {kind: self._configured(kind, members) for kind, members in chosen.items()}
+        configured = {kind: {n: self._part(kind, n, c) for n, c in members.items()} for kind, members in chosen.items()}
         read_sections = {name: self._structure(merged[name], config, name) for name, config in classes.items()}
         self.stop_at_problems()
         return Resolved(
@@ -59,19 +60,19 @@ class Resolution:
         )
 
     def written(self, task: str | None = None) -> Layer:
-        """What the user's layers say together for a task; by default for the one that they name."""
+        """Merge the user's layers for a task; by default for the one that they select."""
         mistakes: list[str] = []
         chosen = self._task() if task is None else task
         layers = [layer for raw in self.layers for layer in split(raw, chosen, mistakes)]
         written = UserLayers(partial(shared, self.known))
         user = written.merged(layers)
         for note in written.notes:
-            warnings.warn(note, ConfigWarning, stacklevel=1)  # said once, however often the same layers are resolved
+            warnings.warn(note, ConfigWarning, stacklevel=1)  # Python shows equal warnings once
         self.problems += [ConfigError(mistake) for mistake in (*mistakes, *written.problems)]
         return user
 
     def stop_at_problems(self) -> None:
-        """Raises what was found so far, if anything."""
+        """Raise the mistakes found so far, if any."""
         if len(self.problems) == 1:
             raise self.problems[0]
         if self.problems:
@@ -81,12 +82,15 @@ class Resolution:
     # -- layers ------------------------------------------------------------------------------------------------------
 
     def _merged(self) -> Layer:
-        """Every layer over the ones below it. Components bring defaults along, which may name further components."""
+        """Merge the defaults of the core, task, components and method with the user's layers.
+
+        Defaults of components may select further components, so this repeats until the components stay the same.
+        """
         user = self.written()
         self.instances = {kind: value.instance for kind, value in user.items() if isinstance(value, Given)}
         self.problems += [
             ConfigError(
-                f"{kind}: this was an object of the class {given.of}. Give it again: `Pipeline.load(folder,"
+                f"{kind}: the saved pipeline used an object of class {given.of}. Give one: `Pipeline.load(folder,"
                 f" {kind}=...)` or `build_pipeline(config, {kind}=...)`."
             )
             for kind, given in self.instances.items()
@@ -103,19 +107,20 @@ class Resolution:
             merged = merge([*below, *brought, *above])
             if self._names(merged) == names:
                 return merged
-        raise NanoGenError(f"The defaults of components replace each other without end: {listing(map(str, names))}.")
+        selected = listing(f"{kind}={name}" for kind, name in names)
+        raise NanoGenError(f"The defaults of components select each other endlessly. Last selection: {selected}.")
 
     def _task(self) -> str:
-        """The task that the last layer to name one names; none where an object stands for it."""
+        """Return the task that the last layer selects; empty for none or an object."""
         slots = [normalise({"task": raw["task"]}, []).get("task", {}) for raw in self.layers if "task" in raw]
         return next((_name_of(slot) or "" for slot in reversed(slots) if isinstance(slot, Given) or "name" in slot), "")
 
     def _names(self, merged: Layer) -> list[tuple[str, str]]:
-        """(kind, name) of every component that the layers name, in order; where an object stands, none is named."""
+        """Return (kind, name) of every component that the layers select by name, in order."""
         return [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
 
     def _defaults(self, kind: str, name: str, task: str) -> Layer:
-        """What a component brings along; nothing for an unknown name, which `_chosen` reports."""
+        """Return the defaults of a component; none for an unknown name, which `_chosen` reports."""
         try:
             component = self.known.component(kind, name).what
         except NanoGenError:
@@ -141,13 +146,13 @@ class Resolution:
     # -- names and needs ---------------------------------------------------------------------------------------------
 
     def _chosen(self, merged: Layer) -> dict[str, dict[str, Chosen]]:
-        """The components by kind and name. A kind that no part needs is left out, whatever it says: the class task has
-        no use for the text encoder that a dataset brings along."""
+        """Return the components by kind and name. Optional slots that no component needs are left empty: the class task
+        ignores the text encoder that the defaults of a dataset select."""
         chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in groups()}
         for kind, instance in self.instances.items():
             chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
         for kind, name in sorted(self._names(merged), key=lambda pair: self._optional(pair[0])):
-            if self._optional(kind) and not compat.asked_for(kind, chosen):
+            if self._optional(kind) and not capabilities.is_needed(kind, chosen):
                 continue
             options = merged[kind] if kind in slots() else merged[kind][name]
             found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
@@ -157,15 +162,15 @@ class Resolution:
         return {kind: members for kind, members in chosen.items() if kind not in without}
 
     def _excluded(self, chosen: Mapping[str, Mapping[str, Chosen]]) -> frozenset[str]:
-        """The kinds that a chosen component excludes. An object that was given for one is a mistake."""
-        without = compat.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
+        """Return the kinds that a selected component excludes. Reports objects that were given for them."""
+        without = capabilities.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
         for kind in without & self.instances.keys():
             by = next(c.component for m in chosen.values() for c in m.values() if kind in c.component.excludes)
-            self.problems.append(Incompatible(f"{kind}: an object was given, and {by.kind} {by.name!r} uses none."))
+            self.problems.append(Incompatible(f"{kind}: {by.kind} {by.name!r} uses no {kind}; leave out the object."))
         return without
 
     def _optional(self, kind: str) -> bool:
-        """Whether a slot is kept only where a part needs it."""
+        """Return whether a kind is a slot that is used only if a component needs it."""
         return kind in slots() and kind not in required()
 
     def _find(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen | None:
@@ -177,39 +182,34 @@ class Resolution:
         return Chosen(offer.what, offer.distribution, options)
 
     def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
-        """Says which required slots are empty; one whose name leads nowhere was named before.
-
-        Without its task or its method a configuration lacks what these bring along, which is not worth saying.
-        """
+        """Report required slots that are empty. Reports nothing if the task or method is unknown: their defaults would
+        have filled some of the slots."""
         task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
-        without = compat.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
+        without = capabilities.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
         for kind in required():
             if kind not in chosen and kind not in without and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
 
     def _hint(self, kind: str, merged: Layer) -> str:
         if kind != "task" and "method" not in merged:
-            return f" A `method:` brings it along; installed: {listing(self.known.methods)}."
-        return f" Installed: {listing(self.known.components[kind])}."
+            return f" Set it, or a `method:` whose defaults include it. Methods: {listing(self.known.methods)}."
+        return f" Set it to one of: {listing(self.known.components[kind])}."
 
-    def _mismatches(self, parts: compat.Parts, merged: Layer) -> list[str]:
-        found = compat.mismatches(parts, self.known)
+    def _mismatches(self, parts: capabilities.Parts, merged: Layer) -> list[str]:
+        found = capabilities.mismatches(parts, self.known)
         chosen = {kind: members[0] for kind, members in parts.items() if kind in slots() and members}
         for plugin, answer in self.known.discovery.answers("nanogen_check", parts=chosen, config=merged):
             if isinstance(answer, Exception):
-                found.append(f"The check of {plugin.distribution} failed: {type(answer).__name__}: {answer}")
+                found.append(f"nanogen_check of {plugin.distribution} failed: {type(answer).__name__}: {answer}")
             elif answer is not None and not isinstance(answer, (list, tuple)):
-                found.append(f"The check of {plugin.distribution} failed: it must return a list, not {shown(answer)}")
+                found.append(f"nanogen_check of {plugin.distribution} must return a list, got {shown(answer)}")
             else:
                 found += answer or []
         return found
 
     # -- options -----------------------------------------------------------------------------------------------------
-
-    def _configured(self, kind: str, members: Mapping[str, Chosen]) -> dict[str, Part]:
-        return {name: self._part(kind, name, chosen) for name, chosen in members.items()}
 
     def _part(self, kind: str, name: str, chosen: Chosen) -> Part:
         path = kind if kind in slots() else f"{kind}.{name}"
@@ -231,7 +231,7 @@ class Resolution:
 
 
 def _names(merged: Layer) -> list[tuple[str, str]]:
-    """(kind, name) of every component that the layers name, in order."""
+    """Return (kind, name) of every component that a merged layer selects, in order."""
     in_slots = [(kind, name) for kind in slots() if (name := _name_of(merged.get(kind)))]
     in_groups = [(kind, n) for kind in groups() for n, options in merged.get(kind, {}).items() if options is not None]
     return in_slots + in_groups
@@ -247,6 +247,6 @@ def _object_name(instance: Any) -> str:
 
 
 def _object_component(kind: str, instance: Any) -> Component:
-    """An object that a caller built stands for itself; it may say what it can in `provides` and `needs`."""
+    """Describe an object that a caller gave. Its attributes `provides` and `needs` are optional."""
     provides, needs = getattr(instance, "provides", ()), getattr(instance, "needs", {})
     return Component(kind=kind, name=_object_name(instance), target="", provides=provides, needs=needs)

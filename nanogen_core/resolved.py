@@ -1,4 +1,4 @@
-"""A complete configuration: the chosen parts with all their options, and the way back to plain values."""
+"""The resolved configuration: selected components with all option values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from nanogen_core import compat
+from nanogen_core import capabilities
 from nanogen_core.config_layers import OBJECT
 from nanogen_core.kinds import groups
 from nanogen_core.registry import Chosen
@@ -16,12 +16,12 @@ from nanogen_files.structure import plain
 
 @frozen
 class Part:
-    """A chosen component with its options as an instance of its config class (None where it has none)."""
+    """A selected component with its options as an instance of its config class (None without options)."""
 
     chosen: Chosen
-    written: str  # the name as it stood in the configuration, perhaps `distribution:name`
+    written: str  # the name in the configuration, possibly `distribution:name`
     config: Any = None
-    instance: Any = None  # an object that the caller gave in place of a name
+    instance: Any = None  # an object that the caller gave instead of a name
 
     @property
     def name(self) -> str:
@@ -30,27 +30,27 @@ class Part:
 
 @frozen
 class Resolved:
-    """A complete configuration: every option of every part has its value."""
+    """A complete configuration with a value for every option. `resolve` creates it."""
 
     image_size: int
     seed: int
     method: str | None
     slots: Mapping[str, Part]
     groups: Mapping[str, Mapping[str, Part]]
-    removed: Mapping[str, tuple[str, ...]]  # group -> members that were taken away
+    removed: Mapping[str, tuple[str, ...]]  # group -> members that were removed with null
     sections: Mapping[str, Any] = field(factory=dict)  # name -> its options, an instance of its attrs class
 
     @property
     def task(self) -> str:
         return self.slots["task"].name
 
-    def parts(self) -> compat.Parts:
-        """Every chosen component by kind, for the checks on capability words."""
+    def parts(self) -> capabilities.Parts:
+        """Return the selected components by kind, as `nanogen_core.capabilities` takes them."""
         slots = {kind: (part.chosen,) for kind, part in self.slots.items()}
         return {**slots, **{kind: tuple(p.chosen for p in members.values()) for kind, members in self.groups.items()}}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, every one of them spelt out; resolving them again gives the same configuration."""
+        """Return all options as plain values. Resolving them again gives an equal configuration."""
         method = {} if self.method is None else {"method": self.method}
         slots = {kind: _written(part) for kind, part in self.slots.items()}
         task = {"task": slots.pop("task")}

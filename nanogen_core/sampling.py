@@ -1,4 +1,4 @@
-"""From noise to latents: one walk over a grid of times, the same for every method. The state stays float32."""
+"""Euler and Heun samplers, and `velocity_field`, which turns a network into the function they integrate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from nanogen_core.tensors import Condition, Prediction, State, Times
 
 
 class Euler:
-    """The objective's own step from time to time: x <- x - (t - r) v for flows, one jump for average velocities."""
+    """First-order sampler: calls `objective.step` between successive times of `objective.grid`.
+
+    For flow matching this is Euler's method, x_r = x_t - (t - r) v; MeanFlow jumps by its average velocity.
+
+    Example:
+        `Euler(SamplerConfig(steps=50)).sample(objective, velocity_field(objective, net), noise, condition)`
+    """
 
     def __init__(self, config: SamplerConfig):
         self.config = config
@@ -28,48 +34,43 @@ class Euler:
         condition: Condition,
         steps: int | None = None,
     ) -> State:
-        """The state at t = 0, from `noise` at t = 1, in `steps` steps (None: as configured)."""
+        """Integrate `noise` at t = 1 to t = 0 in `steps` steps (None: `config.steps`) and return the state."""
         state = noise
         for times in intervals(objective.grid(steps or self.config.steps), noise.latent):
-            state = objective.step(velocity_fn, state, times, condition)
+            state = self._step(objective, velocity_fn, state, times, condition)
         return state
 
-
-class Heun:
-    """Heun's second-order step: the mean of the velocities at both ends; the last step, which ends at t = 0, is Euler's
-    (as in EDM, arXiv 2206.00364, algorithm 1)."""
-
-    def __init__(self, config: SamplerConfig):
-        self.config = config
-
-    @torch.no_grad()
-    def sample(
-        self,
-        objective: Objective,
-        velocity_fn: VelocityFn,
-        noise: State,
-        condition: Condition,
-        steps: int | None = None,
+    def _step(
+        self, objective: Objective, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition
     ) -> State:
-        """The state at t = 0, from `noise` at t = 1, in `steps` steps of two evaluations (None: as configured)."""
-        state = noise
-        grid = objective.grid(steps or self.config.steps)
-        for times in intervals(grid, noise.latent):
-            state = self._step(velocity_fn, state, times, condition)
-        return state
+        return objective.step(velocity_fn, state, times, condition)
 
-    def _step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
+
+class Heun(Euler):
+    """Heun's second-order sampler (EDM, arXiv 2206.00364, algorithm 1): x_r = x_t - (t - r) (v_t + v_r) / 2.
+
+    The last step, which ends at t = 0, is an Euler step. Every other step evaluates the velocity twice.
+    """
+
+    def _step(
+        self, objective: Objective, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition
+    ) -> State:
         span = float(times.t[0] - times.r[0])
         start = velocity_fn(state, Times(times.t, times.t), condition).value
-        arrived = state.map(lambda x, v: x - span * v, start)
+        euler = state.map(lambda x, v: x - span * v, start)
         if float(times.r[0]) == 0.0:
-            return arrived
-        end = velocity_fn(arrived, Times(times.r, times.r), condition).value
+            return euler
+        end = velocity_fn(euler, Times(times.r, times.r), condition).value
         return state.map(lambda x, v, w: x - span * (v + w) / 2, start, end)
 
 
 def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
-    """The steps of a grid [steps + 1] as times [B] on the device of `like` [B, ...], from noise to data."""
+    """Yield the steps of a grid as `Times` [B], from noise to data.
+
+    Args:
+        grid: Times [steps + 1], decreasing.
+        like: Tensor [B, ...] that gives batch size and device.
+    """
     points = grid.to(torch.float32).tolist()
     size = (like.shape[0],)
     for t, r in pairwise(points):
@@ -77,7 +78,10 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
 
 
 def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
-    """The network seen by guidance and samplers: whatever it predicts, as velocities in float32."""
+    """Return a function that evaluates `net` and converts its prediction and heads to float32 velocities.
+
+    Samplers and guidance call it: `velocity_field(objective, net)(state, times, condition).value`.
+    """
 
     def velocity_fn(state: State, times: Times, condition: Condition) -> Prediction:
         prediction = objective.velocity(net(state, times, condition), state, times)

@@ -1,4 +1,4 @@
-"""Options of the core's samplers and guidance. Loads no torch."""
+"""Options of the samplers and of classifier-free guidance. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from nanogen_core.validators import count, guidance_scale, not_below, sampling_s
 
 @frozen(kw_only=True)
 class SamplerConfig:
-    """`steps`: the number of steps from noise to data."""
+    """Options of the Euler and Heun samplers. `steps`: number of steps from noise to data."""
 
     steps: int = field(default=50, validator=sampling_steps)
 
 
 @frozen(kw_only=True)
 class ClassifierFreeConfig:
-    """`v_u + scale (v_c - v_u)` while `t_min <= t <= t_max` at the start of a step, `v_c` elsewhere.
+    """Options of classifier-free guidance, `v = v_u + scale (v_c - v_u)`.
 
-    `channels`: how many of the latent's channels are guided, from the first on; None: all. The published samples of DiT
-    and SiT have three of four.
+    Args:
+        scale: Guidance scale w; 1 means no guidance.
+        t_min: Lower end of the guided interval. Outside the interval v = v_c.
+        t_max: Upper end of the guided interval. Both ends belong to it and are compared with a step's start time.
+        channels: Number of guided latent channels, from the first; None for all. The published samples of DiT and SiT
+            guide three of four.
     """
 
     scale: float = field(default=1.0, validator=guidance_scale)

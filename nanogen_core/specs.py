@@ -1,4 +1,4 @@
-"""Frozen descriptions: of a latent, of a condition, and of what a plugin offers. Importing this loads no torch."""
+"""Frozen descriptions of latents, conditions and the components that a plugin offers. Does not import torch."""
 
 from __future__ import annotations
 
@@ -7,68 +7,87 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-TOKEN_STRIDE = 16  # image pixels under one backbone token: 32x32 latents of a 256 px image get patch 2, pixels 16
-REFERENCE_DIMENSION = 4096  # the latent of the SD-VAE at 256 px, for which the time shift is 1
+TOKEN_STRIDE = 16  # image pixels per backbone token and side: patch size 2 for latents with factor 8, 16 for pixels
+REFERENCE_DIMENSION = 4096  # 4 x 32 x 32, the SD-VAE latent at 256 px; its time shift is 1
 
 
 @frozen
 class LatentSpec:
-    """The shape of one latent: `channels` x `height` x `width`, one cell for `factor` x `factor` image pixels."""
+    """Shape of one latent.
+
+    `LatentSpec(channels=4, height=32, width=32, factor=8)` is the SD-VAE latent of a 256 px image.
+
+    Args:
+        channels: C.
+        height: h, in latent cells.
+        width: w, in latent cells.
+        factor: Image pixels per latent cell and side.
+        cls_token_width: Width of the class token that is diffused with the latent (REG); 0 for none.
+    """
 
     channels: int
     height: int
     width: int
     factor: int = 1
-    cls_token_width: int = 0  # width of the class token that is diffused too (REG); 0: none
+    cls_token_width: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(C, h, w)."""
         return (self.channels, self.height, self.width)
 
     @property
     def dimension(self) -> int:
-        """C * h * w."""
+        """Number of values in a latent, C * h * w."""
         return self.channels * self.height * self.width
 
     @property
     def time_shift(self) -> float:
-        """s = sqrt(C h w / 4096): larger latents need more noise to lose as much of their signal."""
+        """Time shift s = sqrt(C h w / 4096): larger latents need more noise for the same signal-to-noise ratio."""
         return float((self.dimension / REFERENCE_DIMENSION) ** 0.5)
 
     @property
     def patch_size(self) -> int:
-        """Latent cells along one side of a backbone token, so that a token covers 16 x 16 image pixels."""
+        """Patch size in latent cells for which a backbone token covers 16 x 16 image pixels."""
         return max(1, TOKEN_STRIDE // self.factor)
 
 
 @frozen
 class ConditionSpec:
-    """The shape of a condition: at most `length` tokens of `width`, and how a backbone takes them in.
+    """Shape of a condition, and how a backbone embeds it.
 
-    A class label is one one-hot token (then projecting it is the embedding table, exactly), to which `learned`
-    tokens are added; a text is `length` encoder states, normalised first and padded.
+    Labels: `ConditionSpec(width=1001, length=1, learned=8)`. Each label is a one-hot token, so the backbone's input
+    projection is its embedding table. Texts: `ConditionSpec(width=1024, length=256, normalize=True, padded=True)`.
+
+    Args:
+        width: D, width of a condition token.
+        length: Largest number of tokens L.
+        learned: Number of learned tokens in the backbone; the projected label is added to each. 0: the projected
+            condition tokens are used directly.
+        normalize: Whether the backbone applies RMSNorm before the projection.
+        padded: Whether conditions have a mask. The mask of the null condition is all false.
     """
 
     width: int
     length: int
-    learned: int = 0  # learned tokens that the projected token is added to; 0: none, the tokens go in as they are
-    normalize: bool = False  # RMSNorm before the projection
-    padded: bool = False  # whether conditions come with a mask, which is all false for the null condition
+    learned: int = 0
+    normalize: bool = False
+    padded: bool = False
 
 
 @frozen(kw_only=True)
 class Kind:
-    """A kind of component.
+    """A kind of component, such as "tokenizer".
 
     Args:
-        name: The `kind` of its components, and the configuration's key for a slot or a group.
-        place: A configuration holds one component in a "slot" and any number in a "group". A "named" component has no
-            key of its own: the options of other components name it.
-        protocol: `"module:Class"`, which its components conform to.
-        module: Whether a component is a `torch.nn.Module` as well.
-        keyword: What constructors call the components of a group; by default the kind's name.
-        required: Whether every configuration has one (slots only).
-        default: The component of a slot where nobody names another.
+        name: `Component.kind` of its components. Also the configuration key of a slot or group.
+        place: "slot": a configuration selects one component. "group": it selects any number. "named": it has no key
+            for this kind; options of other components select it (`build_named`).
+        protocol: `"module:Class"` of the protocol that components must implement.
+        module: Whether components must be `torch.nn.Module`s.
+        keyword: Constructor parameter that receives the components of a group. Defaults to `name`.
+        required: Whether every configuration must fill the slot.
+        default: Component of the slot if a configuration selects none.
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -81,7 +100,7 @@ class Kind:
 
     @property
     def argument(self) -> str:
-        """The keyword by which a constructor asks for it."""
+        """Constructor parameter that receives components of this kind."""
         return self.keyword or self.name
 
 
@@ -95,13 +114,20 @@ def _words_by_kind(needs: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset
 
 @frozen(kw_only=True)
 class Component:
-    """One thing that a plugin offers, named by strings so that nothing is imported until it is built.
+    """A component that a plugin offers. Strings reference its code, which is imported when the component is built.
 
-    `target` is `"module:Class"`, called as `Class(config, **parts)` where `parts` are those of its keyword parameters
-    that name another part (`latent`, `condition`, `task` ...). `config` is `"module:AttrsClass"` or None.
-    `provides` are capability words; `needs` maps another kind to the words that its component must provide.
-    `defaults` is a partial configuration that comes along when the component is chosen, below the user's own.
-    `excludes` names kinds whose slot stays empty beside this component: a stage that trains no backbone has none.
+    Args:
+        kind: Name of its Kind.
+        name: Name in configurations: lower-case words with hyphens.
+        target: `"module:Class"`, called as `Class(config, **parts)`. `parts` are the keyword-only parameters of the
+            constructor that name other parts (`latent`, `condition`, `task`, ...).
+        config: `"module:AttrsClass"` of its options; None without options.
+        summary: One line for `nanogen plugins`.
+        provides: Capability words of this component.
+        needs: Kind -> capability words that the selected component of that kind must provide.
+        defaults: Partial configuration that applies when this component is selected. User settings override it.
+        excludes: Kinds whose slot must be empty with this component, such as the backbone for a stage without one.
+        importer: `"module:function"` that reads published checkpoints of this component; None without one.
     """
 
     kind: str
@@ -113,12 +139,19 @@ class Component:
     needs: Mapping[str, frozenset[str]] = field(factory=dict, converter=_words_by_kind)
     defaults: Mapping[str, Any] = field(factory=dict)
     excludes: frozenset[str] = field(default=frozenset(), converter=_words)
-    importer: str | None = None  # `"module:function"` that reads published checkpoints of this component
+    importer: str | None = None
 
 
 @frozen(kw_only=True)
 class Method:
-    """A ready combination: `defaults` is a partial configuration, `per_task` what differs for one task."""
+    """A named combination of components, selected by `method: NAME`.
+
+    Args:
+        name: Name in configurations.
+        summary: One line for `nanogen plugins`.
+        defaults: Partial configuration. User settings override it.
+        per_task: Task name -> partial configuration that overrides `defaults` for this task.
+    """
 
     name: str
     summary: str = ""

@@ -1,6 +1,7 @@
-"""What flows between the parts: named tuples that carry tensors. B batch, C h w latent, N image tokens, L D condition.
+"""Named tuples of tensors that components pass to each other, and functions on them.
 
-They are tuples and not attrs classes because torch.compile, torch.func and accelerate walk through tuples as they are.
+Shapes: B batch size; C, h, w latent; N image tokens; L condition tokens of width D. These are tuples, not attrs
+classes, because torch.compile, torch.func and accelerate traverse tuples.
 """
 
 from __future__ import annotations
@@ -14,23 +15,26 @@ from torch import Tensor
 
 
 class Times(NamedTuple):
-    """The interval that the network is asked about: t = 1 is noise, t = 0 is data, and 0 <= r <= t <= 1.
+    """Time inputs of the network, 0 <= r <= t <= 1. t = 0 is data, t = 1 is noise.
 
-    `r == t` asks for the instantaneous velocity, as every flow-matching method does.
+    The network predicts the average velocity over [r, t]. Flow matching sets r = t (instantaneous velocity).
     """
 
-    t: Tensor  # [B]
-    r: Tensor  # [B]
+    t: Tensor  # [B] end of the interval, the time of the state
+    r: Tensor  # [B] start of the interval, the time that a sampling step reaches
 
 
 class State(NamedTuple):
-    """What is diffused: the latent, and for REG-like methods one more token that is noised and denoised along."""
+    """The diffused variable: the latent, and for methods such as REG a class token that is diffused with it.
+
+    `state.map(lambda x, v: x - 0.1 * v, velocity)` applies arithmetic to the latents and to the class tokens.
+    """
 
     latent: Tensor  # [B, C, h, w]
-    cls_token: Tensor | None = None  # [B, D]
+    cls_token: Tensor | None = None  # [B, LatentSpec.cls_token_width]
 
     def map(self, function: Callable[..., Tensor], *others: State) -> State:
-        """`function` applied to the latents, and to the tokens where there is one: all arithmetic on states."""
+        """Apply `function` to the latents of this state and `others`, and to the class tokens if this state has one."""
         latent = function(self.latent, *(other.latent for other in others))
         if self.cls_token is None:
             return State(latent)
@@ -38,20 +42,20 @@ class State(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What the sample is conditioned on. Class labels and texts alike are a row of tokens."""
+    """Condition tokens of each sample: one token for a class label, a padded sequence for a text."""
 
     tokens: Tensor  # [B, L, D]
-    mask: Tensor | None = None  # [B, L] bool, True where a token is seen; all false in a null text; None: all are
-    null: Tensor | None = None  # [B] bool, True where the sample is unconditional; None: nowhere
-    extras: Mapping[str, Tensor] = {}  # further inputs of the backbone, set by an objective or a guidance: [B, ...]
+    mask: Tensor | None = None  # [B, L] bool, False for padding; all false for a null text; None: no padding
+    null: Tensor | None = None  # [B] bool, True for unconditional samples; None: all samples are conditional
+    extras: Mapping[str, Tensor] = {}  # [B, ...] further inputs of the backbone, set by an objective or guidance
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
-        """`function` applied to every tensor."""
+        """Apply `function` to every tensor."""
         mask, null = (None if value is None else function(value) for value in (self.mask, self.null))
         return Condition(function(self.tokens), mask, null, {n: function(v) for n, v in self.extras.items()})
 
     def padded(self, length: int) -> Condition:
-        """The same with padding after the tokens, up to `length`; itself where it is as long."""
+        """Pad the tokens with masked zeros to `length`. Returns this condition if it has that length already."""
         missing = length - self.tokens.shape[1]
         if not missing:
             return self
@@ -60,70 +64,72 @@ class Condition(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a backbone answers. `heads` are further predictions of the same meaning as `value` (internal guidance)."""
+    """Output of a backbone."""
 
-    value: State
-    features: Mapping[str, Tensor] = {}  # name of the tap -> [B, N, width]: image tokens, row-major
-    heads: Mapping[str, State] = {}
+    value: State  # the quantity that the objective defines, such as the velocity; shaped like the input state
+    features: Mapping[str, Tensor] = {}  # intermediate name -> image tokens [B, N, width], row-major
+    heads: Mapping[str, State] = {}  # further predictions of the same quantity, used by internal guidance
 
 
 class ForwardPass(NamedTuple):
-    """The forward pass that a loss differentiates, for the auxiliary losses that look at it too."""
+    """The forward pass that a loss differentiates. Auxiliary losses reuse it."""
 
-    state: State  # what the network was given
+    state: State  # the noisy input
     times: Times
-    prediction: Prediction  # as velocities, with the features that were tapped
-    denoised: State  # the clean state that the prediction points to
+    prediction: Prediction  # velocities, with the requested intermediates
+    denoised: State  # estimate of the clean state (x0 prediction)
 
 
 class Losses(NamedTuple):
-    """A loss to differentiate, the detached scalars that it was made of, by name, to log, and what it looked at."""
+    """Result of a loss function."""
 
-    total: Tensor  # []
-    parts: Mapping[str, Tensor] = {}
-    forward_pass: ForwardPass | None = None
+    total: Tensor  # [] the scalar to differentiate
+    parts: Mapping[str, Tensor] = {}  # detached scalars to log, by name
+    forward_pass: ForwardPass | None = None  # None: auxiliary losses cannot be combined with this loss
 
 
 class Batch(NamedTuple):
-    """Examples of a task, or the questions that a user asks of it (then without images)."""
+    """Training examples, or requests for generation (without images)."""
 
-    indices: Tensor  # [B] int64: the place of each example in its split, or of each sample in a request
+    indices: Tensor  # [B] int64: index of each example in its split, or of each request
     images: Tensor | None = None  # [B, 3, H, W] float32 in [-1, 1]
     labels: Tensor | None = None  # [B] int64
     captions: Sequence[str] | None = None
-    latents: Tensor | None = None  # [B, C, h, w], where they were computed before
-    extras: Mapping[str, Tensor] = {}  # what auxiliaries prepared of the images, by their names: [B, ...]
-    condition: Condition | None = None  # of the captions, where it was computed before; perhaps shorter than `null`'s
+    latents: Tensor | None = None  # [B, C, h, w] precomputed latents
+    extras: Mapping[str, Tensor] = {}  # [B, ...] tensors that auxiliary losses prepared, by their names
+    condition: Condition | None = None  # precomputed condition; may have fewer tokens than the null condition
 
     def part(self, start: int, stop: int) -> Batch:
-        """The examples from `start` to before `stop`."""
+        """Return the examples `start`, ..., `stop - 1`."""
         rows = slice(start, stop)
-        return Batch(
-            self.indices[rows],
-            None if self.images is None else self.images[rows],
-            None if self.labels is None else self.labels[rows],
-            None if self.captions is None else self.captions[rows],
-            None if self.latents is None else self.latents[rows],
-            {name: value[rows] for name, value in self.extras.items()},
-            None if self.condition is None else self.condition.map(lambda value: value[rows]),
-        )
+        captions = None if self.captions is None else self.captions[rows]
+        return self._map(lambda value: value[rows])._replace(indices=self.indices[rows], captions=captions)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch with its tensors on a device; the indices stay where they are, they key random numbers."""
-        fields = self._asdict()
-        moved = {name: fields[name].to(device) for name in ("images", "labels", "latents") if fields[name] is not None}
-        extras = {name: value.to(device) for name, value in self.extras.items()}
-        condition = None if self.condition is None else self.condition.map(lambda value: value.to(device))
-        return Batch(**{**fields, **moved, "extras": extras, "condition": condition})
+        """Move the tensors to a device, except `indices`, which stay on the CPU as keys of random numbers."""
+        return self._map(lambda value: value.to(device))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply `function` to every tensor except `indices`."""
+        images, labels, latents = (None if x is None else function(x) for x in (self.images, self.labels, self.latents))
+        extras = {name: function(value) for name, value in self.extras.items()}
+        condition = None if self.condition is None else self.condition.map(function)
+        return Batch(self.indices, images, labels, self.captions, latents, extras, condition)
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """A `[B]` tensor as `[B, 1, ...]`, to multiply `like` `[B, ...]` with."""
+    """Reshape `values` [B] to [B, 1, ...], so that they broadcast against `like` [B, ...]."""
     return values.reshape(-1, *([1] * (like.ndim - 1)))
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
-    """`condition` with the rows where `dropped` [B] bool is true replaced by those of `null`. `extras` stay."""
+    """Replace the rows of `condition` where `dropped` is true by rows of `null` (condition dropout).
+
+    Args:
+        dropped: [B] bool. Becomes `Condition.null` of the result.
+        condition: Conditions of B samples. Its `extras` are kept.
+        null: Null conditions of B samples, with as many tokens as `condition`.
+    """
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
     masks = _masks(condition, null)
     mask = None if masks is None else torch.where(dropped[:, None], masks[1], masks[0])
@@ -131,9 +137,9 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate two conditions of equal length: `[B1 + B2, L, D]`. Raises ValueError for other `extras`."""
+    """Concatenate conditions of equal L to [B1 + B2, L, D]. Raises ValueError if the names in `extras` differ."""
     if first.extras.keys() != second.extras.keys():
-        raise ValueError(f"One condition has the extras {sorted(first.extras)}, the other {sorted(second.extras)}.")
+        raise ValueError(f"Cannot join conditions with extras {sorted(first.extras)} and {sorted(second.extras)}.")
     masks = _masks(first, second)
     mask = None if masks is None else torch.cat(masks)
     extras = {name: torch.cat([value, second.extras[name]]) for name, value in first.extras.items()}
@@ -143,10 +149,10 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
 
 
 def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
-    """The same conditions without the trailing columns in which no row of any has a real token, and without a mask
-    where nothing is padded then. Masked tokens are not seen, so a network's output is unchanged.
+    """Remove trailing padding that all rows of all conditions share, and masks that become all true.
 
-    One column stays where no row has a token: a network need not take conditions of length zero.
+    Padding is masked, so a network's output does not change. At least one token position remains, because networks
+    need not support conditions of length 0.
     """
     if all(condition.mask is None for condition in conditions):
         return conditions
@@ -160,7 +166,7 @@ def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
 
 
 def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:
-    """The masks of both, all true where one has none; None where neither has, so that no kernel gets a useless mask."""
+    """Return both masks, all true for a condition without one; None if neither has a mask (attention is faster)."""
     if first.mask is None and second.mask is None:
         return None
     return _mask(first), _mask(second)

@@ -1,4 +1,4 @@
-"""Validators of numeric options. Every one refuses NaN and infinity. Loads no torch."""
+"""Validators for numeric options. All of them reject NaN and infinity. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ BILLION = 1_000_000_000
 
 
 @frozen
-class between:  # noqa: N801 (read as attrs' own validators are: `validator=between(0, 1)`)
-    """The value lies in [low, high], without `low` where `above`, without `high` where `below`."""
+class between:  # noqa: N801 (lower case like the validators of attrs)
+    """Validator for low <= value <= high: `field(default=0.5, validator=between(0, 1))`.
+
+    Args:
+        low: Lower limit.
+        high: Upper limit.
+        above: Exclude the lower limit.
+        below: Exclude the upper limit.
+    """
 
     low: float
     high: float
@@ -25,12 +32,12 @@ class between:  # noqa: N801 (read as attrs' own validators are: `validator=betw
         self.check(attribute.name, value)
 
     def check(self, name: str, value: Any) -> None:
-        """Raises ValueError with a sentence that begins with the name."""
+        """Raise ValueError if the value is outside the limits. The message begins with `name`."""
         if not self.holds(value):
             raise ValueError(f"{name}: must be {self}, got {shown(value)}")
 
     def holds(self, value: Any) -> bool:
-        """Whether the value lies within the limits; no comparison with NaN holds."""
+        """Return whether the value is within the limits. False for NaN."""
         low = value > self.low if self.above else value >= self.low
         high = value < self.high if self.below else value <= self.high
         return bool(low and high)
@@ -41,47 +48,33 @@ class between:  # noqa: N801 (read as attrs' own validators are: `validator=betw
 
 
 def at_least(low: int, high: int = BILLION) -> between:
-    """A whole number from `low` to `high`."""
+    """Validator for counts from `low` to `high`."""
     return between(low, high)
 
 
 def not_below(other: str) -> Callable[[Any, Any, Any], None]:
-    """The value is at least that of another option of the same part."""
+    """Validator: the value is not below the option `other` of the same class."""
 
     def check(instance: Any, attribute: Any, value: Any) -> None:
         least = getattr(instance, other)
         if value < least:
-            raise ValueError(f"{attribute.name}: {shown(value)} lies below {other} {shown(least)}")
+            raise ValueError(f"{attribute.name}: must be at least {other} ({shown(least)}), got {shown(value)}")
 
     return check
 
 
-#: A share, a probability or a time: 0 to 1.
-unit = between(0, 1)
-#: A decay rate or momentum: 1 would never move.
-decay = between(0, 1, below=True)
-#: A share of 1 that is neither nothing nor all.
-inside = between(0, 1, above=True, below=True)
-#: The mean of normal numbers whose sigmoid is a time, and their deviation.
-time_mean = between(-20, 20)
-time_std = between(0, 20, above=True)
-#: The shift of times towards noise.
-time_shift = between(0, 1000, above=True)
-#: A factor that may be 0.
-factor = between(0, 1_000_000)
-#: A factor that may not be 0.
-positive = between(0, 1_000_000, above=True)
-#: A number of things, of which there is at least one.
-count = at_least(1)
-#: A number of things, or a period in steps: 0 for none.
-count_or_none = at_least(0)
-#: Steps from noise to data.
-sampling_steps = at_least(1, 100_000)
-#: Pixels along the side of an image.
-pixels = at_least(1, 8192)
-#: The scale of a guidance.
-guidance_scale = between(0, 1000)
-#: The number of things that are computed at once.
-batch = at_least(1, 1_048_576)
-#: A seed names random numbers; torch takes 64 bits.
-seed_number = at_least(0, 2**63 - 1)
+unit = between(0, 1)  #: A fraction, probability or time.
+decay = between(0, 1, below=True)  #: A decay rate or momentum.
+inside = between(0, 1, above=True, below=True)  #: A fraction strictly between 0 and 1.
+time_mean = between(-20, 20)  #: Mean of logit-normal times.
+time_std = between(0, 20, above=True)  #: Standard deviation of logit-normal times.
+time_shift = between(0, 1000, above=True)  #: Time shift towards noise.
+factor = between(0, 1_000_000)  #: A non-negative factor.
+positive = between(0, 1_000_000, above=True)  #: A positive factor.
+count = at_least(1)  #: A count of at least 1.
+count_or_none = at_least(0)  #: A count or a period in steps; 0 for none.
+sampling_steps = at_least(1, 100_000)  #: Number of sampling steps.
+pixels = at_least(1, 8192)  #: Image size in pixels per side.
+guidance_scale = between(0, 1000)  #: Guidance scale.
+batch = at_least(1, 1_048_576)  #: Batch size.
+seed_number = at_least(0, 2**63 - 1)  #: Seed; torch accepts 64 bits.

@@ -139,9 +139,12 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--resume"], "There is nothing to resume"),
         (
             ["train", "nowhere.yaml"],
-            "Cannot read the configuration nowhere.yaml: No such file or directory. Name a YAML file or a recipe",
+            "Cannot read the configuration nowhere.yaml: No such file or directory. Give a YAML file or a recipe",
         ),
-        (["train", "CONFIG", "--set", "steps"], "--set takes KEY.PATH=VALUE such as train.steps=100, not 'steps'"),
+        (
+            ["train", "CONFIG", "--set", "steps"],
+            "--set must have the form KEY.PATH=VALUE, such as train.steps=100, got 'steps'",
+        ),
         (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (

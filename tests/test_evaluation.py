@@ -19,7 +19,7 @@ from filelock import FileLock
 from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.comparison import wake
+from nanogen_core.testing.comparison import fill_zero_parameters
 from nanogen_data.loader import DataShard
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
@@ -384,7 +384,7 @@ def test_several_seeds_give_their_mean_and_spread(small):
 
 def test_a_search_goes_by_a_seed_that_is_held_out_and_is_recorded(small):
     pipeline = build_pipeline(small)
-    wake(pipeline.backbone)  # an untrained network ignores its condition
+    fill_zero_parameters(pipeline.backbone)  # an untrained network ignores its condition
     evaluation = Evaluation(metrics={"redness": TinyRedness()}, certainty=NONE)
     model, scales = Model(pipeline, 6), [1.0, 40.0]
     tried = [evaluation.scores(model.sampled(guidance=scale), [2])[0].value for scale in scales]

@@ -216,7 +216,7 @@ def test_metrics_are_built_with_their_options_and_those_alone():
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "An option is set of kid"),
         (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "Images have no dataset to set"),
-        (PLAIN._replace(captions=["a"] * 3), ["openmoji-scenes"], {}, NanoGenError, "asks for the part 'dataset'"),
+        (PLAIN._replace(captions=["a"] * 3), ["openmoji-scenes"], {}, NanoGenError, "needs the part 'dataset'"),
     ],
 )
 def test_what_cannot_judge_these_images_says_why(questions, names, settings, error, sentence):

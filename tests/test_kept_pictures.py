@@ -16,7 +16,7 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.cli.sample import sample
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.comparison import wake
+from nanogen_core.testing.comparison import fill_zero_parameters
 from nanogen_data.loader import DataShard
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
@@ -32,7 +32,7 @@ NONE = BootstrapConfig(draws=0)
 @pytest.fixture
 def pipeline(small):
     found = build_pipeline({**small, "metric": ["openmoji-accuracy"]})
-    wake(found.backbone)
+    fill_zero_parameters(found.backbone)
     return found
 
 

@@ -95,7 +95,7 @@ def test_loading_needs_no_training_data(small, tmp_path):
         (lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x08\0\0"), "is not a valid safetensors file"),
         (lambda folder: (folder / "backbone.safetensors").unlink(), "the file does not exist"),
         (lambda folder: (folder / "pipeline.json").write_text("{"), "is damaged"),
-        (lambda folder: (folder / "pipeline.json").write_text('{"format": 99}'), "another format"),
+        (lambda folder: (folder / "pipeline.json").write_text('{"format": 99}'), "does not have format version"),
         (lambda folder: (folder / "config.yaml").unlink(), "There is no saved pipeline in"),
     ],
 )
@@ -113,7 +113,7 @@ def test_another_image_size_is_refused_before_a_network_is_built(pipeline, tmp_p
     assert "image_size: 16" in text
     (tmp_path / "config.yaml").write_text(text.replace("image_size: 16", "image_size: 8192"))
     monkeypatch.setattr(type(pipeline.backbone), "__init__", lambda *a, **k: pytest.fail("a network was built"))
-    sentence = r"config\.yaml gives latents of the shape \[8, 1024, 1024\], and pipeline\.json says \[8, 2, 2\]"
+    sentence = r"config\.yaml gives latents of shape \[8, 1024, 1024\], but pipeline\.json has \[8, 2, 2\]"
     with pytest.raises(DataError, match=sentence):
         Pipeline.load(tmp_path)
 
@@ -123,7 +123,7 @@ def test_another_latent_in_the_facts_is_refused(pipeline, tmp_path, latent):
     pipeline.save(tmp_path)
     facts = json.loads((tmp_path / "pipeline.json").read_text())
     (tmp_path / "pipeline.json").write_text(json.dumps({**facts, "latent": latent}))
-    with pytest.raises(DataError, match=r"gives latents of the shape .* and pipeline\.json says .*Restore it\.$"):
+    with pytest.raises(DataError, match=r"gives latents of shape .* but pipeline\.json has .*restore it\.$"):
         Pipeline.load(tmp_path)
 
 
@@ -146,7 +146,7 @@ def test_a_wrong_seed_or_batch_size_is_said(pipeline, options, sentence):
 
 @pytest.mark.parametrize("asked", [None, 1.5, object()])
 def test_what_is_no_request_is_said(pipeline, asked):
-    with pytest.raises(NanoGenError, match="Give a label or a caption, or a list of them, not "):
+    with pytest.raises(NanoGenError, match="Expected a label, a caption or a list of them, got "):
         pipeline.generate(asked)
 
 
@@ -155,7 +155,7 @@ def test_weights_of_another_configuration_are_refused(pipeline, small, tmp_path)
     build_pipeline(small).save(tmp_path / "wide")
     pipeline.save(tmp_path)
     (tmp_path / "backbone.safetensors").write_bytes((tmp_path / "wide" / "backbone.safetensors").read_bytes())
-    with pytest.raises(DataError, match="has the shape .*, the configuration"):
+    with pytest.raises(DataError, match="has shape .*, but the configuration"):
         Pipeline.load(tmp_path)
 
 
@@ -163,7 +163,9 @@ def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_lo
     built = build_pipeline({**small, "objective": pipeline.objective})
     assert built.objective is pipeline.objective
     built.save(tmp_path)
-    with pytest.raises(ConfigError, match="objective: this was an object of the class nanogen_flow.*Give it again"):
+    with pytest.raises(
+        ConfigError, match="objective: the saved pipeline used an object of class nanogen_flow.*Give one"
+    ):
         Pipeline.load(tmp_path)
     loaded = Pipeline.load(tmp_path, objective=pipeline.objective)
     assert torch.equal(built.generate([0], tensors=True), loaded.generate([0], tensors=True))
@@ -172,7 +174,7 @@ def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_lo
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda p: p.generate([]), "Nothing was asked for"),
+        (lambda p: p.generate([]), "The list of requests is empty"),
         (lambda p: p.generate(["aple"]), "Did you mean 'apple'"),
         (lambda p: p.generate([64]), "64"),
         (lambda p: p.generate(["apple"], guidance={"ig": 2.0}), "no guidance ig, only: cfg"),
@@ -223,7 +225,7 @@ def test_a_circle_of_parts_is_named(small):
 
     assembly = Assembly(resolve(small))
     assembly._facts["latent"] = lambda: assembly["backbone"]
-    with pytest.raises(NanoGenError, match="in a circle: backbone -> latent -> backbone"):
+    with pytest.raises(NanoGenError, match="in a cycle: backbone -> latent -> backbone"):
         assembly["backbone"]
 
 

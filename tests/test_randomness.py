@@ -4,8 +4,7 @@ import torch
 from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nanogen_core.randomness import KeyedRNG, key
-from nanogen_core.splitmix import splitmix
+from nanogen_core.randomness import KeyedRNG, key, splitmix
 
 
 def test_a_slot_draws_the_same_in_any_batch():

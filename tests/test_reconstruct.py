@@ -78,7 +78,7 @@ def test_sampling_has_no_part_in_it(saved):
 
 def test_rfid_of_two_processes_is_that_of_one(pipeline):
     pytest.importorskip("nanogen_fidelity")
-    from nanogen_core.building import build_named
+    from nanogen_core.named_components import build_named
 
     (batch,) = Reconstructed(pipeline, 20).read([range(20)])
     whole, first, second = (build_named("metric", {"name": "rfid", "features": "openmoji-classifier"}) for _ in "abc")

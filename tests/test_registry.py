@@ -84,15 +84,15 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
     [
         (manifest(api=2), "NANOGEN_API = 2"),
         (manifest(nanogen_component=hookimpl(no_components)), "unknown hook 'nanogen_component'"),
-        (manifest("no component"), "is no Component"),
+        (manifest("no component"), "expected a Component"),
         (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),
         (
             manifest(Component(kind="sampler", name="s", target=Point)),
-            "target must be a text 'module:Name', not <class",
+            "target must be a string 'module:Name', got <class",
         ),
-        (manifest(sampler(config=Point)), "config must be a text 'module:Name', not <class"),
+        (manifest(sampler(config=Point)), "config must be a string 'module:Name', got <class"),
         (manifest(sampler(name=3)), "Component 3: the name must be a string"),
-        (manifest(sampler(defaults=["x"])), "Component 's': the name must be a text and the defaults a mapping"),
+        (manifest(sampler(defaults=["x"])), "Component 's': the name must be a string and the defaults a mapping"),
     ],
 )
 def test_a_faulty_manifest_is_refused_alone(scan, module, reason):
@@ -168,7 +168,7 @@ def test_the_error_for_a_known_plugin_says_what_to_install(scan, monkeypatch):
     monkeypatch.setattr(registry, "requires", lambda name: ["nanogen-sun>=1; extra == 'sun'", "torch"])
     registry.known_distributions.cache_clear()
     try:
-        with pytest.raises(UnknownName, match="`pip install nanogen-sun` brings it"):
+        with pytest.raises(UnknownName, match="run `pip install nanogen-sun`"):
             scan().method("sun")
     finally:
         registry.known_distributions.cache_clear()

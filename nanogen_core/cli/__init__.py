@@ -1,1 +1,1 @@
-"""The command line: one thin file for each verb, loaded when the verb is used."""
+"""The command line: one file per verb, imported when the verb is used."""

@@ -1,4 +1,4 @@
-"""`nanogen config show` and `nanogen config diff`."""
+"""`nanogen config show` and `nanogen config diff`: print and compare resolved configurations."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nanogen_core.config_diff import ABSENT, differences
 
 @click.group()
 def config() -> None:
-    """Show a resolved configuration, or the lines in which two differ."""
+    """Show a resolved configuration, or compare two."""
 
 
 @config.command()
 @click.argument("config")
-@click.option("--json", "as_json", is_flag=True, help="JSON in place of YAML.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
 @overrides
 def show(config: str, as_json: bool, settings: tuple[str, ...]) -> None:
-    """Print CONFIG with every option that it leaves to a default."""
+    """Print CONFIG (a file or recipe) with all options, including defaults."""
     from nanogen_core.cli.options import resolved
     from nanogen_files.yaml_files import dump
 
@@ -34,7 +34,7 @@ def show(config: str, as_json: bool, settings: tuple[str, ...]) -> None:
 @click.argument("second")
 @overrides
 def diff(first: str, second: str, settings: tuple[str, ...]) -> None:
-    """Print the resolved lines in which FIRST and SECOND differ."""
+    """Print the options in which FIRST and SECOND differ after resolution."""
     from nanogen_core.cli.options import resolved
 
     a, b = (resolved(name, settings).as_dict() for name in (first, second))

@@ -1,4 +1,4 @@
-"""Groups of commands that are listed without importing them."""
+"""Click groups that list their commands without importing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_core.registry import Command, known_distributions, registry
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used.
+    """A click group that imports a command when it is used.
 
     Args:
         verbs: verb -> (`"module:command"`, one line of help).
@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
         self._verbs = verbs or {}
 
     def verbs(self) -> Mapping[str, Command]:
-        """The commands by verb."""
+        """Return the commands by verb."""
         return {verb: Command(target, line, CORE) for verb, (target, line) in self._verbs.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -42,12 +42,12 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.verbs():
             raise click.UsageError(
-                f"There is no verb {args[0]!r}.{self.advice(args[0])} `{ctx.command_path} --help` lists them."
+                f"There is no verb {args[0]!r}.{self.advice(args[0])} `{ctx.command_path} --help` lists all verbs."
             )
         return super().resolve_command(ctx, args)
 
     def advice(self, verb: str) -> str:
-        """What to do about a verb that does not exist."""
+        """Return what to do about an unknown verb, as the end of an error message."""
         return near_miss(verb, self.verbs())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -56,14 +56,14 @@ class LazyGroup(click.Group):
 
 
 class PluginGroup(LazyGroup):
-    """The commands of all installed plugins, listed by the distribution that brings them."""
+    """The commands of all installed plugins, listed by distribution."""
 
     def verbs(self) -> Mapping[str, Command]:
         return registry().commands
 
     def advice(self, verb: str) -> str:
-        brings = known_distributions().get(verb)
-        return f" `pip install {brings}` brings it." if brings else super().advice(verb)
+        distribution = known_distributions().get(verb)
+        return f" To use it, run `pip install {distribution}`." if distribution else super().advice(verb)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_distribution: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""`nanogen`: the command line. Turns errors into one sentence."""
+"""Entry point of the `nanogen` command line. Prints errors as one sentence."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ OUT_OF_MEMORY = (
     " or --count, or raise train.grad_accum_steps."
 )
 PLUGIN = "--plugin"
-INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
+INTERRUPTED = 130  # conventional exit status after Ctrl-C (128 + SIGINT)
 
 
 @click.command(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--plugin", metavar="FILE", help="A Python file that is a plugin, for any verb; may be repeated.")
+@click.option("--plugin", metavar="FILE", help="Load a plugin from a Python file. Works with every verb; repeatable.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="nanogen-core")
 def cli(debug: bool, plugin: str | None) -> None:
-    """Train and judge any generative method on ImageNet and text-to-image, one line of configuration apart."""
+    """Train and evaluate generative methods on ImageNet and text-to-image."""
 
 
 def main() -> None:
-    """The entry point: errors that a person can mend are printed as one sentence, with exit status 1."""
-    # OpenMP's threads wait by spinning, which takes the cores from whatever else runs. A short spin is as quick on two
-    # idle cores (70 ms a step of the demo) and 1.7 times quicker beside two busy processes. torch reads it on import.
+    """Run the command line. Prints user errors as one sentence and exits with status 1."""
+    # Idle OpenMP threads spin, which slows down other processes. A short spin is as fast on two idle cores (70 ms per
+    # step of the demo) and 1.7 times faster beside two busy processes. torch reads the variable on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     malloc.keep_freed()
     warnings.showwarning = _noting(warnings.showwarning)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _take_plugin_files() -> None:
-    """Takes `--plugin FILE`, which every verb has, out of the command line. Child processes get the environment."""
+    """Move `--plugin FILE` options from the command line to the environment, which child processes inherit."""
     words, files = [], inherited()
     given = iter(sys.argv[1:])
     for word in given:
@@ -80,7 +80,7 @@ def _take_plugin_files() -> None:
 
 
 def _noting(show: Any) -> Any:
-    """Prints what became of options as one line, in the first process alone; other warnings as before."""
+    """Return a `showwarning` function that prints a ConfigWarning as one line, in the first process only."""
 
     def noted(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, ConfigWarning):

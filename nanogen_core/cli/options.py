@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Command-line options that several verbs share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nanogen_core.errors import ConfigError, shown
 from nanogen_core.kinds import groups, slots
 from nanogen_files.typed import NULL, Typed, opened
 
-DEPTH = 20  # keys in one path
+DEPTH = 20  # limit of the keys in one path
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
-    """A number within limits; NaN and infinity lie within none."""
+    """A click parameter type for numbers within limits. Rejects NaN and infinity."""
 
     def __init__(self, kind: type[int] | type[float], limits: validators.between):
         self.kind, self.limits = kind, limits
@@ -27,13 +27,13 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         try:
             number = self.kind(value)
         except ValueError:
-            self.fail(f"{shown(value)} is no {'whole number' if self.kind is int else 'number'}.", param, ctx)
+            self.fail(f"{shown(value)} is not a {'whole number' if self.kind is int else 'number'}.", param, ctx)
         if not self.limits.holds(number):
             self.fail(f"{shown(number)} is out of range: it must be {self.limits}.", param, ctx)
         return number
 
 
-#: What a verb keeps in memory at once.
+#: A count whose results are kept in memory at once.
 FEW = Number(int, validators.at_least(1, 100_000))
 DRAWS = Number(int, validators.at_least(100, 1_000_000))
 IMAGES = Number(int, validators.at_least(1, 100_000_000))
@@ -46,38 +46,45 @@ COUNT = Number(int, validators.count)
 
 
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--set key.path=value`, any number of times."""
+    """Add the repeatable option `--set key.path=value` to a command."""
     return click.option(
-        "--set", "settings", multiple=True, metavar="KEY.PATH=VALUE", help="Over the configuration; repeatable."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY.PATH=VALUE",
+        help="Override a configuration option; repeatable.",
     )(command)
 
 
 def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`("train.steps=10", "task=t2i")` as one layer, `{"train": {"steps": "10"}, "task": {"name": "t2i"}}`.
+    """Convert `--set` options to one layer: `("train.steps=10", "task=t2i")` becomes
+    `{"train": {"steps": "10"}, "task": {"name": "t2i"}}`.
 
-    The order does not matter, but that the last one counts of two with the same path. Values are `Typed`: the type of
-    the option reads them. Raises ConfigError for a setting of another form, and for two that contradict each other.
+    The order matters only for equal paths: the last value wins. Values are `Typed` texts; the type of the option
+    determines how they are read. Raises ConfigError for a malformed setting, or two that contradict each other.
     """
     layer: dict[str, Any] = {}
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = path.split(".")
         if not equals or not all(keys) or len(keys) > DEPTH:
-            raise ConfigError(f"--set takes KEY.PATH=VALUE such as train.steps=100, not {shown(setting)}.")
+            raise ConfigError(
+                f"--set must have the form KEY.PATH=VALUE, such as train.steps=100, got {shown(setting)}."
+            )
         value: Any = Typed(text)
-        for place in reversed(range(len(keys))):
-            value = {keys[place]: _part(keys[: place + 1], value)}
-        layer = _together(layer, value, "")
+        for depth in reversed(range(len(keys))):
+            value = {keys[depth]: _part(keys[: depth + 1], value)}
+        layer = _merged(layer, value, "")
     return layer
 
 
 def resolved(config: str, settings: tuple[str, ...]) -> Resolved:
-    """The configuration of a file or recipe, with the command line's settings over it, resolved."""
+    """Load a configuration file or recipe, apply `--set` options and resolve the result."""
     return resolve(*layered(config, override_layer(settings)))
 
 
 def _part(keys: list[str], value: Any) -> Any:
-    """The name of a slot, or the names of a group, as the mapping that options can be laid into."""
+    """Expand the name of a slot or the names of a group to a mapping, into which options can be merged."""
     if keys[0] == "per_task":
         keys = keys[2:]
     value = opened(value) if len(keys) == 1 and keys[0] in (*slots(), *groups()) else value
@@ -91,20 +98,14 @@ def _part(keys: list[str], value: Any) -> Any:
     return value
 
 
-def _together(one: Any, other: Any, path: str) -> Any:
-    """Two settings as one, whichever came first: a text beside keys is the name of the part that has these keys."""
+def _merged(one: Any, other: Any, path: str) -> Any:
+    """Merge two settings. A text for a path that also has keys is the name of the component with these keys."""
     if isinstance(one, dict) and isinstance(other, dict):
-        keys = dict.fromkeys([*one, *other])
-        return {key: _both(key, one, other, f"{path}.{key}".lstrip(".")) for key in keys}
+        both = {key: _merged(one[key], other[key], f"{path}.{key}".lstrip(".")) for key in one if key in other}
+        return {**one, **other, **both}
     if isinstance(one, dict) or isinstance(other, dict):
-        return _together(_mapping(one, path), _mapping(other, path), path)
+        return _merged(_mapping(one, path), _mapping(other, path), path)
     return other
-
-
-def _both(key: str, one: dict[str, Any], other: dict[str, Any], path: str) -> Any:
-    if key in one and key in other:
-        return _together(one[key], other[key], path)
-    return one[key] if key in one else other[key]
 
 
 def _mapping(value: Any, path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`nanogen plugins`."""
+"""`nanogen plugins`: lists the installed plugins."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nanogen_core.registry import Offer, Registry, registry
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON in place of a text.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def plugins(as_json: bool) -> None:
-    """List the installed plugins, broken ones with the reason, and the components and methods that they offer."""
+    """List the installed plugins, their components and methods, and why a plugin is broken."""
     known = registry()
     if as_json:
         click.echo(json.dumps(_described(known), indent=2))
@@ -41,13 +41,7 @@ def _by_kind(known: Registry) -> dict[str, dict[str, tuple[str, str]]]:
 def _described(known: Registry) -> dict[str, Any]:
     return {
         "plugins": [
-            {
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "name": plugin.name,
-                "module": plugin.module,
-                "error": plugin.error,
-            }
+            {key: getattr(plugin, key) for key in ("distribution", "version", "name", "module", "error")}
             for plugin in known.plugins
         ],
         "offers": {

@@ -1,4 +1,4 @@
-"""`nanogen recipes`."""
+"""`nanogen recipes`: lists the configurations in installed plugins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nanogen_core.registry import registry
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON in place of a text.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def recipes(as_json: bool) -> None:
-    """List the configurations that plugins ship, for `nanogen train NAME` and `nanogen config show NAME`."""
+    """List the configurations in installed plugins, for `nanogen train NAME` and `nanogen config show NAME`."""
     known = dict(sorted(registry().recipes.items()))
     summaries = {name: _summary(file) for name, file in known.items()}
     if as_json:
@@ -26,7 +26,7 @@ def recipes(as_json: bool) -> None:
 
 
 def _summary(recipe: str) -> str:
-    """The comment in the first line of a file `"package:folder/file.yaml"`."""
+    """Return the comment in the first line of `"package:folder/file.yaml"`; empty without one."""
     package, _, file = recipe.partition(":")
     first = (files(package) / file).read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""

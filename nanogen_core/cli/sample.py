@@ -1,4 +1,4 @@
-"""`nanogen sample`."""
+"""`nanogen sample`: generates images with a saved pipeline."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ SHEET = "grid.png"
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--label", "--prompt", "requests", multiple=True, required=True, help="What to draw; repeatable.")
-@click.option("--count", type=FEW, default=1, show_default=True, help="Pictures of each request.")
+@click.option(
+    "--label",
+    "--prompt",
+    "requests",
+    multiple=True,
+    required=True,
+    help="Class name, class number or caption; repeatable.",
+)
+@click.option("--count", type=FEW, default=1, show_default=True, help="Images per request.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--steps", type=STEPS, help="Sampling steps; by default as configured.")
-@click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none; by default as configured.")
+@click.option("--steps", type=STEPS, help="Sampling steps. [default: as configured]")
+@click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none. [default: as configured]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the pictures; by default FOLDER/generated. Files that are there are never replaced.",
+    help="Folder for the images. Existing files are never overwritten. [default: FOLDER/generated]",
 )
 def sample(
     folder: Path,
@@ -39,34 +46,34 @@ def sample(
     guidance: float | None,
     output: Path | None,
 ) -> None:
-    """Draw pictures with the pipeline in FOLDER: class names or numbers for one task, captions for the other."""
+    """Generate images with the pipeline in FOLDER, from class names or numbers, or from captions."""
     from nanogen_core.pipeline import Pipeline
     from nanogen_files.images import grid
 
     output = output or folder / "generated"
-    asked = [request for request in requests for _ in range(count)]
-    names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(asked)]
+    repeated = [request for request in requests for _ in range(count)]
+    names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(repeated)]
     _refuse_present(output, [*names, SHEET])
-    pictures = Pipeline.load(folder).generate(asked, seed=seed, steps=steps, guidance=guidance)
+    pictures = Pipeline.load(folder).generate(repeated, seed=seed, steps=steps, guidance=guidance)
     assert isinstance(pictures, list)
     for name, picture in zip(names, pictures, strict=True):
         _write(output / name, picture)
-    _write(output / SHEET, grid(pictures, asked, columns=count if count > 1 else 8))
+    _write(output / SHEET, grid(pictures, repeated, columns=count if count > 1 else 8))
     click.echo(f"{len(pictures)} pictures and {SHEET} are in {output}.")
 
 
 def _refuse_present(output: Path, names: Sequence[str]) -> None:
-    """Raises DataError where one of these files is there already."""
+    """Raise DataError if one of the files exists."""
     from nanogen_core.errors import DataError
 
     present = [name for name in names if os.path.lexists(output / name)]
     if present:
-        others = f" and {len(present) - 1} more of the files to be written" if len(present) > 1 else ""
+        others = f" and {len(present) - 1} more files" if len(present) > 1 else ""
         raise DataError(f"{output / present[0]}{others} would be overwritten: choose another --output.")
 
 
 def _write(path: Path, picture: Image.Image) -> None:
-    """Writes a new PNG file, whole or not at all. Raises DataError where there is one already, or no room."""
+    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or the disk is full."""
     from nanogen_core.errors import DataError
 
     try:
@@ -80,10 +87,10 @@ def _write(path: Path, picture: Image.Image) -> None:
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise DataError(f"{path} cannot be written ({error.strerror or error}): make room.") from error
+            raise DataError(f"{path} cannot be written ({error.strerror or error}): free disk space.") from error
         raise
 
 
 def _slug(text: str) -> str:
-    """A file name of at most 48 harmless characters."""
+    """Convert a text to a file name of at most 48 characters a-z, 0-9 and hyphen."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48] or "sample"

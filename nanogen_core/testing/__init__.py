@@ -1,4 +1,4 @@
-"""The contract kit for plugin authors: write a fixture, subclass a contract, and the tests are yours.
+"""Contract tests for plugin authors. Subclass a contract and define its fixtures; pytest collects the tests.
 
     from nanogen_core.testing import TokenizerContract
 
@@ -9,8 +9,8 @@
     class TestMine(TokenizerContract):
         pass
 
-Each contract says which fixtures it asks for and which class attributes set it to the component at hand.
-`nanogen_core.testing.fakes` holds small working parts to combine one's own with. The contracts need pytest.
+The docstring of a contract lists its fixtures and its class attributes, which adapt it to the tested component.
+`nanogen_core.testing.fakes` has small working components to combine with the tested one. Requires pytest.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
     "TokenizerContract",
 ]
 
-# A failing `assert` of a contract then shows its values in the plugin's own test run.
+# Show the values of a failing `assert` of a contract in the test run of the plugin.
 for _name in __all__:
     pytest.register_assert_rewrite(f"{__name__}.{_name.removesuffix('Contract').lower()}")
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a contract when it is asked for: a manifest is tested without torch."""
+    """Import a contract on first access, so that PluginContract works without torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{name.removesuffix('Contract').lower()}"), name)

@@ -1,4 +1,4 @@
-"""What every backbone must do."""
+"""Contract tests for backbones."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nanogen_core.testing.comparison import (
     LABELS,
     LATENT,
     TEXTS,
-    apart,
-    global_state_kept,
+    fill_zero_parameters,
+    global_rng_untouched,
+    max_difference,
     random_condition,
     random_state,
     random_times,
-    wake,
 )
 
 Build = Callable[..., nn.Module]
@@ -29,66 +29,76 @@ ROWS = 3
 
 
 class BackboneContract:
-    """Asks for the fixture `build`: called with `latent=` and `condition=`, it gives the backbone for these specs.
+    """Contract of a backbone. Parameters that are initialised to zero are filled with noise before the tests.
 
-    Often that is `functools.partial(Mine, MineConfig(...))`. Parameters that start at zero are filled before a test
-    asks what the output depends on.
+    Fixtures:
+        build: Callable `build(latent=LatentSpec, condition=ConditionSpec)` that returns the backbone, such as
+            `functools.partial(Mine, MineConfig(...))`.
+
+    Attributes:
+        provides: Capability words of the Component.
+        latent: Shape of the latents to test with.
+        conditions: Shapes of the conditions to test with.
+        intermediates: Block outputs to request if it provides "features".
+        extras: Names in `Condition.extras` that it reads -> number of values per sample.
+        tolerance: Largest difference of one row between two batches; matrix products round differently.
+        effect: Smallest output difference that counts as a dependence on an input.
     """
 
-    provides: frozenset[str] = frozenset()  # the capability words of its Component
+    provides: frozenset[str] = frozenset()
     latent: LatentSpec = LATENT
     conditions: Sequence[ConditionSpec] = (LABELS, TEXTS)
-    intermediates: Sequence[str] = ("block.1",)  # block outputs to ask for where it provides "features"
-    extras: Mapping[str, int] = {}  # names in `Condition.extras` that it reads, and how many numbers each has
-    tolerance: float = 1e-4  # of rows in another batch: matrix products round otherwise there
-    effect: float = 1e-5  # the least change of the output that counts as an effect
+    intermediates: Sequence[str] = ("block.1",)
+    extras: Mapping[str, int] = {}
+    tolerance: float = 1e-4
+    effect: float = 1e-5
 
     def cases(self, build: Build) -> Iterator[tuple[nn.Module, State, Times, Condition]]:
-        """The backbone for each condition spec, awake and in evaluation, and three rows of inputs for it."""
+        """Yield, for each condition spec, the backbone in evaluation mode and three rows of inputs."""
         for spec in self.conditions:
             net = build(latent=self.latent, condition=spec).eval()
-            wake(net)
+            fill_zero_parameters(net)
             yield net, random_state(self.latent, ROWS), random_times(ROWS), random_condition(spec, ROWS)
 
-    def test_the_output_is_shaped_like_the_input(self, build: Build) -> None:
+    def test_output_has_the_shape_of_the_input(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             value = net(state, times, condition).value
             assert value.latent.shape == state.latent.shape
             assert _shape(value.cls_token) == _shape(state.cls_token)
             assert value.latent.isfinite().all()
 
-    def test_the_state_is_float32(self, build: Build) -> None:
+    def test_output_is_float32(self, build: Build) -> None:
         for net, *inputs in self.cases(build):
             assert net(*inputs).value.latent.dtype == torch.float32
 
-    def test_inputs_are_left_as_they_were(self, build: Build) -> None:
+    def test_inputs_are_not_modified(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             before = [state.latent.clone(), times.t.clone(), times.r.clone(), condition.tokens.clone()]
             net(state, times, condition)
             after = [state.latent, times.t, times.r, condition.tokens]
             assert all(map(torch.equal, before, after))
 
-    def test_evaluation_has_no_chance(self, build: Build) -> None:
+    def test_evaluation_is_deterministic(self, build: Build) -> None:
         for net, *inputs in self.cases(build):
-            with global_state_kept():
+            with global_rng_untouched():
                 first, second = net(*inputs).value.latent, net(*inputs).value.latent
             assert torch.equal(first, second)
 
-    def test_batch_items_are_kept_apart(self, build: Build) -> None:
+    def test_batch_items_are_independent(self, build: Build) -> None:
         for net, *inputs in self.cases(build):
             alone = net(*(_row(part, 1) for part in inputs)).value.latent
-            assert apart(net(*inputs).value.latent[1:2], alone) <= self.tolerance
+            assert max_difference(net(*inputs).value.latent[1:2], alone) <= self.tolerance
 
-    def test_masked_tokens_do_not_leak(self, build: Build) -> None:
+    def test_masked_tokens_have_no_effect(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             if condition.mask is None:
                 continue
             noise = torch.where(condition.mask[..., None], condition.tokens, condition.tokens * -3 + 5)
             outputs = [net(state, times, condition._replace(tokens=tokens)) for tokens in (condition.tokens, noise)]
-            assert apart(outputs[0].value.latent, outputs[1].value.latent) <= self.tolerance
+            assert max_difference(outputs[0].value.latent, outputs[1].value.latent) <= self.tolerance
 
-    def test_a_null_text_is_not_seen(self, build: Build) -> None:
-        """Its mask is all false. Rows of it stand alone, and beside real ones where conditions are dropped."""
+    def test_null_text_has_no_effect(self, build: Build) -> None:
+        """Test null rows (all-false mask) in a batch of null rows, and beside real rows as after condition dropout."""
         for net, state, times, condition in self.cases(build):
             if condition.mask is None:
                 continue
@@ -98,53 +108,55 @@ class BackboneContract:
                 pair = [condition._replace(tokens=tokens, mask=mask) for tokens in (condition.tokens, noise)]
                 outputs = [net(state, times, given).value.latent for given in pair]
                 assert outputs[0].isfinite().all()
-                assert apart(*outputs) <= self.tolerance
+                assert max_difference(*outputs) <= self.tolerance
             rows = [net(state, times, condition._replace(mask=mask)).value.latent[:-1] for mask in (everywhere, mixed)]
-            assert apart(*rows) <= self.tolerance
+            assert max_difference(*rows) <= self.tolerance
 
-    def test_a_null_text_has_finite_derivatives(self, build: Build) -> None:
+    def test_null_text_has_finite_derivatives(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             if condition.mask is None:
                 continue
             null = condition._replace(mask=_first_rows_masked(condition.mask, ROWS - 1))
-            _everything(net(state, times, null)).backward()  # type: ignore[no-untyped-call]
+            _scalar_of_all_outputs(net(state, times, null)).backward()  # type: ignore[no-untyped-call]
             gradients = [(name, p.grad) for name, p in net.named_parameters() if p.grad is not None]
             assert [name for name, gradient in gradients if not gradient.isfinite().all()] == []
             if "jvp" in self.provides:
                 assert all(part.isfinite().all() for part in _along_time(net, state, times, null))
 
-    def test_the_condition_matters(self, build: Build) -> None:
+    def test_output_depends_on_the_condition(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             other = condition._replace(tokens=condition.tokens.roll(1, dims=-1))
-            assert self._moves(net, (state, times, condition), (state, times, other))
+            assert self._output_differs(net, (state, times, condition), (state, times, other))
 
-    def test_the_state_matters(self, build: Build) -> None:
+    def test_output_depends_on_the_state(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
-            assert self._moves(net, (state, times, condition), (random_state(self.latent, 3, "b"), times, condition))
+            assert self._output_differs(
+                net, (state, times, condition), (random_state(self.latent, 3, "b"), times, condition)
+            )
 
-    def test_time_matters(self, build: Build) -> None:
+    def test_output_depends_on_t(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
-            later = Times(times.t - 0.05, times.r - 0.05)  # the same interval, so that t itself is what matters
-            assert self._moves(net, (state, times, condition), (state, later, condition))
+            later = Times(times.t - 0.05, times.r - 0.05)  # the same interval t - r, so that only t changes
+            assert self._output_differs(net, (state, times, condition), (state, later, condition))
 
-    def test_r_matters_exactly_where_stated(self, build: Build) -> None:
+    def test_output_depends_on_r_exactly_with_two_time(self, build: Build) -> None:
         for net, state, times, condition in self.cases(build):
             instant = Times(times.t, times.t)
-            moved = self._moves(net, (state, times, condition), (state, instant, condition))
+            moved = self._output_differs(net, (state, times, condition), (state, instant, condition))
             assert moved == ("two-time" in self.provides)
 
-    def test_every_number_of_the_extras_matters(self, build: Build) -> None:
+    def test_output_depends_on_every_extra(self, build: Build) -> None:
         numbers = [(name, width, number) for name, width in self.extras.items() for number in range(width)]
         for net, state, times, condition in self.cases(build):
             for name, width, number in numbers:
                 half = torch.full((ROWS, width), 0.5)
                 other = half + 0.25 * F.one_hot(torch.tensor(number), width)
                 pair = [(state, times, condition._replace(extras={name: values})) for values in (half, other)]
-                assert self._moves(net, *pair)
+                assert self._output_differs(net, *pair)
 
     def test_every_parameter_gets_a_gradient(self, build: Build) -> None:
         for net, *inputs in self.cases(build):
-            _everything(net(*inputs)).backward()  # type: ignore[no-untyped-call]
+            _scalar_of_all_outputs(net(*inputs)).backward()  # type: ignore[no-untyped-call]
             trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
             assert [name for name, p in trained if p.grad is None or not p.grad.isfinite().all()] == []
 
@@ -156,7 +168,7 @@ class BackboneContract:
             cells = self.latent.height * self.latent.width
             assert all(f.ndim == 3 and len(f) == ROWS and cells % f.shape[1] == 0 for f in features.values())
 
-    def test_heads_are_shaped_like_the_value(self, build: Build) -> None:
+    def test_heads_have_the_shape_of_the_value(self, build: Build) -> None:
         self._only_with("internal-head")
         for net, state, times, condition in self.cases(build):
             heads = net(state, times, condition).heads
@@ -170,13 +182,13 @@ class BackboneContract:
             assert velocity.isfinite().all()
             assert slope.abs().max() > 0
 
-    def _moves(self, net: nn.Module, first: Sequence[Any], second: Sequence[Any]) -> bool:
+    def _output_differs(self, net: nn.Module, first: Sequence[Any], second: Sequence[Any]) -> bool:
         with torch.no_grad():
-            return apart(net(*first).value.latent, net(*second).value.latent) > self.effect
+            return max_difference(net(*first).value.latent, net(*second).value.latent) > self.effect
 
     def _only_with(self, word: str) -> None:
         if word not in self.provides:
-            pytest.skip(f"it does not provide {word!r}")
+            pytest.skip(f"the backbone does not provide {word!r}")
 
 
 def _shape(cls_token: Tensor | None) -> tuple[int, ...] | None:
@@ -184,31 +196,31 @@ def _shape(cls_token: Tensor | None) -> tuple[int, ...] | None:
 
 
 def _first_rows_masked(mask: Tensor, count: int) -> Tensor:
-    """The mask [B, L] with its first `count` rows all false."""
+    """Return the mask [B, L] with its first `count` rows set to false."""
     return mask & (torch.arange(len(mask)) >= count)[:, None]
 
 
 def _row(part: Any, row: int) -> Any:
-    """One row of a named tuple of tensors."""
+    """Return one row of a named tuple of tensors."""
     if isinstance(part, Condition):
         return part.map(lambda tensor: tensor[row : row + 1])
     return type(part)(*(None if field is None else field[row : row + 1] for field in part))
 
 
-def _everything(prediction: Prediction) -> Tensor:
-    """A scalar that depends on all that was predicted."""
+def _scalar_of_all_outputs(prediction: Prediction) -> Tensor:
+    """Return a scalar that depends on every predicted tensor."""
     states = [prediction.value, *prediction.heads.values()]
     tensors = [tensor for state in states for tensor in state if tensor is not None]
     return torch.stack([tensor.square().mean() for tensor in tensors]).sum()
 
 
 def _along_time(net: nn.Module, state: State, times: Times, condition: Condition) -> tuple[Tensor, Tensor]:
-    """The prediction and its derivative by t, as MeanFlow takes it."""
+    """Return the prediction and its derivative with respect to t (JVP), as MeanFlow computes it."""
 
     def predict(t: Tensor) -> Tensor:
         value: Tensor = net(state, Times(t, times.r), condition).value.latent
         return value
 
-    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # the one that has forward derivatives
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # supports forward-mode derivatives
         velocity, slope = torch.func.jvp(predict, (times.t,), (torch.ones_like(times.t),))  # type: ignore[misc]
     return velocity, slope

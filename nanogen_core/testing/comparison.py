@@ -1,4 +1,4 @@
-"""What the contracts share: shapes to test with, and the small tensor work around a comparison."""
+"""Shapes, random inputs and tensor comparisons that the contracts share."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Condition, State, Times
 
-LATENT = LatentSpec(channels=4, height=8, width=8, factor=8)  # four tokens at the patch size that follows from it
+LATENT = LatentSpec(channels=4, height=8, width=8, factor=8)  # four backbone tokens at its default patch size
 LABELS = ConditionSpec(width=10, length=1, learned=2)
 TEXTS = ConditionSpec(width=12, length=6, normalize=True, padded=True)
 
 
 def random_state(latent: LatentSpec, rows: int, purpose: str = "state") -> State:
-    """Standard normal latents [rows, C, h, w], and tokens [rows, D] where the latent has them."""
+    """Return standard normal latents [rows, C, h, w], and class tokens [rows, D] if the latent has them."""
     draws = KeyedRNG(0, range(rows))
     cls_token = draws.normal(f"{purpose} token", [latent.cls_token_width]) if latent.cls_token_width else None
     return State(draws.normal(purpose, latent.shape), cls_token)
 
 
 def random_times(rows: int) -> Times:
-    """Times [rows] with 0.2 <= r < t <= 0.9."""
+    """Return times [rows] with 0.2 <= r < t <= 0.9."""
     return Times(torch.linspace(0.5, 0.9, rows), torch.linspace(0.4, 0.2, rows))
 
 
 def random_condition(spec: ConditionSpec, rows: int) -> Condition:
-    """Conditions of the full length; where they are padded, row 0 is a null text, and row i has i tokens."""
+    """Return random conditions of full length. If padded, row i has i tokens, and row 0 is a null text."""
     tokens = KeyedRNG(1, range(rows)).normal("tokens", [spec.length, spec.width])
     if not spec.padded:
         return Condition(tokens)
@@ -38,8 +38,8 @@ def random_condition(spec: ConditionSpec, rows: int) -> Condition:
     return Condition(tokens, torch.arange(spec.length) < counts[:, None])
 
 
-def wake(module: nn.Module) -> None:
-    """Fills the parameters that are all zero, so that an untrained network shows what it would depend on."""
+def fill_zero_parameters(module: nn.Module) -> None:
+    """Fill all-zero parameters with noise, so that the output of an untrained network depends on its inputs."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -48,7 +48,7 @@ def wake(module: nn.Module) -> None:
 
 
 def same_batch(first: Batch, second: Batch) -> bool:
-    """Whether two batches hold equal numbers and captions."""
+    """Return whether two batches have equal tensors and captions."""
     if list(first.captions or ()) != list(second.captions or ()):
         return False
     return all(map(_equal, _tensors(first), _tensors(second)))
@@ -64,14 +64,14 @@ def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     return torch.equal(one, other)
 
 
-def apart(first: Tensor, second: Tensor) -> float:
-    """The largest absolute difference."""
+def max_difference(first: Tensor, second: Tensor) -> float:
+    """Return the largest absolute difference."""
     return float((first.detach().float() - second.detach().float()).abs().max())
 
 
 @contextmanager
-def global_state_kept() -> Iterator[None]:
-    """Fails where the block draws from torch's global generator: such numbers change with everything around them."""
+def global_rng_untouched() -> Iterator[None]:
+    """Fail if the `with` block uses torch's global random generator instead of a KeyedRNG."""
     before = torch.get_rng_state()
     yield
-    assert torch.equal(before, torch.get_rng_state()), "it drew from torch's global generator"
+    assert torch.equal(before, torch.get_rng_state()), "torch's global random generator was used: use a KeyedRNG"

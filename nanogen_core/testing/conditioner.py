@@ -1,4 +1,4 @@
-"""What every conditioner must do."""
+"""Contract tests for conditioners."""
 
 from __future__ import annotations
 
@@ -9,40 +9,48 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Conditioner
 from nanogen_core.tensors import Batch, Condition, where_null
-from nanogen_core.testing.comparison import apart, global_state_kept
+from nanogen_core.testing.comparison import global_rng_untouched, max_difference
 
 
 class ConditionerContract:
-    """Asks for the fixtures `conditioner`, and `batch`: at least three requests that all differ."""
+    """Contract of a conditioner.
 
-    tolerance: float = 1e-4  # of rows in another batch: matrix products round otherwise there
+    Fixtures:
+        conditioner: The conditioner.
+        batch: A Batch of at least three different requests.
 
-    def test_it_follows_the_protocol(self, conditioner: Conditioner) -> None:
+    Attributes:
+        tolerance: Largest difference of one row between two batches; matrix products round differently.
+    """
+
+    tolerance: float = 1e-4
+
+    def test_implements_the_protocol(self, conditioner: Conditioner) -> None:
         assert isinstance(conditioner, Conditioner)
 
-    def test_conditions_have_the_stated_shape(self, conditioner: Conditioner, batch: Batch) -> None:
+    def test_conditions_have_the_shape_of_the_spec(self, conditioner: Conditioner, batch: Batch) -> None:
         condition, spec = conditioner.encode(batch), conditioner.spec
         rows, length, width = condition.tokens.shape
         assert (rows, width) == (len(batch.indices), spec.width)
         assert length <= spec.length
         assert condition.tokens.dtype == torch.float32
 
-    def test_a_mask_comes_exactly_where_stated(self, conditioner: Conditioner, batch: Batch) -> None:
+    def test_mask_exists_exactly_if_padded(self, conditioner: Conditioner, batch: Batch) -> None:
         for condition in (conditioner.encode(batch), conditioner.null(2)):
             assert (condition.mask is not None) == conditioner.spec.padded
             if condition.mask is not None:
                 assert condition.mask.dtype == torch.bool
                 assert condition.mask.shape == condition.tokens.shape[:2]
 
-    def test_the_mask_of_null_is_all_false(self, conditioner: Conditioner) -> None:
+    def test_mask_of_null_is_all_false(self, conditioner: Conditioner) -> None:
         null = conditioner.null(2)
         assert null.mask is None or not null.mask.any()
 
-    def test_null_is_one_condition_many_times(self, conditioner: Conditioner) -> None:
+    def test_rows_of_null_are_equal(self, conditioner: Conditioner) -> None:
         null = conditioner.null(3)
         assert len(null.tokens) == 3
         assert torch.equal(null.tokens[0], null.tokens[2])
-        assert null.tokens.isfinite().all()  # masked NaN stays NaN in a matrix product
+        assert null.tokens.isfinite().all()  # a masked NaN remains NaN in a matrix product
 
     def test_null_can_replace_any_row(self, conditioner: Conditioner, batch: Batch) -> None:
         count = len(batch.indices)
@@ -52,27 +60,27 @@ class ConditionerContract:
         assert mixed.tokens.shape == condition.tokens.shape
         assert torch.equal(_valid(mixed, 1), _valid(null, 1))
 
-    def test_requests_are_told_apart(self, conditioner: Conditioner, batch: Batch) -> None:
+    def test_requests_have_different_conditions(self, conditioner: Conditioner, batch: Batch) -> None:
         rows = _rows(conditioner.encode(batch)) + _rows(conditioner.null(1))
         equal = [(i, j) for i in range(len(rows)) for j in range(i) if _same(rows[i], rows[j])]
         assert equal == []
 
-    def test_encoding_has_no_chance(self, conditioner: Conditioner, batch: Batch) -> None:
-        with global_state_kept():
+    def test_encoding_is_deterministic(self, conditioner: Conditioner, batch: Batch) -> None:
+        with global_rng_untouched():
             first, second = conditioner.encode(batch), conditioner.encode(batch)
         assert torch.equal(first.tokens, second.tokens)
 
-    def test_batch_items_are_kept_apart(self, conditioner: Conditioner, batch: Batch) -> None:
+    def test_batch_items_are_independent(self, conditioner: Conditioner, batch: Batch) -> None:
         together, alone = conditioner.encode(batch), conditioner.encode(batch.part(1, 2))
         assert _same(_valid(together, 1), _valid(alone, 0), self.tolerance)
 
-    def test_a_batch_without_its_input_is_refused_in_words(self, conditioner: Conditioner, batch: Batch) -> None:
+    def test_batch_without_its_input_raises(self, conditioner: Conditioner, batch: Batch) -> None:
         with pytest.raises(NanoGenError):
             conditioner.encode(batch._replace(labels=None, captions=None))
 
 
 def _valid(condition: Condition, row: int) -> Tensor:
-    """The real tokens of one row, [L', D]."""
+    """Return the unmasked tokens of one row, [L', D]."""
     tokens = condition.tokens[row]
     return tokens if condition.mask is None else tokens[condition.mask[row]]
 
@@ -82,4 +90,4 @@ def _rows(condition: Condition) -> list[Tensor]:
 
 
 def _same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
-    return first.shape == second.shape and (not first.numel() or apart(first, second) <= tolerance)
+    return first.shape == second.shape and (not first.numel() or max_difference(first, second) <= tolerance)

@@ -1,4 +1,4 @@
-"""A manifest that offers the fakes. No entry point names it: a test registers it by hand."""
+"""Manifest of the fakes. It has no entry point; tests register it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VIEWS: dict[str, Any] = {"provides": {"labels", "captions"}}
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    """Every part of a pipeline, of the smallest kind."""
+    """Return one small component for each slot of a pipeline."""
     return [
         _tiny("tokenizer", "Tokenizer"),
         _tiny("backbone", "Backbone", provides={"features", "jvp"}),
@@ -36,7 +36,7 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_methods() -> list[Method]:
-    """`tiny`: all of them together."""
+    """Return the method `tiny`, which combines the fakes."""
     parts = {kind: f"tiny-{kind}" for kind in ("task", "dataset", "tokenizer", "backbone", "objective")}
     return [Method(name="tiny", defaults={**parts, "conditioner": "tiny-labels", "image_size": 16})]
 

@@ -1,4 +1,4 @@
-"""Files of weights that run code when they are unpickled, to hold every reader of weights to running nothing."""
+"""Weight files that execute code when unpickled, to test that no reader of weights executes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("pickle", "zip")
 
 
 class Hostile:
-    """Unpickling it makes the file `mark`."""
+    """An object that creates the file `mark` when it is unpickled."""
 
     def __init__(self, mark: Path):
         self._mark = mark
@@ -22,7 +22,7 @@ class Hostile:
 
 
 def write_hostile(file: Path, mark: Path, kind: str) -> None:
-    """A file as `torch.save` wrote it long ago (`"pickle"`) or writes it now (`"zip"`), among tensors."""
+    """Write a weight file with a `Hostile` object, in the legacy (`"pickle"`) or current (`"zip"`) torch format."""
     content = {"weight": torch.zeros(2), "bomb": Hostile(mark)}
     if kind == "pickle":
         file.write_bytes(pickle.dumps(content))
@@ -31,7 +31,7 @@ def write_hostile(file: Path, mark: Path, kind: str) -> None:
 
 
 def variants(folder: Path) -> Iterator[Path]:
-    """Every kind of such a file under each name that weights have; `explodes` says whether one ran."""
+    """Write hostile files in both formats and with every suffix of weight files, and yield their paths."""
     for kind in KINDS:
         for suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt"):
             file = folder / f"{kind}{suffix}"
@@ -40,5 +40,5 @@ def variants(folder: Path) -> Iterator[Path]:
 
 
 def mark(folder: Path) -> Path:
-    """What lies in the folder once a file has run."""
+    """Return the path of the file whose existence shows that hostile code was executed."""
     return folder / "exploded"

@@ -1,7 +1,7 @@
-"""A network that knows the answer, to test objectives with: the condition of a sample is the sample itself.
+"""A network that predicts the exact velocity or data, to test objectives. The condition of a sample is the sample.
 
-On the straight line `x_t = (1 - t) * data + t * noise` the instantaneous velocity at t and the average one from t to
-any r are both `noise - data = (x_t - data) / t`, so that one oracle serves flow matching and MeanFlow.
+On the straight path x_t = (1 - t) data + t noise, the instantaneous velocity at t and the average velocity over any
+[r, t] are both noise - data = (x_t - data) / t. The oracle is therefore exact for flow matching and for MeanFlow.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Predicts = Literal["velocity", "data"]
 
 
 def condition_of(clean: State) -> Condition:
-    """The data as one condition token [B, 1, C*h*w (+ D)]."""
+    """Return clean states as condition tokens [B, 1, C*h*w (+ class token width)]."""
     parts = [part.flatten(1) for part in clean if part is not None]
     return Condition(torch.cat(parts, dim=1)[:, None])  # [B, 1, width]
 
 
 def data_of(condition: Condition, like: State) -> State:
-    """The data back from a condition, shaped like a state."""
+    """Return the clean states that `condition_of` stored, in the shape of `like`."""
     row = condition.tokens[:, 0]
     size = like.latent[0].numel()
     latent = row[:, :size].reshape(like.latent.shape)
@@ -32,7 +32,7 @@ def data_of(condition: Condition, like: State) -> State:
 
 
 class Oracle(nn.Module):
-    """Predicts `scale` times the truth plus `offset` [C, h, w]; the true one has scale 1 and offset 0."""
+    """Predicts `scale` times the truth plus `offset` [C, h, w]. Exact for scale 1 and offset 0."""
 
     def __init__(self, predicts: Predicts = "velocity", *, scale: float = 1.0, offset: Tensor | None = None):
         super().__init__()
@@ -43,7 +43,7 @@ class Oracle(nn.Module):
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """The true velocity or data of each row; every tap is the state's cells as tokens [B, h * w, C]."""
+        """Return the prediction. Every requested intermediate is the input latent as tokens [B, h * w, C]."""
         data = data_of(condition, state)
         truth = data if self.predicts == "data" else state.map(lambda x, d: (x - d) / per_sample(times.t, x), data)
         value = truth.map(lambda value: self.scale * value)

@@ -1,4 +1,4 @@
-"""What every manifest must do: load no torch, name things that exist, and configure them by frozen attrs classes."""
+"""Contract tests for plugin manifests: no heavy imports, valid references, frozen attrs configs."""
 
 from __future__ import annotations
 
@@ -32,55 +32,63 @@ print(*[name for name in {heavy!r} if name in sys.modules])
 
 
 class PluginContract:
-    """Asks for the fixture `manifest`: the name of the manifest module, as the entry point gives it."""
+    """Contract of a manifest.
 
-    installed: bool = True  # False for a manifest that no entry point names
-    required: frozenset[str] = frozenset()  # options that can have no default, such as the path of a file
+    Fixtures:
+        manifest: Name of the manifest module, as in the entry point.
 
-    def test_importing_and_asking_it_is_light(self, manifest: str) -> None:
+    Attributes:
+        installed: Whether an entry point references the manifest.
+        required: Options without a default, such as the path of a file.
+    """
+
+    installed: bool = True
+    required: frozenset[str] = frozenset()
+
+    def test_manifest_imports_no_heavy_package(self, manifest: str) -> None:
         script = LISTING.format(manifest=manifest, heavy=HEAVY)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout.split() == []
 
-    def test_it_states_the_api(self, manifest: str) -> None:
+    def test_manifest_states_the_api_version(self, manifest: str) -> None:
         assert getattr(import_module(manifest), "NANOGEN_API", None) == hookspecs.API
 
-    def test_its_hooks_exist(self, manifest: str) -> None:
+    def test_hook_names_exist(self, manifest: str) -> None:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         manager.register(import_module(manifest))
-        manager.check_pending()  # raises for a hook that is misspelt
+        manager.check_pending()  # raises for a misspelt hook
 
-    def test_an_entry_point_names_it(self, manifest: str) -> None:
+    def test_entry_point_exists(self, manifest: str) -> None:
         if not self.installed:
-            pytest.skip("no entry point names it")
+            pytest.skip("the manifest has no entry point")
         assert manifest in {point.value for point in entry_points(group="nanogen")}
 
-    def test_it_offers_components_and_methods(self, manifest: str) -> None:
+    def test_components_or_methods_are_offered(self, manifest: str) -> None:
         components, methods = _components(manifest), _methods(manifest)
         assert components or methods
         assert {type(item) for item in components} <= {Component}
         assert {type(item) for item in methods} <= {Method}
 
-    def test_no_name_comes_twice(self, manifest: str) -> None:
+    def test_names_are_unique(self, manifest: str) -> None:
         names = [(item.kind, item.name) for item in _components(manifest)]
         names += [("method", item.name) for item in _methods(manifest)]
         assert sorted(set(names)) == sorted(names)
 
-    def test_kinds_and_words_are_of_the_known_form(self, manifest: str) -> None:
+    def test_kinds_and_capability_words_are_valid(self, manifest: str) -> None:
         for component in _components(manifest):
             assert {component.kind, *component.needs} <= self._kinds(manifest)
             words = {component.name, *component.provides, *(w for slot in component.needs.values() for w in slot)}
             assert [word for word in sorted(words) if not WORD.fullmatch(word)] == []
 
     def _kinds(self, manifest: str) -> set[str]:
-        """The installed kinds and the manifest's own."""
+        """Return the installed kinds and those that the manifest defines."""
         own: list[Kind] = getattr(import_module(manifest), "nanogen_kinds", list)()
         return {*registry().kinds, *(kind.name for kind in own)}
 
-    def test_targets_resolve(self, manifest: str) -> None:
+    def test_targets_can_be_imported(self, manifest: str) -> None:
         for component in _components(manifest):
             for reference in filter(None, (component.target, component.importer)):
                 assert callable(import_object(reference)), reference
@@ -109,7 +117,7 @@ def _methods(manifest: str) -> list[Method]:
 
 
 def _check_config(config: type, required: frozenset[str]) -> None:
-    assert attrs.has(config), f"{config} is no attrs class"
+    assert attrs.has(config), f"{config} must be an attrs class"
     fields = attrs.fields(config)
     assert [field.name for field in fields if not field.kw_only] == []
     undecided = {field.name for field in fields if field.default is attrs.NOTHING}
@@ -119,7 +127,7 @@ def _check_config(config: type, required: frozenset[str]) -> None:
 
 
 def _check_defaults(config: type) -> None:
-    assert structure(plain(config()), config, config.__name__) == config()  # what `Pipeline.save` relies on
+    assert structure(plain(config()), config, config.__name__) == config()  # `Pipeline.save` relies on this round trip
     for field in attrs.fields(config)[:1]:
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(config(), field.name, None)

@@ -1,4 +1,4 @@
-"""What every tokenizer must do."""
+"""Contract tests for tokenizers."""
 
 from __future__ import annotations
 
@@ -10,31 +10,42 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Tokenizer
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.testing.comparison import apart, global_state_kept
+from nanogen_core.testing.comparison import global_rng_untouched, max_difference
 
 
 class TokenizerContract:
-    """Asks for the fixture `tokenizer`. Override the attributes to suit it; `None` leaves that test out."""
+    """Contract of a tokenizer. An attribute of None skips its test.
+
+    Fixtures:
+        tokenizer: The tokenizer.
+
+    Attributes:
+        image_size: Side of the test images in pixels.
+        wrong_size: An image size that the tokenizer must refuse.
+        variance: Bounds of the variance of the latents of `images()`.
+        reconstruction: Largest mean absolute error of decoding the latents of `images()`.
+        tolerance: Largest difference of one row between two batches; matrix products round differently.
+    """
 
     image_size: int = 32
-    wrong_size: int | None = 33  # a size that it must refuse; None: it takes every size
-    variance: tuple[float, float] | None = None  # bounds of the variance of the latents of `images()`
-    reconstruction: float | None = None  # the largest mean absolute error of a round trip of `images()`
-    tolerance: float = 1e-4  # of rows in another batch: matrix products round otherwise there
+    wrong_size: int | None = 33
+    variance: tuple[float, float] | None = None
+    reconstruction: float | None = None
+    tolerance: float = 1e-4
 
     def images(self) -> Tensor:
-        """Three smooth images in [-1, 1]; override with real ones where the latents' variance is tested."""
+        """Return three smooth images in [-1, 1]. Override with real images to test the variance of the latents."""
         coarse = KeyedRNG(0, range(3)).uniform("images", [3, 4, 4]) * 2 - 1
         return F.interpolate(coarse, size=(self.image_size,) * 2, mode="bilinear")  # [3, 3, S, S]
 
-    def test_it_follows_the_protocol(self, tokenizer: Tokenizer) -> None:
+    def test_implements_the_protocol(self, tokenizer: Tokenizer) -> None:
         assert isinstance(tokenizer, Tokenizer)
 
-    def test_latents_have_the_stated_shape(self, tokenizer: Tokenizer) -> None:
+    def test_latents_have_the_shape_of_the_spec(self, tokenizer: Tokenizer) -> None:
         latents = tokenizer.encode(self.images())
         assert tuple(latents.shape) == (3, *tokenizer.latent(self.image_size).shape)
 
-    def test_factor_is_image_pixels_for_a_cell(self, tokenizer: Tokenizer) -> None:
+    def test_factor_is_pixels_per_cell(self, tokenizer: Tokenizer) -> None:
         spec = tokenizer.latent(self.image_size)
         assert (spec.height * spec.factor, spec.width * spec.factor) == (self.image_size, self.image_size)
 
@@ -44,47 +55,47 @@ class TokenizerContract:
         assert latents.isfinite().all()
         assert not latents.requires_grad
 
-    def test_images_come_back(self, tokenizer: Tokenizer) -> None:
+    def test_decode_returns_images(self, tokenizer: Tokenizer) -> None:
         images = tokenizer.decode(tokenizer.encode(self.images()), KeyedRNG(0, range(3)))
         assert images.shape == self.images().shape
         assert images.dtype == torch.float32
         assert images.isfinite().all()
 
-    def test_encode_has_no_chance(self, tokenizer: Tokenizer) -> None:
-        with global_state_kept():
+    def test_encode_is_deterministic(self, tokenizer: Tokenizer) -> None:
+        with global_rng_untouched():
             first, second = tokenizer.encode(self.images()), tokenizer.encode(self.images())
         assert torch.equal(first, second)
 
-    def test_decode_draws_from_its_rng_alone(self, tokenizer: Tokenizer) -> None:
+    def test_decode_uses_only_its_rng(self, tokenizer: Tokenizer) -> None:
         latents = tokenizer.encode(self.images())
-        with global_state_kept():
+        with global_rng_untouched():
             first, second = (tokenizer.decode(latents, KeyedRNG(7, range(3))) for _ in range(2))
         assert torch.equal(first, second)
 
-    def test_encode_keeps_batch_items_apart(self, tokenizer: Tokenizer) -> None:
+    def test_encode_treats_batch_items_independently(self, tokenizer: Tokenizer) -> None:
         images = self.images()
-        assert apart(tokenizer.encode(images)[1:2], tokenizer.encode(images[1:2])) <= self.tolerance
+        assert max_difference(tokenizer.encode(images)[1:2], tokenizer.encode(images[1:2])) <= self.tolerance
 
-    def test_decode_keeps_batch_items_apart(self, tokenizer: Tokenizer) -> None:
+    def test_decode_treats_batch_items_independently(self, tokenizer: Tokenizer) -> None:
         latents = tokenizer.encode(self.images())
         together = tokenizer.decode(latents, KeyedRNG(7, range(3)))[1:2]
-        assert apart(together, tokenizer.decode(latents[1:2], KeyedRNG(7, [1]))) <= self.tolerance
+        assert max_difference(together, tokenizer.decode(latents[1:2], KeyedRNG(7, [1]))) <= self.tolerance
 
-    def test_a_wrong_size_is_refused_in_words(self, tokenizer: Tokenizer) -> None:
+    def test_unsupported_size_raises(self, tokenizer: Tokenizer) -> None:
         if self.wrong_size is None:
-            pytest.skip("it takes every size")
+            pytest.skip("the tokenizer supports every size")
         with pytest.raises(NanoGenError, match=str(self.wrong_size)):
             tokenizer.latent(self.wrong_size)
 
     def test_latents_have_about_unit_variance(self, tokenizer: Tokenizer) -> None:
         if self.variance is None:
-            pytest.skip("no bounds stated")
+            pytest.skip("the attribute `variance` is None")
         lowest, highest = self.variance
         assert lowest <= float(tokenizer.encode(self.images()).var()) <= highest
 
-    def test_a_round_trip_keeps_the_picture(self, tokenizer: Tokenizer) -> None:
+    def test_round_trip_reconstructs_images(self, tokenizer: Tokenizer) -> None:
         if self.reconstruction is None:
-            pytest.skip("no bound stated")
+            pytest.skip("the attribute `reconstruction` is None")
         images = self.images()
         decoded = tokenizer.decode(tokenizer.encode(images), KeyedRNG(0, range(3)))
         assert float((decoded - images).abs().mean()) <= self.reconstruction

@@ -34,13 +34,13 @@ def test_another_stage_has_its_backbone():
 
 
 def test_an_object_for_the_empty_slot_is_refused():
-    with pytest.raises(Incompatible, match="backbone: an object was given, and stage 'rae-decoder' uses none"):
+    with pytest.raises(Incompatible, match="backbone: stage 'rae-decoder' uses no backbone; leave out the object"):
         resolve(STAGE_1, {"backbone": torch.nn.Linear(1, 1)})
 
 
 def test_it_draws_nothing_and_saves_no_weights_of_it(tmp_path):
     pipeline = build_pipeline(STAGE_1)
     assert pipeline.backbone is None
-    with pytest.raises(NanoGenError, match=r"no backbone, because its stage 'rae-decoder' trains another part"):
+    with pytest.raises(NanoGenError, match=r"no backbone, because stage 'rae-decoder' trains another part"):
         pipeline.generate(0)
     assert not (pipeline.save(tmp_path / "saved") / "backbone.safetensors").exists()

@@ -115,8 +115,8 @@ ALLOWED = {
         "ConstantLinearConfig.constant_steps": [0],
         "TextConfig.remember": [0],
         "OpenMojiConfig.hold_out": [0],
-        "Certainty.draws": [0],
-        "Effort.save_every": [0],
+        "BootstrapConfig.draws": [0],
+        "EvalOptions.save_every": [0],
     },
     "blocks count from 0": {
         "EncoderConfig.levels[]": [0],  # of the list
@@ -272,7 +272,10 @@ def test_the_walk_found_the_verbs():
             {"backbone": {"hidden": 65_536, "depth": 900}},
             "backbone.heads: 900 blocks of width 65536 have more than 100,",
         ),
-        ({"guidance": {"cfg": {"t_min": 0.5, "t_max": 0.1}}}, "guidance.cfg.t_max: 0.1 lies below t_min 0.5"),
+        (
+            {"guidance": {"cfg": {"t_min": 0.5, "t_max": 0.1}}},
+            "guidance.cfg.t_max: must be at least t_min (0.5), got 0.1",
+        ),
         (
             {"train": {"precomputed_latents": "a\0b"}},
             "train.precomputed_latents: 'a\\x00b' contains a NUL character or invalid UTF-8",
@@ -282,7 +285,7 @@ def test_the_walk_found_the_verbs():
         ({"guidance": {"nobody": 5}}, "guidance.nobody: expected a mapping of options, got 5"),
         ({"backbone": {3: 4, "name": "ddt"}}, "backbone: the key 3 must be a string"),
         ({3: 4}, "3: a key must be a string"),
-        ({"per_task": {"imagenet": {"task": "t2i"}}}, "per_task.imagenet.task: the task is chosen above `per_task`"),
+        ({"per_task": {"imagenet": {"task": "t2i"}}}, "per_task.imagenet.task: set `task` at the top level"),
     ],
 )
 def test_values_that_ended_in_tracebacks_or_were_taken(small, over, sentence):

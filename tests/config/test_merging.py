@@ -194,7 +194,9 @@ def test_a_size_that_was_written_follows_the_name(small):
     """Over a file with `size: tiny`, another backbone was silently built at its default size, XL."""
     small["backbone"] = {"name": "lightning-dit", "size": "tiny"}
     for line in ("backbone=ddt", "backbone.name=ddt"):
-        with pytest.warns(ConfigWarning, match="'ddt' replaces 'lightning-dit'.* kept: size. Dropped: none"):
+        with pytest.warns(
+            ConfigWarning, match="'ddt' replaces 'lightning-dit'.* both components have: size. Dropped options: none"
+        ):
             part = resolve(small, override_layer((line,))).slots["backbone"]
         assert (part.name, part.config.size) == ("ddt", "tiny")
     with pytest.warns(ConfigWarning):
@@ -209,7 +211,7 @@ def test_a_preset_that_the_new_component_has_not_is_refused(small):
 
 def test_what_is_dropped_is_said(small):
     small["backbone"] = {"name": "ddt", "size": "tiny", "decoder_depth": 1}
-    with pytest.warns(ConfigWarning, match="kept: size. Dropped: decoder_depth"):
+    with pytest.warns(ConfigWarning, match="both components have: size. Dropped options: decoder_depth"):
         resolve(small, {"backbone": "lightning-dit"})
     small["backbone"] = {"name": "lightning-dit", "size": "tiny"}
     small["auxiliary"] = {"repa": {"teacher": {"name": "dinov2-vit-b", "levels": 2}, "block": 1}}

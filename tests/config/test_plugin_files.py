@@ -120,16 +120,16 @@ def test_its_section_is_read_strictly(folder):
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("nothing.py", None, "it must be a Python file whose name is a Python name"),
-        ("my-method.py", METHOD, "it must be a Python file whose name is a Python name"),
-        ("json.py", METHOD, "another module is called 'json'"),
-        ("torch.py", METHOD, "another module is called 'torch'"),
+        ("nothing.py", None, "expected an existing Python file whose name is a Python identifier"),
+        ("my-method.py", METHOD, "expected an existing Python file whose name is a Python identifier"),
+        ("json.py", METHOD, "the module name 'json' is taken"),
+        ("torch.py", METHOD, "the module name 'torch' is taken"),
         ("broken.py", "import nothing_at_all", "ModuleNotFoundError: No module named 'nothing_at_all'"),
-        ("plain.py", "x = 1", "its manifest states NANOGEN_API = None"),
-        ("twice.py", METHOD.replace('"palette"', '"sampler"'), "brings the kind 'sampler' already"),
-        ("verb.py", METHOD.replace('"hello"', '"train"'), "nanogen-train brings the verb 'train' already"),
+        ("plain.py", "x = 1", "its manifest has NANOGEN_API = None"),
+        ("twice.py", METHOD.replace('"palette"', '"sampler"'), "already has the kind 'sampler'"),
+        ("verb.py", METHOD.replace('"hello"', '"train"'), "nanogen-train already has the verb 'train'"),
         ("section.py", METHOD.replace('"notes"', '"train"'), "the name 'train' is taken"),
-        ("section2.py", METHOD.replace('"my_method:Notes"', "Notes"), "must be a text 'module:Class'"),
+        ("section2.py", METHOD.replace('"my_method:Notes"', "Notes"), "must be a string 'module:Class'"),
     ],
 )
 def test_a_file_that_cannot_be_a_plugin_is_a_sentence(tmp_path, file, text, sentence):

@@ -130,13 +130,15 @@ def test_a_method_that_the_backbone_cannot_serve_is_refused_with_what_could(smal
         resolve({**small, "objective": "meanflow", "backbone": OneTime()})
     sentence = str(caught.value)
     assert sentence.startswith("objective 'meanflow' needs a backbone that provides 'jvp' and 'two-time'; backbone ")
-    able = "Write backbone='ddt' or backbone='dit' or backbone='lightning-dit', or choose another objective."
+    able = "Set backbone='ddt' or backbone='dit' or backbone='lightning-dit', or choose another objective."
     assert sentence.endswith(able)
 
 
 def test_a_missing_part_is_named(small):
     del small["objective"]
-    with pytest.raises(ConfigError, match="`objective:` is missing. A `method:` brings it along; installed: "):
+    with pytest.raises(
+        ConfigError, match="`objective:` is missing. Set it, or a `method:` whose defaults include it. Methods: "
+    ):
         resolve(small)
     with pytest.raises(ConfigError, match="`task:` is missing. Installed: imagenet"):
         resolve({})
@@ -180,7 +182,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_recipe_is_loaded_by_its_name_and_a_near_miss_is_named():
     assert load_config("demo")["dataset"] == "openmoji"
-    with pytest.raises(ConfigError, match="neither a file nor a recipe 'deme'. Did you mean 'demo'"):
+    with pytest.raises(ConfigError, match="no file and no recipe 'deme'. Did you mean 'demo'"):
         load_config("deme")
 
 

@@ -183,7 +183,7 @@ def test_every_kind_of_path_is_read(small):
 
 @pytest.mark.parametrize("setting", ["", "=", "=5", "seed", "train..steps=3", ".seed=3", "seed.=3", "a." * 30 + "b=1"])
 def test_a_setting_of_another_form_is_refused(setting):
-    with pytest.raises(ConfigError, match="--set takes KEY.PATH=VALUE"):
+    with pytest.raises(ConfigError, match="--set must have the form KEY.PATH=VALUE"):
         override_layer((setting,))
 
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanogen_core.config import load_config, resolve
-from nanogen_core.errors import MISTAKES, ConfigError, shown
+from nanogen_core.errors import ConfigError, shown
 from nanogen_files import yaml_files
+from nanogen_files.errors import MISTAKES
 
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 PLAIN = st.recursive(

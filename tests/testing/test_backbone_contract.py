@@ -148,19 +148,19 @@ class OddHead(TinyBackbone):
 
 
 BROKEN = {
-    WrongShape: {"the_output_is_shaped_like_the_input"},
-    Half: {"the_state_is_float32"},
-    MixesRows: {"batch_items_are_kept_apart"},
-    Dropout: {"evaluation_has_no_chance"},
-    InPlace: {"inputs_are_left_as_they_were"},
-    LeaksMaskedTokens: {"masked_tokens_do_not_leak", "a_null_text_is_not_seen"},
-    SeesTheNullText: {"a_null_text_is_not_seen"},
-    AveragesNothing: {"a_null_text_is_not_seen", "a_null_text_has_finite_derivatives"},
-    BreaksGradients: {"a_null_text_has_finite_derivatives"},
-    IgnoresCondition: {"the_condition_matters"},
-    IgnoresState: {"the_state_matters"},
-    IgnoresTime: {"time_matters"},
-    IgnoresR: {"r_matters_exactly_where_stated"},
+    WrongShape: {"output_has_the_shape_of_the_input"},
+    Half: {"output_is_float32"},
+    MixesRows: {"batch_items_are_independent"},
+    Dropout: {"evaluation_is_deterministic"},
+    InPlace: {"inputs_are_not_modified"},
+    LeaksMaskedTokens: {"masked_tokens_have_no_effect", "null_text_has_no_effect"},
+    SeesTheNullText: {"null_text_has_no_effect"},
+    AveragesNothing: {"null_text_has_no_effect", "null_text_has_finite_derivatives"},
+    BreaksGradients: {"null_text_has_finite_derivatives"},
+    IgnoresCondition: {"output_depends_on_the_condition"},
+    IgnoresState: {"output_depends_on_the_state"},
+    IgnoresTime: {"output_depends_on_t"},
+    IgnoresR: {"output_depends_on_r_exactly_with_two_time"},
     Unused: {"every_parameter_gets_a_gradient"},
     NoTaps: {"intermediates_are_image_tokens"},
     Detached: {"forward_derivatives_exist"},
@@ -174,12 +174,12 @@ def test_a_broken_backbone_is_caught(broken):
 
 def test_an_odd_head_is_caught():
     build = partial(OddHead, TinyBackboneConfig(two_time=True))
-    assert failures(HeadContract, build=build) == {"heads_are_shaped_like_the_value"}
+    assert failures(HeadContract, build=build) == {"heads_have_the_shape_of_the_value"}
 
 
 def test_one_that_ignores_the_extras_is_caught():
     build = partial(TinyBackbone, TinyBackboneConfig(two_time=True))
-    assert failures(ExtrasContract, build=build) == {"every_number_of_the_extras_matters"}
+    assert failures(ExtrasContract, build=build) == {"output_depends_on_every_extra"}
 
 
 class ReadsOneNumber(TinyBackbone):
@@ -190,12 +190,12 @@ class ReadsOneNumber(TinyBackbone):
 
 def test_one_that_ignores_some_numbers_is_caught():
     build = partial(ReadsOneNumber, TinyBackboneConfig(two_time=True))
-    assert failures(ExtrasContract, build=build) == {"every_number_of_the_extras_matters"}
+    assert failures(ExtrasContract, build=build) == {"output_depends_on_every_extra"}
 
 
 def test_a_plain_backbone_must_not_look_at_r():
     build = partial(TinyBackbone, TinyBackboneConfig(two_time=True))
-    assert failures(BackboneContract, build=build) == {"r_matters_exactly_where_stated"}
+    assert failures(BackboneContract, build=build) == {"output_depends_on_r_exactly_with_two_time"}
 
 
 def test_the_healthy_backbone_holds():

@@ -86,17 +86,17 @@ class BareError(TinyTexts):
 
 
 BROKEN = {
-    WrongWidth: {"conditions_have_the_stated_shape"},
-    NoMask: {"a_mask_comes_exactly_where_stated"},
-    VisibleNull: {"the_mask_of_null_is_all_false"},
-    NanNull: {"null_is_one_condition_many_times"},
-    HiddenRequests: {"requests_are_told_apart"},
-    RandomNull: {"null_is_one_condition_many_times"},
+    WrongWidth: {"conditions_have_the_shape_of_the_spec"},
+    NoMask: {"mask_exists_exactly_if_padded"},
+    VisibleNull: {"mask_of_null_is_all_false"},
+    NanNull: {"rows_of_null_are_equal"},
+    HiddenRequests: {"requests_have_different_conditions"},
+    RandomNull: {"rows_of_null_are_equal"},
     ShortNull: {"null_can_replace_any_row"},
-    Colourblind: {"requests_are_told_apart"},
-    Noisy: {"encoding_has_no_chance", "batch_items_are_kept_apart"},
-    MixesRows: {"batch_items_are_kept_apart"},
-    BareError: {"a_batch_without_its_input_is_refused_in_words"},
+    Colourblind: {"requests_have_different_conditions"},
+    Noisy: {"encoding_is_deterministic", "batch_items_are_independent"},
+    MixesRows: {"batch_items_are_independent"},
+    BareError: {"batch_without_its_input_raises"},
 }
 
 

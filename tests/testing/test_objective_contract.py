@@ -128,30 +128,30 @@ class ForgetsFeatures(TinyFlow):
 
 
 BROKEN = {
-    WrongGuess: {"what_was_seen_is_told"},
-    ForgetsFeatures: {"what_was_seen_is_told"},
-    WrongSign: {"a_step_stays_on_the_line", "the_truth_leads_from_noise_to_data"},
+    WrongGuess: {"forward_pass_is_returned"},
+    ForgetsFeatures: {"forward_pass_is_returned"},
+    WrongSign: {"step_stays_on_the_straight_path", "true_velocity_leads_from_noise_to_data"},
     OppositeVelocity: {
-        "the_velocity_points_to_the_noise",
-        "a_step_stays_on_the_line",
-        "the_truth_leads_from_noise_to_data",
+        "velocity_points_from_data_to_noise",
+        "step_stays_on_the_straight_path",
+        "true_velocity_leads_from_noise_to_data",
     },
-    OppositeTarget: {"the_loss_is_least_at_the_truth"},
-    ForgetsHeads: {"heads_become_velocities_too"},
-    RisingGrid: {"the_grid_falls_from_one_to_zero", "the_truth_leads_from_noise_to_data"},
-    SingleGrid: {"the_grid_falls_from_one_to_zero"},
+    OppositeTarget: {"loss_is_lowest_for_the_true_prediction"},
+    ForgetsHeads: {"heads_are_converted_to_velocities"},
+    RisingGrid: {"grid_decreases_from_one_to_zero", "true_velocity_leads_from_noise_to_data"},
+    SingleGrid: {"grid_decreases_from_one_to_zero"},
     ShortStep: {
-        "a_step_stays_on_the_line",
-        "a_step_of_no_length_changes_nothing",
-        "the_truth_leads_from_noise_to_data",
+        "step_stays_on_the_straight_path",
+        "step_of_length_zero_changes_nothing",
+        "true_velocity_leads_from_noise_to_data",
     },
-    GlobalNoise: {"the_loss_draws_from_its_rng_alone", "the_loss_does_not_depend_on_the_order"},
-    SlotBlind: {"the_loss_does_not_depend_on_the_order"},
-    Vector: {"the_loss_is_a_scalar_with_a_gradient"},
-    AttachedParts: {"the_loss_is_a_scalar_with_a_gradient"},
-    NeedsEveryLabel: {"dropped_conditions_are_taken"},
-    NeedsTwo: {"a_single_sample_is_taken"},
-    Fixed: {"the_loss_draws_from_its_rng_alone"},
+    GlobalNoise: {"loss_uses_only_its_rng", "loss_is_independent_of_the_order"},
+    SlotBlind: {"loss_is_independent_of_the_order"},
+    Vector: {"loss_is_a_scalar_with_a_gradient"},
+    AttachedParts: {"loss_is_a_scalar_with_a_gradient"},
+    NeedsEveryLabel: {"loss_accepts_dropped_conditions"},
+    NeedsTwo: {"loss_accepts_a_single_sample"},
+    Fixed: {"loss_uses_only_its_rng"},
 }
 
 
@@ -162,7 +162,7 @@ def test_a_broken_objective_is_caught(broken):
 
 def test_a_state_in_bf16_is_caught():
     found = failures(ObjectiveContract, objective=HalfState(TinyFlowConfig()))
-    assert "the_state_stays_float32" in found
+    assert "step_keeps_float32" in found
 
 
 def test_the_healthy_objective_holds():

@@ -50,19 +50,19 @@ def failing(tmp_path, monkeypatch):
 
 
 MANIFESTS = {
-    "loads_torch": (("NANOGEN_API = 1", "import torch\nNANOGEN_API = 1"), {"importing_and_asking_it_is_light"}),
-    "no_api": (("NANOGEN_API = 1", ""), {"it_states_the_api"}),
+    "loads_torch": (("NANOGEN_API = 1", "import torch\nNANOGEN_API = 1"), {"manifest_imports_no_heavy_package"}),
+    "no_api": (("NANOGEN_API = 1", ""), {"manifest_states_the_api_version"}),
     "misspelt_hook": (
         ("def nanogen_components()", "def nanogen_component()"),
-        {"its_hooks_exist"},
+        {"hook_names_exist"},
     ),
-    "other_kind": (('kind="objective"', 'kind="objektive"'), {"kinds_and_words_are_of_the_known_form"}),
-    "loose_word": (('name="mine", target', 'name="My Method", target'), {"kinds_and_words_are_of_the_known_form"}),
+    "other_kind": (('kind="objective"', 'kind="objektive"'), {"kinds_and_capability_words_are_valid"}),
+    "loose_word": (('name="mine", target', 'name="My Method", target'), {"kinds_and_capability_words_are_valid"}),
     "wrong_need": (
         ('config="NAME_parts:Config"', 'config="NAME_parts:Config", needs={"backbones": {"features"}}'),
-        {"kinds_and_words_are_of_the_known_form"},
+        {"kinds_and_capability_words_are_valid"},
     ),
-    "no_target": (("NAME_parts:Mine", "NAME_parts:Yours"), {"targets_resolve"}),
+    "no_target": (("NAME_parts:Mine", "NAME_parts:Yours"), {"targets_can_be_imported"}),
     "no_config": (("NAME_parts:Config", "NAME_parts:Configuration"), {"configs_are_frozen_with_defaults"}),
     "wrong_slot": (('{"objective": {', '{"objektive": {'), {"defaults_are_partial_configurations"}),
 }
@@ -96,15 +96,15 @@ def test_an_option_without_a_default_can_be_declared(failing):
 
 
 def test_an_empty_manifest_is_caught(failing):
-    assert failing("empty", ("return [", "return [] and [")) == {"it_offers_components_and_methods"}
+    assert failing("empty", ("return [", "return [] and [")) == {"components_or_methods_are_offered"}
 
 
 def test_a_name_that_comes_twice_is_caught(failing):
-    assert failing("twice", ("    return [Component", "    return 2 * [Component")) == {"no_name_comes_twice"}
+    assert failing("twice", ("    return [Component", "    return 2 * [Component")) == {"names_are_unique"}
 
 
 def test_a_missing_entry_point_is_caught(failing):
-    assert failing("missing", contract=PluginContract) == {"an_entry_point_names_it"}
+    assert failing("missing", contract=PluginContract) == {"entry_point_exists"}
 
 
 def test_the_healthy_manifest_holds(failing):

@@ -93,20 +93,20 @@ class Silent(TinyTask):
 
 
 BROKEN = {
-    ZeroToOne: {"images_have_the_stated_size_and_range"},
-    Bytes: {"images_have_the_stated_size_and_range"},
-    WrongSize: {"images_have_the_stated_size_and_range"},
-    FloatIndices: {"indices_say_where_an_example_stands"},
-    Unlabelled: {"batches_go_with_the_conditioner"},
+    ZeroToOne: {"images_have_the_right_size_and_range"},
+    Bytes: {"images_have_the_right_size_and_range"},
+    WrongSize: {"images_have_the_right_size_and_range"},
+    FloatIndices: {"indices_are_int64"},
+    Unlabelled: {"conditioner_encodes_batches"},
     Unkeyed: {"equal_seeds_give_equal_batches", "start_skips_batches"},
     FixedOrder: {"another_seed_gives_another_order"},
     ForgetsStart: {"start_skips_batches"},
-    PicturesInRequests: {"a_request_is_a_batch_without_images"},
-    Guesses: {"a_wrong_request_is_refused_in_words"},
-    BareError: {"a_wrong_request_is_refused_in_words"},
-    Repeats: {"once_shows_every_example_once"},
-    Silent: {"every_request_has_a_description"},
-    TooFew: {"questions_are_as_many_as_asked"},
+    PicturesInRequests: {"make_batch_has_no_images"},
+    Guesses: {"wrong_request_raises"},
+    BareError: {"wrong_request_raises"},
+    Repeats: {"iter_once_yields_every_example_once"},
+    Silent: {"captions_exist_for_every_row"},
+    TooFew: {"eval_batch_has_the_requested_size"},
 }
 
 

@@ -1,6 +1,6 @@
-"""Small working parts: each does its job for real, in milliseconds, so that one's own part can be tried with them.
+"""Small working components that run in milliseconds, to test other components with.
 
-`nanogen_core.testing.fakes_plugin` is a manifest that offers them under names with `tiny-` in front.
+`nanogen_core.testing.fakes_plugin` is a manifest that offers them as `tiny-backbone`, `tiny-task` and so on.
 """
 
 from nanogen_core.testing.fakes.backbone import TinyBackbone, TinyBackboneConfig

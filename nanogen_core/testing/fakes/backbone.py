@@ -1,4 +1,4 @@
-"""A backbone of three convolutions, which sees the time and the condition as a shift of its channels."""
+"""A backbone of three convolutions. Time and condition shift the channels of its first layer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nanogen_core.tensors import Condition, Prediction, State, Times
 
 @frozen(kw_only=True)
 class TinyBackboneConfig:
-    """`two_time`: whether the network is told t - r as well."""
+    """Options of TinyBackbone: hidden channels, and whether the network also receives t - r."""
 
     width: int = 32
     two_time: bool = False
 
 
 class TinyBackbone(nn.Module):
-    """Provides `features` (the output `block.1`) and `jvp`; with `two_time` also `two-time`. Zero at initialization."""
+    """Provides `features` (`block.1`), `jvp` and, with the option `two_time`, `two-time`. Initially predicts zero."""
 
     def __init__(self, config: TinyBackboneConfig, *, latent: LatentSpec, condition: ConditionSpec):
         super().__init__()
@@ -39,7 +39,7 @@ class TinyBackbone(nn.Module):
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """States [B, C, h, w] at `times`; `intermediates`: `"block.1"`. Raises NanoGenError for another name."""
+        """Predict a value for each state [B, C, h, w]. Raises NanoGenError for intermediates other than "block.1"."""
         if unknown := set(intermediates) - {"block.1"}:
             raise NanoGenError(f"tiny-backbone has no intermediate {min(unknown)!r}; it has: block.1.")
         shift = self.time(self._angles(times)) + self.condition(mean_token(condition))  # [B, width]
@@ -54,7 +54,7 @@ class TinyBackbone(nn.Module):
 
 
 def mean_token(condition: Condition) -> Tensor:
-    """The mean of the real tokens, [B, D]; zero in a row without any."""
+    """Return the mean of the unmasked tokens, [B, D]; zero for a row without any."""
     if condition.mask is None:
         return condition.tokens.mean(dim=1)
     real = condition.mask[..., None]

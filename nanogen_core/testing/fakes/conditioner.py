@@ -1,4 +1,4 @@
-"""Two conditioners without a network: labels as one-hot tokens, texts as letters."""
+"""Two conditioners without a network: one-hot labels and one-hot letters."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz"
 
 
 class TinyLabels:
-    """One one-hot token for each sample; the last place is the null class."""
+    """One one-hot token per label. The last index is the null class."""
 
     def __init__(self, *, classes: Sequence[str]):
         self.spec = ConditionSpec(width=len(classes) + 1, length=1)
 
     def encode(self, batch: Batch) -> Condition:
-        """Tokens [B, 1, classes + 1]. Raises NanoGenError for a batch without labels."""
+        """Encode labels as tokens [B, 1, classes + 1]. Raises NanoGenError for a batch without labels."""
         if batch.labels is None:
-            raise NanoGenError("tiny-labels needs labels, and this batch has none.")
+            raise NanoGenError("tiny-labels needs labels, but the batch has none: use a task with labels.")
         return Condition(F.one_hot(batch.labels, self.spec.width)[:, None].float())
 
     def null(self, count: int) -> Condition:
-        """The null class, `count` times."""
+        """Return the null class `count` times."""
         null = torch.full((count,), self.spec.width - 1)
         return Condition(F.one_hot(null, self.spec.width)[:, None].float())
 
 
 @frozen(kw_only=True)
 class TinyTextsConfig:
-    """Texts are cut at `length` letters."""
+    """Options of TinyTexts. `length`: largest number of letters; longer texts are cut."""
 
     length: int = 24
 
 
 class TinyTexts:
-    """A one-hot token for each letter. The empty text has none, and an all-false mask."""
+    """One one-hot token per letter. The null condition is the empty text, whose mask is all false."""
 
     def __init__(self, config: TinyTextsConfig):
         self.spec = ConditionSpec(width=len(LETTERS), length=config.length, padded=True)
 
     def encode(self, batch: Batch) -> Condition:
-        """Tokens [B, length, 27]. Raises NanoGenError for a batch without captions."""
+        """Encode captions as tokens [B, length, 27]. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError("tiny-texts needs captions, and this batch has none.")
+            raise NanoGenError("tiny-texts needs captions, but the batch has none: use a task with captions.")
         return self._texts(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """The empty text, `count` times."""
+        """Return the empty text `count` times."""
         return self._texts([""] * count)
 
     def _texts(self, texts: Sequence[str]) -> Condition:

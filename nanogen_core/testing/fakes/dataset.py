@@ -1,4 +1,4 @@
-"""A dataset that is drawn on the spot: one square on grey, in one of three colours."""
+"""A generated dataset: one red, green or blue square on grey per image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = {"train": 24, "val": 6}
 
 @define
 class Square:
-    """One example: an image [3, S, S] in [-1, 1], the number of its colour, and a caption."""
+    """One example: an image [3, S, S] in [-1, 1], the index of its colour, and a caption."""
 
     image: Tensor
     label: int | None
@@ -24,12 +24,12 @@ class Square:
 
 
 class TinyDataset:
-    """Twenty-four squares to train on and six to hold out, with labels and captions."""
+    """24 training and 6 validation examples with labels and captions."""
 
     classes: Sequence[str] = tuple(COLOURS)
 
     def open(self, split: str, image_size: int, view: str) -> Squares:
-        """One split; both views are served by the same examples. Raises NanoGenError for an unknown split."""
+        """Return a split; `view` is ignored. Raises NanoGenError for an unknown split."""
         if split not in SIZES:
             raise NanoGenError(f"tiny-dataset has no split {split!r}; it has: {', '.join(SIZES)}.")
         return Squares(range(SIZES[split]) if split == "train" else range(100, 100 + SIZES[split]), image_size)
@@ -53,7 +53,7 @@ class Squares:
 
 
 def draw_square(size: int, number: int, colour: Sequence[float]) -> Tensor:
-    """An image [3, size, size] in [-1, 1] with a square of half its width, whose place depends on the number."""
+    """Return an image [3, size, size] in [-1, 1] with a square of half its width, at a position set by `number`."""
     image, half = torch.zeros(3, size, size), size // 2
     row, column = (number * 7) % (size - half + 1), (number * 5) % (size - half + 1)
     image[:, row : row + half, column : column + half] = torch.tensor(colour)[:, None, None]

@@ -1,4 +1,4 @@
-"""Flow matching in its plainest form: the network predicts `noise - data` on the straight line between them."""
+"""Minimal flow matching: the network predicts noise - data on the straight path between them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, Sta
 
 @frozen(kw_only=True)
 class TinyFlowConfig:
-    """Times are uniform in [`earliest`, 1]."""
+    """Options of TinyFlow. Training times are uniform in [`earliest`, 1]."""
 
     earliest: float = 0.05
 
 
 class TinyFlow:
-    """Rectified flow (arXiv 2209.03003): mean squared error on the velocity, Euler steps, a uniform grid."""
+    """Rectified flow (arXiv 2209.03003): mean squared velocity error, Euler steps, uniform sampling times."""
 
     def __init__(self, config: TinyFlowConfig):
         self.config = config
@@ -29,7 +29,7 @@ class TinyFlow:
     def loss(
         self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """Mean over the batch and the latent of |v - (noise - data)|^2."""
+        """Return the mean of (v - (noise - data))^2 over batch and latent."""
         t = self.config.earliest + (1 - self.config.earliest) * rng.uniform("time")  # [B]
         noise = clean.map(lambda x: rng.normal(f"noise.{x.ndim}", x.shape[1:]))
         state = clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
@@ -39,14 +39,14 @@ class TinyFlow:
         return Losses(error, {"velocity": error.detach()}, ForwardPass(state, Times(t, t), prediction, denoised))
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The prediction is a velocity already."""
+        """Return the prediction, which is a velocity already."""
         return prediction
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
-        """One Euler step from t to r."""
+        """Take one Euler step from t to r."""
         velocity = velocity_fn(state, times, condition).value
         return state.map(lambda x, v: x - per_sample(times.t - times.r, x) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:
-        """Equal steps, float64 [steps + 1]."""
+        """Return uniform times, float64 [steps + 1]."""
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)

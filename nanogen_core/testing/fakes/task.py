@@ -1,4 +1,4 @@
-"""A task over coloured squares that asks by colour or by caption, whichever the conditioner reads."""
+"""A task on coloured squares. Its batches have both labels and captions, for either conditioner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen_core.testing.fakes.dataset import TinyDataset
 
 
 class TinyTask:
-    """Batches with labels and captions; requests are `"red"`, `1` or `"a red square"`."""
+    """Task on coloured squares. Requests: `make_batch(["red", 1, "a red square"])`."""
 
     def __init__(self, *, dataset: TinyDataset, image_size: int, metrics: Mapping[str, Any] | None = None):
         self.dataset = dataset
@@ -26,7 +26,7 @@ class TinyTask:
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
-        """Batches without end from batch `start` on, in an order keyed by the seed."""
+        """Iterate over shuffled batches endlessly, from batch `start`."""
         examples = self.dataset.open(split, self.image_size, "labels")
         for first in itertools.count(start * batch_size, batch_size):
             yield self._batch(
@@ -34,25 +34,25 @@ class TinyTask:
             )
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Every example of the split once, in order."""
+        """Iterate over the split once, in order."""
         examples = self.dataset.open(split, self.image_size, "labels")
         for first in range(0, len(examples), batch_size):
             yield self._batch(examples, list(range(first, min(first + batch_size, len(examples)))))
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Requests as a batch. Raises NanoGenError where no colour is named."""
-        return self._asked([self._label(request) for request in prompts_or_labels])
+        """Convert requests to a batch. Raises NanoGenError for a request without exactly one colour."""
+        return self._requests([self._label(request) for request in prompts_or_labels])
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """The colours in turn."""
-        return self._asked([number % len(self.dataset.classes) for number in range(count)])
+        """Return `count` requests that cycle through the colours."""
+        return self._requests([number % len(self.dataset.classes) for number in range(count)])
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """The captions."""
+        """Return the captions of the batch."""
         return batch.captions or ()
 
     def metrics(self) -> Mapping[str, Any]:
-        """Those of the configuration."""
+        """Return the configured metrics."""
         return self._metrics
 
     def _batch(self, examples: Examples, rows: list[int]) -> Batch:
@@ -70,13 +70,13 @@ class TinyTask:
             raise NanoGenError(f"tiny-task cannot draw {request!r}: name one of {listing(classes)}.")
         return classes.index(named[0])
 
-    def _asked(self, labels: list[int]) -> Batch:
+    def _requests(self, labels: list[int]) -> Batch:
         captions = [f"a {self.dataset.classes[label]} square" for label in labels]
         return Batch(torch.arange(len(labels)), labels=torch.tensor(labels), captions=captions)
 
 
 def _shuffled(seed: int, row: int, count: int) -> int:
-    """The example at a place of the stream, which holds each example once an epoch."""
-    epoch, place = divmod(row, count)
+    """Return the example index at position `row` of the endless shuffled stream."""
+    epoch, position = divmod(row, count)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(key(seed, "order", epoch)))
-    return int(order[place])
+    return int(order[position])

@@ -1,4 +1,4 @@
-"""A tokenizer without a network: squares of pixels folded into channels, and back."""
+"""A tokenizer without a network: pixel unshuffle and shuffle."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nanogen_core.specs import LatentSpec
 
 @frozen(kw_only=True)
 class TinyTokenizerConfig:
-    """`factor` x `factor` pixels become one cell; latents are the pixels times `scale`."""
+    """Options of TinyTokenizer: pixels per latent cell and side, and the factor from pixel to latent values."""
 
     factor: int = 4
     scale: float = 2.0
 
 
 class TinyTokenizer:
-    """Exact in both directions: [B, 3, H, W] <-> [B, 3 * factor^2, H / factor, W / factor]."""
+    """Lossless: images [B, 3, H, W] <-> latents [B, 3 * factor^2, H / factor, W / factor]."""
 
     def __init__(self, config: TinyTokenizerConfig):
         self.config = config
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Raises NanoGenError for a size that the factor does not divide."""
+        """Return the latent shape. Raises NanoGenError if `factor` does not divide `image_size`."""
         factor = self.config.factor
         if image_size < 1 or image_size % factor:
             raise NanoGenError(f"tiny-tokenizer cannot take images of size {image_size}: use a multiple of {factor}.")
@@ -35,9 +35,9 @@ class TinyTokenizer:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> latents [B, 3 * factor^2, h, w]."""
+        """Encode images [B, 3, H, W] in [-1, 1] to latents [B, 3 * factor^2, h, w]."""
         return F.pixel_unshuffle(images, self.config.factor) * self.config.scale
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, 3 * factor^2, h, w] -> images [B, 3, H, W]; nothing is drawn."""
+        """Decode latents [B, 3 * factor^2, h, w] to images [B, 3, H, W]."""
         return F.pixel_shuffle(latents / self.config.scale, self.config.factor)

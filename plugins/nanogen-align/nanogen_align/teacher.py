@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nanogen_align.naming import slot
-from nanogen_core.building import build_named
+from nanogen_core.named_components import build_named
 from nanogen_data.contents import of_values
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_origin
 import attrs
 from torch import Tensor
 
-from nanogen_core.building import options_of
+from nanogen_core.named_components import options_of
 from nanogen_core.resolved import Resolved
 from nanogen_files import storage
 from nanogen_files.hashing import content_hash, files_hash

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.building import Named, build_named
 from nanogen_core.errors import NanoGenError
+from nanogen_core.named_components import Named, build_named
 from nanogen_data.contents import of_values
 from nanogen_eval.protocols import Features
 from nanogen_files.images import to_uint8

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nanogen_core.building import build_named
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
 from nanogen_eval.protocols import Resampled
 from nanogen_eval.testing import MetricContract

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from nanogen_core import compat
+from nanogen_core import capabilities
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, combine, load_config, resolve
 from nanogen_core.errors import NanoGenError
@@ -86,7 +86,7 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
         contradicts = another or found.conflicts(own)
     except NanoGenError:  # a recipe of a plugin whose parts are not here
         return None
-    wanted = compat.wanted(resolved.parts(), "backbone") & found.structural
+    wanted = capabilities.wanted(resolved.parts(), "backbone") & found.structural
     fits = same_family(found, resolved) and wanted == found.wanted and not contradicts
     if not fits or not _same(latent, found.latent, "image_size" in own):
         return None

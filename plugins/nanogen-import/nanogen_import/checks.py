@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanogen_core import compat
+from nanogen_core import capabilities
 from nanogen_core.errors import ConfigError, listing
 from nanogen_core.pipeline import Pipeline
 from nanogen_import.checkpoint import Checkpoint
@@ -17,7 +17,7 @@ def check(pipeline: Pipeline, found: Checkpoint) -> None:
             f" {pipeline.config.image_size} px are {here}: choose the tokenizer it was trained with, by --config,"
             " --recipe or --set tokenizer.name=... --set tokenizer.preset=... --set image_size=..."
         )
-    _check_words(compat.wanted(pipeline.config.parts(), "backbone") & found.structural, found.wanted)
+    _check_words(capabilities.wanted(pipeline.config.parts(), "backbone") & found.structural, found.wanted)
     if pipeline.latent.cls_token_width != found.latent.cls_token_width:
         raise ConfigError(
             f"The checkpoint's token is {found.latent.cls_token_width} wide, that of the chosen auxiliary"

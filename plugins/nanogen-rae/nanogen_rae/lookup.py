@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.building import build_named
+from nanogen_core.named_components import build_named
 from nanogen_rae.protocol import VisionEncoder
 
 

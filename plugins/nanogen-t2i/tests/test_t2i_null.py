@@ -15,7 +15,7 @@ from PIL import Image
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Condition, Prediction, State, Times
-from nanogen_core.testing.comparison import wake
+from nanogen_core.testing.comparison import fill_zero_parameters
 from nanogen_train.trainer.loop import Run
 
 torch.set_num_threads(1)
@@ -64,7 +64,7 @@ def config(qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 def built(config: dict[str, Any]) -> Pipeline:
     pipeline = build_pipeline(config)
-    wake(pipeline.backbone)  # output layers start at zero
+    fill_zero_parameters(pipeline.backbone)  # output layers start at zero
     return pipeline
 
 

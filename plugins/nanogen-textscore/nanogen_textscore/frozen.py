@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanogen_core.building import Named, build_named
 from nanogen_core.errors import ConfigError, listing
+from nanogen_core.named_components import Named, build_named
 from nanogen_core.registry import registry
 
 

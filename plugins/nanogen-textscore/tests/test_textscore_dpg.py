@@ -204,7 +204,7 @@ def test_missing_files_are_named(tmp_path, monkeypatch, files):
 
 
 def test_the_first_row_has_two_names(files):
-    from nanogen_core.building import build_named
+    from nanogen_core.named_components import build_named
 
     with pytest.raises(ConfigError, match="expected one of read, skipped, got 'lost'"):
         build_named("metric", {"name": "dpgbench", "first_row": "lost"})

@@ -362,7 +362,7 @@ def test_a_detector_that_does_not_know_a_class_is_refused(tmp_path, clip_folder,
     ("detector", "sentence"),
     [
         ("clip-flant5-xl", "does not provide 'detector'; those that do: mask2former"),
-        ({"path": "x"}, "detector: give the name of a component"),
+        ({"path": "x"}, "detector: expected the name of a detector component"),
         ({"name": "mask2former", "pth": "x"}, "detector.pth: unknown key. Did you mean 'path'"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nanogen_core import compat
+from nanogen_core import capabilities
 from nanogen_core.assembly import Assembly
 from nanogen_t2i.config import HFTextConfig, TextConfig
 from nanogen_t2i.encoder import HFText
@@ -87,7 +87,7 @@ def _model(parts: Assembly) -> Row:
 
 
 def _conditioning(parts: Assembly) -> Row:
-    spec, two_times = parts["condition"], "two-time" in compat.wanted(parts.resolved.parts(), "backbone")
+    spec, two_times = parts["condition"], "two-time" in capabilities.wanted(parts.resolved.parts(), "backbone")
     row = {
         "type": _slot(parts, "conditioner").name,
         "time_tokens": _slot(parts, "backbone").config.time_tokens * (2 if two_times else 1),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.errors import DataError, TrainingError, listing
-from nanogen_core.modes import modules_of
+from nanogen_core.eval_mode import modules_of
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import loader
 from nanogen_data.precomputed import identity, manifest

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.modes import eval_mode
+from nanogen_core.eval_mode import eval_mode
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch

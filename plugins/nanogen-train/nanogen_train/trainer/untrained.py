@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_core.modes import modules_of
+from nanogen_core.eval_mode import modules_of
 
 
 def refuse_untrained(parts: Mapping[str, Any], trained: Iterable[nn.Parameter]) -> None:

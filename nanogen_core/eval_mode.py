@@ -1,4 +1,4 @@
-"""Evaluation mode for a while: no dropout, and the averages of a batch norm stand still."""
+"""Context manager that switches modules to evaluation mode and restores their modes afterwards."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 
 @contextmanager
 def eval_mode(*parts: Any) -> Iterator[None]:
-    """Puts the modules of `parts` into evaluation mode, and afterwards each module into the mode that it had.
+    """Switch modules to evaluation mode inside a `with` block. Afterwards each submodule has its former mode.
 
-    A part is a module, or an object with modules among its attributes. Anything else is ignored.
+    `parts` are modules or objects whose attributes hold modules. Other objects are ignored.
     """
     modes = {module: module.training for part in parts for held in modules_of(part) for module in held.modules()}
     for module in modes:
@@ -26,7 +26,7 @@ def eval_mode(*parts: Any) -> Iterator[None]:
 
 
 def modules_of(part: Any) -> list[nn.Module]:
-    """The part itself where it is a module, else the modules among its attributes."""
+    """Return `[part]` for a module, otherwise the modules among the attributes of `part`."""
     if isinstance(part, nn.Module):
         return [part]
     return [value for value in getattr(part, "__dict__", {}).values() if isinstance(value, nn.Module)]

@@ -1,4 +1,4 @@
-"""A component by its name, with options: how one part asks for another that its own options name."""
+"""Builds components that another component's options select by name, such as the teacher of an auxiliary loss."""
 
 from __future__ import annotations
 
@@ -13,38 +13,46 @@ from nanogen_files.structure import structure
 Named = str | Mapping[str, Any]  # `"inception"`, or `{"name": "inception", "weights": "..."}`
 Built = TypeVar("Built")
 
-_OPTIONS: dict[int, tuple[Any, Any]] = {}  # id of a part -> a reference that keeps the id its own, its options
+_OPTIONS: dict[int, tuple[Any, Any]] = {}  # id of a part -> (weak reference to the part, its options)
 
 
 def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any:
-    """The component of this kind and name, called as `Class(config, **parts)`; `path` stands before mistakes.
+    """Build the component `Class(config, **parts)` of a kind: `build_named("features", "inception")`.
 
-    Raises UnknownName or AmbiguousName for the name, ConfigError for an option or a missing name.
+    Args:
+        kind: Kind of the component.
+        named: Its name, or a mapping with `name` and its options.
+        path: Configuration path that error messages name, such as "metric.fid.features".
+        parts: Keyword arguments of the constructor.
+
+    Raises:
+        UnknownName, AmbiguousName: No component, or several, have this name.
+        ConfigError: The name is missing or an option is wrong.
     """
     options = {"name": named} if isinstance(named, str) else dict(named)
     if not isinstance(options.get("name"), str):
-        raise ConfigError(f"{path or kind}: give the name of a component of the kind {kind!r}, or a mapping with it.")
+        raise ConfigError(f"{path or kind}: expected the name of a {kind} component or a mapping with a `name`.")
     component = registry().component(kind, options.pop("name")).what
     if component.config is None:
         if options:
             raise ConfigError(f"{path or kind}: {component.name!r} takes no options, got {', '.join(sorted(options))}.")
         return import_object(component.target)(**parts)
     config = structure(options, import_object(component.config), path)
-    return remembered(import_object(component.target)(config, **parts), config)
+    return record_options(import_object(component.target)(config, **parts), config)
 
 
-def remembered(part: Built, config: Any) -> Built:
-    """The part, after its options were noted for `options_of`."""
+def record_options(part: Built, config: Any) -> Built:
+    """Record the options of a part for `options_of`, and return the part."""
     if config is not None:
         number = id(part)
         try:
             kept: Any = weakref.ref(part, lambda _: _OPTIONS.pop(number, None))
-        except TypeError:  # an object without weak references
+        except TypeError:  # its class does not support weak references
             kept = part
         _OPTIONS[number] = (kept, config)
     return part
 
 
 def options_of(part: Any) -> Any:
-    """The options that a part was built with; None where it has none, or was built elsewhere."""
+    """Return the options that a part was built with; None if it has none or was not built from a configuration."""
     return _OPTIONS.get(id(part), (None, None))[1]

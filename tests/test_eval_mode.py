@@ -6,7 +6,7 @@ from torch import nn
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import NanoGenError
-from nanogen_core.modes import eval_mode
+from nanogen_core.eval_mode import eval_mode
 
 
 class Noisy(nn.Module):
