@@ -73,12 +73,12 @@ def make(folder: Path, count: int) -> None:
 
 def peak(folder: Path) -> int:
     """Bytes that this process took at most, after evaluating the folder."""
-    from nanogen_eval.cli.progress import tally
+    from nanogen_eval.cli.progress import progress_reporter
     from nanogen_eval.evaluate import Evaluation
     from nanogen_eval.sources.folder import Folder
     from nanogen_eval.targets import Images
 
-    with tally() as report, tempfile.TemporaryDirectory() as output:
+    with progress_reporter() as report, tempfile.TemporaryDirectory() as output:
         Evaluation(metrics={"moments": Moments()}, folder=Path(output), report=report).scores(Images(Folder(folder)))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 

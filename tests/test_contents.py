@@ -110,7 +110,7 @@ def folder(tmp_path):
 def judged(small, metrics=None, **parts):
     pipeline = build_pipeline({"metric": ["openmoji-accuracy"], **small, **parts})
     metrics = metrics or pipeline.task.metrics()
-    scores = Evaluation(metrics=metrics, certainty=BootstrapConfig(draws=0)).scores(Model(pipeline, 6), [0])
+    scores = Evaluation(metrics=metrics, bootstrap=BootstrapConfig(draws=0)).scores(Model(pipeline, 6), [0])
     return scores[-1]  # the metric that a test adds comes last
 
 
@@ -229,7 +229,7 @@ def test_judged_images_of_another_size_have_another_fingerprint(tmp_path):
         home.mkdir()
         Image.new("RGB", (size, size)).save(home / "0.png")
         source = Images(Folder(home))
-        (score,) = Evaluation(metrics={"redness": TinyRedness()}, certainty=BootstrapConfig(draws=0)).scores(source)
+        (score,) = Evaluation(metrics={"redness": TinyRedness()}, bootstrap=BootstrapConfig(draws=0)).scores(source)
         found.append((score.value, score.fingerprint))
     assert found[0][0] == found[1][0]
     assert found[0][1] != found[1][1]

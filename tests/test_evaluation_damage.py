@@ -1,4 +1,4 @@
-"""What an evaluation stores is checked when it is read, and before the work; a kill at the end doubles nothing."""
+"""Files of an evaluation are checked when they are read. A kill while scores are written duplicates no line."""
 
 import json
 import os
@@ -26,28 +26,28 @@ from nanogen_eval.testing.fakes import TinyColour, TinyRedness
 SCORE = Score(metric="a", value=0.25, higher_is_better=True, n=4, component="c", values=(0.25,), about={"x": 1.5})
 
 
-class Given:
-    """Random images, made when they are asked for."""
+class RandomImages:
+    """Random images, generated when they are read. `read_rows` lists the rows in reading order."""
 
     settings = {"images": "random"}
 
     def __init__(self, count=100, fail_at=None):
-        self.questions = Batch(torch.arange(count), labels=torch.arange(count) % 3)
+        self.requests = Batch(torch.arange(count), labels=torch.arange(count) % 3)
         self.about = {"count": count}
         self.fail_at = fail_at
-        self.given = []
+        self.read_rows = []
 
     def read(self, spans):
         for span in spans:
             if self.fail_at is not None and span.stop > self.fail_at:
                 raise KeyboardInterrupt
-            self.given += list(span)
+            self.read_rows += list(span)
             made = [torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(index)) * 2 - 1 for index in span]
-            yield self.questions.part(span.start, span.stop)._replace(images=on_grid(torch.stack(made)))
+            yield self.requests.part(span.start, span.stop)._replace(images=on_grid(torch.stack(made)))
 
 
 def refusal(call, *words):
-    """What a DataError says; None where the call gives an answer."""
+    """The message of the DataError that a call raises; None if it raises none."""
     try:
         call(*words)
     except DataError as error:
@@ -56,13 +56,12 @@ def refusal(call, *words):
 
 
 def evaluation(folder, **options):
-    effort = EvalOptions(batch_size=8, save_every=0.0)
     return Evaluation(
         **{
             "metrics": {"colour": TinyColour(), "redness": TinyRedness()},
             "folder": folder,
-            "effort": effort,
-            "certainty": BootstrapConfig(draws=0),
+            "options": EvalOptions(batch_size=8, save_every=0.0),
+            "bootstrap": BootstrapConfig(draws=0),
             **options,
         }
     )
@@ -78,14 +77,14 @@ def history(folder):
     return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
 
 
-# -- flips -------------------------------------------------------------------------------------------------------------
+# -- bit flips ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def state(tmp_path):
-    """The file of a pass that was stopped after 56 of 100 images."""
+    """State file of a pass that was interrupted after 56 of 100 images."""
     with pytest.raises(KeyboardInterrupt):
-        evaluation(tmp_path).scores(Images(Given(fail_at=60)))
+        evaluation(tmp_path).scores(Images(RandomImages(fail_at=60)))
     (file,) = tmp_path.rglob("process-00000.safetensors")
     return file
 
@@ -98,9 +97,9 @@ def loaded(folder):
     return {"done": found.done, **states}
 
 
-def test_no_flipped_bit_of_a_saved_state_is_taken_for_what_was_seen(tmp_path):
+def test_a_bit_flip_in_a_saved_state_is_detected_or_harmless(tmp_path):
     whole = Progress(tmp_path, {"colour": TinyColour(), "redness": TinyRedness()}, 100, DataShard())
-    batch = next(Given().read([range(8)]))
+    batch = next(RandomImages().read([range(8)]))
     for metric in whole._metrics.values():
         metric.update(batch.images, batch)
     whole.add(batch.indices)
@@ -111,33 +110,33 @@ def test_no_flipped_bit_of_a_saved_state_is_taken_for_what_was_seen(tmp_path):
     bits = range(0, 8 * len(content), 3)
     for bit in bits:
         flipped(file, bit)
-        said = refusal(loaded, tmp_path)
-        if said is None:  # a space of the header's padding, or a letter in the name of the hash: no tensor differs
-            seen = loaded(tmp_path)
-            assert all(torch.equal(seen[name], value) for name, value in right.items())
+        message = refusal(loaded, tmp_path)
+        if message is None:  # padding of the header, or a letter in the name of the hash
+            state = loaded(tmp_path)
+            assert all(torch.equal(state[name], value) for name, value in right.items())
         else:
-            refusals.append(said)
+            refusals.append(message)
         file.write_bytes(content)
     assert len(refusals) > 0.9 * len(bits)
-    assert all("process-00000.safetensors" in said and "Delete it, and the" in said for said in refusals)
+    assert all("process-00000.safetensors" in message and "Delete the file, and the" in message for message in refusals)
 
 
 @pytest.mark.parametrize("part", range(1, 15))
-def test_a_flip_in_the_tensors_of_a_state_stops_the_evaluation(tmp_path, state, part):
+def test_a_bit_flip_in_the_tensors_of_a_state_is_an_error(tmp_path, state, part):
     header = 8 + int.from_bytes(state.read_bytes()[:8], "little")
     flipped(state, 8 * (header + (state.stat().st_size - header) * part // 15))  # the lowest bit of a byte
-    source = Given()
-    with pytest.raises(DataError, match="is damaged: its tensors do not match their SHA-256.* Delete it"):
+    source = RandomImages()
+    with pytest.raises(DataError, match="is damaged: its tensors do not match their SHA-256.* Delete the file"):
         evaluation(tmp_path).scores(Images(source))
-    assert source.given == []
+    assert source.read_rows == []
     state.unlink()
     evaluation(tmp_path).scores(Images(source))
-    assert source.given == list(range(100))
+    assert source.read_rows == list(range(100))
 
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
-    """The result of a pass that was finished, in an evaluation that was stopped before it wrote its scores."""
+    """Result file of a finished pass, in an evaluation that was interrupted before it wrote its scores."""
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
@@ -145,79 +144,79 @@ def finished(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("nanogen_eval.evaluate.write_scores", stop)
         with pytest.raises(KeyboardInterrupt):
-            evaluation(tmp_path, certainty=BootstrapConfig(draws=20)).scores(Images(Given(count=12)))
+            evaluation(tmp_path, bootstrap=BootstrapConfig(draws=20)).scores(Images(RandomImages(count=12)))
     (file,) = tmp_path.rglob("result.json")
     return file
 
 
-def test_no_flipped_bit_of_a_result_is_taken_for_a_score(finished):
+def test_a_bit_flip_in_a_result_is_detected_or_harmless(finished):
     content, right = finished.read_bytes(), seal.read(finished)
     refusals = []
     for bit in range(0, 8 * len(content), 3):
         flipped(finished, bit)
-        said = refusal(seal.read, finished)
-        if said is None:  # of the spaces between two values
+        message = refusal(seal.read, finished)
+        if message is None:  # white space between values
             assert seal.read(finished) == right
         else:
-            refusals.append(said)
+            refusals.append(message)
         finished.write_bytes(content)
     assert len(refusals) > 1000
-    assert all("result.json" in said and "Delete it" in said for said in refusals)
+    assert all("result.json" in message and "Delete the file" in message for message in refusals)
 
 
-def test_a_flip_in_a_result_stops_the_evaluation_and_deleting_it_mends_it(tmp_path, finished):
+def test_a_damaged_result_is_an_error_until_it_is_deleted(tmp_path, finished):
     right = json.loads(finished.read_text())["entries"][0]["value"]
     finished.write_text(finished.read_text().replace(str(right), str(right / 2), 1))
-    again = evaluation(tmp_path, certainty=BootstrapConfig(draws=20))
-    with pytest.raises(DataError, match=r"result\.json is damaged: it is not as it was written .* Delete it"):
-        again.scores(Images(Given(count=12)))
+    again = evaluation(tmp_path, bootstrap=BootstrapConfig(draws=20))
+    with pytest.raises(DataError, match=r"result\.json is damaged: its SHA-256 does not match. Delete the file"):
+        again.scores(Images(RandomImages(count=12)))
     finished.unlink()
-    assert again.scores(Images(Given(count=12)))[0].value == right
+    assert again.scores(Images(RandomImages(count=12)))[0].value == right
 
 
-def test_no_flipped_bit_of_the_scores_is_read(tmp_path):
+def test_a_bit_flip_in_the_scores_is_detected_or_harmless(tmp_path):
     path = write_scores(tmp_path, [SCORE, evolve(SCORE, metric="b", value=1.0, values=(1.0,))])
     content, right = path.read_bytes(), read_scores(path)
     refusals = []
     for bit in range(8 * len(content)):
         flipped(path, bit)
-        said = refusal(read_scores, path)
-        if said is None:  # of the spaces between two values
+        message = refusal(read_scores, path)
+        if message is None:  # white space between values
             assert read_scores(path) == right
         else:
-            refusals.append(said)
+            refusals.append(message)
         path.write_bytes(content)
     assert len(refusals) > 4 * len(content)
-    assert all("scores.json" in said for said in refusals)
+    assert all("scores.json" in message for message in refusals)
 
 
 @pytest.mark.parametrize("change", [('"value": 0.25', '"value": 0.26'), ("1.5", "1.6"), ("0.25\n", "0.35\n")])
-def test_a_number_that_was_changed_by_hand_is_found(tmp_path, change):
+def test_an_edited_score_is_detected(tmp_path, change):
     path = write_scores(tmp_path, [SCORE])
     text = path.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change))
-    with pytest.raises(DataError, match=r"the entry of 'a' is damaged or was changed \(SHA-256\): measure it again"):
+    with pytest.raises(DataError, match=r"the entry of 'a' is damaged or was edited .*evaluate again"):
         read_scores(path)
 
 
-def test_damaged_scores_are_found_before_the_work(tmp_path):
+def test_damaged_scores_are_detected_before_images_are_read(tmp_path):
     (tmp_path / "scores.json").write_text('{"format": 1')
-    source = Given()
+    source = RandomImages()
     with pytest.raises(DataError, match=r"scores\.json is damaged"):
         evaluation(tmp_path).scores(Images(source))
-    assert source.given == []
+    assert source.read_rows == []
 
 
-# -- a kill at the end -------------------------------------------------------------------------------------------------
+# -- interrupted writing -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("last", ["write_json", "seal", "history", "clear"])
-def test_a_kill_at_the_end_writes_every_line_of_the_history_once(tmp_path, monkeypatch, last):
+def test_a_kill_while_scores_are_written_duplicates_no_line(tmp_path, monkeypatch, last):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    evaluation(tmp_path / "right").scores(Images(Given()))
+    evaluation(tmp_path / "right").scores(Images(RandomImages()))
     with monkeypatch.context() as patch:
         if last == "write_json":
             patch.setattr(record.storage, "write_json", stop)
@@ -229,19 +228,19 @@ def test_a_kill_at_the_end_writes_every_line_of_the_history_once(tmp_path, monke
         else:
             patch.setattr(progress, "clear", stop)
         with pytest.raises(KeyboardInterrupt):
-            evaluation(tmp_path / "killed").scores(Images(Given()))
-    source = Given()
+            evaluation(tmp_path / "killed").scores(Images(RandomImages()))
+    source = RandomImages()
     evaluation(tmp_path / "killed").scores(Images(source))
     for name in ("scores.json", "scores.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "right" / name).read_bytes()
     assert not (tmp_path / "killed" / ".evaluating").exists()
-    assert source.given == ([] if last != "write_json" else source.given)
-    evaluation(tmp_path / "killed").scores(Images(Given()))  # measured a second time, which is a line of its own
+    assert source.read_rows == ([] if last != "write_json" else source.read_rows)
+    evaluation(tmp_path / "killed").scores(Images(RandomImages()))  # a second evaluation adds its own lines
     assert len(history(tmp_path / "killed")) == 4
 
 
 @pytest.mark.parametrize("before", [b"", b'{"metric": "earlier"}\n', b'{"metric": "cut'])
-def test_a_history_that_was_cut_anywhere_is_completed(tmp_path, before):
+def test_a_truncated_history_is_completed(tmp_path, before):
     file, note = tmp_path / "scores.jsonl", tmp_path / "written.json"
     file.write_bytes(before)
     write_scores(tmp_path, [SCORE, evolve(SCORE, metric="b")], note=note)
@@ -254,7 +253,7 @@ def test_a_history_that_was_cut_anywhere_is_completed(tmp_path, before):
     assert whole.startswith(before)
 
 
-def test_lines_that_others_added_meanwhile_stay(tmp_path):
+def test_lines_of_another_program_stay(tmp_path):
     file, note = tmp_path / "scores.jsonl", tmp_path / "written.json"
     write_scores(tmp_path, [SCORE], note=note)
     file.write_text('{"metric": "other"}\n')
@@ -265,24 +264,24 @@ def test_lines_that_others_added_meanwhile_stay(tmp_path):
 # -- clearing ----------------------------------------------------------------------------------------------------------
 
 
-def test_clearing_takes_away_nothing_that_somebody_else_put_there(tmp_path, state):
-    (state.parent / "notes.txt").write_text("mine")
+def test_clearing_keeps_files_of_other_programs(tmp_path, state):
+    (state.parent / "notes.txt").write_text("foreign")
     (state.parent / "folder").mkdir()
-    (state.parent / "folder" / "process-00000.safetensors").write_text("mine")
-    evaluation(tmp_path).scores(Images(Given()))
+    (state.parent / "folder" / "process-00000.safetensors").write_text("foreign")
+    evaluation(tmp_path).scores(Images(RandomImages()))
     left = sorted(path.relative_to(state.parent).as_posix() for path in state.parent.rglob("*") if path.is_file())
     assert left == ["folder/process-00000.safetensors", "notes.txt"]
 
 
-def test_clearing_leaves_the_state_of_another_pass(tmp_path, state):
+def test_clearing_keeps_the_state_of_another_pass(tmp_path, state):
     other = state.parent.with_name("another")
     other.mkdir()
-    evaluation(tmp_path).scores(Images(Given()))
+    evaluation(tmp_path).scores(Images(RandomImages()))
     assert other.is_dir()
     assert not state.parent.exists()
 
 
-def test_a_pipe_to_judge_is_refused_without_waiting(tmp_path):
+def test_a_named_pipe_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "images.npz")
     ran = CliRunner().invoke(evaluate, [str(tmp_path / "images.npz"), "--output", str(tmp_path / "out")])
     assert "images.npz is not a regular file" in str(ran.exception)

@@ -1,4 +1,4 @@
-"""The mathematics of image scores, each against another derivation of it or another library."""
+"""Formulas of image scores against independent derivations and other libraries."""
 
 import math
 import warnings
@@ -25,7 +25,7 @@ def drawn(*shape, seed=0, scale=1.0, shift=0.0):
 
 
 def correlated(count, width, seed):
-    """Features whose spectrum falls over six decades, as that of real ones does."""
+    """Features whose spectrum spans six decades, like that of real features."""
     turn = torch.linalg.qr(drawn(width, width, seed=seed + 100)).Q
     return drawn(count, width, seed=seed) @ (torch.logspace(0, -3, width, dtype=torch.float64)[:, None] * turn)
 
@@ -34,7 +34,7 @@ def correlated(count, width, seed):
 
 
 def from_data(x, y):
-    """The distance without any covariance: the trace of the root is the nuclear norm of the centred data's product."""
+    """Fréchet distance without covariances: the trace of the root is a nuclear norm of the centred data."""
     a, b = x - x.mean(0), y - y.mean(0)
     spread = a.square().sum() / (len(x) - 1) + b.square().sum() / (len(y) - 1)
     mixed = torch.linalg.matrix_norm(a @ b.T, "nuc") / math.sqrt((len(x) - 1) * (len(y) - 1))
@@ -42,12 +42,12 @@ def from_data(x, y):
 
 
 @pytest.mark.parametrize(("n", "m", "width"), [(200, 150, 20), (30, 40, 64), (30, 200, 64), (200, 30, 64), (2, 3, 40)])
-def test_the_distance_is_that_of_the_data_also_for_singular_covariances(n, m, width):
+def test_the_distance_equals_a_derivation_without_covariances(n, m, width):
     x, y = correlated(n, width, seed=1), correlated(m, width, seed=2) + 0.01
     assert frechet_distance(moments(x), moments(y)) == pytest.approx(from_data(x, y), rel=1e-6)
 
 
-def test_the_distance_is_that_of_scipy():
+def test_the_distance_equals_that_with_scipys_matrix_root():
     linalg = pytest.importorskip("scipy.linalg")
     a, b = moments(correlated(500, 48, seed=3)), moments(correlated(400, 48, seed=4) + 0.1)
     root = linalg.sqrtm(a.covariance.numpy() @ b.covariance.numpy())
@@ -55,7 +55,7 @@ def test_the_distance_is_that_of_scipy():
     assert frechet_distance(a, b) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_the_distance_is_that_of_torchmetrics():
+def test_the_distance_equals_that_of_torchmetrics():
     fid = pytest.importorskip("torchmetrics.image.fid")
     a, b = moments(correlated(700, 96, seed=5)), moments(correlated(800, 96, seed=6) * 1.1)
     expected = fid._compute_fid(a.mean, a.covariance, b.mean, b.covariance)
@@ -104,7 +104,7 @@ def test_moments_need_two_examples_in_rows():
             moments(wrong)
 
 
-def test_few_examples_are_warned_of_and_noted():
+def test_few_examples_give_a_warning_and_a_note():
     with pytest.warns(UserWarning, match="20 examples are few for 10 features:"):
         assert "20 examples" in small_sample(moments(drawn(20, 10)))
     with pytest.warns(UserWarning, match="covariance is singular"):
@@ -115,8 +115,8 @@ def test_few_examples_are_warned_of_and_noted():
         assert small_sample(GOOD) is None
 
 
-def test_the_extrapolated_distance_has_lost_its_bias():
-    """Examples of the reference's own distribution are at distance 0, but for the bias of their number."""
+def test_the_extrapolated_distance_is_unbiased():
+    """Examples drawn from the reference distribution have distance 0, apart from the small-sample bias."""
     exact = Moments(torch.zeros(24).double(), torch.eye(24).double())
     biased, extrapolated = [], []
     for seed in range(6):
@@ -145,7 +145,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4])
-def test_running_moments_are_those_of_numpy_in_any_parts(shift):
+def test_running_moments_equal_numpys_for_any_batches(shift):
     rows = drawn(101, 8, seed=9, shift=shift)
     expected = Moments(rows.mean(0), torch.from_numpy(np.cov(rows.numpy(), rowvar=False)))
     everyone = torch.arange(101)
@@ -161,8 +161,8 @@ def test_running_moments_are_those_of_numpy_in_any_parts(shift):
 
 
 @pytest.mark.parametrize("count", [40, 65, 400])
-def test_the_distance_does_not_hang_on_batches_order_or_merges(count):
-    """From given features to 1e-9, for 64 dimensions: also with fewer examples than these."""
+def test_the_distance_does_not_depend_on_batches_order_or_merges(count):
+    """Relative tolerance 1e-9 with 64 features, also for fewer than 64 examples."""
     rows, reference = correlated(count, 64, seed=1).float() + 10, moments(correlated(200, 64, seed=2) + 10)
     everyone = torch.arange(count)
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(0))
@@ -173,7 +173,7 @@ def test_the_distance_does_not_hang_on_batches_order_or_merges(count):
     assert distances == pytest.approx([distances[0]] * 4, rel=1e-9)
 
 
-def test_an_example_that_comes_twice_counts_once():
+def test_a_repeated_example_counts_once():
     rows = drawn(6, 3)
     again = running(rows, [torch.tensor([0, 1, 1, 2]), torch.tensor([2, 3, 4, 5, 0])])
     same(again.moments(), moments(rows))
@@ -183,7 +183,7 @@ def test_an_example_that_comes_twice_counts_once():
     same(again.moments(), moments(rows))
 
 
-def test_moments_of_less_than_two_are_an_error():
+def test_moments_of_fewer_than_two_examples_are_an_error():
     with pytest.raises(DataError, match="there are 0"):
         RunningMoments().moments()
     assert RunningMoments().state() == {}
@@ -192,7 +192,7 @@ def test_moments_of_less_than_two_are_an_error():
 # -- the Inception score -----------------------------------------------------------------------------------------------
 
 
-def test_the_inception_score_of_sure_and_even_answers_and_of_none():
+def test_the_inception_score_of_certain_and_uniform_predictions():
     sure = torch.eye(4).repeat(10, 1) * 200
     assert adm_inception_score(sure, split_size=40) == pytest.approx(4)
     assert diffusionbench_inception_score(torch.zeros(20, 5), splits=4) == pytest.approx(1)
@@ -212,7 +212,7 @@ def by_hand(x, y):
     return own[0] + own[1] - 2 * np.mean([kernel(a, b) for a, b in product(x, y)])
 
 
-def test_the_kernel_distance_is_that_of_all_pairs():
+def test_the_kernel_distance_equals_the_sum_over_pairs():
     x, y = drawn(7, 5, seed=1), drawn(11, 5, seed=2, shift=0.3)
     assert kid(x, y) == pytest.approx(by_hand(x.numpy(), y.numpy()), rel=1e-12)
 
@@ -246,7 +246,7 @@ def reach(rows, k):
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_neighbours_are_counted_as_by_hand_ties_included(k):
+def test_neighbours_equal_a_direct_count_with_ties(k):
     gen, real = whole(40, 0), whole(30, 1) + np.array([1, 0, 0])
     inside = squared(gen, real) <= reach(real, k)[None]
     covered = squared(real, gen) <= reach(gen, k)[None]
@@ -257,7 +257,7 @@ def test_neighbours_are_counted_as_by_hand_ties_included(k):
     assert found == pytest.approx((strict.sum() / (k * len(gen)), strict.any(0).mean()))
 
 
-def test_ties_do_not_hang_on_rounding_and_blocks_do_not_show(monkeypatch):
+def test_ties_and_blocks_do_not_change_neighbours(monkeypatch):
     rows = drawn(70, 16, seed=5).float()
     monkeypatch.setattr("nanogen_fidelity.distances.neighbours.BLOCK", 16)
     small = precision_recall(rows + 1000, rows + 1000), density_coverage(rows * 2, rows)
@@ -306,7 +306,7 @@ def test_ssim_is_that_of_torchmetrics():
 
 
 def test_ssim_of_constant_images_follows_the_equation():
-    """Without variance what is left is (2 a b + c) / (a^2 + b^2 + c)."""
+    """Without variance, SSIM is (2 a b + c) / (a^2 + b^2 + c)."""
     a, b = torch.full((1, 3, 16, 16), 0.25), torch.full((1, 3, 16, 16), 0.75)
     assert ssim(a, b).item() == pytest.approx((2 * 0.25 * 0.75 + 1e-4) / (0.25**2 + 0.75**2 + 1e-4), rel=1e-6)
     assert ssim(a, a).item() == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The page on evaluation says what is there: its commands, its options, the rows of its table."""
+"""docs/evaluation.md names existing commands, options and modules, and the rows of the benchmark."""
 
 import re
 from importlib.util import find_spec
@@ -13,26 +13,26 @@ from nanogen_eval.pixels import on_grid
 PAGE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 
 
-def test_every_option_that_it_names_exists():
+def test_every_documented_option_exists():
     options = {word for parameter in evaluate.params for word in parameter.opts}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", PAGE)) - {"--nproc", "--no-python"}
     assert {"--metrics", "--seed", "--keep-images", "--guidance-search"} <= named
     assert named - options == set()
 
 
-def test_every_module_that_it_runs_or_names_exists():
+def test_every_documented_module_exists():
     modules = set(re.findall(r"python -m\s+([\w.]+)", PAGE)) | set(re.findall(r"nanogen_eval\.\w+", PAGE))
     assert len(modules) >= 5
     assert [name for name in modules if find_spec(name) is None] == []
 
 
-def test_its_table_has_the_rules_of_the_benchmark():
+def test_the_table_has_the_rows_of_the_benchmark():
     rows = re.findall(r"^\| ([^|]+?) \| \d\.\d{3} \| \d\.\d{3} \|$", PAGE, flags=re.M)
     assert rows == [*image_rules.STORED, *image_rules.RESIZED]
     assert f"| {image_rules.COUNT} drawings, {image_rules.SIZE} px |" in PAGE
 
 
-def test_the_rules_do_what_their_names_say():
+def test_the_benchmark_stores_and_resizes_as_named():
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     stored = {name: rule(images) for name, rule in image_rules.STORED.items()}
     assert torch.equal(stored["PNG, rounded"], on_grid(images))

@@ -1,4 +1,4 @@
-"""Intervals against closed forms, SciPy and the truth."""
+"""Bootstrap intervals against closed forms, SciPy and known distributions."""
 
 import math
 
@@ -11,7 +11,7 @@ from nanogen_fidelity.distances.frechet import frechet_distance, moments
 
 
 class Column:
-    """A metric that has seen numbers, and a statistic of them."""
+    """A metric whose score is a statistic of given numbers."""
 
     higher_is_better = True
     settings = {}
@@ -39,7 +39,7 @@ def bounds(metric, draws, level=0.95):
 
 
 @pytest.mark.parametrize("draws", [500, 2000])  # percentile, BCa
-def test_of_a_mean_it_is_two_standard_errors_either_way(draws):
+def test_the_interval_of_a_mean_is_two_standard_errors_on_each_side(draws):
     values = 3 + normal(900)
     found = bounds(Column(values), draws)
     error = float(values.std(correction=0)) / 30
@@ -53,17 +53,19 @@ def test_bca_of_a_skewed_statistic_agrees_with_scipy():
     values = normal(60)
     variance = Column(values, lambda rows: float(rows.var(correction=0)))
     found = bounds(variance, 6000)
-    theirs = scipy.stats.bootstrap(
+    reference = scipy.stats.bootstrap(
         (values.numpy(),), lambda x, axis: x.var(axis=axis), n_resamples=6000, method="BCa", random_state=0
     ).confidence_interval
     assert found.method == "BCa"
-    assert found.low == pytest.approx(theirs.low, rel=0.03)
-    assert found.high == pytest.approx(theirs.high, rel=0.03)
+    assert found.low == pytest.approx(reference.low, rel=0.03)
+    assert found.high == pytest.approx(reference.high, rel=0.03)
     plain = torch.quantile(resample(variance, draws=6000)["score"].draws, torch.tensor([0.025, 0.975]).double())
-    assert abs(found.high - theirs.high) < abs(float(plain[1]) - theirs.high)  # the percentile interval is further off
+    assert abs(found.high - reference.high) < abs(
+        float(plain[1]) - reference.high
+    )  # BCa is closer than the percentile interval
 
 
-def test_a_frechet_distance_lies_in_its_interval_which_is_as_wide_as_scores_are_spread():
+def test_the_interval_of_a_frechet_distance_contains_it_and_has_the_right_width():
     reference = moments(normal(5000, 8, seed=99))
 
     def distance(rows):
@@ -73,58 +75,58 @@ def test_a_frechet_distance_lies_in_its_interval_which_is_as_wide_as_scores_are_
     scores = torch.tensor([distance(rows) for rows in samples], dtype=torch.float64)
     found = [bounds(Column(rows, distance), 100) for rows in samples[:10]]
     for score, one in zip(scores[:10].tolist(), found, strict=True):
-        assert one.method == "centred percentile"  # repeated examples make it larger
+        assert one.method == "centred percentile"  # repeated examples increase the distance
         assert one.low < score < one.high
     widths = torch.tensor([one.high - one.low for one in found])
     assert float(widths.mean()) == pytest.approx(2 * 1.96 * float(scores.std()), rel=0.35)
 
 
-def test_ninety_five_of_a_hundred_intervals_hold_the_truth():
+def test_intervals_cover_the_true_value():
     held = 0
     for seed in range(200):
         found = bounds(Column(normal(50, seed=seed).exp()), 200)
         held += found.low <= math.exp(0.5) <= found.high
-    assert 0.85 <= held / 200 <= 0.98  # a skewed mean of 50: known to fall short of 0.95
+    assert 0.85 <= held / 200 <= 0.98  # coverage of a skewed mean of 50 is known to be below 0.95
 
 
-def test_draws_are_the_same_in_every_evaluation_and_do_not_touch_the_global_generator():
+def test_draws_are_reproducible_and_do_not_use_the_global_generator():
     before = torch.get_rng_state()
     first, second = (resample(Column(normal(20)), draws=30)["score"].draws for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_seeds_share_their_units():
-    """Two seeds with opposite errors in every unit: their mean has none, and its interval is a point."""
+def test_seeds_share_their_draws():
+    """Two seeds with opposite errors: their mean is exact, so its interval has width 0."""
     noise = normal(50)
     both = [resample(Column(5 + sign * noise), draws=200)["score"] for sign in (1, -1)]
     found = interval(5.0, mean_of(both), 0.95)
     assert (found.low, found.high) == (pytest.approx(5.0), pytest.approx(5.0))
 
 
-def test_where_it_costs_the_metric_may_ask_for_fewer_draws():
+def test_a_metric_can_set_its_number_of_draws():
     metric = Column(normal(100))
     metric.interval_draws = 7
     assert len(resample(metric, draws=None)["score"].draws) == expected(metric, None) == 7
-    assert expected(metric, 200) == 300  # and each unit left out once
+    assert expected(metric, 200) == 300  # plus 100 jackknife values
     assert resample(metric, draws=0) == {}
     assert expected(metric, 0) == 0
 
 
-def test_every_resampling_is_told():
-    told = []
+def test_every_resampling_is_reported():
+    ticks = []
     metric = Column(normal(30))
-    resample(metric, draws=40, tick=lambda: told.append(1))
-    assert len(told) == expected(metric, 40) == 70
+    resample(metric, draws=40, tick=lambda: ticks.append(1))
+    assert len(ticks) == expected(metric, 40) == 70
 
 
-def test_draws_without_the_score_are_left_out():
+def test_nan_draws_are_ignored():
     draws = torch.tensor([1.0, float("nan"), 2.0, 3.0], dtype=torch.float64)
     assert interval(2.0, Resamples(3, draws, None), 0.5).draws == 3
     assert interval(2.0, Resamples(3, draws[:2], None), 0.5) is None
 
 
-def test_equal_draws_are_a_point():
+def test_equal_draws_give_an_interval_of_width_0():
     found = interval(1.0, Resamples(3, torch.ones(9, dtype=torch.float64), torch.ones(3).double()), 0.95)
     assert (found.low, found.high, found.method) == (1.0, 1.0, "percentile")
 

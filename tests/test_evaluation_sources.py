@@ -1,4 +1,4 @@
-"""Images from any program: folders in natural order, archives row by row, and one sentence for each thing wrong."""
+"""Sources of existing images: folders in natural order, archives row by row, and their errors."""
 
 import tracemalloc
 import zipfile
@@ -11,7 +11,7 @@ from PIL import Image
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, UnknownName
 from nanogen_core.tensors import Batch
-from nanogen_eval import metric_factory as judges
+from nanogen_eval import metric_factory
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder, natural
@@ -34,8 +34,8 @@ def write(folder, images, names):
 
 
 def bytes_of(source, size=3):
-    """What the source gives, back as bytes [N, H, W, 3], in batches of `size`."""
-    count = len(source.questions.indices)
+    """The images of a source as bytes [N, H, W, 3], read in batches of `size`."""
+    count = len(source.requests.indices)
     spans = [range(start, min(start + size, count)) for start in range(0, count, size)]
     batches = list(source.read(spans))
     assert [index for batch in batches for index in batch.indices.tolist()] == list(range(count))
@@ -58,19 +58,19 @@ def test_numbers_in_names_count_as_numbers():
     assert sorted(names, key=natural) == ["a2b9", "a2b10", "a10", "b9", "b10"]
 
 
-def test_labels_and_prompts_beside_the_images_are_theirs(tmp_path):
+def test_labels_and_prompts_are_read_from_the_folder(tmp_path):
     write(tmp_path, pixels(3), ["0.png", "1.png", "2.png"])
     (tmp_path / "labels.csv").write_text("file,label\n2.png,7\n0.png,5\n1.png,6\n9.png,1\n")
     (tmp_path / "prompts.csv").write_text('file,prompt\n0.png,"a cat, red"\n1.png,b\n2.png,c\n')
-    questions = Folder(tmp_path).questions
-    assert questions.labels.tolist() == [5, 6, 7]
-    assert questions.captions == ["a cat, red", "b", "c"]
+    requests = Folder(tmp_path).requests
+    assert requests.labels.tolist() == [5, 6, 7]
+    assert requests.captions == ["a cat, red", "b", "c"]
     (tmp_path / "prompts.csv").unlink()
     (tmp_path / "prompts.txt").write_text("x\ny\nz\n")
-    assert Folder(tmp_path, count=2).questions.captions == ["x", "y"]
+    assert Folder(tmp_path, count=2).requests.captions == ["x", "y"]
 
 
-def test_images_of_several_sizes_come_apart(tmp_path):
+def test_images_of_different_sizes_are_in_different_batches(tmp_path):
     write(tmp_path, [*pixels(2), *pixels(1, 12), *pixels(2)], [f"{n}.png" for n in range(5)])
     batches = list(Folder(tmp_path).read([range(5)]))
     assert [tuple(batch.images.shape) for batch in batches] == [(2, 3, 8, 8), (1, 3, 12, 12), (2, 3, 8, 8)]
@@ -86,13 +86,16 @@ def broken(folder):
     ("spoil", "sentence"),
     [
         (broken, r"The image .*1\.png cannot be read"),
-        (lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,1\n"), "says nothing of '1.png'"),
-        (lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,cat\n1.png,2\n"), "'cat' is no whole"),
+        (lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,1\n"), "has no line for '1.png'"),
+        (
+            lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,cat\n1.png,2\n"),
+            "'cat' is not an integer",
+        ),
         (lambda folder: (folder / "labels.csv").write_text("0.png,1\n"), "the columns `file` and `label`"),
         (lambda folder: (folder / "prompts.txt").write_text("one\n"), "has 1 lines for 2 images"),
     ],
 )
-def test_what_is_wrong_in_a_folder_is_one_sentence(tmp_path, spoil, sentence):
+def test_errors_of_a_folder(tmp_path, spoil, sentence):
     write(tmp_path, pixels(2, 32), ["0.png", "1.png"])
     spoil(tmp_path)
     with pytest.raises(DataError, match=sentence):
@@ -100,7 +103,7 @@ def test_what_is_wrong_in_a_folder_is_one_sentence(tmp_path, spoil, sentence):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="There are no images in .* holds PNG, JPEG or WebP"):
+    with pytest.raises(DataError, match="There are no images in .* give a folder with PNG, JPEG or WebP"):
         Folder(tmp_path)
 
 
@@ -113,13 +116,13 @@ def test_archives_of_other_programs_are_read_byte_for_byte(tmp_path, save):
     save(tmp_path / "samples.npz", images, labels)
     source = Archive(tmp_path / "samples.npz")
     assert np.array_equal(bytes_of(source), images)
-    assert source.questions.labels.tolist() == labels.tolist()
-    assert [int(batch.indices[0]) for batch in source.read([range(5, 7)])] == [5]  # what lies before is skipped
-    assert len(Archive(tmp_path / "samples.npz", count=3).questions.indices) == 3
+    assert source.requests.labels.tolist() == labels.tolist()
+    assert [int(batch.indices[0]) for batch in source.read([range(5, 7)])] == [5]  # earlier rows are skipped
+    assert len(Archive(tmp_path / "samples.npz", count=3).requests.indices) == 3
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_an_archive_is_never_in_memory_as_a_whole(tmp_path, save):
+def test_an_archive_is_read_in_parts(tmp_path, save):
     save(tmp_path / "samples.npz", np.zeros((600, 128, 128, 3), dtype=np.uint8))  # 29.5 MB
     tracemalloc.start()
     source = Archive(tmp_path / "samples.npz")
@@ -170,10 +173,10 @@ def no_array(path):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (fortran, "in Fortran order, and must be uint8"),
+        (fortran, r"in Fortran order\. It must be uint8"),
         (floats, "float64 .* must be uint8"),
-        (named, "has no 'arr_0', only images.npy"),
-        (labelled, "'arr_1' is int64 .*, not 2 whole numbers"),
+        (named, "has no array 'arr_0', only images.npy"),
+        (labelled, "'arr_1' is int64 .* must be 2 integers"),
         (pickled, "cannot be read as an .npz"),
         (cut, "cannot be read as an .npz"),
         (flipped, "damaged|cannot be read"),
@@ -181,7 +184,7 @@ def no_array(path):
         (lambda path: path.write_bytes(b""), "cannot be read as an .npz"),
     ],
 )
-def test_what_is_wrong_with_an_archive_is_one_sentence(tmp_path, make, sentence):
+def test_errors_of_an_archive(tmp_path, make, sentence):
     make(tmp_path / "samples.npz")
     with pytest.raises(DataError, match=rf"samples\.npz.*({sentence})"):
         bytes_of(Archive(tmp_path / "samples.npz"))
@@ -193,18 +196,18 @@ PLAIN = Batch(torch.arange(3))
 LABELLED = PLAIN._replace(labels=torch.tensor([0, 1, 2]))
 
 
-def test_metrics_are_built_with_their_options_and_those_alone():
-    assert list(judges.of_images(LABELLED, ["openmoji-accuracy"], {})) == ["openmoji-accuracy"]
+def test_metrics_for_images_are_built():
+    assert list(metric_factory.of_images(LABELLED, ["openmoji-accuracy"], {})) == ["openmoji-accuracy"]
     context = {"task": "imagenet", "dataset": "openmoji", "method": "vae", "backbone": "lightning-dit"}
-    assert list(judges.of_images(LABELLED, ["openmoji-frechet"], {}, context)) == ["openmoji-frechet"]
+    assert list(metric_factory.of_images(LABELLED, ["openmoji-frechet"], {}, context)) == ["openmoji-frechet"]
 
 
 @pytest.mark.parametrize(
-    ("questions", "names", "settings", "error", "sentence"),
+    ("requests", "names", "settings", "error", "sentence"),
     [
         (PLAIN, ["openmoji-acuracy"], {}, UnknownName, "Did you mean 'openmoji-accuracy'"),
-        (PLAIN, [], {}, ConfigError, "name some with --metrics NAME,NAME; installed: .*openmoji-accuracy"),
-        (PLAIN, ["openmoji-accuracy"], {}, NanoGenError, r"needs labels, .* write labels.csv \(file,label\)"),
+        (PLAIN, [], {}, ConfigError, "name some with --metrics NAME,NAME. Installed metrics: .*openmoji-accuracy"),
+        (PLAIN, ["openmoji-accuracy"], {}, NanoGenError, r"needs labels, .* add labels.csv \(file,label\)"),
         (
             LABELLED._replace(labels=torch.tensor([0, 64, 1])),
             ["openmoji-accuracy"],
@@ -212,16 +215,16 @@ def test_metrics_are_built_with_their_options_and_those_alone():
             DataError,
             r"label of image 1 is 64; labels must be integers from 0 to 63 \(64 classes\)",
         ),
-        (LABELLED, ["openmoji-scenes"], {}, NanoGenError, r"needs captions, .* write prompts.csv \(file,prompt\)"),
+        (LABELLED, ["openmoji-scenes"], {}, NanoGenError, r"needs captions, .* add prompts.csv \(file,prompt\)"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
-        (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "An option is set of kid"),
-        (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "Images have no dataset to set"),
+        (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "--set has options of kid"),
+        (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "--set dataset needs a configuration"),
         (PLAIN._replace(captions=["a"] * 3), ["openmoji-scenes"], {}, NanoGenError, "needs the part 'dataset'"),
     ],
 )
-def test_what_cannot_judge_these_images_says_why(questions, names, settings, error, sentence):
+def test_errors_of_metrics_for_images(requests, names, settings, error, sentence):
     with pytest.raises(error, match=sentence):
-        judges.of_images(questions, names, settings)
+        metric_factory.of_images(requests, names, settings)
 
 
 class Three(TinyRedness):
@@ -229,18 +232,18 @@ class Three(TinyRedness):
         return Batch(torch.arange(3), captions=["a", "b", "c"])
 
 
-def test_images_without_prompts_answer_a_metrics_own_questions(tmp_path):
+def test_images_without_prompts_get_those_of_the_metric(tmp_path):
     write(tmp_path, pixels(3), ["0.png", "1.png", "2.png"])
     ((source, _),) = Images(Folder(tmp_path)).parts({"three": Three()}, None)
     assert [batch.captions for batch in source.read([range(2), range(2, 3)])] == [["a", "b"], ["c"]]
     write(tmp_path, pixels(1), ["3.png"])
-    with pytest.raises(DataError, match="There are 4 images without prompts, and three asks 3 questions"):
+    with pytest.raises(DataError, match="There are 4 images, and three has 3 prompts"):
         list(Images(Folder(tmp_path)).parts({"three": Three()}, None))
 
 
-def test_options_of_samples_are_refused_for_images(tmp_path):
+def test_sampling_options_are_refused_for_images(tmp_path):
     write(tmp_path, pixels(2), ["0.png", "1.png"])
     words = [str(tmp_path), "--metrics", "openmoji-accuracy", "--seed", "1", "--steps", "3"]
     ran = CliRunner().invoke(evaluate, words)
     assert isinstance(ran.exception, ConfigError)
-    assert str(ran.exception).startswith("--seed, --steps belongs to a model's samples")
+    assert str(ran.exception).startswith("--seed, --steps: only for samples of a model")

@@ -1,4 +1,4 @@
-"""Folders to judge as people leave them: prompts and labels that fit, or one sentence; what is left out is counted."""
+"""Folders and archives with unusual labels, prompts and files: read, or refused with an error."""
 
 import logging
 
@@ -46,19 +46,19 @@ def folder(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le with a mark", "utf-16-be with a mark"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [True, False])
-def test_prompts_of_every_encoding_are_theirs(folder, encoding, end, last):
+def test_prompts_are_read_in_every_encoding(folder, encoding, end, last):
     prompts = ["un café", "two dogs", "ein Käse"]
     text = end.join(prompts) + (end if last else "")
     kind, _, mark = encoding.partition(" ")
     (folder / "prompts.txt").write_bytes((("\ufeff" if mark else "") + text).encode(kind))
-    assert Folder(folder).questions.captions == prompts
+    assert Folder(folder).requests.captions == prompts
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0c", "\x0b", "\x1e", "\x85", "\r"])
-def test_characters_that_only_python_takes_for_line_ends_stay(folder, mark):
+def test_only_line_feeds_end_a_prompt(folder, mark):
     prompts = [f"a sign that says{mark}HELLO", "two dogs", "a cat"]
     (folder / "prompts.txt").write_bytes("\n".join(prompts).encode())
-    assert Folder(folder).questions.captions == prompts
+    assert Folder(folder).requests.captions == prompts
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_characters_that_only_python_takes_for_line_ends_stay(folder, mark):
     ],
 )
 @pytest.mark.parametrize("count", [None, 2])
-def test_another_number_of_prompts_is_refused(folder, lines, sentence, count):
+def test_a_wrong_number_of_prompts_is_refused(folder, lines, sentence, count):
     (folder / "prompts.txt").write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=sentence):
         Folder(folder, count=count)
@@ -95,48 +95,48 @@ def test_two_files_of_prompts_are_refused(folder):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_tables_name_their_images(folder, encoding):
+def test_tables_are_read_by_file_name(folder, encoding):
     (folder / "labels.csv").write_bytes("label,file\r\n 2 ,./2.png\r\n0,0.png\r\n1, 1.png\r\n".encode(encoding))
     (folder / "prompts.csv").write_bytes('file,prompt\n1.png,"a, b"\n2.png,é\u2028\n0.png,\n'.encode(encoding))
-    questions = Folder(folder).questions
-    assert questions.labels.tolist() == [0, 1, 2]
-    assert questions.captions == ["", "a, b", "é\u2028"]
-    assert Folder(folder, count=2).questions.labels.tolist() == [0, 1]
+    requests = Folder(folder).requests
+    assert requests.labels.tolist() == [0, 1, 2]
+    assert requests.captions == ["", "a, b", "é\u2028"]
+    assert Folder(folder, count=2).requests.labels.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("0.png,0\n1.png,1\n2.png,2\n1.png,0\n", "Line 5 of .* is the second one for '1.png', after line 3"),
-        ("0.png,0\n./0.png,0\n1.png,1\n2.png,2\n", "Line 3 of .* is the second one for '0.png', after line 2"),
-        ("0.png,0\n1.png,1\n", r"says nothing of '2.png' \(1 missing\)"),
-        ("0.png,0\n1.png,1\n2.png,1.0\n", "Line 4 of .*: the label '1.0' is no whole number from 0"),
-        ("0.png,0\n1.png,-1\n2.png,1\n", "Line 3 of .*: the label '-1' is no whole number from 0"),
-        ("0.png,0\n1.png,\n2.png,1\n", "Line 3 of .*: the label '' is no whole number from 0"),
-        ("0.png,0\n1.png,true\n2.png,1\n", "Line 3 of .*: the label 'true' is no whole number"),
-        ("0.png,0\n1.png,٣\n2.png,1\n", "Line 3 of .*: the label '٣' is no whole number"),
-        ("0.png,0\n1.png," + "9" * 5_000 + "\n2.png,1\n", "Line 3 of .*: the label '9+[.]{3}9+' is no whole number"),
+        ("0.png,0\n1.png,1\n2.png,2\n1.png,0\n", "Lines 3 and 5 of .* are both for '1.png'"),
+        ("0.png,0\n./0.png,0\n1.png,1\n2.png,2\n", "Lines 2 and 3 of .* are both for '0.png'"),
+        ("0.png,0\n1.png,1\n", r"has no line for '2.png' \(1 images have none\)"),
+        ("0.png,0\n1.png,1\n2.png,1.0\n", "Line 4 of .*: the label '1.0' is not an integer from 0"),
+        ("0.png,0\n1.png,-1\n2.png,1\n", "Line 3 of .*: the label '-1' is not an integer from 0"),
+        ("0.png,0\n1.png,\n2.png,1\n", "Line 3 of .*: the label '' is not an integer from 0"),
+        ("0.png,0\n1.png,true\n2.png,1\n", "Line 3 of .*: the label 'true' is not an integer"),
+        ("0.png,0\n1.png,٣\n2.png,1\n", "Line 3 of .*: the label '٣' is not an integer"),
+        ("0.png,0\n1.png," + "9" * 5_000 + "\n2.png,1\n", "Line 3 of .*: the label '9+[.]{3}9+' is not an integer"),
         ("0.png,0\n1.png,1,2\n2.png,1\n", "Line 3 of .* has 3 cells, and its header 2"),
         ("0.png,0\n1.png," + "1" * 200_000, "no comma-separated file in line 3: field larger than field limit"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused_with_the_line(folder, text, sentence):
+def test_wrong_labels_are_refused_with_the_line(folder, text, sentence):
     (folder / "labels.csv").write_text("file,label\n" + text)
     with pytest.raises(DataError, match=sentence):
         Folder(folder)
 
 
-def test_rows_for_images_that_are_not_there_are_counted(folder, caplog):
+def test_lines_for_missing_files_are_counted(folder, caplog):
     (folder / "labels.csv").write_text("file,label\n0.png,0\n1.png,1\n2.png,2\n3.png,1\n4.png,1\n")
     with caplog.at_level(logging.WARNING):
-        assert Folder(folder).questions.labels.tolist() == [0, 1, 2]
-    assert "labels.csv has rows for files that are not there: 2, such as '3.png'" in caplog.text
+        assert Folder(folder).requests.labels.tolist() == [0, 1, 2]
+    assert "labels.csv has 2 lines for files that do not exist, such as '3.png'" in caplog.text
 
 
 # -- images ----------------------------------------------------------------------------------------------------------
 
 
-def test_files_of_every_suffix_are_judged_and_the_others_counted(tmp_path, caplog):
+def test_images_of_every_suffix_are_read_and_other_files_counted(tmp_path, caplog):
     for number, suffix in enumerate(sorted(SUFFIXES)):
         draw(tmp_path / f"{number}{suffix.upper()}", number)  # a PNG, whatever it is called
     draw(tmp_path / "grid.png")
@@ -154,16 +154,16 @@ def test_files_of_every_suffix_are_judged_and_the_others_counted(tmp_path, caplo
     ) in caplog.messages
 
 
-def test_fewer_images_than_asked_for_are_said(folder, caplog):
+def test_fewer_images_than_count_log_a_warning(folder, caplog):
     np.savez(folder / "x.npz", np.zeros((4, 8, 8, 3), np.uint8))
     with caplog.at_level(logging.WARNING):
-        assert len(Folder(folder, count=50_000).questions.indices) == 3
-        assert len(Archive(folder / "x.npz", count=7).questions.indices) == 4
-    assert f"{folder} holds 3 images, fewer than the 50000 that were asked for: all are judged." in caplog.messages
-    assert "x.npz holds 4 images, fewer than the 7 that were asked for" in caplog.text
+        assert len(Folder(folder, count=50_000).requests.indices) == 3
+        assert len(Archive(folder / "x.npz", count=7).requests.indices) == 4
+    assert f"{folder} has 3 images, fewer than --count 50000: all of them are evaluated." in caplog.messages
+    assert "x.npz has 4 images, fewer than --count 7" in caplog.text
 
 
-def test_an_image_that_may_not_be_read_says_so(folder, monkeypatch):
+def test_an_image_without_read_permission_is_an_error(folder, monkeypatch):
     source = Folder(folder)
 
     def refused(path, *_, **__):
@@ -178,7 +178,7 @@ def test_an_image_that_may_not_be_read_says_so(folder, monkeypatch):
 
 
 def npz(path, shape, *, name="arr_0", kind="|u1", data=b"", labels=None):
-    """An archive whose header says what the caller likes."""
+    """Write an archive with any header."""
     import zipfile
 
     def member(shape, kind, data):
@@ -212,7 +212,7 @@ def npz(path, shape, *, name="arr_0", kind="|u1", data=b"", labels=None):
         "None",
     ],
 )
-def test_a_header_that_lies_is_refused_before_anything_is_read(tmp_path, shape):
+def test_a_wrong_header_is_refused_before_data_are_read(tmp_path, shape):
     npz(tmp_path / "x.npz", shape, data=bytes(2 * 8 * 8 * 3))
     with pytest.raises(DataError, match=r"x\.npz"):
         Archive(tmp_path / "x.npz")
@@ -224,17 +224,17 @@ def test_an_archive_written_by_hand_is_read(tmp_path):
     source = Archive(tmp_path / "x.npz")
     (batch,) = source.read([range(2)])
     assert to_uint8(batch.images)[1].permute(1, 2, 0).flatten().tolist() == list(range(192))
-    assert source.questions.labels.tolist() == [5, 3]
+    assert source.requests.labels.tolist() == [5, 3]
 
 
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (("(1000000000000,)", "<i8", b""), r"is int64 \[1000000000000\], not 2 whole numbers"),
-        (("(2,)", "<i8", b"\0" * 8), r"announces 144 bytes and has 136"),
-        (("(2,)", "<f8", bytes(16)), "is float64 .*, not 2 whole numbers"),
-        (("(2,)", "|b1", bytes(2)), "is bool .*, not 2 whole numbers"),
-        (("(2,)", "|O", bytes(16)), "cannot be read|holds Python objects"),
+        (("(1000000000000,)", "<i8", b""), r"is int64 \[1000000000000\]. It must be 2 integers"),
+        (("(2,)", "<i8", b"\0" * 8), r"needs 144 bytes, but it has 136"),
+        (("(2,)", "<f8", bytes(16)), "is float64 .* must be 2 integers"),
+        (("(2,)", "|b1", bytes(2)), "is bool .* must be 2 integers"),
+        (("(2,)", "|O", bytes(16)), "cannot be read|contains Python objects"),
         (("(2, 1)", "<i8", bytes(16)), r"is int64 \[2, 1\]"),
         (("(2,)", "<i8", np.array([0, -3]).tobytes()), "label of row 1 of 'arr_1' .* is -3"),
         (("(2,)", "<u8", np.array([0, 2**64 - 1], np.uint64).tobytes()), "row 1 of 'arr_1' .* is 18446744073709551615"),
@@ -246,19 +246,19 @@ def test_labels_of_an_archive_are_checked(tmp_path, labels, sentence):
         Archive(tmp_path / "x.npz")
 
 
-# -- what is judged --------------------------------------------------------------------------------------------------
+# -- targets -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [10**12, 0, -1])
-def test_a_number_of_images_that_fills_the_memory_is_refused_at_once(small, count):
+def test_a_wrong_number_of_images_is_refused(small, count):
     pipeline = build_pipeline(small)
-    for subject in (Model(pipeline, count), Reconstructions(pipeline, count)):
-        with pytest.raises(NanoGenError, match=r"images cannot be judged at once: ask for 1 to 10,000,000"):
-            list(subject.parts({"redness": TinyRedness()}, 0))
+    for target in (Model(pipeline, count), Reconstructions(pipeline, count)):
+        with pytest.raises(NanoGenError, match=r"images is not possible: use 1 to 10,000,000"):
+            list(target.parts({"redness": TinyRedness()}, 0))
 
 
 class Two(TinyRedness):
-    """A metric of two questions whose official layout is not in the natural order of its names."""
+    """A metric with two prompts whose layout is not in natural order."""
 
     def eval_batch(self):
         return Batch(torch.arange(2), captions=["the later name", "the earlier name"])
@@ -267,7 +267,7 @@ class Two(TinyRedness):
         return [folder / "b.png", folder / "a.png"]
 
 
-def test_images_in_a_metrics_layout_answer_its_questions_by_their_names(tmp_path):
+def test_images_in_a_metrics_layout_get_prompts_by_name(tmp_path):
     draw(tmp_path / "a.png", 1)
     draw(tmp_path / "b.png", 2)
     ((source, _),) = Images(Folder(tmp_path)).parts({"two": Two()}, None)
@@ -276,7 +276,7 @@ def test_images_in_a_metrics_layout_answer_its_questions_by_their_names(tmp_path
     assert dict(zip(shades, batch.captions, strict=True)) == {1: "the earlier name", 2: "the later name"}
     (tmp_path / "a.png").rename(tmp_path / "c.png")
     ((source, _),) = Images(Folder(tmp_path)).parts({"two": Two()}, None)
-    assert source.questions.captions == ["the later name", "the earlier name"]  # in order, as nothing says otherwise
+    assert source.requests.captions == ["the later name", "the earlier name"]  # by order, since the names do not match
 
 
 # -- formats -----------------------------------------------------------------------------------------------------------
@@ -291,10 +291,10 @@ def test_png_and_lossless_webp_of_the_same_pixels_have_equal_scores(tmp_path, sm
         (tmp_path / kind / "labels.csv").write_text(f"file,label\n{labels}")
         for number, picture in enumerate(to_pil(drawn.images)):
             picture.save(tmp_path / kind / f"{number}.{kind}", **options)
-    evaluation = Evaluation(metrics=pipeline.task.metrics(), certainty=BootstrapConfig(draws=20))
+    evaluation = Evaluation(metrics=pipeline.task.metrics(), bootstrap=BootstrapConfig(draws=20))
     png, webp = (evaluation.scores(Images(Folder(tmp_path / kind))) for kind in ("png", "webp"))
     assert [score.metric for score in png] == ["accuracy", "frechet"]
     assert [score.value for score in png] == [score.value for score in webp]
     assert [score.interval for score in png] == [score.interval for score in webp]
-    assert png[0].value > 0.9  # drawings that the judge knows
+    assert png[0].value > 0.9  # drawings that the classifier was trained on
     assert [score.settings["formats"] for score in (png[0], webp[0])] == [["png"], ["webp"]]

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import NanoGenError
-from nanogen_eval.evaluate_pipeline import judge
+from nanogen_eval import evaluate_pipeline
 from nanogen_eval.pixels import on_grid
 from nanogen_files.images import to_pil, to_uint8, unit_to_uint8
 
@@ -62,7 +62,7 @@ def test_a_pipeline_gives_none(small, half, number, tensors):
 def test_a_pipeline_gives_no_score(small, half, number):
     half.number = number
     with pytest.raises(NanoGenError, match="NaN or infinite"):
-        judge(build_pipeline({**small, "metric": ["openmoji-accuracy"]}), 4, draws=0)
+        evaluate_pipeline(build_pipeline({**small, "metric": ["openmoji-accuracy"]}), 4, draws=0)
 
 
 def test_the_commands_write_no_file(small, half, tmp_path):

@@ -1,4 +1,4 @@
-"""A tokenizer is judged by real images that went through it and back, each beside its original."""
+"""Evaluation of a tokenizer by reconstructions of validation images."""
 
 import json
 
@@ -31,30 +31,30 @@ def saved(pipeline, tmp_path_factory):
     return pipeline.save(tmp_path_factory.mktemp("saved"))
 
 
-def test_images_go_through_the_tokenizer_and_keep_their_originals(pipeline):
+def test_reconstructions_keep_their_original_images(pipeline):
     source = Reconstructed(pipeline, 20)
     (batch,) = source.read([range(20)])
     real = on_grid(next(pipeline.task.iter_once("val", 20)).images)
     assert batch.extras[ORIGINAL].equal(real)
     decoded = on_grid(pipeline.tokenizer.decode(pipeline.tokenizer.encode(real)))
-    assert (batch.images - decoded).abs().max() < 2.1 / 127.5  # one step of 8 bits, where rounding falls otherwise
+    assert (batch.images - decoded).abs().max() < 2.1 / 127.5  # one 8-bit level, since rounding may differ
     assert not batch.images.equal(real)
 
 
-def test_any_part_is_that_part_of_the_whole(pipeline):
+def test_a_span_equals_the_same_rows_of_a_full_read(pipeline):
     source = Reconstructed(pipeline, 20)
-    (whole,) = source.read([range(20)])
+    (full,) = source.read([range(20)])
     for batch in source.read([range(2, 5), range(9, 16)]):
-        assert batch.extras[ORIGINAL].equal(whole.extras[ORIGINAL][batch.indices])
-        torch.testing.assert_close(batch.images, whole.images[batch.indices], rtol=0, atol=2.1 / 127.5)
+        assert batch.extras[ORIGINAL].equal(full.extras[ORIGINAL][batch.indices])
+        torch.testing.assert_close(batch.images, full.images[batch.indices], rtol=0, atol=2.1 / 127.5)
 
 
-def test_more_than_there_are_is_said(pipeline):
-    with pytest.raises(DataError, match=r"'val' ends before image 24: say with --count"):
+def test_more_images_than_the_split_has_is_an_error(pipeline):
+    with pytest.raises(DataError, match=r"'val' has fewer than 24 images: lower --count"):
         list(Reconstructed(pipeline, 30).read([range(16), range(16, 24)]))
 
 
-def test_the_command_gives_the_scores_of_a_tokenizer(saved):
+def test_the_command_evaluates_a_tokenizer(saved):
     pytest.importorskip("nanogen_fidelity")
     words = ["evaluate", str(saved), "--reconstruct", "--count", "20", "--batch-size", "7", "--json"]
     words += ["--metrics", "psnr,rfid", "--set", "metric.rfid.features=openmoji-classifier"]
@@ -67,16 +67,16 @@ def test_the_command_gives_the_scores_of_a_tokenizer(saved):
     assert scores["psnr"]["value"] == pytest.approx(float((-10 * error.log10()).mean()), rel=1e-3)
     assert scores["rfid"]["value"] > 0
     assert scores["psnr"]["settings"]["reconstruction"] == "val"
-    assert "notes" in scores["rfid"]["about"]  # twenty images are few for 128 features
+    assert "notes" in scores["rfid"]["about"]  # a warning that 20 images are few for 128 features
 
 
-def test_sampling_has_no_part_in_it(saved):
+def test_sampling_options_are_refused_for_a_tokenizer(saved):
     words = ["evaluate", str(saved), "--reconstruct", "--steps", "3", "--metrics", "psnr"]
     done = CliRunner().invoke(cli, words)
-    assert "--steps belongs to a model's samples" in str(done.exception)
+    assert "--steps: only for samples of a model" in str(done.exception)
 
 
-def test_rfid_of_two_processes_is_that_of_one(pipeline):
+def test_rfid_of_merged_parts_equals_that_of_all_images(pipeline):
     pytest.importorskip("nanogen_fidelity")
     from nanogen_core.named_components import build_named
 

@@ -1,4 +1,4 @@
-"""Scores with their settings: one fingerprint for equal ones, files that say when they were changed, mixed tables."""
+"""Scores, fingerprints, score files and comparison of settings."""
 
 import json
 import math
@@ -20,7 +20,7 @@ SCORE = Score(
     value=0.9,
     higher_is_better=True,
     n=10,
-    component="judge",
+    component="classifier",
     values=(0.8, 1.0),
     seeds=(0, 1),
     interval=INTERVAL,
@@ -40,12 +40,12 @@ def test_the_fingerprint_is_the_hash_of_the_canonical_json():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object(), b"x"])
-def test_a_setting_that_json_cannot_hold_is_named(value):
-    with pytest.raises(NanoGenError, match=r"settings\.metric\.x is .*a score cannot carry"):
+def test_a_setting_without_a_json_form_is_named(value):
+    with pytest.raises(NanoGenError, match=r"settings\.metric\.x is .*cannot be stored with a score"):
         canonical({"metric": {"x": value}})
 
 
-def test_a_key_that_is_no_text_is_named():
+def test_a_key_that_is_no_string_is_named():
     with pytest.raises(NanoGenError, match="the key 3"):
         canonical({"metric": {3: "x"}})
 
@@ -61,21 +61,21 @@ def test_a_key_that_is_no_text_is_named():
         {"settings": {**SETTINGS, "images": {"rounding": "truncate"}}},
     ],
 )
-def test_whatever_a_number_depends_on_moves_its_fingerprint(change):
+def test_the_fingerprint_depends_on_the_protocol(change):
     assert evolve(SCORE, **change).fingerprint != SCORE.fingerprint
 
 
 @pytest.mark.parametrize("change", [{"value": 0.1}, {"values": (0.1,)}, {"interval": None}, {"about": {"run": "b"}}])
-def test_what_was_measured_does_not(change):
+def test_the_fingerprint_does_not_depend_on_values(change):
     assert evolve(SCORE, **change).fingerprint == SCORE.fingerprint
 
 
-def test_the_spread_is_over_seeds_and_needs_two():
+def test_the_spread_needs_two_seeds():
     assert SCORE.spread == pytest.approx(statistics.stdev([0.8, 1.0]))
     assert evolve(SCORE, values=(0.8,)).spread is None
 
 
-def test_scores_come_back_as_they_were_written(tmp_path):
+def test_scores_survive_a_file(tmp_path):
     scores = [SCORE, evolve(SCORE, metric="presence", interval=None, seeds=(), values=(0.5,))]
     path = write_scores(tmp_path, scores)
     assert read_scores(path) == read_scores(tmp_path) == scores
@@ -83,7 +83,7 @@ def test_scores_come_back_as_they_were_written(tmp_path):
     assert (entry["fingerprint"], entry["spread"]) == (SCORE.fingerprint, SCORE.spread)
 
 
-def test_a_new_number_takes_the_place_of_the_old_one_and_history_keeps_both(tmp_path):
+def test_a_new_score_replaces_the_old_one_and_the_history_keeps_both(tmp_path):
     write_scores(tmp_path, [SCORE, with_steps(10)])
     write_scores(tmp_path, [evolve(SCORE, value=0.7)])
     assert [score.value for score in read_scores(tmp_path)] == [0.9, 0.7]
@@ -91,17 +91,17 @@ def test_a_new_number_takes_the_place_of_the_old_one_and_history_keeps_both(tmp_
     assert history == [0.9, 0.9, 0.7]
 
 
-def test_settings_that_were_changed_by_hand_are_found(tmp_path):
+def test_edited_settings_are_detected(tmp_path):
     path = write_scores(tmp_path, [SCORE])
     path.write_text(path.read_text().replace('"steps": 50', '"steps": 250'))
-    with pytest.raises(DataError, match="measure it again"):
+    with pytest.raises(DataError, match="evaluate again"):
         read_scores(path)
 
 
 @pytest.mark.parametrize(
     "text", ["[]", '{"format": 2}', '{"format": 1, "scores": [3]}', "{", '{"format": 1, "scores": [{}]}']
 )
-def test_a_damaged_file_is_one_sentence(tmp_path, text):
+def test_a_damaged_file_is_an_error(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(DataError, match="scores.json"):
         read_scores(tmp_path)
@@ -112,7 +112,7 @@ def test_equal_settings_are_comparable():
     assert footnotes([SCORE, SCORE]) == ["", ""]
 
 
-def test_the_row_that_differs_says_in_what():
+def test_footnotes_name_the_differing_settings():
     rows = [SCORE, with_steps(10), SCORE, evolve(SCORE, settings={**SETTINGS, "sampling": {"steps": 50}}, n=5)]
     assert comparable(rows) == {
         "n": [10, 10, 10, 5],
@@ -131,8 +131,8 @@ def test_as_dict_is_plain_json():
     assert json.loads(json.dumps(as_dict(SCORE))) == as_dict(SCORE)
 
 
-def test_what_a_metric_notes_stands_beside_its_score():
-    """A Frechet distance over few images says that it is biased."""
+def test_notes_of_a_metric_are_stored_with_its_score():
+    """For example, a Fréchet distance warns about few images."""
     import torch
 
     from nanogen_core.tensors import Batch
@@ -140,7 +140,7 @@ def test_what_a_metric_notes_stands_beside_its_score():
     from nanogen_eval.options import BootstrapConfig
 
     class Source:
-        questions, settings, about = Batch(torch.arange(3)), {}, {"source": "x"}
+        requests, settings, about = Batch(torch.arange(3)), {}, {"source": "x"}
 
     class Few:
         higher_is_better, settings, notes = False, {}, ("3 images are few.",)
@@ -148,7 +148,7 @@ def test_what_a_metric_notes_stands_beside_its_score():
         def compute(self):
             return {"distance": 1.0}
 
-    certainty = BootstrapConfig(draws=0)
-    (score,) = combined([list(entries("few", Few(), Source(), certainty, lambda: None))], (), certainty, {})
+    bootstrap = BootstrapConfig(draws=0)
+    (score,) = combined([list(entries("few", Few(), Source(), bootstrap, lambda: None))], (), bootstrap, {})
     assert score.about["notes"] == ["3 images are few."]
     assert score.about["source"] == "x"

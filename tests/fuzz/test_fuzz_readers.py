@@ -116,7 +116,7 @@ def test_prompts_beside_images(images):
     def read(chance):
         lines = [chance.choice(["a cat", "two dogs", *TEXTS]) for _ in range(chance.choice([2, 3, 3, 3, 3, 4]))]
         (images / "prompts.txt").write_bytes(chance.damaged(chance.bytes("\n".join(lines) + "\n"), 1))
-        captions = Folder(images).questions.captions
+        captions = Folder(images).requests.captions
         assert len(captions) == 3
         assert all(isinstance(caption, str) and caption.strip() for caption in captions)
 
@@ -133,7 +133,7 @@ def test_labels_beside_images(images):
         head = chance.choice(["file,label", "file,label", "label,file", "file,label,file", "file;label", ""])
         text = "\n".join([head, *(row.format(*pair) for row, *pair in zip(rows, names, labels, strict=False))])
         (images / "labels.csv").write_bytes(chance.damaged(chance.bytes(text), 1))
-        found = Folder(images).questions.labels
+        found = Folder(images).requests.labels
         assert found.dtype == torch.int64
         assert found.shape == (3,)
         assert (found >= 0).all()
@@ -282,7 +282,7 @@ def test_archives(tmp_path):
         if chance.random() < 0.3:
             path.write_bytes(chance.damaged(path.read_bytes()))
         source = Archive(path, count=chance.choice([None, 1, 10**12]))
-        for batch in source.read([range(len(source.questions.indices))]):
+        for batch in source.read([range(len(source.requests.indices))]):
             assert batch.images.shape[1:] == (3, 8, 8)
 
     assert every(read) > 0

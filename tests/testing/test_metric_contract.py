@@ -118,8 +118,8 @@ class LastPicture(TinyColour):
 
     def resampled(self, units):
         scores = super().resampled(units)
-        iter_once = len(units.unique()) == len(units)
-        return scores if iter_once else {"colour": scores["colour"] + float(self._last[0]) + len(self._last)}
+        distinct = len(units.unique()) == len(units)
+        return scores if distinct else {"colour": scores["colour"] + float(self._last[0]) + len(self._last)}
 
 
 class Cut(TinyColour):
@@ -129,26 +129,26 @@ class Cut(TinyColour):
         return self.resampled(torch.arange(self.units)[1:])
 
 
-SCORES = {"another_batch_size_changes_nothing", "another_order_changes_nothing"}
+SCORES = {"scores_do_not_depend_on_batch_size", "scores_do_not_depend_on_order"}
 BROKEN = {
-    Pointless: {"it_says_which_way_it_points"},
+    Pointless: {"higher_is_better_is_a_bool"},
     Undecided: {"settings_are_plain_json", "equal_metrics_have_equal_settings"},
     Restless: {"equal_metrics_have_equal_settings"},
     Forgetful: {"equal_metrics_have_equal_settings"},
-    TensorScore: {"scores_are_numbers_by_name"},
-    NoNumber: {"scores_are_numbers_by_name"},
-    MeanOfMeans: {"another_batch_size_changes_nothing"},
+    TensorScore: {"scores_are_finite_floats_by_name"},
+    NoNumber: {"scores_are_finite_floats_by_name"},
+    MeanOfMeans: {"scores_do_not_depend_on_batch_size"},
     Drifting: SCORES,
-    LowPrecision: {"another_batch_size_changes_nothing"},
-    ComputeForgets: {"computing_changes_nothing"},
-    NoReset: {"reset_forgets"},
-    Scribbles: {"images_are_left_as_they_are"},
-    GlobalChance: {"scores_do_not_hang_on_the_global_generators"},
-    KeepsItsOwn: {"merged_parts_are_one_pass"},
-    MergeReplaces: {"merged_parts_are_one_pass", "nothing_seen_adds_nothing"},
-    ObjectState: {"the_state_fits_a_file"},
-    LastPicture: {"units_are_the_same_in_any_order_of_arrival"},
-    Cut: {"all_units_once_are_the_score"},
+    LowPrecision: {"scores_do_not_depend_on_batch_size"},
+    ComputeForgets: {"compute_does_not_change_the_state"},
+    NoReset: {"reset_discards_all_images"},
+    Scribbles: {"update_does_not_change_the_images"},
+    GlobalChance: {"scores_do_not_depend_on_the_global_generators"},
+    KeepsItsOwn: {"merged_parts_equal_one_pass"},
+    MergeReplaces: {"merged_parts_equal_one_pass", "merging_an_empty_state_changes_nothing"},
+    ObjectState: {"the_state_survives_a_file"},
+    LastPicture: {"units_do_not_depend_on_the_order_of_updates"},
+    Cut: {"resampling_every_unit_once_gives_the_score"},
 }
 
 

@@ -1,12 +1,11 @@
-"""Judging a model by the metrics of its task."""
+"""Evaluation of models and images with the metrics of the installed plugins."""
 
 from typing import TYPE_CHECKING
 
 from nanogen_core.exports import lazy_exports
 
 if TYPE_CHECKING:
-    from nanogen_eval.evaluate import Evaluation
-    from nanogen_eval.evaluate_pipeline import judge
+    from nanogen_eval.evaluate import Evaluation, evaluate_pipeline
     from nanogen_eval.protocols import Features, Metric, Resampled
     from nanogen_eval.record import read_scores
     from nanogen_eval.rows import Rows
@@ -17,7 +16,7 @@ __all__ = [
     "Metric",
     "Resampled",
     "Rows",
-    "judge",
+    "evaluate_pipeline",
     "read_scores",
 ]
 
@@ -29,7 +28,7 @@ __getattr__, __dir__ = lazy_exports(
         "Metric": "protocols",
         "Resampled": "protocols",
         "Rows": "rows",
-        "judge": "evaluate_pipeline",
+        "evaluate_pipeline": "evaluate",
         "read_scores": "record",
     },
 )

@@ -1,4 +1,4 @@
-"""What one pass gave for one score, as plain values: it waits in a file until all passes are done."""
+"""Score entries: JSON values of one score of one pass. Entries of several seeds are combined into a score."""
 
 from __future__ import annotations
 
@@ -22,17 +22,30 @@ from nanogen_eval.sources import Source
 Entry = Mapping[str, Any]
 
 
-def entries(name: str, metric: Metric, source: Source, certainty: BootstrapConfig, tick: Tick) -> Iterator[Entry]:
-    """One entry for each score of a metric that has seen the source. Raises NanoGenError where there is none, or one
-    is no number."""
-    count = len(source.questions.indices)
+def entries(name: str, metric: Metric, source: Source, bootstrap: BootstrapConfig, tick: Tick) -> Iterator[Entry]:
+    """Compute the scores of a metric and yield an entry for each.
+
+    Args:
+        name: Component name of the metric.
+        metric: The metric, updated with all images of the source.
+        source: The images.
+        bootstrap: Options of the intervals.
+        tick: Called after each resampling.
+
+    Raises:
+        NanoGenError: The metric returns no score, or one that is not finite.
+    """
+    count = len(source.requests.indices)
     values = metric.compute()
     if not values:
-        raise NanoGenError(f"The metric {name!r} gives no score over {count} images: give it more, or others.")
-    resamples = intervals.resample(metric, draws=certainty.draws, tick=tick)
+        raise NanoGenError(f"The metric {name!r} returns no score for {count} images: evaluate more images.")
+    resamples = intervals.resample(metric, draws=bootstrap.draws, tick=tick)
     for score, value in values.items():
         if not math.isfinite(value):
-            raise NanoGenError(f"The metric {name!r} gives {score} = {value} over {count} images, which is no score.")
+            raise NanoGenError(
+                f"The metric {name!r} returns {score} = {value} for {count} images. A score must be finite: check the"
+                " images, or evaluate more of them."
+            )
         yield {
             "metric": score,
             "component": name,
@@ -46,18 +59,27 @@ def entries(name: str, metric: Metric, source: Source, certainty: BootstrapConfi
 
 
 def settings(metric: Metric, source: Source) -> dict[str, Any]:
-    """What a score depends on: how the images came about, what the metric says of itself, and the hashes of what its
-    options name, its files and its weights."""
-    read = contents.of(metric, state=False)
-    return {"judge": dict(metric.settings), **({"contents": read} if read else {}), **source.settings}
+    """Return the settings that a score depends on: those of the metric and of the images, and hashes of files read."""
+    hashes = contents.of(metric, state=False)
+    return {"metric_settings": dict(metric.settings), **({"contents": hashes} if hashes else {}), **source.settings}
 
 
 def combined(
-    passes: Sequence[Sequence[Entry]], seeds: tuple[int, ...], certainty: BootstrapConfig, about: Mapping[str, Any]
+    passes: Sequence[Sequence[Entry]], seeds: tuple[int, ...], bootstrap: BootstrapConfig, about: Mapping[str, Any]
 ) -> list[Score]:
-    """The scores of passes that differ in their seed alone. Raises NanoGenError for two scores of one name."""
+    """Combine passes over several seeds into scores.
+
+    Args:
+        passes: Entries of each seed, in the same order.
+        seeds: The sampling seeds; empty for existing images.
+        bootstrap: Options of the intervals.
+        about: Facts to store in `Score.about`.
+
+    Raises:
+        NanoGenError: Two scores have the same name.
+    """
     refuse_twice([entry["metric"] for entry in passes[0]])
-    return [_score(column, seeds, certainty.level, about) for column in zip(*passes, strict=True)]
+    return [_score(column, seeds, bootstrap.level, about) for column in zip(*passes, strict=True)]
 
 
 def _score(column: Sequence[Entry], seeds: tuple[int, ...], level: float, about: Mapping[str, Any]) -> Score:
@@ -77,7 +99,7 @@ def _score(column: Sequence[Entry], seeds: tuple[int, ...], level: float, about:
 
 
 def _notes(metric: Metric) -> dict[str, list[str]]:
-    """What a metric says must stand beside its score: that it is biased by so few images."""
+    """The notes of a metric about its last score, such as a warning that few images bias it."""
     notes = list(getattr(metric, "notes", ()))
     return {"notes": notes} if notes else {}
 

@@ -1,4 +1,4 @@
-"""From something to judge to scores: one pass a seed and set of questions, then their mean, intervals and record."""
+"""Evaluation of models and images: passes over images, scores, intervals, files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch
 from attrs import evolve, field, frozen
 
 from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_core.pipeline import Pipeline
 from nanogen_data.loader import DataShard
 from nanogen_eval import gather, intervals, progress, seal
 from nanogen_eval.entry import Entry, combined, entries, settings
 from nanogen_eval.image_writer import FOLDER as IMAGES
-from nanogen_eval.image_writer import MARKER, Keeper
-from nanogen_eval.isolated_rng import aside
-from nanogen_eval.measure import measure, quiet, restore
-from nanogen_eval.options import BootstrapConfig, EvalOptions, Search
+from nanogen_eval.image_writer import MARKER, ImageWriter
+from nanogen_eval.isolated_rng import isolated_rng
+from nanogen_eval.measure import measure, no_report, restore
+from nanogen_eval.options import BootstrapConfig, EvalOptions, ProgressCallback, Search
 from nanogen_eval.protocols import Metric
 from nanogen_eval.record import FILE, read_scores, write_scores
 from nanogen_eval.score import Score, fingerprint
@@ -28,50 +29,95 @@ from nanogen_eval.sources import Source
 from nanogen_eval.targets import COUNT, EvalTarget, Model
 from nanogen_files.folder_lock import folder_lock
 
-Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many: for a progress bar
+SEARCH_RESULTS = ("sampling", "guidance", "searched")  # facts about a source that a guidance search changes
 
-SEARCHED = ("sampling", "guidance", "searched")  # what a search for the guidance changes of a source
+
+def evaluate_pipeline(
+    pipeline: Pipeline, count: int, *, seed: int = 0, batch_size: int = 256, draws: int | None = None
+) -> list[Score]:
+    """Score samples of a pipeline with the metrics of its configuration. Writes no files.
+
+    Args:
+        pipeline: The model to evaluate.
+        count: Number of samples.
+        seed: Seed of the sampling noise.
+        batch_size: Samples per batch.
+        draws: Bootstrap draws per interval. 0 for no intervals; None for the default of each metric.
+
+    Returns:
+        One score for each value that the metrics compute.
+    """
+    evaluation = Evaluation(
+        metrics=pipeline.task.metrics(),
+        options=EvalOptions(batch_size=batch_size),
+        bootstrap=BootstrapConfig(draws=draws),
+    )
+    return evaluation.scores(Model(pipeline, count), [seed])
 
 
 @frozen
 class Pass:
-    """One seed's images of one source, the metrics that are shown them, where the state of this pass is saved, and
-    where the images are kept."""
+    """One pass over the images of one source with one seed.
+
+    Attributes:
+        source: The images.
+        metrics: The metrics that read them.
+        seed: Sampling seed; None for existing images.
+        state: Folder of the saved state; None if nothing is saved.
+        writer: Writes the images as files; None if they are not kept.
+    """
 
     source: Source
     metrics: dict[str, Metric]
     seed: int | None
     state: Path | None
-    keep: Keeper | None
+    writer: ImageWriter | None
 
 
 @frozen(kw_only=True)
 class Evaluation:
-    """Judges subjects by `metrics`. With a `folder`, the scores are written there, and what was stopped goes on.
+    """Evaluates targets with a set of metrics. With a `folder`, an interrupted evaluation resumes.
 
-    `about` stands at every score beside what the source says of itself; `keep` writes the samples as PNG files.
+    Attributes:
+        metrics: The metrics by component name.
+        folder: Folder of the scores and of the saved state; None to write no files.
+        options: Batch size and saving interval.
+        bootstrap: Options of the bootstrap intervals.
+        about: Facts to store in `Score.about`, such as the path of the model.
+        keep_images: Whether to write samples as PNG files into `folder/images`.
+        report: Callback for progress bars.
+        share: Rank and number of the processes that divide the images.
     """
 
     metrics: Mapping[str, Metric]
     folder: Path | None = None
-    effort: EvalOptions = field(factory=EvalOptions)
-    certainty: BootstrapConfig = field(factory=BootstrapConfig)
+    options: EvalOptions = field(factory=EvalOptions)
+    bootstrap: BootstrapConfig = field(factory=BootstrapConfig)
     about: Mapping[str, Any] = field(factory=dict)
-    keep: bool = False
-    report: Report = quiet
+    keep_images: bool = False
+    report: ProgressCallback = no_report
     share: DataShard = field(factory=DataShard.here)
-    _states: list[Path] = field(factory=list)  # folders of passes, to be taken away when all are done
+    _states: list[Path] = field(factory=list)  # state folders, deleted after the last pass
 
-    def scores(self, subject: EvalTarget, seeds: Sequence[int] = ()) -> list[Score]:
-        """Every score of every metric: over several seeds the mean, with the numbers that it is the mean of.
+    def scores(self, target: EvalTarget, seeds: Sequence[int] = ()) -> list[Score]:
+        """Evaluate a target and write the scores into the folder.
 
-        Of several processes the first one alone gets them. Raises NanoGenError for a score that is no number, for two
-        of one name, where another evaluation is at work in the folder, and where images of another one are kept there.
+        Args:
+            target: Model or images to evaluate.
+            seeds: Sampling seeds. A score is the mean over seeds. Empty for existing images.
+
+        Returns:
+            One score for each value that the metrics compute. Empty on processes other than rank 0.
+
+        Raises:
+            ConfigError: A seed is given twice.
+            NanoGenError: A score is not finite, two scores have the same name, another evaluation runs in the folder,
+                or the folder holds images of another evaluation.
         """
         if len(set(seeds)) < len(seeds):
-            raise ConfigError(f"The seeds {', '.join(map(str, seeds))} name one twice, which would count it twice.")
-        with aside(), self._alone():
-            scores = self._scores(subject, seeds)
+            raise ConfigError(f"The seeds {', '.join(map(str, seeds))} contain a duplicate: give each seed once.")
+        with isolated_rng(), self._locked():
+            scores = self._scores(target, seeds)
             if self.folder is not None and scores:
                 with progress.writing(self.folder):
                     write_scores(self.folder, scores, note=self._states[-1] / progress.WRITTEN)
@@ -81,64 +127,75 @@ class Evaluation:
         return scores
 
     def searched(self, model: Model, scales: Sequence[float], *, seeds: Sequence[int], by: str | None = None) -> Model:
-        """The model with the guidance scale of `scales` that is best by the score `by` (by default the first metric's
-        first) over samples of a seed that is none of `seeds`. Of equally good scales the first one is taken."""
+        """Search for the best guidance scale, with a seed that the evaluation does not use.
+
+        Args:
+            model: Model to sample from.
+            scales: Guidance scales to try. The first of equally good scales wins.
+            seeds: Seeds of the evaluation. The search uses the next larger seed.
+            by: Name of the score to optimize; by default the first score of the first metric.
+
+        Returns:
+            The model with the best scale and the record of the search.
+
+        Raises:
+            ConfigError: No metric computes the score `by`.
+        """
         seed = max(seeds, default=-1) + 1
-        quick = evolve(self, certainty=BootstrapConfig(draws=0), keep=False)
-        with aside(), quick._alone():
-            for each in self._passes(model, seeds) if self.keep else ():
-                if each.keep is not None:
-                    each.keep.refuse_others(ignoring=SEARCHED)
+        quick = evolve(self, bootstrap=BootstrapConfig(draws=0), keep_images=False)
+        with isolated_rng(), quick._locked():
+            for one in self._passes(model, seeds) if self.keep_images else ():
+                if one.writer is not None:
+                    one.writer.refuse_others(ignoring=SEARCH_RESULTS)
             rows = [quick._scores(model.sampled(guidance=scale), [seed], by) for scale in scales]
-        best = _best(scales, [_deciding(row, by) for row in rows]) if rows[0] else None
+        best = _best(scales, [_criterion(row, by) for row in rows]) if rows[0] else None
         scale, criterion, values = gather.broadcast(best, self.share)
         search = Search(grid=tuple(scales), criterion=criterion, seed=seed, count=model.count or COUNT, scores=values)
         return model.sampled(guidance=scale, search=search)
 
-    def _scores(self, subject: EvalTarget, seeds: Sequence[int], by: str | None = None) -> list[Score]:
-        """Whatever can be wrong is looked for before the first image is made."""
+    def _scores(self, target: EvalTarget, seeds: Sequence[int], by: str | None = None) -> list[Score]:
+        """Run all passes. Checks names, old scores and image folders before the first image is made."""
         names = ScoreNames(self.metrics, by)
         if self.folder is not None and (self.folder / FILE).exists():
             read_scores(self.folder)
-        planned = self._passes(subject, seeds)
-        self._claim(planned)
-        rows: dict[int | None, list[Entry]] = {each.seed: [] for each in planned}
-        for each in planned:
-            rows[each.seed] += self._finished(each) or self._measured(each, names)
-        return [] if self.share.rank else combined(list(rows.values()), tuple(seeds), self.certainty, self.about)
+        passes = self._passes(target, seeds)
+        self._claim(passes)
+        rows: dict[int | None, list[Entry]] = {one.seed: [] for one in passes}
+        for one in passes:
+            rows[one.seed] += self._finished(one) or self._measured(one, names)
+        return [] if self.share.rank else combined(list(rows.values()), tuple(seeds), self.bootstrap, self.about)
 
-    def _claim(self, planned: Sequence[Pass]) -> None:
-        """Marks the folders of images for this evaluation. What was seen of images that are no longer there is made
-        again."""
-        keepers = [(each, each.keep) for each in planned if each.keep is not None and not self.share.rank]
-        for _, keep in keepers:
-            keep.refuse_others()
-        for each, keep in keepers:
-            if keep.claim() and each.state is not None:
-                progress.clear(each.state)
+    def _claim(self, passes: Sequence[Pass]) -> None:
+        """Mark the image folders as those of this evaluation. Deletes the state of passes whose images are missing."""
+        writers = [(one, one.writer) for one in passes if one.writer is not None and not self.share.rank]
+        for _, writer in writers:
+            writer.refuse_others()
+        for one, writer in writers:
+            if writer.claim() and one.state is not None:
+                progress.clear(one.state)
         gather.wait(self.share)
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 
-    def _passes(self, subject: EvalTarget, seeds: Sequence[int]) -> list[Pass]:
+    def _passes(self, target: EvalTarget, seeds: Sequence[int]) -> list[Pass]:
         return [
-            Pass(source, metrics, seed, self._state(source, metrics, seed), self._keeper(source, metrics, seed))
+            Pass(source, metrics, seed, self._state(source, metrics, seed), self._writer(source, metrics, seed))
             for seed in seeds or (None,)
-            for source, metrics in subject.parts(self.metrics, seed)
+            for source, metrics in target.parts(self.metrics, seed)
         ]
 
-    def _measured(self, each: Pass, names: ScoreNames) -> list[Entry]:
-        """What the images gave: an entry for each score."""
-        source, metrics, seed, state = each.source, each.metrics, each.seed, each.state
+    def _measured(self, one: Pass, names: ScoreNames) -> list[Entry]:
+        """Run one pass and return an entry for each score."""
+        source, metrics, seed, state = one.source, one.metrics, one.seed, one.state
         report = partial(self.report, "images" if seed is None else f"samples of seed {seed}")
         measure(
             source,
             metrics,
-            effort=self.effort,
+            options=self.options,
             report=report,
             folder=state,
-            keep=each.keep,
-            first=partial(names.ask, share=self.share),
+            writer=one.writer,
+            after_first_batch=partial(names.update, share=self.share),
             share=self.share,
         )
         if self.share.rank:
@@ -146,55 +203,55 @@ class Evaluation:
         found = [
             entry
             for name, metric in metrics.items()
-            for entry in entries(name, metric, source, self.certainty, self._ticks(name, metric))
+            for entry in entries(name, metric, source, self.bootstrap, self._ticks(name, metric))
         ]
         if state is not None:
             with progress.writing(state):
-                facts = {"draws": self.certainty.draws, "batch_size": self.effort.batch_size}
+                facts = {"draws": self.bootstrap.draws, "batch_size": self.options.batch_size}
                 seal.write(state / progress.RESULT, {**facts, "entries": found})
         return found
 
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
-        """A function that counts the resamplings of a metric."""
-        steps = iter(range(1, (total := intervals.expected(metric, self.certainty.draws)) + 1))
+        """Return a callback that reports each resampling of a metric."""
+        steps = iter(range(1, (total := intervals.expected(metric, self.bootstrap.draws)) + 1))
         return lambda: self.report(f"interval of {name}", next(steps), total)
 
-    def _finished(self, each: Pass) -> list[Entry]:
-        """The entries of a pass that was finished before the evaluation was stopped; empty where it was not."""
-        if each.state is not None:
-            self._states.append(each.state)
-        path = None if each.state is None else each.state / progress.RESULT
+    def _finished(self, one: Pass) -> list[Entry]:
+        """Return the stored entries of a pass that finished before an interruption; empty if it did not finish."""
+        if one.state is not None:
+            self._states.append(one.state)
+        path = None if one.state is None else one.state / progress.RESULT
         stored = seal.read(path) if path and not self.share.rank and path.exists() else {}
-        found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.certainty.draws else []
+        found: list[Entry] = stored.get("entries", []) if stored.get("draws") == self.bootstrap.draws else []
         if found:
-            progress.say_other_batch_size(stored.get("batch_size", self.effort.batch_size), self.effort.batch_size)
+            progress.warn_other_batch_size(stored.get("batch_size", self.options.batch_size), self.options.batch_size)
         known: list[Entry] = gather.broadcast(found, self.share)
-        if known and each.keep is not None:
-            everything = torch.ones(len(each.source.questions.indices), dtype=torch.bool)
-            restore(each.source, each.keep, everything, self.effort.batch_size, self.share)
+        if known and one.writer is not None:
+            every_row = torch.ones(len(one.source.requests.indices), dtype=torch.bool)
+            restore(one.source, one.writer, every_row, self.options.batch_size, self.share)
         return known
 
     def _state(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Path | None:
-        """Where this very pass keeps its state: one of other images or settings has another folder."""
+        """Folder of a pass's saved state. Its name depends on images and settings."""
         if self.folder is None:
             return None
         known = {name: settings(metric, source) for name, metric in metrics.items()}
-        facts = {"metrics": known, "about": source.about, "seed": seed, "keep": self.keep}
-        return self.folder / progress.FOLDER / fingerprint({**facts, "n": len(source.questions.indices)})
+        facts = {"metrics": known, "about": source.about, "seed": seed, "keep": self.keep_images}
+        return self.folder / progress.FOLDER / fingerprint({**facts, "n": len(source.requests.indices)})
 
-    def _keeper(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> Keeper | None:
-        if not self.keep or self.folder is None or seed is None:
+    def _writer(self, source: Source, metrics: Mapping[str, Metric], seed: int | None) -> ImageWriter | None:
+        if not self.keep_images or self.folder is None or seed is None:
             return None
         place = self.folder / IMAGES / f"seed-{seed}"
         if len(metrics) < len(self.metrics):
             if (place / MARKER).exists():
                 raise NanoGenError(f"{place} holds the images of another evaluation: choose another --output.")
             place /= next(iter(metrics))
-        return Keeper(place, source, metrics, seed)
+        return ImageWriter(place, source, metrics, seed)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """The folder, for this evaluation alone."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the folder."""
         if self.folder is None or self.share.rank:
             yield
             return
@@ -210,14 +267,15 @@ class Evaluation:
         )
 
 
-def _deciding(scores: Sequence[Score], by: str | None) -> Score:
-    """The score by which a search decides."""
+def _criterion(scores: Sequence[Score], by: str | None) -> Score:
+    """The score that a guidance search optimizes."""
     if by is not None:
         refuse_unknown(by, [score.metric for score in scores])
     return next(score for score in scores if by in (None, score.metric))
 
 
-def _best(scales: Sequence[float], found: Sequence[Score]) -> tuple[float, str, tuple[float, ...]]:
-    values = tuple(score.value for score in found)
-    best = max(values) if found[0].higher_is_better else min(values)
-    return scales[values.index(best)], found[0].metric, values
+def _best(scales: Sequence[float], scores: Sequence[Score]) -> tuple[float, str, tuple[float, ...]]:
+    """Return the best scale, the name of the score, and the score of each scale."""
+    values = tuple(score.value for score in scores)
+    best = max(values) if scores[0].higher_is_better else min(values)
+    return scales[values.index(best)], scores[0].metric, values

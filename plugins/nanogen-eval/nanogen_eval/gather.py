@@ -1,4 +1,4 @@
-"""What the processes of one evaluation tell each other: over gloo, since what metrics keep lies on the CPU."""
+"""Communication between the processes of one evaluation. Uses gloo, because metric states are on the CPU."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nanogen_data import process_group
 from nanogen_data.loader import DataShard
 from nanogen_eval.protocols import Metric
 
-PATIENCE = timedelta(days=30)  # the others wait while process 0 computes scores and intervals
+TIMEOUT = timedelta(days=30)  # other ranks wait while rank 0 computes scores and intervals
 
 
 def gather(metrics: Mapping[str, Metric], share: DataShard) -> None:
-    """Process 0's metrics get what those of the others kept, in the order of the processes, one tensor at a time."""
+    """Merge the metric states of all ranks into those of rank 0, in rank order, one tensor at a time."""
     if share.world == 1:
         return
     for metric in metrics.values():
@@ -35,13 +35,13 @@ def gather(metrics: Mapping[str, Metric], share: DataShard) -> None:
 
 
 def wait(share: DataShard) -> None:
-    """Until all processes are here."""
+    """Wait until all processes reach this call."""
     if share.world > 1:
         dist.barrier(_group())
 
 
 def broadcast(value: Any, share: DataShard) -> Any:
-    """What process 0 says: its `value`, in every process."""
+    """Return rank 0's `value` on every rank."""
     if share.world == 1:
         return value
     box = [value]
@@ -49,8 +49,8 @@ def broadcast(value: Any, share: DataShard) -> Any:
     return box[0]
 
 
-def each(value: Any, share: DataShard) -> list[Any]:
-    """What every process says, in their order: in every process."""
+def all_gather(value: Any, share: DataShard) -> list[Any]:
+    """Return the values of all ranks, in rank order, on every rank."""
     if share.world == 1:
         return [value]
     listed: list[Any] = [None] * share.world
@@ -66,8 +66,8 @@ def _received(kind: torch.dtype, shape: torch.Size, sender: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _group() -> Any:
-    """A gloo group of all processes, beside whatever a training uses."""
+    """Gloo group of all processes, separate from the group of a training."""
     if not dist.is_initialized():
         dist.init_process_group("gloo")
     process_group.destroy_at_exit()
-    return dist.new_group(backend="gloo", timeout=PATIENCE)
+    return dist.new_group(backend="gloo", timeout=TIMEOUT)

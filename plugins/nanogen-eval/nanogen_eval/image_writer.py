@@ -1,4 +1,4 @@
-"""Writes samples as PNG files with their labels or prompts, in a folder that `nanogen evaluate` can read."""
+"""Writer of sample images with their labels or prompts. `nanogen evaluate` can read the folder again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError, NanoGenError, listing, shown
 from nanogen_core.tensors import Batch
-from nanogen_eval.metric_protocols import LaidOut
+from nanogen_eval.metric_protocols import HasLayout
 from nanogen_eval.progress import writing
 from nanogen_eval.protocols import Metric
 from nanogen_eval.score import canonical, fingerprint, plain
@@ -25,52 +25,64 @@ from nanogen_files.images import to_pil
 from nanogen_files.names import inside
 
 FOLDER = "images"
-MARKER = ".nanogen-images.json"  # in a folder of samples: what they are samples of
-AS_IT_IS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # where a layout asks for JPEG; PNG takes no notice
+MARKER = ".nanogen-images.json"  # records which model, seed and sampler the images are of
+JPEG_OPTIONS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # for layouts with JPEG files; PNG ignores them
 
 
-class Keeper:
-    """Writes images as `00000.png` ... into a folder, or into the official layout of a metric.
+class ImageWriter:
+    """Writes images as `00000.png`, `00001.png` ... into a folder, or into the folder layout of a metric.
 
     `labels.csv` and `prompts.csv` hold the labels and prompts. A marker file records the model, seed and sampler.
-    Images of another model, seed or sampler are refused.
     """
 
     def __init__(self, folder: Path, source: Source, metrics: Mapping[str, Metric], seed: int):
-        """Raises DataError for a layout that leaves the folder, or has too few places."""
-        self.folder, self._questions = folder, source.questions
-        count = len(source.questions.indices)
-        self._layout = next((metric for metric in metrics.values() if isinstance(metric, LaidOut)), None)
+        """Plan the files of a source.
+
+        Args:
+            folder: Folder to write to.
+            source: The images. Its settings and facts identify them.
+            metrics: Metrics of the pass. The first one with a `layout` determines the file names.
+            seed: Sampling seed of the images.
+
+        Raises:
+            DataError: The layout has a path outside the folder, or fewer paths than there are images.
+        """
+        self.folder, self._requests = folder, source.requests
+        count = len(source.requests.indices)
+        self._layout = next((metric for metric in metrics.values() if isinstance(metric, HasLayout)), None)
         self._names = [f"{n:05d}.png" for n in range(count)] if self._layout is None else _names(self._layout, count)
         facts = {**source.settings, **source.about, "seed": seed, "count": count}
         self._facts: dict[str, Any] = plain({**facts, "files": fingerprint({"names": self._names})})
 
     def refuse_others(self, ignoring: Sequence[str] = ()) -> None:
-        """Raises NanoGenError if the folder holds images of another evaluation, or files of another program.
+        """Raise NanoGenError if the folder holds images of another evaluation, or files of another program.
 
-        The facts named in `ignoring` may differ.
+        Args:
+            ignoring: Names of facts that may differ.
         """
         marker = self.folder / MARKER
         if not marker.exists():
             if self.folder.exists() and not _is_empty(self.folder):
-                raise NanoGenError(
-                    f"{self.folder} holds files that this evaluation did not write: choose another --output."
-                )
+                raise NanoGenError(f"{self.folder} holds files that no evaluation wrote: choose another --output.")
             return
         known = storage.read_json(marker)
         if not isinstance(known, dict):
-            raise DataError(f"{marker} is damaged: choose another --output.")
+            raise DataError(f"{marker} is damaged: it must hold a JSON object. Choose another --output.")
         other = [key for key in {*known, *self._facts} - {*ignoring} if self._differs(known, key)]
         if other:
             raise NanoGenError(
-                f"{self.folder} holds the images of another evaluation (it differs in: {listing(other)}): choose"
-                " another --output."
+                f"{self.folder} holds the images of another evaluation. They differ in {listing(other)}: choose another"
+                " --output."
             )
 
     def claim(self) -> bool:
-        """Writes the marker, the labels and the prompts. Returns whether the folder is new.
+        """Write the marker, the labels and the prompts.
 
-        Raises the errors of `refuse_others`.
+        Returns:
+            Whether the folder is new.
+
+        Raises:
+            NanoGenError: As in `refuse_others`.
         """
         self.refuse_others()
         marker = self.folder / MARKER
@@ -80,19 +92,19 @@ class Keeper:
             storage.write_json(marker, self._facts)
             if self._layout is not None:
                 self._layout.layout(self.folder)
-            if self._questions.labels is not None:
-                storage.write_text(self.folder / LABELS, _csv("label", self._names, self._questions.labels.tolist()))
-            if self._questions.captions is not None:
-                storage.write_text(self.folder / PROMPTS, _csv("prompt", self._names, self._questions.captions))
+            if self._requests.labels is not None:
+                storage.write_text(self.folder / LABELS, _csv("label", self._names, self._requests.labels.tolist()))
+            if self._requests.captions is not None:
+                storage.write_text(self.folder / PROMPTS, _csv("prompt", self._names, self._requests.captions))
         return new
 
     def missing(self, rows: Tensor) -> Tensor:
-        """Which of these rows [N] bool have no picture in the folder."""
+        """Return a mask [N] bool of those rows that have no image file. `rows` is the mask [N] bool to check."""
         gone = [bool(row) and not (self.folder / name).is_file() for row, name in zip(rows, self._names, strict=True)]
         return torch.tensor(gone, dtype=torch.bool)
 
     def __call__(self, batch: Batch, only: Tensor | None = None) -> None:
-        """Writes the pictures of a batch; with `only` [N] bool, those of these rows."""
+        """Write the images of a batch. `only` [N] bool selects rows of the source; by default all."""
         assert batch.images is not None
         for index, picture in zip(batch.indices.tolist(), to_pil(batch.images), strict=True):
             if only is not None and not only[index]:
@@ -100,15 +112,15 @@ class Keeper:
             file = self.folder / self._names[index]
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                picture.save(inside(self.folder, file), **AS_IT_IS)
+                picture.save(inside(self.folder, file), **JPEG_OPTIONS)
 
     def _differs(self, known: Mapping[str, Any], key: str) -> bool:
         absent = key not in known or key not in self._facts
         return absent or canonical({"": known[key]}) != canonical({"": self._facts[key]})
 
 
-def _names(laid_out: LaidOut, count: int) -> list[str]:
-    """Where the images lie in a metric's official layout, by a frame of it that is thrown away."""
+def _names(laid_out: HasLayout, count: int) -> list[str]:
+    """File names of a metric's layout, from a copy of the layout in a temporary folder."""
     with TemporaryDirectory() as home:
         folder = Path(home)
         places = list(laid_out.layout(folder))[:count]
@@ -118,14 +130,14 @@ def _names(laid_out: LaidOut, count: int) -> list[str]:
                 place.relative_to(folder)
             except (DataError, ValueError) as error:
                 raise DataError(
-                    f"The layout of {type(laid_out).__name__} has a place outside of its folder, {shown(str(place))}: a"
-                    " name that the metric read holds `..` or begins with /."
+                    f"The layout of {type(laid_out).__name__} has a path outside its folder, {shown(str(place))}. Check"
+                    " the metric's files for a name that contains `..` or begins with /."
                 ) from error
         names = [place.relative_to(folder).as_posix() for place in places]
     if len(set(names)) < count:
         raise DataError(
-            f"The layout of {type(laid_out).__name__} has places for {len(set(names))} images, and there are {count}:"
-            " ask for fewer with --count."
+            f"The layout of {type(laid_out).__name__} has paths for {len(set(names))} images, and there are {count}:"
+            " lower --count."
         )
     return names
 

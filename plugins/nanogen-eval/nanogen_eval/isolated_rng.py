@@ -1,4 +1,4 @@
-"""Evaluating changes nothing in what goes on around it."""
+"""Isolation of an evaluation from a training in the same process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from nanogen_data.loader import unsharded
 
 
 @contextmanager
-def aside() -> Iterator[None]:
-    """Inside the block data are read as a whole, not the part of this process; after it, torch's global generators are
-    as they were before. No score draws from them, but a judge's network does that is built when it is first asked."""
+def isolated_rng() -> Iterator[None]:
+    """Restore torch's global random generators after the block, and read datasets unsharded inside it.
+
+    Scores do not draw from the global generators. Building a metric's network may.
+    """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with unsharded(), torch.random.fork_rng(devices=devices):
         yield

@@ -1,4 +1,4 @@
-"""One pass: the images of a source are shown to metrics, each once over all processes, and forgotten."""
+"""One pass over the images of a source: read, update the metrics, save the progress."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
 from nanogen_eval.gather import gather, wait
-from nanogen_eval.image_writer import Keeper
-from nanogen_eval.metric_protocols import Comparing
+from nanogen_eval.image_writer import ImageWriter
+from nanogen_eval.metric_protocols import PairedMetric
 from nanogen_eval.options import EvalOptions
 from nanogen_eval.progress import Progress
 from nanogen_eval.protocols import Metric
@@ -23,84 +23,100 @@ from nanogen_eval.sources import Source
 
 log = logging.getLogger(__name__)
 
-First = Callable[[Mapping[str, Metric]], None]  # is given the metrics when they have seen a batch
-Count = Callable[[int, int], None]  # how many are done, of how many: for a progress bar
-ALONE = DataShard()
+ONE_PROCESS = DataShard()
 
 
-def quiet(*figures: object) -> None:
-    """Reports nothing."""
+def no_report(*figures: object) -> None:
+    """Progress callback that does nothing."""
 
 
 def measure(
     source: Source,
     metrics: Mapping[str, Metric],
     *,
-    effort: EvalOptions,
-    report: Count = quiet,
+    options: EvalOptions,
+    report: Callable[[int, int], None] = no_report,
     folder: Path | None = None,
-    keep: Keeper | None = None,
-    first: First | None = None,
-    share: DataShard = ALONE,
+    writer: ImageWriter | None = None,
+    after_first_batch: Callable[[Mapping[str, Metric]], None] | None = None,
+    share: DataShard = ONE_PROCESS,
 ) -> None:
-    """Shows every image of the source to fresh metrics; those of process 0 have then seen all of them.
+    """Reset the metrics and update them with every image of the source. Rank 0 ends with the values of all processes.
 
-    With a `folder`, what was seen is saved there every `effort.save_every` seconds, and a pass that was stopped goes
-    on from it. `first` is called once: after the first batch, or at the end where there is none. A batch never leaves
-    this function. Raises NanoGenError where the folder cannot be written.
+    No batch stays in memory after its update.
+
+    Args:
+        source: The images.
+        metrics: The metrics by name.
+        options: Batch size and saving interval.
+        report: Called with the numbers of finished and of all images of this process.
+        folder: Folder of the saved state. A pass that was interrupted resumes from it.
+        writer: Writes each batch as files.
+        after_first_batch: Called once with the metrics, after the first batch or at the end of an empty pass.
+        share: Rank and number of the processes that divide the images.
+
+    Raises:
+        NanoGenError: The folder cannot be written.
     """
     for metric in metrics.values():
         metric.reset()
-        if isinstance(metric, Comparing):
+        if isinstance(metric, PairedMetric):
             metric.compare_with(source)
-    progress = Progress(folder or Path(), metrics, len(source.questions.indices), share, effort.batch_size)
+    progress = Progress(folder or Path(), metrics, len(source.requests.indices), share, options.batch_size)
     if folder is not None:
         progress.load()
-        wait(share)  # or one process could save while another one still reads
-        if keep is not None:
-            restore(source, keep, progress.done, effort.batch_size, share)
-    seen = int(progress.done.sum())
-    total = seen + sum(map(len, progress.todo(effort.batch_size)))  # what falls to this process
+        wait(share)  # no process may save while another one still loads
+        if writer is not None:
+            restore(source, writer, progress.done, options.batch_size, share)
+    finished = int(progress.done.sum())
+    total = finished + sum(map(len, progress.todo(options.batch_size)))  # images of this process
     saved = time.monotonic()
-    for batch in source.read(list(progress.todo(effort.batch_size))):
-        _show(metrics, batch)
-        if first is not None:
-            first(metrics)
-            first = None
-        if keep is not None:
-            keep(batch)
+    for batch in source.read(list(progress.todo(options.batch_size))):
+        _update(metrics, batch)
+        if after_first_batch is not None:
+            after_first_batch(metrics)
+            after_first_batch = None
+        if writer is not None:
+            writer(batch)
         progress.add(batch.indices)
-        seen += len(batch.indices)
-        report(seen, total)
-        if folder is not None and time.monotonic() - saved >= effort.save_every:
+        finished += len(batch.indices)
+        report(finished, total)
+        if folder is not None and time.monotonic() - saved >= options.save_every:
             progress.save()
             saved = time.monotonic()
-    if first is not None:
-        first(metrics)
+    if after_first_batch is not None:
+        after_first_batch(metrics)
     if folder is not None:
         progress.save()
     gather(metrics, share)
 
 
-def restore(source: Source, keep: Keeper, done: Tensor, batch_size: int, share: DataShard = ALONE) -> None:
-    """Makes the pictures of the rows `done` [N] bool again that are no longer in the folder of kept pictures.
+def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, share: DataShard = ONE_PROCESS) -> None:
+    """Write the images again that were deleted since they were written.
 
-    They are made in the whole batches that they were made in, so that they have the same bits.
+    Images are made in the same batches as the first time, so their pixels are identical.
+
+    Args:
+        source: The images.
+        writer: Writer of the image folder.
+        done: Rows [N] bool whose images should exist.
+        batch_size: Images per batch.
+        share: Rank and number of the processes that divide the images.
     """
-    gone = keep.missing(done)
-    if not gone.any():
+    missing = writer.missing(done)
+    if not missing.any():
         return
     if not share.rank:
-        log.warning("%d pictures are no longer in %s and are made again.", int(gone.sum()), keep.folder)
+        log.warning("%d images are missing from %s and are written again.", int(missing.sum()), writer.folder)
     spans = [range(start, min(start + batch_size, len(done))) for start in range(0, len(done), batch_size)]
-    mine = [span for span in spans[share.rank :: share.world] if gone[span.start : span.stop].any()]
-    for batch in source.read(mine):
-        keep(batch, only=gone)
+    own = [span for span in spans[share.rank :: share.world] if missing[span.start : span.stop].any()]
+    for batch in source.read(own):
+        writer(batch, only=missing)
 
 
 @torch.no_grad()
-def _show(metrics: Mapping[str, Metric], batch: Batch) -> None:
+def _update(metrics: Mapping[str, Metric], batch: Batch) -> None:
     if batch.images is None:
-        raise NanoGenError("A source of images gave a batch without images.")
+        raise NanoGenError("A source of images returned a batch without images.")
     for metric in metrics.values():
         metric.update(batch.images, batch)

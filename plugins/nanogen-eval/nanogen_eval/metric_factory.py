@@ -1,4 +1,4 @@
-"""The metrics that were named, built with the parts that they ask for: those of a pipeline, or those of images."""
+"""Construction of metrics, for a pipeline or for existing images."""
 
 from __future__ import annotations
 
@@ -18,42 +18,66 @@ from nanogen_files.structure import structure
 from nanogen_files.typed import opened
 
 TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
-FREE = ("metric", "task", "dataset", "sampler", "guidance")  # what may be set over a trained pipeline's configuration
+FREE = ("metric", "task", "dataset", "sampler", "guidance")  # parts that `--set` may change after training
 
 
 def of_pipeline(
     pipeline: Pipeline, names: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[Pipeline, dict[str, Metric]]:
-    """The metrics of these names (none: those of the configuration), and the pipeline, with `settings` over both.
+    """Build metrics for a trained pipeline.
 
-    Raises UnknownName for a metric that is not installed, Incompatible for one that this task cannot serve, and
-    ConfigError for a setting that would need another training.
+    Args:
+        pipeline: The trained pipeline.
+        names: Names of the metrics. Empty for those of the configuration.
+        settings: Configuration that overrides the pipeline's. Only the parts in `FREE` may be changed.
+
+    Returns:
+        The pipeline with the changed configuration, and the metrics by name.
+
+    Raises:
+        UnknownName: A metric is not installed.
+        Incompatible: The task lacks something that a metric needs.
+        ConfigError: A setting cannot be changed after training.
     """
     fixed = sorted(set(settings) - set(FREE))
     if fixed:
         raise ConfigError(
-            f"{', '.join(fixed)} cannot be set for a trained pipeline; what can be: {listing(FREE)} (--set ...)."
+            f"--set cannot change {', '.join(fixed)} of a trained pipeline. It can change: {listing(FREE)}."
         )
-    asked = dict.fromkeys(names) or pipeline.config.groups["metric"]
-    layer = {**settings, "metric": _options(asked, settings)}
+    chosen = dict.fromkeys(names) or pipeline.config.groups["metric"]
+    layer = {**settings, "metric": _options(chosen, settings)}
     resolved = resolve(pipeline.config.as_dict(), layer)
     known = {name: pipeline.parts[name] for name in TRAINED if name in pipeline.parts}
     parts = Assembly(resolved, known)
     parts.excuse_dataset()
-    return Pipeline(resolved, parts), {name: parts["metrics"][_written(name, resolved)] for name in _some(asked)}
+    return Pipeline(resolved, parts), {name: parts["metrics"][_written(name, resolved)] for name in _not_empty(chosen)}
 
 
 def of_images(
-    questions: Batch, names: Sequence[str], settings: Mapping[str, Any], context: Mapping[str, Any] | None = None
+    requests: Batch, names: Sequence[str], settings: Mapping[str, Any], context: Mapping[str, Any] | None = None
 ) -> dict[str, Metric]:
-    """The metrics of these names for images that are there. `context` is a configuration whose parts (a dataset, a
-    task) they may ask for. Raises UnknownName, ConfigError, and NanoGenError where the images lack labels or captions
-    that a metric needs."""
-    options = _options(dict.fromkeys(_some(names)), settings)
+    """Build metrics for existing images.
+
+    Args:
+        requests: Labels and captions of the images.
+        names: Names of the metrics.
+        settings: Options of the metrics, and other configuration if there is a `context`.
+        context: Configuration whose dataset and task the metrics may use.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        UnknownName: A metric is not installed.
+        ConfigError: No metric is named, or a setting is not accepted.
+        DataError: A label is outside a metric's classes.
+        NanoGenError: The images lack labels or captions that a metric needs.
+    """
+    options = _options(dict.fromkeys(_not_empty(names)), settings)
     if context is None:
         extra = sorted(set(settings) - {"metric"})
         if extra:
-            raise ConfigError(f"Images have no {', '.join(extra)} to set: name a configuration with --config.")
+            raise ConfigError(f"--set {', '.join(extra)} needs a configuration for images: add --config FILE.")
         metrics = {name: _part(name, options[name]) for name in options}
         resolved = Resolved(image_size=0, seed=0, method=None, slots={}, groups={"metric": metrics}, removed={})
         parts = Assembly(resolved)
@@ -61,47 +85,52 @@ def of_images(
         resolved = resolve(context, {**settings, "metric": options})
         parts = Assembly(resolved)
     for name in options:
-        _refuse_unasked(resolved.groups["metric"][_written(name, resolved)], questions)
-    found = {name: parts["metrics"][_written(name, resolved)] for name in options}
-    asking = [name for name in options if _asks_for(resolved.groups["metric"][_written(name, resolved)], "labels")]
-    known = len(parts["classes"]) if context is not None and asking and questions.labels is not None else None
-    _refuse_labels(
-        questions, {name: getattr(found[name], "classes", known if name in asking else None) for name in found}
-    )
-    return found
+        _refuse_missing(resolved.groups["metric"][_written(name, resolved)], requests)
+    metrics_by_name = {name: parts["metrics"][_written(name, resolved)] for name in options}
+    read_labels = [name for name in options if _needs(resolved.groups["metric"][_written(name, resolved)], "labels")]
+    known = len(parts["classes"]) if context is not None and read_labels and requests.labels is not None else None
+    classes = {
+        name: getattr(metric, "classes", known if name in read_labels else None)
+        for name, metric in metrics_by_name.items()
+    }
+    _refuse_labels(requests, classes)
+    return metrics_by_name
 
 
-def _asks_for(part: Part, word: str) -> bool:
-    """Whether a metric needs a task that gives labels, or captions."""
+def _needs(part: Part, word: str) -> bool:
+    """Whether a metric needs a task that provides `word`: labels or captions."""
     return word in part.chosen.component.needs.get("task", ())
 
 
 def _written(name: str, resolved: Resolved) -> str:
-    """The name of a metric as the configuration has it, perhaps with its distribution."""
+    """The metric's key in the resolved configuration, which may include its distribution."""
     return next(written for written in resolved.groups["metric"] if same(written, name))
 
 
-def _some(names: Any) -> Any:
+def _not_empty(names: Any) -> Any:
     if not names:
         raise ConfigError(
-            "There is no metric to judge by: name some with --metrics NAME,NAME; installed:"
+            "No metric is given: name some with --metrics NAME,NAME. Installed metrics:"
             f" {listing(registry().components['metric'])}."
         )
     return names
 
 
-def _options(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of each metric that was asked for."""
+def _options(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of each chosen metric."""
     given = settings.get("metric", {})
     if not isinstance(given, Mapping):
-        raise ConfigError("--set metric.NAME.OPTION=VALUE sets an option; --metrics says which metrics there are.")
-    unasked = sorted(set(given) - set(asked))
-    if unasked:
-        raise ConfigError(f"An option is set of {listing(unasked)}, and the metrics asked for are {listing(asked)}.")
-    options = {name: opened(given.get(name, {})) for name in asked}
+        raise ConfigError(
+            "--set metric=... is not accepted: choose metrics with --metrics, options with --set"
+            " metric.NAME.OPTION=VALUE."
+        )
+    others = sorted(set(given) - set(chosen))
+    if others:
+        raise ConfigError(f"--set has options of {listing(others)}, but the chosen metrics are {listing(chosen)}.")
+    options = {name: opened(given.get(name, {})) for name in chosen}
     for name, value in options.items():
         if not isinstance(value, Mapping):
-            raise ConfigError(f"metric.{name}: expected a mapping of options, got {shown(value)}")
+            raise ConfigError(f"metric.{name}: expected a mapping of options, got {shown(value)}.")
     return {name: dict(value) for name, value in options.items()}
 
 
@@ -115,32 +144,33 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
     return Part(Chosen(component, offer.distribution, options), name, config)
 
 
-def _refuse_labels(questions: Batch, judges: Mapping[str, int | None]) -> None:
-    """Raises DataError for a label that a metric has no class for: it would count as a wrong picture.
+def _refuse_labels(requests: Batch, classes: Mapping[str, int | None]) -> None:
+    """Raise DataError for a label outside a metric's classes, which would silently count as a wrong image.
 
-    `judges`: the number of classes of each metric, its own or that of the configuration; None where nobody knows it.
+    Args:
+        requests: The labels.
+        classes: Number of classes of each metric; None if unknown.
     """
-    if questions.labels is None:
+    if requests.labels is None:
         return
-    for name, classes in judges.items():
-        if classes is None:
+    for name, count in classes.items():
+        if count is None:
             continue
-        outside = (questions.labels >= classes).nonzero()[:, 0].tolist()
+        outside = (requests.labels >= count).nonzero()[:, 0].tolist()
         if outside:
-            value = int(questions.labels[outside[0]])
-            hint = from_one(questions.labels.tolist(), classes)
-            raise DataError(f"{wrong(value, classes, f'image {outside[0]}')} So the metric {name!r} has them.{hint}")
+            value = int(requests.labels[outside[0]])
+            hint = from_one(requests.labels.tolist(), count)
+            raise DataError(f"{wrong(value, count, f'image {outside[0]}')} The metric is {name!r}.{hint}")
 
 
-def _refuse_unasked(part: Part, questions: Batch) -> None:
-    """Raises NanoGenError where a metric of labels or captions is to judge images without any."""
+def _refuse_missing(part: Part, requests: Batch) -> None:
+    """Raise NanoGenError if a metric needs labels or captions and the images have none."""
     component = part.chosen.component
-    present = {"labels": questions.labels is not None, "captions": questions.captions is not None}
+    present = {"labels": requests.labels is not None, "captions": requests.captions is not None}
     missing = [word for word in component.needs.get("task", ()) if not present.get(word, True)]
     own = getattr(import_object(component.target), "eval_batch", None)
     if missing and own is None:
         file = {"labels": "labels.csv (file,label)", "captions": "prompts.csv (file,prompt)"}[missing[0]]
         raise NanoGenError(
-            f"The metric {part.name!r} needs {missing[0]}, and nothing says what these images show: write {file} beside"
-            " them."
+            f"The metric {part.name!r} needs {missing[0]}, and these images have none: add {file} to their folder."
         )

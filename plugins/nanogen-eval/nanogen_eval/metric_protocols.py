@@ -1,4 +1,4 @@
-"""What a metric may have beside its protocol: questions of its own, and a folder layout of its own."""
+"""Optional protocols of metrics: own prompts, a folder layout, reference images."""
 
 from __future__ import annotations
 
@@ -14,46 +14,54 @@ from nanogen_eval.sources import Source
 
 
 @runtime_checkable
-class Asking(Protocol):
-    """A metric that judges by its own prompts or labels, such as GenEval."""
+class HasPrompts(Protocol):
+    """Metric with its own prompts or labels, such as GenEval."""
 
     def eval_batch(self) -> Batch | None:
-        """One row an image, in the official order, without images; None where any question will do."""
+        """Return one row per image in the benchmark's order, without images. None to use the task's requests."""
 
 
 @runtime_checkable
-class LaidOut(Protocol):
-    """A metric whose official tools read images in a folder layout of their own."""
+class HasLayout(Protocol):
+    """Metric whose official tools expect a particular folder layout."""
 
     def layout(self, folder: Path) -> Sequence[Path]:
-        """Makes the folder's frame (metadata files), and says where the image of each question is to lie in it."""
+        """Write metadata files into the folder, and return the path of the image of each request."""
 
 
 @runtime_checkable
-class Comparing(Protocol):
-    """A metric that compares each image with an original."""
+class PairedMetric(Protocol):
+    """Metric that compares each image with a reference image."""
 
     def compare_with(self, source: Source) -> None:
-        """Is told which images are going to come, before the first one. Raises DataError where one has no original."""
+        """Prepare for the images of a source. Called before the first `update`.
+
+        Raises:
+            DataError: An image has no reference image.
+        """
 
 
-def own_questions(metric: Metric) -> Batch | None:
-    """The metric's own questions, numbered from 0; None where it has none."""
-    asked = metric.eval_batch() if isinstance(metric, Asking) else None
-    return None if asked is None else asked._replace(indices=torch.arange(len(asked.indices)), images=None)
+def own_requests(metric: Metric) -> Batch | None:
+    """Return the metric's own requests with indices from 0; None if it has none."""
+    requests = metric.eval_batch() if isinstance(metric, HasPrompts) else None
+    return None if requests is None else requests._replace(indices=torch.arange(len(requests.indices)), images=None)
 
 
-def by_questions(metrics: Mapping[str, Metric]) -> list[tuple[Batch | None, dict[str, Metric]]]:
-    """The metrics, those with equal questions together: they share the images that answer them."""
+def group_by_requests(metrics: Mapping[str, Metric]) -> list[tuple[Batch | None, dict[str, Metric]]]:
+    """Group metrics with equal requests. The metrics of a group share the same images.
+
+    Returns:
+        Pairs of requests (None for those of the task) and metrics by name.
+    """
     groups: list[tuple[Batch | None, dict[str, Metric]]] = []
     for name, metric in metrics.items():
-        questions = own_questions(metric)
-        for asked, members in groups:
-            if _equal(asked, questions):
+        requests = own_requests(metric)
+        for other, members in groups:
+            if _equal(other, requests):
                 members[name] = metric
                 break
         else:
-            groups.append((questions, {name: metric}))
+            groups.append((requests, {name: metric}))
     return groups
 
 

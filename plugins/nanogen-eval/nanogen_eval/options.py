@@ -1,19 +1,29 @@
-"""How an evaluation is done. Loads no torch."""
+"""Options of an evaluation. Loads no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen, validators
 
 from nanogen_core.validators import BILLION, at_least, batch, between, inside, sampling_steps
 
+#: Receives a description, the number of finished items and their total.
+ProgressCallback = Callable[[str, int, int], None]
+
 
 @frozen(kw_only=True)
 class Search:
-    """A guidance scale that was looked for: the best of `grid` by the score `criterion` over `count` samples of
-    `seed`, which is none of those that the model is judged by. `scores` is what was found, in the grid's order."""
+    """Result of a search for the guidance scale.
+
+    Attributes:
+        grid: Scales that were tried.
+        criterion: Name of the score that was optimized.
+        seed: Seed of the samples. It differs from the seeds of the evaluation.
+        count: Number of samples per scale.
+        scores: Score of each scale in `grid`.
+    """
 
     grid: tuple[float, ...]
     criterion: str
@@ -23,23 +33,23 @@ class Search:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What of it a score depends on."""
+        """Settings of the search that enter a score's fingerprint."""
         return {"grid": list(self.grid), "criterion": self.criterion, "seed": self.seed, "count": self.count}
 
 
 @frozen(kw_only=True)
 class Sampling:
-    """How samples are made; None is what the pipeline's configuration says."""
+    """Sampling options. None takes the value of the pipeline's configuration."""
 
     steps: int | None = field(default=None, validator=validators.optional(sampling_steps))
     guidance: float | Mapping[str, float] | None = None
-    rounding: str = "round"  # one of `images.RULES`
+    rounding: str = "round"  # or "truncate"; a key of `nanogen_files.images.RULES`
     search: Search | None = None
 
 
 @frozen(kw_only=True)
 class EvalOptions:
-    """How the work is done: no score depends on it."""
+    """Options that do not affect scores, except for float32 rounding."""
 
     batch_size: int = field(default=64, validator=batch)
     save_every: float = field(default=60.0, validator=between(0, BILLION))  # seconds between two saved states
@@ -47,8 +57,8 @@ class EvalOptions:
 
 @frozen(kw_only=True)
 class BootstrapConfig:
-    """Bootstrap intervals: `draws` samples of the units (0: none), at the `level`."""
+    """Bootstrap intervals of scores."""
 
-    # None: what the metric asks for in `interval_draws`, or 1000
+    # number of draws, 0 for no intervals; None takes the metric's `interval_draws`, or 1000
     draws: int | None = field(default=None, validator=validators.optional(at_least(0, 1_000_000)))
     level: float = field(default=0.95, validator=inside)

@@ -1,4 +1,4 @@
-"""Which original an image is compared with: that of the same name, or where there are no names that of its place."""
+"""Pairing of images with reference images, by name or by order."""
 
 from __future__ import annotations
 
@@ -13,49 +13,58 @@ from nanogen_eval.sources import Source
 log = logging.getLogger(__name__)
 
 
-def pairs(images: Source, originals: Source, who: str) -> list[int]:
-    """The row of the original of each image.
+def pairs(images: Source, references: Source, metric: str) -> list[int]:
+    """Return the row of the reference image of each image.
 
-    Files of two folders are paired by their names, suffixes aside where that is clear. Else the images are paired in
-    their order, and must be as many as the originals. Raises DataError, which begins with `who`, where an image has no
-    original.
+    Files of two folders are paired by name, without suffixes if that is unambiguous. Other images are paired by order,
+    and both sources must have the same number of images.
+
+    Args:
+        images: Images to evaluate.
+        references: Reference images.
+        metric: Name of the metric, for error messages.
+
+    Raises:
+        DataError: An image has no reference image.
     """
-    ours, theirs = getattr(images, "names", None), getattr(originals, "names", None)
-    if ours is not None and theirs is not None:
-        return _by_name(ours, theirs, who)
-    here, there = total(images), total(originals)
-    if here != there:
+    names, reference_names = getattr(images, "names", None), getattr(references, "names", None)
+    if names is not None and reference_names is not None:
+        return _by_name(names, reference_names, metric)
+    count, reference_count = total(images), total(references)
+    if count != reference_count:
         raise DataError(
-            f"{who} compares {here} images with {there} originals, which have no names to pair them by: give as many "
-            f"of both, in one order, or two folders with equal names."
+            f"{metric} compares {count} images with {reference_count} reference images in order, because they have no"
+            " file names. Give the same number of both, or two folders with equal file names."
         )
-    return list(range(len(images.questions.indices)))
+    return list(range(len(images.requests.indices)))
 
 
 def total(source: Source) -> int:
-    """The images of a source, those too that are not asked for."""
-    return int(getattr(source, "total", len(source.questions.indices)))
+    """Number of images of a source, including those beyond `--count`."""
+    return int(getattr(source, "total", len(source.requests.indices)))
 
 
-def _by_name(ours: Sequence[str], theirs: Sequence[str], who: str) -> list[int]:
-    mine, known = _keys(ours, theirs)
-    rows = {key: row for row, key in enumerate(known)}
-    lacking = [name for name, key in zip(ours, mine, strict=True) if key not in rows]
-    if lacking:
+def _by_name(names: Sequence[str], reference_names: Sequence[str], metric: str) -> list[int]:
+    keys, reference_keys = _keys(names, reference_names)
+    rows = {key: row for row, key in enumerate(reference_keys)}
+    missing = [name for name, key in zip(names, keys, strict=True) if key not in rows]
+    if missing:
         raise DataError(
-            f"{who} compares each image with the original of the same name, and {lacking[0]!r} has none "
-            f"({len(lacking)} of {len(ours)} images).{near_miss(lacking[0], theirs)} Name images as their originals."
+            f"{metric} compares each image with the reference image of the same name. {missing[0]!r} has none"
+            f" ({len(missing)} of {len(names)} images).{near_miss(missing[0], reference_names)} Rename the images."
         )
-    asked = set(mine)
-    unused = [name for name, key in zip(theirs, known, strict=True) if key not in asked]
+    used = set(keys)
+    unused = [name for name, key in zip(reference_names, reference_keys, strict=True) if key not in used]
     if unused:
-        warn_once(log, f"{who}: {len(unused)} of {len(theirs)} originals have no image, such as {unused[0]!r}.")
-    return [rows[key] for key in mine]
+        warn_once(
+            log,
+            f"{metric}: {len(unused)} of {len(reference_names)} reference images are not used, such as {unused[0]!r}.",
+        )
+    return [rows[key] for key in keys]
 
 
-def _keys(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Names without suffixes: an image may be stored in another format than its original. With them, where two files of
-    one folder differ in these alone."""
-    plain = [[splitext(name)[0] for name in names] for names in (ours, theirs)]
-    clear = all(len(set(names)) == len(names) for names in plain)
-    return (plain[0], plain[1]) if clear else (ours, theirs)
+def _keys(names: Sequence[str], reference_names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Names without suffixes, so that formats may differ. Full names if two files of a folder differ in suffix only."""
+    stems = [[splitext(name)[0] for name in side] for side in (names, reference_names)]
+    unambiguous = all(len(set(side)) == len(side) for side in stems)
+    return (stems[0], stems[1]) if unambiguous else (names, reference_names)

@@ -1,4 +1,4 @@
-"""Images as metrics see them: float32 in [-1, 1], on the 8-bit grid that any image file has."""
+"""Conversion of images to the 8-bit grid on which metrics read them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from nanogen_files.images import to_uint8
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
-    """Bytes [...] -> float32 in [-1, 1]; `images.to_uint8` gives the same bytes back."""
+    """Convert bytes [...] to float32 in [-1, 1]. `nanogen_files.images.to_uint8` is the inverse."""
     return pixels.float() / 127.5 - 1
 
 
 def on_grid(images: Tensor, rounding: str = "round") -> Tensor:
-    """Images [..., H, W] in [-1, 1] -> the values that are left of them in an image file."""
+    """Quantize images [..., H, W] in [-1, 1] to the 256 levels of an 8-bit file.
+
+    Args:
+        images: Floating-point images in [-1, 1].
+        rounding: `"round"` or `"truncate"`, as in `to_uint8`.
+    """
     return from_uint8(to_uint8(images, rounding))

@@ -18,4 +18,4 @@ def nanogen_kinds() -> list[Kind]:
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {"evaluate": ("nanogen_eval.cli.evaluate:evaluate", "Judge a model's samples, or images from any program.")}
+    return {"evaluate": ("nanogen_eval.cli.evaluate:evaluate", "Score a model's samples, or images from any program.")}

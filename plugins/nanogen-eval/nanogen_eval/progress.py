@@ -1,4 +1,4 @@
-"""How far an evaluation has come: what its metrics saw, in one file a process, to go on from after a stop."""
+"""Saved state of an evaluation: metric states and finished rows, one file per process."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ from nanogen_files import storage
 from nanogen_files.write_errors import translate_write_errors
 
 log = logging.getLogger(__name__)
-FOLDER = ".evaluating"  # in the folder of the scores; one folder inside for each set of settings
+FOLDER = ".evaluating"  # in the output folder; has a folder for each pass
 DONE = "done"
 BATCH_SIZE = "batch_size"
-AGAIN = "Delete it, and the evaluation does its part again."
+DELETE = "Delete the file, and the evaluation computes this part again."
 NAME = "process-{:05d}.safetensors"
-RESULT = "result.json"  # of a finished pass, until all of them are
-WRITTEN = "written.json"  # that the scores are being written, see `record.write_scores`
+RESULT = "result.json"  # entries of a finished pass, until all passes are finished
+WRITTEN = "written.json"  # exists while the scores are written, see `record.write_scores`
 OURS = re.compile(r"process-\d{5,}\.safetensors|result\.json|written\.json")
 
 
 class Progress:
-    """The saved state of one pass over `count` images in a folder of its own: another pass has another folder.
+    """Saved state of one pass over `count` images. Each pass has its own folder.
 
-    A file holds the rows that a process has shown to its metrics, and what these kept. Where fewer processes go on,
-    they take over the files of the others; a file whose rows another one already has is left alone.
+    Each process writes a file with its finished rows and metric states. If fewer processes resume, they also load the
+    files of the missing processes. A file whose rows are already in another file is ignored.
     """
 
     def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: DataShard, batch_size: int = 0):
         self._folder, self._metrics, self._share, self._batch_size = folder, metrics, share, batch_size
-        self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has seen
-        self._mine = torch.zeros(count, dtype=torch.bool)
+        self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has finished
+        self._own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
 
     def load(self) -> None:
-        """Gives the metrics what this process and those that are no longer there had seen."""
+        """Load the files of this process, and of processes that no longer exist, into the metrics."""
         for number, path in enumerate(self._usable()):
             if number % self._share.world == self._share.rank:
-                self._take(path)
+                self._load(path)
 
     def save(self) -> None:
-        """Writes what this process has seen. Raises NanoGenError where there is no room for it."""
+        """Write the state of this process. Raises NanoGenError if the disk is full."""
         tensors = {
             f"{name}|{key}": value for name, metric in self._metrics.items() for key, value in metric.state().items()
         }
         path = self._folder / NAME.format(self._share.rank)
         with writing(path):
             size = torch.tensor(self._batch_size)
-            storage.write_tensors(path, {**tensors, DONE: self._mine, BATCH_SIZE: size})
+            storage.write_tensors(path, {**tensors, DONE: self._own, BATCH_SIZE: size})
 
     def add(self, rows: Tensor) -> None:
-        """Notes rows [B] int64 as seen by this process."""
-        self._mine[rows] = True
+        """Mark rows [B] int64 as finished by this process."""
+        self._own[rows] = True
         self.done[rows] = True
 
     def todo(self, batch_size: int) -> Iterator[range]:
-        """The rows that are left for this process, in parts of at most `batch_size`.
+        """Yield the unfinished rows of this process in spans of at most `batch_size`.
 
-        The parts lie on a grid that does not depend on what is done, and go round the processes in turn: one that is
-        started again sees the very batches that it would have seen.
+        Spans start at multiples of `batch_size` and go to the processes in turn. A resumed process therefore gets the
+        same batches as an uninterrupted one.
         """
         rank, world = self._share
         for start in range(rank * batch_size, len(self.done), world * batch_size):
@@ -75,7 +75,7 @@ class Progress:
             yield from (range(start + a, start + b) for a, b in _false_runs(part))
 
     def _usable(self) -> list[Path]:
-        """The files whose rows no file before them has; `done` becomes all their rows."""
+        """Return the files whose rows are in no earlier file, and add their rows to `done`."""
         usable = []
         for path in sorted(self._folder.glob(NAME.format(0).replace("00000", "*"))):
             done = _read_done(path)
@@ -84,25 +84,25 @@ class Progress:
                 usable.append(path)
         return usable
 
-    def _take(self, path: Path) -> None:
+    def _load(self, path: Path) -> None:
         try:
             tensors = storage.read_tensors(path)
         except DataError as error:
-            raise DataError(f"{error} {AGAIN}") from error
-        self._mine |= tensors.pop(DONE)
-        say_other_batch_size(int(tensors.pop(BATCH_SIZE, torch.tensor(self._batch_size))), self._batch_size)
+            raise DataError(f"{error} {DELETE}") from error
+        self._own |= tensors.pop(DONE)
+        warn_other_batch_size(int(tensors.pop(BATCH_SIZE, torch.tensor(self._batch_size))), self._batch_size)
         for name, metric in self._metrics.items():
             state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}
             metric.merge(state)
 
 
-def say_other_batch_size(before: int, now: int) -> None:
-    """Logs that an evaluation goes on with batches of another size than those before the stop."""
+def warn_other_batch_size(before: int, now: int) -> None:
+    """Log a warning if an evaluation resumes with another batch size."""
     if before != now:
         warn_once(
             log,
-            f"This evaluation began with a batch size of {before} and goes on with {now}. Its scores differ by rounding"
-            f" from those of an evaluation that was not stopped; for equal ones, give --batch-size {before}.",
+            f"This evaluation started with a batch size of {before} and resumes with {now}. Its scores will differ by"
+            f" rounding from those of an uninterrupted evaluation. Use --batch-size {before} for identical scores.",
         )
 
 
@@ -121,12 +121,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Takes the files of a finished pass away, and the folders around them that are then empty. Other files stay."""
+    """Delete the state files of a finished pass, and folders that are then empty. Other files stay."""
     if not folder.is_dir():
         return
     storage.sweep(folder)
     storage.remove_files(folder, [name for name in storage.names_in(folder) if OURS.fullmatch(name)])
-    with suppress(OSError):  # another pass is not finished
+    with suppress(OSError):  # not empty: another pass is unfinished
         folder.parent.rmdir()
 
 
@@ -136,11 +136,11 @@ def _read_done(path: Path) -> Tensor:
             done: Tensor = file.get_tensor(DONE)
             return done
     except Exception as error:
-        raise DataError(f"{path} is no whole file. {AGAIN}") from error
+        raise DataError(f"{path} is damaged or incomplete. {DELETE}") from error
 
 
 def _false_runs(done: list[bool]) -> Iterator[tuple[int, int]]:
-    """The first and past-the-last place of every run of False."""
+    """Yield the start and end index of each run of False values."""
     start = None
     for place, value in enumerate([*done, True]):
         if not value and start is None:

@@ -1,4 +1,4 @@
-"""What a metric and a feature network must have."""
+"""Protocols of metrics and feature networks."""
 
 from __future__ import annotations
 
@@ -12,51 +12,57 @@ if TYPE_CHECKING:
 
 
 class Features(Protocol):
-    """A frozen network that sees images as points of a space in which distributions are compared."""
+    """Frozen network that maps images to feature vectors, as Fréchet and kernel distances need them.
 
-    width: int  # D
-    settings: Mapping[str, Any]  # what a score in this space depends on: weights' hash, input size, resize kernel
+    Weights load on the first call. A missing weights file raises a DataError that names it.
+    """
+
+    width: int  # number of features D
+    settings: Mapping[str, Any]  # settings that affect scores: hash of the weights, input size, resize kernel
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> float32 [B, D], on the CPU, without gradient. Weights are read at the first
-        call; a missing file is a DataError that names it."""
+        """Map images [B, 3, H, W] in [-1, 1] to float32 features [B, D] on the CPU, without gradient."""
 
 
 class Metric(Protocol):
-    """A judge of pictures. `higher_is_better` says which way it points; `update` may be called any number of times.
+    """Accumulates images and computes scores.
 
-    No score depends on the size of batches, their order or the number of processes: what is kept of an example is kept
-    by its index (`nanogen_eval.rows`), or as float64 sums. It may have `notes`, sentences that must stand beside its
-    last score, `classes`, the number of classes of a judge of labels, and `score_names`, all names that `compute` may
-    give: two metrics that give one name are then found before the work.
+    Scores must not depend on batch size, batch order or number of processes. Keep values per example by index
+    (`nanogen_eval.Rows`), or sums in float64.
+
+    Optional attributes:
+        notes: Sentences to show beside the last score, such as a warning about few images.
+        classes: Number of classes, for a metric that reads labels.
+        score_names: All names that `compute` may return. Duplicate names are then detected before sampling starts.
+        interval_draws: Default number of bootstrap draws, for a metric whose resampling is expensive.
     """
 
     higher_is_better: bool
-    settings: Mapping[str, Any]  # all that its scores depend on beside the images: part of their fingerprint
+    settings: Mapping[str, Any]  # everything besides the images that affects the scores; part of the fingerprint
 
     def reset(self) -> None:
-        """Forgets the images so far."""
+        """Discard all accumulated images."""
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1], and the questions that they answer."""
+        """Add images [B, 3, H, W] in [-1, 1]. `batch` holds their indices, labels and captions."""
 
     def compute(self) -> Mapping[str, float]:
-        """The score, or the scores, by name, over all images so far."""
+        """Return the scores by name, over all images added since `reset`."""
 
     def state(self) -> Mapping[str, Tensor]:
-        """All that it has seen, on the CPU: to go on later, and for `merge`."""
+        """Return the accumulated values as CPU tensors. `merge` reads them."""
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
-        """Adds what another process, or an earlier part of the evaluation, saw."""
+        """Add the `state` of another process, or of an earlier part of the same evaluation."""
 
 
 @runtime_checkable
 class Resampled(Protocol):
-    """What a metric also has where its score can have a bootstrap interval."""
+    """Additional methods of a metric whose scores can have a bootstrap interval."""
 
     @property
     def units(self) -> int:
-        """What is drawn from: the number of images, or of prompts where several images answer one."""
+        """Number of units to resample: images, or prompts if several images belong to one prompt."""
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
-        """The scores over these units [n] int64 in [0, units), some of them several times."""
+        """Return the scores over units [n] int64 in [0, `units`). A unit may occur several times."""

@@ -1,11 +1,11 @@
-"""`scores.json`, the newest score of each kind, and `scores.jsonl`, all that were ever measured, in one folder.
+"""Files of scores: `scores.json` with the newest score of each metric and protocol, `scores.jsonl` with all of them.
 
 {"format": 1, "scores": [{"metric": "accuracy", "value": 0.93, "spread": 0.01, "fingerprint": "9f86d081884c7d65",
   "higher_is_better": true, "n": 1024, "component": "openmoji-accuracy", "values": [0.92, 0.94], "seeds": [0, 1],
   "interval": {"low": 0.91, "high": 0.95, "level": 0.95, "method": "BCa", "units": 1024, "draws": 1000} or null,
   "settings": {...}, "about": {...}, "sha256": "5e88..."}]}
 
-`sha256` is the hash of the rest of the entry, see `nanogen_eval.seal`.
+`sha256` is the hash of the other values of the entry, see `nanogen_eval.seal`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,21 @@ from nanogen_files.structure import plain, structure
 FILE = "scores.json"
 HISTORY = "scores.jsonl"
 FORMAT = 1
-DERIVED = ("spread", "fingerprint", seal.SEAL)  # written beside what makes the score
+DERIVED = ("spread", "fingerprint", seal.SEAL)  # keys of an entry that are no fields of Score
 
 
 def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = None) -> Path:
-    """Adds the scores to both files of the folder. One of the same metric and fingerprint takes the older one's place:
-    the model was trained further, or the images are others. Returns the path of `scores.json`.
+    """Add scores to both files. In `scores.json`, they replace scores of equal name and fingerprint.
 
-    `note` is a file that says where in the history these scores begin. While it is there, the same scores are not added
-    to the history a second time."""
+    Args:
+        folder: Folder of both files.
+        scores: The new scores.
+        note: File that records where these scores begin in `scores.jsonl`. While it exists, a repeated call does not
+            append the same scores again.
+
+    Returns:
+        The path of `scores.json`.
+    """
     new = list(scores)
     taken = {(score.metric, score.fingerprint) for score in new}
     path = folder / FILE
@@ -46,36 +52,37 @@ def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = N
 
 
 def _append(history: Path, lines: bytes, note: Path | None) -> None:
-    """Adds what is not there yet of the lines to the history."""
+    """Append those of the lines that the history does not contain yet."""
     known = history.read_bytes() if history.exists() else b""
     begin = len(known) if note is None or not note.exists() else int(seal.read(note)["begin"])
-    if begin > len(known) or not lines.startswith(known[begin:]):  # others were added meanwhile
+    if begin > len(known) or not lines.startswith(known[begin:]):  # another program has added lines
         begin = len(known)
     if note is not None:
         seal.write(note, {"begin": begin})
     written = known[begin:]
-    broken = not written and known[-1:] not in (b"", b"\n")  # somebody's line without an end stays a line of its own
+    broken = not written and known[-1:] not in (b"", b"\n")  # the last line lacks its line end
     with history.open("ab") as file:
         file.write((b"\n" if broken else b"") + lines[len(written) :])
 
 
 def read_scores(path: Path | str) -> list[Score]:
-    """The scores in a `scores.json`, or in that of a folder.
+    """Read a `scores.json`, or that of a folder.
 
-    Raises DataError where it is missing or damaged, or where a number's settings were changed by hand.
+    Raises:
+        DataError: The file is missing or damaged, or a score was edited.
     """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     content = storage.read_json(path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-        raise DataError(f"{path} holds no scores of the format {FORMAT}: `nanogen evaluate` writes them.")
+        raise DataError(f"{path} is no file of scores in format {FORMAT}: `nanogen evaluate` writes such files.")
     if not isinstance(content.get("scores"), list):
-        raise DataError(f"{path} is damaged: it has no list of scores.")
+        raise DataError(f"{path} is damaged: `scores` must be a list. Delete the file and evaluate again.")
     return [_read(entry, path) for entry in content["scores"]]
 
 
 def as_dict(score: Score) -> dict[str, Any]:
-    """The score as plain values, with its spread and fingerprint."""
+    """Return the score as JSON values, including its spread and fingerprint."""
     values = plain(score)
     values["interval"] = None if score.interval is None else plain(score.interval)
     return {**values, "spread": score.spread, "fingerprint": score.fingerprint}
@@ -86,12 +93,15 @@ def _read(entry: Any, path: Path) -> Score:
         values = {key: value for key, value in entry.items() if key not in DERIVED}
         score = structure(values, Score, "score", finite=False)
     except (ConfigError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}.") from error
+        raise DataError(f"{path} is damaged: {error}. Delete the file and evaluate again.") from error
     if score.fingerprint != entry.get("fingerprint"):
         raise DataError(
-            f"{path}: the settings of {score.metric!r} are not those of its fingerprint, so that someone changed them:"
-            " measure it again."
+            f"{path}: the settings of {score.metric!r} do not match its fingerprint, so they were edited. Delete the"
+            " entry and evaluate again."
         )
     if seal.SEAL in entry and not seal.is_sealed(entry):
-        raise DataError(f"{path}: the entry of {score.metric!r} is damaged or was changed (SHA-256): measure it again.")
+        raise DataError(
+            f"{path}: the entry of {score.metric!r} is damaged or was edited (its SHA-256 does not match). Delete the"
+            " entry and evaluate again."
+        )
     return score

@@ -1,4 +1,4 @@
-"""What metrics keep of single examples: rows by index, so that nothing depends on the order in which they came."""
+"""Storage of per-example values of a metric, independent of the order of the examples."""
 
 from __future__ import annotations
 
@@ -11,39 +11,50 @@ INDEX = "index"
 
 
 class Rows:
-    """Named tensors with one row for each example. An example that comes twice counts once: the first time."""
+    """Named tensors with one row per example, sorted by example index. Repeated examples are ignored.
+
+    >>> rows = Rows()
+    >>> rows.add(torch.tensor([2, 0]), loss=torch.tensor([0.2, 0.0]))
+    >>> rows["loss"]
+    tensor([0.0000, 0.2000])
+    """
 
     def __init__(self) -> None:
         self._parts: list[dict[str, Tensor]] = []
-        self._tidy = True  # nothing came since the rows were sorted: sorting thousands of features again takes long
+        self._is_sorted = True  # whether `_parts` is sorted; sorting thousands of features is slow
 
     def add(self, indices: Tensor, **columns: Tensor) -> None:
-        """Rows [B, ...] of the examples with these indices [B] int64."""
+        """Add rows.
+
+        Args:
+            indices: Indices of the examples [B] int64.
+            **columns: Values by name, [B, ...] each.
+        """
         self._parts.append({INDEX: indices.cpu(), **{name: value.detach().cpu() for name, value in columns.items()}})
-        self._tidy = False
+        self._is_sorted = False
 
     def __getitem__(self, name: str) -> Tensor:
-        """All rows of one column [N, ...], in the order of the indices. Raises KeyError where there are none."""
+        """Return a column [N, ...], sorted by index. Raises KeyError if it does not exist."""
         return self.state()[name]
 
     def __len__(self) -> int:
         return len(self.state().get(INDEX, ()))
 
     def state(self) -> Mapping[str, Tensor]:
-        """The columns and `index` [N], sorted by it; empty where nothing was added."""
+        """Return all columns and the column `index` [N], sorted by index. Empty if nothing was added."""
         if len(self._parts) > 1:
             self._parts = [{name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}]
         if not self._parts:
             return {}
-        if not self._tidy:
-            self._parts, self._tidy = [_sorted(self._parts[0])], True
+        if not self._is_sorted:
+            self._parts, self._is_sorted = [_sorted(self._parts[0])], True
         return dict(self._parts[0])
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
-        """Adds the rows of another one's `state`."""
+        """Add the rows of another `state`."""
         if state:
             self._parts.append(dict(state))
-            self._tidy = False
+            self._is_sorted = False
 
 
 def _sorted(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A score with all that it depends on, and the fingerprint by which two scores can be compared."""
+"""Scores with their settings, and fingerprints that tell whether two scores are comparable."""
 
 from __future__ import annotations
 
@@ -12,35 +12,43 @@ from attrs import field, frozen
 
 from nanogen_core.errors import NanoGenError
 
-DIGITS = 16  # hexadecimal, of a fingerprint: 64 bits
+DIGITS = 16  # hexadecimal digits of a fingerprint (64 bits)
 
 
 @frozen(kw_only=True)
 class Interval:
-    """A confidence interval: `low` to `high` at the `level`, from `draws` bootstrap samples of the `units`."""
+    """Bootstrap confidence interval of a score."""
 
     low: float
     high: float
-    level: float
+    level: float  # confidence level, such as 0.95
     method: str  # "BCa", "percentile" or "centred percentile", see `nanogen_eval.intervals`
-    units: int
-    draws: int
+    units: int  # number of units that were resampled
+    draws: int  # number of bootstrap draws
 
 
 @frozen(kw_only=True)
 class Score:
-    """One number of one metric, as it stands in `scores.json`.
+    """One score, as stored in `scores.json`.
 
-    `value` is the mean of `values`, which has one number a seed (one number where images were given and no seed
-    exists). `n` counts the images of one seed. `settings` is the protocol, plain JSON: two scores may be compared
-    where their fingerprints, which are made of it, are equal. `about` says what was judged and is no part of it.
+    Attributes:
+        metric: Name of the score.
+        value: Mean of `values`.
+        higher_is_better: Direction of the score.
+        n: Number of images per seed.
+        component: Name of the metric component. A component may compute several scores.
+        values: Value for each seed; one value for existing images.
+        seeds: Sampling seeds; empty for existing images.
+        interval: Bootstrap interval; None if the metric cannot be resampled.
+        settings: JSON values that the score depends on. They enter the fingerprint.
+        about: JSON values that identify the evaluated model or images. They do not enter the fingerprint.
     """
 
     metric: str
     value: float
     higher_is_better: bool
     n: int
-    component: str  # the metric component that gave it: one may give several numbers
+    component: str
     values: tuple[float, ...]
     seeds: tuple[int, ...] = ()
     interval: Interval | None = None
@@ -49,12 +57,12 @@ class Score:
 
     @property
     def fingerprint(self) -> str:
-        """Of the metric's name, the direction, n, the seeds and the settings."""
+        """Hash of `protocol`. Scores with equal fingerprints are comparable."""
         return fingerprint(self.protocol)
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """All that the number depends on beside what was judged."""
+        """Everything besides the evaluated model or images that the value depends on."""
         return {
             "metric": self.metric,
             "component": self.component,
@@ -66,25 +74,26 @@ class Score:
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation over the seeds (n - 1); None for fewer than two."""
+        """Sample standard deviation over the seeds; None for fewer than two."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of the SHA-256 of the canonical JSON of the settings."""
+    """Return 16 hexadecimal digits of the SHA-256 of the settings' canonical JSON text."""
     return sha256(canonical(settings).encode()).hexdigest()[:DIGITS]
 
 
 def canonical(settings: Mapping[str, Any]) -> str:
-    """One JSON text for equal settings: keys sorted, tuples as lists, 2.0 as 2.
+    """Return the canonical JSON text of settings: sorted keys, tuples as lists, 2.0 as 2.
 
-    Raises NanoGenError, with the place, for what is no plain value, or no number.
+    Raises:
+        NanoGenError: A value has no JSON form, or a number is not finite. The message names its path.
     """
     return json.dumps(plain(settings), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def plain(value: Any, path: str = "settings") -> Any:
-    """The value as JSON has it. Raises NanoGenError with its path where JSON has no such value."""
+    """Convert a value to JSON types. Raises NanoGenError, naming `path`, if it has no JSON form."""
     if isinstance(value, Mapping):
         return {_key(key, path): plain(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -93,10 +102,12 @@ def plain(value: Any, path: str = "settings") -> Any:
         return int(value) if value.is_integer() else value
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    raise NanoGenError(f"{path} is {value!r}, which a score cannot carry: use texts, numbers, lists and mappings.")
+    raise NanoGenError(
+        f"{path} is {value!r}, which cannot be stored with a score: use strings, finite numbers, lists and mappings."
+    )
 
 
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        raise NanoGenError(f"{path} has the key {key!r}, which a score cannot carry: keys are texts.")
+        raise NanoGenError(f"{path} has the key {key!r}, which cannot be stored with a score: use strings as keys.")
     return key

@@ -1,4 +1,4 @@
-"""Checks the names of scores before sampling: no name twice, and the name that `--guidance-by` asks for exists."""
+"""Checks of score names before sampling: names are unique, and the score of `--guidance-by` exists."""
 
 from __future__ import annotations
 
@@ -11,39 +11,48 @@ from nanogen_data.loader import DataShard
 from nanogen_eval import gather
 from nanogen_eval.protocols import Metric
 
-ALONE = DataShard()
+ONE_PROCESS = DataShard()
 
 
 @runtime_checkable
-class Naming(Protocol):
-    """A metric that says in advance which scores it gives."""
+class HasScoreNames(Protocol):
+    """Metric that declares the names of its scores."""
 
-    score_names: Sequence[str]  # all that `compute` may give
+    score_names: Sequence[str]  # all names that `compute` may return
 
 
 class ScoreNames:
-    """The names of the scores that metrics give.
+    """Names of the scores that a set of metrics computes.
 
-    A metric without `score_names` is asked for its scores after the first batch. If it cannot answer yet,
+    The names of a metric without `score_names` are read after its first batch. If `compute` fails on so few images,
     `entry.combined` checks its names at the end.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], by: str | None = None):
-        """Raises NanoGenError for two metrics that give one name, and ConfigError where none gives the score `by`."""
+        """Check the declared names.
+
+        Args:
+            metrics: The metrics by component name.
+            by: Name of a score that must exist; None for no such check.
+
+        Raises:
+            NanoGenError: Two metrics declare the same name.
+            ConfigError: No metric computes the score `by`.
+        """
         self._by = by
-        self._names = {name: list(m.score_names) for name, m in metrics.items() if isinstance(m, Naming)}
+        self._names = {name: list(m.score_names) for name, m in metrics.items() if isinstance(m, HasScoreNames)}
         self._unknown = set(metrics) - set(self._names) if len(metrics) > 1 or by is not None else set()
         self._check()
 
-    def ask(self, metrics: Mapping[str, Metric], share: DataShard = ALONE) -> None:
-        """Asks metrics that have seen a batch. Raises as the constructor does.
+    def update(self, metrics: Mapping[str, Metric], share: DataShard = ONE_PROCESS) -> None:
+        """Read the names of metrics after their first batch, and check them. Raises the errors of the constructor.
 
-        All processes call it once per pass and share the names, since some may have no batch.
+        All processes must call it once per pass. They exchange the names, because a process may have no batch.
         """
-        asked = sorted(self._unknown & set(metrics))
-        told = gather.each({name: _given(metrics[name]) for name in asked}, share) if asked else []
-        for name in asked:
-            self._names[name] = list(dict.fromkeys(score for one in told for score in one[name]))
+        pending = sorted(self._unknown & set(metrics))
+        found = gather.all_gather({name: _computed(metrics[name]) for name in pending}, share) if pending else []
+        for name in pending:
+            self._names[name] = list(dict.fromkeys(score for names in found for score in names[name]))
             if self._names[name]:
                 self._unknown.discard(name)
         self._check()
@@ -55,20 +64,20 @@ class ScoreNames:
 
 
 def refuse_twice(names: Sequence[str]) -> None:
-    """Raises NanoGenError for a name that stands twice."""
+    """Raise NanoGenError for a duplicate name."""
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
-        raise NanoGenError(f"Two of the metrics give a score named {listing(twice)}: evaluate them one at a time.")
+        raise NanoGenError(f"Two of the metrics compute a score named {listing(twice)}: evaluate them one at a time.")
 
 
 def refuse_unknown(by: str, names: Sequence[str]) -> None:
-    """Raises ConfigError for a score to search by that is none of these."""
+    """Raise ConfigError if `by` is not among the names of the scores."""
     if by not in names:
-        raise ConfigError(f"There is no score {by!r} to choose the guidance by; the metrics give: {listing(names)}.")
+        raise ConfigError(f"No metric computes the score {by!r} of --guidance-by. Available scores: {listing(names)}.")
 
 
-def _given(metric: Metric) -> list[str]:
+def _computed(metric: Metric) -> list[str]:
     try:
         return list(metric.compute())
-    except Exception:  # over so few images a metric may fail in any way
+    except Exception:  # a metric may raise any error on few images
         return []

@@ -1,4 +1,4 @@
-"""JSON files that carry the SHA-256 of their values. Reading one checks it."""
+"""JSON files that contain the SHA-256 of their values, which is checked on reading."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ SEAL = "sha256"
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, and under `sha256` the hash of their JSON text with sorted keys."""
+    """Return the values with their hash under the key `sha256`."""
     return {**values, SEAL: _hash(values)}
 
 
 def is_sealed(values: Mapping[str, Any]) -> bool:
-    """Whether the values are those that the hash among them is of."""
+    """Whether the hash under `sha256` matches the other values."""
     return values.get(SEAL) == _hash({key: value for key, value in values.items() if key != SEAL})
 
 
 def write(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values and their hash as a JSON file."""
     storage.write_json(path, sealed(values))
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """What `write` wrote. Raises DataError where it is damaged."""
+    """Read a file that `write` wrote. Raises DataError if it is damaged."""
     try:
         values = storage.read_json(path)
     except DataError as error:
-        raise DataError(f"{error} Delete it, and its part of the work is done again.") from error
+        raise DataError(f"{error} Delete the file, and its values are computed again.") from error
     if not isinstance(values, dict) or not is_sealed(values):
         raise DataError(
-            f"{path} is damaged: it is not as it was written (SHA-256). Delete it, and its part of the work is done"
-            " again."
+            f"{path} is damaged: its SHA-256 does not match. Delete the file, and its values are computed again."
         )
     return values
 

@@ -1,4 +1,4 @@
-"""Which scores may stand in one column, and what to say at those that may not."""
+"""Comparison of the settings of scores in one column of a table."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ ABSENT = "not stated"
 
 
 def comparable(scores: Sequence[Score]) -> dict[str, list[Any]]:
-    """The settings in which the scores differ, as `"sampling.steps" -> its value in each score`; empty where all have
-    one fingerprint. A setting that a score lacks is "not stated"."""
+    """Return the settings in which scores differ.
+
+    Returns:
+        Values of each score by the path of the setting, such as `"sampling.steps"`. The value of a missing setting is
+        `"not stated"`. Empty if all fingerprints are equal.
+    """
     flats = [dict(_flat(score.protocol)) for score in scores]
     paths = dict.fromkeys(path for flat in flats for path in flat)
     columns = {path: [flat.get(path, ABSENT) for flat in flats] for path in paths}
@@ -21,23 +25,22 @@ def comparable(scores: Sequence[Score]) -> dict[str, list[Any]]:
 
 
 def footnotes(scores: Sequence[Score]) -> list[str]:
-    """For each row of a column the words to say at it: `""` where it is measured as most rows are, else the settings
-    in which it differs from them. Of two equally frequent ways the one that comes first is the common one."""
+    """Return a footnote for each score of a column.
+
+    A footnote lists the settings that differ from those of the most frequent fingerprint (the first one of equally
+    frequent ones), and is empty if none differ.
+    """
     differing = comparable(scores)
     if not differing:
         return [""] * len(scores)
-    marks = [score.fingerprint for score in scores]
-    common = marks.index(Counter(marks).most_common(1)[0][0])
+    fingerprints = [score.fingerprint for score in scores]
+    common = fingerprints.index(Counter(fingerprints).most_common(1)[0][0])
     return [_difference(differing, row, common) for row in range(len(scores))]
 
 
 def _difference(differing: Mapping[str, Sequence[Any]], row: int, common: int) -> str:
-    others = {path: (column[row], column[common]) for path, column in differing.items()}
-    return "; ".join(
-        f"{path} {_text(mine)} in place of {_text(theirs)}"
-        for path, (mine, theirs) in others.items()
-        if _text(mine) != _text(theirs)
-    )
+    values = {path: (_text(column[row]), _text(column[common])) for path, column in differing.items()}
+    return "; ".join(f"{path} {own} in place of {usual}" for path, (own, usual) in values.items() if own != usual)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

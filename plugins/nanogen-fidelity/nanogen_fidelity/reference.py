@@ -87,7 +87,7 @@ class Reference:
             yield torch.arange(len(rows)), rows
             return
         source = self.images()
-        count = len(source.questions.indices)
+        count = len(source.requests.indices)
         for batch in source.read(range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)):
             assert batch.images is not None
             yield batch.indices, features(batch.images)

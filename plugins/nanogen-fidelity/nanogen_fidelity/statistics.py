@@ -49,7 +49,7 @@ def compute_statistics(
 
 def all_of(source: Source) -> Iterable[Batch]:
     """Every image of a source, in order."""
-    count = len(source.questions.indices)
+    count = len(source.requests.indices)
     return source.read(range(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
 
 

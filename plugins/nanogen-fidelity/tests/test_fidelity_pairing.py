@@ -48,7 +48,7 @@ def expected(numbers):
 
 def scored(source, reference):
     metric = Psnr(PsnrConfig(reference=str(reference)))
-    (score,) = Evaluation(metrics={"psnr": metric}, certainty=BootstrapConfig(draws=0)).scores(Images(source))
+    (score,) = Evaluation(metrics={"psnr": metric}, bootstrap=BootstrapConfig(draws=0)).scores(Images(source))
     return score.value
 
 

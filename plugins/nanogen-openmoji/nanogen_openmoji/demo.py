@@ -26,7 +26,7 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
 @overrides
 def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
     """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""
-    from nanogen_eval.evaluate_pipeline import judge
+    from nanogen_eval import evaluate_pipeline
     from nanogen_eval.record import write_scores
     from nanogen_files import storage
 
@@ -34,7 +34,7 @@ def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str
     output = output or Path("runs") / (f"demo-{task}" if task else "demo")
     run, pipeline = _train(chosen, output)
     click.echo(f"Judging {judged} samples ...", err=True)
-    scores = judge(pipeline, judged, seed=pipeline.config.seed)
+    scores = evaluate_pipeline(pipeline, judged, seed=pipeline.config.seed)
     write_scores(output, scores)
     summary = {**{score.metric: round(score.value, 4) for score in scores}, **_figures(run, pipeline)}
     storage.write_json(output / "summary.json", summary)

@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_one_sentence(call, error, sentence):
 
 
 def test_judging_twice_counts_once():
-    from nanogen_eval.evaluate_pipeline import judge
+    from nanogen_eval import evaluate_pipeline
 
     pipeline = build_pipeline(
         task="imagenet",
@@ -121,5 +121,5 @@ def test_judging_twice_counts_once():
         backbone={"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1},
         sampler={"name": "euler", "steps": 1},
     )
-    assert judge(pipeline, 64) == judge(pipeline, 64)
+    assert evaluate_pipeline(pipeline, 64) == evaluate_pipeline(pipeline, 64)
     assert pipeline.task.metrics()["openmoji-accuracy"].units == 64

@@ -17,5 +17,5 @@ def judge(pipeline: Pipeline, folder: Path, count: int) -> list[Score]:
     """Every score of the configured metrics over `count` samples; they then also lie in the folder. The questions are
     the same for every run, and the noise is that of the run's own seed."""
     metrics = dict(pipeline.task.metrics())
-    evaluation = Evaluation(metrics=metrics, folder=folder, effort=EvalOptions(batch_size=BATCH))
+    evaluation = Evaluation(metrics=metrics, folder=folder, options=EvalOptions(batch_size=BATCH))
     return evaluation.scores(Model(pipeline, count), [pipeline.config.seed])

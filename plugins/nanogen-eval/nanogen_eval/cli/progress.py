@@ -1,21 +1,22 @@
-"""How far an evaluation has come: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of an evaluation on standard error: bars on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-Report = Callable[[str, int, int], None]  # what is done, how many of it, of how many
-SECONDS = 10.0  # between two plain lines
+from nanogen_eval.options import ProgressCallback
+
+SECONDS = 10.0  # between two lines of text
 
 
 @contextmanager
-def tally() -> Iterator[Report]:
-    """A function to be told of every batch, while the block runs; of several processes the first one alone speaks."""
+def progress_reporter() -> Iterator[ProgressCallback]:
+    """Yield a progress callback. It prints nothing on processes other than rank 0."""
     from nanogen_data.loader import DataShard
 
     if DataShard.here().rank:
@@ -26,7 +27,7 @@ def tally() -> Iterator[Report]:
         yield _plain()
 
 
-def _bars() -> Iterator[Report]:
+def _bars() -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -56,7 +57,7 @@ def _bars() -> Iterator[Report]:
         yield report
 
 
-def _plain() -> Report:
+def _plain() -> ProgressCallback:
     last: dict[str, float] = {}
 
     def report(what: str, done: int, total: int) -> None:

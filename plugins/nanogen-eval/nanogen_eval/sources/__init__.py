@@ -1,4 +1,4 @@
-"""Where the images come from that metrics are shown: a model, a folder, an archive, a tokenizer."""
+"""Sources of images for metrics: samples of a model, reconstructions, folders, archives."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from nanogen_core.tensors import Batch
 
 
 class Source(Protocol):
-    """Images by number, with what each of them answers. None of them stays in memory.
+    """Numbered images with their labels or captions. Images are read when needed and not kept.
 
-    It may have `names`, the paths of its images in their folder, by which they are paired with originals, and `total`,
-    the number of images that are there where fewer are asked for.
+    Optional attributes:
+        names: Paths of the images in their folder. Metrics pair images with reference images by name.
+        total: Number of images of the folder or archive, if fewer are evaluated.
     """
 
-    questions: Batch  # one row an image, indices 0 ... n - 1; labels and captions where there are any; no images
-    settings: Mapping[str, Any]  # what scores depend on in how the images came about
-    about: Mapping[str, Any]  # which ones they are: equal only for equal images
+    requests: Batch  # one row per image without pixels: indices 0 to n - 1, labels and captions if there are any
+    settings: Mapping[str, Any]  # how the images were made or stored; enters the fingerprint
+    about: Mapping[str, Any]  # which images these are; equal only for equal images
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
-        """The images of these rows, float32 [B, 3, H, W] on the 8-bit grid in [-1, 1], with what they answer: one
-        batch a span, or several where sizes differ. The spans rise. Raises DataError that names a damaged image."""
+        """Yield the images of rows, with their labels and captions.
+
+        Args:
+            spans: Ranges of rows, in rising order.
+
+        Yields:
+            Batches with images [B, 3, H, W], float32 on the 8-bit grid in [-1, 1]. One batch per span, or several if
+            image sizes differ.
+
+        Raises:
+            DataError: An image is damaged. The message names it.
+        """

@@ -1,4 +1,4 @@
-"""An `.npz` batch of samples as other programs write it, read row by row inside the zip file."""
+"""Images of an `.npz` file, read row by row from the zip archive."""
 
 from __future__ import annotations
 
@@ -18,32 +18,43 @@ from nanogen_core.tensors import Batch
 from nanogen_data.labels import HUGE, wrong
 from nanogen_data.pictures import MAX_PIXELS
 from nanogen_eval.pixels import from_uint8
-from nanogen_eval.sources.folder import say_fewer
+from nanogen_eval.sources.folder import warn_fewer
 from nanogen_eval.sources.headers import listed
 from nanogen_files.reading import opened, reason
 
 IMAGES, LABELS = "arr_0", "arr_1"
-RATIO = 1100  # deflated bytes that a byte of a zip file can stand for, at most
-LARGE, DENSE = 1 << 26, 20  # bytes of an array, and its ratio to the file's beyond these: a bomb has a higher one
-MOST = 100_000_000  # images
+MAX_RATIO = 1100  # largest compression ratio of deflate
+LARGE, MAX_LARGE_RATIO = 1 << 26, 20  # an array of more bytes with a higher ratio is a decompression bomb
+MAX_IMAGES = 100_000_000
 
 
 class Archive:
-    """`arr_0`: uint8 [N, H, W, 3]; `arr_1`, where it is there: whole numbers [N], the labels. Only the rows at hand
-    are in memory. Raises DataError for what is no such file."""
+    """Images `arr_0` of an `.npz` file, uint8 [N, H, W, 3], with optional labels `arr_1`, integers [N].
 
-    names = None  # of images: those of an archive have none
+    Only the rows of the current batch are in memory.
+    """
+
+    names = None  # images of an archive have no names
 
     def __init__(self, path: Path, *, count: int | None = None):
+        """Read the headers and the labels.
+
+        Args:
+            path: The file.
+            count: Number of images to use; all by default.
+
+        Raises:
+            DataError: The file has no such arrays, or is damaged.
+        """
         self._path = path
         with reading(path), opened(path) as file, zipfile.ZipFile(file) as archive:
             shape = self._shape(archive)
             labels = _labels(archive, path, shape[0])
         self.total = shape[0]
-        say_fewer(path, self.total, count)
+        warn_fewer(path, self.total, count)
         number = self.total if count is None else min(count, self.total)
         self._row = shape[1:]  # H, W, 3
-        self.questions = Batch(torch.arange(number), labels=None if labels is None else labels[:number])
+        self.requests = Batch(torch.arange(number), labels=None if labels is None else labels[:number])
         height, width, _ = self._row
         self.settings: Mapping[str, Any] = {"images": "array", "sizes": listed([(width, height)]), "modes": ["RGB"]}
         self.about: Mapping[str, Any] = {
@@ -58,10 +69,10 @@ class Archive:
             start, size = member.tell(), int(np.prod(self._row))
             for span in spans:
                 member.seek(start + span.start * size)
-                yield self.questions.part(span.start, span.stop)._replace(images=self._images(member, len(span)))
+                yield self.requests.part(span.start, span.stop)._replace(images=self._images(member, len(span)))
 
     def _images(self, member: IO[bytes], count: int) -> Tensor:
-        """The next images [count, 3, H, W]."""
+        """Read the next images [count, 3, H, W]."""
         data = _exactly(member, count * int(np.prod(self._row)))
         pixels = torch.frombuffer(data, dtype=torch.uint8).reshape(count, *self._row)
         return from_uint8(pixels.permute(0, 3, 1, 2).contiguous())
@@ -69,54 +80,64 @@ class Archive:
     def _shape(self, archive: zipfile.ZipFile) -> tuple[int, ...]:
         if f"{IMAGES}.npy" not in archive.namelist():
             names = ", ".join(archive.namelist()[:10])[:200] or "nothing"
-            raise DataError(f"{self._path} has no {IMAGES!r}, only {names}: images to evaluate stand under {IMAGES!r}.")
+            raise DataError(f"{self._path} has no array {IMAGES!r}, only {names}: store the images as {IMAGES!r}.")
         with archive.open(f"{IMAGES}.npy") as member:
             shape, fortran, kind = header(member)
             begin = member.tell()
         if kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran or min(shape) < 1:
             raise DataError(
-                f"{self._path}: {IMAGES!r} is {kind} {list(shape)}{' in Fortran order' if fortran else ''}, and must be"
-                " uint8 [N, H, W, 3] with at least one image."
+                f"{self._path}: {IMAGES!r} is {kind} {list(shape)}{' in Fortran order' if fortran else ''}. It must be"
+                " uint8 [N, H, W, 3] in C order, with at least one image."
             )
-        if shape[0] > MOST or shape[1] * shape[2] > MAX_PIXELS:
+        if shape[0] > MAX_IMAGES or shape[1] * shape[2] > MAX_PIXELS:
             raise DataError(
-                f"{self._path}: {IMAGES!r} is {list(shape)}, and at most {MOST:,} images of {MAX_PIXELS:,} pixels are "
-                f"read."
+                f"{self._path}: {IMAGES!r} is {list(shape)}. The limit is {MAX_IMAGES:,} images of {MAX_PIXELS:,}"
+                " pixels: split the file."
             )
         refuse_other_size(archive, f"{IMAGES}.npy", begin + _product(shape))
         return shape
 
 
 def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
-    """Shape, whether in Fortran order, and type of the array whose data come next."""
+    """Read the header of an array: shape, whether it is in Fortran order, dtype. The data follow in the file."""
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = read(member)
     if kind.hasobject:
-        raise ValueError("it holds Python objects, which could run code")
+        raise ValueError("it contains Python objects, which could run code")
     if any(isinstance(side, bool) for side in shape):
-        raise ValueError("its shape is no row of whole numbers")
+        raise ValueError("its shape must consist of integers")
     return tuple(shape), bool(fortran), kind
 
 
 def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> int:
-    """The bytes that a member takes in the file. Raises ValueError where it cannot have those that its header
-    announces."""
+    """Return the compressed size of a member of a zip file.
+
+    Args:
+        archive: The zip file.
+        name: Name of the member.
+        expected: Uncompressed bytes according to the array's header.
+
+    Raises:
+        ValueError: The member has another size, or a compression ratio that deflate cannot reach.
+    """
     info = archive.getinfo(name)
     there = min(info.compress_size, os.fstat(archive.fp.fileno()).st_size)  # type: ignore[union-attr]
-    if info.file_size != expected or info.file_size > RATIO * there:
-        raise ValueError(f"{name} announces {expected:,} bytes and has {info.file_size:,} in {there:,}")
+    if info.file_size != expected or info.file_size > MAX_RATIO * there:
+        raise ValueError(
+            f"the header of {name} needs {expected:,} bytes, but it has {info.file_size:,} ({there:,} compressed)"
+        )
     return there
 
 
 def array(archive: zipfile.ZipFile, name: str) -> Any:
-    """An array of numbers or texts. Raises ValueError, before memory is taken, where its header lies about its size."""
+    """Read an array of numbers or strings. Raises ValueError, before allocating memory, if its size is implausible."""
     with archive.open(f"{name}.npy") as member:
         shape, fortran, kind = header(member)
         size = member.tell() + _product(shape) * kind.itemsize
         there = refuse_other_size(archive, f"{name}.npy", size)
-        if size > max(LARGE, DENSE * there):
-            raise ValueError(f"{name} has {size:,} bytes, which is more than numbers that differ can have here")
+        if size > max(LARGE, MAX_LARGE_RATIO * there):
+            raise ValueError(f"{name} has {size:,} bytes compressed to {there:,}, which is implausible")
         values = np.frombuffer(_exactly(member, _product(shape) * kind.itemsize), dtype=kind)
     return values.reshape(shape, order="F" if fortran else "C")
 
@@ -128,7 +149,7 @@ def _labels(archive: zipfile.ZipFile, path: Path, count: int) -> Tensor | None:
     with archive.open(name) as member:
         shape, _, kind = header(member)
     if shape != (count,) or not np.issubdtype(kind, np.integer):
-        raise DataError(f"{path}: {LABELS!r} is {kind} {list(shape)}, not {count} whole numbers.")
+        raise DataError(f"{path}: {LABELS!r} is {kind} {list(shape)}. It must be {count} integers, one per image.")
     values = array(archive, LABELS)
     outside = np.flatnonzero((values < 0) | (values.astype(np.float64) >= HUGE))
     if len(outside):
@@ -139,7 +160,7 @@ def _labels(archive: zipfile.ZipFile, path: Path, count: int) -> Tensor | None:
 def _exactly(member: IO[bytes], size: int) -> bytearray:
     data = member.read(size)
     if len(data) != size:
-        raise ValueError(f"it breaks off {size - len(data):,} bytes early")
+        raise ValueError(f"{size - len(data):,} bytes are missing at its end")
     return bytearray(data)
 
 
@@ -152,13 +173,18 @@ def _product(shape: tuple[int, ...]) -> int:
 
 @contextmanager
 def reading(path: Path, what: str = "an .npz of images") -> Iterator[None]:
-    """Turns what zipfile and numpy raise for damaged files into one sentence."""
+    """Convert errors of zipfile and numpy for damaged files into a DataError.
+
+    Args:
+        path: The file.
+        what: Description of the expected file, for the message.
+    """
     try:
         yield
     except NanoGenError:
         raise
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
-    except Exception as error:  # a header is a Python literal, and a zip file has many ways to be broken
+    except Exception as error:  # damaged headers and zip files raise many types of errors
         text = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise DataError(f"{path} cannot be read as {what}, or is damaged ({text}): write it again.") from error
+        raise DataError(f"{path} is damaged or cannot be read as {what} ({text}): write the file again.") from error

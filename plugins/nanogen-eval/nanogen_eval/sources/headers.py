@@ -1,4 +1,4 @@
-"""Size and mode of image files, from their headers alone."""
+"""Sizes and colour modes of image files, read from their headers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,34 @@ from PIL import Image
 
 from nanogen_files.reading import opened
 
-LISTED = 16  # sizes; more are counted, and named by a hash
+MAX_LISTED = 16  # sizes; more sizes are replaced by their number and a hash
 
 
-def looks(files: Iterable[Path]) -> dict[str, Any]:
-    """`sizes` ("width x height") and `modes` ("RGB", "L", "P" ...) of image files, each kind once.
+def formats(files: Iterable[Path]) -> dict[str, Any]:
+    """Return the distinct sizes and modes of image files.
 
-    A file without a readable header is left out: reading its image says what is wrong with it.
+    Files without a readable header are skipped here. Reading their image raises the error.
+
+    Returns:
+        `sizes`, such as `["64x48"]` (width x height), and `modes`, such as `["L", "RGB"]`.
     """
-    found = {look for file in files if (look := _look(file)) is not None}
+    found = {header for file in files if (header := _header(file)) is not None}
     return {"sizes": listed({size for size, _ in found}), "modes": sorted({mode for _, mode in found})}
 
 
 def listed(sizes: Iterable[tuple[int, int]]) -> Sequence[str] | str:
-    """`["64x48"]`, or, of many sizes, how many there are and a hash of them."""
+    """Return sizes (width, height) as `["64x48"]`, or, for more than 16, a text with their number and a hash."""
     words = [f"{width}x{height}" for width, height in sorted(sizes)]
-    return words if len(words) <= LISTED else f"{len(words)} sizes, {sha256(' '.join(words).encode()).hexdigest()[:16]}"
+    return (
+        words
+        if len(words) <= MAX_LISTED
+        else f"{len(words)} sizes, {sha256(' '.join(words).encode()).hexdigest()[:16]}"
+    )
 
 
-def _look(file: Path) -> tuple[tuple[int, int], str] | None:
+def _header(file: Path) -> tuple[tuple[int, int], str] | None:
     try:
         with opened(file) as content, Image.open(content) as picture:
             return picture.size, picture.mode
-    except Exception:  # whatever a damaged header makes Pillow raise
+    except Exception:  # Pillow raises many types of errors for damaged headers
         return None

@@ -1,4 +1,4 @@
-"""Real images through a tokenizer and back: how much of them a latent keeps."""
+"""Reconstructions of validation images by a tokenizer."""
 
 from __future__ import annotations
 
@@ -19,17 +19,24 @@ from nanogen_data.loader import unsharded
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.sources.sampled import identity
 
-ORIGINAL = "original"  # in `batch.extras`: [B, 3, H, W], on the 8-bit grid in [-1, 1]
+ORIGINAL = "original"  # key in `Batch.extras` of the original images [B, 3, H, W], on the 8-bit grid in [-1, 1]
 SPLIT = "val"
-READ = 64  # images at a time
+BATCH = 64  # images read at a time
 
 
 class Reconstructed:
-    """The first `count` images of the validation split, encoded and decoded, each with its original beside it."""
+    """The first `count` validation images after encoding and decoding. `extras` of a batch hold the original images."""
 
     def __init__(self, pipeline: Pipeline, count: int, *, rounding: str = "round"):
+        """Reconstruct images with the tokenizer of a pipeline.
+
+        Args:
+            pipeline: Provides the tokenizer and, with its task, the images.
+            count: Number of images.
+            rounding: `"round"` or `"truncate"` to the 8-bit grid.
+        """
         self._pipeline, self._rounding = pipeline, rounding
-        self.questions = Batch(torch.arange(count))
+        self.requests = Batch(torch.arange(count))
         tokenizer = pipeline.config.slots["tokenizer"]
         self.settings: Mapping[str, Any] = {
             "reconstruction": SPLIT,
@@ -40,27 +47,27 @@ class Reconstructed:
         self.about: Mapping[str, Any] = {"tokenizer": described, **identity(pipeline)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
-        """Raises DataError where the split has fewer images."""
+        """Yield reconstructed images. Raises DataError if the split has fewer images than `count`."""
         images, position = self._images(), 0
         for span in spans:
             originals = list(islice(images, span.start - position, span.stop - position))
             position = span.stop
             if len(originals) < len(span):
                 raise DataError(
-                    f"The split {SPLIT!r} ends before image {span.stop}: say with --count how many it has, or fewer."
+                    f"The split {SPLIT!r} has fewer than {span.stop} images: lower --count to its number of images."
                 )
-            yield self._there_and_back(torch.stack(originals), torch.arange(span.start, span.stop))
+            yield self._reconstruct(torch.stack(originals), torch.arange(span.start, span.stop))
 
     def _images(self) -> Iterator[Tensor]:
-        """Those of the split, in order: [3, H, W] each. Every process reads all of them and decodes its own."""
+        """Yield the images of the split [3, H, W]. Every process reads all of them, and encodes only its own."""
         with unsharded():
-            batches = self._pipeline.task.iter_once(SPLIT, READ)
+            batches = self._pipeline.task.iter_once(SPLIT, BATCH)
         for batch in batches:
             assert batch.images is not None
             yield from batch.images
 
     @torch.no_grad()
-    def _there_and_back(self, images: Tensor, indices: Tensor) -> Batch:
+    def _reconstruct(self, images: Tensor, indices: Tensor) -> Batch:
         tokenizer, device = self._pipeline.tokenizer, self._pipeline.device
         originals = on_grid(images, self._rounding).to(device)
         with eval_mode(tokenizer):

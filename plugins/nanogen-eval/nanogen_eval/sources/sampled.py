@@ -1,4 +1,4 @@
-"""Samples of a pipeline, made when they are asked for."""
+"""Samples of a pipeline, generated when they are read."""
 
 from __future__ import annotations
 
@@ -19,29 +19,37 @@ FROZEN = ("encoder", "tokenizer")
 
 
 class Sampled:
-    """A pipeline's answers to questions. Sample i of a seed is the same whatever else is asked for."""
+    """Samples of a pipeline. The noise of sample i depends on the seed and on i only."""
 
-    def __init__(self, pipeline: Pipeline, questions: Batch, sampling: Sampling, *, seed: int):
-        self.questions = questions
+    def __init__(self, pipeline: Pipeline, requests: Batch, sampling: Sampling, *, seed: int):
+        """Prepare to sample.
+
+        Args:
+            pipeline: The model.
+            requests: Labels or captions, one per sample.
+            sampling: Sampling options.
+            seed: Seed of the noise.
+        """
+        self.requests = requests
         self._pipeline, self._sampling, self._seed = pipeline, sampling, seed
         self.settings: Mapping[str, Any] = {
-            "questions": digest(questions),
+            "requests": digest(requests),
             "image_size": pipeline.config.image_size,
             "rounding": sampling.rounding,
             "sampling": sampling_settings(pipeline, sampling),
         }
-        self.about: Mapping[str, Any] = {**identity(pipeline), **_found(sampling)}
+        self.about: Mapping[str, Any] = {**identity(pipeline), **_search_results(sampling)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}
         for span in spans:
-            asked = self.questions.part(span.start, span.stop)
-            images = self._pipeline.sample(asked, batch_size=len(span), **options)
-            yield asked._replace(images=on_grid(images, self._sampling.rounding))
+            requests = self.requests.part(span.start, span.stop)
+            images = self._pipeline.sample(requests, batch_size=len(span), **options)
+            yield requests._replace(images=on_grid(images, self._sampling.rounding))
 
 
 def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
-    """Sampler, steps, guidance, and the average that the weights are: what of a model's use a score depends on."""
+    """Return the sampling settings that a score depends on: sampler, steps, guidance, EMA decay of the weights."""
     config = pipeline.config
     sampler, stage = config.slots["sampler"], config.slots.get("stage")
     options = plain(sampler.config) if sampler.config is not None else {}
@@ -56,7 +64,7 @@ def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
 
 
 def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
-    """Every guidance with its options; a scale that was searched for is a finding and no setting."""
+    """Options of each guidance. A scale that was searched for is replaced by `"searched"`: it is a result."""
     parts = pipeline.config.groups["guidance"].items()
     found = {name: _read(pipeline.guidance[name], part.config) for name, part in parts}
     if sampling.guidance is not None and found:
@@ -67,28 +75,31 @@ def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
 
 
 def _read(part: Any, config: Any) -> dict[str, Any]:
-    """The options of a part, and the hashes of what it reads."""
+    """Options of a part, and hashes of the files that it reads."""
     hashes = contents.of(part)
     return {**contents.options(config), **({"contents": hashes} if hashes else {})}
 
 
-def _found(sampling: Sampling) -> dict[str, Any]:
-    """What a search came to."""
+def _search_results(sampling: Sampling) -> dict[str, Any]:
+    """The scale that a search chose, and the score of each scale."""
     if sampling.search is None:
         return {}
     return {"guidance": sampling.guidance, "searched": list(sampling.search.scores)}
 
 
-def digest(questions: Batch) -> str:
-    """16 hexadecimal digits that depend on what is asked, and in which order."""
-    labels = None if questions.labels is None else questions.labels.tolist()
-    captions = None if questions.captions is None else list(questions.captions)
-    return sha256(repr((len(questions.indices), labels, captions)).encode()).hexdigest()[:16]
+def digest(requests: Batch) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of labels and captions in order."""
+    labels = None if requests.labels is None else requests.labels.tolist()
+    captions = None if requests.captions is None else list(requests.captions)
+    return sha256(repr((len(requests.indices), labels, captions)).encode()).hexdigest()[:16]
 
 
 def identity(pipeline: Pipeline) -> dict[str, Any]:
-    """Which model it is: the hashes of the weights that it learned, of what its frozen parts read, and of its
-    configuration, all of them the same wherever the files lie."""
+    """Identify a model independently of where its files are.
+
+    Returns:
+        Hashes of the trained weights, of the configuration, and of the files that frozen parts read.
+    """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
     read = {kind: contents.of(pipeline.parts[kind], state=kind not in LEARNING) for kind in _kinds(pipeline)}
     return {
@@ -99,5 +110,5 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _kinds(pipeline: Pipeline) -> list[str]:
-    """The slots of the parts that make a picture out of a request."""
+    """Slots of the parts that generate images."""
     return [kind for kind in (*FROZEN, *LEARNING) if kind in pipeline.config.slots]

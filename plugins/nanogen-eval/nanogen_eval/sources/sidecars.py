@@ -1,4 +1,4 @@
-"""What files beside images say of them: `labels.csv`, `prompts.csv` and `prompts.txt`."""
+"""Readers of the files that label a folder of images: `labels.csv`, `prompts.csv`, `prompts.txt`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def labels(folder: Path, names: Sequence[str]) -> list[int] | None:
-    """The label of each image, whose paths in the folder are `names`; None where no file says so.
+    """Read the label of each image from `labels.csv`.
 
-    Raises DataError, with the line, for what is no whole number, and for a file that does not fit the images.
+    Args:
+        folder: Folder of the images.
+        names: Paths of the images in the folder.
+
+    Returns:
+        Labels in the order of `names`; None if there is no file.
+
+    Raises:
+        DataError: A label is not an integer, or the file does not match the images.
     """
     path = folder / LABELS
     if not is_file(path):
@@ -30,10 +38,21 @@ def labels(folder: Path, names: Sequence[str]) -> list[int] | None:
 
 
 def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
-    """The prompt of each image; None where no file says so. Raises DataError for files that do not fit the images."""
+    """Read the prompt of each image from `prompts.csv` or `prompts.txt`.
+
+    Args:
+        folder: Folder of the images.
+        names: Paths of the images in the folder.
+
+    Returns:
+        Prompts in the order of `names`; None if there is no file.
+
+    Raises:
+        DataError: Both files exist, or the file does not match the images.
+    """
     table, listed = folder / PROMPTS, folder / LINES
     if is_file(table) and is_file(listed):
-        raise DataError(f"{folder} has both {PROMPTS} and {LINES}, which may differ: take one of them away.")
+        raise DataError(f"{folder} has both {PROMPTS} and {LINES}: remove one of them.")
     if is_file(table):
         return [row.cells["prompt"] for row in _rows(table, "prompt", names)]
     if not is_file(listed):
@@ -41,8 +60,8 @@ def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
     found = text_files.entries(listed, "prompt")
     if len(found) != len(names):
         raise DataError(
-            f"{listed} has {len(found)} lines for {len(names)} images: write one prompt a line for each, or name the "
-            f"images in {PROMPTS}."
+            f"{listed} has {len(found)} lines for {len(names)} images: write one line per image, or use {PROMPTS}"
+            " (file,prompt)."
         )
     return found
 
@@ -51,14 +70,13 @@ def _label(row: csv_files.Row, path: Path) -> int:
     text = row.cells["label"].strip()
     if not _NUMBER.fullmatch(text):
         raise DataError(
-            f"Line {row.line} of {path}: the label {shown(text)} is no whole number from 0: write the number of the "
-            f"class."
+            f"Line {row.line} of {path}: the label {shown(text)} is not an integer from 0: write the class index."
         )
     return int(text)
 
 
 def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
-    """The row of each image. Raises DataError for a second row of a file, and for an image without one."""
+    """The row of each image. Raises DataError if an image has no row, or more than one."""
     known = frozenset(names)
     found: dict[str, csv_files.Row] = {}
     for row in csv_files.read(path, ("file", column)):
@@ -66,17 +84,16 @@ def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
         name = written if written in known else str(PurePosixPath(written.strip()))
         if name in found:
             raise DataError(
-                f"Line {row.line} of {path} is the second one for {shown(name)}, after line {found[name].line}: take "
-                f"one away."
+                f"Lines {found[name].line} and {row.line} of {path} are both for {shown(name)}: remove one of them."
             )
         found[name] = row
     missing = [name for name in names if name not in found]
     if missing:
         raise DataError(
-            f"{path} says nothing of {missing[0]!r} ({len(missing)} missing): it must have a line for each image of "
-            f"the folder."
+            f"{path} has no line for {missing[0]!r} ({len(missing)} images have none): add a line for each image of the"
+            " folder."
         )
     absent = [name for name in found if name not in known]
     if absent:
-        warn_once(log, f"{path} has rows for files that are not there: {len(absent)}, such as {shown(absent[0])}.")
+        warn_once(log, f"{path} has {len(absent)} lines for files that do not exist, such as {shown(absent[0])}.")
     return [found[name] for name in names]

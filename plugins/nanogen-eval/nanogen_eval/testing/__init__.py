@@ -1,4 +1,4 @@
-"""The contract of metrics, and two small metrics to try others with. The contract needs pytest."""
+"""Contract tests for metrics. Needs pytest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Two metrics of colours: one that keeps a row for each picture, one that keeps sums."""
+"""Two small metrics for tests: one keeps a row per image, one keeps sums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nanogen_eval.rows import Rows
 
 
 class TinyColour:
-    """`colour`: the share of pictures whose strongest channel is the one of their label, in [0, 1]."""
+    """`colour`: share of images in [0, 1] whose strongest channel matches their label."""
 
     higher_is_better = True
 
@@ -25,7 +25,7 @@ class TinyColour:
         self._rows = Rows()
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]; labels that are numbers of colours."""
+        """Add images [B, 3, H, W] in [-1, 1]. Labels are indices of `COLOURS`."""
         assert batch.labels is not None
         strongest = images.double().mean(dim=(2, 3)).argmax(dim=1)  # [B]
         self._rows.add(batch.indices, right=strongest.cpu() == batch.labels.cpu())
@@ -41,7 +41,7 @@ class TinyColour:
 
     @property
     def units(self) -> int:
-        """Pictures."""
+        """Number of images."""
         return len(self._rows)
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
@@ -49,7 +49,7 @@ class TinyColour:
 
 
 class TinyRedness:
-    """`redness`: the mean of the red channel, in [-1, 1]. Kept as a sum, so it has no interval."""
+    """`redness`: mean of the red channel in [-1, 1]. Keeps a sum only, so it has no interval."""
 
     higher_is_better = False
 
@@ -58,10 +58,10 @@ class TinyRedness:
         self.reset()
 
     def reset(self) -> None:
-        self._sum = torch.zeros(2, dtype=torch.float64)  # of the values, and their number
+        self._sum = torch.zeros(2, dtype=torch.float64)  # sum and number of the values
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]."""
+        """Add images [B, 3, H, W] in [-1, 1]."""
         red = images[:, 0].double()
         self._sum += torch.tensor([float(red.sum()), red.numel()], dtype=torch.float64)
 

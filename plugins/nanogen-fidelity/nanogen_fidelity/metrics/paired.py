@@ -67,8 +67,8 @@ class Paired(Resampling):
             )
         rows = batch.indices.tolist() if self._rows_of is None else [self._rows_of[i] for i in batch.indices.tolist()]
         wanted = sorted(set(rows))
-        if wanted[-1] >= len(self._source.questions.indices):
-            count = len(self._source.questions.indices)
+        if wanted[-1] >= len(self._source.requests.indices):
+            count = len(self._source.requests.indices)
             raise DataError(f"{self.name}: image {wanted[-1]} has no original, the reference has {count} images.")
         read = self._source.read(range(row, row + 1) for row in wanted)
         found = {row: original.images for row, original in zip(wanted, read, strict=True)}
