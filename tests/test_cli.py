@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.processes import forked
+
 ROOT = Path(__file__).parents[1]
 VERBS = ["bench", "config", "data", "demo", "ema", "import", "plugins", "recipes", "runs", "sample", "train"]
 
@@ -17,8 +19,7 @@ VERBS = ["bench", "config", "data", "demo", "ema", "import", "plugins", "recipes
 def nanogen(*words, cwd=None, **more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
     environment.pop("NANOGEN_DATA", None)
-    command = [sys.executable, "-m", "nanogen_core", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
+    return forked.nanogen(*words, cwd=cwd, environment=environment)
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.processes import forked
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,9 +21,11 @@ SHORT = [
 ]
 SHORTER = {
     "train": SHORT,
-    "evaluate": ["--count", "128", "--set", "dataset.val=64"],
-    "data": ["--set", "dataset.train=64"],
+    "evaluate": ["--count", "32", "--intervals", "10", "--set", "dataset.val=64"],
+    "plan": ["--set", "backbone.depth=2"],
 }
+#: Lies over examples/*.yaml, whose whole forms are those of test_examples.py.
+SMALL = {"dataset": {"name": "openmoji", "train": 64, "val": 64}, "sampler": {"steps": 2}}
 
 
 def blocks(language):
@@ -32,7 +37,11 @@ def run(command, folder):
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    return succeeded(done)
+
+
+def succeeded(done):
+    assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
@@ -40,7 +49,11 @@ def run(command, folder):
 def folder(tmp_path_factory):
     """A folder in which `make demo` has run, as far as the README's lines can see."""
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / "examples").mkdir()
+    for file in (ROOT / "examples").glob("*.yaml"):
+        example = yaml.safe_load(file.read_text(encoding="utf-8"))
+        example["train"]["sample_count"] = 4
+        (folder / "examples" / file.name).write_text(yaml.safe_dump({**example, **SMALL}), encoding="utf-8")
     last = run(["nanogen", "demo", "--judged", "64", *SHORT], folder).strip().splitlines()[-1]
     assert last.startswith("accuracy ")
     return folder
@@ -60,7 +73,7 @@ def test_the_demo_leaves_what_it_promises(folder):
 def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
     (folder / "runs" / "demo" / "mine.txt").write_text("kept")
     log = (folder / "runs" / "demo" / "log.jsonl").read_text()
-    done = run(["nanogen", "demo", "--judged", "64", *SHORT], folder)
+    done = succeeded(forked.nanogen("demo", "--judged", "64", *SHORT, cwd=folder))
     assert "accuracy" in done
     assert (folder / "runs" / "demo.old-1" / "mine.txt").read_text() == "kept"
     assert (folder / "runs" / "demo.old-1" / "log.jsonl").read_text() == log
@@ -70,9 +83,9 @@ def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
 def test_the_python_lines_run(folder):
     lines, own_network = blocks("python")
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
-    run([sys.executable, "-c", lines], folder)
+    succeeded(forked.python(lines, cwd=folder))
     assert (folder / "apple.png").exists()
-    run([sys.executable, "-c", own_network], folder)
+    succeeded(forked.python(own_network, cwd=folder))
     assert (folder / "runs" / "mine" / "backbone.safetensors").exists()
 
 
@@ -80,8 +93,9 @@ def test_the_commands_run_in_their_order(folder):
     first, *rest = blocks("console")
     assert first.split("\n")[:2] == ["make demo", "make test"]
     for line in "".join(rest).strip().splitlines():
-        command = shlex.split(line)
-        run(command + SHORTER.get(command[1], []), folder)
+        program, verb, *words = shlex.split(line)
+        assert program == "nanogen"
+        succeeded(forked.nanogen(verb, *words, *SHORTER.get(verb, []), cwd=folder))
 
 
 def test_make_knows_the_two_commands():

@@ -1,11 +1,9 @@
 """A plugin in one file: `--plugin FILE` and `register`, and kinds, verbs and sections of an outside plugin."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import yaml
+
+from tests.processes import forked
 
 METHOD = """
 from nanogen_core import Component, Kind, hookimpl
@@ -64,9 +62,7 @@ def folder(small, tmp_path):
 
 
 def nanogen(folder, *words):
-    command = [sys.executable, "-m", "nanogen_core", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    return forked.nanogen(*words, cwd=folder)
 
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
@@ -100,7 +96,7 @@ losses = [
 ]
 assert abs(losses[1] / losses[0] - 2) < 1e-5, losses
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = forked.python(code, cwd=folder)
     assert done.returncode == 0, done.stderr
 
 
@@ -124,6 +120,7 @@ def test_its_section_is_read_strictly(folder):
         ("my-method.py", METHOD, "expected an existing Python file whose name is a Python identifier"),
         ("json.py", METHOD, "the module name 'json' is taken"),
         ("torch.py", METHOD, "the module name 'torch' is taken"),
+        ("statsmodels.py", METHOD, "the module name 'statsmodels' is taken"),  # which is not imported yet
         ("broken.py", "import nothing_at_all", "ModuleNotFoundError: No module named 'nothing_at_all'"),
         ("plain.py", "x = 1", "its manifest has NANOGEN_API = None"),
         ("twice.py", METHOD.replace('"palette"', '"sampler"'), "already has the kind 'sampler'"),
@@ -136,7 +133,7 @@ def test_a_file_that_cannot_be_a_plugin_is_a_sentence(tmp_path, file, text, sent
     if text is not None:
         (tmp_path / file).write_text(text)
     code = f"from nanogen_core import register; register({str(tmp_path / file)!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = forked.python(code)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("nanogen_files.errors.NanoGenError: The plugin")
     assert sentence in done.stderr.splitlines()[-1]
@@ -152,7 +149,7 @@ lazy.registry = lambda: attrs.evolve(known, commands={})
 group = lazy.PluginGroup("nanogen")
 print(group.advice("train"), group.advice("evaluate"), group.advice("bench"))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = forked.python(code)
     assert done.stdout.split("`")[1::2] == [
         "pip install nanogen-train",
         "pip install nanogen-eval",

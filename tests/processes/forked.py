@@ -1,0 +1,103 @@
+"""Processes that are forked from a server, which has imported torch: a second each instead of eight.
+
+A process begins with none of the state of the tests: no plugin, no seed, no warning that was given.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    ["torch._dynamo", "nanogen_core.cli.main", "nanogen_train.trainer.loop", "nanogen_openmoji.drawings"]
+)
+
+
+def nanogen(
+    *words: object, cwd: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """Run `nanogen WORDS` in a process; its status and its output."""
+    return ended(_main, [str(word) for word in words], cwd=cwd, environment=environment)
+
+
+def python(code: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process; its status and its output."""
+    return ended(exec, code, {"__name__": "__main__"}, cwd=cwd)
+
+
+def ended(
+    function: Callable[..., Any], *given: Any, cwd: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """Call a function of a module in a process; the process's status and its output."""
+    with TemporaryDirectory() as folder:
+        out, err = (Path(folder) / name for name in ("out", "err"))
+        process = SERVER.Process(target=_called, args=(out, err, cwd, {**environment}, function, given))
+        process.start()
+        process.join(timeout=300)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        texts = (file.read_text(encoding="utf-8") for file in (out, err))
+        return subprocess.CompletedProcess(given, process.exitcode, *texts)
+
+
+def together(function: Callable[..., Any], *given: Any, count: int = 2) -> None:
+    """Call a function in processes that are one group of torch's, as torchrun starts them; all must succeed."""
+    with TemporaryDirectory() as folder:
+        port = _free_port()
+        processes = [
+            SERVER.Process(target=_ranked, args=(rank, count, port, Path(folder) / str(rank), function, given))
+            for rank in range(count)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(timeout=600)
+        for process in processes:
+            process.kill()
+        told = "\n".join(file.read_text(encoding="utf-8") for file in sorted(Path(folder).iterdir()))
+        assert [process.exitcode for process in processes] == [0] * count, told[-4000:]
+
+
+def _ranked(rank: int, count: int, port: int, out: Path, function: Callable[..., Any], given: Iterable[Any]) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in place.items()}}
+    _called(out, out, None, environment, function, given)
+
+
+def _called(
+    out: Path, err: Path, cwd: Path | None, environment: dict[str, str], function: Callable[..., Any], given: Any
+) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    for number, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    if cwd is not None:
+        os.chdir(cwd)
+    function(*given)
+
+
+def _main(words: list[str]) -> None:
+    from nanogen_core.cli.main import main
+
+    sys.argv = ["nanogen", *words]
+    main()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
