@@ -230,7 +230,7 @@ def answerer(folder):
     BlipConfig(text_config=SIZES, vision_config=VISION).save_pretrained(folder)
     BlipImageProcessorPil().save_pretrained(folder)
     asked = (Image.new("RGB", (32, 32)), ["?"], Place("0", 0))
-    return lambda: BlipVQA(BlipVQAConfig(path=str(folder))).evaluate(*asked)
+    return lambda: BlipVQA(BlipVQAConfig(path=str(folder))).answer(*asked)
 
 
 FOLDERS = [text_encoder, vision_encoder, vae, clip, detector, answerer]

@@ -59,7 +59,7 @@ class Job:
     @property
     def result(self) -> Figures | None:
         """What it wrote when it was finished, if it was asked the same."""
-        return folders.evaluate(self.folder, self.asked)
+        return folders.answer(self.folder, self.asked)
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:

@@ -272,7 +272,7 @@ def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path
     for damaged in changed:
         file.write_text(damaged)
         with pytest.raises(DataError, match=r"result\.json is damaged: its hash \(sha256\) is .*Move .* away"):
-            folders.evaluate(tmp_path, result["asked"])
+            folders.answer(tmp_path, result["asked"])
 
 
 def test_every_flipped_bit_of_a_result_is_found(tmp_path):
@@ -286,7 +286,7 @@ def test_every_flipped_bit_of_a_result_is_found(tmp_path):
             data[place] ^= 1 << bit
             (tmp_path / "result.json").write_bytes(data)
             with pytest.raises(DataError):
-                folders.evaluate(tmp_path, {"steps": 1})
+                folders.answer(tmp_path, {"steps": 1})
 
 
 def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):
