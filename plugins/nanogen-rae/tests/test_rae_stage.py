@@ -192,7 +192,7 @@ def test_a_tokenizer_without_a_decoder_to_train_is_refused() -> None:
 
 
 def test_the_gan_cannot_start_before_its_discriminator() -> None:
-    with pytest.raises(ConfigError, match="must be at least constant_steps"):
+    with pytest.raises(ConfigError, match="lies before"):
         structure({"discriminator_from": 0.5, "adversarial_from": 0.25}, DecoderStageConfig, "stage")
 
 

@@ -80,7 +80,7 @@ def test_a_line_of_another_form_is_named(tmp_path, change, fault):
 def test_metadata_of_an_official_folder_is_an_object(tmp_path, line):
     (tmp_path / "00000").mkdir()
     (tmp_path / "00000/metadata.jsonl").write_text(json.dumps(line))
-    with pytest.raises(DataError, match="does not contain a JSON object"):
+    with pytest.raises(DataError, match="is no JSON object"):
         list(samples(tmp_path))
 
 
