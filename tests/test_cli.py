@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_a_checkpoint(config, tmp_path):
                 break
         rest = process.stderr.read()
         assert process.wait(timeout=120) == 130
-    assert "holds the checkpoint of step" in rest
+    assert "Resume from the checkpoint of step" in rest
     assert "Traceback" not in rest
     assert len(list((run / "checkpoints").iterdir())) == 1
     assert nanogen("sample", run, "--label", "dog", "--steps", "1").returncode == 0

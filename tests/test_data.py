@@ -172,5 +172,5 @@ def test_a_missing_data_folder_says_what_to_set(tmp_path: object, monkeypatch: p
     with pytest.raises(DataError, match=r"The folder .*, from `dataset\.root`, does not exist"):
         data_folder(f"{tmp_path}/nowhere", "imagenet")
     monkeypatch.setenv("NANOGEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="which the environment variable NANOGEN_DATA names"):
+    with pytest.raises(DataError, match="from the environment variable NANOGEN_DATA, does not exist"):
         data_folder(None, "imagenet")

@@ -48,9 +48,9 @@ def test_parts_have_the_slots_of_their_place_in_the_global_batch() -> None:
 
 
 def test_parts_that_would_be_unequal_are_refused(small: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"train.grad_accum_steps: 3 equal parts cannot be made of a batch_size of 8"):
+    with pytest.raises(ConfigError, match=r"train.grad_accum_steps: 3 does not divide batch_size 8"):
         build_pipeline({**small, "train": {**small["train"], "grad_accum_steps": 3}})
-    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be split into 3 equal parts"):
+    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be split into 3 equal micro-batches"):
         list(micro_batches(Batch(torch.arange(4)), range(4), 3))
 
 
@@ -185,14 +185,14 @@ def test_a_scaled_loss_moves_the_weights_as_a_plain_one_and_an_overflow_does_not
         for step in range(3):
             loss = net(x).square().sum()
             (loss if scaler is None else scaler.scale(loss)).backward()
-            norm = steps.move("student", step)["grad_norm"]
+            norm = steps.update("student", step)["grad_norm"]
             steps.end_step()
         weights.append((net.weight.detach().clone(), norm))
     assert torch.equal(weights[0][0], weights[1][0])
     assert torch.equal(weights[0][1], weights[1][1])
     before = net.weight.detach().clone()
     scaler.scale(net(x).sum() * torch.inf).backward()
-    assert steps.move("student", 3)["grad_norm"] == 0
+    assert steps.update("student", 3)["grad_norm"] == 0
     steps.end_step()
     assert torch.equal(net.weight, before)
     assert steps.facts()["scaler"]["scale"] == 512.0

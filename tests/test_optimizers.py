@@ -143,7 +143,7 @@ def test_a_run_tells_its_optimiser_what_is_fused(small, tmp_path):
 def test_rows_that_do_not_add_up_are_an_error():
     net = Fused(apart=False)
     net.blocks[0].fused_rows = {"weight": (8, 8)}
-    with pytest.raises(TrainingError, match=r"blocks.0.fused_rows: weight has 24 rows, and its parts \[8, 8\] have 16"):
+    with pytest.raises(TrainingError, match=r"blocks.0.fused_rows: weight has 24 rows, but its parts \[8, 8\] have 16"):
         fused_rows(net)
 
 
@@ -204,7 +204,7 @@ def test_a_net_of_hidden_matrices_alone_needs_no_adamw():
 
 def test_muon_without_a_matrix_says_what_to_set(net):
     with pytest.raises(
-        TrainingError, match=r"Muon has no parameters: .*'layer_.' matches no matrix; set `optimizer.hid"
+        TrainingError, match=r"Muon has no parameters: .*'layer_.' matches no matrix. Set `optimizer.hid"
     ):
         Muon(MuonConfig(hidden="layer_.")).build(list(net.named_parameters()))
 

@@ -177,7 +177,7 @@ def test_times_are_those_of_the_rates():
         ({}, 1, "None: DDP fits the batch"),
         ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
         ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that fits 4 images"),
-        ({"flops": 1e6}, 8, "The network between GPUs: 1 images a GPU"),
+        ({"flops": 1e6}, 8, "The network between GPUs: computing 1 images per GPU"),
     ],
 )
 def test_what_breaks_first_is_said(changes, gpus, sentence):
@@ -188,7 +188,7 @@ def test_what_breaks_first_is_said(changes, gpus, sentence):
 def test_wrong_machines_are_one_sentence():
     with pytest.raises(TrainingError, match="cannot be split equally over 3 processes"):
         plan_for(cost(), Setting(gpus=3, gpu=gpu_of("h100")), batch_size=8, steps=1)
-    with pytest.raises(UnknownName, match="no GPU 'h10'.*Did you mean 'h100'"):
+    with pytest.raises(UnknownName, match="Unknown GPU 'h10'.*Did you mean 'h100'"):
         gpu_of("h10")
 
 

@@ -63,7 +63,7 @@ def test_a_signal_leaves_a_checkpoint(config, tmp_path, number):
     process.send_signal(number)
     status, rest = ended(process)
     assert status == 130
-    assert "holds the checkpoint of step" in rest
+    assert "Resume from the checkpoint of step" in rest
     assert len(checkpoint.steps_in(tmp_path / "run")) == 1
 
 
@@ -98,7 +98,7 @@ def test_a_lost_data_worker_costs_no_step(small, tmp_path, kind):
         process.send_signal(signal.SIGINT)
     status, rest = ended(process)
     assert status == (1 if kind == "killed" else 130), rest
-    assert "holds the checkpoint of step" in rest
+    assert "Resume from the checkpoint of step" in rest
     assert "Traceback" not in rest
     assert len(checkpoint.steps_in(tmp_path / "run")) == 1
     assert not Path(f"/proc/{worker}").exists()

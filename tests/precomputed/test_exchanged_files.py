@@ -1,4 +1,4 @@
-"""Images that were exchanged under the same names and sizes: prepared latents and a resumed run notice."""
+"""Images that were exchanged under the same names and sizes: precomputed latents and a resumed run notice."""
 
 from __future__ import annotations
 

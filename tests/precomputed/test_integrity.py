@@ -1,4 +1,4 @@
-"""Prepared latents are what was written, or they are refused: every flipped bit, and every number that is none."""
+"""Precomputed latents are what was written, or they are refused: every flipped bit, and every number that is none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = Options(shard_size=5, batch_size=4)
 
 
 @pytest.fixture
-def prepared(folders: Path, tmp_path: Path) -> Path:
+def latents_folder(folders: Path, tmp_path: Path) -> Path:
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     return tmp_path / "latents"
 
@@ -42,61 +42,61 @@ def flipped(file: Path, place: int, bit: int) -> None:
     file.write_bytes(bytes(content))
 
 
-def test_every_flipped_bit_of_a_shard_is_refused_wherever_it_lies(prepared: Path) -> None:
+def test_every_flipped_bit_of_a_shard_is_refused_wherever_it_lies(latents_folder: Path) -> None:
     """150 places in headers, names, numbers and padding of the tar, and every byte of its index."""
     chance = random.Random(0)
-    tar, index = prepared / "shard-00001.tar", prepared / "shard-00001.index"
+    tar, index = latents_folder / "shard-00001.tar", latents_folder / "shard-00001.index"
     places = [(tar, chance.randrange(tar.stat().st_size)) for _ in range(150)]
     places += [(index, place) for place in range(index.stat().st_size)]
     for file, place in places:
         whole, bit = file.read_bytes(), chance.randrange(8)
         flipped(file, place, bit)
         with pytest.raises(DataError, match=rf"{file.name} is corrupt \(its SHA-256 differs from the manifest\)"):
-            open_latents(prepared)[5]
+            open_latents(latents_folder)[5]
         file.write_bytes(whole)
-    assert open_latents(prepared)[5].latents is not None
+    assert open_latents(latents_folder)[5].latents is not None
 
 
-def test_other_shards_of_a_damaged_folder_are_read(prepared: Path) -> None:
-    flipped(prepared / "shard-00001.tar", 2000, 0)
-    assert open_latents(prepared)[0].latents is not None
+def test_other_shards_of_a_damaged_folder_are_read(latents_folder: Path) -> None:
+    flipped(latents_folder / "shard-00001.tar", 2000, 0)
+    assert open_latents(latents_folder)[0].latents is not None
 
 
-def test_a_shard_is_hashed_once_at_first_use(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_is_hashed_once_at_first_use(latents_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
     monkeypatch.setattr(reading, "file_hash", lambda file: hashed.append(file.name) or hashing.file_hash(file))
-    examples = open_latents(prepared)
+    examples = open_latents(latents_folder)
     assert hashed == []
     for index in (7, 5, 6, 7):
         assert examples[index].latents is not None
     assert hashed == ["shard-00001.tar", "shard-00001.index"]
 
 
-def test_every_flipped_bit_of_the_manifest_is_refused(prepared: Path) -> None:
-    file, chance = prepared / "manifest.json", random.Random(0)
-    whole, values = file.read_bytes(), manifest.read(prepared)
+def test_every_flipped_bit_of_the_manifest_is_refused(latents_folder: Path) -> None:
+    file, chance = latents_folder / "manifest.json", random.Random(0)
+    whole, values = file.read_bytes(), manifest.read(latents_folder)
     for _ in range(200):
         flipped(file, chance.randrange(len(whole)), chance.randrange(8))
         with suppress(DataError):  # or it was white space between two values
-            assert manifest.read(prepared) == values
+            assert manifest.read(latents_folder) == values
         file.write_bytes(whole)
 
 
-def test_a_training_on_a_damaged_shard_ends_with_the_sentence(prepared: Path, folders: Path) -> None:
-    flipped(prepared / "shard-00002.tar", 3000, 4)
-    pipeline = on_latents(prepared, "imagenet", folders)
+def test_a_training_on_a_damaged_shard_ends_with_the_sentence(latents_folder: Path, folders: Path) -> None:
+    flipped(latents_folder / "shard-00002.tar", 3000, 4)
+    pipeline = on_latents(latents_folder, "imagenet", folders)
     with pytest.raises(DataError, match=r"shard-00002\.tar is corrupt .* delete it and shard-00002\.json"):
-        for _, _ in zip(range(4), training.batches(prepared, pipeline.parts, 6), strict=False):
+        for _, _ in zip(range(4), training.batches(latents_folder, pipeline.parts, 6), strict=False):
             pass
 
 
-def test_what_the_sentence_says_repairs_it(prepared: Path, folders: Path) -> None:
-    whole = (prepared / "shard-00001.tar").read_bytes()
+def test_what_the_sentence_says_repairs_it(latents_folder: Path, folders: Path) -> None:
+    whole = (latents_folder / "shard-00001.tar").read_bytes()
     for name in ("shard-00001.tar", "shard-00001.json"):
-        (prepared / name).unlink()
-    prepare(resolved("imagenet", folders), prepared, SMALL)
-    assert (prepared / "shard-00001.tar").read_bytes() == whole
-    assert open_latents(prepared)[5].latents is not None
+        (latents_folder / name).unlink()
+    prepare(resolved("imagenet", folders), latents_folder, SMALL)
+    assert (latents_folder / "shard-00001.tar").read_bytes() == whole
+    assert open_latents(latents_folder)[5].latents is not None
 
 
 # -- numbers that are none ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Training on prepared latents sees what training on pixels sees: the same examples, flips, captions and losses."""
+"""Training on precomputed latents sees the same examples, flips, captions and losses as training on images."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_wrong_labels_are_refused_before_the_first_is_used(
 def test_labels_from_one_have_a_hint(tmp_path: Path) -> None:
     write(tmp_path, {"image": [image(shade) for shade in range(4)], "label": [1, 2, 1, 2]})
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    with pytest.raises(DataError, match="row 1 of .* is 2, .* They seem to count from 1: subtract 1 from each"):
+    with pytest.raises(DataError, match="row 1 of .* is 2, .* They seem to start at 1: subtract 1 from each"):
         arrow(tmp_path, "labels")
 
 
@@ -228,7 +228,7 @@ def test_small_and_dictionary_labels_are_read(tmp_path: Path) -> None:
         ({"label": {"_type": "ClassLabel", "names": ["cat", 1]}}, "by something else than a list of texts"),
         ({"label": {"_type": "ClassLabel", "names": ["cat", ""]}}, "by something else than a list of texts"),
         (["label"], "is not of the form"),
-        (b"{", "metadata `huggingface` of .* is no JSON"),
+        (b"{", "metadata `huggingface` of .* is not valid JSON"),
         (b"\xff", "metadata `huggingface` of .* is not UTF-8"),
         (b'{"info": []}', "have no names"),
         (b"[]", "is not of the form"),
@@ -243,7 +243,7 @@ def test_metadata_of_another_form_are_one_sentence(tmp_path: Path, features: Any
 def test_blank_lines_in_classes_txt_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"image": PICTURES, "label": [0, 1]})
     (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
-    with pytest.raises(DataError, match=r"Line 2 of .*classes\.txt is blank: write one class name on each line"):
+    with pytest.raises(DataError, match=r"Line 2 of .*classes\.txt is blank: write one class name per line"):
         arrow(tmp_path, "labels")
     (tmp_path / "classes.txt").write_bytes("café\r\ndog\u2028house\r\n".encode("utf-16"))
     assert Arrow(ArrowConfig(root=str(tmp_path))).classes == ("café", "dog\u2028house")

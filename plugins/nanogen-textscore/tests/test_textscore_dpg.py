@@ -49,11 +49,11 @@ def test_the_published_loaders_lose_the_first_question():
     ("text", "sentence"),
     [
         ("", "needs a header with the columns `item_id`"),
-        ("item_id,text\n", "needs a header with the columns .*; it has: item_id, text"),
+        ("item_id,text\n", "needs a header with the columns .*, but it has: item_id, text"),
         (CSV.splitlines()[0], "has no questions"),
         (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has no whole numbers"),
         (CSV.replace(",2,1,attribute", ",two,1,attribute"), "Line 3 of .* has no whole numbers"),
-        (CSV + "2", "Line 6 of .* has 1 cells, and its header 9"),
+        (CSV + "2", "Line 6 of .* has 1 cells, but the header has 9"),
     ],
 )
 def test_a_damaged_csv_is_a_sentence(text, sentence):

@@ -404,7 +404,7 @@ def test_no_results_have_no_score():
     ("text", "sentence"),
     [
         ("", "has no prompts"),
-        ("{", "Line 1 of .* is no JSON"),
+        ("{", "Line 1 of .* is not valid JSON"),
         ("[]", "Line 1 of .* is no JSON object"),
         ('{"tag": "x", "prompt": "y"}', "Line 1 of .* has no list as its `include`"),
         ('{"tag": 3, "prompt": "y"}', "has no text as its `tag`"),
