@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from attrs import evolve
 from click.testing import CliRunner
 
 from benchmarks.gpu.__main__ import main
@@ -88,7 +89,10 @@ def test_sampling_on_the_device_gives_the_picture_of_the_cpu():
     assert F.mse_loss(there, here) < 1e-6
 
 
-def test_the_script_of_figures_runs_in_a_small_setting(tmp_path):
+def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
+    backbone = {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}
+    smaller = [evolve(model, backbone=backbone, batch_size=2) for model in SMALL]
+    monkeypatch.setattr("benchmarks.gpu.__main__.SMALL", smaller)
     file = tmp_path / "results.json"
     CliRunner().invoke(main, ["--small", "--steps", "1", "--output", str(file)], catch_exceptions=False)
     rows = json.loads(file.read_text())["rows"]

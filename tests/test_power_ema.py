@@ -1,10 +1,7 @@
 """Averages along power functions: the mathematics against quadrature and explicit sums, the files, the command."""
 
 import math
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -27,6 +24,7 @@ from nanogen_train.ema.snapshots import Snapshot
 from nanogen_train.ema.tracked import PowerFunctionEMA
 from nanogen_train.stages.diffusion_settings import WIDEST, SnapshotConfig
 from nanogen_train.trainer.loop import Run
+from tests.processes import forked
 
 WIDTHS = (0.05, 0.10)
 
@@ -234,11 +232,8 @@ def test_two_processes_that_share_out_the_weights_keep_what_one_keeps(keeping, t
     Run(build_pipeline(keeping), tmp_path / "alone").train()
     keeping["train"].update(strategy="fsdp", trackers=[])
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(keeping))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = ["-m", "nanogen_core", "train", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*launch, *words], env=environment, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr
+    words = ["train", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "two")]
+    forked.together(forked.command, words, CUDA_VISIBLE_DEVICES="")
     alone, two = contents(tmp_path / "alone"), contents(tmp_path / "two")
     assert alone.keys() == two.keys()
     for snapshot, tensors in alone.items():

@@ -1,6 +1,6 @@
 """Two processes train as one does: losses, gradients, weights, samples, checkpoints; DDP as FSDP2.
 
-One launch of torchrun carries out every scenario; the same trainings in this process are what they are compared with.
+Two processes carry out every scenario; the same trainings in this process are what they are compared with.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from nanogen_data.loader import EpochOrder
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
+from tests.processes import forked, scenarios
 
 LONGER = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many steps: `make torture`
 STEPS, HALF = 6 * LONGER, 3 * LONGER
@@ -115,8 +116,7 @@ def half_of(run: Path, folder: Path) -> Path:
 
 def launched(plan: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     (folder / "plan.json").write_text(json.dumps(plan))
-    ended = processes([str(SCRIPT), str(folder / "plan.json"), str(folder / "answers.json")])
-    assert ended.returncode == 0, ended.stderr[-4000:]
+    forked.together(scenarios.main, str(folder / "plan.json"), str(folder / "answers.json"))
     found: dict[str, Any] = json.loads((folder / "answers.json").read_text())
     return found
 

@@ -27,6 +27,7 @@ from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 from nanogen_train.trainer.run_lock import run_lock
 
+KILLS = 6
 KILLING = Path(__file__).parent / "processes" / "killing.py"
 STATES = {"nets": {"weight": torch.arange(100.0)}, "optimizer-student": {"weight|exp_avg": torch.ones(100)}}
 
@@ -53,16 +54,16 @@ def assert_same_end(first: Path, second: Path) -> None:
 
 
 def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    """Twenty real deaths of a training on class folders; `make torture` has more of them, and more kinds."""
+    """Real deaths of a training on class folders; `make torture` has more of them, and more kinds."""
     ended = subprocess.run(
-        [sys.executable, str(KILLING), str(tmp_path), "--kills", "20"],
+        [sys.executable, str(KILLING), str(tmp_path), "--kills", str(KILLS)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     print(ended.stdout)  # the seed, which repeats the moments
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count("killed ") == 20
+    assert ended.stdout.count("killed ") == KILLS
 
 
 def test_a_folder_without_a_run_is_not_begun_by_resume(tmp_path: Path) -> None:

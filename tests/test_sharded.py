@@ -1,15 +1,17 @@
 """Shards: equal tensors give equal files, in any process, and the files are those that safetensors reads."""
 
 import json
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors import safe_open
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from nanogen_train.checkpoint import distributed as sharded
+from tests.processes import forked
 
 TENSORS = {f"block.{number}.weight": torch.arange(6.0).reshape(2, 3) + number for number in range(5)}
 TENSORS["é"] = torch.tensor([1, 2])
@@ -23,29 +25,16 @@ for number in range(3):
     sharded.write(Path(sys.argv[1]) / str(number), TENSORS)
 """
 
-TOGETHER = """
-import sys
-from pathlib import Path
-import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Shard, distribute_tensor
-sys.path.insert(0, {here!r})
-from test_sharded import TENSORS
-from nanogen_train.checkpoint import distributed as sharded
-dist.init_process_group("gloo")
-mesh = init_device_mesh("cpu", (2,))
-tensors = {{name: distribute_tensor(value, mesh, [Shard(0)]) for name, value in TENSORS.items()}}
-for number in range(3):
-    sharded.write(Path(sys.argv[1]) / str(number), tensors)
-dist.barrier()
-dist.destroy_process_group()
-"""
 
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def shared(folder):
+    """What each of two processes does."""
+    dist.init_process_group("gloo")
+    mesh = init_device_mesh("cpu", (2,))
+    tensors = {name: distribute_tensor(value, mesh, [Shard(0)]) for name, value in TENSORS.items()}
+    for number in range(3):
+        sharded.write(folder / str(number), tensors)
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 def files(folder):
@@ -53,21 +42,19 @@ def files(folder):
 
 
 def test_two_saves_in_two_processes_give_equal_bytes(request, tmp_path):
+    """This one and another, which has a hash seed of its own."""
     program = PROGRAM.format(here=str(request.path.parent))
-    for name in ("one", "two"):
-        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "one")], check=True)
+    for number in range(3):
+        sharded.write(tmp_path / "two" / str(number), TENSORS)
     found = files(tmp_path)
     assert len(found) == 6
     assert len(set(found)) == 1
 
 
-def test_shares_of_two_processes_are_equal_bytes_in_two_launches_and_are_read_whole(request, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(TOGETHER.format(here=str(request.path.parent)))
-    torchrun = str(Path(sys.executable).with_name("torchrun"))
+def test_shares_of_two_processes_are_equal_bytes_in_two_launches_and_are_read_whole(tmp_path):
     for name in ("one", "two"):
-        line = [torchrun, "--nproc-per-node=2", f"--master-port={free_port()}", str(program), str(tmp_path / name)]
-        subprocess.run(line, check=True, capture_output=True)
+        forked.together(shared, tmp_path / name)
     for shard in ("shard-00001-*", "shard-00002-*"):
         found = [file.read_bytes() for file in tmp_path.rglob(shard)]
         assert len(found) == 6

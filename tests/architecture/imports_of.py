@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CORE = "nanogen_core"
 
 
+@lru_cache
 def packages() -> dict[str, Path]:
     """Package name -> its folder, the core first."""
     plugins = {folder.name: folder for folder in sorted(ROOT.glob("plugins/nanogen-*/nanogen_*")) if folder.is_dir()}
     return {CORE: ROOT / CORE, **plugins}
 
 
+@lru_cache
 def modules(package: str) -> dict[str, Path]:
     """Dotted name -> file, of a package."""
     folder = packages()[package]
@@ -26,10 +29,20 @@ def modules(package: str) -> dict[str, Path]:
     return found
 
 
-def imported(file: Path, *, at_import: bool = False) -> Iterator[tuple[str, str | None]]:
+def imported(file: Path, *, at_import: bool = False) -> tuple[tuple[str, str | None], ...]:
     """(module, name or None) of the imports of a file; `at_import` those alone that run when the file is imported."""
+    return _imported(file)[at_import]
+
+
+@cache
+def _imported(file: Path) -> tuple[tuple[tuple[str, str | None], ...], ...]:
+    """All imports of a file, and those that run when it is imported. A file is parsed once."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in _executed(tree) if at_import else ast.walk(tree):
+    return tuple(tuple(_names(nodes)) for nodes in (ast.walk(tree), _executed(tree)))
+
+
+def _names(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str | None]]:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +24,7 @@ def nanogen(
     *words: object, cwd: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
     """Run `nanogen WORDS` in a process; its status and its output."""
-    return ended(_main, [str(word) for word in words], cwd=cwd, environment=environment)
+    return ended(command, [str(word) for word in words], cwd=cwd, environment=environment)
 
 
 def python(code: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -49,28 +49,27 @@ def ended(
         return subprocess.CompletedProcess(given, process.exitcode, *texts)
 
 
-def together(function: Callable[..., Any], *given: Any, count: int = 2) -> None:
-    """Call a function in processes that are one group of torch's, as torchrun starts them; all must succeed."""
+def together(function: Callable[..., Any], *given: Any, **environment: str) -> str:
+    """Call a function in two processes that are one group of torch's, as torchrun starts them; what they print.
+
+    The second one is not forked, so that it has a hash seed of its own, as under torchrun. Both must succeed.
+    """
     with TemporaryDirectory() as folder:
-        port = _free_port()
-        processes = [
-            SERVER.Process(target=_ranked, args=(rank, count, port, Path(folder) / str(rank), function, given))
-            for rank in range(count)
-        ]
-        for process in processes:
-            process.start()
+        place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+        processes, files = [], [Path(folder) / "0", Path(folder) / "1"]
+        for rank, context in enumerate((SERVER, multiprocessing.get_context("spawn"))):
+            mine = {**os.environ, **environment, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            processes.append(
+                context.Process(target=_called, args=(files[rank], files[rank], None, mine, function, given))
+            )
+            processes[rank].start()
         for process in processes:
             process.join(timeout=600)
-        for process in processes:
             process.kill()
-        told = "\n".join(file.read_text(encoding="utf-8") for file in sorted(Path(folder).iterdir()))
-        assert [process.exitcode for process in processes] == [0] * count, told[-4000:]
-
-
-def _ranked(rank: int, count: int, port: int, out: Path, function: Callable[..., Any], given: Iterable[Any]) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in place.items()}}
-    _called(out, out, None, environment, function, given)
+            process.join()
+        told = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+        assert [process.exitcode for process in processes] == [0, 0], told[-4000:]
+        return told
 
 
 def _called(
@@ -88,16 +87,17 @@ def _called(
     function(*given)
 
 
-def _main(words: list[str]) -> None:
+def command(words: list[str]) -> None:
+    """The command line in this process."""
     from nanogen_core.cli.main import main
 
     sys.argv = ["nanogen", *words]
     main()
 
 
-def _free_port() -> int:
+def _free_port() -> str:
     import socket
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        return str(probe.getsockname()[1])

@@ -117,4 +117,5 @@ def main(plan: str, answers: str) -> None:
         Path(answers).write_text(json.dumps(found))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +31,7 @@ from nanogen_train.logging import metrics_log
 from nanogen_train.optim.schedules import Cosine
 from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer.loop import Run
+from tests.processes import forked
 
 WITHOUT = {"perceptual": "none", "discriminator": "none"}
 
@@ -106,25 +104,12 @@ def test_resume_is_exact_before_and_after_the_gan_starts(tmp_path: Path, kept: i
         assert all(torch.equal(tensor, again[part][name]) for name, tensor in tensors.items()), part
 
 
-TRAIN = """
-import json, sys
-from pathlib import Path
-from nanogen_core import build_pipeline
-from nanogen_train.trainer.loop import Run
-Run(build_pipeline(json.loads(sys.argv[2])), Path(sys.argv[1])).train()
-"""
-
-
 def test_two_processes_take_the_same_steps(tmp_path: Path) -> None:
     """Both networks are wrapped together, although each phase trains one of them."""
     config = configuration(**STAGED)
-    script = tmp_path / "train.py"
-    script.write_text(TRAIN)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [*launcher, str(script), str(tmp_path / "two"), json.dumps(config)]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    words = ["train", str(tmp_path / "config.json"), "--output", str(tmp_path / "two")]
+    forked.together(forked.command, words, ACCELERATE_USE_CPU="true")
     run(tmp_path / "one", config)
     norms = [[entry["grad_norm"] for entry in metrics_log.read(tmp_path / name)] for name in ("one", "two")]
     assert norms[0][:3] == pytest.approx(norms[1][:3], rel=1e-4)  # the GAN starts after these
