@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from nanogen_core.conformity import check
 from nanogen_core.errors import ConfigError
 from nanogen_core.registry import import_object, registry
 from nanogen_files.structure import structure
@@ -19,7 +20,8 @@ _OPTIONS: dict[int, tuple[Any, Any]] = {}  # id of a part -> a reference that ke
 def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any:
     """The component of this kind and name, called as `Class(config, **parts)`; `path` stands before mistakes.
 
-    Raises UnknownName or AmbiguousName for the name, ConfigError for an option or a missing name.
+    Raises UnknownName or AmbiguousName for the name, ConfigError for an option or a missing name, and NanoGenError for
+    a component that lacks a member of its kind's protocol.
     """
     options = {"name": named} if isinstance(named, str) else dict(named)
     if not isinstance(options.get("name"), str):
@@ -28,9 +30,12 @@ def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any
     if component.config is None:
         if options:
             raise ConfigError(f"{path or kind}: {component.name!r} takes no options, got {', '.join(sorted(options))}.")
-        return import_object(component.target)(**parts)
-    config = structure(options, import_object(component.config), path)
-    return remembered(import_object(component.target)(config, **parts), config)
+        part, config = import_object(component.target)(**parts), None
+    else:
+        config = structure(options, import_object(component.config), path)
+        part = import_object(component.target)(config, **parts)
+    check(kind, part, f"{kind} {component.name!r}")
+    return remembered(part, config)
 
 
 def remembered(part: Built, config: Any) -> Built:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.errors import NanoGenError, listing, shown
+from nanogen_core.errors import NanoGenError, shown
 from nanogen_core.registry import registry
 
-WORD = "vision"  # what a component of kind `encoder` provides that can be a teacher
+KIND = "vision_encoder"  # the kind of component that a teacher is
 
 
 def slot(teacher: Any) -> dict[str, Any]:
@@ -21,28 +21,20 @@ def slot(teacher: Any) -> dict[str, Any]:
 def is_slot(_: object, attribute: Any, value: Any) -> None:
     """A validator: a name, or a mapping with one."""
     if not isinstance(slot(value).get("name"), str):
-        raise ValueError(f"expected the name of an encoder, or a mapping with a `name`, got {shown(value)}")
+        raise ValueError(f"expected the name of a vision encoder, or a mapping with a `name`, got {shown(value)}")
 
 
 def teacher_problem(path: str, teacher: Any) -> str | None:
-    """Why the encoder that the option `path.teacher` names can be no teacher, in a sentence; None if it can.
+    """Return why the option `path.teacher` names no vision encoder, in one sentence, or None if it does.
 
-    What is no name at all is left to the validator of the option.
+    A value without a name gives None: the validator of the option rejects it.
     """
     name = slot(teacher).get("name")
     if not isinstance(name, str):
         return None
     try:
-        component = registry().component("encoder", name).what
+        registry().component(KIND, name)
     except NanoGenError as error:
-        return f"{path}.teacher: {error} {_advice()}"
-    if WORD not in component.provides:
-        return f"{path}.teacher: encoder {name!r} does not provide {WORD!r}. {_advice()}"
+        advice = "" if registry().components[KIND] else " `pip install nanogen-rae` brings vision encoders."
+        return f"{path}.teacher: {error}{advice}"
     return None
-
-
-def _advice() -> str:
-    able = registry().providing("encoder", {WORD})
-    if able:
-        return f"Teachers: {listing(able)}."
-    return "No installed plugin brings a vision encoder: `pip install nanogen-rae` brings them."

@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from nanogen_align.naming import slot
+from nanogen_align.naming import KIND, slot
 from nanogen_core.building import build_named
 from nanogen_data.contents import of_values
 
 
 class VisionEncoder(Protocol):
-    """What a component of kind `encoder` that provides `vision` must do to be a teacher.
+    """A component of the kind `vision_encoder`.
 
     The first two are known before any weights are. `encode` and `look` answer with patch tokens [B, N, D], row-major,
     and the class token [B, D] or None, for images [B, 3, H, W] in [-1, 1]; a gradient passes through `look` alone.
@@ -62,5 +62,5 @@ def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
     key = json.dumps([slot(named), of_values(slot(named))], sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:
-        teacher = _SHARED[key] = Teacher(build_named("encoder", slot(named), path="teacher"))
+        teacher = _SHARED[key] = Teacher(build_named(KIND, slot(named), path="teacher"))
     return teacher

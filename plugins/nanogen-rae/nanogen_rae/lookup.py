@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nanogen_align.naming import KIND
 from nanogen_core.building import build_named
 from nanogen_rae.protocol import VisionEncoder
 
@@ -14,5 +15,5 @@ def vision_encoder(name: str, options: Mapping[str, Any] | None = None, path: st
 
     Raises UnknownName or AmbiguousName for the name, ConfigError for an option.
     """
-    encoder: VisionEncoder = build_named("encoder", {**(options or {}), "name": name}, path=path)
+    encoder: VisionEncoder = build_named(KIND, {**(options or {}), "name": name}, path=path)
     return encoder

@@ -98,12 +98,11 @@ def _no_backbone() -> Component:
 
 def _encoder(name: str, encoder: Encoder) -> Component:
     return Component(
-        kind="encoder",
+        kind="vision_encoder",
         name=name,
         target=f"nanogen_rae.published:{name}",
         config="nanogen_rae.config:EncoderConfig",
-        summary=f"vision: {encoder.path}, tokens of {encoder.width} numbers",
-        provides={"vision"},
+        summary=f"{encoder.path}, tokens of {encoder.width} numbers",
     )
 
 
@@ -113,10 +112,9 @@ def _small_encoders() -> list[Component]:
         return []
     return [
         Component(
-            kind="encoder",
+            kind="vision_encoder",
             name="openmoji-classifier",
             target="nanogen_rae.openmoji:OpenMojiEncoder",
-            summary="vision: the body of OpenMoji's judge, 8 x 8 tokens of 96 numbers, for laptops",
-            provides={"vision"},
+            summary="the body of OpenMoji's classifier, 8 x 8 tokens of 96 numbers, for laptops",
         )
     ]
