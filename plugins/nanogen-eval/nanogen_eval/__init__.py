@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nanogen_eval.evaluate_pipeline import judge
     from nanogen_eval.protocols import Features, Metric, Resampled
     from nanogen_eval.record import read_scores
+    from nanogen_eval.row_metric import ResampledRowMetric, RowMetric
     from nanogen_eval.rows import Rows
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Features",
     "Metric",
     "Resampled",
+    "ResampledRowMetric",
+    "RowMetric",
     "Rows",
     "judge",
     "read_scores",
@@ -28,6 +31,8 @@ __getattr__, __dir__ = lazy_exports(
         "Features": "protocols",
         "Metric": "protocols",
         "Resampled": "protocols",
+        "ResampledRowMetric": "row_metric",
+        "RowMetric": "row_metric",
         "Rows": "rows",
         "judge": "evaluate_pipeline",
         "read_scores": "record",
