@@ -1,4 +1,4 @@
-"""Whether a picture shows what its line of the metadata asks for."""
+"""Checks whether an image shows what its metadata line asks for, as in the official GenEval code."""
 
 from __future__ import annotations
 
@@ -9,70 +9,76 @@ from nanogen_textscore.geneval.boxes import MARGIN, relations
 from nanogen_textscore.geneval.colours import COLOURS
 from nanogen_textscore.geneval.detections import Detection
 
-Found = Mapping[str, Sequence[Detection]]
-ColoursOf = Callable[[Sequence[Detection], str], Sequence[str]]
+Detections = Mapping[str, Sequence[Detection]]  # by class
+ColourClassifier = Callable[[Sequence[Detection], str], Sequence[str]]  # (detections, class) -> their colours
 
 
-class Verdict(NamedTuple):
-    """`reason` has a line for everything that is wrong, in the words of the official results file."""
+class Correctness(NamedTuple):
+    """Whether an image is correct, and a line for each error in the wording of the official results file."""
 
     correct: bool
     reason: str = ""
 
 
-def verdict(found: Found, line: Mapping[str, Any], colours_of: ColoursOf, *, margin: float = MARGIN) -> Verdict:
-    """The verdict on the detections that count, surest first (`detections.kept`).
+def check_image(
+    detections: Detections, line: Mapping[str, Any], classify_colours: ColourClassifier, *, margin: float = MARGIN
+) -> Correctness:
+    """Check the detections in an image against its metadata line.
 
-    `line` is one of the official metadata: all of `include` must be there, none of `exclude`. Of an item, the `count`
-    surest detections of its class are looked at, no others. `colours_of` names the colour of each detection.
+    Args:
+        detections: The selected detections (`detections.select_detections`), highest score first.
+        line: A line of the official metadata. All items of `include` must be there, none of `exclude`. For an item,
+            only the `count` detections of its class with the highest scores are checked.
+        classify_colours: Returns the colour of each detection of a class.
+        margin: See `boxes.relations`.
     """
-    wrong: list[str] = []
-    matched: list[Sequence[Detection]] = []  # of each item what was found, nothing where it is wrong
+    errors: list[str] = []
+    matched: list[Sequence[Detection]] = []  # the detections of each correct item; empty for an incorrect one
     for item in line.get("include", ()):
-        objects = list(found.get(item["class"], ()))[: item["count"]]
-        fault = _fault(item, objects, matched, colours_of, margin)
-        wrong += [fault] if fault else []
-        matched.append([] if fault else objects)
+        objects = list(detections.get(item["class"], ()))[: item["count"]]
+        error = _item_error(item, objects, matched, classify_colours, margin)
+        errors += [error] if error else []
+        matched.append([] if error else objects)
     for item in line.get("exclude", ()):
-        count = len(found.get(item["class"], ()))
+        count = len(detections.get(item["class"], ()))
         if count >= item["count"]:
-            wrong.append(f"expected {item['class']}<{item['count']}, found {count}")
-    return Verdict(not wrong, "\n".join(wrong))
+            errors.append(f"expected {item['class']}<{item['count']}, found {count}")
+    return Correctness(not errors, "\n".join(errors))
 
 
-def _fault(
+def _item_error(
     item: Mapping[str, Any],
     objects: Sequence[Detection],
     matched: Sequence[Sequence[Detection]],
-    colours_of: ColoursOf,
+    classify_colours: ColourClassifier,
     margin: float,
 ) -> str:
-    """The first thing that is wrong with an item, or the empty string: number, then colour, then place."""
+    """The first error of an item: its count, then its colour, then its position. Empty for a correct item."""
     if len(objects) < item["count"]:
         return f"expected {item['class']}>={item['count']}, found {len(objects)}"
-    if "color" in item and (fault := _wrong_colour(item, colours_of(objects, item["class"]))):
-        return fault
-    return _wrong_place(item, objects, matched, margin) if "position" in item else ""
+    if "color" in item and (error := _colour_error(item, classify_colours(objects, item["class"]))):
+        return error
+    return _position_error(item, objects, matched, margin) if "position" in item else ""
 
 
-def _wrong_colour(item: Mapping[str, Any], seen: Sequence[str]) -> str:
-    right = seen.count(item["color"])
+def _colour_error(item: Mapping[str, Any], found: Sequence[str]) -> str:
+    right = found.count(item["color"])
     if right >= item["count"]:
         return ""
-    others = ", ".join(f"{seen.count(colour)} {colour}" for colour in COLOURS if colour in seen)
+    others = ", ".join(f"{found.count(colour)} {colour}" for colour in COLOURS if colour in found)
     return f"expected {item['color']} {item['class']}>={item['count']}, found {right} {item['color']}; and {others}"
 
 
-def _wrong_place(
+def _position_error(
     item: Mapping[str, Any], objects: Sequence[Detection], matched: Sequence[Sequence[Detection]], margin: float
 ) -> str:
-    """Every object must lie so to every one of the item that `position` points to."""
+    """Every object must have the relation to every object of the item that `position` refers to."""
     relation, target = item["position"]
     if not matched[target]:
         return f"no target for {item['class']} to be {relation}"
     for one in objects:
         for other in matched[target]:
-            seen = relations(one.box, other.box, margin=margin)
-            if relation not in seen:
-                return f"expected {item['class']} {relation} target, found {' and '.join(seen)} target"
+            found = relations(one.box, other.box, margin=margin)
+            if relation not in found:
+                return f"expected {item['class']} {relation} target, found {' and '.join(found)} target"
     return ""
