@@ -13,7 +13,7 @@ def nanogen_kinds() -> list[Kind]:
     return [
         Kind(name="task", place="slot", protocol="nanogen_core.protocols:Task", required=True),
         Kind(name="dataset", place="slot", protocol="nanogen_core.protocols:Dataset", required=True),
-        Kind(name="encoder", place="slot"),
+        Kind(name="encoder", place="slot", protocol="nanogen_core.protocols:TextEncoder"),
         Kind(name="conditioner", place="slot", protocol="nanogen_core.protocols:Conditioner", required=True),
         Kind(name="tokenizer", place="slot", protocol="nanogen_core.protocols:Tokenizer", required=True),
         Kind(name="backbone", place="slot", protocol="nanogen_core.protocols:Backbone", module=True, required=True),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from nanogen_core.errors import ConfigError
+from nanogen_core.protocol_check import check
 from nanogen_core.registry import import_object, registry
 from nanogen_files.structure import structure
 
@@ -28,6 +29,7 @@ def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any
     Raises:
         UnknownName, AmbiguousName: No component, or several, have this name.
         ConfigError: The name is missing or an option is wrong.
+        NanoGenError: The component lacks a member of its kind's protocol.
     """
     options = {"name": named} if isinstance(named, str) else dict(named)
     if not isinstance(options.get("name"), str):
@@ -36,9 +38,12 @@ def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any
     if component.config is None:
         if options:
             raise ConfigError(f"{path or kind}: {component.name!r} takes no options, got {', '.join(sorted(options))}.")
-        return import_object(component.target)(**parts)
-    config = structure(options, import_object(component.config), path)
-    return record_options(import_object(component.target)(config, **parts), config)
+        part, config = import_object(component.target)(**parts), None
+    else:
+        config = structure(options, import_object(component.config), path)
+        part = import_object(component.target)(config, **parts)
+    check(kind, part, f"{kind} {component.name!r}")
+    return record_options(part, config)
 
 
 def record_options(part: Built, config: Any) -> Built:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from nanogen_core.specs import ConditionSpec, LatentSpec
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from nanogen_core.randomness import KeyedRNG
@@ -52,6 +53,27 @@ class Tokenizer(Protocol):
 
         Stochastic decoders draw their random numbers from `rng`; others ignore it.
         """
+
+
+class TextEncoder(Protocol):
+    """A frozen text model, for conditioners. `width` and `max_length` are known before its weights are read."""
+
+    @property
+    def width(self) -> int:
+        """D, the width of one token state."""
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence that `encode` returns, in tokens."""
+
+    def encode(self, texts: Sequence[str], length: int) -> Condition:
+        """Encode texts as states [B, length, D] float32 with a mask [B, length].
+
+        The mask is true for a text's tokens, which come first. Padding states are zero.
+        """
+
+    def to(self, device: torch.device | str) -> object:
+        """Move later computation to a device."""
 
 
 @runtime_checkable

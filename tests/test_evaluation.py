@@ -71,11 +71,12 @@ class Reversed(RandomImages):
 class FromFeatures(TinyColour):
     """A score from given features, in float64: the determinant of their covariance."""
 
-    def update(self, images, batch):
-        self._rows.add(batch.indices, features=images.double().flatten(1)[:, :4])
+    def measure(self, images, batch):
+        return {"features": images.double().flatten(1)[:, :4]}
 
-    def resampled(self, units):
-        return {"volume": float(torch.det(torch.cov(self._rows["features"][units].T)))} if len(units) > 1 else {}
+    def score(self, rows):
+        features = rows["features"]
+        return {"volume": float(torch.det(torch.cov(features.T)))} if len(features) > 1 else {}
 
 
 def scored(source, metrics, **options):

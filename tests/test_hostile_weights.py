@@ -225,11 +225,12 @@ def answerer(folder):
     from transformers import BlipConfig, BlipImageProcessorPil
 
     from nanogen_textscore.config import BlipVQAConfig
-    from nanogen_textscore.dpg.answers import BlipVQA, Place
+    from nanogen_textscore.dpg.answers import BlipVQA
+    from nanogen_textscore.protocols import ImageKey
 
     BlipConfig(text_config=SIZES, vision_config=VISION).save_pretrained(folder)
     BlipImageProcessorPil().save_pretrained(folder)
-    asked = (Image.new("RGB", (32, 32)), ["?"], Place("0", 0))
+    asked = (Image.new("RGB", (32, 32)), ["?"], ImageKey("0", 0))
     return lambda: BlipVQA(BlipVQAConfig(path=str(folder))).answer(*asked)
 
 

@@ -89,5 +89,5 @@ def test_rfid_of_merged_parts_equals_that_of_all_images(pipeline):
     assert first.compute()["rfid"] == pytest.approx(whole.compute()["rfid"], rel=1e-6)
     first.reset()
     assert first.compute() == {}
-    with pytest.raises(DataError, match="rfid needs the originals"):
+    with pytest.raises(DataError, match="rfid needs the original images"):
         first.update(batch.images, batch._replace(extras={}))

@@ -113,7 +113,7 @@ ALLOWED = {
         "CosineConfig.warmup_steps": [0],
         "ConstantLinearConfig.warmup_steps": [0],
         "ConstantLinearConfig.constant_steps": [0],
-        "TextConfig.remember": [0],
+        "TextConfig.cache_size": [0],
         "OpenMojiConfig.hold_out": [0],
         "BootstrapConfig.draws": [0],
         "EvalOptions.save_every": [0],

@@ -1,6 +1,6 @@
-"""Cases of published evaluation code: an input, what that code answered, and how near an answer must come.
+"""Evaluation cases: inputs, the outputs of published evaluation code, and tolerances.
 
-`fidelity` and `textscore` hold the functions that answer them, each a table `RUNNERS`.
+The modules `fidelity` and `textscore` register a function for each kind of input in their table `RUNNERS`:
 
     RUNNERS = Runners()
 

@@ -1,4 +1,4 @@
-"""`python -m tests.evaluation_cases FILE`: one line for each case, and how many of them hold."""
+"""Checks evaluation cases: `python -m tests.evaluation_cases FILE` prints one line per case and a total."""
 
 from __future__ import annotations
 
@@ -14,24 +14,33 @@ from tests.evaluation_cases.runners import Runners, installed
 
 
 def mistake(case: Case, runners: Runners, known: Mapping[str, Case]) -> str | None:
-    """What is wrong with the answer to a case, in words; None where it holds."""
+    """Run a case.
+
+    Args:
+        case: The case.
+        runners: The functions that compute outputs.
+        known: Cases by id, which the case may refer to.
+
+    Returns:
+        How the output differs from the expected one, or None if it is within the tolerance.
+    """
     try:
         given = resolved(case.input, known)
         return difference(case.expected, runners.find(case.metric, given)(given), case.tol)
-    except Exception as error:  # one case that fails must not hide the others
+    except Exception as error:  # report it, and go on with the other cases
         return f"{type(error).__name__}: {error}"
 
 
 def by_id(cases: Iterable[Case]) -> dict[str, Case]:
-    """Cases by what others call them."""
+    """Cases by id."""
     return {case.id: case for case in cases}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where every case holds, 1 otherwise."""
+    """Run the command. Returns 0 if every case holds, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.evaluation_cases", description=__doc__)
     parser.add_argument("file", type=Path, help="a JSON file of cases")
-    parser.add_argument("--known", type=Path, help="a further file, whose cases the first may refer to by their id")
+    parser.add_argument("--known", type=Path, help="another file of cases, which cases may refer to by id")
     parser.add_argument("--metric", action="append", help="only cases of this metric; may be given several times")
     chosen = parser.parse_args(arguments)
     try:
@@ -45,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(cases: list[Case], known: Mapping[str, Case]) -> int:
     if not cases:
-        raise DataError("There are no such cases in the file.")
+        raise DataError("The file has no cases of the chosen metrics. Name other metrics, or leave --metric out.")
     runners, wrong = installed(), 0
     for case in cases:
         line = mistake(case, runners, known)

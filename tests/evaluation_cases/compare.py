@@ -1,4 +1,4 @@
-"""Whether an answer is what was expected, within an absolute tolerance."""
+"""Compares an output with the expected one, within an absolute tolerance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from typing import Any
 
 
 def difference(expected: Any, found: Any, tolerance: float, path: str = "") -> str | None:
-    """The first place where the two differ, in words, or None.
+    """Describe the first difference between two values.
 
-    An answer may say more than was expected. Where something is expected to be right or wrong (`correct`), nothing
-    else counts: reasons are worded differently.
+    Further keys in `found` are ignored. If a mapping has `correct` and `reason`, only `correct` is compared, because
+    reasons are worded differently.
+
+    Args:
+        expected: Numbers, texts, lists or mappings.
+        found: The same, or tensors and arrays.
+        tolerance: The largest accepted difference of two numbers.
+        path: The position inside the outermost value.
+
+    Returns:
+        The difference in words, or None if there is none.
     """
     found = found.tolist() if hasattr(found, "tolist") else found
     if isinstance(expected, Mapping):
@@ -42,7 +51,7 @@ def _list(expected: Sequence[Any], found: Any, tolerance: float, path: str) -> s
 
 
 def _equal(expected: Any, found: Any, tolerance: float) -> bool:
-    if expected is None:  # JSON has no word for a number that is none
+    if expected is None:  # the JSON of NaN and infinity
         return found is None or (isinstance(found, float) and not math.isfinite(found))
     if isinstance(expected, (int, float)) and not isinstance(expected, bool):
         if isinstance(found, bool) or not isinstance(found, (int, float)):

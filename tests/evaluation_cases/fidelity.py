@@ -1,4 +1,4 @@
-"""What answers the evaluation cases of image fidelity, see `tests.evaluation_cases`."""
+"""Runners of the published evaluation cases of image fidelity."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def _fdr6(given: Given) -> Given:
         for key in ("norm_const", "fd")
     )
     found = relative(distances, norms)
-    shares = {"fdr": [found[f"fdr_{space}"] for space in distances]}
-    return {**shares, "fdr6": found["fdr6"]} if "fdr6" in found else shares
+    ratios = {"fdr": [found[f"fdr_{space}"] for space in distances]}
+    return {**ratios, "fdr6": found["fdr6"]} if "fdr6" in found else ratios
 
 
 @RUNNERS.add("mind", "gen", "ref")
 def _mind(given: Given) -> float:
-    drawn = {"projections": given.get("num_projections", PROJECTIONS), "seed": given.get("rng_seed", SEED)}
-    return mind(_rows(given["gen"]), _rows(given["ref"]), **drawn)
+    options = {"projections": given.get("num_projections", PROJECTIONS), "seed": given.get("rng_seed", SEED)}
+    return mind(_rows(given["gen"]), _rows(given["ref"]), **options)
 
 
 @RUNNERS.add("precision_recall", "real", "gen")
@@ -97,8 +97,8 @@ def _diffusionbench_score(given: Given) -> float:
 
 @RUNNERS.add("inception_score_tf", "logits")
 def _fidelity_score(given: Given) -> Given:
-    drawn = {"splits": given.get("splits", 10), "seed": given.get("rng_seed", 2020)}
-    mean, deviation = scores.fidelity_inception_score(_rows(given["logits"]), **drawn)
+    options = {"splits": given.get("splits", 10), "seed": given.get("rng_seed", 2020)}
+    mean, deviation = scores.fidelity_inception_score(_rows(given["logits"]), **options)
     return {"mean": mean, "std": deviation}
 
 
@@ -121,7 +121,7 @@ def _bicubic_resize(given: Given) -> Any:
 
 
 def _like_given(images: Tensor, given: Given) -> Tensor:
-    """With as many axes as the image of the case had."""
+    """Reshape images to the number of axes of the image in the case."""
     return images.reshape(images.shape[4 - torch.tensor(given["image"]).ndim :])
 
 
@@ -136,7 +136,7 @@ def _truncated_bfloat16(given: Given) -> Tensor:
 
 
 def _pair(given: Given) -> tuple[Tensor, Tensor]:
-    """The batches `a` and `b`, each in [0, 1] as the published code has it."""
+    """The batches `a` and `b`, scaled to [0, 1] as in the published code."""
     first = pictures(given["a"])
     second = pictures(given["b"], others={"a": first}, shape=first.shape)
     ours, theirs = (torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in (first, second))
@@ -164,7 +164,7 @@ def _unit_norm(given: Given) -> Tensor:
 
 @RUNNERS.add("protocol", "n", "world_size")
 def _shards(given: Given) -> list[list[int]]:
-    """Which of n examples each process gets in DiffusionBench: contiguous, the remainder with the last one."""
+    """The indices of n examples on each process of DiffusionBench: contiguous, with the remainder on the last one."""
     count, processes = given["n"], given["world_size"]
     starts = [process * (count // processes) for process in range(processes)]
     return [list(range(start, stop)) for start, stop in zip(starts, [*starts[1:], count], strict=True)]

@@ -1,4 +1,4 @@
-"""The file of cases, and the words in it that point from one input to another."""
+"""Reads a file of cases, and resolves the references between their inputs."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _SAME = re.compile(r"\s*(?:the )?same\s*$")
 
 @frozen
 class Case:
-    """One case. `tol` is absolute; `source` says what made `expected`."""
+    """An evaluation case."""
 
     id: str
     metric: str
     input: Mapping[str, Any]
     expected: Any
-    tol: float
-    source: str = ""
+    tol: float  # absolute
+    source: str = ""  # the code that computed `expected`
 
 
 def read_cases(file: Path) -> list[Case]:
-    """The cases of a file `{"cases": [{id, metric, input, expected, tol, source}]}`. Raises DataError."""
+    """Read a file `{"cases": [{id, metric, input, expected, tol, source}]}`. Raises DataError for another format."""
     try:
         return [_case(entry) for entry in json_files.read(file)["cases"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{file} holds no cases: {type(error).__name__} {error}; it must be a JSON object with a list 'cases' "
+            f"{file} is not a file of cases ({type(error).__name__}: {error}). Write a JSON object with a list 'cases' "
             "of objects with id, metric, input, expected and tol."
         ) from error
 
@@ -45,17 +45,24 @@ def _case(entry: Mapping[str, Any]) -> Case:
 
 
 def resolved(given: Mapping[str, Any], known: Mapping[str, Case]) -> dict[str, Any]:
-    """An input without references: `"same as ssim_pattern"` becomes that case's value of the same key.
+    """Replace the references in an input by values.
 
-    `"same"` alone is what stands beside it: the same case's value of its own key where the other key refers to one,
-    the other key's value otherwise. Raises DataError for a case that is not known.
+    `"same as ssim_pattern"` is the value of the same key in the case `ssim_pattern`. `"same"` is the value of the other
+    key in the input. If that value is a reference to a case, `"same"` refers to the same case.
+
+    Args:
+        given: The input.
+        known: Cases by id.
+
+    Raises:
+        DataError: A reference names an unknown case or key.
     """
     values = dict(given)
     for key, value in given.items():
         if isinstance(value, str) and (found := _REFERENCE.match(value)):
             values[key] = _referred(found[1], key, given, known)
         elif isinstance(value, str) and _SAME.match(value):
-            values[key] = _beside(key, given, known)
+            values[key] = _same(key, given, known)
     return values
 
 
@@ -63,14 +70,14 @@ def _referred(name: str, key: str, given: Mapping[str, Any], known: Mapping[str,
     if name in given:
         return given[name]
     if name not in known or key not in known[name].input:
-        raise DataError(f"The input {key!r} refers to {name!r}, but no case of that name with such an input is known.")
+        raise DataError(f"The input {key!r} refers to {name!r}, and there is no such case with this key. Correct it.")
     return known[name].input[key]
 
 
-def _beside(key: str, given: Mapping[str, Any], known: Mapping[str, Case]) -> Any:
+def _same(key: str, given: Mapping[str, Any], known: Mapping[str, Case]) -> Any:
     other = next((name for name in given if name != key), None)
     if other is None:
-        raise DataError(f"The input {key!r} is 'same', and there is nothing that it could be the same as.")
+        raise DataError(f"The input {key!r} is 'same', and the input has no other key. Add the other key.")
     text = given[other]
     if isinstance(text, str) and (found := _REFERENCE.match(text)) and found[1] in known:
         return _referred(found[1], key, given, known)

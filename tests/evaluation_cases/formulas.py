@@ -1,4 +1,4 @@
-"""Arithmetic on arrays from text, and nothing else: `clip(a + 12*((i+j)%3) - 10, 0, 255)`."""
+"""Evaluates arithmetic formulas on arrays, such as `clip(a + 12*((i+j)%3) - 10, 0, 255)`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,18 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 
 def leading_formula(text: str, named: Mapping[str, Any]) -> Any:
-    """The value of the longest beginning of `text`, up to a comma or a bracket, that is a formula; or None.
+    """Evaluate the longest prefix of a text that is a formula. The prefix ends at a comma, semicolon or bracket.
 
-    What follows is a remark: `(i+j)%256 (i row, j col)`, `a + 1, same in every channel`. Values are widened to int64
-    or float64 first, so that bytes do not wrap.
+    The rest is a comment, as in `(i+j)%256 (i row, j col)` and `a + 1, same in every channel`.
+
+    Args:
+        text: The text.
+        named: Arrays by name. They are converted to int64 or float64, so uint8 values do not wrap around.
+
+    Returns:
+        The value, or None if no prefix is a formula.
     """
-    ends = [len(text), *sorted((place for place, sign in enumerate(text) if sign in ",(;"), reverse=True)]
+    ends = [len(text), *sorted((end for end, character in enumerate(text) if character in ",(;"), reverse=True)]
     for end in ends:
         try:
             return _value(ast.parse(text[:end].strip(), mode="eval").body, named)
@@ -49,7 +55,7 @@ def leading_formula(text: str, named: Mapping[str, Any]) -> Any:
 
 
 def _value(node: ast.AST, named: Mapping[str, Any]) -> Any:
-    """Raises KeyError for a name, an operator or a kind of expression that is not arithmetic."""
+    """Evaluate a node. Raises KeyError for an unknown name, operator or expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return node.value
     if isinstance(node, ast.Name):

@@ -1,4 +1,4 @@
-"""Which function answers a case: the one for its metric that reads the most of the keys of its input."""
+"""Registry of the functions that compute the outputs of cases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nanogen_core.errors import DataError, listing
 
 MODULES = ("tests.evaluation_cases.fidelity", "tests.evaluation_cases.textscore")
 
-Answer = Callable[[Mapping[str, Any]], Any]  # the case's input -> what stands under `expected`, tensors allowed
+Answer = Callable[[Mapping[str, Any]], Any]  # input of a case -> output, in the form of `expected`; may have tensors
 
 
 @frozen
 class Runner:
-    """Answers the cases of a metric whose input has all of these keys."""
+    """A function for the cases of a metric whose input has all of `keys`."""
 
     metric: str
     keys: frozenset[str]
@@ -25,13 +25,13 @@ class Runner:
 
 
 class Runners:
-    """A table of runners, filled by its decorator `add`."""
+    """A registry of runners. The decorator `add` fills it."""
 
     def __init__(self) -> None:
         self._runners: list[Runner] = []
 
     def add(self, metric: str, *keys: str) -> Callable[[Answer], Answer]:
-        """Takes the function below for cases of this metric whose input has at least these keys."""
+        """Register the decorated function for cases of a metric whose input has at least these keys."""
 
         def register(answer: Answer) -> Answer:
             self._runners.append(Runner(metric, frozenset(keys), answer))
@@ -40,24 +40,27 @@ class Runners:
         return register
 
     def extend(self, others: Runners) -> None:
-        """Takes over another table's runners."""
+        """Add all runners of another registry."""
         self._runners += others._runners
 
     def find(self, metric: str, given: Mapping[str, Any]) -> Answer:
-        """The runner for an input, that with the most keys where several fit. Raises DataError where none does."""
+        """Return the function for an input. If several match, the one with the most keys is used.
+
+        Raises DataError if none matches.
+        """
         of_metric = [runner for runner in self._runners if runner.metric == metric]
-        fitting = [runner for runner in of_metric if runner.keys <= given.keys()]
-        if fitting:
-            return max(fitting, key=lambda runner: len(runner.keys)).answer
+        matching = [runner for runner in of_metric if runner.keys <= given.keys()]
+        if matching:
+            return max(matching, key=lambda runner: len(runner.keys)).answer
         known = {runner.metric for runner in self._runners}
         if not of_metric:
-            raise DataError(f"Nothing installed answers cases of the metric {metric!r}, only of: {listing(known)}.")
-        takes = "; ".join(sorted(listing(runner.keys) for runner in of_metric))
-        raise DataError(f"No runner of {metric!r} takes the keys {listing(given)}. Those that exist take: {takes}.")
+            raise DataError(f"There is no runner for the metric {metric!r}. Use one of: {listing(known)}.")
+        keys = "; ".join(sorted(listing(runner.keys) for runner in of_metric))
+        raise DataError(f"No runner of {metric!r} takes the keys {listing(given)}. Use one of these sets: {keys}.")
 
 
 def installed() -> Runners:
-    """The runners of every distribution."""
+    """The runners of all modules."""
     found = Runners()
     for module in MODULES:
         found.extend(import_module(module).RUNNERS)

@@ -1,4 +1,4 @@
-"""Answers to the published evaluation cases of the text-image metrics (`tests.evaluation_cases`)."""
+"""Runners of the published evaluation cases of text-image metrics."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from nanogen_core.errors import DataError
 from nanogen_textscore.clipscore import cosines
 from nanogen_textscore.dpg.grids import tiles
 from nanogen_textscore.dpg.questions import read_questions
-from nanogen_textscore.dpg.scoring import YES, Result, aggregate, judged
+from nanogen_textscore.dpg.scoring import YES, Result, aggregate, score_answers
 from nanogen_textscore.geneval.boxes import box_of_mask, iou, relations
 from nanogen_textscore.geneval.colours import crop
-from nanogen_textscore.geneval.detections import Detection, Rules, kept
+from nanogen_textscore.geneval.correctness import check_image
+from nanogen_textscore.geneval.detections import Detection, Rules, select_detections
 from nanogen_textscore.geneval.instances import instances
 from nanogen_textscore.geneval.metadata import tag_counts
 from nanogen_textscore.geneval.official import official_metadata
 from nanogen_textscore.geneval.summary import summary
-from nanogen_textscore.geneval.verdict import verdict
 from nanogen_textscore.vqa.genai import by_skill
 from nanogen_textscore.vqa.probability import answer_probability
-from nanogen_textscore.vqa.wording import ANSWER, flan_prompt, squared, tokens
+from nanogen_textscore.vqa.wording import ANSWER, flan_prompt, padded_square, tokenize_prompt
 from tests.evaluation_cases import Runners, array, pictures
 
 RUNNERS = Runners()
 
 Given = Mapping[str, Any]
 
-END = 1  # the end token of the stub tokenizer of `vqascore_image_token`
+END = 1  # the end token of the stub tokenizer in the case `vqascore_image_token`
 MARGIN = "position_threshold"
 
 _CROWD = re.compile(r"(\d+) (.+?)s? with scores? ([\d.]+) ?(-|\+) ?([\d.]+) ?\*? ?k")
@@ -44,7 +44,7 @@ _ELSE = re.compile(r"else ([-+]?[\d.]+)")
 
 @RUNNERS.add("geneval", "pairs")
 def _relations(given: Given) -> Any:
-    """The relations in alphabetical order, as in the cases."""
+    """The relations of each pair, in alphabetical order."""
     margin = {"margin": given[MARGIN]} if MARGIN in given else {}
     return [sorted(relations(pair["a"], pair["b"], **margin)) for pair in given["pairs"]]
 
@@ -61,23 +61,26 @@ def _box(given: Given) -> Any:
 
 @RUNNERS.add("geneval", "dets", "tag")
 def _filter(given: Given) -> Any:
-    """The scores that are left; of a crowd in words, how many they are."""
+    """The scores of the selected detections, or their number if the detections are described in words."""
     names = Rules.__annotations__.keys() & given.keys()
     rules = Rules(**{name: given[name] for name in names})
     words = isinstance(given["dets"], str)
-    left = kept(_crowd(given["dets"]) if words else _detections(given["dets"]), given["tag"], rules)
-    scores = {name: [one.score for one in those] for name, those in left.items()}
+    detections = _described_detections(given["dets"]) if words else _detections(given["dets"])
+    selected = select_detections(detections, given["tag"], rules)
+    scores = {name: [one.score for one in members] for name, members in selected.items()}
     return sum(map(len, scores.values())) if words else scores
 
 
 @RUNNERS.add("geneval", "detected", "metadata")
-def _verdict(given: Given) -> Any:
-    """Detections stand in the order of their scores; `colors` is what a classifier would say of each."""
+def _correctness(given: Given) -> Any:
+    """Detections are in the order of their scores. `colors` are the classified colours of each class."""
     found = {name: [Detection(box[:4], 1.0) for box in boxes] for name, boxes in given["detected"].items()}
     named = given.get("colors", {})
     margin = {"margin": given[MARGIN]} if MARGIN in given else {}
-    right, reason = verdict(found, given["metadata"], lambda those, noun: named.get(noun, [])[: len(those)], **margin)
-    return {"correct": right, "reason": reason}
+    correct, reason = check_image(
+        found, given["metadata"], lambda members, noun: named.get(noun, [])[: len(members)], **margin
+    )
+    return {"correct": correct, "reason": reason}
 
 
 @RUNNERS.add("geneval", "results")
@@ -105,27 +108,27 @@ def _crop(given: Given) -> Any:
 
 @RUNNERS.add("geneval")
 def _counts(given: Given) -> Any:
-    """Of the official prompts."""
+    """The number of official prompts, in total and by tag."""
     return {"total": len(official_metadata()), "per_tag": tag_counts(official_metadata())}
 
 
 @RUNNERS.add("dpg", "dependency", "answers")
-def _judged(given: Given) -> Any:
+def _answers(given: Given) -> Any:
     raw = {int(number): float(answer == YES) for number, answer in given["answers"].items()}
-    one = judged(raw, {int(number): parents for number, parents in given["dependency"].items()})
+    one = score_answers(raw, {int(number): parents for number, parents in given["dependency"].items()})
     return {"raw": one.raw, "adjusted": one.adjusted, "valid": one.valid, "score": one.score}
 
 
 @RUNNERS.add("dpg", "results")
 def _aggregate(given: Given) -> Any:
     results = [Result(one["score"], one["raw_scores"], one["qid2tuple"]) for one in given["results"]]
-    mean, broad, detailed = aggregate(results)
-    return {"mean": mean, "l1": broad, "l2": detailed}
+    mean, level_1, level_2 = aggregate(results)
+    return {"mean": mean, "l1": level_1, "l2": level_2}
 
 
 @RUNNERS.add("dpg", "csv")
 def _questions(given: Given) -> Any:
-    """As the published loader reads them: without the first row."""
+    """The questions without the first row, which the published loader skips."""
     items = read_questions(given["csv"], skip_first_row=True)
     return {
         item: {
@@ -149,18 +152,18 @@ def _question(given: Given) -> Any:
 
 @RUNNERS.add("vqascore", "prompt")
 def _tokens(given: Given) -> Any:
-    """With the stub tokenizer of the case: the length of each word, then the end token."""
-    return tokens(given["prompt"], lambda part: [*map(len, part.split()), END])
+    """The token ids of a prompt. The stub tokenizer gives the length of each word, then the end token."""
+    return tokenize_prompt(given["prompt"], lambda part: [*map(len, part.split()), END])
 
 
 @RUNNERS.add("vqascore", "image", "background")
-def _squared(given: Given) -> Any:
-    """The square's size, and the rows and columns that are background alone."""
+def _padded_square(given: Given) -> Any:
+    """The size of the padded image, and the rows and columns that hold only background."""
     background = tuple(given["background"])
-    square = squared(Image.fromarray(pictures(given["image"])[0]), background)
+    square = padded_square(Image.fromarray(pictures(given["image"])[0]), background)
     empty = (np.asarray(square) == background).all(-1)  # [H, W]
-    bare = {"rows_of_background": empty.all(1), "cols_of_background": empty.all(0)}
-    return {"size": square.size, **{name: np.flatnonzero(which) for name, which in bare.items()}}
+    padding = {"rows_of_background": empty.all(1), "cols_of_background": empty.all(0)}
+    return {"size": square.size, **{name: np.flatnonzero(which) for name, which in padding.items()}}
 
 
 @RUNNERS.add("vqascore", "decoder_logits", "labels")
@@ -185,28 +188,39 @@ def _clipscore(given: Given) -> Any:
 
 
 def _detections(given: Mapping[str, Sequence[Any]]) -> dict[str, list[Detection]]:
-    return {name: [Detection(box, score) for box, score in those] for name, those in given.items()}
+    return {name: [Detection(box, score) for box, score in members] for name, members in given.items()}
 
 
-def _crowd(words: str) -> dict[str, list[Detection]]:
-    """`20 dogs with scores .99-.001k`: number k = 0, 1, ... has the score .99 - .001 k. Raises DataError."""
+def _described_detections(words: str) -> dict[str, list[Detection]]:
+    """Parse `20 dogs with scores .99-.001k`: detection k = 0, 1, ... has the score .99 - .001 k.
+
+    Raises DataError for words of another form.
+    """
     match = _CROWD.fullmatch(words.strip())
     if match is None:
-        raise DataError(f"The detections {words!r} are not of the form '20 dogs with scores .99-.001k'.")
+        raise DataError(
+            f"The detections {words!r} are not of the form '20 dogs with scores .99-.001k'. Correct the case."
+        )
     count, noun, first, sign, step = match.groups()
     slope = float(step) if sign == "+" else -float(step)
     return {noun: [Detection((20 * k, 0, 20 * k + 9, 9), float(first) + slope * k) for k in range(int(count))]}
 
 
 def _mask_logits(given: Any) -> Tensor:
-    """`3x4x4: q0 +6 at rows0-1 cols0-1 else -6; q2 all +1`, or nested lists: [Q, h, w]. Raises DataError."""
+    """Parse masks [Q, h, w] from nested lists, or from words such as `3x4x4: q0 +6 at rows0-1 cols0-1 else -6; q2 all
+    +1`.
+
+    Raises DataError for words of another form.
+    """
     if not isinstance(given, str):
         return torch.tensor(given, dtype=torch.float32)
     shape, _, words = given.partition(":")
     masks = torch.zeros([int(side) for side in shape.split("x")])
     queries = _QUERY.findall(words)
     if not queries:
-        raise DataError(f"The masks {given!r} are not of the form '2x4x4: q0 +6 at rows0-1 cols0-1 else -6'.")
+        raise DataError(
+            f"The masks {given!r} are not of the form '2x4x4: q0 +6 at rows0-1 cols0-1 else -6'. Correct the case."
+        )
     for number, _, value, rest in queries:
         other = _ELSE.search(rest)
         masks[int(number)] = float(other[1]) if other else float(value)

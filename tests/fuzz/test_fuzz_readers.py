@@ -205,7 +205,7 @@ def test_official_folders(tmp_path):
     def read(chance):
         (tmp_path / "00000/metadata.jsonl").write_bytes(chance.bytes(chance.json(chance.changed(LINE, 0.2))))
         for sample in samples(tmp_path):
-            sample.picture()
+            sample.image()
 
     assert every(read) > 0
 

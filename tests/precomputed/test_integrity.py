@@ -163,7 +163,7 @@ def test_token_states_that_are_not_finite_are_refused(
 
     monkeypatch.setattr(HFText, "encode", encoded)
     with pytest.raises(DataError, match=r"The token states of example 3 contain NaN or infinite.*`encoder.dtype`"):
-        prepare(resolved("t2i", tars, conditioner={"name": "text", "remember": 0}), tmp_path / "latents", SMALL)
+        prepare(resolved("t2i", tars, conditioner={"name": "text", "cache_size": 0}), tmp_path / "latents", SMALL)
 
 
 def test_numbers_that_an_older_version_wrote_are_refused_when_they_are_read(

@@ -37,8 +37,8 @@ class Forgetful(TinyColour):
 
 
 class TensorScore(TinyColour):
-    def resampled(self, units):
-        return {name: torch.tensor(value) for name, value in super().resampled(units).items()}
+    def score(self, rows):
+        return {name: torch.tensor(value) for name, value in super().score(rows).items()}
 
 
 class NoNumber(TinyRedness):

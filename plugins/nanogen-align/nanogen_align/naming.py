@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nanogen_core.errors import NanoGenError, listing, shown
+from nanogen_core.errors import NanoGenError, shown
 from nanogen_core.registry import registry
 
-VISION = "vision"  # capability word of the encoders that can be teachers
+KIND = "vision_encoder"  # the kind of component that a teacher is
 
 
 def slot(teacher: Any) -> dict[str, Any]:
@@ -21,33 +21,20 @@ def slot(teacher: Any) -> dict[str, Any]:
 def is_slot(_: object, attribute: Any, value: Any) -> None:
     """Validate that an option is a name or a mapping with a `name`. Raises ValueError."""
     if not isinstance(slot(value).get("name"), str):
-        raise ValueError(f"must be the name of an encoder or a mapping with a `name`, got {shown(value)}")
+        raise ValueError(f"expected the name of a vision encoder, or a mapping with a `name`, got {shown(value)}")
 
 
 def teacher_problem(path: str, teacher: Any) -> str | None:
-    """Check that an encoder exists and can be a teacher.
+    """Return why the option `path.teacher` names no vision encoder, in one sentence, or None if it does.
 
-    Args:
-        path: Path of the auxiliary loss in the configuration, for the message.
-        teacher: Value of its option `teacher`. The validator of the option reports values that are no name.
-
-    Returns:
-        An error message, or None.
+    A value without a name gives None: the validator of the option rejects it.
     """
     name = slot(teacher).get("name")
     if not isinstance(name, str):
         return None
     try:
-        component = registry().component("encoder", name).what
+        registry().component(KIND, name)
     except NanoGenError as error:
-        return f"{path}.teacher: {error} {_advice()}"
-    if VISION not in component.provides:
-        return f"{path}.teacher: encoder {name!r} does not provide {VISION!r}. {_advice()}"
+        advice = "" if registry().components.get(KIND) else " `pip install nanogen-rae` installs vision encoders."
+        return f"{path}.teacher: {error}{advice}"
     return None
-
-
-def _advice() -> str:
-    teachers = registry().providing("encoder", {VISION})
-    if teachers:
-        return f"Available teachers: {listing(teachers)}."
-    return "No vision encoder is installed. Run `pip install nanogen-rae`."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nanogen_core.hookspecs import hookimpl
-from nanogen_core.specs import Component
+from nanogen_core.specs import Component, Kind
 
 if TYPE_CHECKING:
     from nanogen_core.registry import Chosen
@@ -49,6 +49,11 @@ _INTERNAL = Component(
     summary="Internal guidance: away from the prediction of a head on an intermediate block",
     needs={"backbone": {"internal-head"}},
 )
+
+
+@hookimpl
+def nanogen_kinds() -> list[Kind]:
+    return [Kind(name="vision_encoder", place="named", protocol="nanogen_align.teacher:VisionEncoder")]
 
 
 @hookimpl

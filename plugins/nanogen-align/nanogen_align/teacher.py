@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from nanogen_align.naming import slot
+from nanogen_align.naming import KIND, slot
 from nanogen_core.named_components import build_named
 from nanogen_data.contents import of_values
 
 
 class VisionEncoder(Protocol):
-    """Protocol of the components of kind `encoder` that provide "vision".
+    """A component of the kind `vision_encoder`.
 
     Attributes:
         width: Width D of the tokens. Known before the weights are loaded.
@@ -74,5 +74,5 @@ def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
     key = json.dumps([slot(named), of_values(slot(named))], sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:
-        teacher = _SHARED[key] = Teacher(build_named("encoder", slot(named), path="teacher"))
+        teacher = _SHARED[key] = Teacher(build_named(KIND, slot(named), path="teacher"))
     return teacher

@@ -55,10 +55,10 @@ HOME = MANIFEST.__name__
 
 
 def _components() -> list[Component]:
-    names = {"kind": "encoder", "target": f"{HOME}:TinyVision", "config": f"{HOME}:TinyVisionConfig"}
+    names = {"target": f"{HOME}:TinyVision", "config": f"{HOME}:TinyVisionConfig"}
     return [
-        Component(name="tiny-vision", provides={"vision"}, **names),
-        Component(name="tiny-text", provides={"text"}, **names),
+        Component(kind="vision_encoder", name="tiny-vision", **names),
+        Component(kind="encoder", name="tiny-text", provides={"text"}, **names),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Hugging Face datasets on disk as a dataset for either task: what `save_to_disk` wrote, or parquet files."""
+"""Hugging Face datasets on disk (`save_to_disk` folders or parquet files) as a dataset for NanoGen."""
 
 from typing import TYPE_CHECKING
 

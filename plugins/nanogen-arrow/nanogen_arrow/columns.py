@@ -1,4 +1,4 @@
-"""Which columns hold images, labels and captions: those that are named, or the only ones that can be meant."""
+"""Chooses the columns of images, labels and captions: from the options, or the only candidate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ from nanogen_core.errors import DataError, listing, near_miss
 IMAGE, LABEL, CAPTION = "image", "label", "caption"
 LABELS = ("labels", "cls", "class")
 CAPTIONS = ("captions", "text", "prompt")
-CONDITIONS = {"labels": LABEL, "captions": CAPTION}  # by the view of a task
+CONDITIONS = {"labels": LABEL, "captions": CAPTION}  # view -> option of its column
 
 
 def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str:
-    """The column of the images: bytes, a struct of `bytes` and `path`, or paths where it is called `image`.
+    """Choose the column of images.
 
-    Raises DataError where there is none, or several.
+    It holds bytes, structs of `bytes` and `path`, or paths if it is named `image` or in the options.
+
+    Args:
+        schema: The columns.
+        config: The options.
+        path: The file, for error messages.
+
+    Raises:
+        DataError: There is no such column, or more than one.
     """
     described = of_type(features(schema, path), "Image")
     likely = [name for name in described if name in schema.names] or [f.name for f in schema if _is_image(f.type)]
@@ -34,48 +42,61 @@ def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str
     kind = schema.field(column).type
     if not (_is_image(kind) or _is_text(kind)):
         raise DataError(
-            f"The column {column!r} of {path} is {kind}, and images are bytes, a struct with `bytes` or `path`, or "
-            f"paths: set `dataset.image` to another column."
+            f"The column {column!r} of {path} has the type {kind}, and images are bytes, structs with `bytes` or "
+            f"`path`, or paths. Set `dataset.image` to another column."
         )
     return column
 
 
 def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, view: str) -> str | None:
-    """The column of the labels or captions; None where there is none. Raises DataError where there are several, and for
-    captions that are neither texts nor lists of texts."""
+    """Choose the column of labels or captions.
+
+    Args:
+        schema: The columns.
+        config: The options.
+        path: The file, for error messages.
+        view: `"labels"` or `"captions"`.
+
+    Returns:
+        The column, or None if there is none.
+
+    Raises:
+        DataError: There are several candidates, or captions are neither texts nor lists of texts.
+    """
     if view == "labels":
         likely = [*of_type(features(schema, path), "ClassLabel"), *LABELS]
         return _chosen(schema, LABEL, config.label, likely, path)
     column = _chosen(schema, CAPTION, config.caption, CAPTIONS, path)
     if column is not None and not _is_caption(schema.field(column).type):
         raise DataError(
-            f"The column {column!r} of {path} is {schema.field(column).type}, and captions are texts or lists of "
-            f"texts: set `dataset.caption` to another column."
+            f"The column {column!r} of {path} has the type {schema.field(column).type}, and captions are texts or "
+            f"lists of texts. Set `dataset.caption` to another column."
         )
     return column
 
 
 def has_captions(schema: pyarrow.Schema) -> bool:
-    """Whether a table has a column that may hold captions."""
+    """Whether a table has a column with a usual name of captions."""
     return any(name in schema.names for name in (CAPTION, *CAPTIONS))
 
 
 def _chosen(schema: pyarrow.Schema, exact: str, named: str | None, likely: Sequence[str], path: Path) -> str | None:
-    """The column that is named, or is called exactly so, or is the only likely one."""
+    """The column in the options, or the one called `exact`, or the only likely one; None if there is none."""
     if named is not None and named not in schema.names:
         raise DataError(
-            f"{path} has no column {named!r}, only: {listing(schema.names)}.{near_miss(named, schema.names)}"
+            f"{path} has no column {named!r}, only: {listing(schema.names)}.{near_miss(named, schema.names)} Set "
+            f"`dataset.{exact}` to one of them."
         )
     found = list(dict.fromkeys(name for name in likely if name in schema.names))
     column = named or (exact if exact in schema.names else None)
     if column is None and len(found) > 1:
         raise DataError(
-            f"{path} has several columns that may be the {exact}s: {listing(found)}. Set `dataset.{exact}` to the one "
-            f"that is meant."
+            f"{path} has several columns that could be the {exact}s: {listing(found)}. Set `dataset.{exact}` to one of "
+            f"them."
         )
     column = column or next(iter(found), None)
     if column is not None and schema.names.count(column) > 1:
-        raise DataError(f"{path} has {schema.names.count(column)} columns named {column!r}: rename all but one.")
+        raise DataError(f"{path} has {schema.names.count(column)} columns named {column!r}. Rename all but one.")
     return column
 
 
@@ -83,8 +104,8 @@ def _is_image(kind: pyarrow.DataType) -> bool:
     if types.is_struct(kind):
         fields = {field.name: field.type for field in kind}
         known = [(_is_bytes, fields.get("bytes")), (_is_text, fields.get("path"))]
-        there = [(right, kind) for right, kind in known if kind is not None]
-        return bool(there) and all(right(kind) or types.is_null(kind) for right, kind in there)
+        present = [(is_valid, kind) for is_valid, kind in known if kind is not None]
+        return bool(present) and all(is_valid(kind) or types.is_null(kind) for is_valid, kind in present)
     return _is_bytes(kind)
 
 

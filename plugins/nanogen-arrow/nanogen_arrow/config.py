@@ -9,12 +9,15 @@ from nanogen_core.validators import unit
 
 @frozen(kw_only=True)
 class ArrowConfig:
-    """`root`: a folder that `save_to_disk` wrote, or one of `train-*.parquet` (perhaps in `data` below it); without it,
-    the folder `arrow` under NANOGEN_DATA.
+    """Options of the dataset `arrow`.
 
-    `image`, `label`, `caption`: the columns. Without them, `image`, `label` and `caption` where the table has these;
-    else the only column whose type or name says so.
-    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
+    Args:
+        root: A folder that `save_to_disk` wrote, or a folder with `train-*.parquet` in it or in its subfolder `data`.
+            None: the folder `arrow` under NANOGEN_DATA.
+        image: The column of images. None: `image`, or the only column whose type or name fits.
+        label: The column of labels. None: `label`, or the only column whose type or name fits.
+        caption: The column of captions. None: `caption`, or the only column whose name fits.
+        max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None

@@ -1,4 +1,4 @@
-"""The dataset `arrow`: splits, class names, and the rows of all files by one number."""
+"""The dataset `arrow`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from nanogen_arrow.columns import CONDITIONS, condition_column, has_captions, image_column
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.features import class_names
+from nanogen_arrow.images import image_file, paths_without_bytes, read_cell_image
 from nanogen_arrow.label_check import refuse_wrong_labels
 from nanogen_arrow.layout import files_of, is_saved, parquet_files
-from nanogen_arrow.pictures import image_file, paths_without_bytes, picture
 from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value, without_nulls
 from nanogen_core.errors import DataError, listing
 from nanogen_data.captions import Captions, captions_of
@@ -29,9 +29,11 @@ CLASSES = "classes.txt"
 
 
 class Arrow:
-    """Reads what `datasets.save_to_disk` wrote, or the parquet files of the hub, without the library itself.
+    """Reads folders of `datasets.save_to_disk` and parquet files of the hub, without the library `datasets`.
 
-    `home` is the folder under NANOGEN_DATA that is read where the configuration has no `root`.
+    Args:
+        config: The options.
+        home: The folder under NANOGEN_DATA that is used without `root`.
     """
 
     def __init__(self, config: ArrowConfig, home: str = "arrow"):
@@ -39,13 +41,15 @@ class Arrow:
 
     @cached_property
     def root(self) -> Path:
-        """The folder of the dataset. Raises DataError where it is missing."""
+        """The folder of the dataset. Raises DataError if it is missing."""
         return data_folder(self._config.root, self._home)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names in the features of the label column, or the lines of `classes.txt` in the root or in `data`; else
-        none. Raises DataError where both are there and differ."""
+        """The class names, from the features of the label column or from `classes.txt` in the root or in `data`.
+
+        Empty without either. Raises DataError if both exist and differ.
+        """
         first = files_of(self.root, "train")[0]
         schema = schema_of(first)
         names = class_names(schema, condition_column(schema, self._config, first, "labels"), first)
@@ -55,28 +59,36 @@ class Arrow:
         written = tuple(line.strip() for line in text_files.entries(listed[0], "class name"))
         if names and names != written:
             raise DataError(
-                f"{listed[0]} names {len(written)} classes otherwise than the features of {first}, which name "
-                f"{len(names)}: take {CLASSES} away, or write the same names into both."
+                f"{listed[0]} has {len(written)} class names, which differ from the {len(names)} in the features of "
+                f"{first}. Remove {CLASSES}, or write the same names into both."
             )
         return written
 
     def open(self, split: str, image_size: int, view: str) -> Rows:
-        """One split, `train` or `val`, as `"labels"` or `"captions"`. Raises DataError where it is not there, has no
-        column for the view, or a label that is none."""
+        """Open a split.
+
+        Args:
+            split: `"train"` or `"val"`.
+            image_size: Not used: images have their original size.
+            view: `"labels"` or `"captions"`.
+
+        Raises:
+            DataError: The split is missing, has no column for the view, or has a label out of range.
+        """
         files = files_of(self.root, split)
         columns = self._columns(files, view)
         if view == "labels":
             if not self.classes:
                 raise DataError(
-                    f"The labels in {self.root} have no names: write {self.root / CLASSES} with one name a line, in "
-                    f"label order."
+                    f"The labels in {self.root} have no names. Write {self.root / CLASSES} with one name per line, in "
+                    f"the order of the labels."
                 )
             refuse_wrong_labels(files, columns[1], len(self.classes))
         return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config.max_corrupt)
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` may be this: a folder that `save_to_disk` wrote, or one of parquet files with captions."""
+        """Whether `root` could be `source`: a `save_to_disk` folder, or a folder of parquet files with captions."""
         folder = user_path(source)
         if is_saved(folder):
             return True
@@ -84,19 +96,19 @@ class Arrow:
         return bool(files) and has_captions(schema_of(files[0]))
 
     def _columns(self, files: Sequence[Path], view: str) -> tuple[str, str]:
-        """The columns of the image and of its condition, which every file has in the same types."""
+        """The columns of the image and of its condition. Raises DataError if the columns of a file differ."""
         schema = schema_of(files[0])
         image = image_column(schema, self._config, files[0])
         condition = condition_column(schema, self._config, files[0], view)
         if condition is None:
             raise DataError(
-                f"{files[0]} has no column of {view} that is known, only: {listing(schema.names)}. Set "
+                f"{files[0]} has no known column of {view}, only: {listing(schema.names)}. Set "
                 f"`dataset.{CONDITIONS[view]}` to one of them."
             )
         if image == condition:
             raise DataError(
-                f"The column {image!r} of {files[0]} would be both the image and the {CONDITIONS[view]}: set "
-                f"`dataset.image` and `dataset.{CONDITIONS[view]}`."
+                f"The column {image!r} of {files[0]} is chosen as both the image and the {CONDITIONS[view]}. Set "
+                f"`dataset.image` and `dataset.{CONDITIONS[view]}` to different columns."
             )
         for file in files[1:]:
             other = schema_of(file)
@@ -104,14 +116,22 @@ class Arrow:
                 if other.names.count(name) != 1 or other.field(name).type != schema.field(name).type:
                     found = other.field(name).type if other.names.count(name) == 1 else "missing"
                     raise DataError(
-                        f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}: "
-                        f"write all files of a split with the same columns."
+                        f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}. "
+                        f"Write all files of a split with the same columns."
                     )
         return image, condition
 
 
 class Rows:
-    """The rows of all files in order, as examples of one view: labels where there are `classes`, else captions."""
+    """The rows of all files in order, as examples.
+
+    Args:
+        root: The folder of the dataset.
+        files: The tables.
+        columns: The columns of the image and of its label or caption.
+        classes: The number of classes. 0: examples have captions.
+        max_corrupt: The accepted share of corrupt examples.
+    """
 
     def __init__(self, root: Path, files: Sequence[Path], columns: tuple[str, str], classes: int, max_corrupt: float):
         self.max_corrupt = max_corrupt
@@ -124,43 +144,43 @@ class Rows:
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size, and its label or captions. Raises BadExample, naming the row."""
-        piece, row, place = self._place(index)
+        """Read an RGB image in its original size, and its label or captions. Raises CorruptSampleError."""
+        piece, row, place = self._locate(index)
         table = read_piece(piece, self._columns)
         image, condition = self._columns
-        words = self._condition(value(table, condition, row, place), place)
+        fields = self._condition(value(table, condition, row, place), place)
         cell = value(table, image, row, place)
-        return Example(picture(cell, self._root, piece.path, place), **words)
+        return Example(read_cell_image(cell, self._root, piece.path, place), **fields)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        """Many rows, each piece read once however the rows are spread."""
+        """Read several rows. Rows are sorted first, so each piece is read once."""
         found = {index: self[index] for index in sorted(set(indices))}
         return [found[index] for index in indices]
 
     def caption(self, index: int) -> Captions:
-        """The captions alone. Raises BadExample."""
-        piece, row, place = self._place(index)
+        """Read only the captions of a row. Raises CorruptSampleError."""
+        piece, row, place = self._locate(index)
         condition = self._columns[1]
         return captions_of(value(read_piece(piece, (condition,)), condition, row, place), place)
 
     def files(self) -> list[Path]:
-        """The tables in order, then the images that they name by paths."""
+        """The tables in order, then the image files that they refer to."""
         return [*self._files, *sorted(self._images())]
 
     def _images(self) -> set[Path]:
-        """Those that are there: a missing one is a bad example."""
+        """The image files that the tables refer to. Missing ones are left out: their rows are corrupt examples."""
         found: set[Path] = set()
         column = self._columns[0]
         for piece in self._pieces:
             if without_nulls(piece, f"{column}.bytes"):
-                continue  # or all images of a large table would be read
+                continue  # no paths; reading the column would read all images
             for path in paths_without_bytes(read_piece(piece, (column,)).column(column)):
                 with suppress(CorruptSampleError):
                     found.add(image_file(path, self._root, piece.path, ""))
         return found
 
-    def _place(self, index: int) -> tuple[Piece, int, str]:
-        """The piece of a row, its number in it, and words for it."""
+    def _locate(self, index: int) -> tuple[Piece, int, str]:
+        """The piece of a row, its number in the piece, and its description for error messages."""
         number = bisect_right(self._starts, index) - 1
         piece, row = self._pieces[number], index - self._starts[number]
         return piece, row, f"in row {piece.first + row} of {piece.path}"

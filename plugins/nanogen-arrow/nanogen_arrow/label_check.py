@@ -1,4 +1,4 @@
-"""All labels of a table, checked before the first one is used."""
+"""Checks all labels of a table when it is opened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from nanogen_data.labels import from_one, wrong
 
 
 def refuse_wrong_labels(files: Iterable[Path], column: str, classes: int) -> None:
-    """Raises DataError, with the row, its value and the number of classes, for anything but 0 to `classes` - 1."""
+    """Raise DataError for the first label that is not a whole number from 0 to `classes` - 1.
+
+    Args:
+        files: The tables.
+        column: The column of labels.
+        classes: The number of classes.
+    """
     extremes: set[int] = set()
     first: tuple[object, str] | None = None
     for path in files:
@@ -33,10 +39,10 @@ def refuse_wrong_labels(files: Iterable[Path], column: str, classes: int) -> Non
 
 
 def _first_wrong(values: pyarrow.ChunkedArray, classes: int) -> int | None:
-    """The first row whose label is none."""
+    """The first row with an invalid label; None if all are valid."""
     if not pyarrow.types.is_integer(values.type):
         return 0 if len(values) else None
-    values = compute.cast(values, pyarrow.int64(), safe=False)  # a number beyond 64 bits becomes a negative one
+    values = compute.cast(values, pyarrow.int64(), safe=False)  # a uint64 above the range becomes negative
     outside = compute.or_(compute.less(values, 0), compute.greater_equal(values, classes))
     found = compute.index(compute.fill_null(outside, True), True).as_py()
     return None if found < 0 else int(found)

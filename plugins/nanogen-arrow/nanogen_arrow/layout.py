@@ -1,4 +1,4 @@
-"""Which files a split consists of: those that `save_to_disk` names, or parquet files by their names."""
+"""Finds the files of a split: those listed by `save_to_disk`, or parquet files by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PART = re.compile(r".*-(\d{1,9})-of-(\d{1,9})\.parquet")
 
 
 def files_of(root: Path, split: str) -> list[Path]:
-    """The files of a split. Raises DataError where there are none, or one that is named is missing."""
+    """Return the files of a split, in order. Raises DataError if there are none, or a listed file is missing."""
     names = SPLITS.get(split, (split,))
     folders = [root / name for name in names if is_file(root / name / STATE)]
     if is_file(root / STATE) and split == "train":
@@ -27,30 +27,32 @@ def files_of(root: Path, split: str) -> list[Path]:
     files = _saved(folders[0]) if folders else parquet_files(root, split)
     if not files:
         raise DataError(
-            f"There is no split {split!r} in {root} ({_there(root)}): it needs a folder {' or '.join(names)} that "
-            f"`save_to_disk` wrote, or files {names[0]}-*.parquet."
+            f"There is no split {split!r} in {root} ({_contents(root)}). Add a folder {' or '.join(names)} from "
+            f"`save_to_disk`, or files {names[0]}-*.parquet."
         )
     odd = next((file for file in files if not is_file(file)), None)
     if odd is not None:
-        raise DataError(f"{odd} is no regular file: take it away.")
+        raise DataError(f"{odd} is not a regular file. Remove it.")
     return files
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote a folder."""
+    """Whether a folder was written by `save_to_disk`."""
     return is_file(folder / DICTIONARY) or is_file(folder / STATE)
 
 
 def parquet_files(root: Path, split: str) -> list[Path]:
-    """The parquet files of a split in a folder, or in `data` below it. Raises DataError where both have some."""
+    """Return the parquet files of a split in a folder or its subfolder `data`. Raises DataError if both have some."""
     names = SPLITS.get(split, (split,))
     folders = [folder for folder in (root / "data", root) if is_folder(folder)]
     sets = [_matching(folder, name) for folder in folders for name in names]
     found = [files for files in sets if files]
     if len(found) > 1:
-        raise DataError(f"{found[0][0]} and {found[1][0]} are both of the split {split!r}: take one set of files away.")
+        raise DataError(
+            f"{found[0][0]} and {found[1][0]} are both of the split {split!r}. Remove one of the two sets of files."
+        )
     for files in found:
-        _say_missing(files)
+        _warn_incomplete(files)
     return found[0] if found else []
 
 
@@ -59,43 +61,46 @@ def _matching(folder: Path, name: str) -> list[Path]:
     return [folder / file for file in files if file.startswith(f"{name}-") or file == f"{name}.parquet"]
 
 
-def _there(root: Path) -> str:
-    """The splits of a folder, or else what lies in it."""
+def _contents(root: Path) -> str:
+    """The splits of a folder, or the first entries of a folder without splits. Part of an error message."""
     saved = {entry.name for entry in entries(root) if is_file(root / entry.name / STATE)}
     folders = [folder for folder in (root / "data", root) if is_folder(folder)]
     names = {entry.name.partition("-")[0] for folder in folders for entry in entries(folder) if _is_parquet(entry.name)}
     if saved or names:
         return f"its splits: {listing(saved | names)}"
-    return f"there is: {listing(entry.name for entry in entries(root)[:5])}"
+    return f"its entries: {listing(entry.name for entry in entries(root)[:5])}"
 
 
 def _is_parquet(name: str) -> bool:
     return name.endswith(".parquet")
 
 
-def _say_missing(files: list[Path]) -> None:
-    """Logs how many files of a set are there, where their names say how many there should be."""
+def _warn_incomplete(files: list[Path]) -> None:
+    """Log a warning if there are fewer files than their names say (`-of-00002`).
+
+    Raises DataError for files of several sets.
+    """
     parts = [part for file in files if (part := _PART.fullmatch(file.name))]
     totals = {int(part[2]) for part in parts}
     if len(totals) > 1:
         raise DataError(
-            f"{files[0].parent} holds files of {len(totals)} sets ({listing(f'-of-{part[2]}' for part in parts)}): "
-            f"keep those of one."
+            f"{files[0].parent} has files of {len(totals)} sets ({listing(f'-of-{part[2]}' for part in parts)}). Keep "
+            f"only one set."
         )
     if totals and len(parts) < (total := totals.pop()):
-        warn_once(log, f"Only {len(parts)} of {total} files such as {files[0]} are there: the others are left out.")
+        warn_once(log, f"Only {len(parts)} of {total} files such as {files[0]} are present. The others are ignored.")
 
 
 def _saved(folder: Path) -> list[Path]:
-    """The files of a split in the order of its state. Raises DataError where one is missing."""
+    """The files listed in the state of a split, in order. Raises DataError if one is missing."""
     state = json_files.read(folder / STATE)
     listed = state.get("_data_files") if isinstance(state, dict) else None
     described = listed if isinstance(listed, list) else []
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise DataError(f"{folder / STATE} names no data files: save the dataset again.")
+        raise DataError(f"{folder / STATE} lists no data files. Save the dataset again.")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]
     if missing:
-        raise DataError(f"There is no file {missing[0]} beside {folder / STATE}, which names it: save it again.")
+        raise DataError(f"There is no file {missing[0]}, which {folder / STATE} lists. Save the dataset again.")
     return files

@@ -1,4 +1,4 @@
-"""Pieces of tables that are read at once: an Arrow file, which is mapped, or a row group of a parquet file."""
+"""Reads tables in pieces: a memory-mapped Arrow file, or a row group of a parquet file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_files.reading import reason
 
-KEPT = 8  # pieces in memory, in each process
+CACHED = 8  # pieces in the memory of each process
 PARQUET = ".parquet"
 
 
 class Piece(NamedTuple):
-    """A file as it was when it was opened, and for parquet the row group in it, whose first row is `first`."""
+    """A piece of a table. `size` and `changed` make the cache read a changed file again."""
 
     path: Path
-    size: int
-    changed: int
-    group: int = 0
-    first: int = 0
+    size: int  # of the file, in bytes
+    changed: int  # modification time of the file, in nanoseconds
+    group: int = 0  # row group of a parquet file
+    first: int = 0  # number of its first row in the file
 
 
 def pieces_of(path: Path) -> list[tuple[Piece, int]]:
-    """The pieces of a file with their numbers of rows. Raises DataError for a damaged file."""
+    """Return the pieces of a file and the number of rows of each. Raises DataError for a damaged file."""
     with _reading(path):
         state = path.stat()
         whole = Piece(path, state.st_size, state.st_mtime_ns)
@@ -46,19 +46,19 @@ def pieces_of(path: Path) -> list[tuple[Piece, int]]:
 
 
 def schema_of(path: Path) -> pyarrow.Schema:
-    """The columns of a file, with the metadata that Hugging Face writes. Raises DataError for a damaged file."""
+    """Return the schema of a file, with its metadata. Raises DataError for a damaged file."""
     with _reading(path):
         if path.suffix == PARQUET:
             schema = pyarrow.parquet.ParquetFile(path, memory_map=True).schema_arrow
         else:
             schema = _stream(path).schema
-        _ = schema.names, schema.to_string()  # names in a damaged file may be no UTF-8
+        _ = schema.names, schema.to_string()  # raises for names that are not UTF-8
         return schema
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED)
 def read_piece(piece: Piece, columns: tuple[str, ...]) -> pyarrow.Table:
-    """These columns of a piece. Raises DataError where the file is damaged."""
+    """Read columns of a piece. Raises DataError for a damaged file."""
     with _reading(piece.path):
         if piece.path.suffix != PARQUET:
             return _stream(piece.path).select(list(columns))
@@ -67,7 +67,7 @@ def read_piece(piece: Piece, columns: tuple[str, ...]) -> pyarrow.Table:
 
 
 def read_column(path: Path, column: str) -> pyarrow.ChunkedArray:
-    """One column of a whole file. Raises DataError where the file is damaged."""
+    """Read a column of a whole file. Raises DataError for a damaged file."""
     with _reading(path):
         if path.suffix != PARQUET:
             return _stream(path).column(column)
@@ -75,7 +75,7 @@ def read_column(path: Path, column: str) -> pyarrow.ChunkedArray:
 
 
 def without_nulls(piece: Piece, column: str) -> bool:
-    """Whether the statistics of a parquet file say that a column has no null in this piece."""
+    """Whether a column of a piece has no null, according to the statistics of a parquet file. False if unknown."""
     if piece.path.suffix != PARQUET:
         return False
     with _reading(piece.path):
@@ -86,14 +86,24 @@ def without_nulls(piece: Piece, column: str) -> bool:
 
 
 def value(table: pyarrow.Table, column: str, row: int, place: str) -> Any:
-    """A cell as a plain value. Raises BadExample, with `place`, for a damaged one."""
+    """Read a cell as a Python value.
+
+    Args:
+        table: The table.
+        column: The column.
+        row: The row.
+        place: Where the cell is, for error messages.
+
+    Raises:
+        CorruptSampleError: The cell is damaged.
+    """
     cell = table.column(column).slice(row, 1)
     try:
-        cell.validate(full=True)  # a mapped file is not checked before: a wrong offset would read foreign memory
+        cell.validate(full=True)  # a wrong offset in a memory-mapped file would read out of bounds
         return cell[0].as_py()
     except (pyarrow.ArrowException, ValueError) as error:
         raise CorruptSampleError(
-            "damaged cell", f"The cell {column!r} {place} is damaged ({_first_line(error)}): write it again."
+            "damaged cell", f"The cell {column!r} {place} is damaged ({_first_line(error)}). Write the table again."
         ) from error
 
 
@@ -105,16 +115,16 @@ def _stream(path: Path) -> pyarrow.Table:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what pyarrow raises for damaged files, which its own errors are only a part of, into one sentence."""
+    """Convert errors of a damaged file to DataError. pyarrow raises errors of many types."""
     try:
         yield
     except NanoGenError:
         raise
     except PermissionError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}.") from error
+        raise DataError(f"{path} cannot be read: {reason(error)}. Give this user access to it.") from error
     except Exception as error:
         kind = "a whole parquet file" if path.suffix == PARQUET else "a whole Arrow stream"
-        raise DataError(f"{path} is not {kind}, or damaged ({_first_line(error)}): fetch it again.") from error
+        raise DataError(f"{path} is not {kind}, or is damaged ({_first_line(error)}). Download it again.") from error
 
 
 def _first_line(error: BaseException) -> str:

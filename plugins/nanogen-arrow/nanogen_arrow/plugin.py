@@ -16,7 +16,7 @@ def nanogen_components() -> list[Component]:
             name="arrow",
             target="nanogen_arrow.dataset:Arrow",
             config="nanogen_arrow.config:ArrowConfig",
-            summary="a Hugging Face dataset on disk (save_to_disk or parquet), with labels or captions",
+            summary="Hugging Face datasets on disk (save_to_disk or parquet), with labels or captions",
             provides=frozenset({"labels", "captions"}),
         )
     ]

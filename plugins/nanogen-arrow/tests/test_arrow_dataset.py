@@ -119,7 +119,7 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "own/classes.txt").write_text("a\nb\nc\n")
     examples = dataset(tmp_path / "own", image="jpg", label="kind").open("train", 16, "labels")
     assert [examples[index].label for index in range(3)] == [0, 1, 2]
-    with pytest.raises(DataError, match=r"no column of captions .* Set `dataset\.caption`"):
+    with pytest.raises(DataError, match=r"no known column of captions.* Set `dataset\.caption`"):
         dataset(tmp_path / "own").open("train", 16, "captions")
     with pytest.raises(DataError, match=r"no column 'stori', only: jpg, kind, story\. Did you mean 'story'\?"):
         dataset(tmp_path / "own", caption="stori").open("train", 16, "captions")
@@ -127,7 +127,7 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
 
 def test_labels_need_names(tmp_path: Path) -> None:
     save(tmp_path / "bare", table(range(3)).replace_schema_metadata(None))
-    with pytest.raises(DataError, match=r"have no names: write .*classes\.txt"):
+    with pytest.raises(DataError, match=r"have no names. Write .*classes\.txt"):
         dataset(tmp_path / "bare").open("train", 16, "labels")
 
 
@@ -155,12 +155,12 @@ def test_damaged_and_missing_files_are_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"data-00001-of-00002\.arrow is not a whole Arrow stream"):
         dataset(root).open("train", 16, "labels")
     file.unlink()
-    with pytest.raises(DataError, match=r"no file .*data-00001-of-00002\.arrow beside"):
+    with pytest.raises(DataError, match=r"no file .*data-00001-of-00002\.arrow, which .* lists"):
         dataset(root).open("train", 16, "labels")
 
 
 def test_a_state_cannot_point_outside_its_folder(root: Path) -> None:
     state = {"_data_files": [{"filename": "../validation/data-00000-of-00001.arrow"}]}
     (root / "train/state.json").write_text(json.dumps(state))
-    with pytest.raises(DataError, match="which names it"):
+    with pytest.raises(DataError, match="state.json lists"):
         dataset(root).open("train", 16, "labels")

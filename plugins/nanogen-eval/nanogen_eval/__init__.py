@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from nanogen_eval.evaluate import Evaluation, evaluate_pipeline
     from nanogen_eval.protocols import Features, Metric, Resampled
     from nanogen_eval.record import read_scores
+    from nanogen_eval.row_metric import ResampledRowMetric, RowMetric
     from nanogen_eval.rows import Rows
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Features",
     "Metric",
     "Resampled",
+    "ResampledRowMetric",
+    "RowMetric",
     "Rows",
     "evaluate_pipeline",
     "read_scores",
@@ -27,6 +30,8 @@ __getattr__, __dir__ = lazy_exports(
         "Features": "protocols",
         "Metric": "protocols",
         "Resampled": "protocols",
+        "ResampledRowMetric": "row_metric",
+        "RowMetric": "row_metric",
         "Rows": "rows",
         "evaluate_pipeline": "evaluate",
         "read_scores": "record",

@@ -1,4 +1,4 @@
-"""How real images look, by distances between sets of them and between pairs."""
+"""Metrics of image fidelity for NanoGen, and the feature spaces that they compare images in."""
 
 from typing import TYPE_CHECKING
 

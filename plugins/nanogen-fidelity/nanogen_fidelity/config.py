@@ -1,4 +1,4 @@
-"""The options of extractors and metrics. Loads no torch."""
+"""Options of the feature extractors and metrics. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ Variant = Literal["diffusionbench", "torch-fidelity", "adm"]
 
 def _named(instance: Any, attribute: Any, value: object) -> None:
     if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"must be a name, or a mapping with a name and options, got {shown(value)}")
+        raise ValueError(f"must be a name, or a mapping with `name` and options, got {shown(value)}")
 
 
 @frozen(kw_only=True)
 class InceptionConfig:
-    """`weights`: the published file; by default that in torch.hub's folder."""
+    """Options of the features `inception`.
+
+    Args:
+        weights: The published file of weights. Default: the one in torch.hub's folder.
+    """
 
     weights: str | None = None
 
 
 @frozen(kw_only=True)
 class VisionConfig:
-    """`weights`: a file that timm reads; by default what timm gets by the model's name. `autocast`: bfloat16 on a GPU,
-    as the published scores were made."""
+    """Options of the features from timm models.
+
+    Args:
+        weights: A file of weights for the timm model. Default: timm's own from the Hugging Face hub.
+        autocast: Whether to run in bfloat16 on a GPU, as for the published scores.
+    """
 
     weights: str | None = None
     autocast: bool = False
@@ -37,8 +45,14 @@ class VisionConfig:
 
 @frozen(kw_only=True)
 class FrechetConfig:
-    """`reference`: an `.npz` with moments, features or images, or a folder of images. `keep_rows`: for an interval.
-    `extrapolate`: also the distance of infinitely many images."""
+    """Options of the metric `frechet`.
+
+    Args:
+        reference: An `.npz` with moments, features or images, or a folder of images.
+        features: The feature space: a component of the kind `features`.
+        keep_rows: Whether to store the features of every image, which gives an interval.
+        extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
+    """
 
     reference: str
     features: Any = field(validator=_named)
@@ -48,7 +62,10 @@ class FrechetConfig:
 
 @frozen(kw_only=True)
 class FidConfig:
-    """As FrechetConfig, in the space of the FID network: 50,000 rows would take 400 MB."""
+    """Options of the metric `fid`: those of `FrechetConfig`.
+
+    `keep_rows` is off by default, because 50,000 rows of Inception features take 400 MB.
+    """
 
     reference: str
     features: Any = field(default="inception", validator=_named)
@@ -58,8 +75,11 @@ class FidConfig:
 
 @frozen(kw_only=True)
 class RfidConfig:
-    """As FidConfig; without a `reference`, what is evaluated brings its originals (`nanogen evaluate --reconstruct`),
-    of which moments alone are kept."""
+    """Options of the metric `rfid`: those of `FidConfig`, with an optional reference.
+
+    Without `reference`, images are compared with the originals in their batch (`nanogen evaluate --reconstruct`). Only
+    moments are then stored.
+    """
 
     reference: str | None = None
     features: Any = field(default="inception", validator=_named)
@@ -69,7 +89,13 @@ class RfidConfig:
 
 @frozen(kw_only=True)
 class InceptionScoreConfig:
-    """`splits`: how many, but for `adm`, where it is the size of a split. None: as published (10, and 5000)."""
+    """Options of the metric `inception-score`.
+
+    Args:
+        variant: The published implementation to follow.
+        splits: The number of splits; for `adm`, the images in a split. None: the published 10, or 5000 for `adm`.
+        features: A feature space with logits.
+    """
 
     variant: Variant = "diffusionbench"
     splits: int | None = field(default=None, validator=validators.optional(at_least(1, 1_000_000)))
@@ -78,7 +104,15 @@ class InceptionScoreConfig:
 
 @frozen(kw_only=True)
 class KidConfig:
-    """`subset_size`: of random subsets, as torch-fidelity takes 100 of 1000; None: all pairs, without chance."""
+    """Options of the metric `kid`.
+
+    Args:
+        reference: An `.npz` with features or images, or a folder of images.
+        features: The feature space.
+        subset_size: Images in a random subset (torch-fidelity: 1000). None: use all pairs, without random numbers.
+        subsets: The number of random subsets.
+        seed: The seed of the subsets.
+    """
 
     reference: str
     features: Any = field(default="inception", validator=_named)
@@ -89,7 +123,14 @@ class KidConfig:
 
 @frozen(kw_only=True)
 class PrdcConfig:
-    """`k`: neighbours for precision and recall; `density_k`: for density and coverage."""
+    """Options of the metric `prdc`.
+
+    Args:
+        reference: An `.npz` with features or images, or a folder of images.
+        features: The feature space.
+        k: The nearest neighbour that sets a ball's radius, for precision and recall.
+        density_k: The same, for density and coverage.
+    """
 
     reference: str
     features: Any = field(default="inception", validator=_named)
@@ -100,12 +141,18 @@ class PrdcConfig:
 def _known_spaces(instance: Any, attribute: Any, value: Iterable[str]) -> None:
     unknown = sorted(set(value) - set(NORMS))
     if unknown:
-        raise ValueError(f"names no space with {', '.join(unknown)}; there are {', '.join(NORMS)}")
+        raise ValueError(f"has no space {', '.join(unknown)}; the spaces are {', '.join(NORMS)}")
 
 
 @frozen(kw_only=True)
 class Fdr6Config:
-    """`reference`: the folder with the six published files of statistics. `weights`: files by space."""
+    """Options of the metric `fdr6`.
+
+    Args:
+        reference: The folder with the published files of statistics, under their published names.
+        spaces: The feature spaces. The mean `fdr6` needs all six.
+        weights: Files of weights, by space.
+    """
 
     reference: str
     spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
@@ -114,7 +161,14 @@ class Fdr6Config:
 
 @frozen(kw_only=True)
 class Mind6Config:
-    """`reference`: an `.npz` or a folder of images. `weights`: files by space."""
+    """Options of the metric `mind6`.
+
+    Args:
+        reference: An `.npz` with images, or a folder of images.
+        spaces: The feature spaces.
+        weights: Files of weights, by space.
+        seed: The seed of the projections.
+    """
 
     reference: str
     spaces: tuple[str, ...] = field(default=tuple(NORMS), validator=[_known_spaces, validators.min_len(1)])
@@ -124,21 +178,34 @@ class Mind6Config:
 
 @frozen(kw_only=True)
 class PairedConfig:
-    """`reference`: the originals, an `.npz` or a folder of images in the same order; None where what is evaluated
-    brings them (`batch.extras["original"]`)."""
+    """Options of the metric `ssim`.
+
+    Args:
+        reference: The originals: a folder of images, or an `.npz` of images in the same order. None: the originals come
+            with each batch (`batch.extras["original"]`).
+    """
 
     reference: str | None = None
 
 
 @frozen(kw_only=True)
 class PsnrConfig(PairedConfig):
-    """`dark_quirk`: an image without a byte above 1 counts as if it were in [0, 1] already, as published."""
+    """Options of the metric `psnr`: those of `PairedConfig`.
+
+    Args:
+        dark_quirk: Whether to treat a uint8 image without values above 1 as already in [0, 1], as the published code
+            does.
+    """
 
     dark_quirk: bool = False
 
 
 @frozen(kw_only=True)
 class LpipsConfig(PairedConfig):
-    """`folder`: where the weights of VGG16 and of the heads lie; None: torch.hub's."""
+    """Options of the metric `lpips`: those of `PairedConfig`.
+
+    Args:
+        folder: The folder with the weights of VGG16 and of the LPIPS heads. None: torch.hub's folder.
+    """
 
     folder: str | None = None

@@ -1,8 +1,9 @@
-"""A frozen network in front of metrics: read at the first call, and asked once about the same images."""
+"""Base class of frozen feature extractors, and a cache that lets metrics share them."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,54 +17,67 @@ from nanogen_data.contents import of_values
 from nanogen_eval.protocols import Features
 from nanogen_files.images import to_uint8
 
-CHUNK = 32  # images at a time: the largest layer of the FID network takes 175 MB for them
+CHUNK = 32  # images per forward pass: the largest activation of Inception-v3 then takes 175 MB
 
 
-class Extractor:
-    """A component of the kind `features`. Subclasses say `load`, `look`, `settings` and `width`."""
+class Extractor(ABC):
+    """A component of the kind `features`. Weights are loaded on first use.
+
+    Subclasses set `width` and `settings`, and implement `load` and `forward_features`. The outputs for the last images
+    are cached, so metrics that share an extractor run its network once.
+    """
 
     width: int
-    settings: Mapping[str, Any]
-    gives: Sequence[str] = ("features",)  # what `look` gives, in order
+    outputs: Sequence[str] = ("features",)  # names of the outputs of `forward_features`
 
     def __init__(self) -> None:
         self._network: nn.Module | None = None
         self._last: tuple[Tensor, Sequence[Tensor]] | None = None
 
-    def load(self) -> nn.Module:
-        """The network with its weights. Raises DataError where they are missing or of another one."""
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """Everything that the features depend on: the hash of the weights, the input size, the resize kernel."""
 
+    @abstractmethod
+    def load(self) -> nn.Module:
+        """Build the network with its weights. Raises DataError for missing weights, or weights of another network."""
+
+    @abstractmethod
     def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
-        """What the network sees in bytes [B, 3, H, W]: the features [B, D], and what else it says of each image."""
-        raise NotImplementedError
+        """Run the network on uint8 images [B, 3, H, W]. Returns the tensors named in `outputs`; features [B, D]
+        first."""
 
     @property
     def network(self) -> nn.Module:
+        """The network, frozen and in evaluation mode."""
         if self._network is None:
             self._network = self.load().eval().requires_grad_(False)
         return self._network
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> float32 [B, D], on the CPU."""
-        return self.see(images)[0]
+        """Images [B, 3, H, W] in [-1, 1] -> features [B, D], float32 on the CPU."""
+        return self.extract(images)[0]
 
     @torch.no_grad()
-    def see(self, images: Tensor) -> Sequence[Tensor]:
-        """All that `look` gives, float32 on the CPU; images that are asked about again are not looked at again."""
+    def extract(self, images: Tensor) -> Sequence[Tensor]:
+        """Images [B, 3, H, W] in [-1, 1] -> all `outputs`, float32 on the CPU.
+
+        Raises NanoGenError for features that are not finite.
+        """
         if self._last is None or self._last[0] is not images:
             network = self.network.to(images.device)
-            parts = [self.forward_features(network, to_uint8(part)) for part in images.split(CHUNK)]
-            seen = [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
-            self._refuse_nonfinite(seen[0])
-            self._last = images, seen
+            parts = [self.forward_features(network, to_uint8(part)) for part in torch.split(images, CHUNK)]
+            found = [torch.cat(column).float().cpu() for column in zip(*parts, strict=True)]
+            self._refuse_nonfinite(found[0])
+            self._last = images, found
         return self._last[1]
 
     def _refuse_nonfinite(self, features: Tensor) -> None:
         if not features.isfinite().all():
             raise NanoGenError(
-                f"{type(self).__name__} gives features that are not finite. Likely cause: its network computes in too"
-                " low a precision, or its weights are damaged."
+                f"{type(self).__name__} computed features that are not finite. Likely causes: its network runs in"
+                " float16 or bfloat16, or its weights are damaged."
             )
 
 
@@ -71,8 +85,16 @@ _SHARED: WeakValueDictionary[str, Features] = WeakValueDictionary()
 
 
 def shared(named: Named, *, path: str = "features") -> Features:
-    """The features of this name and options; metrics that name the same ones share them, and their network, as long as
-    the files that they name are the same."""
+    """Build a feature extractor, or return the one that another metric built with the same name, options and files.
+
+    Args:
+        named: The name of a component of the kind `features`, or a mapping with `name` and options.
+        path: The option that is named in error messages.
+
+    Raises:
+        UnknownName: No component has this name.
+        ConfigError: An option is wrong.
+    """
     key = json.dumps([named, of_values(named)], sort_keys=True, default=str)
     features = _SHARED.get(key)
     if features is None:

@@ -1,4 +1,4 @@
-"""`inception`: the space of FID, by the published weights of its network."""
+"""The features `inception`: Inception-v3 with the published weights of FID."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nanogen_fidelity.weights import hub_file
 from nanogen_files.hashing import file_hash
 from nanogen_files.weights import read_weights
 
-#: As torch-fidelity (release v0.2.0) and pytorch-fid publish them.
+#: The files of torch-fidelity (release v0.2.0) and pytorch-fid.
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
-WHAT = "the FID network (published by torch-fidelity and pytorch-fid)"
-COUNTERS = "num_batches_tracked"  # of the batch normalisation: some files have them, and nothing reads them
+NETWORK = "the FID network (published by torch-fidelity and pytorch-fid)"
+COUNTERS = "num_batches_tracked"  # batch normalisation counters: in some files only, and unused in evaluation mode
 
 
 class Inception(Extractor):
-    """2048 numbers an image; `see` gives the 1008 logits without bias beside them."""
+    """Inception-v3: 2048 features, and 1008 logits without bias."""
 
     width = WIDTH
-    gives = ("features", "logits")
+    outputs = ("features", "logits")
 
     def __init__(self, config: InceptionConfig):
         super().__init__()
@@ -35,11 +35,11 @@ class Inception(Extractor):
 
     @cached_property
     def file(self) -> Path:
-        """Raises DataError, which says which file goes where."""
-        return hub_file(self.config.weights, FILES, WHAT)
+        """The file of weights. Raises DataError if it is missing."""
+        return hub_file(self.config.weights, FILES, NETWORK)
 
     @cached_property
-    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def settings(self) -> Mapping[str, Any]:
         weights = file_hash(self.file)
         return {"network": "inception-v3-compat", "weights": weights, "size": SIDE, "resize": "bilinear TF1"}
 
@@ -49,12 +49,12 @@ class Inception(Extractor):
         return network
 
     def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
-        seen: Sequence[Tensor] = network(pixels)
-        return seen
+        outputs: Sequence[Tensor] = network(pixels)
+        return outputs
 
 
 def fill(network: InceptionNetwork, state: Mapping[str, Tensor], source: Path) -> None:
-    """Loads published weights. Raises DataError where they are of another network."""
+    """Load published weights into a network. Raises DataError for the weights of another network."""
     own = network.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith(COUNTERS)}
     given = {name: value for name, value in state.items() if not name.endswith(COUNTERS)}

@@ -1,7 +1,7 @@
-"""The network of FID and the Inception score: Inception-v3 of 2015-12-05 (arXiv 1512.00567) as TensorFlow runs it.
+"""Inception-v3 of FID and the Inception score: the TensorFlow graph of 2015-12-05 (arXiv 1512.00567).
 
-It is torchvision's but for the pools beside the convolutions: averages leave out the padding, and the last block takes
-a maximum. Its 1008 classes are those of that graph. Layers are named as in the published files of weights.
+Differences from torchvision: average pools exclude the padding, the last block pools by maximum, and there are 1008
+classes. Layers are named as in the published files of weights.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from nanogen_fidelity.resizing import tf1_bilinear
 
 SIDE, WIDTH, CLASSES = 299, 2048, 1008
-EPS = 1e-3  # of the batch normalisation
+EPS = 1e-3  # of the batch normalisations
 
 Kernel = int | tuple[int, int]
-Layer = tuple[str, int, Kernel]  # what follows the branch's name, channels, kernel
+Layer = tuple[str, int, Kernel]  # name suffix, output channels, kernel
 Branches = Mapping[str, Sequence[Layer]]
 
 
@@ -37,7 +37,13 @@ def branches_b() -> Branches:
 
 def branches_c(width: int) -> Branches:
     across, down = (1, 7), (7, 1)
-    double = [("_1", width, 1), ("_2", width, down), ("_3", width, across), ("_4", width, down), ("_5", 192, across)]
+    double: Sequence[Layer] = [
+        ("_1", width, 1),
+        ("_2", width, down),
+        ("_3", width, across),
+        ("_4", width, down),
+        ("_5", 192, across),
+    ]
     return {
         "branch1x1": [("", 192, 1)],
         "branch7x7": [("_1", width, 1), ("_2", width, across), ("_3", 192, down)],
@@ -46,12 +52,12 @@ def branches_c(width: int) -> Branches:
 
 
 def branches_d() -> Branches:
-    seven = [("_1", 192, 1), ("_2", 192, (1, 7)), ("_3", 192, (7, 1)), ("_4", 192, 3)]
+    seven: Sequence[Layer] = [("_1", 192, 1), ("_2", 192, (1, 7)), ("_3", 192, (7, 1)), ("_4", 192, 3)]
     return {"branch3x3": [("_1", 192, 1), ("_2", 320, 3)], "branch7x7x3": seven}
 
 
 def branches_e() -> Branches:
-    """Layers `a` and `b` lie side by side."""
+    """Layers `_a` and `_b` are parallel: they take the same input, and their outputs are concatenated."""
     across, down = (1, 3), (3, 1)
     return {
         "branch1x1": [("", 320, 1)],
@@ -61,7 +67,7 @@ def branches_e() -> Branches:
 
 
 def average(x: Tensor) -> Tensor:
-    """3 x 3 averages of what is there: the padding does not count."""
+    """3 x 3 average pool that excludes the padding."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -86,8 +92,11 @@ class Convolution(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches side by side, and a pool: with a convolution of `pool_width` behind it, or halving as the last layer of
-    each branch does then."""
+    """Parallel branches and a pool, concatenated.
+
+    With `pool=halve`, the pool and the last layer of each branch halve the resolution. Otherwise a 1 x 1 convolution of
+    `pool_width` channels follows the pool.
+    """
 
     def __init__(
         self, before: int, branches: Branches, pool: Callable[[Tensor], Tensor] = halve, pool_width: int | None = None
@@ -98,12 +107,12 @@ class Mixed(nn.Module):
         self.branch_pool = Convolution(before, pool_width, 1) if pool_width else nn.Identity()
 
     def _chain(self, name: str, layers: Sequence[Layer], before: int, *, halving: bool) -> list[list[str]]:
-        """Makes the layers of a branch; returns their names step by step, several for those side by side."""
+        """Add the layers of a branch. Returns their names step by step; parallel layers share a step."""
         steps: list[list[str]] = []
         for suffix, width, kernel in layers:
             last = halving and (suffix, width, kernel) == layers[-1]
-            beside = suffix.endswith("b")
-            if not beside:
+            parallel = suffix.endswith("b")
+            if not parallel:
                 steps.append([])
             self.add_module(name + suffix, _layer(before, width, kernel, halving=last))
             steps[-1].append(name + suffix)
@@ -111,8 +120,8 @@ class Mixed(nn.Module):
         return steps
 
     def forward(self, x: Tensor) -> Tensor:
-        found = [self._along(chain, x) for chain in self.chains]
-        return torch.cat([*found, self.branch_pool(self.pool(x))], dim=1)
+        branches = [self._along(chain, x) for chain in self.chains]
+        return torch.cat([*branches, self.branch_pool(self.pool(x))], dim=1)
 
     def _along(self, chain: Sequence[Sequence[str]], x: Tensor) -> Tensor:
         for names in chain:
@@ -121,7 +130,7 @@ class Mixed(nn.Module):
 
 
 def _layer(before: int, width: int, kernel: Kernel, *, halving: bool) -> Convolution:
-    """A layer that keeps the image's size by padding, or halves it without."""
+    """A layer that keeps the resolution by padding, or halves it without padding."""
     if halving:
         return Convolution(before, width, kernel, stride=2)
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -129,14 +138,14 @@ def _layer(before: int, width: int, kernel: Kernel, *, halving: bool) -> Convolu
 
 
 class ForwardPass(NamedTuple):
-    """What the network says of images."""
+    """The outputs of Inception-v3."""
 
     pool: Tensor  # [B, 2048]
-    logits: Tensor  # [B, 1008], without the bias: those of the Inception score
+    logits: Tensor  # [B, 1008], without the bias, as the Inception score uses them
 
 
 class InceptionNetwork(nn.Module):
-    """Frozen, in evaluation mode."""
+    """Inception-v3, frozen and in evaluation mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +169,7 @@ class InceptionNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> ForwardPass:
-        """Bytes [B, 3, H, W] -> what is seen in them, float32."""
+        """uint8 images [B, 3, H, W] -> pooled features and logits, float32."""
         x = (tf1_bilinear(pixels.float(), (SIDE, SIDE)) - 128) / 128
         x = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))  # [B, 64, 73, 73]
         x = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))  # [B, 192, 35, 35]

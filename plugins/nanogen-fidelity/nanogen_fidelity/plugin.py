@@ -1,4 +1,4 @@
-"""The manifest: feature extractors and the metrics of image fidelity. Importing it loads no torch."""
+"""The manifest of nanogen-fidelity. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from nanogen_core.specs import Component
 NANOGEN_API = 1
 
 SPACES = {
-    "inception": ("inception:Inception", "InceptionConfig", "the network of FID, 2048 features"),
+    "inception": ("inception:Inception", "InceptionConfig", "Inception-v3 of FID, 2048 features"),
     "convnext": ("vision:ConvNeXt", "VisionConfig", "ConvNeXt V2 base, 1024 features (timm)"),
     "dinov2-cls": ("vision:DinoV2", "VisionConfig", "DINOv2 large, class token (timm)"),
     "mae-cls": ("vision:Mae", "VisionConfig", "MAE large, class token (timm)"),
-    "siglip-cls": ("vision:SigLip", "VisionConfig", "SigLIP 2 so400m, attention pool (timm)"),
+    "siglip-cls": ("vision:SigLip", "VisionConfig", "SigLIP 2 so400m, attention pooling (timm)"),
     "clip-cls": ("vision:Clip", "VisionConfig", "CLIP large, class token (timm)"),
 }
 METRICS = {
     "fid": ("frechet:fid", "FidConfig", "Fréchet Inception distance (arXiv 1706.08500)"),
-    "rfid": ("frechet:rfid", "RfidConfig", "the same, of reconstructions to their originals"),
-    "frechet": ("frechet:frechet", "FrechetConfig", "Fréchet distance in any space of features"),
-    "inception-score": ("inception_score:InceptionScore", "InceptionScoreConfig", "arXiv 1606.03498, three variants"),
+    "rfid": ("frechet:rfid", "RfidConfig", "FID of reconstructions to their originals"),
+    "frechet": ("frechet:frechet", "FrechetConfig", "Fréchet distance in any feature space"),
+    "inception-score": (
+        "inception_score:InceptionScore",
+        "InceptionScoreConfig",
+        "Inception score (arXiv 1606.03498)",
+    ),
     "kid": ("neighbours:Kid", "KidConfig", "kernel Inception distance (arXiv 1801.01401)"),
     "prdc": ("neighbours:Prdc", "PrdcConfig", "precision, recall, density, coverage"),
-    "fdr6": ("spaces:Fdr6", "Fdr6Config", "Fréchet distances in six spaces over those of real images"),
-    "mind6": ("spaces:Mind6", "Mind6Config", "sliced distances in six spaces (arXiv 2605.06797)"),
+    "fdr6": ("spaces:Fdr6", "Fdr6Config", "Fréchet distances in six feature spaces, relative to real images"),
+    "mind6": ("spaces:Mind6", "Mind6Config", "MIND distances in six feature spaces (arXiv 2605.06797)"),
     "psnr": ("paired:Psnr", "PsnrConfig", "peak signal-to-noise ratio to the originals, dB"),
     "ssim": ("paired:Ssim", "PairedConfig", "structural similarity to the originals"),
-    "lpips": ("paired:Lpips", "LpipsConfig", "perceptual distance to the originals (arXiv 1801.03924)"),
+    "lpips": ("paired:Lpips", "LpipsConfig", "LPIPS to the originals (arXiv 1801.03924)"),
 }
 
 

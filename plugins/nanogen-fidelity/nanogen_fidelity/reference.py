@@ -1,4 +1,4 @@
-"""What images are compared with: moments, features or images, from an `.npz` or a folder, with their hash."""
+"""References of metrics: moments, features or images, in an `.npz` file or a folder."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_files import json_files
 from nanogen_files.hashing import file_hash
 
-MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # as torch-fidelity and ADM have them, and as FDr6 does
-ROWS, COUNT, SPACE = "features", "count", "space"  # beside them, in files of `statistics.compute_statistics`
-BATCH = 64  # images at a time
+MOMENTS = (("mu", "sigma"), ("ref_mu", "ref_sigma"))  # array names of torch-fidelity and ADM, and of FDr6
+ROWS, COUNT, SPACE = "features", "count", "space"  # further arrays that `statistics.compute_statistics` writes
+BATCH = 64  # images per batch
 
 
 class Reference:
-    """A file or folder, opened when it is needed. Raises DataError at once where there is none."""
+    """A reference file or folder, opened on first use."""
 
     def __init__(self, path: str):
+        """Raises DataError if `path` does not exist."""
         self.path = Path(path).expanduser()
         if not self.path.exists():
-            raise DataError(f"The reference {self.path} does not exist: name an .npz file or a folder of images.")
+            raise DataError(
+                f"The reference {self.path} does not exist. Set `reference` to an .npz file or a folder of images."
+            )
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the file; of a folder, of its images' bytes in order."""
+        """The SHA-256 of the file, or of the image files of the folder in order."""
         if self.path.is_file():
             return file_hash(self.path)
         found = sha256()
@@ -55,34 +58,44 @@ class Reference:
             return frozenset(name.removesuffix(".npy") for name in archive.namelist())
 
     def moments(self, features: Features) -> Moments:
-        """Of its images in this space: as they stand in the file, or of its features, or of its images."""
+        """Return the moments in a feature space: those stored in the file, or computed from its features or images.
+
+        Raises:
+            DataError: The file holds none of these, or holds them for another feature space.
+        """
         for mean, covariance in MOMENTS:
             if {mean, covariance} <= self.arrays:
                 return self._stored(mean, covariance, features)
         running = RunningMoments()
-        for indices, rows in self._looked_at(features):
+        for indices, rows in self._batches(features):
             running.add(indices, rows)
         return running.moments()
 
     def rows(self, features: Features) -> Tensor:
-        """The features of its images [N, D] float32. Raises DataError where it holds moments alone."""
-        return torch.cat([rows for _, rows in self._looked_at(features)])
+        """Return the features of all images [N, D] float32. Raises DataError for a file that holds only moments."""
+        return torch.cat([rows for _, rows in self._batches(features)])
 
     def images(self) -> Folder | Archive:
-        """Its images. Raises DataError where it has none."""
+        """Return the images. Raises DataError if there are none."""
         if self.path.is_dir():
             return Folder(self.path)
         if IMAGES not in self.arrays:
             names = listing(self.arrays, empty="nothing")
-            raise DataError(f"{self.path} holds {names}: this metric needs images ({IMAGES!r}) or a folder of them.")
+            raise DataError(
+                f"{self.path} holds {names}, and this metric needs images. Set `reference` to a folder of images, or to"
+                f" an .npz with the array {IMAGES!r}."
+            )
         return Archive(self.path)
 
-    def _looked_at(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
-        """Indices [B] and features [B, D], batch by batch."""
+    def _batches(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield indices [B] and features [B, D]."""
         if ROWS in self.arrays:
             rows = torch.from_numpy(self._numbers(ROWS, np.float32))
             if rows.ndim != 2 or not len(rows):
-                raise DataError(f"{self.path}: {ROWS!r} is {list(rows.shape)}, and must be [N, D] with N > 0.")
+                raise DataError(
+                    f"{self.path}: the array {ROWS!r} has the shape {list(rows.shape)}, expected [N, D] with N > 0. "
+                    "Write the file again."
+                )
             self._check_space(features, rows.shape[-1])
             yield torch.arange(len(rows)), rows
             return
@@ -95,45 +108,53 @@ class Reference:
     def _stored(self, mean: str, covariance: str, features: Features) -> Moments:
         mu, sigma = self._numbers(mean), self._numbers(covariance)
         if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
-            raise DataError(f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not fit.")
+            raise DataError(
+                f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not fit, expected [D] "
+                "and [D, D]. Write the file again."
+            )
         self._check_space(features, len(mu))
         count = self._count() if COUNT in self.arrays else None
         return Moments(torch.from_numpy(mu), torch.from_numpy(sigma), count)
 
     def _check_space(self, features: Features, width: int) -> None:
-        """Raises DataError where the numbers are of another space."""
+        """Raise DataError for numbers of another feature space."""
         if width != features.width:
-            raise DataError(f"{self.path} is of {width} features, and those of this metric are {features.width}.")
+            raise DataError(
+                f"{self.path} is of {width} features, and this metric has {features.width}. Use a reference that was "
+                "made with the same `features`."
+            )
         name = f"{SPACE!r} in {self.path}"
         made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
-                f"{self.path} was made in another space ({shown(made, 500)}) than this metric compares in "
-                f"({shown(plain(features), 500)}): make it again, or use the same weights."
+                f"{self.path} was made in another feature space ({shown(made, 500)}) than that of this metric "
+                f"({shown(plain(features), 500)}). Make it again, or use the same weights."
             )
 
     def _count(self) -> int:
         found = self._numbers(COUNT)
         if found.size != 1 or not 1 <= float(found.item()) < 1e15 or found.item() != int(found.item()):
-            raise DataError(f"{self.path}: {COUNT!r} is no number of images: write it again.")
+            raise DataError(f"{self.path}: the array {COUNT!r} is not a number of images. Write the file again.")
         return int(found.item())
 
     def _numbers(self, name: str, kind: Any = np.float64) -> Any:
-        """An array of numbers, as this kind of them. Raises DataError for one of something else."""
+        """Read an array as numbers of type `kind`. Raises DataError for an array of another type."""
         found = self._array(name)
         if not (np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)):
-            raise DataError(f"{self.path}: {name!r} is of type {found.dtype}, and must be of numbers.")
+            raise DataError(
+                f"{self.path}: the array {name!r} has the type {found.dtype}, expected numbers. Write the file again."
+            )
         return found.astype(kind)
 
     def _array(self, name: str) -> Any:
         with reading(self.path, f"an .npz file at {name!r}"), zipfile.ZipFile(self.path) as archive:
             found = array(archive, name)
         if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
-            raise DataError(f"{self.path}: {name!r} holds numbers that are not finite: write it again.")
+            raise DataError(f"{self.path}: the array {name!r} holds numbers that are not finite. Write the file again.")
         return found
 
 
 def plain(features: Features) -> Mapping[str, Any]:
-    """The settings of a space as they come back from JSON."""
+    """The settings of a feature space, in the form that JSON preserves."""
     settings: Mapping[str, Any] = json.loads(json.dumps(dict(features.settings)))
     return settings

@@ -1,4 +1,4 @@
-"""The resizing in front of the FID network: TensorFlow 1's bilinear one, whose centres are off by half a pixel."""
+"""TensorFlow 1's bilinear resizing, the input resizing of FID. Its pixel centres are off by half a pixel."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from torch import Tensor
 
 
 def tf1_bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images [B, C, H, W] float -> [B, C, *size]: pixel d looks at d * in / out, without antialiasing."""
+    """Resize float images [B, C, H, W] to [B, C, *size], without antialiasing.
+
+    Output pixel d samples the input at d * input_size / output_size.
+    """
     rows = _along(images.transpose(-1, -2), size[0]).transpose(-1, -2)
     return _along(rows, size[1])
 
 
 def _along(values: Tensor, size: int) -> Tensor:
-    """The last axis at another size."""
+    """Resize the last axis."""
     length = values.shape[-1]
-    places = torch.arange(size, dtype=torch.float32, device=values.device) * (length / size)
-    low = places.floor().long().clamp(max=length - 1)
+    positions = torch.arange(size, dtype=torch.float32, device=values.device) * (length / size)
+    low = positions.floor().long().clamp(max=length - 1)
     high = (low + 1).clamp(max=length - 1)
-    share = (places - low).to(values.dtype)
-    return values[..., low] + (values[..., high] - values[..., low]) * share
+    weight = (positions - low).to(values.dtype)
+    return values[..., low] + (values[..., high] - values[..., low]) * weight

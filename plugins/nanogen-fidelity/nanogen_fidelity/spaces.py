@@ -1,12 +1,12 @@
-"""The six spaces of FDr6 and MIND6, and how far real images are from real images in each."""
+"""The six feature spaces of FDr6 and MIND6, and the Fréchet distance of real images in each."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-#: The Fréchet distance of ImageNet's 50,000 validation images from the published statistics. `mae_cls` has one digit
-#: alone, which leaves a twelfth of its term open.
+#: The Fréchet distance of ImageNet's 50,000 validation images to the published statistics. The norm of `mae_cls` is
+#: published with one digit, so `fdr_mae_cls` is uncertain by about 12%.
 NORMS: Mapping[str, float] = {
     "inception": 1.68,
     "convnext": 56.87,
@@ -16,7 +16,7 @@ NORMS: Mapping[str, float] = {
     "clip_cls": 5.60,
 }
 
-#: The published files of moments by space: of ImageNet's training images, 256 px (`inception`: ADM's own).
+#: The published files of moments of ImageNet's training images at 256 px, by space (`inception`: the file of ADM).
 STATISTICS: Mapping[str, str] = {
     "inception": "guided_diffusion_stats.npz",
     "convnext": "convnext_in256_t224_stats.npz",
@@ -28,8 +28,16 @@ STATISTICS: Mapping[str, str] = {
 
 
 def relative(distances: Mapping[str, float], norms: Mapping[str, float] = NORMS) -> dict[str, float]:
-    """`fdr_x = fd_x / norm_x` for each space, and `fdr6`, their mean, where all of them are there and finite."""
-    shares = {f"fdr_{space}": distance / norms[space] for space, distance in distances.items()}
-    if distances.keys() == norms.keys() and all(map(math.isfinite, shares.values())):
-        shares["fdr6"] = sum(shares.values()) / len(shares)
-    return shares
+    """Divide Fréchet distances by those of real images.
+
+    Args:
+        distances: The distance in each space.
+        norms: The distance of real images in each space.
+
+    Returns:
+        `fdr_<space>` for each space, and their mean `fdr6` if all spaces of `norms` are there and finite.
+    """
+    ratios = {f"fdr_{space}": distance / norms[space] for space, distance in distances.items()}
+    if distances.keys() == norms.keys() and all(map(math.isfinite, ratios.values())):
+        ratios["fdr6"] = sum(ratios.values()) / len(ratios)
+    return ratios

@@ -1,4 +1,4 @@
-"""`python -m nanogen_fidelity.statistics IMAGES FILE.npz`: the reference file of a set of images, to compare with."""
+"""Writes the reference file of a set of images: `python -m nanogen_fidelity.statistics IMAGES FILE.npz`."""
 
 from __future__ import annotations
 
@@ -26,40 +26,56 @@ from nanogen_files import storage
 def compute_statistics(
     batches: Iterable[Batch], features: Features, file: Path, *, keep_features: bool = False
 ) -> Mapping[str, Any]:
-    """Writes the moments of images in a space, for `fid`, `frechet`, `rfid` and `fdr6`; with `keep_features` also the
-    features, for `kid`, `prdc` and an extrapolated distance. Returns `count` and the space's settings.
+    """Write the moments of images in a feature space, for `fid`, `frechet`, `rfid` and `fdr6`.
 
-    Batches have `indices` and `images` [B, 3, H, W] on the 8-bit grid. Raises DataError for fewer than two images.
+    Args:
+        batches: Batches with `indices` and `images` [B, 3, H, W] on the 8-bit grid.
+        features: The feature space.
+        file: The `.npz` to write.
+        keep_features: Whether to also write the features, for `kid`, `prdc` and `mind6`.
+
+    Returns:
+        The number of images as `count`, and the settings of the feature space.
+
+    Raises:
+        DataError: There are fewer than two images, or a batch has none.
     """
     running, parts = RunningMoments(), []
     for batch in batches:
         if batch.images is None:
-            raise DataError("Statistics are made of images, and a batch had none.")
+            raise DataError("A batch has no images. Pass batches with images to compute_statistics.")
         rows = features(batch.images)
         running.add(batch.indices, rows)
         parts += [rows] if keep_features else []
     found, space = running.moments(), plain(features)
-    arrays = {MOMENTS[0][0]: found.mean.numpy(), MOMENTS[0][1]: found.covariance.numpy(), COUNT: len(running)}
-    kept = {ROWS: torch.cat(parts).numpy()} if keep_features else {}
+    arrays: dict[str, Any] = {
+        MOMENTS[0][0]: found.mean.numpy(),
+        MOMENTS[0][1]: found.covariance.numpy(),
+        COUNT: len(running),
+        SPACE: json.dumps(space),
+    }
+    if keep_features:
+        arrays[ROWS] = torch.cat(parts).numpy()
     content = io.BytesIO()
-    np.savez(content, **arrays, **kept, **{SPACE: json.dumps(space)})
+    np.savez(content, **arrays)
     storage.write_bytes(file, content.getvalue())
     return {"count": len(running), **space}
 
 
 def all_of(source: Source) -> Iterable[Batch]:
-    """Every image of a source, in order."""
+    """Return all images of a source in order, in batches."""
     count = len(source.requests.indices)
     return source.read(range(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command. Returns 0, or 1 for an error."""
     parser = argparse.ArgumentParser(prog="python -m nanogen_fidelity.statistics", description=__doc__)
     parser.add_argument("images", help="a folder of images, or an .npz with arr_0")
     parser.add_argument("file", type=Path, help="the .npz to write")
-    parser.add_argument("--features", default="inception", help="the name of the space")
+    parser.add_argument("--features", default="inception", help="the name of the feature space")
     parser.add_argument("--weights", help="a file with the weights of its network")
-    parser.add_argument("--keep-features", action="store_true", help="the features too, for KID and neighbours")
+    parser.add_argument("--keep-features", action="store_true", help="also write the features, for kid, prdc and mind6")
     chosen = parser.parse_args(arguments)
     named = {"name": chosen.features, **({"weights": chosen.weights} if chosen.weights else {})}
     try:

@@ -1,4 +1,4 @@
-"""The five spaces of FDr6 and MIND6 beside the FID network's: vision transformers and a ConvNeXt from timm."""
+"""The timm feature spaces of FDr6 and MIND6: four vision transformers and a ConvNeXt."""
 
 from __future__ import annotations
 
@@ -21,41 +21,50 @@ from nanogen_files.weights import read_weights
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-PUBLISHED = "model.safetensors"  # in the repositories of timm
+PUBLISHED = "model.safetensors"  # file name in timm's repositories on the hub
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @frozen
 class Space:
-    """A model of timm, its input, and which of its numbers are the features.
+    """A timm model and the features that are taken from it.
 
-    `any_size`: a transformer that takes other sizes than it was trained with; its patches are padded with zeros.
+    Args:
+        model: The name of the model in timm.
+        size: Side of the input in pixels.
+        width: D, the number of features.
+        normal: Mean and standard deviation of each input channel, for values in [0, 1].
+        pool: Makes features [B, D] of the model and the output of its `forward_features`.
+        any_size: Whether the model is a transformer that accepts other sizes than its training size. Inputs are
+            then padded with zeros to whole patches.
     """
 
     model: str
     size: int
     width: int
-    normal: tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of values in [0, 1]
-    pool: Callable[[nn.Module, Tensor], Tensor]  # of what `forward_features` gives
+    normal: tuple[tuple[float, ...], tuple[float, ...]]
+    pool: Callable[[nn.Module, Tensor], Tensor]
     any_size: bool = True
 
 
 def class_token(model: nn.Module, tokens: Tensor) -> Tensor:
+    """Tokens [B, N, D] -> the class token [B, D]."""
     return tokens[:, 0]
 
 
 def attention_pool(model: Any, tokens: Tensor) -> Tensor:
+    """Tokens [B, N, D] -> the model's attention pooling of them [B, D]."""
     pooled: Tensor = model.attn_pool(tokens)
     return pooled
 
 
 def spatial_mean(model: nn.Module, maps: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, C], before the norm of the head."""
+    """Feature maps [B, D, h, w] -> their spatial mean [B, D], without the norm of the head."""
     return maps.mean(dim=(2, 3))
 
 
 class Vision(Extractor):
-    """Features of a space's model, for bytes resized with antialiasing, neither clamped nor rounded afterwards."""
+    """Features of a timm model. Images are resized bicubically with antialiasing, and not clamped or rounded."""
 
     space: Space
 
@@ -65,68 +74,72 @@ class Vision(Extractor):
         self.width = self.space.width
 
     @cached_property
-    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
-        used = {"network": self.space.model, "weights": file_hash(self.file), "size": self.space.size}
-        return {**used, "resize": "bicubic antialias", "autocast": self.config.autocast}
+    def settings(self) -> Mapping[str, Any]:
+        network = {"network": self.space.model, "weights": file_hash(self.file), "size": self.space.size}
+        return {**network, "resize": "bicubic antialias", "autocast": self.config.autocast}
 
     @cached_property
     def file(self) -> Path:
-        """The file of weights: the one that is named, or the published one. Raises DataError where there is none."""
+        """The file of weights: the one in `weights`, or timm's. Raises DataError if it is missing."""
         if self.config.weights is None:
             return published(self.space.model)
         file = Path(self.config.weights).expanduser()
         if not file.is_file():
-            raise DataError(
-                f"{file}, which `weights` names, is no file: it must hold the weights of {self.space.model}."
-            )
+            raise DataError(f"There is no file {file}. Set `weights` to the weights of {self.space.model}.")
         return file
 
     def load(self) -> nn.Module:
-        """Raises DataError where the weights are missing or of another model, NanoGenError where there is no timm."""
+        """Raises DataError for missing weights or weights of another model, NanoGenError if timm is missing."""
         sizes = {"dynamic_img_size": True, "dynamic_img_pad": True} if self.space.any_size else {}
         network: nn.Module = _timm().create_model(self.space.model, pretrained=False, num_classes=0, **sizes)
         fill(network, self.file)
         return network
 
-    def forward_features(self, network: nn.Module, pixels: Tensor) -> Sequence[Tensor]:
+    def forward_features(self, network: Any, pixels: Tensor) -> Sequence[Tensor]:
         x = normalised(resized(pixels, self.space.size), self.space)
         half = self.config.autocast and self.space.any_size and x.device.type == "cuda"
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):
-            seen = network.forward_features(x)  # type: ignore[operator]
-            return [self.space.pool(network, seen)]
+            return [self.space.pool(network, network.forward_features(x))]
 
 
 def published(model: str) -> Path:
-    """The safetensors file that timm publishes for a model, from the Hugging Face hub or its cache.
+    """Fetch timm's weights of a model from the Hugging Face hub or its cache.
 
-    Raises DataError where it is not at hand, NanoGenError where there is no timm.
+    Raises:
+        DataError: They cannot be fetched.
+        NanoGenError: timm is not installed.
     """
     known = _timm().get_pretrained_cfg(model)
     try:
         from huggingface_hub import hf_hub_download
 
         return Path(hf_hub_download(known.hf_hub_id, PUBLISHED))
-    except Exception as error:  # whatever the hub, its cache and the network between raise
+    except Exception as error:  # the hub client raises errors of many types
         raise DataError(
-            f"timm has no weights of {model} ({_reason(error)}): put them into the Hugging Face cache, or name a file"
-            " of them with `weights`."
+            f"The weights of {model} cannot be fetched ({_reason(error)}). Put them into the Hugging Face cache, or set"
+            " `weights` to a file of them."
         ) from error
 
 
 def fill(network: nn.Module, file: Path) -> None:
-    """Loads a file as timm or the model's authors publish it. Raises DataError where it is of another model."""
+    """Load weights in the format of timm or of the model's authors. Raises DataError for those of another model."""
     family, state = import_module(type(network).__module__), _unwrapped(read_weights(file))
+    model = f"the weights of a {type(network).__name__}"
     try:
         left = network.load_state_dict(family.checkpoint_filter_fn(state, network), strict=False)
-    except Exception as error:  # whatever the names and shapes of another model raise
-        raise DataError(f"{file} holds no weights of this model: {_reason(error)}.") from error
-    foreign = [name for name in left.unexpected_keys if not name.startswith("head.")]  # classes, or a projection
-    if left.missing_keys or foreign:
-        raise DataError(f"{file} is of another model: {[*left.missing_keys, *foreign][0]!r} is in one of them alone.")
+    except Exception as error:  # names and shapes of another model raise errors of many types
+        raise DataError(
+            f"{file} holds the weights of another model ({_reason(error)}). Set `weights` to {model}."
+        ) from error
+    unexpected = [name for name in left.unexpected_keys if not name.startswith("head.")]  # a classifier or projection
+    if left.missing_keys or unexpected:
+        name = [*left.missing_keys, *unexpected][0]
+        side = "lacks" if left.missing_keys else "has the unknown"
+        raise DataError(f"{file} holds the weights of another model: it {side} {name!r}. Set `weights` to {model}.")
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the names that torch's wrappers put in front."""
+    """Strip the prefixes that DDP and torch.compile add to parameter names."""
     return {name.removeprefix("module.").removeprefix("_orig_mod."): value for name, value in state.items()}
 
 
@@ -135,7 +148,7 @@ def _reason(error: Exception) -> str:
 
 
 def normalised(pixels: Tensor, space: Space) -> Tensor:
-    """Float values of bytes [B, 3, H, W], less their mean and over their deviation."""
+    """Normalise values in [0, 255] [B, 3, H, W] by the space's mean and standard deviation."""
     mean, deviation = (255 * torch.tensor(values, device=pixels.device)[:, None, None] for values in space.normal)
     return (pixels - mean) / deviation
 
@@ -145,36 +158,36 @@ def _timm() -> Any:
         return import_module("timm")
     except (ImportError, RuntimeError) as error:
         raise NanoGenError(
-            f"This space needs timm, which cannot be imported ({error}): `pip install nanogen-fidelity[timm]`, and the"
-            " torchvision that belongs to the installed torch."
+            f"This feature space needs timm, which cannot be imported ({error}). Run `pip install"
+            " nanogen-fidelity[timm]`, and install the torchvision release that matches the installed torch."
         ) from error
 
 
 class ConvNeXt(Vision):
-    """1024 numbers: the mean of the last map, without the norm of the head."""
+    """ConvNeXt V2 base: the spatial mean of the last feature map, 1024 features, without the norm of the head."""
 
     space = Space("convnextv2_base.fcmae_ft_in22k_in1k", 224, 1024, IMAGENET, spatial_mean, any_size=False)
 
 
 class DinoV2(Vision):
-    """1024 numbers: the class token. 256 pixels are padded to 266: 362 tokens."""
+    """DINOv2 large: the class token, 1024 features. Inputs of 256 pixels are padded to 266, which makes 362 tokens."""
 
     space = Space("vit_large_patch14_dinov2.lvd142m", 256, 1024, IMAGENET, class_token)
 
 
 class Mae(Vision):
-    """1024 numbers: the class token."""
+    """MAE large: the class token, 1024 features."""
 
     space = Space("vit_large_patch16_224.mae", 224, 1024, IMAGENET, class_token)
 
 
 class SigLip(Vision):
-    """1152 numbers: what attention pools of the tokens."""
+    """SigLIP 2 so400m: the attention pooling of the tokens, 1152 features."""
 
     space = Space("vit_so400m_patch16_siglip_256.v2_webli", 224, 1152, HALF, attention_pool)
 
 
 class Clip(Vision):
-    """1024 numbers: the class token, before any projection."""
+    """CLIP large: the class token before the projection, 1024 features."""
 
     space = Space("vit_large_patch14_clip_224.openai", 256, 1024, CLIP, class_token)

@@ -1,4 +1,4 @@
-"""Where files of weights lie."""
+"""Finds files of weights on this machine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ import torch
 from nanogen_core.errors import DataError
 
 
-def hub_file(path: str | None, names: Iterable[str], what: str) -> Path:
-    """The file at `path`, or the first of `names` in torch.hub's folder. Raises DataError: which file goes where."""
+def hub_file(path: str | None, names: Iterable[str], network: str) -> Path:
+    """Find a file of weights.
+
+    Args:
+        path: The file. None: search torch.hub's folder.
+        names: File names to search for in torch.hub's folder, in order.
+        network: The network whose weights the file holds, for error messages.
+
+    Raises:
+        DataError: There is no such file.
+    """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     candidates = [Path(path).expanduser()] if path else [folder / name for name in names]
     found = next((file for file in candidates if file.is_file()), None)
     if found:
         return found
     if path:
-        raise DataError(f"{candidates[0]}, which `weights` names, is no file: it must hold {what}.")
+        raise DataError(f"There is no file {candidates[0]}. Set `weights` to a file with the weights of {network}.")
     raise DataError(
-        f"{what} is not on this machine: save {' or '.join(names)} in {folder}, or name the file with `weights`."
+        f"The weights of {network} are not on this machine. Save {' or '.join(names)} in {folder}, or set `weights` to "
+        "the path of the file."
     )

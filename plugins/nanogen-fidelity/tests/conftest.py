@@ -15,7 +15,7 @@ class TinySpace(Extractor):
     """Mean colours under a fixed matrix: 5 features and 4 logits."""
 
     width = 5
-    gives = ("features", "logits")
+    outputs = ("features", "logits")
     settings = {"network": "tiny"}
 
     def load(self):

@@ -71,8 +71,8 @@ def test_the_component_gives_features_and_logits_of_float_images(published, netw
     expected = network(pixels)
     assert space(images).shape == (3, 2048)
     torch.testing.assert_close(space(images), expected.pool, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(space.see(images)[1], expected.logits, rtol=1e-4, atol=1e-4)
-    assert space.see(images) is space.see(images)
+    torch.testing.assert_close(space.extract(images)[1], expected.logits, rtol=1e-4, atol=1e-4)
+    assert space.extract(images) is space.extract(images)
     torch.testing.assert_close(space(images[1:2]), space(images)[1:2], rtol=1e-4, atol=1e-4)
 
 

@@ -160,7 +160,7 @@ def test_few_images_are_noted_at_the_metric(tiny, folder, pictures):
 
 
 def test_the_inception_score_has_three_variants(tiny, pictures):
-    logits = tiny.see(pictures(30, seed=3))[1]
+    logits = tiny.extract(pictures(30, seed=3))[1]
     expected = {
         "diffusionbench": diffusionbench_inception_score(logits, splits=3),
         "adm": adm_inception_score(logits, split_size=3),
@@ -244,9 +244,9 @@ def test_the_dark_quirk_is_there_under_its_name():
 def test_pairs_without_a_partner_are_one_sentence(folder, pictures):
     with pytest.raises(DataError, match="image 12 has no original"):
         seen(metric("psnr", reference=str(folder[0])), pictures(13, seed=3))
-    with pytest.raises(DataError, match="psnr needs the originals"):
+    with pytest.raises(DataError, match="psnr needs the original images"):
         seen(metric("psnr"), pictures(2, seed=3))
-    with pytest.raises(DataError, match="both must have one size"):
+    with pytest.raises(DataError, match="Use images of one size"):
         seen(metric("ssim", reference=str(folder[0])), pictures(2, seed=3, side=20))
 
 
@@ -287,6 +287,7 @@ def test_features_and_references_that_are_not_finite_are_refused(tiny, tmp_path,
     for name in ("moments", "features"):
         with pytest.raises(DataError, match=rf"{name}\.npz: .* contains NaN or infinite values"):
             Reference(str(tmp_path / f"{name}.npz")).moments(tiny)
-    monkeypatch.setattr(type(tiny), "look", lambda *arguments: [part + number for part in forward_features(*arguments)])
-    with pytest.raises(NanoGenError, match="TinySpace gives features that are not finite"):
+    added = lambda *arguments: [part + number for part in forward_features(*arguments)]  # noqa: E731
+    monkeypatch.setattr(type(tiny), "forward_features", added)
+    with pytest.raises(NanoGenError, match="TinySpace computed features that are not finite"):
         tiny(pictures(2, seed=5))

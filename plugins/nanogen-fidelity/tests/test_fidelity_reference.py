@@ -55,7 +55,7 @@ def test_statistics_of_other_weights_are_refused(folder, tmp_path):
     compute_statistics(all_of(Folder(folder[0])), SPACE, file)
     content = dict(np.load(file))
     np.savez(file, **{**content, "space": json.dumps({**json.loads(str(content["space"])), "weights": "others"})})
-    with pytest.raises(DataError, match="another space"):
+    with pytest.raises(DataError, match="another feature space"):
         Reference(str(file)).moments(SPACE)
 
 

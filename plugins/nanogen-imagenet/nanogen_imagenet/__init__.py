@@ -1,4 +1,4 @@
-"""Class-conditional generation: the task, the label conditioner, and two datasets on disk."""
+"""Class-conditional generation for NanoGen: the task, the label conditioner and two datasets on disk."""
 
 from typing import TYPE_CHECKING
 

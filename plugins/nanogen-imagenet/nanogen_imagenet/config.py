@@ -9,23 +9,33 @@ from nanogen_core.validators import at_least, unit
 
 @frozen(kw_only=True)
 class ImageNetConfig:
-    """`flip`: mirror training images left to right with probability one half. The published runs do not."""
+    """Options of the task `imagenet`.
+
+    Args:
+        flip: Whether to mirror half of the training images left to right. The published runs do not.
+    """
 
     flip: bool = False
 
 
 @frozen(kw_only=True)
 class LabelConfig:
-    """`learned`: the number of learned tokens that the class embedding is added to."""
+    """Options of the conditioner `label`.
+
+    Args:
+        learned: The number of learned tokens that the class embedding is added to.
+    """
 
     learned: int = field(default=8, validator=at_least(1, 1024))
 
 
 @frozen(kw_only=True)
 class FolderConfig:
-    """`root`: the folder that holds `train` and `val`; without it, the folder `imagenet` under NANOGEN_DATA.
+    """Options of the dataset `imagenet-folder`.
 
-    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
+    Args:
+        root: The folder with the subfolders `train` and `val`. None: the folder `imagenet` under NANOGEN_DATA.
+        max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None
@@ -34,9 +44,12 @@ class FolderConfig:
 
 @frozen(kw_only=True)
 class ParquetConfig:
-    """`root`: the folder of the parquet files, or of `data` with them; without it, `imagenet` under NANOGEN_DATA.
+    """Options of the dataset `imagenet-parquet`.
 
-    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
+    Args:
+        root: The folder of the parquet files, or its parent if it is called `data`. None: the folder `imagenet` under
+            NANOGEN_DATA.
+        max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None

@@ -1,4 +1,4 @@
-"""ADM's centre crop and an optional random flip: from a picture of any size to what a network sees."""
+"""ADM's centre crop, and an optional horizontal flip."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nanogen_files.images import to_tensor
 
 
 def centre_crop(image: Image.Image, size: int) -> Image.Image:
-    """The central `size` x `size` pixels of an image whose short side was brought to `size`.
+    """Resize the short side of an image to `size`, and crop the central `size` x `size` pixels.
 
-    Halved by a box filter while the short side is at least 2 `size`, then bicubic: the preprocessing of ADM (Dhariwal
-    and Nichol, arXiv 2105.05233), which published ImageNet scores are measured with.
+    The image is halved by a box filter while its short side is at least 2 `size`, and then resized bicubically. This is
+    the preprocessing of ADM (Dhariwal and Nichol, arXiv 2105.05233) and of published ImageNet scores.
     """
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
@@ -25,14 +25,17 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
 
 @frozen
 class CropAndFlip:
-    """A transform of `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1], mirrored for odd numbers."""
+    """A transform for `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1].
+
+    With `flip`, the image is mirrored for odd numbers.
+    """
 
     size: int
     flip: bool
 
     @property
     def variants(self) -> int:
-        """An image, and where it may be mirrored its mirror image."""
+        """The number of variants of an image: 2 with `flip`, else 1."""
         return 2 if self.flip else 1
 
     def __call__(self, image: Image.Image, number: int) -> Tensor:

@@ -1,4 +1,5 @@
-"""The class-folder layout: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`, with WordNet ids or any names as CLASS."""
+"""The dataset `imagenet-folder`: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`, where CLASS is a WordNet id or any
+name."""
 
 from __future__ import annotations
 
@@ -22,8 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class ImageNetFolder:
-    """Classes are the folders of `train` with images, in alphabetical order, named by `LOC_synset_mapping.txt` or
-    `classes.txt`."""
+    """Images in class folders.
+
+    The classes are the folders in `train` that contain images, in alphabetical order. Their names come from
+    `LOC_synset_mapping.txt` or `classes.txt`.
+    """
 
     def __init__(self, config: FolderConfig):
         self._config = config
@@ -31,7 +35,7 @@ class ImageNetFolder:
 
     @cached_property
     def root(self) -> Path:
-        """The folder with the splits. Raises DataError where it is missing."""
+        """The folder with the splits. Raises DataError if it is missing."""
         return data_folder(self._config.root, "imagenet")
 
     @cached_property
@@ -44,27 +48,36 @@ class ImageNetFolder:
         return folder_names(self.root, self._folders)
 
     def open(self, split: str, image_size: int, view: str) -> FolderExamples:
-        """One split, `train` or `val`; images come in their own size. Raises DataError for a layout that is not so."""
+        """Open a split.
+
+        Args:
+            split: `"train"` or `"val"`.
+            image_size: Not used: images have their original size.
+            view: Not used: examples have labels.
+
+        Raises:
+            DataError: The folder is missing, has no class, or has a class that `train` lacks.
+        """
         found = self._scanned(split)
         folder = self.root / split
         unknown = sorted(set(found.files) - set(self._folders))
         if unknown:
             raise DataError(
                 f"{folder} has a class folder {unknown[0]!r} that `train` lacks.{near_miss(unknown[0], self._folders)} "
-                f"Both need the same classes."
+                f"Use the same classes in both."
             )
         warn_once(log, found.left.summary(folder))
         return FolderExamples(folder, self._folders, found.files, self._config.max_corrupt)
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` may be this: a folder whose `train` holds folders with images."""
+        """Whether `root` could be `source`: its folder `train` contains folders with images."""
         train = user_path(source) / "train"
         folders = [Path(entry.path) for entry in entries(train) if entry.is_dir()] if is_folder(train) else []
         return any(scan.has_images(folder) for folder in folders if not is_hidden(folder.name))
 
     def _scanned(self, split: str) -> scan.Found:
-        """What a split holds, looked through once. Raises DataError where it has no class."""
+        """The files of a split, scanned once. Raises DataError for a split without classes."""
         if split not in self._found:
             folder = self._split(split)
             found = scan.scan(folder)
@@ -78,32 +91,31 @@ class ImageNetFolder:
         if not is_folder(folder):
             there = listing(entry.name for entry in entries(self.root) if entry.is_dir())
             raise DataError(
-                f"There is no folder {split!r} in {self.root}, only: {there}. Put one folder of images for each class "
-                f"into {folder}, or set `dataset.root`."
+                f"There is no folder {split!r} in {self.root}, only: {there}. Create {folder} with a folder of images "
+                f"for each class, or set `dataset.root`."
             )
         return folder
 
 
 def _no_classes(folder: Path, found: scan.Found) -> str:
-    """For a flat split, as ImageNet's validation set comes, or one of empty folders."""
+    """The error message for a split without classes: images are not in class folders, or the folders are empty."""
     images, empty = len(found.names(scan.LOOSE)), len(found.names(scan.EMPTY))
     if images or not empty:
         return (
-            f"{folder} holds {images} images and no class folders: move each image into the folder of its class, such "
-            f"as {folder.name}/n01440764 (ImageNet's validation archive is flat; LOC_val_solution.csv names the "
-            f"classes)."
+            f"{folder} has {images} images and no class folders. Move each image into the folder of its class, such as "
+            f"{folder.name}/n01440764. (ImageNet's validation archive is flat; LOC_val_solution.csv has the classes.)"
         )
-    return f"None of the {empty} folders in {folder} holds an image: put the images of each class into its folder."
+    return f"None of the {empty} folders in {folder} has an image. Put the images of each class into its folder."
 
 
 class FolderExamples:
-    """The images of one split, class by class and sorted, read from disk one by one."""
+    """The images of a split, sorted by class and name, read on access."""
 
     def __init__(self, folder: Path, classes: Sequence[str], files: Mapping[str, Sequence[str]], max_corrupt: float):
         self.max_corrupt = max_corrupt
         self._folder = folder
         self._classes = tuple(classes)
-        listed = [files.get(name, ()) for name in classes]  # a class that this split lacks has none here
+        listed = [files.get(name, ()) for name in classes]  # `val` may lack a class
         self._files = [file for names in listed for file in names]
         self._starts = list(accumulate((len(names) for names in listed), initial=0))[:-1]
 
@@ -111,7 +123,7 @@ class FolderExamples:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size, and its label. Raises BadExample, naming the file, where it cannot be read."""
+        """Read an RGB image in its original size, and its label. Raises CorruptSampleError for an unreadable file."""
         label = self._label(index)
         return Example(read_image(self._path(index, label)), label=label)
 

@@ -1,4 +1,4 @@
-"""The condition of a class label: one one-hot token, whose projection is the embedding table, exactly."""
+"""The conditioner `label`: a class label as one one-hot token, so its linear projection is an embedding table."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ from nanogen_imagenet.config import LabelConfig
 
 
 class Label:
-    """Labels 0 ... N - 1 as one-hot tokens of width N + 1; the null condition is index N."""
+    """Encodes labels 0 to N - 1 as one-hot tokens of width N + 1. Index N is the null condition."""
 
     def __init__(self, config: LabelConfig, *, classes: Sequence[str]):
         self.spec = ConditionSpec(width=len(classes) + 1, length=1, learned=config.learned)
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device | str) -> Label:
-        """Where conditions are made from now on; returns the conditioner itself."""
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     def encode(self, batch: Batch) -> Condition:
-        """Labels [B] -> tokens [B, 1, N + 1] float32. Raises NanoGenError for a batch without labels,
-        and for a label outside 0 ... N - 1."""
+        """Encode labels [B] as tokens [B, 1, N + 1] float32.
+
+        Raises NanoGenError for a batch without labels, or a label outside 0 to N - 1.
+        """
         if batch.labels is None:
             raise NanoGenError(
-                "The conditioner 'label' was given a batch without labels: its task must give labels, or choose "
-                "another conditioner."
+                "The conditioner 'label' needs labels, and the batch has none. Use a task with labels, or another "
+                "conditioner."
             )
         self._refuse_outside(batch.labels)
         return self._one_hot(batch.labels)
 
     def null(self, count: int) -> Condition:
-        """The null class `count` times: tokens [count, 1, N + 1]."""
+        """Return the null class `count` times: tokens [count, 1, N + 1]."""
         return self._one_hot(torch.full((count,), self.spec.width - 1))
 
     def _refuse_outside(self, labels: Tensor) -> None:
-        """N would be the null class. On an accelerator labels are not looked at, which would wait for it: readers and
-        requests have checked theirs."""
+        """Raise NanoGenError for a label outside 0 to N - 1: N would be read as the null class.
+
+        Labels on an accelerator are not checked, because that would synchronise. Datasets and requests check theirs.
+        """
         classes = self.spec.width - 1
         if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             row = int(((labels < 0) | (labels >= classes)).nonzero()[0, 0])

@@ -1,4 +1,4 @@
-"""Names for people: from class folders' names to the words of a file beside them."""
+"""Reads class names from `LOC_synset_mapping.txt` or `classes.txt`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ _QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')
 
 
 def folder_names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
-    """A name for each class folder, from the lines `n01440764 tench, Tinca tinca` of a file in `root`.
+    """Return the name of each class folder.
 
-    A folder with a space in its name is quoted, or separated from its name by a tab. Without such a file the folders'
-    own names. Raises DataError where the file says nothing of a folder, or speaks of one twice.
+    The file has lines such as `n01440764 tench, Tinca tinca`. A folder name with a space is quoted, or followed by a
+    tab.
+
+    Args:
+        root: The folder with the file.
+        folders: The names of the class folders.
+
+    Returns:
+        The names in the same order; the folder names themselves if there is no such file.
+
+    Raises:
+        DataError: The file lacks a folder, or has one twice.
     """
     file = next((root / name for name in FILES if is_file(root / name)), None)
     if file is None:
@@ -29,19 +39,19 @@ def folder_names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
             continue
         folder, name = _pair(line.strip())
         if folder in words:
-            raise DataError(f"Line {number} of {file} is the second one for the folder {folder!r}: take one away.")
+            raise DataError(f"Line {number} of {file} is the second one for the folder {folder!r}. Remove one of them.")
         words[folder] = name
     missing = [folder for folder in folders if not words.get(folder)]
     if missing:
         raise DataError(
-            f"{file} has no name for the class folder {missing[0]!r} ({len(missing)} missing): add a line "
-            f"`{_written(missing[0])} NAME` for each, or take the file away."
+            f"{file} has no name for the class folder {missing[0]!r} ({len(missing)} missing). Add a line "
+            f"`{_quoted_if_needed(missing[0])} NAME` for each, or remove the file."
         )
     return tuple(words[folder] for folder in folders)
 
 
 def _pair(line: str) -> tuple[str, str]:
-    """The folder and the name of a line: `"golden retriever" NAME`, `golden retriever<tab>NAME` or `n01440764 NAME`."""
+    """Parse a line: `"golden retriever" NAME`, `golden retriever<tab>NAME` or `n01440764 NAME`."""
     quoted = _QUOTED.fullmatch(line)
     if quoted:
         return quoted[1].replace('""', '"'), quoted[2].strip()
@@ -49,8 +59,8 @@ def _pair(line: str) -> tuple[str, str]:
     return folder.strip(), name.strip()
 
 
-def _written(folder: str) -> str:
-    """A folder's name as a line of the file must have it."""
+def _quoted_if_needed(folder: str) -> str:
+    """The name of a folder as it is written in the file."""
     if re.search(r'[\s"]', folder):
         return '"' + folder.replace('"', '""') + '"'
     return folder

@@ -1,4 +1,4 @@
-"""The parquet layout of Hugging Face image datasets: `image` {bytes, path} and `label`, in row groups."""
+"""The dataset `imagenet-parquet`: parquet files of Hugging Face image datasets, with columns `image` and `label`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_imagenet.config import ParquetConfig
 
 
 class ImageNetParquet(Arrow):
-    """Splits by file name (`train-00000-of-00294.parquet`, `validation-...`), with the columns `image` and `label`."""
+    """Images in parquet files. The file name gives the split (`train-00000-of-00294.parquet`, `validation-...`)."""
 
     def __init__(self, config: ParquetConfig):
         options = {"root": config.root, "max_corrupt": config.max_corrupt}
@@ -20,6 +20,6 @@ class ImageNetParquet(Arrow):
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` may be this: a folder of `train-*.parquet` with the columns of images and labels."""
+        """Whether `root` could be `source`: it has files `train-*.parquet` with the columns `image` and `label`."""
         files = parquet_files(user_path(source), "train")
         return bool(files) and {IMAGE, LABEL} <= set(schema_of(files[0]).names)

@@ -12,14 +12,14 @@ _TASK = Component(
     name="imagenet",
     target="nanogen_imagenet.task:ImageNet",
     config="nanogen_imagenet.config:ImageNetConfig",
-    summary="class-conditional images: centre crop, optional random flip, balanced labels",
+    summary="class-conditional images: centre crop, optional flip; evaluated on balanced labels",
     provides=frozenset({"labels"}),
     needs={"dataset": {"labels"}},
     defaults={
         "conditioner": {"name": "label"},
         "dataset": {"name": "imagenet-folder"},
         "image_size": 256,
-        # The published interval. Its scale differs by method (1.6 to 9), so none is assumed: 1 is no guidance.
+        # The published interval. The published scale depends on the method (1.6 to 9), so the default is unguided.
         "guidance": {"cfg": {"scale": 1.0, "t_min": 0.0, "t_max": 0.9}},
     },
 )
@@ -29,7 +29,7 @@ _LABEL = Component(
     name="label",
     target="nanogen_imagenet.label:Label",
     config="nanogen_imagenet.config:LabelConfig",
-    summary="a class label as one one-hot token, added to learned tokens",
+    summary="class labels as a one-hot token, whose projection is added to learned tokens",
     needs={"task": {"labels"}},
 )
 
@@ -38,7 +38,7 @@ _FOLDER = Component(
     name="imagenet-folder",
     target="nanogen_imagenet.folder:ImageNetFolder",
     config="nanogen_imagenet.config:FolderConfig",
-    summary="train and val with one folder of images for each class",
+    summary="folders train and val with one folder of images per class",
     provides=frozenset({"labels"}),
 )
 
@@ -47,7 +47,7 @@ _PARQUET = Component(
     name="imagenet-parquet",
     target="nanogen_imagenet.parquet:ImageNetParquet",
     config="nanogen_imagenet.config:ParquetConfig",
-    summary="the parquet files of a Hugging Face image dataset, on disk",
+    summary="parquet files of a Hugging Face image dataset",
     provides=frozenset({"labels"}),
 )
 

@@ -1,4 +1,4 @@
-"""Finds the classes of a split, and the images of each."""
+"""Scans the class folders of a split."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ EMPTY, LOOSE = "folders without images", "images beside the class folders"
 
 @define
 class Found:
-    """The image files of each class by their paths in its folder, in order; and what was left out."""
+    """The content of a split."""
 
-    files: dict[str, list[str]] = field(factory=dict)
-    left: SkippedFiles = field(factory=SkippedFiles)
+    files: dict[str, list[str]] = field(factory=dict)  # class folder -> paths of its images in it, sorted
+    left: SkippedFiles = field(factory=SkippedFiles)  # ignored entries
 
     def names(self, reason: str) -> list[str]:
-        """What was left out for a reason."""
+        """The entries that were ignored for a reason."""
         return self.left.reasons.get(reason, [])
 
 
 def scan(split: Path) -> Found:
-    """The classes of a split are its folders with an image in them or below. Raises DataError for a folder whose name
-    is not UTF-8, and where one may not be listed."""
+    """Scan a split. Its classes are the folders with an image at any depth.
+
+    Raises DataError for a folder name that is not UTF-8, or a folder that cannot be listed.
+    """
     found = Found()
     for entry in entries(split):
         if is_hidden(entry.name):
@@ -47,17 +49,17 @@ def scan(split: Path) -> Found:
 
 
 def has_images(folder: Path) -> bool:
-    """Whether there is an image in a folder or below it."""
+    """Whether a folder contains an image at any depth."""
     return any(images_below(folder, SkippedFiles()))
 
 
 def _utf8(entry: os.DirEntry[str]) -> str:
-    """Class names are written into checkpoints. Raises DataError for a name that no text file can hold."""
+    """The name of an entry. Raises DataError if it is not UTF-8, since class names are written to checkpoints."""
     try:
         entry.name.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"The name of the class folder {os.fsencode(entry.name)!r} in {Path(entry.path).parent} is not UTF-8: "
-            f"rename it."
+            f"The name of the class folder {os.fsencode(entry.name)!r} in {Path(entry.path).parent} is not UTF-8. "
+            "Rename the folder."
         ) from error
     return entry.name

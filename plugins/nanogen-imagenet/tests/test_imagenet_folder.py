@@ -101,7 +101,7 @@ def test_a_flat_validation_folder_is_explained(root: Path) -> None:
         path.rename(root / "val" / path.name)
     for wnid in COLOURS:
         (root / "val" / wnid).rmdir()
-    with pytest.raises(DataError, match="holds 6 images and no class folders: move each image into the folder"):
+    with pytest.raises(DataError, match="has 6 images and no class folders. Move each image into the folder"):
         next(task(root).batches("val", 2))
 
 

@@ -7,9 +7,9 @@ import torch
 
 from nanogen_core.errors import NanoGenError, UnknownName
 from nanogen_core.tensors import Batch
+from nanogen_imagenet.class_lookup import ClassLookup
 from nanogen_imagenet.config import LabelConfig
 from nanogen_imagenet.label import Label
-from nanogen_imagenet.words import Words
 
 BIRDS = ("crane, wader", "tench, Tinca tinca", "crane, machine", "Cardigan, Welsh corgi", "cardigan", "7")
 
@@ -29,7 +29,7 @@ def test_the_null_class_comes_after_the_others() -> None:
 
 
 def test_a_batch_without_labels_is_refused() -> None:
-    with pytest.raises(NanoGenError, match="a batch without labels"):
+    with pytest.raises(NanoGenError, match="needs labels, and the batch has none"):
         Label(LabelConfig(), classes=("a",)).encode(Batch(torch.arange(1), captions=["a dog"]))
 
 
@@ -37,27 +37,27 @@ def test_a_batch_without_labels_is_refused() -> None:
     ("word", "label"), [("tench", 1), ("TINCA tinca ", 1), ("tench, Tinca tinca", 1), (3, 3), ("3", 3), ("7", 5)]
 )
 def test_words_and_numbers_are_understood(word: str | int, label: int) -> None:
-    assert Words(BIRDS).label(word) == label
+    assert ClassLookup(BIRDS).label(word) == label
 
 
 def test_a_whole_name_comes_before_a_synonym() -> None:
-    assert Words(BIRDS).label("cardigan") == 4
+    assert ClassLookup(BIRDS).label("cardigan") == 4
 
 
 def test_a_name_of_two_classes_is_refused_with_both() -> None:
     with pytest.raises(NanoGenError, match=r"'crane' belongs to 2 classes.*\[0, 2\]"):
-        Words(BIRDS).label("crane")
+        ClassLookup(BIRDS).label("crane")
 
 
 def test_an_unknown_name_has_a_near_miss() -> None:
     with pytest.raises(UnknownName, match=r"no class 'tensh' among the 6.* Did you mean 'tench'\?.*from 0 to 5"):
-        Words(BIRDS).label("tensh")
+        ClassLookup(BIRDS).label("tensh")
 
 
 @pytest.mark.parametrize("label", [-1, 6, "6"])
 def test_a_label_outside_is_refused(label: int | str) -> None:
-    with pytest.raises(NanoGenError, match="has 6 classes, so choose one from 0 to 5"):
-        Words(BIRDS).label(label)
+    with pytest.raises(NanoGenError, match="has 6 classes. Choose a label from 0 to 5"):
+        ClassLookup(BIRDS).label(label)
 
 
 NUMBERED = ("0", "1", "10", "2")
@@ -65,17 +65,18 @@ NUMBERED = ("0", "1", "10", "2")
 
 @pytest.mark.parametrize("number", [0, 1, 2, 10])
 def test_a_number_means_the_same_as_an_int_and_as_text(number: int) -> None:
-    assert Words(NUMBERED).label(number) == Words(NUMBERED).label(str(number)) == NUMBERED.index(str(number))
+    lookup = ClassLookup(NUMBERED)
+    assert lookup.label(number) == lookup.label(str(number)) == NUMBERED.index(str(number))
 
 
 def test_a_number_that_is_no_class_name_is_a_label() -> None:
-    assert Words(NUMBERED).label(3) == Words(NUMBERED).label("3") == 3
+    assert ClassLookup(NUMBERED).label(3) == ClassLookup(NUMBERED).label("3") == 3
 
 
 @pytest.mark.parametrize("word", [True, 3.0, None, ["cat"], b"cat"])
 def test_a_request_of_another_type_is_refused(word: object) -> None:
-    with pytest.raises(NanoGenError, match="neither the name of a class nor a whole number"):
-        Words(BIRDS).label(word)  # type: ignore[arg-type]
+    with pytest.raises(NanoGenError, match="neither a class name nor a whole number"):
+        ClassLookup(BIRDS).label(word)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_request_of_another_type_is_refused(word: object) -> None:
 )
 def test_an_absurd_request_is_refused_at_once(word: str | int) -> None:
     with pytest.raises(NanoGenError, match="There is no (class|label)"):
-        Words(BIRDS).label(word)
+        ClassLookup(BIRDS).label(word)
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])

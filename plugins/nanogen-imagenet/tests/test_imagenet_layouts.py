@@ -124,7 +124,7 @@ def test_pipes_and_files_of_a_terabyte_are_no_images(root: Path) -> None:
 
 def test_a_split_of_empty_folders_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    with pytest.raises(DataError, match="None of the 1 folders in .* holds an image"):
+    with pytest.raises(DataError, match="None of the 1 folders in .* has an image"):
         _ = dataset(tmp_path).classes
 
 
@@ -132,7 +132,7 @@ def test_a_class_name_that_is_no_utf8_is_refused(root: Path) -> None:
     os.makedirs(os.fsencode(root / "train") + b"/caf\xe9")
     draw(root / "train" / "x.png")
     os.rename(root / "train" / "x.png", os.fsencode(root / "train") + b"/caf\xe9/0.png")
-    with pytest.raises(DataError, match=r"name of the class folder b'caf\\xe9' in .*train is not UTF-8: rename it"):
+    with pytest.raises(DataError, match=r"name of the class folder b'caf\\xe9' in .*train is not UTF-8. Rename"):
         _ = dataset(root).classes
 
 
@@ -168,9 +168,9 @@ def test_folders_with_spaces_are_quoted_or_tabbed(root: Path, line: str, encodin
 def test_the_advice_for_a_folder_with_a_space_is_a_line_that_works(root: Path) -> None:
     draw(root / "train" / 'a "big" dog' / "0.png")
     (root / "classes.txt").write_text('cat cat\ndog dog\na "big" dog one\n')
-    with pytest.raises(DataError, match="add a line `(.*) NAME` for each") as found:
+    with pytest.raises(DataError, match="Add a line `(.*) NAME` for each") as found:
         _ = dataset(root).classes
-    advice = str(found.value).partition("add a line `")[2].partition(" NAME`")[0]
+    advice = str(found.value).partition("Add a line `")[2].partition(" NAME`")[0]
     (root / "classes.txt").write_text(f"cat cat\ndog dog\n{advice} hound\n")
     assert dataset(root).classes == ("hound", "cat", "dog")
 

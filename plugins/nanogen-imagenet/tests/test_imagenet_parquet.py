@@ -67,7 +67,7 @@ def test_class_names_come_from_the_metadata(root: Path) -> None:
 
 def test_class_names_come_from_a_file_where_the_metadata_has_none(tmp_path: Path) -> None:
     write(tmp_path / "train-0.parquet", range(3), names=None)
-    with pytest.raises(DataError, match=r"write .*classes\.txt with one name a line"):
+    with pytest.raises(DataError, match=r"Write .*classes\.txt with one name per line"):
         dataset(tmp_path).open("train", 16, "labels")
     (tmp_path / "classes.txt").write_text("one\ntwo\nthree\n")
     assert dataset(tmp_path).classes == ("one", "two", "three")
@@ -80,7 +80,7 @@ def test_a_batch_reads_each_row_group_once(root: Path) -> None:
     assert read_piece.cache_info().misses == 3
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, 1])
 def test_it_feeds_the_loader(root: Path, num_workers: int) -> None:
     examples = dataset(root).open("train", 16, "labels")
     for batch in islice(loader(examples, 4, transform=CropAndFlip(16, True), num_workers=num_workers), 4):

@@ -33,7 +33,7 @@ def nanogen_components() -> list[Component]:
                     "imagenet": {"metric": "openmoji-accuracy"},
                     "t2i": {
                         "metric": "openmoji-scenes",
-                        "conditioner": {"name": "text", "remember": 16_384},
+                        "conditioner": {"name": "text", "cache_size": 16_384},
                     },
                 },
             },

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-from nanogen_core.errors import ConfigError, Incompatible, listing, near_miss, shown
+from nanogen_align.naming import KIND
+from nanogen_core.errors import ConfigError, near_miss, shown
 from nanogen_core.registry import registry
 from nanogen_core.validators import at_least, pixels
 from nanogen_rae.families import Norm
 from nanogen_rae.sizes import CONV_SIZES, SIZES
-
-VISION = "vision"  # capability word of the encoders that a RAE can use
 
 
 def _blocks(config: Any, attribute: Any, value: int | tuple[int, ...]) -> None:
@@ -79,11 +78,8 @@ class DecoderConfig:
 
 
 def _a_vision_encoder(config: Any, attribute: Any, name: str) -> None:
-    if VISION not in registry().component("encoder", name).what.provides:
-        raise Incompatible(
-            f"The encoder {shown(name)} is not a vision encoder. Set `tokenizer.encoder` to one of "
-            f"{listing(registry().providing('encoder', [VISION]))}."
-        )
+    """Raise UnknownName or AmbiguousName unless `name` is a vision encoder."""
+    registry().component(KIND, name)
 
 
 @frozen(kw_only=True)

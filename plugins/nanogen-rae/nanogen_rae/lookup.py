@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nanogen_align.naming import KIND
 from nanogen_core.named_components import build_named
 from nanogen_rae.protocol import VisionEncoder
 
@@ -22,5 +23,5 @@ def vision_encoder(name: str, options: Mapping[str, Any] | None = None, path: st
         AmbiguousName: several plugins have an encoder of this name.
         ConfigError: an option is invalid.
     """
-    encoder: VisionEncoder = build_named("encoder", {**(options or {}), "name": name}, path=path)
+    encoder: VisionEncoder = build_named(KIND, {**(options or {}), "name": name}, path=path)
     return encoder

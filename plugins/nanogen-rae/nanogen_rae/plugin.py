@@ -87,12 +87,11 @@ def _stage() -> Component:
 
 def _encoder(name: str, encoder: Encoder) -> Component:
     return Component(
-        kind="encoder",
+        kind="vision_encoder",
         name=name,
         target=f"nanogen_rae.published:{name}",
         config="nanogen_rae.config:EncoderConfig",
         summary=f"Vision encoder {encoder.path}, tokens of width {encoder.width}",
-        provides={"vision"},
     )
 
 
@@ -102,10 +101,9 @@ def _small_encoders() -> list[Component]:
         return []
     return [
         Component(
-            kind="encoder",
+            kind="vision_encoder",
             name="openmoji-classifier",
             target="nanogen_rae.openmoji:OpenMojiEncoder",
             summary="Vision encoder for laptops: OpenMoji's classifier, 8 x 8 tokens of width 96",
-            provides={"vision"},
         )
     ]

@@ -324,7 +324,7 @@ def test_eupe(tmp_path: Path, images: Tensor) -> None:
 
 def test_every_named_encoder_is_known_without_weights() -> None:
     assert len(ENCODERS) >= 30
-    assert set(ENCODERS) <= set(registry().providing("encoder", ["vision"]))
+    assert set(ENCODERS) <= set(registry().components["vision_encoder"])
     for name, preset in ENCODERS.items():
         encoder = vision_encoder(name)
         assert encoder.width == preset.width

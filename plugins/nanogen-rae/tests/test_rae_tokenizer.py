@@ -289,7 +289,7 @@ def test_a_grid_that_makes_no_equal_patches_is_refused() -> None:
 def test_an_encoder_without_vision_is_refused() -> None:
     with pytest.raises(NanoGenError, match="Did you mean 'dinov2-vit-b'"):
         structure({"encoder": "dinov2-vit-bb"}, RAEConfig, "tokenizer")
-    with pytest.raises(NanoGenError, match="is not a vision encoder"):
+    with pytest.raises(NanoGenError, match="There is no vision_encoder 'qwen3-0.6b'.* Installed: "):
         structure({"encoder": "qwen3-0.6b"}, RAEConfig, "tokenizer")
     with pytest.raises(ConfigError, match="tiny, B, L, XL"):
         structure({"decoder": {"size": "XXL"}}, RAEConfig, "tokenizer")

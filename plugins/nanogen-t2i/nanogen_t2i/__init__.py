@@ -1,4 +1,4 @@
-"""Text-to-image generation: the task, the text conditioner, frozen text encoders, and webdataset tars."""
+"""Text-to-image generation for NanoGen: the task, the conditioner, frozen text encoders and webdataset tars."""
 
 from typing import TYPE_CHECKING
 

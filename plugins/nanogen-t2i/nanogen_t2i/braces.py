@@ -1,6 +1,6 @@
-"""Brace patterns such as `{00000..00099}.tar`, `{a,b}.tar` and `{1..9..2}.tar`, expanded as shells do.
+"""Expands brace patterns such as `{00000..00099}.tar`, `{a,b}.tar` and `{1..9..2}.tar`, as shells do.
 
-The number of names is known before the first one is made, so that a pattern of 10^12 names costs nothing.
+The names are counted before they are generated, so a pattern of 10^12 names is rejected at once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from typing import NamedTuple, Protocol
 
 from nanogen_core.errors import DataError
 
-MOST = 1_000_000  # names of one pattern
-DEEPEST = 20  # braces inside braces
+MAX_NAMES = 1_000_000  # of one pattern
+MAX_DEPTH = 20  # of nested braces
 _RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,18}))?")
 _LETTERS = re.compile(r"([a-zA-Z])\.\.([a-zA-Z])(?:\.\.(-?\d{1,18}))?")
 
 
 class Part(Protocol):
-    """A piece of a pattern: how many texts it stands for, and which."""
+    """A part of a pattern."""
 
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """The number of texts that it expands to."""
 
-    def texts(self) -> Iterator[str]: ...
+    def texts(self) -> Iterator[str]:
+        """The texts in order."""
 
 
 class Text(NamedTuple):
-    """What stands outside braces."""
+    """Text outside braces."""
 
     text: str
 
@@ -40,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """`first..last`, with zeros in front up to `width`."""
+    """`first..last..step`, padded with zeros to `width`."""
 
     first: int
     last: int
@@ -63,7 +65,7 @@ class Numbers(NamedTuple):
 
 
 class Letters(NamedTuple):
-    """`a..e`."""
+    """`a..e`, as a range of character codes."""
 
     numbers: Numbers
 
@@ -75,7 +77,7 @@ class Letters(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Parts one after the other."""
+    """Concatenated parts."""
 
     parts: tuple[Part, ...]
 
@@ -87,7 +89,7 @@ class Row(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """`{a,b}`."""
+    """Alternatives, `{a,b}`."""
 
     options: tuple[Row, ...]
 
@@ -99,48 +101,60 @@ class Choice(NamedTuple):
 
 
 def expand(pattern: str) -> Iterator[str]:
-    """The names of a pattern, in order. Raises DataError for braces that do not close, and for too many names."""
+    """Expand a pattern to its names, in order.
+
+    Raises:
+        DataError: Braces are unbalanced or nested too deeply, or there are too many names.
+    """
     row, end = _row(pattern, 0, 0)
     if end < len(pattern):
-        raise DataError(f"The pattern {pattern[:200]!r} closes a brace that it does not open: mend it.")
-    if row.count() > MOST:
-        raise DataError(f"The pattern {pattern[:200]!r} stands for more than {MOST:,} names: mend it, or use `*`.")
+        raise DataError(f"The pattern {pattern[:200]!r} closes a brace that it does not open. Correct the pattern.")
+    if row.count() > MAX_NAMES:
+        raise DataError(
+            f"The pattern {pattern[:200]!r} expands to more than {MAX_NAMES:,} names. Correct the pattern, or use `*`."
+        )
     return row.texts()
 
 
 def _row(pattern: str, start: int, depth: int) -> tuple[Row, int]:
-    """The parts from `start` on, up to the comma or brace that ends them inside braces, or the end; and that place."""
-    if depth > DEEPEST:
-        raise DataError(f"The pattern {pattern[:200]!r} has more than {DEEPEST} braces inside each other: mend it.")
+    """Parse the parts from `start` to the end, or inside braces to the comma or brace that ends them.
+
+    Returns the parts and the position of that end.
+    """
+    if depth > MAX_DEPTH:
+        raise DataError(
+            f"The pattern {pattern[:200]!r} has more than {MAX_DEPTH} nested braces. Use a simpler pattern."
+        )
     parts: list[Part] = []
-    place = written = start
-    while place < len(pattern) and not (pattern[place] == "}" or (depth and pattern[place] == ",")):
-        if pattern[place] == "{":
-            parts.append(Text(pattern[written:place]))
-            part, place = _braces(pattern, place, depth + 1)
+    position = text_start = start
+    while position < len(pattern) and not (pattern[position] == "}" or (depth and pattern[position] == ",")):
+        if pattern[position] == "{":
+            parts.append(Text(pattern[text_start:position]))
+            part, position = _braces(pattern, position, depth + 1)
             parts.append(part)
-            written = place
+            text_start = position
         else:
-            place += 1
-    return Row((*parts, Text(pattern[written:place]))), place
+            position += 1
+    return Row((*parts, Text(pattern[text_start:position]))), position
 
 
 def _braces(pattern: str, start: int, depth: int) -> tuple[Part, int]:
-    """What the brace that opens at `start` stands for, and the place after its end."""
+    """Parse the brace that opens at `start`. Returns the part and the position after its end."""
     options: list[Row] = []
-    place = start
-    while place == start or pattern[place] == ",":
-        row, place = _row(pattern, place + 1, depth)
+    position = start
+    while position == start or pattern[position] == ",":
+        row, position = _row(pattern, position + 1, depth)
         options.append(row)
-        if place == len(pattern):
-            raise DataError(f"The pattern {pattern[:200]!r} opens a brace that it does not close: mend it.")
-    inside = pattern[start + 1 : place]
+        if position == len(pattern):
+            raise DataError(f"The pattern {pattern[:200]!r} opens a brace that it does not close. Correct the pattern.")
+    inside = pattern[start + 1 : position]
     if len(options) == 1:
-        return _sequence(inside) or Row((Text("{"), options[0], Text("}"))), place + 1
-    return Choice(tuple(options)), place + 1
+        return _sequence(inside) or Row((Text("{"), options[0], Text("}"))), position + 1
+    return Choice(tuple(options)), position + 1
 
 
 def _sequence(inside: str) -> Part | None:
+    """Parse the content of a brace as a range of numbers or letters; None if it is neither."""
     if found := _RANGE.fullmatch(inside):
         first, last = found[1], found[2]
         zeros = any(re.match(r"-?0\d", text) for text in (first, last))

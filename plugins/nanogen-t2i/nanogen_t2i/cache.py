@@ -1,4 +1,4 @@
-"""Tar indices kept in the user's cache folder: reading every header of a large tar takes seconds."""
+"""Caches tar indices on disk, because reading all headers of a large tar takes seconds."""
 
 from __future__ import annotations
 
@@ -12,36 +12,45 @@ from numpy.typing import NDArray
 
 from nanogen_t2i.tars import IMAGES, index_tar
 
-FORMAT = 3  # of what is kept
+FORMAT = 3  # version of the cached rows
 
 
 def cached_index(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
-    """`index_tar(path, images, caption)`, from the cache where the file is as it was (name, size, time of change).
+    """Return `index_tar(path, images, caption)`, from the cache if the file is unchanged.
 
-    Rows from the cache are mapped, not held in memory. Where the cache cannot be written, the rows stay in memory.
+    A file is unchanged if its name, size and modification time are. Cached rows are memory-mapped. If the cache folder
+    cannot be written, the rows are held in memory.
+
+    Args:
+        path: The tar.
+        images: Keys of images.
+        caption: The key of captions.
+
+    Raises:
+        DataError: See `index_tar`.
     """
-    kept = _cache_file(path, [*sorted(images), caption])
-    with suppress(OSError, ValueError, EOFError):  # there is none yet, or a broken one, which is replaced
-        return _mapped(kept)
+    cached = _cache_file(path, [*sorted(images), caption])
+    with suppress(OSError, ValueError, EOFError):  # missing or damaged: index again
+        return _mapped(cached)
     rows = index_tar(path, images, caption)
     with suppress(OSError):
-        _write(kept, rows)
-        return _mapped(kept)
+        _write(cached, rows)
+        return _mapped(cached)
     return rows
 
 
-def _mapped(kept: Path) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = np.load(kept, mmap_mode="r", allow_pickle=False)
+def _mapped(cached: Path) -> NDArray[np.int64]:
+    rows: NDArray[np.int64] = np.load(cached, mmap_mode="r", allow_pickle=False)
     if rows.ndim != 2 or rows.shape[1] != 5 or rows.dtype != np.int64:
-        raise ValueError("another array than an index")
+        raise ValueError(f"{cached} is not a tar index")
     return rows
 
 
-def _write(kept: Path, rows: NDArray[np.int64]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    half = kept.with_name(f"{kept.stem}.{os.getpid()}.npy")  # renamed when whole: other processes read at any time
-    np.save(half, rows)
-    os.replace(half, kept)
+def _write(cached: Path, rows: NDArray[np.int64]) -> None:
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cached.with_name(f"{cached.stem}.{os.getpid()}.npy")  # renamed when complete, for concurrent readers
+    np.save(temporary, rows)
+    os.replace(temporary, cached)
 
 
 def _cache_file(path: Path, keys: list[str]) -> Path:

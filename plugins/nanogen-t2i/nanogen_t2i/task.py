@@ -1,4 +1,4 @@
-"""The text-to-image task: which images, which captions, and how the result is judged."""
+"""The text-to-image task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIEW = "captions"
 
 
 class T2I:
-    """Draws what a caption says. Reads any dataset that gives captions."""
+    """Generates images from captions. Reads any dataset with captions."""
 
     def __init__(self, *, image_size: int, dataset: Dataset, metrics: Mapping[str, Any] | None = None):
         self.image_size = image_size
@@ -32,38 +32,46 @@ class T2I:
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
-        """Batches without end of images [B, 3, S, S] in [-1, 1] and B captions."""
+        """Yield endless batches of images [B, 3, S, S] in [-1, 1] and B captions.
+
+        Args:
+            split: `"train"` or `"val"`.
+            batch_size: B, over all processes.
+            seed: The seed of the shuffle.
+            start: The number of the first batch.
+            num_workers: Worker processes for decoding.
+        """
         examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """The examples of a split, and what becomes of their images."""
+        """The examples of a split, and the transform of their images."""
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Every image of the split once, in order: what reference statistics are made of."""
+        """Yield every example of a split once, in order."""
         return iter_once(self._open(split), batch_size, transform=self._transform, num_workers=num_workers)
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Captions as a request. Raises NanoGenError for an empty one, and for what is no text."""
+        """Make a batch of captions without images. Raises NanoGenError for an empty list, or a number in it."""
         if not prompts_or_labels:
-            raise NanoGenError("Nothing was asked for: give at least one caption.")
+            raise NanoGenError("The list of prompts is empty. Give at least one caption.")
         captions = [_caption(prompt) for prompt in prompts_or_labels]
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """`count` held-out captions; they repeat where there are fewer.
+        """Return `count` held-out captions, repeated if there are fewer.
 
-        They are `dataset.prompts()`, in the order that the dataset chose, where it has that, and else the captions of
-        its `val` split in an order keyed by the seed.
+        These are `dataset.prompts()` if the dataset has that method. Otherwise they are the captions of its `val`
+        split, shuffled by the seed.
         """
         prompts = getattr(self._dataset, "prompts", None)
-        questions = prompts() if prompts is not None else self._held_out(count, seed)
-        captions = [questions[number % len(questions)] for number in range(count)]
+        held_out = prompts() if prompts is not None else self._held_out(count, seed)
+        captions = [held_out[number % len(held_out)] for number in range(count)]
         return Batch(indices=torch.arange(count), captions=captions)
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """The captions."""
+        """The captions of a batch."""
         return batch.captions or ()
 
     def metrics(self) -> Mapping[str, Any]:
@@ -73,19 +81,22 @@ class T2I:
     def _held_out(self, count: int, seed: int) -> list[str]:
         examples = self._open("val")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
-        ask = partial(_caption_of, examples)
-        return [first_good(ask, index, len(examples), [])[1] for index in order[:count].tolist()]
+        read = partial(_caption_of, examples)
+        return [first_good(read, index, len(examples), [])[1] for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
         return self._dataset.open(split, self.image_size, VIEW)
 
 
 def _caption_of(examples: Examples, index: int) -> str:
-    """One caption, without its image where the dataset can give it so. Of several, the one that `once` takes."""
-    alone = getattr(examples, "caption", None)
-    captions = alone(index) if alone is not None else examples[index].caption
+    """One caption of an example, without reading its image if the dataset has a method `caption`.
+
+    For several captions, it is the one that `iter_once` uses.
+    """
+    read = getattr(examples, "caption", None)
+    captions = read(index) if read is not None else examples[index].caption
     if captions is None:
-        raise NanoGenError(f"Example {index} of the split has no caption, and its captions are to be asked for.")
+        raise NanoGenError(f"Example {index} of the split 'val' has no caption. Use a dataset with captions.")
     texts = texts_of(captions)
     return texts[choice(texts, key("once", index))]
 
@@ -94,6 +105,6 @@ def _caption(prompt: str | int) -> str:
     if isinstance(prompt, str):
         return prompt
     raise NanoGenError(
-        f"The task 't2i' draws captions, and {prompt!r} is a number: ask for a text such as 'a red apple', or use a "
-        f"model of a task with labels."
+        f"The task 't2i' needs captions, got the number {prompt!r}. Give a text such as 'a red apple', or use a model "
+        "of a task with labels."
     )

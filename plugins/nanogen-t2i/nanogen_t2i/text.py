@@ -1,4 +1,4 @@
-"""The condition of a caption: the token states of a frozen text encoder, padded to one length."""
+"""The conditioner `text`: captions as token states of a frozen text encoder, padded to one length."""
 
 from __future__ import annotations
 
@@ -7,53 +7,57 @@ from collections.abc import Sequence
 import torch
 
 from nanogen_core.errors import NanoGenError
+from nanogen_core.protocols import TextEncoder
 from nanogen_core.specs import ConditionSpec
 from nanogen_core.tensors import Batch, Condition
 from nanogen_t2i.config import TextConfig
-from nanogen_t2i.memory import Remembered
-from nanogen_t2i.protocol import TextEncoder
+from nanogen_t2i.encoding_cache import CachedEncoder
 
 
 class Text:
-    """Captions as encoder states, right-padded.
+    """Encodes captions as right-padded encoder states.
 
-    The null condition is the empty text. Its mask is all false for every encoder: a backbone sees no condition token.
+    The null condition is the empty text. Its mask is all false for every encoder, so backbones get no condition tokens.
     """
 
     def __init__(self, config: TextConfig, *, encoder: TextEncoder):
+        """Raises NanoGenError if `length` exceeds the encoder's `max_length`."""
         length = config.length or encoder.max_length
         if length > encoder.max_length:
             raise NanoGenError(
-                f"The conditioner 'text' asks for {length} tokens, and its encoder gives {encoder.max_length}: lower "
-                f"`conditioner.length` or raise `encoder.max_length`."
+                f"`conditioner.length` is {length}, and the encoder has at most {encoder.max_length} tokens. Lower "
+                f"`conditioner.length`, or raise `encoder.max_length`."
             )
         self.spec = ConditionSpec(width=encoder.width, length=length, normalize=True, padded=True)
-        self._encoder = Remembered(encoder, config.remember) if config.remember else encoder
+        self._encoder = CachedEncoder(encoder, config.cache_size) if config.cache_size else encoder
 
     def to(self, device: torch.device | str) -> Text:
-        """Where conditions are made from now on; returns the conditioner itself."""
+        """Move later computation to a device. Returns self."""
         self._encoder.to(device)
         return self
 
     def encode(self, batch: Batch) -> Condition:
-        """B captions -> tokens [B, L, D] float32, mask [B, L]. Raises NanoGenError for a batch without captions."""
+        """Encode B captions as tokens [B, L, D] float32 with a mask [B, L].
+
+        Raises NanoGenError for a batch without captions.
+        """
         if batch.captions is None:
             raise NanoGenError(
-                "The conditioner 'text' was given a batch without captions: its task must give captions, or choose "
-                "another conditioner."
+                "The conditioner 'text' needs captions, and the batch has none. Use a task with captions, or another "
+                "conditioner."
             )
         return self._encoded(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """The empty text `count` times: tokens [count, L, D] and an all-false mask [count, L]."""
+        """Return the empty text `count` times: tokens [count, L, D] and an all-false mask [count, L]."""
         return self._encoded([""]).map(lambda value: value.expand(count, *value.shape[1:]))
 
     def _encoded(self, texts: Sequence[str]) -> Condition:
-        """The texts by the encoder. Special tokens that it adds to an empty text are masked, and their states zero."""
+        """Encode texts. Special tokens of an empty text are masked, and their states set to zero."""
         condition = self._encoder.encode(texts, self.spec.length)
         if all(texts):
             return condition
         assert condition.mask is not None
-        shown = torch.tensor([bool(text) for text in texts], device=condition.tokens.device)  # [B]
-        tokens = torch.where(shown[:, None, None], condition.tokens, 0.0)
-        return Condition(tokens, condition.mask & shown[:, None])
+        nonempty = torch.tensor([bool(text) for text in texts], device=condition.tokens.device)  # [B]
+        tokens = torch.where(nonempty[:, None, None], condition.tokens, 0.0)
+        return Condition(tokens, condition.mask & nonempty[:, None])

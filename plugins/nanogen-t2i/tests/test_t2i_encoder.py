@@ -77,7 +77,9 @@ def test_long_captions_are_cut_and_that_is_said_once(qwen: Path, caplog: pytest.
         for _ in range(2):
             condition = text.encode(CAPTIONS, 10)
     assert condition.tokens.shape == (3, 10, 32)
-    assert [record.getMessage()[:41] for record in caplog.records] == ["A caption of 25 tokens was cut to 10, as "]
+    assert [record.getMessage()[:56] for record in caplog.records] == [
+        "Captions are truncated to 10 tokens, such as one of 25: "
+    ]
 
 
 def test_the_encoder_is_frozen(qwen: Path) -> None:
@@ -97,7 +99,7 @@ def test_pickled_weights_are_not_read(qwen: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_here_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match=r"'nobody/nothing' .* set `encoder\.path` to a local copy"):
+    with pytest.raises(DataError, match=r"'nobody/nothing' .* Set `encoder\.path` to a local copy"):
         _ = HFText(HFTextConfig(path="nobody/nothing")).width
 
 

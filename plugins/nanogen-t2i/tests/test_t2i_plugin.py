@@ -43,7 +43,7 @@ def manifest() -> str:
 
 @pytest.fixture(params=[0, 4])
 def conditioner(request: pytest.FixtureRequest) -> Text:
-    return Text(TextConfig(remember=request.param), encoder=Words())
+    return Text(TextConfig(cache_size=request.param), encoder=Words())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from nanogen_core.errors import DataError
 from nanogen_data import notes
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
-from nanogen_t2i.braces import MOST, expand
+from nanogen_t2i.braces import MAX_NAMES, expand
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
 from nanogen_t2i.dataset import TarExamples, WebDataset
@@ -66,7 +66,7 @@ def test_names_with_dots_are_split_as_webdataset_does_and_said(tmp_path: Path) -
     with pytest.raises(CorruptSampleError) as found:
         opened(tmp_path)[0]
     assert str(found.value).startswith(
-        f"A sample of {path} has no image: it has img_v1.0.jpg, img_v1.0.txt, img_v1.1.jpg"
+        f"A sample of {path} has no image. Its files are: img_v1.0.jpg, img_v1.0.txt, img_v1.1.jpg"
     )
     assert "Names are split at the first dot after the folder, as webdataset does: img_v1.0.jpg is " in str(found.value)
     assert "the file '0.jpg' of the sample 'img_v1'." in str(found.value)
@@ -80,7 +80,7 @@ def test_dots_in_folders_are_no_part_of_a_name(tmp_path: Path) -> None:
 
 def test_keys_of_several_images_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
     write(tmp_path / "0.tar", {"a.jpg": shaded(1, "JPEG"), "a.png": shaded(2), "a.txt": b"one"})
-    with pytest.raises(DataError, match=r"several images of one sample, a\.jpg and a\.png: set `dataset\.image`"):
+    with pytest.raises(DataError, match=r"several images in one sample, a\.jpg and a\.png. Set `dataset\.image`"):
         opened(tmp_path)
     assert opened(tmp_path, image="png")[0].image.getpixel((0, 0))[0] == 2  # type: ignore[union-attr, index]
     assert opened(tmp_path, image="jpg")[0].image.getpixel((0, 0))[0] == 1  # type: ignore[union-attr, index]
@@ -118,8 +118,8 @@ def test_captions_are_found_under_their_key(tmp_path: Path, key: str, name: str,
 @pytest.mark.parametrize(
     ("key", "name", "data", "sentence"),
     [
-        ("txt", "a.json", b"{}", "has no caption: it has a.png, a.json. .*set it to `json:FIELD`"),
-        ("txt", "a.text", b"x", "has no caption: it has a.png, a.text. .* is 'txt': set it to the key"),
+        ("txt", "a.json", b"{}", "has no caption. Its files are: a.png, a.json. .*Set it to `json:FIELD`"),
+        ("txt", "a.text", b"x", "has no caption. Its files are: a.png, a.text. .* is 'txt'. Set it to the key"),
         ("txt", "a.txt", "café".encode("latin-1"), "The caption .* is not UTF-8 in line 1"),
         ("json:prompt", "a.json", b'{"caption": "x", "width": 1}', "no field 'prompt', only: caption, width"),
         ("json:prompt", "a.json", b"[1, 2]", r"no field 'prompt', only: \[1, 2\]"),
@@ -144,7 +144,7 @@ def test_what_is_no_caption_is_a_bad_example(tmp_path: Path, key: str, name: str
 
 def test_a_json_file_without_a_field_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "0.tar", {"a.png": shaded(1), "a.json": b"{}"})
-    with pytest.raises(DataError, match="name one by `json:FIELD`"):
+    with pytest.raises(DataError, match="Set it to one of them as `json:FIELD`"):
         opened(tmp_path, caption="json")
 
 
@@ -159,7 +159,7 @@ def test_lines_are_one_caption_which_is_said_or_one_each_epoch(
         assert [opened(tmp_path)[index].caption for index in range(2)] == ["a ball\na round thing", "b"]
         write(tmp_path / "1.tar", {"a.png": shaded(1), "a.txt": b"three\nlines\nhere"})
         _ = opened(tmp_path)[2]
-    assert caplog.text.count("lines, and is taken as one text") == 1  # once, whatever the caption
+    assert caplog.text.count("lines, which are read as one caption") == 1  # once, whatever the caption
     assert "set `dataset.caption_lines: true`" in caplog.text
     examples = opened(tmp_path / "0.tar", caption_lines=True)
     assert [examples[index].caption for index in range(2)] == [("a ball", "a round thing"), "b"]
@@ -199,14 +199,14 @@ def test_what_exists_is_taken_as_typed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "sentence"),
     [
-        ("{00000..99999999999}.tar", "stands for more than 1,000,000 names"),
-        ("{a,b}" * 60 + ".tar", "stands for more than 1,000,000 names"),
+        ("{00000..99999999999}.tar", "expands to more than 1,000,000 names"),
+        ("{a,b}" * 60 + ".tar", "expands to more than 1,000,000 names"),
         ("{a,b}" * 16 + ".tar", f"There is no file .*{'a' * 16}"),
         ("{0..2.tar", "opens a brace that it does not close"),
         ("0..2}.tar", "closes a brace that it does not open"),
-        ("{" * 50 + "}" * 50, "more than 20 braces inside each other"),
+        ("{" * 50 + "}" * 50, "more than 20 nested braces"),
         ("{1.." + "9" * 5_000 + "}.tar", "There is no file"),
-        ("{0,0}.tar", "names .*0.tar twice, whose samples would count twice"),
+        ("{0,0}.tar", "names .*0.tar twice, so its samples would count twice"),
         ("{0,*}.tar", "names .*0.tar twice"),
         ("[9].tar", "There is no file"),
     ],
@@ -248,8 +248,8 @@ def test_braces_are_expanded_as_the_library_of_webdataset_does() -> None:
 
 
 def test_the_number_of_names_is_known_before_the_first() -> None:
-    assert len(list(expand("{1..1000}{1..1000}"))) == MOST
-    with pytest.raises(DataError, match="stands for more than"):
+    assert len(list(expand("{1..1000}{1..1000}"))) == MAX_NAMES
+    with pytest.raises(DataError, match="expands to more than"):
         expand("{1..1000}{0..1000}")
 
 
@@ -260,8 +260,8 @@ def test_what_else_lies_in_a_folder_of_tars_is_counted(tmp_path: Path, caplog: p
         (tmp_path / name).write_bytes(b"x")
     with caplog.at_level(logging.WARNING):
         assert len(opened(tmp_path)) == 1
-    counted = "entries that are no .tar files: 4 (1 .gz, 1 .json, 1 folder, 1 hidden)"
-    assert f"Left out of {tmp_path}: {counted}" in caplog.text
+    counted = "4 entries that are not .tar files (1 .gz, 1 .json, 1 folder, 1 hidden)"
+    assert f"Ignored in {tmp_path}: {counted}" in caplog.text
 
 
 # -- headers ---------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def resummed(block: bytearray) -> bytearray:
 
 def test_sparse_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(sparse())
-    with pytest.raises(DataError, match=r"0\.tar holds a\.png as a sparse file: pack it again without `--sparse`"):
+    with pytest.raises(DataError, match=r"0\.tar contains a\.png as a sparse file. Write the tar without `--sparse`"):
         index_tar(tmp_path / "0.tar")
 
 

@@ -117,7 +117,7 @@ def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "twice.tar", "w") as tar:
         add(tar, "1.txt", b"one")
         add(tar, "1.txt", b"another")
-    with pytest.raises(DataError, match=r"twice\.tar holds 1\.txt twice"):
+    with pytest.raises(DataError, match=r"twice\.tar contains 1\.txt twice"):
         index_tar(tmp_path / "twice.tar")
 
 
@@ -131,7 +131,7 @@ def test_a_tar_cut_anywhere_keeps_what_is_whole_and_one_bad_example_that_names_i
         rows = index_tar(cut)
         assert np.array_equal(rows[:-1], index_tar(path)[: sum(end <= size for end in ends)]), size
         assert (rows[-1] == CUT).tolist() == [True, False, True, False, False]
-    with pytest.raises(CorruptSampleError, match=r"cut\.tar is no whole, plain tar"):
+    with pytest.raises(CorruptSampleError, match=r"cut\.tar is truncated or damaged"):
         dataset(str(cut) + "*").open("train", 16, "captions")[len(rows) - 1]
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
-    with pytest.raises(DataError, match=r"\(tried 1\)\. .*x\.tar is no whole, plain tar"):
+    with pytest.raises(DataError, match=r"\(tried 1\)\. .*x\.tar is truncated or damaged"):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
 
@@ -157,7 +157,7 @@ def test_a_compressed_tar_is_refused_by_name(tmp_path: Path, suffix: str) -> Non
         add(tar, "0.png", shaded(1))
         add(tar, "0.txt", b"a caption")
     name = {"gz": "gzip", "bz2": "bzip2", "xz": "xz"}[suffix]
-    with pytest.raises(DataError, match=rf"x\.tar is compressed \({name}\), .*: decompress it first\.$"):
+    with pytest.raises(DataError, match=rf"x\.tar is compressed \({name}\), .*. Decompress it first\.$"):
         dataset(tmp_path).open("train", 16, "captions")
 
 
@@ -245,7 +245,7 @@ def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
     [
         ("nowhere", "train", r"The folder nowhere, from `dataset\.root`, does not exist"),
         ("nowhere/*.tar", "train", r"no file 'nowhere/\*\.tar'"),
-        ("nowhere/*.tar", "val", r"set `dataset\.validation`"),
+        ("nowhere/*.tar", "val", r"Set `dataset\.validation`"),
     ],
 )
 def test_missing_data_is_one_sentence(root: str, split: str, words: str) -> None:
@@ -254,7 +254,7 @@ def test_missing_data_is_one_sentence(root: str, split: str, words: str) -> None
 
 
 def test_a_folder_without_tars_or_held_out_tars_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.tar files in .*set `dataset\.root`"):
+    with pytest.raises(DataError, match=r"no \.tar files in .*Set `dataset\.root`"):
         dataset(tmp_path).open("train", 16, "captions")
     with pytest.raises(DataError, match=r"held-out tars: make it, or set `dataset\.validation`"):
         dataset(tmp_path).open("val", 16, "captions")
@@ -273,7 +273,7 @@ def test_hidden_and_system_files_in_a_tar_are_left_out_and_said(tmp_path, caplog
     with caplog.at_level(logging.WARNING):
         rows = index_tar(path)
     assert len(rows) == 2
-    assert f"Left out of {path}: hidden or system files: 5, such as '__MACOSX/0.png'." in caplog.text
+    assert f"Ignored in {path}: 5 hidden or system files, such as '__MACOSX/0.png'." in caplog.text
     assert [read_span(path, row_of(row).caption) for row in rows] == [b"seven", b"seven"]
 
 
@@ -281,4 +281,4 @@ def test_tars_beside_the_folder_train_are_said(root, caplog):
     write(root / "more.tar", range(2))
     with caplog.at_level(logging.WARNING):
         WebDataset(WebDatasetConfig(root=str(root))).open("train", 16, "captions")
-    assert f"Left out of {root}: .tar files beside the folder `train`: 1." in caplog.text
+    assert f"Ignored in {root}: 1 .tar files beside the folder `train`." in caplog.text

@@ -53,7 +53,7 @@ def test_the_spec_is_that_of_the_encoder() -> None:
 
 
 def test_more_tokens_than_the_encoder_gives_are_refused() -> None:
-    with pytest.raises(NanoGenError, match=r"asks for 13 tokens, and its encoder gives 12"):
+    with pytest.raises(NanoGenError, match=r"is 13, and the encoder has at most 12 tokens"):
         Text(TextConfig(length=13), encoder=Letters())
 
 
@@ -65,9 +65,9 @@ def test_null_shows_no_token_whatever_an_encoder_adds() -> None:
     assert not null.mask.any()
 
 
-@pytest.mark.parametrize("remember", [0, 4])
-def test_an_empty_caption_is_the_null_condition(remember: int) -> None:
-    text = Text(TextConfig(remember=remember), encoder=Letters())
+@pytest.mark.parametrize("cache_size", [0, 4])
+def test_an_empty_caption_is_the_null_condition(cache_size: int) -> None:
+    text = Text(TextConfig(cache_size=cache_size), encoder=Letters())
     for _ in range(2):
         found = text.encode(batch("a", "", "bb"))
         assert found.mask is not None
@@ -78,14 +78,14 @@ def test_an_empty_caption_is_the_null_condition(remember: int) -> None:
 
 def test_a_memory_changes_nothing_but_the_number_of_calls() -> None:
     plain, letters = Text(TextConfig(), encoder=Letters()), Letters()
-    remembering = Text(TextConfig(remember=3), encoder=letters)
+    remembering = Text(TextConfig(cache_size=3), encoder=letters)
     for captions in [("a", "bb", "a"), ("",), ("a",), ("ccc",), ("a", "bb")]:
         assert same(remembering.encode(batch(*captions)), plain.encode(batch(*captions)))
     assert letters.asked == ["a", "bb", "", "ccc", "bb"]  # `a` was used after `bb`, which went first
 
 
 def test_a_batch_without_captions_is_refused() -> None:
-    with pytest.raises(NanoGenError, match="a batch without captions"):
+    with pytest.raises(NanoGenError, match="needs captions, and the batch has none"):
         Text(TextConfig(), encoder=Letters()).encode(Batch(torch.arange(1), labels=torch.zeros(1)))
 
 
@@ -102,7 +102,7 @@ def test_a_request_becomes_captions() -> None:
     assert asked.indices.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("request_", "words"), [([], "at least one caption"), (["a", 7], "7 is a number")])
+@pytest.mark.parametrize(("request_", "words"), [([], "at least one caption"), (["a", 7], "got the number 7")])
 def test_what_is_no_caption_is_refused(request_: list[str | int], words: str) -> None:
     with pytest.raises(NanoGenError, match=words):
         T2I(image_size=16, dataset=Prompted()).make_batch(request_)  # type: ignore[arg-type]

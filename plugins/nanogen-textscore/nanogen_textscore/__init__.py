@@ -1,4 +1,4 @@
-"""How well pictures show what was asked for: GenEval, DPG-Bench, VQAScore, GenAI-Bench and CLIPScore."""
+"""Text-image alignment metrics for NanoGen: GenEval, DPG-Bench, VQAScore, GenAI-Bench and CLIPScore."""
 
 from typing import TYPE_CHECKING
 

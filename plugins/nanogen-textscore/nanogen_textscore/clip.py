@@ -1,8 +1,8 @@
-"""CLIP through transformers: pictures and texts as directions of one space (Radford et al., arXiv 2103.00020)."""
+"""CLIP image and text embeddings through transformers (Radford et al., arXiv 2103.00020)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,31 +15,36 @@ from nanogen_textscore.models import Model
 
 
 class Clip:
-    """A frozen CLIP; pixels go through Pillow, whatever else is installed, so that a score depends on no backend."""
+    """A frozen CLIP. Images are preprocessed by Pillow, even if torchvision is installed.
+
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        option: The option that `path` comes from, for error messages.
+    """
 
     def __init__(self, path: str, *, option: str):
         self._model = Model(path, option)
         self._device = torch.device("cpu")
 
     @property
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> Mapping[str, str]:
         return self._model.settings
 
     def to(self, device: torch.device | str) -> Clip:
-        """Where it computes from now on; returns itself."""
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     @torch.no_grad()
-    def images(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Pictures -> float32 [B, D] of unit length, on the CPU."""
-        pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+    def images(self, images: Sequence[Image.Image]) -> Tensor:
+        """Embed images: float32 [B, D] of unit length, on the CPU."""
+        pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
         network = self._network.to(self._device)
         return F.normalize(network.get_image_features(pixels.to(self._device)).pooler_output, dim=-1).cpu()
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """Texts, cut to the tokens that CLIP takes (77) -> float32 [B, D] of unit length, on the CPU."""
+        """Embed texts: float32 [B, D] of unit length, on the CPU. Texts are truncated to CLIP's 77 tokens."""
         longest = self._network.config.text_config.max_position_embeddings
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
         network = self._network.to(self._device)

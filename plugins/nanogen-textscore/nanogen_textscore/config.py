@@ -11,7 +11,7 @@ from nanogen_core.errors import shown
 from nanogen_core.validators import at_least, not_below, pixels, unit
 
 Precision = Literal["float32", "bfloat16", "float16"]
-Frozen = Any  # a name, or a mapping with `name` and options: another plugin's networks have options of their own
+NamedComponent = Any  # the name of a component, or a mapping with `name` and its options
 
 CLIP = "openai/clip-vit-large-patch14"
 
@@ -25,15 +25,23 @@ def _named(instance: Any, attribute: Any, value: Any) -> None:
 
 @frozen(kw_only=True)
 class GenEvalConfig:
-    """`metadata`: a file like the official `evaluation_metadata.jsonl`; without it, the official prompts themselves.
-    `detector`: an encoder that provides `detector`. `clip`: a folder or a name on the hub.
+    """Options of the metric `geneval`. The defaults of the thresholds are the published ones.
 
-    The rest are the published thresholds; `max_overlap` = 1 keeps objects that lie upon each other.
+    Args:
+        metadata: A file in the format of the official `evaluation_metadata.jsonl`. None: the official prompts.
+        images_per_prompt: Images per prompt.
+        detector: A component of the kind `detector`.
+        clip: The CLIP that names colours: a folder, or a name on the Hugging Face hub.
+        threshold: The score above which a detection counts.
+        counting_threshold: The same, for prompts of the tag `counting`.
+        max_objects: The maximum number of detections per class.
+        max_overlap: Drop a detection that overlaps a higher-scoring one by at least this IoU. 1 keeps all.
+        position_threshold: The share of the objects' sizes that their distance must exceed for a relation.
     """
 
     metadata: str | None = None
     images_per_prompt: int = field(default=4, validator=_per_prompt)
-    detector: Frozen = field(default="mask2former", validator=_named)
+    detector: NamedComponent = field(default="mask2former", validator=_named)
     clip: str = CLIP
     threshold: float = field(default=0.3, validator=unit)
     counting_threshold: float = field(default=0.9, validator=unit)
@@ -44,8 +52,13 @@ class GenEvalConfig:
 
 @frozen(kw_only=True)
 class Mask2FormerConfig:
-    """`path`: a folder or a name on the hub. A picture's shortest side is brought to `shortest` pixels, unless its
-    longest would then pass `longest`."""
+    """Options of the detector `mask2former`.
+
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        shortest: The shortest side of the resized image, in pixels.
+        longest: The upper limit of its longest side, which takes precedence over `shortest`.
+    """
 
     path: str = "facebook/mask2former-swin-small-coco-instance"
     shortest: int = field(default=800, validator=pixels)
@@ -54,23 +67,31 @@ class Mask2FormerConfig:
 
 @frozen(kw_only=True)
 class DPGConfig:
-    """`questions`: the official `dpg_bench.csv`; `prompts`: the folder of `<id>.txt`, or an `id2prompt.json`. Without
-    them, `dpgbench/dpg_bench.csv` and `dpgbench/prompts` under NANOGEN_DATA.
+    """Options of the metric `dpgbench`.
 
-    `first_row`: `"read"`, or `"skipped"` as both published loaders do, which loses one question. `vqa`: an encoder that
-    provides `vqa`.
+    Args:
+        questions: The official `dpg_bench.csv`. None: `dpgbench/dpg_bench.csv` under NANOGEN_DATA.
+        prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
+        images_per_prompt: Images per prompt.
+        first_row: Whether to read the first question of the file. Both published loaders skip it.
+        vqa: A component of the kind `vqa_model`.
     """
 
     questions: str | None = None
     prompts: str | None = None
     images_per_prompt: int = field(default=4, validator=_per_prompt)
     first_row: Literal["read", "skipped"] = "read"
-    vqa: Frozen = field(default="blip-vqa", validator=_named)
+    vqa: NamedComponent = field(default="blip-vqa", validator=_named)
 
 
 @frozen(kw_only=True)
 class BlipVQAConfig:
-    """`path`: a folder or a name on the hub. `max_tokens`: of an answer."""
+    """Options of the VQA model `blip-vqa`.
+
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        max_tokens: The maximum length of an answer, in tokens.
+    """
 
     path: str = "Salesforce/blip-vqa-base"
     max_tokens: int = field(default=10, validator=at_least(1, 10_000))
@@ -78,7 +99,12 @@ class BlipVQAConfig:
 
 @frozen(kw_only=True)
 class RecordedAnswersConfig:
-    """`file`: the `..._detail.txt` that the original tool writes; `model`: who answered, for the fingerprint."""
+    """Options of the VQA model `recorded-answers`.
+
+    Args:
+        file: The `..._detail.txt` file that the original tool writes.
+        model: The name of the model that gave the answers, which becomes part of the score's settings.
+    """
 
     file: str
     model: str
@@ -86,17 +112,27 @@ class RecordedAnswersConfig:
 
 @frozen(kw_only=True)
 class VQAScoreConfig:
-    """`judge`: an encoder that provides `vqascore`; without it the one that DiffusionBench calls `vqascore`."""
+    """Options of the metric `vqascore`.
 
-    judge: Frozen = field(default="clip-flant5-xl", validator=_named)
+    Args:
+        model: A component of the kind `vqascore_model`. The default is DiffusionBench's model for `vqascore`.
+    """
+
+    model: NamedComponent = field(default="clip-flant5-xl", validator=_named)
 
 
 @frozen(kw_only=True)
 class GenAIBenchConfig(VQAScoreConfig):
-    """`prompts`: the official `genai_image.json`; `skills`: `genai_skills.json`. Without them, the files of these names
-    in the folder `genaibench` under NANOGEN_DATA."""
+    """Options of the metric `genaibench`.
 
-    judge: Frozen = field(default="clip-flant5-xxl", validator=_named)
+    Args:
+        model: A component of the kind `vqascore_model`.
+        prompts: The official `genai_image.json`. None: `genaibench/genai_image.json` under NANOGEN_DATA.
+        skills: The official `genai_skills.json`. None: `genaibench/genai_skills.json` under NANOGEN_DATA.
+        images_per_prompt: Images per prompt.
+    """
+
+    model: NamedComponent = field(default="clip-flant5-xxl", validator=_named)
     prompts: str | None = None
     skills: str | None = None
     images_per_prompt: int = field(default=1, validator=_per_prompt)
@@ -104,8 +140,15 @@ class GenAIBenchConfig(VQAScoreConfig):
 
 @frozen(kw_only=True)
 class ClipT5Config:
-    """`path`, `tokenizer`, `vision`: folders or names on the hub; without `vision`, what the model's own configuration
-    names. Of the vision tower only the configuration is read where the model's files hold its weights."""
+    """Options of the VQAScore models `clip-flant5-*`. Each path is a folder, or a name on the Hugging Face hub.
+
+    Args:
+        path: The CLIP-FlanT5 checkpoint.
+        tokenizer: The tokenizer of its T5.
+        vision: The CLIP vision tower. None: the one in the checkpoint's configuration. Its weights are read only if the
+            checkpoint has none.
+        dtype: The precision of the network.
+    """
 
     path: str
     tokenizer: str
@@ -115,7 +158,7 @@ class ClipT5Config:
 
 @frozen(kw_only=True)
 class ClipFlanT5XLConfig(ClipT5Config):
-    """The smaller published judge."""
+    """Options of the VQAScore model `clip-flant5-xl`."""
 
     path: str = "zhiqiulin/clip-flant5-xl"
     tokenizer: str = "google/flan-t5-xl"
@@ -123,7 +166,7 @@ class ClipFlanT5XLConfig(ClipT5Config):
 
 @frozen(kw_only=True)
 class ClipFlanT5XXLConfig(ClipT5Config):
-    """The published judge of GenAI-Bench."""
+    """Options of the VQAScore model `clip-flant5-xxl`, the published one of GenAI-Bench."""
 
     path: str = "zhiqiulin/clip-flant5-xxl"
     tokenizer: str = "google/flan-t5-xxl"
@@ -131,7 +174,12 @@ class ClipFlanT5XXLConfig(ClipT5Config):
 
 @frozen(kw_only=True)
 class ChatVQAConfig:
-    """`path`: a chat model that sees, such as Qwen-VL, as a folder or a name on the hub."""
+    """Options of the VQAScore model `chat-vqa`.
+
+    Args:
+        path: A vision-language chat model such as Qwen-VL: a folder, or a name on the Hugging Face hub.
+        dtype: The precision of the network.
+    """
 
     path: str
     dtype: Precision = "bfloat16"
@@ -139,6 +187,10 @@ class ChatVQAConfig:
 
 @frozen(kw_only=True)
 class CLIPScoreConfig:
-    """`path`: a CLIP, as a folder or a name on the hub."""
+    """Options of the metric `clipscore`.
+
+    Args:
+        path: The CLIP: a folder, or a name on the Hugging Face hub.
+    """
 
     path: str = CLIP

@@ -1,4 +1,4 @@
-"""The benchmarks' own files, which lie where the user has them: no wheel holds them."""
+"""Finds the files of the benchmarks on this machine. No wheel contains them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from nanogen_core.errors import DataError
 
 
 def benchmark_file(option: str | None, setting: str, default: str) -> Path:
-    """Where a file or folder lies: what the option says, or `default` under the environment variable NANOGEN_DATA.
+    """Return the path of a benchmark's file or folder.
 
-    `setting` names the option in the sentence. Raises DataError, which names the file, where there is none.
+    Args:
+        option: The value of the option; None: use `default` under the environment variable NANOGEN_DATA.
+        setting: The name of the option, for error messages.
+        default: A path relative to NANOGEN_DATA.
+
+    Raises:
+        DataError: The path does not exist, or neither the option nor NANOGEN_DATA is set.
     """
     home = os.environ.get("NANOGEN_DATA")
     if option is None and home is None:
         raise DataError(
-            f"Nothing says where {default} lies: set the option `{setting}` to it, or the environment "
-            f"variable NANOGEN_DATA to a folder that holds {default}."
+            f"The path of {default} is unknown. Set the option `{setting}` to it, or the environment variable "
+            f"NANOGEN_DATA to a folder that contains {default}."
         )
     path = Path(option).expanduser() if option is not None else Path(str(home)).expanduser() / default
     if not path.exists():
-        raise DataError(f"There is no {path}: put it there, or set the option `{setting}` to where it lies.")
+        raise DataError(f"There is no {path}. Put it there, or set the option `{setting}` to its path.")
     return path

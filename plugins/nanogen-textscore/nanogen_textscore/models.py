@@ -1,4 +1,4 @@
-"""Where a judge's network lies, and how it is read. A local folder never asks the network."""
+"""Reads the models of metrics from a local folder or the Hugging Face hub. A local folder needs no network access."""
 
 from __future__ import annotations
 
@@ -18,23 +18,30 @@ from nanogen_files.hashing import file_hash, files_hash
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
-CONFIG = "config.json"  # without which transformers would take the sizes of another model
-WEIGHTS = ("*.safetensors", "*.bin")  # the second where there is none of the first
+CONFIG = "config.json"  # required: without it transformers uses the default sizes of the class
+WEIGHTS = ("*.safetensors", "*.bin")  # in order of preference
 
 
 @frozen(slots=False)
 class Model:
-    """The model `path`, a folder or a name on the Hugging Face hub; `option` is the setting that names it."""
+    """A model in a folder or on the Hugging Face hub.
+
+    Args:
+        path: The folder, or the name on the hub.
+        option: The option that `path` comes from, for error messages.
+    """
 
     path: str
     option: str
 
     @cached_property
     def folder(self) -> Path:
-        """Its files with the weights. Raises DataError where they are not at hand."""
+        """The folder with all files, downloaded if needed. Raises DataError for missing files."""
         folder = self.plain_folder
         if not (folder / CONFIG).is_file():
-            raise DataError(f"{self.path} has no {CONFIG}: set the option `{self.option}` to a whole copy of a model.")
+            raise DataError(
+                f"{self.path} has no {CONFIG}. Set the option `{self.option}` to a complete copy of the model."
+            )
         if weight_files(folder):
             return folder
         if not self._local:
@@ -42,17 +49,22 @@ class Model:
                 folder = self._downloaded(pattern)
                 if weight_files(folder):
                     return folder
-        raise DataError(f"{self.path} has no {' and no '.join(WEIGHTS)}: set the option `{self.option}` to a model.")
+        raise DataError(
+            f"{self.path} has no {' and no '.join(WEIGHTS)}. Set the option `{self.option}` to a model with weights."
+        )
 
     @cached_property
     def plain_folder(self) -> Path:
-        """Its files; without the weights where they are on the hub. Raises DataError where they are not at hand."""
+        """The folder of the configuration and vocabulary, without downloading weights. Raises DataError for missing
+        files."""
         return Path(self.path).expanduser() if self._local else self._downloaded()
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What a score depends on: the model's name, its weights (the SHA-256 of the file, where it is one), and the
-        small files beside them: configuration, vocabulary, chat template."""
+        """What a score depends on: the model's name, and the SHA-256 of its weights and of its small files.
+
+        A single file of weights has the SHA-256 of the file itself.
+        """
         name = Path(self.path).name if self._local else self.path
         weights = weight_files(self.folder)
         digest = file_hash(weights[0]) if len(weights) == 1 else files_hash(self.folder, weights)
@@ -60,14 +72,20 @@ class Model:
 
     @cached_property
     def small_digest(self) -> str:
-        """The hash of the small files, of a tokenizer for example."""
+        """The SHA-256 of the configuration, vocabulary and chat template."""
         folder = self.plain_folder
         return files_hash(folder, (file for pattern in SMALL for file in folder.glob(pattern)))
 
     def network(self, kind: Any, *, weights: Mapping[str, Tensor] | None = None, **options: Any) -> Any:
-        """`kind.from_pretrained`, frozen, with the weights of its files or these ones.
+        """Load a network, frozen and in evaluation mode.
 
-        Raises DataError for a damaged file, and where a weight is missing.
+        Args:
+            kind: A transformers model class.
+            weights: The weights. None: read the files.
+            options: Arguments of `from_pretrained`.
+
+        Raises:
+            DataError: A file is damaged, or a weight is missing.
         """
         given = {} if weights is None else {"state_dict": dict(weights)}
         folder = self.folder if weights is None else None
@@ -75,14 +93,14 @@ class Model:
         missing = sorted(set(report["missing_keys"]) & {name for name, _ in loaded.named_parameters()})
         if missing:
             raise DataError(
-                f"{self.path} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}: set the option "
-                f"`{self.option}` to a model of this kind."
+                f"{self.path} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}. Set the option "
+                f"`{self.option}` to a {kind.__name__}."
             )
         refuse_damaged(loaded, self.path)
         return loaded.eval().requires_grad_(False)
 
     def helper(self, kind: Any, **options: Any) -> Any:
-        """`kind.from_pretrained` of a tokenizer, a processor or a configuration, which need no weights."""
+        """Load a tokenizer, processor or configuration by `kind.from_pretrained`. Reads no weights."""
         return self._read(kind, self.plain_folder, **options)
 
     @property
@@ -91,13 +109,13 @@ class Model:
 
     def _read(self, kind: Any, folder: Path | None, **options: Any) -> Any:
         try:
-            with torch.random.fork_rng(devices=[]), _quiet():  # building draws weights, which the files then replace
+            with torch.random.fork_rng(devices=[]), _quiet():  # initialisation draws random weights
                 return from_pretrained(kind, folder, local_files_only=True, **options)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataError(
-                f"{folder or self.path} cannot be read as {kind.__name__} ({reason}): set the option "
-                f"`{self.option}` to a whole copy of such a model."
+                f"{folder or self.path} cannot be read as {kind.__name__} ({reason}). Set the option "
+                f"`{self.option}` to a complete copy of such a model."
             ) from error
 
     def _downloaded(self, *patterns: str) -> Path:
@@ -108,29 +126,30 @@ class Model:
             return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns]))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:
             raise DataError(
-                f"The model {self.path!r} is no folder on this machine and could not be had from the Hugging Face "
-                f"hub: set the option `{self.option}` to a local copy of it, or connect to the network once."
+                f"The model {self.path!r} is not a local folder and cannot be downloaded from the Hugging Face hub. "
+                f"Set the option `{self.option}` to a local copy, or connect to the network once."
             ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and report: what is missing is an error here, and the rest means nothing."""
-    from transformers.utils import logging as theirs
+    """Silence transformers' progress bar and loading report. `Model.network` raises for missing weights itself."""
+    from transformers.utils import logging
 
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity_error()  # type: ignore[no-untyped-call]
-    theirs.disable_progress_bar()  # type: ignore[no-untyped-call]
+    untyped: Any = logging
+    level, bars = untyped.get_verbosity(), untyped.is_progress_bar_enabled()
+    untyped.set_verbosity_error()
+    untyped.disable_progress_bar()
     try:
         yield
     finally:
-        theirs.set_verbosity(level)
+        untyped.set_verbosity(level)
         if bars:
-            theirs.enable_progress_bar()  # type: ignore[no-untyped-call]
+            untyped.enable_progress_bar()
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of weights in a folder: safetensors, or else PyTorch's."""
+    """The files of weights in a folder: safetensors, or PyTorch files if there are none."""
     for pattern in WEIGHTS:
         found = sorted(folder.glob(pattern))
         if found:

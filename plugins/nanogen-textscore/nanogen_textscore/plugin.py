@@ -1,63 +1,60 @@
-"""The manifest: five metrics of text-to-image models, and the networks that judge. Loads no torch."""
+"""The manifest of nanogen-textscore. Loads no torch."""
 
 from __future__ import annotations
 
 from nanogen_core.hookspecs import hookimpl
-from nanogen_core.specs import Component
+from nanogen_core.specs import Component, Kind
 
 NANOGEN_API = 1
 
-_NEEDS = {"task": {"captions"}}
+METRICS = {
+    "geneval": ("geneval.metric:GenEval", "GenEvalConfig", "GenEval: objects, counts, colours and positions"),
+    "dpgbench": ("dpg.metric:DPGBench", "DPGConfig", "DPG-Bench: yes/no questions about dense prompts"),
+    "vqascore": ("vqa.metric:VQAScore", "VQAScoreConfig", "VQAScore: the probability that an image shows its caption"),
+    "genaibench": ("vqa.metric:GenAIBench", "GenAIBenchConfig", "VQAScore on the prompts of GenAI-Bench, by skill"),
+    "clipscore": ("clipscore:CLIPScore", "CLIPScoreConfig", "CLIPScore: cosine of image and caption embeddings"),
+}
+DETECTORS = {
+    "mask2former": ("geneval.detector:Mask2Former", "Mask2FormerConfig", "Mask2Former, DiffusionBench's detector"),
+}
+VQA_MODELS = {
+    "blip-vqa": ("dpg.answers:BlipVQA", "BlipVQAConfig", "BLIP, in place of DPG-Bench's mPLUG"),
+    "recorded-answers": ("dpg.answers:RecordedAnswers", "RecordedAnswersConfig", "answers in DPG-Bench's result file"),
+}
+VQASCORE_MODELS = {
+    "clip-flant5-xxl": ("vqa.clip_t5:ClipT5", "ClipFlanT5XXLConfig", "CLIP-FlanT5-XXL, the published VQAScore model"),
+    "clip-flant5-xl": ("vqa.clip_t5:ClipT5", "ClipFlanT5XLConfig", "CLIP-FlanT5-XL, the smaller published model"),
+    "chat-vqa": ("vqa.chat:ChatVQA", "ChatVQAConfig", "a vision-language chat model such as Qwen-VL"),
+}
 
 
-def _metric(name: str, target: str, config: str, summary: str) -> Component:
-    where = f"nanogen_textscore.{target}"
-    return Component(
-        kind="metric",
-        name=name,
-        target=where,
-        config=f"nanogen_textscore.config:{config}",
-        summary=summary,
-        needs=_NEEDS,
-    )
-
-
-def _judge(name: str, target: str, config: str, word: str, summary: str) -> Component:
-    where = f"nanogen_textscore.{target}"
-    return Component(
-        kind="encoder",
-        name=name,
-        target=where,
-        config=f"nanogen_textscore.config:{config}",
-        summary=summary,
-        provides=frozenset({word}),
-    )
+@hookimpl
+def nanogen_kinds() -> list[Kind]:
+    protocols = {"detector": "Detector", "vqa_model": "VQAModel", "vqascore_model": "VQAScoreModel"}
+    return [
+        Kind(name=name, place="named", protocol=f"nanogen_textscore.protocols:{protocol}")
+        for name, protocol in protocols.items()
+    ]
 
 
 @hookimpl
 def nanogen_components() -> list[Component]:
     return [
-        _metric("geneval", "geneval.metric:GenEval", "GenEvalConfig", "objects, counts, colours and places as asked"),
-        _metric("dpgbench", "dpg.metric:DPGBench", "DPGConfig", "questions on dense prompts, answered by a network"),
-        _metric(
-            "vqascore", "vqa.metric:VQAScore", "VQAScoreConfig", "the probability that a picture shows its caption"
-        ),
-        _metric("genaibench", "vqa.metric:GenAIBench", "GenAIBenchConfig", "VQAScore on GenAI-Bench, by skill"),
-        _metric("clipscore", "clipscore:CLIPScore", "CLIPScoreConfig", "the cosine of picture and caption in CLIP"),
-        _judge("mask2former", "geneval.detector:Mask2Former", "Mask2FormerConfig", "detector", "GenEval's detector"),
-        _judge("blip-vqa", "dpg.answers:BlipVQA", "BlipVQAConfig", "vqa", "BLIP as DPG-Bench's judge, not mPLUG"),
-        _judge(
-            "recorded-answers",
-            "dpg.answers:RecordedAnswers",
-            "RecordedAnswersConfig",
-            "vqa",
-            "DPG-Bench's answers in the original tool's file",
-        ),
-        _judge(
-            "clip-flant5-xxl", "vqa.clip_t5:ClipT5", "ClipFlanT5XXLConfig", "vqascore", "VQAScore's published judge"
-        ),
-        _judge("clip-flant5-xl", "vqa.clip_t5:ClipT5", "ClipFlanT5XLConfig", "vqascore", "its smaller one"),
-        _judge(
-            "chat-vqa", "vqa.chat:ChatVQA", "ChatVQAConfig", "vqascore", "a chat model such as Qwen-VL as its judge"
-        ),
+        *(_component("metric", name, *parts, needs={"task": {"captions"}}) for name, parts in METRICS.items()),
+        *(_component("detector", name, *parts) for name, parts in DETECTORS.items()),
+        *(_component("vqa_model", name, *parts) for name, parts in VQA_MODELS.items()),
+        *(_component("vqascore_model", name, *parts) for name, parts in VQASCORE_MODELS.items()),
     ]
+
+
+def _component(
+    kind: str, name: str, target: str, config: str, summary: str, needs: dict[str, set[str]] | None = None
+) -> Component:
+    return Component(
+        kind=kind,
+        name=name,
+        target=f"nanogen_textscore.{target}",
+        config=f"nanogen_textscore.config:{config}",
+        summary=summary,
+        needs=needs or {},
+    )

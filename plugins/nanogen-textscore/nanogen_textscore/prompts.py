@@ -1,4 +1,4 @@
-"""The prompts of a benchmark, and which of them an image answers."""
+"""The prompts of a benchmark, and the prompt that each image was generated for."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError, near_miss
 from nanogen_core.tensors import Batch
 
+PROMPT = "prompt"  # the column of a metric's rows with the number of the prompt: the unit of the bootstrap
+
 
 @frozen(slots=False)
 class Prompts:
-    """Texts in the benchmark's order, each asked for `each` times in a row: image i answers prompt i // each."""
+    """The prompts of a benchmark in their official order, with `each` images per prompt.
+
+    Image i belongs to prompt i // each.
+    """
 
     benchmark: str
     texts: Sequence[str]
@@ -25,18 +30,19 @@ class Prompts:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the texts, whatever file they came from."""
+        """SHA-256 of the texts. Does not depend on the format of the file that they come from."""
         return hashlib.sha256("\n".join(json.dumps(text) for text in self.texts).encode()).hexdigest()
 
     def eval_batch(self) -> Batch:
-        """All of them as a request, one row an image."""
+        """Return a batch of captions without images, with one row per image."""
         captions = [text for text in self.texts for _ in range(self.each)]
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def numbers(self, batch: Batch) -> Tensor:
-        """The number of the prompt that each image answers [B] int64: by its caption, or else by its index.
+        """Return the prompt number of each image [B] int64: by caption, or by image index without captions.
 
-        Raises NanoGenError for a caption that is none of the prompts, and for an index past the last one.
+        Raises:
+            NanoGenError: A caption is not a prompt of the benchmark, or an index is past the last prompt.
         """
         by_index = (batch.indices.cpu() // self.each).tolist()
         if batch.captions is not None:
@@ -45,24 +51,36 @@ class Prompts:
         beyond = [number for number in by_index if number >= len(self.texts)]
         if beyond:
             raise NanoGenError(
-                f"{self.benchmark} has {len(self.texts)} prompts with {self.each} images each, so that there is none "
-                f"for prompt {beyond[0]}: give it the answers to its own questions, or set `images_per_prompt`."
+                f"{self.benchmark} has {len(self.texts)} prompts with {self.each} images each, so there is no prompt "
+                f"{beyond[0]}. Evaluate images of its own prompts, or set `images_per_prompt`."
             )
         return torch.tensor(by_index, dtype=torch.int64)
 
     def _number(self, caption: str, likely: int) -> int:
-        """Two prompts may have one text, which the index tells apart; some of DPG-Bench have outer white space."""
+        """The number of a caption's prompt. `likely`, from the image index, decides between prompts of equal text.
+
+        Some prompts of DPG-Bench have leading or trailing white space, which is ignored.
+        """
         text = caption.strip()
         if likely < len(self.texts) and self.texts[likely].strip() == text:
             return likely
-        if text not in self._places:
+        if text not in self._first_numbers:
             raise NanoGenError(
-                f"{self.benchmark} judges its own prompts alone, and {caption!r} is none of them: ask the model the "
-                f"metric's own questions.{near_miss(text, self._places)}"
+                f"{caption!r} is not a prompt of {self.benchmark}. Generate images for the prompts of the benchmark."
+                f"{near_miss(text, self._first_numbers)}"
             )
-        return self._places[text]
+        return self._first_numbers[text]
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        """The first number of each text."""
+    def _first_numbers(self) -> dict[str, int]:
+        """The first prompt number of each text."""
         return {text.strip(): number for number, text in reversed(list(enumerate(self.texts)))}
+
+
+def caption_numbers(captions: Sequence[str]) -> Tensor:
+    """Hash captions to prompt numbers [B] int64, for metrics without an official order of prompts.
+
+    Equal captions have equal numbers in every process.
+    """
+    heads = [hashlib.sha256(caption.encode()).digest()[:8] for caption in captions]
+    return torch.tensor([int.from_bytes(head, "little", signed=True) for head in heads], dtype=torch.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from nanogen_files.images import to_tensor
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.clipscore import CLIPScore, cosines
 from nanogen_textscore.config import CLIPScoreConfig
-from nanogen_textscore.kept import Kept
 
 CAPTIONS = ["a red dog", "photo of a mouse", "dog", "a red dog", "yes no " * 20]
 
@@ -66,65 +64,24 @@ def test_it_depends_on_no_batch_order_or_process(clip_folder, images):
     assert one.resampled(units) == pytest.approx(whole.resampled(units), rel=1e-6)
 
 
-def test_negative_cosines_are_kept_in_one_convention_and_not_in_the_other(clip_folder):
+def test_clipscore_is_signed_and_clipscore_x100_is_clamped_at_zero(clip_folder):
     metric = CLIPScore(CLIPScoreConfig(path=str(clip_folder)))
-    metric.keep(torch.tensor([0]), torch.tensor([0]), score=torch.tensor([-0.25], dtype=torch.float64))
-    assert metric.compute() == {"clipscore": -0.25, "clipscore_x100": 0.0}
+    rows = {"score": torch.tensor([-0.25], dtype=torch.float64)}
+    assert metric.score(rows) == {"clipscore": -0.25, "clipscore_x100": 0.0}
     assert cosines(torch.tensor([[3.0, 4.0]]), torch.tensor([[-6.0, -8.0]])).tolist() == pytest.approx([-1.0])
 
 
 def test_captions_are_needed(clip_folder, images):
-    with pytest.raises(NanoGenError, match="clipscore judges captions"):
+    with pytest.raises(NanoGenError, match="clipscore needs captions"):
         CLIPScore(CLIPScoreConfig(path=str(clip_folder))).update(images, Batch(torch.arange(5)))
 
 
 def test_a_model_that_is_no_whole_clip_is_a_sentence(tmp_path, clip_folder):
     (tmp_path / "model.safetensors").write_bytes((clip_folder / "model.safetensors").read_bytes())
-    with pytest.raises(DataError, match=f"{tmp_path} has no config.json: set the option `path`"):
+    with pytest.raises(DataError, match=f"{tmp_path} has no config.json. Set the option `path`"):
         Clip(str(tmp_path), option="path").texts(["a dog"])
     (tmp_path / "config.json").write_text(
         (clip_folder / "config.json").read_text().replace('"projection_dim": 8', '"projection_dim": 9')
     )
-    with pytest.raises(DataError, match=f"{tmp_path} cannot be read as CLIPModel .*set the option `path`"):
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be read as CLIPModel .*Set the option `path`"):
         Clip(str(tmp_path), option="path").texts(["a dog"])
-
-
-class Numbers(Kept):
-    """Keeps a number of each image."""
-
-    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        return {"mean": float(rows["value"].mean()), "count": float(len(rows["value"]))}
-
-
-def test_units_are_prompts_whatever_their_numbers_of_images():
-    prompts, values = torch.tensor([7, -3, 7, 7, 0]), torch.arange(5, dtype=torch.float64)
-    metric = Numbers()
-    metric.keep(torch.arange(5), prompts, value=values)
-    assert metric.units == 3
-    images = {0: [1], 1: [4], 2: [0, 2, 3]}  # of each unit, the prompts in the order of their numbers
-    for drawn in ([0], [2], [2, 0], [1, 1, 2], [0, 1, 2]):
-        chosen = [image for unit in drawn for image in images[unit]]
-        expected = {"mean": sum(chosen) / len(chosen), "count": len(chosen)}
-        assert metric.resampled(torch.tensor(drawn)) == pytest.approx(expected)
-    assert metric.resampled(torch.tensor([], dtype=torch.int64)) == {}
-
-
-def test_nothing_seen_is_no_score_and_a_reset_forgets():
-    metric = Numbers()
-    assert (metric.compute(), metric.units) == ({}, 0)
-    metric.keep(torch.tensor([0]), torch.tensor([0]), value=torch.tensor([1.0]))
-    assert metric.units == 1
-    metric.reset()
-    assert (metric.compute(), metric.units) == ({}, 0)
-
-
-def test_an_image_that_comes_twice_counts_once():
-    metric = Numbers()
-    for _ in range(2):
-        metric.keep(torch.tensor([0, 1]), torch.tensor([0, 0]), value=torch.tensor([1.0, 3.0]))
-    assert metric.compute() == {"mean": 2.0, "count": 2.0}
-
-
-def test_a_judge_that_gives_no_number_is_refused_at_once() -> None:
-    with pytest.raises(NanoGenError, match="Numbers gives a value that is not finite.*float16.*`dtype`"):
-        Numbers().keep(torch.tensor([0]), torch.tensor([0]), value=torch.tensor([float("nan")]))

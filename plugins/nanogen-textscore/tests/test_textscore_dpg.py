@@ -14,11 +14,12 @@ from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_tensor
 from nanogen_textscore.config import BlipVQAConfig, DPGConfig, RecordedAnswersConfig
-from nanogen_textscore.dpg.answers import Answer, BlipVQA, Place, RecordedAnswers, read_answers, write_answers
-from nanogen_textscore.dpg.grids import joined, main, separated
+from nanogen_textscore.dpg.answers import Answer, BlipVQA, RecordedAnswers, read_answers, write_answers
+from nanogen_textscore.dpg.grids import join_images, main, split_grid
 from nanogen_textscore.dpg.metric import DPGBench
 from nanogen_textscore.dpg.questions import read_prompts, read_questions
-from nanogen_textscore.dpg.scoring import judged
+from nanogen_textscore.dpg.scoring import score_answers
+from nanogen_textscore.protocols import ImageKey
 
 HEAD = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,"
 CSV = f"""{HEAD}question_natural_language
@@ -51,8 +52,11 @@ def test_the_published_loaders_lose_the_first_question():
         ("", "needs a header with the columns `item_id`"),
         ("item_id,text\n", "needs a header with the columns .*, but it has: item_id, text"),
         (CSV.splitlines()[0], "has no questions"),
-        (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has no whole numbers"),
-        (CSV.replace(",2,1,attribute", ",two,1,attribute"), "Line 3 of .* has no whole numbers"),
+        (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has a proposition_id or dependency that is not"),
+        (
+            CSV.replace(",2,1,attribute", ",two,1,attribute"),
+            "Line 3 of .* has a proposition_id or dependency that is not",
+        ),
         (CSV + "2", "Line 6 of .* has 1 cells, but the header has 9"),
     ],
 )
@@ -71,11 +75,11 @@ def test_points_are_handed_down_until_nothing_changes_where_parents_come_first()
         left = dict(raw)
         for _ in raw:
             left = {n: raw[n] * all(left[p] for p in parents[n] if p) for n in raw}
-        assert judged(raw, parents).adjusted == left
+        assert score_answers(raw, parents).adjusted == left
 
 
 def test_a_parent_without_an_answer_counts_as_yes():
-    assert judged({2: 1.0}, {2: [1]}).score == 1.0
+    assert score_answers({2: 1.0}, {2: [1]}).score == 1.0
 
 
 def picture(shade: int) -> Image.Image:
@@ -178,22 +182,22 @@ def test_answers_are_written_as_the_original_tool_does_and_read_again(files):
 
 
 def test_missing_and_damaged_answers_are_sentences(files, tmp_path):
-    judge = RecordedAnswers(RecordedAnswersConfig(file=files["answers"], model="m"))
-    with pytest.raises(DataError, match="no answer for picture 2 of '2' to 'Is it a photo"):
-        judge.answer(picture(0), ["Is it a photo?"], Place("2", 2))
+    model = RecordedAnswers(RecordedAnswersConfig(file=files["answers"], model="m"))
+    with pytest.raises(DataError, match="no answer for image 2 of '2' to 'Is it a photo"):
+        model.answer(picture(0), ["Is it a photo?"], ImageKey("2", 2))
     (tmp_path / "bad.txt").write_text("x.png, (0, 0), Is it?, yes\n")
     with pytest.raises(DataError, match="Line 1 of .*bad.txt"):
         read_answers(tmp_path / "bad.txt")
     (tmp_path / "bad.txt").write_text("x.png, (4, 0, 12, 8), Is it?, yes\n")
-    with pytest.raises(DataError, match=r"\(4, 0, 12, 8\) .* is no tile"):
+    with pytest.raises(DataError, match=r"\(4, 0, 12, 8\) .* is not a tile"):
         RecordedAnswers(RecordedAnswersConfig(file=str(tmp_path / "bad.txt"), model="m")).answer(
-            picture(0), ["Is it?"], Place("x", 0)
+            picture(0), ["Is it?"], ImageKey("x", 0)
         )
 
 
 def test_missing_files_are_named(tmp_path, monkeypatch, files):
     monkeypatch.delenv("NANOGEN_DATA", raising=False)
-    with pytest.raises(DataError, match="set the option `prompts` to it, or the environment variable NANOGEN_DATA"):
+    with pytest.raises(DataError, match="Set the option `prompts` to it, or the environment variable NANOGEN_DATA"):
         DPGBench(DPGConfig()).eval_batch()
     monkeypatch.setenv("NANOGEN_DATA", str(tmp_path))
     with pytest.raises(DataError, match=f"There is no {tmp_path}/dpgbench/prompts"):
@@ -214,7 +218,7 @@ def test_blip_answers_as_transformers_does(blip_folder):
     from transformers import AutoTokenizer, BlipForQuestionAnswering, BlipImageProcessorPil
 
     shades, questions = [picture(0), picture(255)], ["is there a dog ?", "a red cat"]
-    judge = BlipVQA(BlipVQAConfig(path=str(blip_folder), max_tokens=4))
+    model = BlipVQA(BlipVQAConfig(path=str(blip_folder), max_tokens=4))
     network = BlipForQuestionAnswering.from_pretrained(blip_folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(blip_folder)
     processor = BlipImageProcessorPil.from_pretrained(blip_folder)
@@ -227,20 +231,20 @@ def test_blip_answers_as_transformers_does(blip_folder):
                 input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, pixel_values=pixels, max_new_tokens=4
             )
             expected.append(tokenizer.batch_decode(written, skip_special_tokens=True)[0])
-        assert judge.answer(shade, questions, Place("x", 0)) == expected
+        assert model.answer(shade, questions, ImageKey("x", 0)) == expected
         assert all(expected)
-    assert "not the official mPLUG" in judge.settings["kind"]
+    assert "not the official mPLUG" in model.settings["kind"]
 
 
 def test_grids_are_joined_and_split(tmp_path):
     shades = [picture(40 * n) for n in range(4)]
-    assert [one.tobytes() for one in separated(joined(shades))] == [one.tobytes() for one in shades]
-    assert joined(shades).getpixel((12, 4)) == (40,) * 3  # the second lies to the right of the first
+    assert [one.tobytes() for one in split_grid(join_images(shades))] == [one.tobytes() for one in shades]
+    assert join_images(shades).getpixel((12, 4)) == (40,) * 3  # the second lies to the right of the first
     for number, shade in enumerate(shades):
-        file = tmp_path / f"kept/x1/{number:05d}.png"
+        file = tmp_path / f"images/x1/{number:05d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         shade.save(file)
-    assert main(["join", str(tmp_path / "kept"), str(tmp_path / "grids")]) == 0
+    assert main(["join", str(tmp_path / "images"), str(tmp_path / "grids")]) == 0
     assert main(["split", str(tmp_path / "grids"), str(tmp_path / "again")]) == 0
     for number, shade in enumerate(shades):
         assert Image.open(tmp_path / f"again/x1/{number:05d}.png").tobytes() == shade.tobytes()
@@ -248,15 +252,15 @@ def test_grids_are_joined_and_split(tmp_path):
 
 def test_what_makes_no_grid_is_a_sentence(tmp_path, capsys):
     with pytest.raises(NanoGenError, match="not squares of one size"):
-        joined([picture(0), Image.new("RGB", (8, 9))])
-    with pytest.raises(NanoGenError, match="one to 4 pictures, not 5"):
-        joined([picture(0)] * 5)
+        join_images([picture(0), Image.new("RGB", (8, 9))])
+    with pytest.raises(NanoGenError, match="1 to 4 images, got 5"):
+        join_images([picture(0)] * 5)
     assert main(["join", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "has no folders" in capsys.readouterr().err
     assert main(["split", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 1
 
 
-def test_kept_images_lie_where_the_original_tool_looks(files, tmp_path):
+def test_the_layout_is_that_of_the_original_tool(files, tmp_path):
     several = [str(place.relative_to(tmp_path)) for place in made(files).layout(tmp_path)]
     assert several == ["2/00000.png", "2/00001.png", "10/00000.png", "10/00001.png"]
     config = DPGConfig(questions=files["questions"], prompts=files["prompts"], images_per_prompt=1)

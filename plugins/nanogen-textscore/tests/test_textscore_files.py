@@ -38,19 +38,22 @@ def test_every_file_is_read_in_every_encoding_with_a_mark(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"tag": 3}, "has no text as its `tag` and `prompt`"),
-        ({"prompt": None}, "has no text as its `tag` and `prompt`"),
-        ({"include": {"class": "dog"}}, "has no list as its `include`"),
-        ({"exclude": 7}, "has no list as its `include`"),
+        ({"tag": 3}, "lacks a text as its `tag` or `prompt`"),
+        ({"prompt": None}, "lacks a text as its `tag` or `prompt`"),
+        ({"include": {"class": "dog"}}, "lacks a list as its `include`"),
+        ({"exclude": 7}, "lacks a list as its `include`"),
         ({"include": [None]}, "has an item without its `class` and `count`"),
         ({"include": [{"class": "dog", "count": True}]}, "has an item without its `class` and `count`"),
         ({"include": [{"class": "dog", "count": 10**30}]}, "has an item whose `count` is not from 1 to 1000"),
         ({"include": [{"class": "dog", "count": -1}]}, "has an item whose `count` is not from 1 to 1000"),
-        ({"include": [{"class": "dog", "count": 1, "color": ["red"]}]}, "has an item .* or whose `color` is no text"),
+        (
+            {"include": [{"class": "dog", "count": 1, "color": ["red"]}]},
+            "an item .* or whose `color` is not a text",
+        ),
         *(
             (
                 {"include": [GOOD["include"][0], {"class": "cat", "count": 1, "position": place}]},
-                "has a `position` to no",
+                "has a `position` that does not refer",
             )
             for place in (
                 None,
@@ -80,7 +83,7 @@ def test_a_line_of_another_form_is_named(tmp_path, change, fault):
 def test_metadata_of_an_official_folder_is_an_object(tmp_path, line):
     (tmp_path / "00000").mkdir()
     (tmp_path / "00000/metadata.jsonl").write_text(json.dumps(line))
-    with pytest.raises(DataError, match="is no JSON object"):
+    with pytest.raises(DataError, match="is not a JSON object"):
         list(samples(tmp_path))
 
 
@@ -88,7 +91,7 @@ def test_metadata_of_an_official_folder_is_an_object(tmp_path, line):
 def test_results_of_other_types_are_named(tmp_path, one):
     good = {"tag": "x", "correct": True, "metadata": "m", "prompt": "p"}
     (tmp_path / "r.jsonl").write_text(json.dumps(good) + "\n" + json.dumps({**good, **one}))
-    with pytest.raises(DataError, match="Line 2 of .* has no `tag` and `correct`"):
+    with pytest.raises(DataError, match="Line 2 of .* lacks `tag` or `correct`"):
         read_results(tmp_path / "r.jsonl")
 
 
@@ -110,7 +113,7 @@ def test_results_of_other_types_are_named(tmp_path, one):
 )
 def test_prompts_of_another_form_are_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(DataError, match=r"x\.json .*name genai_image\.json"):
+    with pytest.raises(DataError, match=r"x\.json .*official genai_image\.json"):
         read_prompts(tmp_path / "x.json")
 
 
@@ -119,5 +122,5 @@ def test_prompts_of_another_form_are_refused(tmp_path, text):
 )
 def test_skills_of_another_form_are_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(DataError, match=r"x\.json is not of the form .*name genai_skills\.json"):
+    with pytest.raises(DataError, match=r"x\.json is not of the form .*official genai_skills\.json"):
         read_skills(tmp_path / "x.json", {1: "a"})

@@ -15,14 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_tensor
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import GenEvalConfig, Mask2FormerConfig
 from nanogen_textscore.geneval.boxes import box_of_mask, iou, relations
-from nanogen_textscore.geneval.colours import ColourNamer, crop
-from nanogen_textscore.geneval.detections import Detection, Rules, kept
+from nanogen_textscore.geneval.colours import ColourClassifier, crop
+from nanogen_textscore.geneval.correctness import check_image
+from nanogen_textscore.geneval.detections import Detection, Rules, select_detections
 from nanogen_textscore.geneval.detector import Mask2Former
 from nanogen_textscore.geneval.folders import read_results, samples, write_results
 from nanogen_textscore.geneval.instances import instances
@@ -30,7 +31,6 @@ from nanogen_textscore.geneval.metadata import read_metadata
 from nanogen_textscore.geneval.metric import GenEval
 from nanogen_textscore.geneval.official import official_metadata
 from nanogen_textscore.geneval.summary import summary
-from nanogen_textscore.geneval.verdict import verdict
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 DETECTED = ["person", "mouse", "sofa", "dog"]  # the classes of the small detector, as the published weights call them
@@ -97,13 +97,13 @@ def test_a_margin_of_the_sizes_is_left_before_a_relation_holds():
 
 def test_filtering_is_strict_sorted_limited_and_by_overlap():
     dogs = [Detection((20 * n, 0, 20 * n + 9, 9), score) for n, score in enumerate((0.3, 0.5, 0.95, 0.9))]
-    assert [one.score for one in kept({"dog": dogs}, "colors")["dog"]] == [0.95, 0.9, 0.5]
-    assert [one.score for one in kept({"dog": dogs}, "counting")["dog"]] == [0.95]
-    assert [one.score for one in kept({"dog": dogs}, "colors", Rules(max_objects=2))["dog"]] == [0.95, 0.9]
-    assert kept({"dog": dogs, "cat": [Detection((0, 0, 1, 1), 0.2)]}, "counting").keys() == {"dog"}
+    assert [one.score for one in select_detections({"dog": dogs}, "colors")["dog"]] == [0.95, 0.9, 0.5]
+    assert [one.score for one in select_detections({"dog": dogs}, "counting")["dog"]] == [0.95]
+    assert [one.score for one in select_detections({"dog": dogs}, "colors", Rules(max_objects=2))["dog"]] == [0.95, 0.9]
+    assert select_detections({"dog": dogs, "cat": [Detection((0, 0, 1, 1), 0.2)]}, "counting").keys() == {"dog"}
     twice = [Detection((0, 0, 9, 9), 0.9), Detection((0, 0, 9, 8), 0.8)]  # 90 of 100 pixels
-    assert len(kept({"dog": twice}, "colors", Rules(max_overlap=0.9))["dog"]) == 1  # equal overlaps go
-    assert len(kept({"dog": twice}, "colors", Rules(max_overlap=0.91))["dog"]) == 2
+    assert len(select_detections({"dog": twice}, "colors", Rules(max_overlap=0.9))["dog"]) == 1  # equal overlaps go
+    assert len(select_detections({"dog": twice}, "colors", Rules(max_overlap=0.91))["dog"]) == 2
 
 
 def at(*lefts: float) -> list[Detection]:
@@ -112,7 +112,7 @@ def at(*lefts: float) -> list[Detection]:
 
 def right(found, include, exclude=(), colours="red") -> bool:
     line = {"tag": "", "prompt": "", "include": include, "exclude": exclude}
-    return verdict(found, line, lambda those, noun: colours.split()[: len(those)]).correct
+    return check_image(found, line, lambda those, noun: colours.split()[: len(those)]).correct
 
 
 def test_only_the_surest_objects_are_looked_at():
@@ -135,8 +135,8 @@ def test_a_target_of_the_wrong_colour_is_none():
     ]
     found = {"cat": at(0), "dog": at(60)}
     line = {"tag": "position", "prompt": "", "include": include}
-    judged = verdict(found, line, lambda those, noun: ["blue"])
-    assert judged.reason.splitlines() == [
+    checked = check_image(found, line, lambda those, noun: ["blue"])
+    assert checked.reason.splitlines() == [
         "expected red cat>=1, found 0 red; and 1 blue",
         "no target for dog to be right of",
     ]
@@ -214,7 +214,7 @@ def test_colours_are_those_of_clip_called_directly(clip_folder):
     picture, mask = noise(2), np.full((16, 24), 255, np.uint8)
     places = [(0, 0, 10, 10), (3, 2, 20, 14), (5, 5, 23, 15), (0, 8, 12, 15)]
     detections = [Detection(box, 1.0, mask) for box in places]
-    named = ColourNamer(Clip(str(clip_folder), option="clip"))(picture, detections, "dog")
+    named = ColourClassifier(Clip(str(clip_folder), option="clip"))(picture, detections, "dog")
     network, processor = CLIPModel.from_pretrained(clip_folder), CLIPImageProcessorPil.from_pretrained(clip_folder)
     tokenizer = AutoTokenizer.from_pretrained(clip_folder)
     means = []
@@ -325,7 +325,7 @@ def test_captions_in_another_order_find_their_prompts(metric):
 
 
 def test_a_strange_caption_and_a_strange_index_are_sentences(metric):
-    with pytest.raises(NanoGenError, match="'a photo of a dogg' is none of them.* Did you mean 'a photo of a dog'"):
+    with pytest.raises(NanoGenError, match="'a photo of a dogg' is not a prompt of .* Did you mean 'a photo of a dog'"):
         metric.update(as_images([square(0)]), Batch(torch.tensor([0]), captions=["a photo of a dogg"]))
     with pytest.raises(NanoGenError, match="3 prompts with 2 images each"):
         metric.update(as_images([square(0)]), Batch(torch.tensor([6])))
@@ -354,20 +354,20 @@ def test_a_detector_that_does_not_know_a_class_is_refused(tmp_path, clip_folder,
     line = {"tag": "single_object", "include": [{"class": "zebra", "count": 1}], "prompt": "a photo of a zebra"}
     detector = {"name": "mask2former", "path": str(detector_folder)}
     config = GenEvalConfig(metadata=metadata_file(tmp_path, [line]), clip=str(clip_folder), detector=detector)
-    with pytest.raises(DataError, match="does not know zebra"):
+    with pytest.raises(DataError, match="does not know the classes zebra"):
         GenEval(config).update(as_images([noise(0)]), Batch(torch.tensor([0])))
 
 
 @pytest.mark.parametrize(
     ("detector", "sentence"),
     [
-        ("clip-flant5-xl", "does not provide 'detector'; those that do: mask2former"),
+        ("clip-flant5-xl", "no detector 'clip-flant5-xl'.* Installed: mask2former"),
         ({"path": "x"}, "detector: expected the name of a detector component"),
         ({"name": "mask2former", "pth": "x"}, "detector.pth: unknown key. Did you mean 'path'"),
     ],
 )
 def test_a_wrong_detector_is_a_sentence(detector, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(NanoGenError, match=sentence):
         GenEval(GenEvalConfig(detector=detector))
 
 
@@ -385,7 +385,7 @@ def test_official_folders_are_written_and_read(metric, tmp_path):
         square(grey).save(place)
     (folder / "00000/samples/grid.png").write_bytes(b"no sample")
     assert [sample.file for sample in samples(folder)] == places
-    write_results(tmp_path / "results.jsonl", metric.judge_folder(folder))
+    write_results(tmp_path / "results.jsonl", metric.evaluate_folder(folder))
     results = read_results(tmp_path / "results.jsonl")
     assert list(results[0]) == ["filename", "tag", "prompt", "correct", "reason", "metadata", "details"]
     assert json.loads(results[0]["details"]) == {"dog": [[4.0, 4.0, 11.0, 11.0, 1.0]]}
@@ -406,12 +406,12 @@ def test_no_results_have_no_score():
         ("", "has no prompts"),
         ("{", "Line 1 of .* is not valid JSON"),
         ("[]", "Line 1 of .* is no JSON object"),
-        ('{"tag": "x", "prompt": "y"}', "Line 1 of .* has no list as its `include`"),
-        ('{"tag": 3, "prompt": "y"}', "has no text as its `tag`"),
+        ('{"tag": "x", "prompt": "y"}', "Line 1 of .* lacks a list as its `include`"),
+        ('{"tag": 3, "prompt": "y"}', "lacks a text as its `tag`"),
         ('{"tag": "x", "prompt": "y", "include": [{"class": "dog"}]}', "has an item without its"),
         (
             '{"tag": "x", "prompt": "y", "include": [{"class": "dog", "count": 1, "position": ["above", 0]}]}',
-            "has a `position` to no item before it",
+            "has a `position` that does not refer to an earlier item",
         ),
     ],
 )
@@ -428,7 +428,7 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(DataError, match="has no folders such as 00000"):
         list(samples(tmp_path))
     (tmp_path / "results.jsonl").write_text('{"tag": "x"}\n')
-    with pytest.raises(DataError, match="has no `tag` and `correct`"):
+    with pytest.raises(DataError, match="lacks `tag` or `correct`"):
         read_results(tmp_path / "results.jsonl")
 
 

@@ -63,7 +63,7 @@ def test_squares_are_read_from_words():
     assert (found["size"], found["cols_of_background"].tolist()) == ((6, 6), [0, 1, 4, 5])
 
 
-def test_images_of_another_program_are_judged_from_the_command_line(tmp_path, clip_folder, detector_folder):
+def test_images_of_another_program_are_evaluated_from_the_command_line(tmp_path, clip_folder, detector_folder):
     from click.testing import CliRunner
 
     from nanogen_core.cli.main import cli

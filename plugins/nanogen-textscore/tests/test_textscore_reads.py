@@ -65,7 +65,7 @@ class TestClipT5(OfAModel):
 
         from nanogen_files import storage
 
-        home = tmp_path / "judge"
+        home = tmp_path / "model"
         shutil.copytree(t5_tokenizer_folder, home / "words")
         shutil.copytree(clip_folder, home / "tower")
         (home / "t5").mkdir()

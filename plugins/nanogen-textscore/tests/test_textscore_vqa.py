@@ -1,4 +1,4 @@
-"""VQAScore: wording, tokens, probabilities, and the judges against transformers called directly."""
+"""VQAScore: wording, tokens, probabilities, and the models against transformers called directly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.errors import DataError, NanoGenError, UnknownName
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_tensor
 from nanogen_textscore.config import ChatVQAConfig, ClipT5Config, GenAIBenchConfig, VQAScoreConfig
@@ -21,7 +21,7 @@ from nanogen_textscore.vqa.clip_t5 import ClipT5
 from nanogen_textscore.vqa.genai import by_skill, read_prompts, read_skills
 from nanogen_textscore.vqa.metric import GenAIBench, VQAScore
 from nanogen_textscore.vqa.probability import answer_probability, token_probability
-from nanogen_textscore.vqa.wording import squared
+from nanogen_textscore.vqa.wording import padded_square
 
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 
@@ -46,7 +46,7 @@ def test_the_score_is_the_geometric_mean_of_the_answers_tokens():
 
 @pytest.mark.parametrize("size", [(4, 2), (2, 4), (5, 2), (3, 3)])
 def test_a_picture_stands_in_the_middle_of_its_square(size):
-    square = squared(Image.new("RGB", size, (9, 9, 9)), (1, 2, 3))
+    square = padded_square(Image.new("RGB", size, (9, 9, 9)), (1, 2, 3))
     side = max(size)
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
     inside = {(x, y) for x in range(left, left + size[0]) for y in range(top, top + size[1])}
@@ -99,7 +99,7 @@ def clip_t5_folder(tmp_path_factory, parts, vision_folder) -> Path:
     return folder
 
 
-def judge(folder: Path, tokenizer: Path, **more) -> ClipT5:
+def clip_t5(folder: Path, tokenizer: Path, **more) -> ClipT5:
     return ClipT5(ClipT5Config(path=str(folder), tokenizer=str(tokenizer), dtype="float32", **more))
 
 
@@ -131,7 +131,7 @@ def directly(parts, tokenizer_folder: Path, vision_folder: Path, picture: Image.
 
 
 def test_clip_t5_is_its_parts_called_directly(parts, clip_t5_folder, t5_tokenizer_folder, vision_folder):
-    one = judge(clip_t5_folder, t5_tokenizer_folder)
+    one = clip_t5(clip_t5_folder, t5_tokenizer_folder)
     scores = []
     for seed, text in enumerate(["a red dog", "photo of a mouse", "dog"]):
         picture = noise(seed, (24, 10 + 10 * seed))
@@ -151,7 +151,7 @@ def test_pytorch_shards_are_read_too(parts, clip_t5_folder, t5_tokenizer_folder,
         torch.save({name: weights[name] for name in those}, tmp_path / file)
     places = {name: file for file, those in shards.items() for name in those}
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    whole, split = (judge(folder, t5_tokenizer_folder) for folder in (clip_t5_folder, tmp_path))
+    whole, split = (clip_t5(folder, t5_tokenizer_folder) for folder in (clip_t5_folder, tmp_path))
     assert split.score(noise(0), "a dog") == whole.score(noise(0), "a dog")
 
 
@@ -159,9 +159,9 @@ def test_without_a_tuned_tower_the_clip_that_it_names_is_taken(parts, t5_tokeniz
     from transformers import CLIPVisionModel
 
     weights = checkpoint(tmp_path, parts, vision_folder)
-    kept = {name: value for name, value in weights.items() if not name.startswith("vision_tower.")}
-    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    found = judge(tmp_path, t5_tokenizer_folder).score(noise(0), "a dog")
+    remaining = {name: value for name, value in weights.items() if not name.startswith("vision_tower.")}
+    save_file(remaining, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    found = clip_t5(tmp_path, t5_tokenizer_folder).score(noise(0), "a dog")
     vision = CLIPVisionModel.from_pretrained(vision_folder).eval()
     expected = directly(parts, t5_tokenizer_folder, vision_folder, noise(0), "a dog", vision)
     assert found == pytest.approx(expected, rel=1e-5)
@@ -169,8 +169,8 @@ def test_without_a_tuned_tower_the_clip_that_it_names_is_taken(parts, t5_tokeniz
 
 def damaged(folder: Path, clip_t5_folder: Path, *, without: str) -> Path:
     weights = load_file(clip_t5_folder / "model.safetensors")
-    kept = {name: value for name, value in weights.items() if not name.startswith(without)}
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    remaining = {name: value for name, value in weights.items() if not name.startswith(without)}
+    save_file(remaining, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_bytes((clip_t5_folder / "config.json").read_bytes())
     return folder
 
@@ -189,26 +189,26 @@ def test_a_missing_weight_is_an_error_and_never_a_random_number(
 ):
     folder = damaged(tmp_path, clip_t5_folder, without=without)
     with pytest.raises(DataError, match=sentence):
-        judge(folder, t5_tokenizer_folder).score(noise(0), "a dog")
+        clip_t5(folder, t5_tokenizer_folder).score(noise(0), "a dog")
 
 
 def test_missing_and_damaged_models_are_sentences(tmp_path, clip_t5_folder, t5_tokenizer_folder, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.json").write_text("{}")
-    with pytest.raises(DataError, match=r"empty has no \*.safetensors and no \*.bin: set the option `judge.path`"):
-        judge(tmp_path / "empty", t5_tokenizer_folder).score(noise(0), "a dog")
+    with pytest.raises(DataError, match=r"empty has no \*.safetensors and no \*.bin. Set the option `model.path`"):
+        clip_t5(tmp_path / "empty", t5_tokenizer_folder).score(noise(0), "a dog")
     (tmp_path / "config.json").write_bytes((clip_t5_folder / "config.json").read_bytes())
     whole = (clip_t5_folder / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=f"{tmp_path}"):
-        judge(tmp_path, t5_tokenizer_folder).score(noise(0), "a dog")
+        clip_t5(tmp_path, t5_tokenizer_folder).score(noise(0), "a dog")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"'no/such-model' is no folder .* set the option `judge.path`"):
+    with pytest.raises(DataError, match=r"'no/such-model' is not a local folder .* Set the option `model.path`"):
         ClipT5(ClipT5Config(path="no/such-model", tokenizer="x")).settings.keys()
 
 
 class Shade:
-    """A judge that sees how bright a picture is."""
+    """A VQAScore model whose score is the brightness of an image."""
 
     settings = {"kind": "shade"}
 
@@ -224,7 +224,7 @@ def shade(value: int) -> Image.Image:
 
 
 def test_vqascore_is_the_mean_over_images_with_equal_captions_as_units(monkeypatch):
-    monkeypatch.setattr("nanogen_textscore.vqa.metric.frozen_judge", lambda *_, **__: Shade())
+    monkeypatch.setattr("nanogen_textscore.vqa.metric.build_named", lambda *_, **__: Shade())
     metric = VQAScore(VQAScoreConfig())
     images = as_images([shade(value) for value in (255, 0, 255)])
     metric.update(images, Batch(torch.tensor([0, 1, 2]), captions=["dark", "bright", "dark"]))
@@ -233,7 +233,7 @@ def test_vqascore_is_the_mean_over_images_with_equal_captions_as_units(monkeypat
     assert metric.units == 2
     by_unit = sorted(metric.resampled(torch.tensor([unit]))["vqascore"] for unit in range(2))
     assert by_unit == [0.0, 0.5]
-    with pytest.raises(NanoGenError, match="vqascore judges captions"):
+    with pytest.raises(NanoGenError, match="vqascore needs captions"):
         metric.update(images, Batch(torch.tensor([0, 1, 2])))
 
 
@@ -242,7 +242,7 @@ SKILLS = {"counting": [0, 2], "spatial relation": [1]}
 
 
 def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_path):
-    monkeypatch.setattr("nanogen_textscore.vqa.metric.frozen_judge", lambda *_, **__: Shade())
+    monkeypatch.setattr("nanogen_textscore.vqa.metric.build_named", lambda *_, **__: Shade())
     files = {"prompts": write_json("genai_image.json", GENAI), "skills": write_json("genai_skills.json", SKILLS)}
     metric = GenAIBench(GenAIBenchConfig(**files))
     asked = metric.eval_batch()
@@ -258,7 +258,7 @@ def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_pat
     assert metric.units == 4
     assert metric.resampled(torch.tensor([0, 0]))["genaibench"] == pytest.approx(1.0)
     assert [place.name for place in metric.layout(tmp_path)][:2] == ["00000.jpeg", "00001.jpeg"]
-    assert json.loads(json.dumps(metric.settings)).keys() == {"judge", "prompts", "skills", "images_per_prompt"}
+    assert json.loads(json.dumps(metric.settings)).keys() == {"model", "prompts", "skills", "images_per_prompt"}
 
 
 def test_a_prompt_in_several_skills_counts_once_in_all():
@@ -269,25 +269,25 @@ def test_a_prompt_in_several_skills_counts_once_in_all():
 def test_damaged_prompts_are_a_sentence(write_json, content):
     if content == []:
         content = [1]
-    with pytest.raises(DataError, match="name genai_image.json"):
+    with pytest.raises(DataError, match="official genai_image.json"):
         read_prompts(Path(write_json("x.json", content)))
 
 
 def test_damaged_skills_are_a_sentence(write_json):
-    with pytest.raises(DataError, match="name genai_skills.json"):
+    with pytest.raises(DataError, match="official genai_skills.json"):
         read_skills(Path(write_json("x.json", {"a": 3})), {})
-    with pytest.raises(DataError, match="names the prompt 7"):
+    with pytest.raises(DataError, match="has the prompt id 7"):
         read_skills(Path(write_json("x.json", {"a": [7]})), {0: "x"})
 
 
-def test_a_wrong_judge_is_a_sentence():
-    with pytest.raises(ConfigError, match="does not provide 'vqascore'; those that do: chat-vqa, clip-flant5-xl, clip"):
-        VQAScore(VQAScoreConfig(judge="mask2former"))
+def test_a_component_of_another_kind_is_refused():
+    with pytest.raises(UnknownName, match="no vqascore_model 'mask2former'.* Installed: chat-vqa, clip-flant5-xl"):
+        VQAScore(VQAScoreConfig(model="mask2former"))
 
 
 @pytest.fixture(scope="session")
 def chat_folder(tmp_path_factory, t5_tokenizer_folder) -> Path:
-    """A small LLaVA: a chat model that sees and needs no torchvision, unlike Qwen-VL's processor."""
+    """A small LLaVA: a chat model that needs no torchvision, unlike Qwen-VL's processor."""
     from transformers import (
         AutoTokenizer,
         CLIPImageProcessorPil,

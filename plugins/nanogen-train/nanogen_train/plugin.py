@@ -12,8 +12,20 @@ NANOGEN_API = 1
 def nanogen_kinds() -> list[Kind]:
     return [
         Kind(name="stage", place="slot", protocol="nanogen_train.protocols:Stage", required=True, default="diffusion"),
-        Kind(name="optimizer", place="slot", required=True, default="adamw"),
-        Kind(name="schedule", place="slot", required=True, default="constant-linear"),
+        Kind(
+            name="optimizer",
+            place="slot",
+            protocol="nanogen_train.protocols:Optimizer",
+            required=True,
+            default="adamw",
+        ),
+        Kind(
+            name="schedule",
+            place="slot",
+            protocol="nanogen_train.protocols:Schedule",
+            required=True,
+            default="constant-linear",
+        ),
         Kind(name="auxiliary", place="group", protocol="nanogen_train.protocols:Auxiliary", keyword="auxiliaries"),
     ]
 

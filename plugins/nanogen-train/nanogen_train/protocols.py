@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from nanogen_core.pipeline import Pipeline
     from nanogen_core.randomness import KeyedRNG
     from nanogen_core.tensors import Batch, ForwardPass, Losses, State
+    from nanogen_train.optim.fused import FusedRows
 
 
 class Auxiliary(Protocol):
@@ -93,6 +95,25 @@ class Stage(Protocol):
 
     def finish(self) -> Pipeline:
         """Return the pipeline with the trained weights."""
+
+
+class Optimizer(Protocol):
+    """Builds the torch optimizer of one training phase."""
+
+    def build(self, parameters: Sequence[tuple[str, nn.Parameter]], fused: FusedRows = ...) -> torch.optim.Optimizer:
+        """Build an optimizer for named parameters.
+
+        Args:
+            parameters: Names and parameters. Those with `requires_grad=False` are ignored.
+            fused: The parameters that stack several matrices (`nanogen_train.optim.fused`).
+        """
+
+
+class Schedule(Protocol):
+    """A learning-rate schedule."""
+
+    def factor(self, step: int) -> float:
+        """The factor on the learning rate at optimizer step `step`, counted from 0."""
 
 
 @runtime_checkable

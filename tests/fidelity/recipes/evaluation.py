@@ -18,7 +18,7 @@ METRICS: dict[str, dict[str, dict[str, tuple[str, dict[str, Any], dict[str, Any]
     "t2i": {
         "geneval": {"geneval": ("geneval", {"detector": "mask2former", "metadata": None}, {})},
         "dpgbench": {"dpgbench": ("dpgbench", {}, {})},
-        "genaibench": {"vqascore_clip-flant5-xxl": ("genaibench", {"judge": "clip-flant5-xxl"}, {})},
+        "genaibench": {"vqascore_clip-flant5-xxl": ("genaibench", {"model": "clip-flant5-xxl"}, {})},
     },
 }
 

@@ -9,43 +9,23 @@ from torch import Tensor
 
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.fakes.dataset import COLOURS
-from nanogen_eval.rows import Rows
+from nanogen_eval.row_metric import ResampledRowMetric
 
 
-class TinyColour:
-    """`colour`: share of images in [0, 1] whose strongest channel matches their label."""
+class TinyColour(ResampledRowMetric):
+    """`colour`: the share of images whose strongest channel is the one of their label, in [0, 1]."""
 
     higher_is_better = True
+    settings = {"colours": list(COLOURS)}
 
-    def __init__(self) -> None:
-        self.settings = {"colours": list(COLOURS)}
-        self.reset()
-
-    def reset(self) -> None:
-        self._rows = Rows()
-
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Add images [B, 3, H, W] in [-1, 1]. Labels are indices of `COLOURS`."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Images [B, 3, H, W] in [-1, 1]; labels that are numbers of colours."""
         assert batch.labels is not None
         strongest = images.double().mean(dim=(2, 3)).argmax(dim=1)  # [B]
-        self._rows.add(batch.indices, right=strongest.cpu() == batch.labels.cpu())
+        return {"right": strongest.cpu() == batch.labels.cpu()}
 
-    def compute(self) -> Mapping[str, float]:
-        return self.resampled(torch.arange(self.units))
-
-    def state(self) -> Mapping[str, Tensor]:
-        return self._rows.state()
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        self._rows.merge(state)
-
-    @property
-    def units(self) -> int:
-        """Number of images."""
-        return len(self._rows)
-
-    def resampled(self, units: Tensor) -> Mapping[str, float]:
-        return {"colour": float(self._rows["right"][units].double().mean())} if len(units) else {}
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {"colour": float(rows["right"].double().mean())}
 
 
 class TinyRedness:

@@ -1,4 +1,4 @@
-"""The Fréchet distance of infinitely many examples, from how it falls with their number (arXiv 1911.07023)."""
+"""FID_inf: the Fréchet distance extrapolated to infinitely many examples (arXiv 1911.07023)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from torch import Tensor
 from nanogen_core.errors import DataError
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 
-POINTS = 15  # numbers of examples, spread evenly up to all
+POINTS = 15  # subset sizes, evenly spaced
 SEED = 0
 
 
 def extrapolated_distance(features: Tensor, reference: Moments, *, points: int = POINTS, seed: int = SEED) -> float:
-    """FID_inf: the intercept of a line through (1/n, distance of n of the examples [N, D]), n from N/10 to N.
+    """Extrapolate the Fréchet distance to infinitely many examples.
 
-    The subsets are drawn without replacement by numpy's RandomState(seed). Raises DataError for fewer than 20 examples.
+    The distance is computed for random subsets of n examples, with n from N/10 to N. The result is the intercept of the
+    least-squares line through the points (1/n, distance).
+
+    Args:
+        features: [N, D], N >= 20.
+        reference: The moments to compare with.
+        points: The number of subsets.
+        seed: The seed of numpy's RandomState, which draws the subsets without replacement.
+
+    Raises:
+        DataError: There are fewer than 20 examples.
     """
     if len(features) < 20:
-        raise DataError(f"The extrapolated distance needs at least 20 examples, there are {len(features)}.")
+        raise DataError(
+            f"The extrapolated distance needs at least 20 examples, there are {len(features)}. Evaluate more images, or"
+            " set `extrapolate: false`."
+        )
     random = np.random.RandomState(seed)
     counts = np.linspace(max(2, len(features) // 10), len(features), points).astype(int)
     distances = [_of_some(features, int(count), reference, random) for count in counts]

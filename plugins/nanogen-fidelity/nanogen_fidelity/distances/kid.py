@@ -1,4 +1,4 @@
-"""The kernel Inception distance (arXiv 1801.01401): unbiased squared MMD with the kernel (x'y / D + 1)^3."""
+"""The kernel Inception distance (arXiv 1801.01401): the unbiased squared MMD with the kernel (x'y / D + 1)^3."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 
-BLOCK = 512  # rows of a kernel matrix at a time
+BLOCK = 512  # rows of the kernel matrix that are computed at once
 
 
 def kid(generated: Tensor, real: Tensor) -> float:
-    """Of all pairs of features [N, D] and [M, D], in float64: no draw of subsets, so no chance in it."""
+    """Compute KID over all pairs, in float64 and without random subsets.
+
+    Args:
+        generated: Features [N, D], N >= 2.
+        real: Features [M, D], M >= 2.
+
+    Raises:
+        DataError: A side has fewer than two examples.
+    """
     if min(len(generated), len(real)) < 2:
-        raise DataError("The kernel Inception distance needs at least two examples on either side.")
+        raise DataError(
+            f"KID needs at least two generated and two real examples, got {len(generated)} and {len(real)}. Evaluate"
+            " more images."
+        )
     generated, real = generated.double(), real.double()
     own = _mean_of_pairs(generated) + _mean_of_pairs(real)
     return float(own - 2 * _sum(generated, real) / (len(generated) * len(real)))
@@ -23,12 +34,25 @@ def kid(generated: Tensor, real: Tensor) -> float:
 def subset_kid(
     generated: Tensor, real: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 2020
 ) -> tuple[float, float]:
-    """torch-fidelity's: mean and deviation over `subsets` draws of `size` rows of both, by one RandomState(seed), the
-    generated ones first. Raises DataError where there are fewer rows than `size`."""
+    """Compute KID over random subsets, as torch-fidelity does.
+
+    Args:
+        generated: Features [N, D].
+        real: Features [M, D].
+        subsets: The number of subsets.
+        size: Rows of a subset, of either side.
+        seed: The seed of the RandomState that draws all subsets, the generated rows first.
+
+    Returns:
+        Mean and standard deviation over the subsets.
+
+    Raises:
+        DataError: A side has fewer rows than `size`.
+    """
     if min(len(generated), len(real)) < size:
         raise DataError(
-            f"Subsets of {size} cannot be drawn from {len(generated)} generated and {len(real)} real examples:"
-            " choose a smaller subset_size, or none, which takes all pairs."
+            f"Subsets of {size} cannot be drawn from {len(generated)} generated and {len(real)} real examples. Lower"
+            " `subset_size`, or leave it out to use all pairs."
         )
     random = np.random.RandomState(seed)
     values = []
@@ -39,12 +63,12 @@ def subset_kid(
 
 
 def _mean_of_pairs(rows: Tensor) -> Tensor:
-    """The kernel's mean over pairs of different rows."""
+    """The mean of the kernel over pairs of different rows."""
     own = (rows.square().sum(dim=1) / rows.shape[1] + 1) ** 3
     return (_sum(rows, rows) - own.sum()) / (len(rows) * (len(rows) - 1))
 
 
 def _sum(first: Tensor, second: Tensor) -> Tensor:
-    """The kernel's sum over all pairs."""
+    """The sum of the kernel over all pairs."""
     blocks = [((block @ second.T / first.shape[1] + 1) ** 3).sum() for block in torch.split(first, BLOCK)]
     return torch.stack(blocks).sum()

@@ -1,4 +1,4 @@
-"""Moments of features that come in batches, over processes, and go on after a stop."""
+"""Running moments of features that arrive in batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nanogen_fidelity.distances.frechet import Moments
 
 
 class RunningMoments:
-    """Mean and co-moments in float64 (Chan, Golub and LeVeque, 1979): 8 D^2 bytes, however many examples there are.
+    """Mean and co-moments in float64 (Chan, Golub and LeVeque, 1979). Takes 8 D^2 bytes for any number of examples.
 
-    The indices are kept, so that an example that comes twice counts once.
+    The example indices are stored, so an example that is added twice counts once.
     """
 
     def __init__(self) -> None:
-        self._index = torch.empty(0, dtype=torch.int64)  # [N] of the examples so far
+        self._index = torch.empty(0, dtype=torch.int64)  # [N] indices of the examples so far
         self._seen: set[int] = set()
         self._mean = torch.empty(0, dtype=torch.float64)  # [D]
         self._comoment = torch.empty(0, 0, dtype=torch.float64)  # [D, D], sum of (x - mean)(x - mean)'
@@ -27,7 +27,7 @@ class RunningMoments:
         return len(self._seen)
 
     def add(self, indices: Tensor, features: Tensor) -> None:
-        """Features [B, D] of the examples with these indices [B] int64."""
+        """Add the features [B, D] of the examples with indices [B] int64."""
         rows = self._new(indices.tolist())
         if not rows:
             return
@@ -37,29 +37,30 @@ class RunningMoments:
         self._join(indices.cpu()[rows], mean, centred.T @ centred)
 
     def moments(self) -> Moments:
-        """Of all so far. Raises DataError for fewer than two examples."""
+        """Return the moments of all examples so far. Raises DataError for fewer than two."""
         if len(self) < 2:
-            raise DataError(f"A covariance needs at least two examples, there are {len(self)}.")
+            raise DataError(f"A covariance needs at least two examples, there are {len(self)}. Evaluate more images.")
         return Moments(self._mean, self._comoment / (len(self) - 1), len(self))
 
     def state(self) -> Mapping[str, Tensor]:
-        """`index` [N], `mean` [D] and `comoment` [D, D]; empty where nothing was added."""
+        """Return `index` [N], `mean` [D] and `comoment` [D, D], for `merge`; empty without examples."""
         if not self._seen:
             return {}
         return {"index": self._index.clone(), "mean": self._mean.clone(), "comoment": self._comoment.clone()}
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
-        """Adds what another one saw. Raises DataError where both saw the same examples: sums cannot be told apart."""
+        """Add the examples of another instance. Raises DataError for an example that both have: sums would count it
+        twice."""
         if not state:
             return
         indices = state["index"].tolist()
         if not self._seen.isdisjoint(indices):
             both = len(self._seen.intersection(indices))
-            raise DataError(f"Two parts of an evaluation saw the same {both} examples: merge parts without overlap.")
+            raise DataError(f"Two parts of an evaluation share {both} examples. Merge parts without common examples.")
         self._join(state["index"], state["mean"], state["comoment"])
 
     def _new(self, indices: list[int]) -> list[int]:
-        """The rows of the examples that were not there before, each once."""
+        """The rows of new examples, one row for each."""
         first = {index: row for row, index in reversed(list(enumerate(indices)))}
         return sorted(row for index, row in first.items() if index not in self._seen)
 

@@ -1,4 +1,4 @@
-"""Precision and recall (arXiv 1904.06991), density and coverage (arXiv 2002.09797), by balls around examples."""
+"""Precision and recall (arXiv 1904.06991), density and coverage (arXiv 2002.09797), from nearest-neighbour balls."""
 
 from __future__ import annotations
 
@@ -9,23 +9,49 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 
-BLOCK = 512  # rows of a distance matrix at a time: 200 MB for 50,000 columns
-TIE = 1e-10  # of the squared norms: distances that differ by less are equal, however they were rounded
+BLOCK = 512  # rows of the distance matrix that are computed at once: 200 MB for 50,000 columns
+TIE = 1e-10  # relative to the squared norms: squared distances that differ by less count as equal
 
 
 def precision_recall(generated: Tensor, real: Tensor, *, k: int = 3) -> tuple[float, float]:
-    """Shares of the generated examples [N, D] inside a ball of the real ones [M, D], and the other way round.
+    """Compute precision and recall.
 
-    A ball reaches to the k-th nearest other example of its own set, border included.
+    The ball of an example reaches to its k-th nearest neighbour in its own set and includes its border. Precision is
+    the share of generated examples inside the ball of a real one. Recall is the share of real examples inside the ball
+    of a generated one.
+
+    Args:
+        generated: Features [N, D], N > k.
+        real: Features [M, D], M > k.
+        k: The neighbour that sets the radius.
+
+    Returns:
+        Precision and recall, in [0, 1].
+
+    Raises:
+        DataError: A side has at most k examples.
     """
     generated, real = _checked(generated, real, k)
     return _inside(generated, real, radii(real, k)), _inside(real, generated, radii(generated, k))
 
 
 def density_coverage(generated: Tensor, real: Tensor, *, k: int = 5) -> tuple[float, float]:
-    """In how many real balls a generated example lies, over k; and the share of real balls with one inside.
+    """Compute density and coverage.
 
-    The border is outside, as in the authors' code. Density may exceed 1.
+    The ball of a real example reaches to its k-th nearest real neighbour and excludes its border, as in the authors'
+    code. Density is the mean number of balls that contain a generated example, divided by k; it can exceed 1. Coverage
+    is the share of balls that contain a generated example.
+
+    Args:
+        generated: Features [N, D], N > k.
+        real: Features [M, D], M > k.
+        k: The neighbour that sets the radius.
+
+    Returns:
+        Density and coverage.
+
+    Raises:
+        DataError: A side has at most k examples.
     """
     generated, real = _checked(generated, real, k)
     reach = radii(real, k)
@@ -36,7 +62,7 @@ def density_coverage(generated: Tensor, real: Tensor, *, k: int = 5) -> tuple[fl
 
 
 def radii(rows: Tensor, k: int) -> Tensor:
-    """The squared distance of each row [N, D] to the k-th nearest other one, [N]."""
+    """The squared distance [N] of each row [N, D] to its k-th nearest neighbour."""
     found = []
     for number, (distances, _) in enumerate(_blocks(rows, rows)):
         own = torch.arange(len(distances))
@@ -46,13 +72,13 @@ def radii(rows: Tensor, k: int) -> Tensor:
 
 
 def _inside(points: Tensor, centres: Tensor, reach: Tensor) -> float:
-    """The share of points that lie in a ball around any centre."""
+    """The share of points that lie in the ball of any centre."""
     found = [(distances <= reach + tie).any(dim=1) for distances, tie in _blocks(points, centres)]
     return float(torch.cat(found).double().mean())
 
 
 def _blocks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Squared distances of `BLOCK` rows to all others [b, M], and below which difference they are equal [b, M]."""
+    """Yield squared distances [b, M] of `BLOCK` rows to all others, and the tolerance [b, M] for equal distances."""
     others = second.square().sum(dim=1)
     for block in torch.split(first, BLOCK):
         norms = block.square().sum(dim=1)[:, None] + others
@@ -60,11 +86,11 @@ def _blocks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _checked(generated: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Both in float64, about the mean of the real ones, where fewer digits are lost."""
+    """Both sets in float64, centred on the real mean for precision. Raises DataError for at most k examples."""
     if min(len(generated), len(real)) <= k:
         raise DataError(
             f"The {k} nearest neighbours need more than {k} examples on either side, there are {len(generated)}"
-            f" generated and {len(real)} real ones."
+            f" generated and {len(real)} real ones. Evaluate more images, or lower `k` or `density_k`."
         )
     centre = real.double().mean(dim=0)
     return generated.double() - centre, real.double() - centre

@@ -1,1 +1,1 @@
-"""The metrics: what is kept of each image, and which score it makes."""
+"""The metrics of image fidelity."""

@@ -1,4 +1,4 @@
-"""`fid`, `rfid` and `frechet`: the Fréchet distance to a reference, from moments alone or with a row for each image."""
+"""The metrics `fid`, `rfid` and `frechet`: Fréchet distances of image features to a reference."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from torch import Tensor
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.tensors import Batch
-from nanogen_eval.protocols import Metric
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_eval.sources.reconstructed import ORIGINAL
 from nanogen_fidelity.config import FidConfig, FrechetConfig, RfidConfig
 from nanogen_fidelity.distances.extrapolation import POINTS, extrapolated_distance
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments, small_sample
 from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
-from nanogen_fidelity.metrics.kept import Resampling
 from nanogen_fidelity.reference import Reference
 
-WIDE, FEW = 512, 100  # a resampling in so many features takes seconds: an interval is made of so few then
+WIDE, FEW = 512, 100  # above WIDE features one bootstrap draw takes seconds, so the interval uses FEW draws
 
 Config = FrechetConfig | FidConfig | RfidConfig
 
 
-class Compared:
-    """A space, a reference in it, and the score's name. `notes` is what must be said beside the last score."""
+class ReferenceFrechet:
+    """Base of the Fréchet distances to a named reference.
+
+    `notes` are warnings about the last score, such as too few images.
+    """
 
     higher_is_better = False
 
     def __init__(self, config: Config, name: str):
+        if config.reference is None:
+            raise ConfigError(f"{name}: set `reference` to an .npz file or a folder of images.")
         self.name = name
         self.score_names = (name, f"{name}_inf") if config.extrapolate else (name,)
         self.features = shared(config.features)
@@ -38,8 +42,8 @@ class Compared:
         self.notes: tuple[str, ...] = ()
 
     @cached_property
-    def known(self) -> Moments:
-        """The reference's moments."""
+    def reference_moments(self) -> Moments:
+        """The moments of the reference in this feature space."""
         return self.reference.moments(self.features)
 
     @cached_property
@@ -47,16 +51,16 @@ class Compared:
         return {"features": dict(self.features.settings), "reference": self.reference.digest}
 
     def distance(self, found: Moments) -> float:
-        return frechet_distance(found, self.known)
+        """The Fréchet distance of these moments to the reference."""
+        return frechet_distance(found, self.reference_moments)
 
     def warn(self, found: Moments) -> None:
-        """Notes where either side has few examples."""
-        said = (small_sample(side) for side in (found, self.known))
-        self.notes = tuple(dict.fromkeys(note for note in said if note))
+        """Set `notes`, which warn about few images on either side."""
+        self.notes = _small_sample_notes(found, self.reference_moments)
 
 
-class OfMoments(Compared):
-    """Keeps sums: 34 MB in 2048 features, however many images there are."""
+class MomentsFrechet(ReferenceFrechet):
+    """Fréchet distance from running moments: 34 MB for 2048 features, for any number of images. Has no interval."""
 
     def __init__(self, config: Config, name: str):
         super().__init__(config, name)
@@ -66,7 +70,7 @@ class OfMoments(Compared):
         self._running = RunningMoments()
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]."""
+        """Add images [B, 3, H, W] in [-1, 1]."""
         self._running.add(batch.indices, self.features(images))
 
     def compute(self) -> Mapping[str, float]:
@@ -83,15 +87,17 @@ class OfMoments(Compared):
         self._running.merge(state)
 
 
-class OfOriginals:
-    """`rfid` against the originals that come with the images: sums of both."""
+class ReconstructionFrechet:
+    """`rfid` of reconstructions whose originals come with each batch. Stores running moments of both."""
 
     higher_is_better = False
     score_names = ("rfid",)
 
     def __init__(self, config: RfidConfig):
         if config.keep_rows or config.extrapolate:
-            raise ConfigError("rfid: `keep_rows` and `extrapolate` need a `reference` that is named.")
+            raise ConfigError(
+                "rfid: `keep_rows` and `extrapolate` need a reference. Set `reference` to an .npz file or a folder."
+            )
         self.features = shared(config.features)
         self.notes: tuple[str, ...] = ()
         self.reset()
@@ -104,39 +110,39 @@ class OfOriginals:
         self._sides = {"image": RunningMoments(), ORIGINAL: RunningMoments()}
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]. Raises DataError where they come without originals."""
+        """Add images [B, 3, H, W] in [-1, 1] and their originals. Raises DataError for a batch without originals."""
         if ORIGINAL not in batch.extras:
-            raise DataError("rfid needs the originals: name them by its option `reference`, or use --reconstruct.")
-        for name, seen in {"image": images, ORIGINAL: batch.extras[ORIGINAL]}.items():
-            self._sides[name].add(batch.indices, self.features(seen))
+            raise DataError("rfid needs the original images. Set its option `reference`, or use --reconstruct.")
+        for name, side in {"image": images, ORIGINAL: batch.extras[ORIGINAL]}.items():
+            self._sides[name].add(batch.indices, self.features(side))
 
     def compute(self) -> Mapping[str, float]:
         if not len(self._sides["image"]):
             return {}
-        found, known = (side.moments() for side in self._sides.values())
-        self.notes = tuple(dict.fromkeys(note for note in map(small_sample, (found, known)) if note))
-        return {"rfid": frechet_distance(found, known)}
+        found, originals = (side.moments() for side in self._sides.values())
+        self.notes = _small_sample_notes(found, originals)
+        return {"rfid": frechet_distance(found, originals)}
 
     def state(self) -> Mapping[str, Tensor]:
         sides = self._sides.items()
-        return {f"{side}.{name}": tensor for side, kept in sides for name, tensor in kept.state().items()}
+        return {f"{side}.{name}": tensor for side, running in sides for name, tensor in running.state().items()}
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
-        for side, kept in self._sides.items():
+        for side, running in self._sides.items():
             names = {name for name in state if name.startswith(f"{side}.")}
-            kept.merge({name.removeprefix(f"{side}."): state[name] for name in names})
+            running.merge({name.removeprefix(f"{side}."): state[name] for name in names})
 
 
-class WithRows(Compared, Resampling):
-    """Keeps the features: 8 KB an image in 2048 of them, for an interval and the extrapolated distance."""
+class RowFrechet(ReferenceFrechet, ResampledRowMetric):
+    """Fréchet distance from stored features, 8 KB per image at 2048 features. Has an interval, and FID_inf."""
 
     def __init__(self, config: Config, name: str):
-        Compared.__init__(self, config, name)
-        Resampling.__init__(self)
+        ReferenceFrechet.__init__(self, config, name)
+        ResampledRowMetric.__init__(self)
         self.extrapolate = config.extrapolate
         self.interval_draws = FEW if self.features.width > WIDE else 1000
 
-    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {"features": self.features(images)}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
@@ -145,31 +151,36 @@ class WithRows(Compared, Resampling):
     def compute(self) -> Mapping[str, float]:
         if not self.units:
             return {}
-        rows = self._columns()["features"]
+        rows = self.columns()["features"]
         found = moments(rows)
         self.warn(found)
         scores = {self.name: self.distance(found)}
         if self.extrapolate:
-            scores[f"{self.name}_inf"] = extrapolated_distance(rows, self.known, points=POINTS)
+            scores[f"{self.name}_inf"] = extrapolated_distance(rows, self.reference_moments, points=POINTS)
         return scores
 
 
-def frechet(config: FrechetConfig) -> Metric:
-    """`frechet`: in any space."""
-    return _made(config, "frechet")
+def frechet(config: FrechetConfig) -> RowFrechet | MomentsFrechet:
+    """Build `frechet`: the Fréchet distance in any feature space."""
+    return _build(config, "frechet")
 
 
-def fid(config: FidConfig) -> Metric:
-    """`fid`: of samples, in the space of the FID network."""
-    return _made(config, "fid")
+def fid(config: FidConfig) -> RowFrechet | MomentsFrechet:
+    """Build `fid`: the Fréchet distance of samples in Inception features."""
+    return _build(config, "fid")
 
 
-def rfid(config: RfidConfig) -> Metric:
-    """`rfid`: of reconstructions; the reference are their originals."""
-    return OfOriginals(config) if config.reference is None else _made(config, "rfid")
+def rfid(config: RfidConfig) -> RowFrechet | MomentsFrechet | ReconstructionFrechet:
+    """Build `rfid`: the FID of reconstructions to a reference, or to the originals of each batch."""
+    return ReconstructionFrechet(config) if config.reference is None else _build(config, "rfid")
 
 
-def _made(config: Config, name: str) -> Metric:
+def _build(config: Config, name: str) -> RowFrechet | MomentsFrechet:
     if config.extrapolate and not config.keep_rows:
-        raise ConfigError(f"{name}: `extrapolate` needs the features of each image: set `keep_rows` to true.")
-    return WithRows(config, name) if config.keep_rows else OfMoments(config, name)
+        raise ConfigError(f"{name}: `extrapolate` needs the features of every image. Set `keep_rows: true`.")
+    return RowFrechet(config, name) if config.keep_rows else MomentsFrechet(config, name)
+
+
+def _small_sample_notes(*sides: Moments) -> tuple[str, ...]:
+    notes = (small_sample(side) for side in sides)
+    return tuple(dict.fromkeys(note for note in notes if note))

@@ -1,8 +1,11 @@
-"""`kid` and `prdc`: distances between single images and those of a reference. A bootstrap would compare images with
-themselves, so that neither has an interval."""
+"""The metrics `kid` and `prdc`, which compare single images with those of a reference.
+
+They have no bootstrap interval: a repeated image would have distance 0 to itself.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -10,16 +13,16 @@ from typing import Any
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
+from nanogen_eval.row_metric import RowMetric
 from nanogen_fidelity.config import KidConfig, PrdcConfig
 from nanogen_fidelity.distances.kid import kid, subset_kid
 from nanogen_fidelity.distances.neighbours import density_coverage, precision_recall
 from nanogen_fidelity.extractor import shared
-from nanogen_fidelity.metrics.kept import OfRows
 from nanogen_fidelity.reference import Reference
 
 
-class BesideRows(OfRows):
-    """Keeps the features, and has those of a reference beside them."""
+class ReferenceRows(RowMetric):
+    """Base of metrics that compare stored features with the features of a reference."""
 
     def __init__(self, config: KidConfig | PrdcConfig):
         super().__init__()
@@ -27,24 +30,24 @@ class BesideRows(OfRows):
         self._reference = Reference(config.reference)
 
     @cached_property
-    def known(self) -> Tensor:
-        """The reference's features [M, D]."""
+    def reference_features(self) -> Tensor:
+        """The features of the reference [M, D]."""
         return self._reference.rows(self._features)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {"features": dict(self._features.settings), "reference": self._reference.digest, **self.options()}
 
+    @abstractmethod
     def options(self) -> Mapping[str, Any]:
-        """What the score depends on beside the space and the reference."""
-        raise NotImplementedError
+        """The settings besides the feature space and the reference."""
 
-    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {"features": self._features(images)}
 
 
-class Kid(BesideRows):
-    """`kid`: of all pairs, or the mean over random subsets."""
+class Kid(ReferenceRows):
+    """`kid` (arXiv 1801.01401) of all pairs, or its mean over random subsets."""
 
     higher_is_better = False
     score_names = ("kid",)
@@ -59,13 +62,13 @@ class Kid(BesideRows):
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         if self.config.subset_size is None:
-            return {"kid": kid(rows["features"], self.known)}
-        drawn = {"subsets": self.config.subsets, "size": self.config.subset_size, "seed": self.config.seed}
-        return {"kid": subset_kid(rows["features"], self.known, **drawn)[0]}
+            return {"kid": kid(rows["features"], self.reference_features)}
+        options = {"subsets": self.config.subsets, "size": self.config.subset_size, "seed": self.config.seed}
+        return {"kid": subset_kid(rows["features"], self.reference_features, **options)[0]}
 
 
-class Prdc(BesideRows):
-    """`precision`, `recall`, `density` and `coverage`."""
+class Prdc(ReferenceRows):
+    """`precision`, `recall` (arXiv 1904.06991), `density` and `coverage` (arXiv 2002.09797)."""
 
     higher_is_better = True
     score_names = ("precision", "recall", "density", "coverage")
@@ -78,6 +81,6 @@ class Prdc(BesideRows):
         return {"k": self.config.k, "density_k": self.config.density_k}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        precision, recall = precision_recall(rows["features"], self.known, k=self.config.k)
-        density, coverage = density_coverage(rows["features"], self.known, k=self.config.density_k)
+        precision, recall = precision_recall(rows["features"], self.reference_features, k=self.config.k)
+        density, coverage = density_coverage(rows["features"], self.reference_features, k=self.config.density_k)
         return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}

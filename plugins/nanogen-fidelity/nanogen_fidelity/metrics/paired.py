@@ -1,7 +1,8 @@
-"""`psnr`, `ssim` and `lpips`: each image beside its original."""
+"""The metrics `psnr`, `ssim` and `lpips`, which compare each image with its original."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -14,45 +15,47 @@ from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
 from nanogen_eval.pairing import pairs
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_eval.sources import Source
+from nanogen_eval.sources.archive import Archive
+from nanogen_eval.sources.folder import Folder
 from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
-from nanogen_fidelity.distances import psnr_ssim as likeness
-from nanogen_fidelity.metrics.kept import Resampling
+from nanogen_fidelity.distances import psnr_ssim
 from nanogen_fidelity.reference import Reference
 from nanogen_files.hashing import file_hash
 from nanogen_files.images import to_uint8
 
 
-class Paired(Resampling):
-    """Keeps one number an image; the score is their mean. Subclasses say `name` and `compare`."""
+class Paired(ResampledRowMetric):
+    """Base of metrics that store one number per image and average it. Subclasses set `name` and implement `compare`."""
 
     name: str
 
     def __init__(self, config: PairedConfig):
         super().__init__()
         self._reference = None if config.reference is None else Reference(config.reference)
-        self._rows_of: list[int] | None = None  # of each image, the row of its original; None: that of its index
+        self._original_rows: list[int] | None = None  # image index -> row of its original; None: the index itself
 
+    @abstractmethod
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
-        """Two batches [B, 3, H, W] in [-1, 1] -> [B]."""
-        raise NotImplementedError
+        """Compare images with originals, both [B, 3, H, W] in [-1, 1]. Returns [B]."""
 
     def compare_with(self, source: Source) -> None:
-        """Pairs the images with the originals of the reference. Raises DataError where one has none."""
-        brought = isinstance(source, Reconstructed)
-        self._rows_of = None if brought or self._reference is None else pairs(source, self._source, self.name)
+        """Pair the images of a source with the originals of the reference. Raises DataError if one has no original."""
+        paired = isinstance(source, Reconstructed) or self._reference is None
+        self._original_rows = None if paired else pairs(source, self._source, self.name)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {"reference": None if self._reference is None else self._reference.digest}
 
-    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Raises DataError where the images have no originals, or such of another size."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Raises DataError for images without originals, or with originals of another size."""
         originals = self._originals(batch).to(images.device)
         if originals.shape != images.shape:
             ours, theirs = list(images.shape[1:]), list(originals.shape[1:])
-            raise DataError(f"{self.name} compares images {ours} with originals {theirs}: both must have one size.")
+            raise DataError(f"{self.name} compares images {ours} with originals {theirs}. Use images of one size.")
         return {self.name: self.compare(images, originals).double()}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
@@ -62,26 +65,33 @@ class Paired(Resampling):
         if ORIGINAL in batch.extras:
             return batch.extras[ORIGINAL]
         if self._reference is None:
+            raise DataError(f"{self.name} needs the original images. Set its option `reference`, or use --reconstruct.")
+        indices, known = batch.indices.tolist(), self._original_rows
+        rows = indices if known is None else [known[index] for index in indices]
+        distinct = sorted(set(rows))
+        count = len(self._source.requests.indices)
+        if distinct[-1] >= count:
             raise DataError(
-                f"{self.name} needs the originals: name them by its option `reference`, or use --reconstruct."
+                f"{self.name}: image {distinct[-1]} has no original. The reference has {count} images: add the missing "
+                "ones, or evaluate fewer images."
             )
-        rows = batch.indices.tolist() if self._rows_of is None else [self._rows_of[i] for i in batch.indices.tolist()]
-        wanted = sorted(set(rows))
-        if wanted[-1] >= len(self._source.requests.indices):
-            count = len(self._source.requests.indices)
-            raise DataError(f"{self.name}: image {wanted[-1]} has no original, the reference has {count} images.")
-        read = self._source.read(range(row, row + 1) for row in wanted)
-        found = {row: original.images for row, original in zip(wanted, read, strict=True)}
-        return torch.cat([found[row] for row in rows])
+        originals = self._source.read(range(row, row + 1) for row in distinct)
+        by_row = {row: _image(original) for row, original in zip(distinct, originals, strict=True)}
+        return torch.cat([by_row[row] for row in rows])
 
     @cached_property
-    def _source(self) -> Any:
+    def _source(self) -> Folder | Archive:
         assert self._reference is not None
         return self._reference.images()
 
 
+def _image(original: Batch) -> Tensor:
+    assert original.images is not None
+    return original.images
+
+
 class Psnr(Paired):
-    """`psnr`: in dB, at most 100."""
+    """`psnr`: the peak signal-to-noise ratio in dB, at most 100."""
 
     name = "psnr"
     score_names = (name,)
@@ -89,7 +99,7 @@ class Psnr(Paired):
 
     def __init__(self, config: PsnrConfig):
         super().__init__(config)
-        self._unit_range = likeness.published_unit_range if config.dark_quirk else likeness.unit_range
+        self._unit_range = psnr_ssim.published_unit_range if config.dark_quirk else psnr_ssim.unit_range
         self._quirk = config.dark_quirk
 
     @cached_property
@@ -97,24 +107,24 @@ class Psnr(Paired):
         return {**super().settings, "dark_quirk": self._quirk}
 
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
-        pairs = zip(to_uint8(images).split(1), to_uint8(originals).split(1), strict=True)
-        return torch.cat([likeness.psnr(self._unit_range(a), self._unit_range(b)) for a, b in pairs])
+        single = zip(torch.split(to_uint8(images), 1), torch.split(to_uint8(originals), 1), strict=True)
+        return torch.cat([psnr_ssim.psnr(self._unit_range(a), self._unit_range(b)) for a, b in single])
 
 
 class Ssim(Paired):
-    """`ssim`: 1 for equal images."""
+    """`ssim`: structural similarity (Wang et al., 2004), 1 for equal images."""
 
     name = "ssim"
     score_names = (name,)
     higher_is_better = True
 
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
-        ours, theirs = (likeness.unit_range(to_uint8(batch)) for batch in (images, originals))
-        return likeness.ssim(ours, theirs)
+        ours, theirs = (psnr_ssim.unit_range(to_uint8(batch)) for batch in (images, originals))
+        return psnr_ssim.ssim(ours, theirs)
 
 
 class Lpips(Paired):
-    """`lpips`: on VGG16, by the network of `nanogen-align`."""
+    """`lpips`: the perceptual distance of VGG16 features (arXiv 1801.03924)."""
 
     name = "lpips"
     score_names = (name,)
@@ -134,6 +144,5 @@ class Lpips(Paired):
         return PerceptualDistance.load(self._folder)
 
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
-        """Distances [B]."""
-        distances: Tensor = self._network.to(images.device)(images, originals)
+        distances: Tensor = self._network.to(images.device)(images, originals)  # [B]
         return distances

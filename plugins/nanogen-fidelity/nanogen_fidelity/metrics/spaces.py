@@ -1,4 +1,4 @@
-"""`fdr6` and `mind6`: one distance in each of six spaces."""
+"""The metrics `fdr6` and `mind6`: a distance in each of six feature spaces."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor
 
 from nanogen_core.tensors import Batch
 from nanogen_eval.protocols import Features
+from nanogen_eval.row_metric import RowMetric
 from nanogen_fidelity.config import Fdr6Config, Mind6Config
 from nanogen_fidelity.distances.frechet import frechet_distance
 from nanogen_fidelity.distances.mind import PROJECTIONS, mind
 from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
-from nanogen_fidelity.metrics.kept import OfRows
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.spaces import STATISTICS, relative
 
 
 def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
-    """The extractors of the chosen spaces by name."""
+    """The feature extractors of the chosen spaces, by the name of the space."""
     named = {space: {"name": space.replace("_", "-")} for space in config.spaces}
-    given = {space: {"weights": file} for space, file in config.weights.items()}
-    return {space: shared({**named[space], **given.get(space, {})}, path=f"weights.{space}") for space in named}
+    weights = {space: {"weights": file} for space, file in config.weights.items()}
+    return {space: shared({**named[space], **weights.get(space, {})}, path=f"weights.{space}") for space in named}
 
 
 class Fdr6:
-    """`fdr_<space>`: the Fréchet distance over that of real images; `fdr6`, their mean, where all six are there."""
+    """`fdr_<space>`: the Fréchet distance, relative to that of real images. `fdr6`: the mean over all six spaces."""
 
     higher_is_better = False
 
     def __init__(self, config: Fdr6Config):
-        """Raises DataError where a file of statistics is missing."""
+        """Raises DataError for a missing file of statistics."""
         self._features = spaces_of(config)
         self.score_names = (*(f"fdr_{space}" for space in config.spaces), "fdr6")
         self._references = {space: Reference(f"{config.reference}/{STATISTICS[space]}") for space in config.spaces}
@@ -50,7 +50,7 @@ class Fdr6:
         self._running = {space: RunningMoments() for space in self._features}
 
     def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]."""
+        """Add images [B, 3, H, W] in [-1, 1]."""
         for space, features in self._features.items():
             self._running[space].add(batch.indices, features(images))
 
@@ -72,12 +72,12 @@ class Fdr6:
             running.merge({name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)})
 
     def _distance(self, space: str) -> float:
-        known = self._references[space].moments(self._features[space])
-        return frechet_distance(self._running[space].moments(), known)
+        reference = self._references[space].moments(self._features[space])
+        return frechet_distance(self._running[space].moments(), reference)
 
 
-class Mind6(OfRows):
-    """`mind_<space>` for each space. There is no score `mind6`: the published name stands for the six."""
+class Mind6(RowMetric):
+    """`mind_<space>`: the MIND distance (arXiv 2605.06797) in each space. There is no mean over the spaces."""
 
     higher_is_better = False
 
@@ -91,16 +91,17 @@ class Mind6(OfRows):
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         spaces = {space: dict(features.settings) for space, features in self._features.items()}
-        drawn = {"projections": PROJECTIONS, "seed": self._seed}
-        return {"spaces": spaces, "reference": self._reference.digest, **drawn}
+        options = {"projections": PROJECTIONS, "seed": self._seed}
+        return {"spaces": spaces, "reference": self._reference.digest, **options}
 
     @cached_property
-    def known(self) -> Mapping[str, Tensor]:
-        """The reference's features in each space [M, D]."""
+    def reference_features(self) -> Mapping[str, Tensor]:
+        """The features of the reference in each space, [M, D]."""
         return {space: self._reference.rows(features) for space, features in self._features.items()}
 
-    def see(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {space: features(images) for space, features in self._features.items()}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        return {f"mind_{space}": mind(rows[space], self.known[space], seed=self._seed) for space in self._features}
+        reference = self.reference_features
+        return {f"mind_{space}": mind(rows[space], reference[space], seed=self._seed) for space in self._features}

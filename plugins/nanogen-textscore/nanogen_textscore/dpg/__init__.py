@@ -1,1 +1,1 @@
-"""DPG-Bench (Hu et al., arXiv 2403.05135): dense prompts, judged by many questions with yes or no for an answer."""
+"""DPG-Bench (Hu et al., arXiv 2403.05135): dense prompts, scored by yes/no questions that a VQA model answers."""

@@ -1,4 +1,4 @@
-"""Who answers the questions on a picture: a network, or the file of answers that the original tool wrote."""
+"""VQA models for DPG-Bench, and the answer file of the original tool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -19,41 +19,25 @@ from nanogen_textscore.config import BlipVQAConfig, RecordedAnswersConfig
 from nanogen_textscore.dpg.grids import Tile, tiles
 from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.models import Model
+from nanogen_textscore.protocols import ImageKey
 
 _LINE = re.compile(r"(?P<path>.*?), \((?P<tile>(?:[0-9]{1,9}, ){3}[0-9]{1,9})\), (?P<question>.*), (?P<answer>[^,]*)")
 
 
-class Place(NamedTuple):
-    """Which picture it is: the id of its prompt, and its number among those of the prompt."""
-
-    item: str
-    number: int
-
-
-class Answerer(Protocol):
-    """An encoder that provides `vqa`."""
-
-    settings: Mapping[str, Any]
-
-    def to(self, device: torch.device | str) -> object:
-        """Where it computes from now on."""
-
-    def answer(self, picture: Image.Image, questions: Sequence[str], place: Place) -> Sequence[str]:
-        """The answers to the questions on a picture [RGB], in lower case: `yes`, `no` or others."""
-
-
 class Answer(NamedTuple):
-    """One line of the original tool's file."""
+    """One line of the original tool's answer file."""
 
-    path: str
+    path: str  # the image file
     tile: Tile
     question: str
     answer: str
 
 
 class BlipVQA:
-    """BLIP (Li et al., arXiv 2201.12086) through transformers. **Not** mPLUG, the judge of the published scores, which
-    transformers does not have: its scores compare with each other alone."""
+    """BLIP (Li et al., arXiv 2201.12086) through transformers.
+
+    The published scores use mPLUG, which transformers does not have. Scores from BLIP are not comparable with them.
+    """
 
     def __init__(self, config: BlipVQAConfig):
         self._config = config
@@ -65,19 +49,21 @@ class BlipVQA:
         return {"kind": "BLIP (transformers), not the official mPLUG", **self._model.settings}
 
     def to(self, device: torch.device | str) -> BlipVQA:
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     @torch.no_grad()
-    def answer(self, picture: Image.Image, questions: Sequence[str], place: Place) -> list[str]:
-        pixels = self._processor(images=picture, return_tensors="pt")["pixel_values"].to(self._device)
+    def answer(self, image: Image.Image, questions: Sequence[str], key: ImageKey) -> list[str]:
+        """Answer questions one at a time, without padding. `key` is not used."""
+        pixels = self._processor(images=image, return_tensors="pt")["pixel_values"].to(self._device)
         network = self._network.to(self._device)
         answers = []
-        for question in questions:  # one by one: what an answer is depends on no other question's length
+        for question in questions:
             tokens = self._tokenizer(question, return_tensors="pt").to(self._device)
-            asked = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
-            written = network.generate(pixel_values=pixels, **asked, max_new_tokens=self._config.max_tokens)
-            answers.append(self._tokenizer.decode(written[0], skip_special_tokens=True).strip())
+            inputs = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+            output = network.generate(pixel_values=pixels, **inputs, max_new_tokens=self._config.max_tokens)
+            answers.append(self._tokenizer.decode(output[0], skip_special_tokens=True).strip())
         return answers
 
     @cached_property
@@ -100,7 +86,7 @@ class BlipVQA:
 
 
 class RecordedAnswers:
-    """Answers that another program wrote down, mPLUG's for example: then a score is the published one."""
+    """Answers from a file of the original tool. With the answers of mPLUG, `dpgbench` is the published score."""
 
     def __init__(self, config: RecordedAnswersConfig):
         self._config = config
@@ -110,16 +96,17 @@ class RecordedAnswers:
         return {"kind": "answers in a file", "model": self._config.model, "answers": content_hash(self._file)}
 
     def to(self, device: torch.device | str) -> RecordedAnswers:
+        """Return self: nothing is computed."""
         return self
 
-    def answer(self, picture: Image.Image, questions: Sequence[str], place: Place) -> list[str]:
-        """Raises DataError where the file does not answer one of them."""
-        known = self._answers.get(place, {})
+    def answer(self, image: Image.Image, questions: Sequence[str], key: ImageKey) -> list[str]:
+        """Return the recorded answers for `key`. Raises DataError for a question without an answer."""
+        known = self._answers.get(key, {})
         missing = [question for question in questions if question not in known]
         if missing:
             raise DataError(
-                f"{self._file} has no answer for picture {place.number} of {place.item!r} to {missing[0]!r}: let the "
-                f"original tool finish, or choose another `vqa`."
+                f"{self._file} has no answer for image {key.number} of {key.item!r} to {missing[0]!r}. Run the "
+                "original tool to the end, or choose another `vqa`."
             )
         return [known[question] for question in questions]
 
@@ -128,34 +115,39 @@ class RecordedAnswers:
         return benchmark_file(self._config.file, "vqa.file", "answers")
 
     @cached_property
-    def _answers(self) -> Mapping[Place, Mapping[str, str]]:
-        """By picture and question."""
-        found: dict[Place, dict[str, str]] = {}
+    def _answers(self) -> Mapping[ImageKey, Mapping[str, str]]:
+        """The answers by image and question."""
+        found: dict[ImageKey, dict[str, str]] = {}
         for one in read_answers(self._file):
-            place = Place(Path(one.path).name.split(".")[0], self._number(one.tile))
-            found.setdefault(place, {})[one.question] = one.answer
+            key = ImageKey(Path(one.path).name.split(".")[0], self._number(one.tile))
+            found.setdefault(key, {})[one.question] = one.answer
         return found
 
     def _number(self, tile: Tile) -> int:
-        """Which of a grid's four tiles it is."""
+        """The number of a tile in its grid, from 0."""
         known = tiles(tile[2] - tile[0])
         if tile not in known:
-            raise DataError(f"{tile} in {self._file} is no tile of a grid: name a file of the original tool.")
+            raise DataError(
+                f"{tile} in {self._file} is not a tile of a grid. Name an answer file of the original tool."
+            )
         return known.index(tile)
 
 
 def read_answers(file: Path) -> list[Answer]:
-    """The lines of a `..._detail.txt`. Raises DataError, with the number, for one that is not of that form."""
+    """Read a `..._detail.txt` file of the original tool. Raises DataError for a line in another format."""
     found = []
     for number, line in enumerate(text_files.lines(text_files.read(file)), start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise DataError(f"Line {number} of {file} is no `path, (l, t, r, b), question, answer`: write it again.")
+            raise DataError(
+                f"Line {number} of {file} is not of the form `path, (l, t, r, b), question, answer`. Write the file "
+                "again with the original tool."
+            )
         left, top, right, bottom = (int(edge) for edge in match["tile"].split(", "))
         found.append(Answer(match["path"], (left, top, right, bottom), match["question"], match["answer"]))
     return found
 
 
 def write_answers(file: Path, answers: Iterable[Answer]) -> None:
-    """The same lines."""
+    """Write answers in the format of `read_answers`."""
     write_text(file, "".join(f"{one.path}, {one.tile}, {one.question}, {one.answer}\n" for one in answers))

@@ -1,7 +1,7 @@
-"""The original tool's images: one file a prompt, in which up to four pictures make a square of two by two.
+"""Image grids of the original DPG-Bench tool, which joins the up to four images of a prompt into one file.
 
-`python -m nanogen_textscore.dpg.grids join IMAGES GRIDS` makes them of kept samples, `split GRIDS IMAGES` takes them
-apart for `nanogen evaluate`.
+`python -m nanogen_textscore.dpg.grids join IMAGES GRIDS` makes grids of saved samples. `split GRIDS IMAGES` splits
+grids for `nanogen evaluate`.
 """
 
 from __future__ import annotations
@@ -21,58 +21,67 @@ Tile = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def tiles(resolution: int, count: int = TILES) -> list[Tile]:
-    """The first `count` tiles of `resolution` pixels, row by row. Raises NanoGenError for more than four or none."""
+    """The first `count` tiles of a 2 x 2 grid, row by row, each with sides of `resolution` pixels.
+
+    Raises NanoGenError unless `count` is from 1 to 4.
+    """
     if not 1 <= count <= TILES:
-        raise NanoGenError(f"A grid of DPG-Bench has one to {TILES} pictures, not {count}: set `images_per_prompt`.")
+        raise NanoGenError(
+            f"A grid of DPG-Bench has 1 to {TILES} images, got {count}. Set `images_per_prompt` to at most {TILES}."
+        )
     corners = [(column * resolution, row * resolution) for row in (0, 1) for column in (0, 1)]
     return [(left, top, left + resolution, top + resolution) for left, top in corners[:count]]
 
 
-def joined(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Up to four square pictures of one size as one; what is missing stays black. Raises NanoGenError for others."""
-    resolution = pictures[0].width
-    if any(picture.size != (resolution, resolution) for picture in pictures):
-        raise NanoGenError("Pictures that are not squares of one size make no grid: sample them at one image size.")
+def join_images(images: Sequence[Image.Image]) -> Image.Image:
+    """Join up to four square images of one size into a grid. Missing images are black.
+
+    Raises NanoGenError for other images.
+    """
+    resolution = images[0].width
+    if any(image.size != (resolution, resolution) for image in images):
+        raise NanoGenError("The images of a grid are not squares of one size. Sample all images at one size.")
     grid = Image.new("RGB", (2 * resolution, 2 * resolution))
-    for tile, picture in zip(tiles(resolution, len(pictures)), pictures, strict=True):
-        grid.paste(picture, tile[:2])
+    for tile, image in zip(tiles(resolution, len(images)), images, strict=True):
+        grid.paste(image, tile[:2])
     return grid
 
 
-def separated(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
-    """The first `count` pictures of a grid."""
+def split_grid(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
+    """The first `count` images of a grid."""
     return [grid.crop(tile) for tile in tiles(grid.width // 2, count)]
 
 
-def picture_file(folder: Path, item: str, number: int) -> Path:
-    """Where picture `number` of a prompt with several lies, before they are joined."""
+def image_file(folder: Path, item: str, number: int) -> Path:
+    """The file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
     return folder / item / f"{number:05d}.png"
 
 
 def join(source: Path, target: Path) -> None:
-    """`<target>/<item>.png` of the pictures in each folder `<source>/<item>`. Raises DataError where there is none."""
+    """Write `<target>/<item>.png` for each folder of images `<source>/<item>`. Raises DataError without folders."""
     folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir()]
     if not folders:
-        raise DataError(f"{source} has no folders with the pictures of a prompt each: name one that was kept.")
+        raise DataError(f"{source} has no folders of images. Name the folder that `--keep-images` wrote.")
     target.mkdir(parents=True, exist_ok=True)
     for folder in folders:
-        joined([_read(file) for file in sorted(folder.glob("*.png"))]).save(target / f"{folder.name}.png")
+        join_images([read_image(file) for file in sorted(folder.glob("*.png"))]).save(target / f"{folder.name}.png")
 
 
 def split(source: Path, target: Path) -> None:
-    """The other way round. Raises DataError where there is no grid."""
+    """Write `<target>/<item>/00000.png` and so on for each grid `<source>/<item>.png`. Raises DataError without
+    grids."""
     files = sorted(source.glob("*.png"))
     if not files:
-        raise DataError(f"{source} has no grids <item_id>.png: name a folder of the original tool.")
+        raise DataError(f"{source} has no grids <item_id>.png. Name the image folder of the original tool.")
     for file in files:
-        for number, picture in enumerate(separated(_read(file))):
-            place = picture_file(target, file.stem, number)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(place)
+        for number, image in enumerate(split_grid(read_image(file))):
+            path = image_file(target, file.stem, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0, or 1 where a folder is not as it should be."""
+    """Run the command. Returns 0, or 1 for an error."""
     parser = argparse.ArgumentParser(prog="python -m nanogen_textscore.dpg.grids", description=__doc__)
     parser.add_argument("action", choices=["join", "split"])
     parser.add_argument("source", type=Path)
@@ -84,10 +93,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _read(file: Path) -> Image.Image:
-    return read_image(file)
 
 
 if __name__ == "__main__":

@@ -13,34 +13,39 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError
+from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_files import text_files
 from nanogen_files.hashing import content_hash
 from nanogen_files.images import to_pil
 from nanogen_textscore.config import DPGConfig
-from nanogen_textscore.dpg.answers import Answerer, Place
-from nanogen_textscore.dpg.grids import picture_file
+from nanogen_textscore.dpg.grids import image_file
 from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
-from nanogen_textscore.dpg.scoring import YES, Judged, broad, detailed, judged
+from nanogen_textscore.dpg.scoring import YES, AnswerScores, category_1, category_2, score_answers
 from nanogen_textscore.files import benchmark_file
-from nanogen_textscore.frozen import frozen_judge
-from nanogen_textscore.kept import PROMPT, Kept
-from nanogen_textscore.prompts import Prompts
+from nanogen_textscore.prompts import PROMPT, Prompts
+from nanogen_textscore.protocols import ImageKey, VQAModel
 
 SKIPPED = "skipped"
-ABSENT = -1  # where a prompt has fewer questions than another
+ABSENT = -1  # fills the rows of prompts with fewer questions than the prompt with the most
 
 
-class DPGBench(Kept):
-    """`dpgbench`: the mean over images of the share of questions that are answered with yes, a question counting as
-    wrong where one that it depends on is; `dpgbench_<category>`: the mean raw answer in a category, of level 1 such as
-    `attribute` and of level 2 such as `attribute_color`. All in [0, 1]; the original tool prints them times 100.
+class DPGBench(ResampledRowMetric):
+    """`dpgbench`: the mean over images of the share of questions that are answered with yes. A question counts as wrong
+    if a question that it depends on is wrong. `dpgbench_<category>`: the share of yes answers in a category of level 1,
+    such as `attribute`, or level 2, such as `attribute_color`, before dependencies are applied.
+
+    All scores are in [0, 1]; the original tool prints them times 100. The bootstrap draws prompts.
     """
+
+    higher_is_better = True
+    unit_column = PROMPT
 
     def __init__(self, config: DPGConfig):
         super().__init__()
         self._config = config
-        self._vqa: Answerer = frozen_judge("vqa", config.vqa, path="vqa")
+        self._vqa: VQAModel = build_named("vqa_model", config.vqa, path="vqa")
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -57,67 +62,69 @@ class DPGBench(Kept):
         return ["dpgbench", *self._categories]
 
     def eval_batch(self) -> Batch:
-        """The official prompts in the order of their ids. Raises DataError where a file is missing."""
+        """Return the official prompts in the order of their ids. Raises DataError for a missing file."""
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
-        """Where the original tool looks for the image of each question: `<item_id>.png`. Several of one prompt lie in a
-        folder of its name until `grids.join` makes one of them."""
+        """Return the file of each image as the original tool expects it: `<item_id>.png`.
+
+        Several images of a prompt go to the folder `<item_id>`, which `grids.join` turns into one file.
+        """
         each = self._config.images_per_prompt
         if each == 1:
             return [folder / f"{item}.png" for item in self._ids]
-        return [picture_file(folder, item, number) for item in self._ids for number in range(each)]
+        return [image_file(folder, item, number) for item in self._ids for number in range(each)]
 
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Answer all questions about each image. Images are processed one at a time."""
         numbers = self._prompts.numbers(batch)
         self._vqa.to(images.device)
-        judgements = [
-            self._judged(picture, self._place(number, index))
-            for picture, number, index in zip(to_pil(images), numbers.tolist(), batch.indices.tolist(), strict=True)
+        results = [
+            self._scored(image, self._key(number, index))
+            for image, number, index in zip(to_pil(images), numbers.tolist(), batch.indices.tolist(), strict=True)
         ]
-        answers = torch.full((len(judgements), self._most), ABSENT, dtype=torch.int8)
-        for row, one in enumerate(judgements):
-            answers[row, : len(one.raw)] = torch.tensor(list(one.raw.values()))
-        score = torch.tensor([one.score for one in judgements], dtype=torch.float64)
-        self.keep(batch.indices, numbers, answers=answers, score=score)
+        answers = torch.full((len(results), self._most), ABSENT, dtype=torch.int8)
+        for row, result in enumerate(results):
+            answers[row, : len(result.raw)] = torch.tensor(list(result.raw.values()))
+        score = torch.tensor([result.score for result in results], dtype=torch.float64)
+        return {PROMPT: numbers, "answers": answers, "score": score}
 
-    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {"dpgbench": float(rows["score"].mean()), **self._by_category(rows["answers"], rows[PROMPT])}
 
-    def _place(self, number: int, index: int) -> Place:
-        return Place(self._ids[number], index % self._config.images_per_prompt)
+    def _key(self, number: int, index: int) -> ImageKey:
+        return ImageKey(self._ids[number], index % self._config.images_per_prompt)
 
-    def _judged(self, picture: Image.Image, place: Place) -> Judged:
-        questions = self._asked[place.item]
-        answers = self._vqa.answer(picture, [question.text for question in questions.values()], place)
+    def _scored(self, image: Image.Image, key: ImageKey) -> AnswerScores:
+        questions = self._questions[key.item]
+        answers = self._vqa.answer(image, [question.text for question in questions.values()], key)
         raw = {number: float(answer == YES) for number, answer in zip(questions, answers, strict=True)}
-        return judged(raw, {number: question.parents for number, question in questions.items()})
+        return score_answers(raw, {number: question.parents for number, question in questions.items()})
 
     def _by_category(self, answers: Tensor, numbers: Tensor) -> dict[str, float]:
-        """The mean raw answer by the score's name."""
-        right, means = answers.double(), {}
-        for name, of in self._categories.items():
-            chosen = of[numbers]  # [N, Q] bool
+        """The share of yes answers in each category, by score name. `answers` are [N, Q], prompt numbers are [N]."""
+        points, means = answers.double(), {}
+        for name, members in self._categories.items():
+            chosen = members[numbers]  # [N, Q] bool
             if chosen.any():
-                means[name] = float(right[chosen].mean())
+                means[name] = float(points[chosen].mean())
         return means
 
     @cached_property
     def _categories(self) -> dict[str, Tensor]:
-        """For each score of a category, which questions of each prompt belong to it: [P, Q] bool."""
+        """Score name of each category -> the questions of each prompt that belong to it, [P, Q] bool."""
         found: dict[str, Tensor] = {}
         for number, item in enumerate(self._ids):
-            for place, question in enumerate(self._asked[item].values()):
-                for name in {_score_name(broad(question.about)), _score_name(detailed(question.about))}:
+            for column, question in enumerate(self._questions[item].values()):
+                for name in {_score_name(category_1(question.about)), _score_name(category_2(question.about))}:
                     empty = torch.zeros(len(self._ids), self._most, dtype=torch.bool)
-                    found.setdefault(name, empty)[number, place] = True
+                    found.setdefault(name, empty)[number, column] = True
         return dict(sorted(found.items()))
 
     @cached_property
     def _most(self) -> int:
-        """Questions of the prompt that has the most."""
-        return max(len(questions) for questions in self._asked.values())
+        """Q, the largest number of questions of a prompt."""
+        return max(len(questions) for questions in self._questions.values())
 
     @cached_property
     def _ids(self) -> list[str]:
@@ -132,13 +139,13 @@ class DPGBench(Kept):
         return read_prompts(self._prompts_path)
 
     @cached_property
-    def _asked(self) -> Items:
+    def _questions(self) -> Items:
         skip, source = self._config.first_row == SKIPPED, str(self._questions_file)
         items = read_questions(text_files.read(self._questions_file), skip_first_row=skip, source=source)
-        unasked = [item for item in self._texts if item not in items]
-        if unasked:
+        missing = [item for item in self._texts if item not in items]
+        if missing:
             raise DataError(
-                f"{source} has no questions for the prompt {unasked[0]!r} of {self._prompts_path}: fetch both."
+                f"{source} has no questions for the prompt {missing[0]!r} of {self._prompts_path}. Download both again."
             )
         return items
 
@@ -152,5 +159,5 @@ class DPGBench(Kept):
 
 
 def _score_name(category: str) -> str:
-    """`"dpgbench_relation_non_spatial"` of `"relation - non-spatial"`."""
+    """The score name of a category: `"dpgbench_relation_non_spatial"` of `"relation - non-spatial"`."""
     return "_".join(["dpgbench", *re.findall(r"\w+", category)])

@@ -1,4 +1,4 @@
-"""The official prompts and questions: `dpg_bench.csv`, and the prompts' texts by their ids."""
+"""Reads the official prompts and questions of DPG-Bench."""
 
 from __future__ import annotations
 
@@ -19,37 +19,49 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Question(NamedTuple):
-    """`parents` are the numbers of the questions that this one makes no sense without; `about` is the file's tuple,
-    such as `attribute - color (cat, red)`."""
+    """A yes/no question about an image."""
 
     text: str
-    parents: tuple[int, ...]
-    about: str
+    parents: tuple[int, ...]  # numbers of the questions that it depends on
+    about: str  # its category and entities, such as `attribute - color (cat, red)`
 
 
-Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a question -> question, in the file's order
+Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a question -> question, in file order
 
 
 def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dpg_bench.csv") -> Items:
-    """The questions of a CSV's text. Both published loaders skip its first row of data, and so lose one question.
+    """Parse the questions of a `dpg_bench.csv`. The rows of a prompt are consecutive.
 
-    The rows of an item stand together. Raises DataError, with the row's number, for what is not of that form.
+    Args:
+        text: The content of the file.
+        skip_first_row: Whether to drop the first row of data, as both published loaders do.
+        source: The name of the file, for error messages.
+
+    Raises:
+        DataError: A row has another format, or there are no questions.
     """
     rows = list(csv_files.parse(text, source, COLUMNS))[int(skip_first_row) :]
     items = {
-        item: dict(_question(row, source) for row in those)
-        for item, those in groupby(rows, key=lambda row: row.cells["item_id"])
+        item: dict(_question(row, source) for row in group)
+        for item, group in groupby(rows, key=lambda row: row.cells["item_id"])
     }
     if not items:
-        raise DataError(f"{source} has no questions: fetch the official file again.")
+        raise DataError(f"{source} has no questions. Download the official file again.")
     return items
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """Texts by id, of a folder of `<id>.txt` or an `id2prompt.json`: in the order in which their images are read."""
+    """Read prompts from a folder of `<id>.txt` files or an `id2prompt.json`.
+
+    Returns:
+        The texts by id, in the order in which `nanogen evaluate` reads the files of their images.
+
+    Raises:
+        DataError: There are no prompts, or the file has another format.
+    """
     prompts = _texts(path) if is_folder(path) else _json(path)
     if not prompts:
-        raise DataError(f"{path} has no prompts: name the official folder `prompts` or an id2prompt.json.")
+        raise DataError(f"{path} has no prompts. Name the official folder `prompts`, or an id2prompt.json.")
     return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
 
 
@@ -58,8 +70,8 @@ def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:
     numbers = [cells["proposition_id"], *cells["dependency"].split(",")]
     if not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
         raise DataError(
-            f"Line {row.line} of {source} has no whole numbers as its proposition_id and dependency: fetch the "
-            f"official file again."
+            f"Line {row.line} of {source} has a proposition_id or dependency that is not a whole number. Download the "
+            "official file again."
         )
     number, *parents = map(int, numbers)
     return number, Question(cells["question_natural_language"], tuple(parents), cells["tuple"])
@@ -73,5 +85,5 @@ def _texts(folder: Path) -> dict[str, str]:
 def _json(path: Path) -> dict[str, str]:
     found = json_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise DataError(f"{path} is no JSON object of texts by id: name the official folder `prompts`.")
+        raise DataError(f"{path} is not a JSON object of texts by id. Name the official folder `prompts`.")
     return found

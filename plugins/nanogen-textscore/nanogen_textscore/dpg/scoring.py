@@ -1,4 +1,4 @@
-"""From yes and no to scores."""
+"""Computes the scores of DPG-Bench from answers."""
 
 from __future__ import annotations
 
@@ -6,67 +6,73 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-YES = "yes"  # this word and no other
+YES = "yes"  # the only answer that counts as yes
 
 
-class Judged(NamedTuple):
-    """Of one image, by the number of the question: what was answered, what is left of it, and whether it counts."""
+class AnswerScores(NamedTuple):
+    """The points of one image, by question number."""
 
-    raw: dict[int, float]
-    adjusted: dict[int, float]
-    valid: dict[int, bool]
+    raw: dict[int, float]  # 1 for yes, 0 for any other answer
+    adjusted: dict[int, float]  # 0 if the question depends on a question without a point
+    valid: dict[int, bool]  # whether all questions that it depends on have a point
 
     @property
     def score(self) -> float:
-        """The mean of what is left."""
+        """The mean of the adjusted points, in [0, 1]."""
         return fmean(self.adjusted.values())
 
 
 class Result(NamedTuple):
-    """Of one image: its score, the raw answers and what each question is about."""
+    """The result of one image."""
 
-    score: float
-    raw: Mapping[int, float]
-    about: Mapping[int, str]
+    score: float  # in [0, 1]
+    raw: Mapping[int, float]  # question number -> 1 for yes, 0 for any other answer
+    about: Mapping[int, str]  # question number -> category and entities
 
 
-def judged(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]) -> Judged:
-    """Takes away the point of a question where one of its parents has none at that moment.
+def score_answers(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]) -> AnswerScores:
+    """Set the points of a question to 0 if a question that it depends on has 0 points.
 
-    The questions are visited in the order of `parents`, so that a lost point is handed on to children that come later,
-    and not to those that came before, as published. Parent 0 is none; a parent without an answer counts as yes.
+    Questions are visited in the order of `parents`, as in the published code: a lost point affects the dependent
+    questions that come later in that order, not the earlier ones.
+
+    Args:
+        raw: Points by question number. A question without points counts as yes for its dependents.
+        parents: The numbers of the questions that each question depends on. The number 0 stands for no question.
     """
     adjusted, valid = dict(raw), {}
     for number, needed in parents.items():
         valid[number] = all(adjusted.get(parent, 1.0) != 0 for parent in needed if parent != 0)
         if not valid[number]:
             adjusted[number] = 0.0
-    return Judged(dict(raw), adjusted, valid)
+    return AnswerScores(dict(raw), adjusted, valid)
 
 
-def broad(about: str) -> str:
-    """`"attribute"` of `"attribute - color (cat, red)"`: the category of level 1."""
-    return detailed(about).split("-")[0].strip()
+def category_1(about: str) -> str:
+    """The level 1 category: `"attribute"` of `"attribute - color (cat, red)"`."""
+    return category_2(about).split("-")[0].strip()
 
 
-def detailed(about: str) -> str:
-    """`"attribute - color"` of `"attribute - color (cat, red)"`: the category of level 2."""
+def category_2(about: str) -> str:
+    """The level 2 category: `"attribute - color"` of `"attribute - color (cat, red)"`."""
     return about.split("(")[0].strip()
 
 
 def aggregate(results: Sequence[Result]) -> tuple[float, dict[str, float], dict[str, float]]:
-    """The mean score over images, and the mean raw answer in each category of level 1 and of level 2.
+    """Average results.
 
-    Categories see the answers before points were taken away, as published. Everything is in [0, 1].
+    Returns:
+        The mean score over images, and the mean raw points in each category of level 1 and of level 2, in [0, 1]. As
+        published, the categories use raw points and not adjusted ones.
     """
     coarse: dict[str, list[float]] = {}
     fine: dict[str, list[float]] = {}
     for result in results:
         for number, about in result.about.items():
-            coarse.setdefault(broad(about), []).append(result.raw[number])
-            fine.setdefault(detailed(about), []).append(result.raw[number])
+            coarse.setdefault(category_1(about), []).append(result.raw[number])
+            fine.setdefault(category_2(about), []).append(result.raw[number])
     return fmean(result.score for result in results), _means(coarse), _means(fine)
 
 
-def _means(answers: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: fmean(those) for name, those in answers.items()}
+def _means(points: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: fmean(values) for name, values in points.items()}

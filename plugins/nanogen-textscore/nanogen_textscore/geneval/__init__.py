@@ -1,1 +1,1 @@
-"""GenEval (Ghosh et al., arXiv 2310.11513): objects, their number, colours and places, found by a detector."""
+"""GenEval (Ghosh et al., arXiv 2310.11513): objects, counts, colours and positions, checked by an object detector."""

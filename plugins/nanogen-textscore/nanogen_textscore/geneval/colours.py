@@ -1,4 +1,4 @@
-"""The colour of an object: CLIP's choice among ten, of the picture around it with everything else grey."""
+"""Classifies the colours of detected objects by CLIP."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ TEMPLATES = ("a photo of a {colour} {noun}", "a photo of a {colour}-colored {nou
 GREY = (153, 153, 153)  # #999
 
 
-def crop(picture: Image.Image, detection: Detection) -> Image.Image:
-    """The object's box of the picture [RGB], grey outside of its mask.
+def crop(image: Image.Image, detection: Detection) -> Image.Image:
+    """Crop an RGB image to the box of a detection, with grey outside its mask.
 
-    As published, the box's last row and column are lost: its corners are inclusive, and cutting takes them as
-    exclusive. At least one pixel is left, where the published code would fail.
+    As in the published code, the crop lacks the last row and column of the box, because inclusive corners are used as
+    exclusive ones. A box of one pixel, for which the published code fails, gives a crop of one pixel.
     """
     if detection.mask is not None:
-        around = Image.new("RGB", picture.size, GREY)
-        picture = Image.composite(picture, around, Image.fromarray(detection.mask))
+        background = Image.new("RGB", image.size, GREY)
+        image = Image.composite(image, background, Image.fromarray(detection.mask))
     left, top, right, bottom = (round(corner) for corner in detection.box)
-    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
-class ColourNamer:
-    """Names the colours of objects. Texts are encoded once for each noun."""
+class ColourClassifier:
+    """Zero-shot CLIP classifier of the ten colours. Text embeddings are cached by noun."""
 
     def __init__(self, clip: Clip):
         self._clip = clip
-        self._known: dict[str, Tensor] = {}
+        self._cache: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image, detections: Sequence[Detection], noun: str) -> list[str]:
-        """One of COLOURS for each detection of a picture [RGB]."""
-        images = torch.cat([self._clip.images([crop(picture, one)]) for one in detections])  # [n, D]
-        nearest = (images @ self._directions(noun).T).argmax(1)
-        return [COLOURS[place] for place in nearest.tolist()]
+    def __call__(self, image: Image.Image, detections: Sequence[Detection], noun: str) -> list[str]:
+        """Return one of COLOURS for each detection of `noun` in an RGB image."""
+        images = torch.cat([self._clip.images([crop(image, one)]) for one in detections])  # [n, D]
+        nearest = (images @ self._text_embeddings(noun).T).argmax(1)
+        return [COLOURS[number] for number in nearest.tolist()]
 
-    def _directions(self, noun: str) -> Tensor:
-        """The mean text of each colour [10, D], of unit length."""
-        if noun not in self._known:
+    def _text_embeddings(self, noun: str) -> Tensor:
+        """The mean text embedding of each colour over the templates [10, D], of unit length."""
+        if noun not in self._cache:
             texts = [template.format(colour=colour, noun=noun) for colour in COLOURS for template in TEMPLATES]
             encoded = self._clip.texts(texts).reshape(len(COLOURS), len(TEMPLATES), -1)  # [10, 3, D]
-            self._known[noun] = F.normalize(encoded.mean(1), dim=-1)
-        return self._known[noun]
+            self._cache[noun] = F.normalize(encoded.mean(1), dim=-1)
+        return self._cache[noun]

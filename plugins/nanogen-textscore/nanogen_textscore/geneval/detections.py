@@ -1,4 +1,4 @@
-"""What a detector finds in a picture, and which of it counts."""
+"""Detections of objects, and the selection of those that count for a prompt."""
 
 from __future__ import annotations
 
@@ -11,45 +11,53 @@ from numpy.typing import NDArray
 
 from nanogen_textscore.geneval.boxes import MARGIN, Box, iou
 
-COUNTING = "counting"  # the tag whose detections must be surer
+COUNTING = "counting"  # the tag with the higher score threshold
 
 
 class Detection(NamedTuple):
-    """One object: its box, how sure the detector is of it in [0, 1], and its pixels, uint8 [H, W] of 0 and 255."""
+    """A detected object."""
 
     box: Box
-    score: float
-    mask: NDArray[np.uint8] | None = None
+    score: float  # in [0, 1]
+    mask: NDArray[np.uint8] | None = None  # [H, W], 255 on the object and 0 elsewhere
 
 
 @frozen(kw_only=True)
 class Rules:
-    """The published thresholds. `max_overlap` = 1 keeps objects that lie upon each other."""
+    """The thresholds of GenEval. The defaults are the published ones. `GenEvalConfig` describes the fields."""
 
     threshold: float = 0.3
     counting_threshold: float = 0.9
-    max_objects: int = 16  # of a class
+    max_objects: int = 16
     max_overlap: float = 1.0
     position_threshold: float = MARGIN
 
 
-def kept(detections: Mapping[str, Sequence[Detection]], tag: str, rules: Rules = Rules()) -> dict[str, list[Detection]]:
-    """Of each class the detections that count for a prompt of this tag, surest first; classes without any are left out.
+def select_detections(
+    detections: Mapping[str, Sequence[Detection]], tag: str, rules: Rules = Rules()
+) -> dict[str, list[Detection]]:
+    """Select the detections that count for a prompt.
 
-    A score must be more than the threshold, not equal to it.
+    Args:
+        detections: All detections by class.
+        tag: The tag of the prompt.
+        rules: The thresholds. A score must exceed its threshold.
+
+    Returns:
+        The selected detections by class, highest score first. Classes without detections are left out.
     """
     threshold = rules.counting_threshold if tag == COUNTING else rules.threshold
-    found = {name: _of_class(those, threshold, rules) for name, those in detections.items()}
-    return {name: those for name, those in found.items() if those}
+    selected = {name: _select(members, threshold, rules) for name, members in detections.items()}
+    return {name: members for name, members in selected.items() if members}
 
 
-def _of_class(detections: Sequence[Detection], threshold: float, rules: Rules) -> list[Detection]:
-    surest_first = sorted(detections, key=lambda one: one.score, reverse=True)
-    chosen = [one for one in surest_first if one.score > threshold][: rules.max_objects]
+def _select(detections: Sequence[Detection], threshold: float, rules: Rules) -> list[Detection]:
+    by_score = sorted(detections, key=lambda one: one.score, reverse=True)
+    chosen = [one for one in by_score if one.score > threshold][: rules.max_objects]
     if rules.max_overlap >= 1:
         return chosen
-    apart: list[Detection] = []
+    distinct: list[Detection] = []
     for one in chosen:
-        if all(iou(one.box, other.box) < rules.max_overlap for other in apart):
-            apart.append(one)
-    return apart
+        if all(iou(one.box, other.box) < rules.max_overlap for other in distinct):
+            distinct.append(one)
+    return distinct

@@ -1,4 +1,4 @@
-"""The detector of the DiffusionBench evaluation: Mask2Former (Cheng et al., arXiv 2112.01527) through transformers."""
+"""The detector `mask2former` (Cheng et al., arXiv 2112.01527), through transformers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_textscore.geneval.detections import Detection
 from nanogen_textscore.geneval.instances import Instance, instances
 from nanogen_textscore.models import Model
 
-#: The classes that the published weights call otherwise than GenEval's metadata.
+#: Class names of the published weights -> class names of GenEval's metadata, if they differ.
 METADATA_NAMES = {
     "motorbike": "motorcycle",
     "aeroplane": "airplane",
@@ -30,7 +30,7 @@ METADATA_NAMES = {
 
 
 class Mask2Former:
-    """Objects in a picture by their class in GenEval's metadata. Not the network of the original tool (mmdet's)."""
+    """Mask2Former, the detector of the DiffusionBench evaluation. The original tool uses the weights of mmdet."""
 
     def __init__(self, config: Mask2FormerConfig):
         self._config = config
@@ -44,25 +44,25 @@ class Mask2Former:
 
     @property
     def classes(self) -> frozenset[str]:
-        """The names of what it can find."""
+        """The class names that it can find, as in GenEval's metadata."""
         return frozenset(self._names.values())
 
     def to(self, device: torch.device | str) -> Mask2Former:
-        """Where it computes from now on; returns itself."""
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     @torch.no_grad()
-    def detect(self, picture: Image.Image, threshold: float) -> dict[str, list[Detection]]:
-        """The objects of a picture [RGB] by class, those with a score of at least `threshold`."""
+    def detect(self, image: Image.Image, threshold: float) -> dict[str, list[Detection]]:
+        """Return the detections in an RGB image with a score of at least `threshold`, by class name."""
         sides = {"shortest_edge": self._config.shortest, "longest_edge": self._config.longest}
-        inputs = self._processor(images=picture, size=sides, return_tensors="pt").to(self._device)
-        answer = self._network.to(self._device)(**inputs)
+        inputs = self._processor(images=image, size=sides, return_tensors="pt").to(self._device)
+        outputs = self._network.to(self._device)(**inputs)
         found = instances(
-            answer.class_queries_logits[0],
-            answer.masks_queries_logits[0],
+            outputs.class_queries_logits[0],
+            outputs.masks_queries_logits[0],
             image_size=tuple(inputs["pixel_values"].shape[-2:]),
-            target_size=(picture.height, picture.width),
+            target_size=(image.height, image.width),
             threshold=threshold,
         )
         by_class: dict[str, list[Detection]] = {}
@@ -91,5 +91,5 @@ class Mask2Former:
 def _detection(instance: Instance) -> Detection:
     mask = instance.mask.numpy().astype("uint8") * 255
     box = box_of_mask(mask)
-    assert box is not None  # an empty mask is no instance
+    assert box is not None  # `instances` drops empty masks
     return Detection(box, instance.score, mask)

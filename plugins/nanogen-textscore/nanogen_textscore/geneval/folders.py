@@ -1,4 +1,4 @@
-"""The official folders and result files, so that the original tools read ours and the other way round."""
+"""Reads and writes the image folders and result files of the official GenEval tools."""
 
 from __future__ import annotations
 
@@ -15,53 +15,72 @@ from nanogen_data.pictures import read_image
 from nanogen_files import json_files
 from nanogen_files.storage import write_text
 from nanogen_textscore.geneval.detections import Detection
-from nanogen_textscore.geneval.metadata import fault_of
+from nanogen_textscore.geneval.metadata import format_error
 
 METADATA, SAMPLES = "metadata.jsonl", "samples"
-_HOME = re.compile(r"[0-9]{1,18}")
+_FOLDER = re.compile(r"[0-9]{1,18}")
 _SAMPLE = re.compile(r"[0-9]{1,18}\.png")
 
 
 class Sample(NamedTuple):
-    """One picture of an official folder: the line of its prompt, and its file."""
+    """An image of an official folder."""
 
-    line: Mapping[str, Any]
+    line: Mapping[str, Any]  # the metadata line of its prompt
     file: Path
 
-    def picture(self) -> Image.Image:
-        """As RGB. Raises DataError for a damaged file."""
+    def image(self) -> Image.Image:
+        """Read the image as RGB. Raises DataError for a damaged file."""
         return read_image(self.file)
 
 
-def lay_out(folder: Path, lines: Sequence[Mapping[str, Any]], each: int) -> list[Path]:
-    """Writes `00012/metadata.jsonl` for each prompt, and gives the place of each of its `each` pictures:
-    `00012/samples/00003.png`."""
-    places = []
+def write_layout(folder: Path, lines: Sequence[Mapping[str, Any]], each: int) -> list[Path]:
+    """Write `<prompt>/metadata.jsonl` for each prompt, such as `00012/metadata.jsonl`.
+
+    Args:
+        folder: The folder to write to.
+        lines: The metadata lines of the prompts.
+        each: Images per prompt.
+
+    Returns:
+        The file of each image, such as `00012/samples/00003.png`.
+    """
+    files = []
     for number, line in enumerate(lines):
         home = folder / f"{number:05d}"
         write_text(home / METADATA, json.dumps(dict(line)))
-        places += [home / SAMPLES / f"{place:05d}.png" for place in range(each)]
-    return places
+        files += [home / SAMPLES / f"{image:05d}.png" for image in range(each)]
+    return files
 
 
 def samples(folder: Path) -> Iterator[Sample]:
-    """The pictures of an official folder in the order of their numbers. Raises DataError where it has none."""
-    homes = sorted((home for home in folder.glob("*") if _HOME.fullmatch(home.name)), key=lambda home: int(home.name))
+    """Yield the images of an official folder in numerical order. Raises DataError for another layout."""
+    homes = sorted((home for home in folder.glob("*") if _FOLDER.fullmatch(home.name)), key=lambda home: int(home.name))
     if not homes:
-        raise DataError(f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png: name one.")
+        raise DataError(
+            f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png. Name a folder of the "
+            "official tool."
+        )
     for home in homes:
         line = json_files.read(home / METADATA)
-        if fault := fault_of(line):
-            raise DataError(f"{home / METADATA} {fault}: write the folder again.")
+        if error := format_error(line):
+            raise DataError(f"{home / METADATA} {error}. Write the folder again.")
         files = [file for file in (home / SAMPLES).glob("*.png") if _SAMPLE.fullmatch(file.name)]
         yield from (Sample(line, file) for file in sorted(files, key=lambda file: int(file.stem)))
 
 
 def result(
-    file: str, line: Mapping[str, Any], correct: bool, reason: str, found: Mapping[str, list[Detection]]
+    file: str, line: Mapping[str, Any], correct: bool, reason: str, detections: Mapping[str, list[Detection]]
 ) -> dict[str, Any]:
-    """A line of the official results; `details` has [x1, y1, x2, y2, score] for each detection that counted."""
-    details = {name: [[*one.box, one.score] for one in those] for name, those in found.items()}
+    """Make a line of the official results file.
+
+    Args:
+        file: The image file.
+        line: The metadata line of its prompt.
+        correct: Whether the image is correct.
+        reason: Why it is not.
+        detections: The selected detections by class. `details` has [x1, y1, x2, y2, score] for each.
+    """
+    details = {name: [[*one.box, one.score] for one in members] for name, members in detections.items()}
     return {
         "filename": file,
         "tag": line["tag"],
@@ -74,15 +93,15 @@ def result(
 
 
 def write_results(file: Path, results: Iterable[Mapping[str, Any]]) -> None:
-    """One line of JSON an image."""
+    """Write results as one line of JSON per image."""
     write_text(file, "".join(json.dumps(dict(one)) + "\n" for one in results))
 
 
 def read_results(file: Path) -> list[dict[str, Any]]:
-    """The results of this or of the original tool. Raises DataError for a line without a tag and a verdict."""
+    """Read a results file of this or of the original tool. Raises DataError for a line without `tag` or `correct`."""
     results = list(json_files.objects(file))
     for number, one in results:
-        words = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
-        if not isinstance(one.get("correct"), bool) or not all(isinstance(word, str) for word in words):
-            raise DataError(f"Line {number} of {file} has no `tag` and `correct`: name a results file of GenEval.")
+        texts = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
+        if not isinstance(one.get("correct"), bool) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"Line {number} of {file} lacks `tag` or `correct`. Name a results file of GenEval.")
     return [one for _, one in results]

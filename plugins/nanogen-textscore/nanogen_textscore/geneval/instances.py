@@ -1,4 +1,4 @@
-"""From Mask2Former's answers to objects, as the DiffusionBench evaluation does it."""
+"""Post-processing of Mask2Former's outputs to object instances, as in the DiffusionBench evaluation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 
 class Instance(NamedTuple):
-    """One object: the number of its class, how sure the network is, and its pixels [H, W] bool."""
+    """An object instance."""
 
-    label: int
-    score: float
-    mask: Tensor
+    label: int  # class number
+    score: float  # in [0, 1]
+    mask: Tensor  # [H, W] bool
 
 
 def instances(
@@ -24,20 +24,25 @@ def instances(
     target_size: tuple[int, int],
     threshold: float = 0.3,
 ) -> list[Instance]:
-    """Objects of one picture with a score of at least `threshold`, whose masks are not empty; surest class first.
+    """Return the instances of one image, in the order of class probability.
 
-    Class logits [Q, K + 1], the last for no object, and mask logits [Q, h, w]. The masks are judged at `image_size`
-    (h, w of the network's input) and brought to `target_size` by the nearest pixel. Of all Q K pairs of a query and a
-    class, the Q with the highest class probability are looked at; a score is that probability times the mean mask
-    probability inside of the mask, to six digits.
+    Of all Q K pairs of a query and a class, the Q pairs with the highest class probability are used. The score of a
+    pair is its class probability times the mean mask probability inside the mask, rounded to six digits.
+
+    Args:
+        class_logits: [Q, K + 1]; the last class stands for no object.
+        mask_logits: [Q, h, w].
+        image_size: (height, width) of the network's input, at which masks are thresholded.
+        target_size: (height, width) of the image. Masks are resized to it by nearest neighbour.
+        threshold: Instances with a lower score, or with an empty mask, are dropped.
     """
     masks = F.interpolate(mask_logits[None].float(), size=image_size, mode="bilinear", align_corners=False)[0]
     probabilities = class_logits.float().softmax(-1)[:, :-1]  # [Q, K]
-    best, places = probabilities.flatten().topk(len(class_logits))
-    queries, labels = places // probabilities.shape[1], places % probabilities.shape[1]
+    best, pairs = probabilities.flatten().topk(len(class_logits))
+    queries, labels = pairs // probabilities.shape[1], pairs % probabilities.shape[1]
     masks = masks[queries]  # [Q, h, w]
     inside = (masks > 0).float()
-    certainty = (masks.sigmoid() * inside).flatten(1).sum(1) / (inside.flatten(1).sum(1) + 1e-6)
-    shown = F.interpolate(inside[None], size=target_size, mode="nearest")[0] > 0  # [Q, H, W]
-    found = zip(labels.tolist(), (best * certainty).tolist(), shown.cpu(), strict=True)
+    mask_probability = (masks.sigmoid() * inside).flatten(1).sum(1) / (inside.flatten(1).sum(1) + 1e-6)
+    resized = F.interpolate(inside[None], size=target_size, mode="nearest")[0] > 0  # [Q, H, W]
+    found = zip(labels.tolist(), (best * mask_probability).tolist(), resized.cpu(), strict=True)
     return [Instance(label, round(score, 6), mask) for label, score, mask in found if score >= threshold and mask.any()]

@@ -12,27 +12,32 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError, listing
+from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_files.images import to_pil
 from nanogen_textscore.clip import Clip
 from nanogen_textscore.config import GenEvalConfig
-from nanogen_textscore.frozen import frozen_judge
-from nanogen_textscore.geneval.colours import ColourNamer
-from nanogen_textscore.geneval.detections import Rules, kept
-from nanogen_textscore.geneval.folders import lay_out, result, samples
+from nanogen_textscore.geneval.colours import ColourClassifier
+from nanogen_textscore.geneval.correctness import check_image
+from nanogen_textscore.geneval.detections import Rules, select_detections
+from nanogen_textscore.geneval.folders import result, samples, write_layout
 from nanogen_textscore.geneval.metadata import classes, read_metadata, tag_counts
 from nanogen_textscore.geneval.official import lines_digest, official_metadata
-from nanogen_textscore.geneval.verdict import verdict
-from nanogen_textscore.kept import PROMPT, Kept
-from nanogen_textscore.prompts import Prompts
+from nanogen_textscore.prompts import PROMPT, Prompts
+from nanogen_textscore.protocols import Detector
 
 
-class GenEval(Kept):
-    """`geneval`: the official mean over the six tags; `geneval_images`: the mean over images, which the published
-    DiffusionBench table uses; `geneval_<tag>`: the share of that tag's images that are right. All in [0, 1].
+class GenEval(ResampledRowMetric):
+    """`geneval_<tag>`: the share of the tag's images that are correct. `geneval`: the mean over the six tags, the
+    official score. `geneval_images`: the mean over images, which the published DiffusionBench table uses.
 
-    The tags have 80 to 100 prompts, so that the first two differ by up to a point.
+    All scores are in [0, 1]. The tags have 80 to 100 prompts, so the last two differ by up to 0.01. The bootstrap draws
+    prompts.
     """
+
+    higher_is_better = True
+    unit_column = PROMPT
 
     def __init__(self, config: GenEvalConfig):
         super().__init__()
@@ -44,9 +49,9 @@ class GenEval(Kept):
             max_overlap=config.max_overlap,
             position_threshold=config.position_threshold,
         )
-        self._detector = frozen_judge("detector", config.detector, path="detector")
+        self._detector: Detector = build_named("detector", config.detector, path="detector")
         self._clip = Clip(config.clip, option="geneval.clip")
-        self._colours = ColourNamer(self._clip)
+        self._colours = ColourClassifier(self._clip)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -63,43 +68,53 @@ class GenEval(Kept):
         return ["geneval", "geneval_images", *(f"geneval_{name}" for name in self._names)]
 
     def eval_batch(self) -> Batch:
-        """The prompts, `images_per_prompt` rows each. Raises DataError where a file was named and is missing."""
+        """Return the prompts with `images_per_prompt` rows each. Raises DataError if `metadata` is missing."""
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
-        """Makes the official folders, and says where the image of each question is to lie in them."""
-        return lay_out(folder, self._lines, self._config.images_per_prompt)
+        """Write the official folders, and return the file of each image in them."""
+        return write_layout(folder, self._lines, self._config.images_per_prompt)
 
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Check each image against its prompt. Images are processed one at a time."""
         numbers = self._prompts.numbers(batch)
         self._move(images.device)
         pairs = zip(to_pil(images), numbers.tolist(), strict=True)
-        correct = [bool(self.judge(picture, self._lines[number])["correct"]) for picture, number in pairs]
-        self.keep(batch.indices, numbers, correct=torch.tensor(correct, dtype=torch.bool))
+        correct = [bool(self.evaluate_image(image, self._lines[number])["correct"]) for image, number in pairs]
+        return {PROMPT: numbers, "correct": torch.tensor(correct, dtype=torch.bool)}
 
-    def judge(self, picture: Image.Image, line: Mapping[str, Any], file: str = "") -> dict[str, Any]:
-        """The line of the official results for one picture [RGB] of `file`."""
-        found = kept(self._known_detector.detect(picture, self._config.threshold), line["tag"], self._rules)
-        right, reason = verdict(
-            found,
+    def evaluate_image(self, image: Image.Image, line: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+        """Evaluate one image.
+
+        Args:
+            image: An RGB image.
+            line: The metadata line of its prompt.
+            file: The `filename` in the result.
+
+        Returns:
+            A line of the official results file.
+        """
+        found = self._checked_detector.detect(image, self._config.threshold)
+        detections = select_detections(found, line["tag"], self._rules)
+        correct, reason = check_image(
+            detections,
             line,
-            lambda those, noun: self._colours(picture, those, noun),
+            lambda members, noun: self._colours(image, members, noun),
             margin=self._config.position_threshold,
         )
-        return result(file, line, right, reason, found)
+        return result(file, line, correct, reason, detections)
 
-    def judge_folder(self, folder: Path) -> Iterator[dict[str, Any]]:
-        """The official results of an official folder, one after the other (`folders.write_results` writes them)."""
+    def evaluate_folder(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """Yield the official results of an official folder. `folders.write_results` writes them to a file."""
         for sample in samples(folder):
-            yield self.judge(sample.picture(), sample.line, str(sample.file))
+            yield self.evaluate_image(sample.image(), sample.line, str(sample.file))
 
-    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         correct, tags = rows["correct"].double(), self._tags[rows[PROMPT]]
         by_tag = {
-            name: float(correct[tags == place].mean())
-            for place, name in enumerate(self._names)
-            if (tags == place).any()
+            name: float(correct[tags == number].mean())
+            for number, name in enumerate(self._names)
+            if (tags == number).any()
         }
         means = {"geneval": sum(by_tag.values()) / len(by_tag), "geneval_images": float(correct.mean())}
         return {**means, **{f"geneval_{name}": value for name, value in by_tag.items()}}
@@ -109,13 +124,13 @@ class GenEval(Kept):
         self._clip.to(device)
 
     @cached_property
-    def _known_detector(self) -> Any:
-        """The detector, after a look at whether it can find what the prompts ask for."""
+    def _checked_detector(self) -> Detector:
+        """The detector. Raises DataError if it does not know a class of the prompts."""
         unknown = classes(self._lines) - self._detector.classes
         if unknown:
             raise DataError(
-                f"The detector {self._detector.settings['model']!r} does not know {listing(sorted(unknown)[:5])}, for "
-                f"which the prompts ask: choose one that was trained on COCO's 80 classes."
+                f"The detector {self._detector.settings['model']!r} does not know the classes "
+                f"{listing(sorted(unknown)[:5])} of the prompts. Use a detector that was trained on COCO's 80 classes."
             )
         return self._detector
 
@@ -134,5 +149,5 @@ class GenEval(Kept):
 
     @cached_property
     def _tags(self) -> Tensor:
-        """The tag of each prompt, by its place in `_names`."""
+        """The tag of each prompt, as an index into `_names` [P]."""
         return torch.tensor([self._names.index(line["tag"]) for line in self._lines])

@@ -1,7 +1,7 @@
-"""The 553 official prompts, drawn anew: the benchmark is a sample of NumPy's `default_rng(43)` over the 80 classes of
-COCO, so that nobody needs its file. `tests/` compare the SHA-256 of the lines with that of the official file.
+"""Generates the 553 official prompts of GenEval (Ghosh et al., arXiv 2310.11513).
 
-Ghosh et al., arXiv 2310.11513; `evaluation_metadata.jsonl` of djghosh13/geneval (MIT).
+The official `evaluation_metadata.jsonl` (djghosh13/geneval, MIT) is a sample of NumPy's `default_rng(43)` over the 80
+classes of COCO. This module draws the same sample and compares its SHA-256 with that of the official file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nanogen_textscore.geneval.boxes import ABOVE, BELOW, LEFT, RIGHT
 from nanogen_textscore.geneval.colours import COLOURS
 
 SEED = 43
-DRAWS = 100  # of every tag but the first; equal ones are then left out
+DRAWS = 100  # draws for every tag but the first; duplicates are dropped afterwards
 DIGEST = "94bc1c23d27e1ac4aa6d9415ac49a6e72263694e5149eb1d895cf61f9da1c083"  # see `lines_digest`
 
 CLASSES = tuple(
@@ -31,8 +31,8 @@ CLASSES = tuple(
     laptop, computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink, refrigerator,
     book, clock, vase, scissors, teddy bear, hair drier, toothbrush""".replace("\n    ", " ").split(", ")
 )
-THINGS = CLASSES[1:]  # a person is asked for in no colour
-PLACES = (LEFT, RIGHT, ABOVE, BELOW)
+COLOURED_CLASSES = CLASSES[1:]  # without `person`
+POSITIONS = (LEFT, RIGHT, ABOVE, BELOW)
 WORDS = {2: "two", 3: "three", 4: "four"}
 
 Line = Mapping[str, Any]
@@ -40,23 +40,23 @@ Line = Mapping[str, Any]
 
 @lru_cache(maxsize=1)
 def official_metadata() -> tuple[Line, ...]:
-    """The official lines in their order. Raises DataError where this NumPy draws other numbers."""
+    """Return the official metadata lines in their order. Raises DataError if this NumPy draws other numbers."""
     lines = tuple({json.dumps(line): line for line in _draws(np.random.default_rng(SEED))}.values())
     if lines_digest(lines) != DIGEST:
         raise DataError(
-            f"NumPy {np.__version__} does not draw GenEval's official prompts any more: set the option `metadata` to "
-            f"the official evaluation_metadata.jsonl."
+            f"NumPy {np.__version__} draws other numbers than the official prompts of GenEval need. Set the option "
+            "`metadata` to the official evaluation_metadata.jsonl."
         )
     return lines
 
 
 def lines_digest(lines: Sequence[Line]) -> str:
-    """SHA-256 of the lines as one JSON text each, whatever the spaces and the order of keys in their file."""
+    """SHA-256 of metadata lines. Does not depend on the white space and key order of their file."""
     return hashlib.sha256("\n".join(json.dumps(line, sort_keys=True) for line in lines).encode()).hexdigest()
 
 
 def _draws(rng: np.random.Generator) -> Iterator[Line]:
-    """All draws, equal ones among them. The order of the calls of `rng` is the benchmark."""
+    """Yield all draws, with duplicates. The order of the calls to `rng` defines the benchmark."""
     for noun in _chosen(rng, CLASSES, len(CLASSES)):
         yield _line("single_object", [_item(noun)], _a(noun))
     for _ in range(DRAWS):
@@ -64,12 +64,12 @@ def _draws(rng: np.random.Generator) -> Iterator[Line]:
     for _ in range(DRAWS):
         yield _counted(_one(rng, CLASSES), int(rng.integers(2, 5)))
     for _ in range(DRAWS):
-        noun, colour = _one(rng, THINGS), _one(rng, COLOURS)
+        noun, colour = _one(rng, COLOURED_CLASSES), _one(rng, COLOURS)
         yield _line("colors", [_item(noun, color=colour)], f"{_a(colour)} {noun}")
     for _ in range(DRAWS):
-        yield _placed(_chosen(rng, CLASSES, 2), _one(rng, PLACES))
+        yield _positioned(_chosen(rng, CLASSES, 2), _one(rng, POSITIONS))
     for _ in range(DRAWS):
-        yield _coloured(_chosen(rng, THINGS, 2), _chosen(rng, COLOURS, 2))
+        yield _coloured(_chosen(rng, COLOURED_CLASSES, 2), _chosen(rng, COLOURS, 2))
 
 
 def _two(first: str, second: str) -> Line:
@@ -77,14 +77,15 @@ def _two(first: str, second: str) -> Line:
 
 
 def _counted(noun: str, count: int) -> Line:
-    """A count is right where there are not more either."""
+    """A prompt with a count. `exclude` rejects images with more objects."""
     words = f"{WORDS[count]} {noun}{'es' if noun.endswith('s') else 's'}"
     return _line("counting", [_item(noun, count)], words, exclude=[_item(noun, count + 1)])
 
 
-def _placed(nouns: Sequence[str], place: str) -> Line:
+def _positioned(nouns: Sequence[str], position: str) -> Line:
     noun, target = nouns
-    return _line("position", [_item(target), _item(noun, position=[place, 0])], f"{_a(noun)} {place} {_a(target)}")
+    items = [_item(target), _item(noun, position=[position, 0])]
+    return _line("position", items, f"{_a(noun)} {position} {_a(target)}")
 
 
 def _coloured(nouns: Sequence[str], colours: Sequence[str]) -> Line:
@@ -102,7 +103,7 @@ def _item(noun: str, count: int = 1, **more: Any) -> Line:
 
 
 def _chosen(rng: np.random.Generator, words: Sequence[str], count: int) -> list[str]:
-    return [words[place] for place in rng.choice(len(words), size=count, replace=False)]
+    return [words[number] for number in rng.choice(len(words), size=count, replace=False)]
 
 
 def _one(rng: np.random.Generator, words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""From the verdicts on images to the scores: the official one and the one that the published table uses."""
+"""Computes the scores of a GenEval results file."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from typing import Any
 
 
 def summary(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the original tools say of results: `overall_score` is the mean over the tags, `correct_images` that over
-    all images, `correct_prompts` the share of prompts with an image that is right.
+    """Summarise results, with the names of the original tools.
 
-    A result has a `tag`, `correct`, and `metadata` (or else `prompt`), by which images of one prompt are known.
+    Args:
+        results: Lines of a results file, with `tag`, `correct` and `metadata` or `prompt`, which identifies the prompt.
+
+    Returns:
+        `task_scores`: the share of correct images of each tag. `overall_score`: their mean. `correct_images`: the share
+        of correct images. `correct_prompts`: the share of prompts with at least one correct image. `total_images` and
+        `total_prompts`: counts.
     """
     by_tag: dict[str, list[bool]] = {}
     by_prompt: dict[str, list[bool]] = {}
     for result in results:
         by_tag.setdefault(result["tag"], []).append(bool(result["correct"]))
         by_prompt.setdefault(result.get("metadata", result.get("prompt")), []).append(bool(result["correct"]))
-    tags = {tag: fmean(verdicts) for tag, verdicts in by_tag.items()}
+    tags = {tag: fmean(correct) for tag, correct in by_tag.items()}
     return {
         "total_images": len(results),
         "total_prompts": len(by_prompt),
         "correct_images": fmean(bool(result["correct"]) for result in results) if results else 0.0,
-        "correct_prompts": fmean(any(verdicts) for verdicts in by_prompt.values()) if results else 0.0,
+        "correct_prompts": fmean(any(correct) for correct in by_prompt.values()) if results else 0.0,
         "task_scores": tags,
         "overall_score": fmean(tags.values()) if tags else 0.0,
     }

@@ -1,1 +1,1 @@
-"""VQAScore (Lin et al., arXiv 2404.01291): how probable "Yes" is as the answer to whether a picture shows a text."""
+"""VQAScore (Lin et al., arXiv 2404.01291): the probability of "Yes" when a model is asked if an image shows a text."""

@@ -1,4 +1,4 @@
-"""A chat model that sees, such as Qwen-VL, as the judge of VQAScore."""
+"""The VQAScore model `chat-vqa`: a vision-language chat model such as Qwen-VL."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PIL import Image
 from nanogen_textscore.config import ChatVQAConfig
 from nanogen_textscore.models import Model
 from nanogen_textscore.vqa.probability import token_probability
-from nanogen_textscore.vqa.wording import ANSWER, PICTURE
+from nanogen_textscore.vqa.wording import ANSWER, CHAT_QUESTION
 
 
 class ChatVQA:
-    """The probability of the first token of "Yes" as the first token of the answer."""
+    """Scores an image by the probability that the answer begins with the first token of "Yes"."""
 
     def __init__(self, config: ChatVQAConfig):
         self._config = config
-        self._model = Model(config.path, "judge.path")
+        self._model = Model(config.path, "model.path")
         self._device = torch.device("cpu")
 
     @property
@@ -29,21 +29,23 @@ class ChatVQA:
             "kind": "chat model (transformers)",
             **self._model.settings,
             "dtype": self._config.dtype,
-            "question": PICTURE,
+            "question": CHAT_QUESTION,
             "answer": ANSWER,
         }
 
     def to(self, device: torch.device | str) -> ChatVQA:
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     @torch.no_grad()
-    def score(self, picture: Image.Image, text: str) -> float:
-        asked = [{"type": "image"}, {"type": "text", "text": PICTURE.format(text)}]
-        said = self._processor.apply_chat_template(
-            [{"role": "user", "content": asked}], add_generation_prompt=True, tokenize=False, enable_thinking=False
+    def score(self, image: Image.Image, text: str) -> float:
+        """Return the probability in [0, 1] that an RGB image shows a text."""
+        content = [{"type": "image"}, {"type": "text", "text": CHAT_QUESTION.format(text)}]
+        prompt = self._processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False, enable_thinking=False
         )
-        inputs = self._processor(text=[said], images=[picture], return_tensors="pt").to(self._device)
+        inputs = self._processor(text=[prompt], images=[image], return_tensors="pt").to(self._device)
         logits = self._network.to(self._device)(**inputs).logits[0, -1]  # [V]
         return token_probability(logits, self._answer)
 

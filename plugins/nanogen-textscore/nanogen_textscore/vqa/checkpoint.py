@@ -1,4 +1,4 @@
-"""Parts of a published checkpoint by the beginning of their names: whole or in shards, safetensors or PyTorch's."""
+"""Reads a part of a published checkpoint by a prefix of its tensor names."""
 
 from __future__ import annotations
 
@@ -11,5 +11,16 @@ from nanogen_files.weights import read_weights
 
 
 def part_of(files: Sequence[Path], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, without that beginning. Raises DataError for a damaged file."""
+    """Read the tensors whose names start with a prefix.
+
+    Args:
+        files: The shards of the checkpoint, as safetensors or PyTorch files.
+        prefix: The prefix.
+
+    Returns:
+        The tensors by name, without the prefix.
+
+    Raises:
+        DataError: A file is damaged.
+    """
     return {name: value for file in files for name, value in read_weights(file, prefix=prefix).items()}

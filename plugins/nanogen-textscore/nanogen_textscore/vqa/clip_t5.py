@@ -1,4 +1,4 @@
-"""CLIP-FlanT5, the published judge: a T5 that reads the patches of a CLIP among its words."""
+"""CLIP-FlanT5, the published VQAScore model (Lin et al., arXiv 2404.01291): a T5 that reads CLIP patches as tokens."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from nanogen_textscore.config import ClipT5Config
 from nanogen_textscore.models import Model, weight_files
 from nanogen_textscore.vqa.checkpoint import part_of
 from nanogen_textscore.vqa.probability import answer_probability
-from nanogen_textscore.vqa.wording import ANSWER, FIGURE, IMAGE_TOKEN, flan_prompt, squared, tokens
+from nanogen_textscore.vqa.wording import (
+    ANSWER,
+    FLAN_QUESTION,
+    IMAGE_TOKEN,
+    flan_prompt,
+    padded_square,
+    tokenize_prompt,
+)
 
-PROJECTOR, VISION = "mm_projector.", "vision_tower.vision_tower."  # in the checkpoint's names
-LAYER = -2  # the states of CLIP that are read, those of its patches
-LONGEST = 2048  # tokens of a prompt
+PROJECTOR, VISION = "mm_projector.", "vision_tower.vision_tower."  # prefixes of tensor names in the checkpoint
+LAYER = -2  # the hidden states of CLIP that the projector reads
+LONGEST = 2048  # maximum length of a prompt in tokens
 
 
 class ClipT5:
-    """Reads the published files: T5, the projector and the tuned vision tower in one checkpoint."""
+    """CLIP-FlanT5 from a published checkpoint, which holds T5, the projector and the fine-tuned vision tower."""
 
     def __init__(self, config: ClipT5Config):
         self._config = config
-        self._model = Model(config.path, "judge.path")
-        self._words = Model(config.tokenizer, "judge.tokenizer")
+        self._model = Model(config.path, "model.path")
+        self._tokenizer_model = Model(config.tokenizer, "model.tokenizer")
         self._device = torch.device("cpu")
 
     @property
@@ -37,40 +44,42 @@ class ClipT5:
         return {
             "kind": "CLIP-FlanT5 (transformers)",
             **self._model.settings,
-            "tokenizer": self._words.small_digest,
-            "vision": self._tower.small_digest if self._tuned else self._tower.settings,
+            "tokenizer": self._tokenizer_model.small_digest,
+            "vision": self._tower.small_digest if self._has_vision_weights else self._tower.settings,
             "dtype": self._config.dtype,
-            "question": FIGURE,
+            "question": FLAN_QUESTION,
             "answer": ANSWER,
         }
 
     def to(self, device: torch.device | str) -> ClipT5:
+        """Move later computation to a device. Returns self."""
         self._device = torch.device(device)
         return self
 
     @torch.no_grad()
-    def score(self, picture: Image.Image, text: str) -> float:
+    def score(self, image: Image.Image, text: str) -> float:
+        """Return the probability in [0, 1] that an RGB image shows a text."""
         labels = torch.tensor([self._tokens(ANSWER)], device=self._device)  # [1, T]
-        states = self._states(flan_prompt(text), self._patches(picture))  # [1, L, D]
-        answer = self._t5.to(self._device)(inputs_embeds=states, labels=labels)
-        known = answer.logits[0, :, : len(self._tokenizer)]  # T5 has rows past its words, which the original cuts off
-        return answer_probability(known, labels[0])
+        embeddings = self._embed(flan_prompt(text), self._patches(image))  # [1, L, D]
+        output = self._t5.to(self._device)(inputs_embeds=embeddings, labels=labels)
+        logits = output.logits[0, :, : len(self._tokenizer)]  # without T5's padding rows, as in the original
+        return answer_probability(logits, labels[0])
 
-    def _patches(self, picture: Image.Image) -> Tensor:
-        """The picture as states of the T5 [N, D]."""
+    def _patches(self, image: Image.Image) -> Tensor:
+        """The projected patches of an image, as T5 input embeddings [N, D]."""
         mean = self._processor.image_mean
-        square = squared(picture, (int(mean[0] * 255), int(mean[1] * 255), int(mean[2] * 255)))
+        square = padded_square(image, (int(mean[0] * 255), int(mean[1] * 255), int(mean[2] * 255)))
         pixels = self._processor(images=square, return_tensors="pt")["pixel_values"].to(self._device, self._dtype)
-        seen = self._vision.to(self._device)(pixels, output_hidden_states=True).hidden_states[LAYER]  # [1, 1 + N, d]
-        projected: Tensor = self._projector.to(self._device)(seen[:, 1:])
+        hidden = self._vision.to(self._device)(pixels, output_hidden_states=True).hidden_states[LAYER]  # [1, 1 + N, d]
+        projected: Tensor = self._projector.to(self._device)(hidden[:, 1:])
         return projected[0]
 
-    def _states(self, prompt: str, patches: Tensor) -> Tensor:
-        """The prompt as states [1, L, D], the patches where its picture is."""
-        numbers = torch.tensor(tokens(prompt, self._tokens)[:LONGEST], device=self._device)
-        place = numbers.tolist().index(IMAGE_TOKEN)
+    def _embed(self, prompt: str, patches: Tensor) -> Tensor:
+        """The embeddings of a prompt [1, L, D], with the patches in place of its image token."""
+        ids = torch.tensor(tokenize_prompt(prompt, self._tokens)[:LONGEST], device=self._device)
+        position = ids.tolist().index(IMAGE_TOKEN)
         embed = self._t5.to(self._device).get_input_embeddings()
-        return torch.cat([embed(numbers[:place]), patches, embed(numbers[place + 1 :])])[None]
+        return torch.cat([embed(ids[:position]), patches, embed(ids[position + 1 :])])[None]
 
     def _tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text)["input_ids"])
@@ -81,33 +90,33 @@ class ClipT5:
         return dtype
 
     @cached_property
-    def _facts(self) -> Mapping[str, Any]:
-        """The checkpoint's own configuration."""
+    def _checkpoint_config(self) -> Mapping[str, Any]:
+        """The configuration of the checkpoint."""
         from transformers import PretrainedConfig
 
-        facts, _ = PretrainedConfig.get_config_dict(str(self._model.folder), local_files_only=True)
-        return facts
+        config, _ = PretrainedConfig.get_config_dict(str(self._model.folder), local_files_only=True)
+        return config
 
     @cached_property
     def _t5(self) -> Any:
-        """The T5 of the checkpoint, with its own output matrix, which transformers 5 would tie to the input's."""
+        """The T5, with the checkpoint's output matrix. transformers 5 would tie it to the input embeddings."""
         from transformers import T5Config, T5ForConditionalGeneration
 
-        config = T5Config.from_dict({**self._facts, "model_type": "t5"})
+        config = T5Config.from_dict({**self._checkpoint_config, "model_type": "t5"})
         network = self._model.network(T5ForConditionalGeneration, config=config, dtype=self._dtype)
         own = part_of(weight_files(self._model.folder), "lm_head.")
         if not own:
-            raise DataError(f"{self._model.folder} has no weights lm_head.*: set `judge.path` to a CLIP-FlanT5.")
+            raise DataError(f"{self._model.folder} has no weights lm_head.*. Set `model.path` to a CLIP-FlanT5.")
         network.lm_head.weight = nn.Parameter(own["weight"].to(self._dtype), requires_grad=False)
         return network
 
     @cached_property
     def _projector(self) -> nn.Module:
-        """Linear layers with GELU between them, as many as the checkpoint has."""
+        """The linear layers of the checkpoint's projector, with GELU between them."""
         weights = part_of(weight_files(self._model.folder), PROJECTOR)
         numbers = sorted({int(name.partition(".")[0]) for name in weights})
         if not numbers:
-            raise DataError(f"{self._model.folder} has no weights {PROJECTOR}*: set `judge.path` to a CLIP-FlanT5.")
+            raise DataError(f"{self._model.folder} has no weights {PROJECTOR}*. Set `model.path` to a CLIP-FlanT5.")
         shapes = [weights[f"{number}.weight"].shape for number in numbers]
         layers = [[nn.Linear(wide, out), nn.GELU()] for out, wide in shapes]
         network = nn.Sequential(*list(chain.from_iterable(layers))[:-1])
@@ -116,7 +125,7 @@ class ClipT5:
 
     @cached_property
     def _vision(self) -> Any:
-        """The vision tower: its tuned weights in the checkpoint, or those of the CLIP that it names."""
+        """The vision tower, with the checkpoint's fine-tuned weights or the weights of the CLIP that it names."""
         from transformers import CLIPVisionConfig, CLIPVisionModel
 
         weights = part_of(weight_files(self._model.folder), VISION)
@@ -126,13 +135,13 @@ class ClipT5:
         return self._model.network(CLIPVisionModel, weights=weights, config=config, dtype=self._dtype)
 
     @cached_property
-    def _tuned(self) -> bool:
-        """Whether the checkpoint has weights of the vision tower: then of the tower's own files no weights are read."""
+    def _has_vision_weights(self) -> bool:
+        """Whether the checkpoint has weights of the vision tower. If so, the weights of the CLIP are not read."""
         return bool(part_of(weight_files(self._model.folder), VISION))
 
     @cached_property
     def _tower(self) -> Model:
-        return Model(self._config.vision or self._facts["mm_vision_tower"], "judge.vision")
+        return Model(self._config.vision or self._checkpoint_config["mm_vision_tower"], "model.vision")
 
     @cached_property
     def _processor(self) -> Any:
@@ -144,4 +153,4 @@ class ClipT5:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return self._words.helper(AutoTokenizer)
+        return self._tokenizer_model.helper(AutoTokenizer)

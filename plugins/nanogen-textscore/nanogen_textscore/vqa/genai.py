@@ -1,4 +1,4 @@
-"""The files of GenAI-Bench (Li et al., arXiv 2406.13743): prompts, and the skills that each of them asks for."""
+"""The files and score names of GenAI-Bench (Li et al., arXiv 2406.13743)."""
 
 from __future__ import annotations
 
@@ -14,46 +14,76 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def read_prompts(file: Path) -> dict[int, str]:
-    """The prompts of `genai_image.json` by their ids, in its order. Raises DataError for a file of another form."""
+    """Read the prompts of a `genai_image.json` by id, in file order. Raises DataError for another format."""
     content = json_files.read(file)
     found: dict[int, str] = {}
     for key, entry in content.items() if isinstance(content, dict) else [("", None)]:
         prompt = entry.get("prompt") if isinstance(entry, dict) else None
         if not _NUMBER.fullmatch(key) or not isinstance(prompt, str) or int(key) in found:
-            raise DataError(f'{file} is not of the form {{"00000": {{"prompt": ...}}}}: name genai_image.json.')
+            raise DataError(
+                f'{file} is not of the form {{"00000": {{"prompt": ...}}}}. Set `prompts` to the official '
+                "genai_image.json."
+            )
         found[int(key)] = prompt
     if not found:
-        raise DataError(f"{file} has no prompts: name genai_image.json.")
+        raise DataError(f"{file} has no prompts. Set `prompts` to the official genai_image.json.")
     return found
 
 
 def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
-    """The ids of `genai_skills.json` by skill. Raises DataError for another form, or an id that no prompt has."""
+    """Read the prompt ids of each skill from a `genai_skills.json`.
+
+    Args:
+        file: The file.
+        known: The prompts by id.
+
+    Raises:
+        DataError: The file has another format, or an id that is not in `known`.
+    """
     content = json_files.read(file)
     lists = list(content.values()) if isinstance(content, dict) else [None]
     if not all(isinstance(ids, list) and all(type(one) is int for one in ids) for ids in lists):
-        raise DataError(f'{file} is not of the form {{"counting": [0, 7, ...]}}: name genai_skills.json.')
-    strange = [one for ids in content.values() for one in ids if one not in known]
-    if strange:
-        raise DataError(f"{file} names the prompt {strange[0]!r}, which the prompts do not have: fetch both again.")
-    return content
+        raise DataError(
+            f'{file} is not of the form {{"counting": [0, 7, ...]}}. Set `skills` to the official genai_skills.json.'
+        )
+    unknown = [one for ids in content.values() for one in ids if one not in known]
+    if unknown:
+        raise DataError(
+            f"{file} has the prompt id {unknown[0]!r}, which is not in the file of prompts. Download both files again."
+        )
+    return {str(skill): list(ids) for skill, ids in content.items()}
 
 
 def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """The mean score of each skill's prompts, and in `all` that of the prompts with any skill, each counted once.
+    """Average scores by skill.
 
-    Only prompts with a score count; a skill without any has no mean.
+    Args:
+        scores: Scores by prompt id.
+        skills: The prompt ids of each skill.
+
+    Returns:
+        The mean score of each skill, and as `all` the mean over prompts with any skill, each counted once. Prompts
+        without a score are left out, and so are skills without any score.
     """
     groups = {**skills, "all": sorted({one for ids in skills.values() for one in ids})}
     scored = {name: [scores[one] for one in ids if one in scores] for name, ids in groups.items()}
     return {name: fmean(values) for name, values in scored.items() if values}
 
 
-def picture_name(key: int, number: int, each: int) -> str:
-    """`"00012.jpeg"`, as the original tool names a prompt's only picture; numbered where there are several."""
+def image_name(key: int, number: int, each: int) -> str:
+    """The file name of an image.
+
+    Args:
+        key: The prompt id.
+        number: The number of the image among those of the prompt.
+        each: Images per prompt.
+
+    Returns:
+        `"00012.jpeg"`, the name of the original tool, or `"00012-1.jpeg"` for several images per prompt.
+    """
     return f"{key:05d}.jpeg" if each == 1 else f"{key:05d}-{number}.jpeg"
 
 
 def score_name(skill: str) -> str:
-    """`"genaibench_spatial_relation"` of `"spatial relation"`."""
+    """The score name of a skill: `"genaibench_spatial_relation"` of `"spatial relation"`."""
     return "_".join(["genaibench", *re.findall(r"\w+", skill)])

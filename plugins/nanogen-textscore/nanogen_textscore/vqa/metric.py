@@ -11,25 +11,28 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
+from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_files.hashing import content_hash
 from nanogen_files.images import to_pil
 from nanogen_textscore.config import GenAIBenchConfig, VQAScoreConfig
 from nanogen_textscore.files import benchmark_file
-from nanogen_textscore.frozen import frozen_judge
-from nanogen_textscore.kept import PROMPT, Kept, caption_numbers
-from nanogen_textscore.prompts import Prompts
-from nanogen_textscore.vqa.genai import picture_name, read_prompts, read_skills, score_name
-from nanogen_textscore.vqa.protocol import VQAJudge
+from nanogen_textscore.prompts import PROMPT, Prompts, caption_numbers
+from nanogen_textscore.protocols import VQAScoreModel
+from nanogen_textscore.vqa.genai import image_name, read_prompts, read_skills, score_name
 
 
-class VQAScore(Kept):
-    """`vqascore`: the mean over images of the probability of "Yes", for any captions. Images of equal captions make up
-    one unit."""
+class VQAScore(ResampledRowMetric):
+    """`vqascore` (Lin et al., arXiv 2404.01291): the mean over images of the probability of "Yes". The bootstrap draws
+    captions."""
+
+    higher_is_better = True
+    unit_column = PROMPT
 
     def __init__(self, config: VQAScoreConfig):
         super().__init__()
-        self._judge: VQAJudge = frozen_judge("vqascore", config.judge, path="judge")
+        self._model: VQAScoreModel = build_named("vqascore_model", config.model, path="model")
 
     @cached_property
     def score_names(self) -> list[str]:
@@ -37,28 +40,27 @@ class VQAScore(Kept):
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        return {"judge": self._judge.settings}
+        return {"model": self._model.settings}
 
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1] with captions. They are judged one by one."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Score each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError(
-                "The metric vqascore judges captions, and these questions have none: use a task with them."
-            )
-        self._keep(images, batch, batch.captions, caption_numbers(batch.captions))
+            raise NanoGenError("The metric vqascore needs captions, and the images have none. Use a task with them.")
+        return {PROMPT: caption_numbers(batch.captions), "score": self._vqascores(images, batch.captions)}
 
-    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {"vqascore": float(rows["score"].mean())}
 
-    def _keep(self, images: Tensor, batch: Batch, texts: Sequence[str], numbers: Tensor) -> None:
-        self._judge.to(images.device)
-        found = [self._judge.score(picture, text) for picture, text in zip(to_pil(images), texts, strict=True)]
-        self.keep(batch.indices, numbers, score=torch.tensor(found, dtype=torch.float64))
+    def _vqascores(self, images: Tensor, texts: Sequence[str]) -> Tensor:
+        """The VQAScore of each image and text [B] float64, computed one at a time."""
+        self._model.to(images.device)
+        found = [self._model.score(image, text) for image, text in zip(to_pil(images), texts, strict=True)]
+        return torch.tensor(found, dtype=torch.float64)
 
 
 class GenAIBench(VQAScore):
-    """`genaibench`: the mean VQAScore over images, as the published DiffusionBench table has it;
-    `genaibench_<skill>`: that of the prompts with this skill; `genaibench_all`: of the prompts with any."""
+    """`genaibench`: the mean VQAScore over images, as in the published DiffusionBench table. `genaibench_<skill>`: the
+    mean over prompts with a skill. `genaibench_all`: the mean over prompts with any skill."""
 
     def __init__(self, config: GenAIBenchConfig):
         super().__init__(config)
@@ -67,7 +69,7 @@ class GenAIBench(VQAScore):
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {
-            "judge": self._judge.settings,
+            "model": self._model.settings,
             "prompts": self._prompts.digest,
             "skills": content_hash(self._skills_file),
             "images_per_prompt": self._config.images_per_prompt,
@@ -78,31 +80,32 @@ class GenAIBench(VQAScore):
         return ["genaibench", *self._skills]
 
     def eval_batch(self) -> Batch:
-        """The official prompts in the order of their file. Raises DataError where it is missing."""
+        """Return the official prompts in file order. Raises DataError for a missing file."""
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
-        """Where the original tool looks for the image of each question: `00012.jpeg`."""
+        """Return the file of each image as the original tool expects it, such as `00012.jpeg`."""
         each = self._config.images_per_prompt
-        return [folder / picture_name(key, number, each) for key in self._texts for number in range(each)]
+        return [folder / image_name(key, number, each) for key in self._texts for number in range(each)]
 
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1] and the questions that they answer. They are judged one by one."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Score each image with its prompt."""
         numbers = self._prompts.numbers(batch)
-        self._keep(images, batch, [self._prompts.texts[number] for number in numbers.tolist()], numbers)
+        texts = [self._prompts.texts[number] for number in numbers.tolist()]
+        return {PROMPT: numbers, "score": self._vqascores(images, texts)}
 
-    def scores(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         numbers, score = rows[PROMPT], rows["score"]
         means = {"genaibench": float(score.mean())}
-        for name, belongs in self._skills.items():
-            chosen = belongs[numbers]
+        for name, members in self._skills.items():
+            chosen = members[numbers]
             if chosen.any():
                 means[name] = float(score[chosen].mean())
         return means
 
     @cached_property
     def _skills(self) -> Mapping[str, Tensor]:
-        """For each score of a skill, which prompts have it: [P] bool."""
+        """Score name of each skill -> the prompts with the skill, [P] bool."""
         skills = read_skills(self._skills_file, self._texts)
         groups = {**skills, "all": [one for ids in skills.values() for one in ids]}
         return {

@@ -1,4 +1,4 @@
-"""The number that VQAScore is."""
+"""Probabilities of answers from logits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from torch.nn import functional as F
 
 
 def answer_probability(logits: Tensor, labels: Tensor) -> float:
-    """exp(-mean cross-entropy) of the answer's tokens [T] under logits [T, V]: their geometric mean probability.
+    """Compute exp(-mean cross-entropy) of an answer: the geometric mean of its token probabilities.
 
-    For T5 the answer "Yes" has two tokens, so that this is sqrt(p(Yes) p(</s> | Yes)), as published, not p(Yes).
+    T5's answer "Yes" has two tokens, so the result is sqrt(p(Yes) p(</s> | Yes)) and not p(Yes), as published.
+
+    Args:
+        logits: [T, V].
+        labels: The tokens of the answer [T].
     """
     return exp(-float(F.cross_entropy(logits.double(), labels)))
 
 
 def token_probability(logits: Tensor, token: int) -> float:
-    """The probability of one token under logits [V]."""
+    """The probability of a token under logits [V]."""
     return float(torch.softmax(logits.double(), -1)[token])

@@ -1,4 +1,5 @@
-"""What a judge is asked, in the published words: another wording is another metric."""
+"""The published prompts of VQAScore, and the preprocessing of prompts and images. Another wording changes the
+scores."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 ANSWER = "Yes"
-IMAGE = "<image>"  # where the picture's tokens go
-IMAGE_TOKEN = -200  # the number that stands for it
+IMAGE = "<image>"  # placeholder of the image in a prompt
+IMAGE_TOKEN = -200  # its token id
 
-FIGURE = 'Does this figure show "{}"? Please answer yes or no.'  # CLIP-FlanT5
-PICTURE = 'Does this image show "{}"?'  # chat models
+FLAN_QUESTION = 'Does this figure show "{}"? Please answer yes or no.'
+CHAT_QUESTION = 'Does this image show "{}"?'
 
 _SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -20,27 +21,31 @@ _SYSTEM = (
 
 
 def flan_prompt(text: str) -> str:
-    """The whole prompt of CLIP-FlanT5 about a text, with `<image>` in it."""
-    return f"{_SYSTEM} USER: {IMAGE}\n{FIGURE.format(text)} ASSISTANT: "
+    """The prompt of CLIP-FlanT5 for a text, with the placeholder `<image>`."""
+    return f"{_SYSTEM} USER: {IMAGE}\n{FLAN_QUESTION.format(text)} ASSISTANT: "
 
 
-def tokens(prompt: str, tokenize: Callable[[str], Sequence[int]]) -> list[int]:
-    """Token numbers of a prompt, with IMAGE_TOKEN for its picture.
+def tokenize_prompt(prompt: str, tokenize: Callable[[str], Sequence[int]]) -> list[int]:
+    """Tokenize a prompt, with IMAGE_TOKEN for its image.
 
-    Each part around the picture is made into tokens on its own and keeps the end token that it gets: so it was trained.
+    The parts before and after the image are tokenized separately. Each keeps its end token, as in training.
+
+    Args:
+        prompt: A prompt with `<image>`.
+        tokenize: Returns the token ids of a text.
     """
     first, *others = prompt.split(IMAGE)
-    numbers = list(tokenize(first))
+    ids = list(tokenize(first))
     for part in others:
-        numbers += [IMAGE_TOKEN, *tokenize(part)]
-    return numbers
+        ids += [IMAGE_TOKEN, *tokenize(part)]
+    return ids
 
 
-def squared(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """The picture in the middle of a square of its longer side."""
-    side = max(picture.size)
-    if picture.size == (side, side):
-        return picture
-    square = Image.new(picture.mode, (side, side), background)
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+def padded_square(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Centre an image on a square with the side of its longer edge, filled with a colour."""
+    side = max(image.size)
+    if image.size == (side, side):
+        return image
+    square = Image.new(image.mode, (side, side), background)
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square

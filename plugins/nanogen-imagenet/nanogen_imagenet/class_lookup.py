@@ -1,4 +1,4 @@
-"""From what a person calls a class to its label."""
+"""Finds the label of a class by name or number."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from nanogen_core.errors import NanoGenError, UnknownName, near_miss, shown
 from nanogen_data.labels import HUGE
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-LONGEST = 200  # characters of a name that are compared with the others
+LONGEST = 200  # characters of a name that are used for suggestions
 
 
-class Words:
-    """Label names as WordNet writes them: `tench, Tinca tinca` is found by the whole and by either part."""
+class ClassLookup:
+    """Looks up labels by class name. The class `tench, Tinca tinca` is found by the whole name and by either
+    synonym."""
 
     def __init__(self, classes: Sequence[str]):
         self.classes = tuple(classes)
@@ -22,24 +23,29 @@ class Words:
         self._parts = _labels_by_word(name.split(",") for name in self.classes)
 
     def label(self, word: str | int) -> int:
-        """The label 0 ... N - 1 of a name in any case, or of a number.
+        """Return the label of a class.
 
-        A number means the same as an int and as text: the class of that name where there is one, else the label.
-        Raises UnknownName for an unknown name, NanoGenError for a number outside, a name of several classes, and for
-        what is neither text nor a whole number.
+        Args:
+            word: A name in any case, or a number. A number, as an int or a text, is the class of that name if there is
+                one, and otherwise the label.
+
+        Returns:
+            A label from 0 to N - 1.
+
+        Raises:
+            UnknownName: There is no class of this name.
+            NanoGenError: The number is out of range, several classes have the name, or `word` has another type.
         """
         if isinstance(word, Integral) and not isinstance(word, bool):
             if abs(number := int(word)) >= HUGE:
                 return self._inside(number)
             word = str(number)
         if not isinstance(word, str):
-            raise NanoGenError(
-                f"{shown(word)} is neither the name of a class nor a whole number: ask for one of these."
-            )
+            raise NanoGenError(f"{shown(word)} is neither a class name nor a whole number. Give one of these.")
         text = _plain(word)
         found = self._whole.get(text) or self._parts.get(text, [])
         if len(found) > 1:
-            raise NanoGenError(f"The name {word!r} belongs to {len(found)} classes: ask for one of the labels {found}.")
+            raise NanoGenError(f"The name {word!r} belongs to {len(found)} classes. Use one of the labels {found}.")
         if found:
             return found[0]
         if _NUMBER.fullmatch(text):
@@ -54,8 +60,8 @@ class Words:
         if 0 <= label < len(self.classes):
             return label
         raise NanoGenError(
-            f"There is no label {shown(label)}: this model has {len(self.classes)} classes, so choose one from 0 to "
-            f"{len(self.classes) - 1}, or a class by its name."
+            f"There is no label {shown(label)}: this model has {len(self.classes)} classes. Choose a label from 0 to "
+            f"{len(self.classes) - 1}, or a class name."
         )
 
 

@@ -1,4 +1,4 @@
-"""Encodings of the captions that came up last, kept without their padding."""
+"""Caches the encodings of recent captions in memory, without padding."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from nanogen_core.protocols import TextEncoder
 from nanogen_core.tensors import Condition
-from nanogen_t2i.protocol import TextEncoder
 
 
-class Remembered:
-    """A text encoder that keeps its answers to `size` texts; the least recently used one goes first."""
+class CachedEncoder:
+    """A text encoder with an LRU cache of the encodings of `size` texts."""
 
     def __init__(self, encoder: TextEncoder, size: int):
         self.width, self.max_length = encoder.width, encoder.max_length
         self._encoder = encoder
         self._size = size
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()  # text -> [n, D], its n real tokens
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()  # text -> states of its n tokens [n, D]
 
     def to(self, device: torch.device | str) -> None:
-        """Moves the encoder, and forgets what lies elsewhere."""
-        self._kept.clear()
+        """Move the encoder to a device, and clear the cache."""
+        self._cache.clear()
         self._encoder.to(device)
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """As the encoder does, which is asked only for the texts that are not kept, each of them once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
-        rows = {text: self._kept[text] for text in texts if text in self._kept}
+        """Encode texts as the encoder does. Only texts that are not cached are passed to it, each once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._cache]
+        rows = {text: self._cache[text] for text in texts if text in self._cache}
         if new:
-            rows.update(zip(new, _real_tokens(self._encoder.encode(new, length)), strict=True))
-        self._keep({text: rows[text] for text in texts})
+            rows.update(zip(new, _without_padding(self._encoder.encode(new, length)), strict=True))
+        self._store({text: rows[text] for text in texts})
         return _padded([rows[text] for text in texts], length)
 
-    def _keep(self, rows: dict[str, Tensor]) -> None:
+    def _store(self, rows: dict[str, Tensor]) -> None:
         for text, row in rows.items():
-            self._kept[text] = row
-            self._kept.move_to_end(text)
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+            self._cache[text] = row
+            self._cache.move_to_end(text)
+        while len(self._cache) > self._size:
+            self._cache.popitem(last=False)
 
 
-def _real_tokens(condition: Condition) -> list[Tensor]:
+def _without_padding(condition: Condition) -> list[Tensor]:
     assert condition.mask is not None
     return [tokens[mask] for tokens, mask in zip(condition.tokens, condition.mask, strict=True)]  # [n, D] each
 

@@ -1,4 +1,4 @@
-"""From a cell of a table to a picture: its bytes, or the file that its path names."""
+"""Reads the images of table cells: from bytes, or from files by path."""
 
 from __future__ import annotations
 
@@ -16,38 +16,55 @@ from nanogen_data.pictures import decode_image, read_image
 from nanogen_files.reading import is_file
 
 
-def picture(cell: object, root: Path, file: Path, place: str) -> Image.Image:
-    """The RGB picture of a cell. `root` is the dataset's folder, `file` the table. Raises BadExample, with `place`."""
+def read_cell_image(cell: object, root: Path, file: Path, place: str) -> Image.Image:
+    """Read the RGB image of a cell.
+
+    Args:
+        cell: Bytes, a path, or a mapping with `bytes` and `path`.
+        root: The folder of the dataset.
+        file: The table.
+        place: Where the cell is, for error messages.
+
+    Raises:
+        CorruptSampleError: There is no image, or it is damaged.
+    """
     data, path = _parts(cell)
     if data is not None:
         return decode_image(data, place)
     if path is None:
         raise CorruptSampleError(
-            "no image", f"The image {place} has neither bytes nor a path: give it one or take it away."
+            "no image", f"The image {place} has neither bytes nor a path. Add one of them, or remove the row."
         )
     return read_image(image_file(path, root, file, place))
 
 
 def image_file(path: str, root: Path, file: Path, place: str) -> Path:
-    """The file of an image that a table names by its path, seen from the table's folder or from the dataset's.
+    """Return the file of an image path, which is relative to the folder of the table or of the dataset.
 
-    Raises BadExample where it lies outside the dataset, or there is no such file.
+    Args:
+        path: The path in the table.
+        root: The folder of the dataset.
+        file: The table.
+        place: Where the cell is, for error messages.
+
+    Raises:
+        CorruptSampleError: There is no such file inside `root`.
     """
     homes = dict.fromkeys((file.parent, root))
     inside = os.path.abspath(root)
     for home in homes:
-        found = Path(os.path.abspath(home / path))  # not resolved: links inside the dataset are the user's own
+        found = Path(os.path.abspath(home / path))  # not resolved: symbolic links may point out of the dataset
         if found.is_relative_to(inside) and is_file(found):
             return found
     raise CorruptSampleError(
         "no image file",
-        f"The image {place} is the path {shown(path, 200)} without bytes, and there is no such file inside {root}: "
-        f"put it there, or write the bytes into the table.",
+        f"The image {place} is the path {shown(path, 200)} without bytes, and there is no such file inside {root}. Put "
+        f"it there, or write the bytes into the table.",
     )
 
 
 def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
-    """The paths in a column of images that stand there without bytes; none where the column is damaged."""
+    """The paths in a column of images that have no bytes; empty for a damaged column."""
     kind = column.type
     if types.is_struct(kind):
         if kind.get_field_index("path") < 0:
@@ -62,12 +79,12 @@ def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
     try:
         paths.validate(full=True)
         return {path for path in paths.unique().to_pylist() if path}
-    except (pyarrow.ArrowException, ValueError):  # reading a row says what is wrong with it
+    except (pyarrow.ArrowException, ValueError):  # reading a row of the column reports the damage
         return set()
 
 
 def _parts(cell: object) -> tuple[bytes | None, str | None]:
-    """Bytes and path."""
+    """The bytes and the path of a cell."""
     if isinstance(cell, dict):
         data, path = cell.get("bytes"), cell.get("path")
     else:
