@@ -76,7 +76,7 @@ def test_equal_values_are_no_conflict(rows, file_for):
 
 @pytest.mark.parametrize("described", [{"config": 5}, {"cond_arch": 5}, {"input_size": "big"}, {"mlp_ratio": None}])
 def test_a_description_that_cannot_be_right_is_refused(described, rows, file_for):
-    with pytest.raises(DataError, match="(?i)the (json configuration|description of the network)"):
+    with pytest.raises(DataError, match="The JSON (configuration|description)"):
         import_checkpoint(file_for(rows[SD_VAE_TEXT]), recipe="sd-vae-ema", architecture=described)
 
 
@@ -128,5 +128,5 @@ def test_a_file_of_no_known_layout_is_refused(tmp_path):
 
 
 def test_a_description_that_is_no_mapping_is_refused(rows, file_for):
-    with pytest.raises(DataError, match="must be an object with keys"):
+    with pytest.raises(DataError, match="must hold keys and values"):
         import_checkpoint(file_for(rows[SD_VAE]), recipe="sd-vae-ema", architecture=["input_size"])
