@@ -72,7 +72,7 @@ def test_a_folder_without_a_run_is_not_begun_by_resume(tmp_path: Path) -> None:
 
     answer = CliRunner().invoke(cli, ["train", str(tmp_path), "--resume"])
     assert isinstance(answer.exception, TrainingError)
-    assert "There is nothing to resume" in str(answer.exception)
+    assert "Cannot resume" in str(answer.exception)
     assert not list(tmp_path.iterdir())
 
 
