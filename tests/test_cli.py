@@ -137,7 +137,7 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "image_size=20"], "multiples of 8, not 20"),
         (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
         (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),
-        (["train", "CONFIG", "--resume"], "There is nothing to resume"),
+        (["train", "CONFIG", "--resume"], "Cannot resume"),
         (
             ["train", "nowhere.yaml"],
             "Cannot read the configuration nowhere.yaml: No such file or directory. Give a YAML file or a recipe",

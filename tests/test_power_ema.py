@@ -285,7 +285,7 @@ def test_the_command_saves_a_pipeline_for_each_width(kept_run):
     before = Pipeline.load(kept_run)
     said = CliRunner().invoke(command, [str(kept_run), "--sigma-rel", "0.05,0.07"], catch_exceptions=False)
     assert said.exit_code == 0
-    assert "sigma_rel 0.070 after step 11, of 12 snapshots" in said.output
+    assert "sigma_rel 0.070 after step 11, from 12 snapshots" in said.output
     kept = storage.read_tensors(Snapshot(11, 0.05).path(kept_run))
     loaded = Pipeline.load(kept_run / "ema-0.050")
     for name, tensor in loaded.backbone.named_parameters():
@@ -298,20 +298,20 @@ def test_the_command_saves_a_pipeline_for_each_width(kept_run):
 
 
 def test_what_cannot_be_made_is_said_before_anything_is_written(kept_run, tmp_path):
-    with pytest.raises(ConfigError, match=r"sigma_rel 0.005 cannot be made of the 12 .* off. They reach from 0\.0"):
-        reconstruct(kept_run, [0.07, 0.005])
-    with pytest.raises(ConfigError, match="above 0 and up to 0.28868, not 0.3"):
-        reconstruct(kept_run, [0.3])
-    with pytest.raises(ConfigError, match="not nan"):
-        reconstruct(kept_run, [math.nan])
-    with pytest.raises(DataError, match="no snapshot of step 7; of 6, the nearest are of 4, 6, 8"):
-        reconstruct(kept_run, [0.07], 7)
     with pytest.raises(
-        DataError, match=r"There are no snapshots in .*: averages can be made of a run that was trained"
+        ConfigError, match=r"sigma_rel 0.005 cannot be computed from the 12 .*They reach widths from 0\.0"
     ):
+        reconstruct(kept_run, [0.07, 0.005])
+    with pytest.raises(ConfigError, match="above 0 and at most 0.28868, got 0.3"):
+        reconstruct(kept_run, [0.3])
+    with pytest.raises(ConfigError, match="got nan"):
+        reconstruct(kept_run, [math.nan])
+    with pytest.raises(DataError, match="no snapshot of step 7. The nearest of 6 are 4, 6, 8"):
+        reconstruct(kept_run, [0.07], 7)
+    with pytest.raises(DataError, match=r"There are no snapshots in .*: train a run with"):
         reconstruct(tmp_path, [0.07])
     assert not list(kept_run.glob("ema-*"))
-    assert "is no list of numbers" in CliRunner().invoke(command, [str(kept_run), "--sigma-rel", "wide"]).output
+    assert "is not a list of numbers" in CliRunner().invoke(command, [str(kept_run), "--sigma-rel", "wide"]).output
 
 
 def test_damaged_and_foreign_snapshots_are_named(kept_run):

@@ -275,5 +275,5 @@ def test_stages_with_several_optimisers_are_not_shared_out(group: None, monkeypa
     from nanogen_train.stages.diffusion import Diffusion
 
     monkeypatch.setattr(Diffusion, "phase_names", ("student", "judge"))
-    with pytest.raises(TrainingError, match=r"with one optimiser.*student, judge.*set train.strategy"):
+    with pytest.raises(TrainingError, match=r"with one optimizer.*student, judge.*set train.strategy"):
         Run(build_pipeline(flow(strategy="fsdp")), Path("nowhere"))

@@ -73,7 +73,7 @@ def test_a_folder_without_a_run_is_not_begun_by_resume(tmp_path: Path) -> None:
 
     answer = CliRunner().invoke(cli, ["train", str(tmp_path), "--resume"])
     assert isinstance(answer.exception, TrainingError)
-    assert "There is nothing to resume" in str(answer.exception)
+    assert "Cannot resume" in str(answer.exception)
     assert not list(tmp_path.iterdir())
 
 
@@ -143,7 +143,7 @@ def test_where_no_checkpoint_is_whole_nothing_is_taken(tmp_path: Path) -> None:
     for step, damage in ((3, truncated), (6, unsealed)):
         checkpoint.save(tmp_path, step, STATES, {})
         damage(checkpoint.path_of(tmp_path, step))
-    with pytest.raises(TrainingError, match=r"none .* is whole.*manifest.json.*nets.safetensors.*Restore"):
+    with pytest.raises(TrainingError, match=r"all checkpoints are corrupt.*manifest.json.*nets.safetensors.*Restore"):
         checkpoint.newest(tmp_path)
 
 

@@ -131,7 +131,7 @@ def test_a_failed_run_says_why_and_a_resumed_one_forgets_it(tmp_path):
 def test_a_run_that_was_asked_to_stop_has_not_failed(tmp_path):
     from nanogen_train.trainer.loop import Interrupted
 
-    with pytest.raises(Interrupted), failure_report.report_failure(tmp_path, lambda: 1, but=Interrupted):
+    with pytest.raises(Interrupted), failure_report.report_failure(tmp_path, lambda: 1, ignored=Interrupted):
         raise Interrupted("Stopped")
     assert failure_report.reason(tmp_path) is None
 
@@ -197,7 +197,7 @@ def test_the_table(run):
 
 def test_a_folder_without_runs_and_no_folder(tmp_path):
     assert CliRunner().invoke(command, [str(tmp_path)]).output == f"No runs in {tmp_path}.\n"
-    with pytest.raises(DataError, match="There is no folder .*nowhere: give the folder that contains your runs"):
+    with pytest.raises(DataError, match="The folder .*nowhere does not exist: give the folder that contains your runs"):
         runs_in(tmp_path / "nowhere")
 
 

@@ -159,8 +159,8 @@ def test_none_are_used_where_none_are_wanted_or_there(small, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["wandbb"], "no tracker 'wandbb'. Did you mean 'wandb'\\? Known: aim, auto, .*wandb"),
-        (["all"], "no tracker 'all'. Known: "),
+        (["wandbb"], "unknown tracker 'wandbb'. Did you mean 'wandb'\\? Known: aim, auto, .*wandb"),
+        (["all"], "unknown tracker 'all'. Known: "),
         (
             ["tensorboard", "mlflow"],
             "mlflow is not installed: `pip install mlflow`, or remove it. Installed: .*tens",
@@ -177,10 +177,12 @@ def test_a_tracker_that_is_not_there_is_one_sentence(small, tmp_path, names, sai
 
 @pytest.mark.parametrize("wrong", ["wandb", 3, [1]])
 def test_trackers_are_a_list_of_names(small, wrong):
-    with pytest.raises(ConfigError, match=r"train.trackers.*: expected a (list, such as .*|text), got"):
+    with pytest.raises(ConfigError, match=r"train.trackers.*: expected a (list, such as .*|string), got"):
         resolve({**small, "train": {"trackers": wrong}})
 
 
 def test_a_tracker_that_does_not_start_says_so(small, tmp_path):
-    with pytest.raises(TrainingError, match="cannot start .RuntimeError: nobody is logged in.: set it up, or leave"):
+    with pytest.raises(
+        TrainingError, match="cannot start .RuntimeError: nobody is logged in.: configure it, or remove it"
+    ):
         trained(small, tmp_path, "broken")

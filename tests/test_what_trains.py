@@ -114,9 +114,9 @@ def test_captions_encoded_before_training_are_refused_where_the_conditioner_lear
     from nanogen_data.precomputed.training import _refuse_learning_conditioner
 
     pipeline = build_pipeline(short)
-    _refuse_learning_conditioner(SimpleNamespace(wanted={"text": None}), pipeline.parts)
-    with pytest.raises(TrainingError, match="train on images"):
-        _refuse_learning_conditioner(SimpleNamespace(wanted={"text": {"name": "x"}}), pipeline.parts)
+    _refuse_learning_conditioner(SimpleNamespace(identity={"text": None}), pipeline.parts)
+    with pytest.raises(TrainingError, match="Train on images"):
+        _refuse_learning_conditioner(SimpleNamespace(identity={"text": {"name": "x"}}), pipeline.parts)
 
 
 def test_fsdp_trains_them_too(short, learned, tmp_path):

@@ -391,9 +391,9 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
 @pytest.mark.parametrize("content", ["mine", "[]", '{"thesis": 1}'])
 def test_a_file_of_the_users_that_is_called_like_a_note_of_a_failure_stays(tmp_path, monkeypatch, content):
     (tmp_path / failure_report.FILE).write_text(content)
-    with failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
+    with failure_report.report_failure(tmp_path, lambda: 1, ignored=KeyError):
         pass
-    with pytest.raises(ValueError, match="x"), failure_report.report_failure(tmp_path, lambda: 1, but=KeyError):
+    with pytest.raises(ValueError, match="x"), failure_report.report_failure(tmp_path, lambda: 1, ignored=KeyError):
         raise ValueError("x")
     assert (tmp_path / failure_report.FILE).read_text() == content
     (job, _) = jobs(plan.checked(PLAN), tmp_path / "out", ["vae"])
