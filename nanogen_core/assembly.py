@@ -109,9 +109,7 @@ class Assembly(Mapping[str, Any]):
         """Build one component. Raises NanoGenError if it does not implement the protocol of its kind."""
         kind = part.chosen.component.kind
         if part.instance is not None:
-            protocol_check.check(
-                kind, part.instance, f"{kind}: the object of the class {type(part.instance).__qualname__}"
-            )
+            protocol_check.check(kind, part.instance, f"{kind}: the object of class {type(part.instance).__qualname__}")
             return part.instance
         target = import_object(part.chosen.component.target)
         config = () if part.config is None else (part.config,)

@@ -1,4 +1,4 @@
-"""The README's Python lines and commands run, on a demo that is cut short."""
+"""The README's Python blocks and commands run, with a shortened demo."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def succeeded(done):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder in which `make demo` has run, as far as the README's lines can see."""
+    """A folder in which a short `make demo` has run."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "examples").mkdir()
     for file in (ROOT / "examples").glob("*.yaml"):
@@ -80,12 +80,21 @@ def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
     assert len((folder / "runs" / "demo" / "log.jsonl").read_text().splitlines()) == 1
 
 
-def test_the_python_lines_run(folder):
-    lines, own_network = blocks("python")
-    assert len([line for line in lines.splitlines() if line.strip()]) <= 10
-    succeeded(forked.python(lines, cwd=folder))
+def test_the_python_blocks_run(folder):
+    generate, own_loop, own_network = blocks("python")
+    assert len([line for line in generate.splitlines() if line.strip()]) <= 10
+    succeeded(forked.python(generate, cwd=folder))
     assert (folder / "apple.png").exists()
-    succeeded(forked.python(own_network, cwd=folder))
+    shape = forked.python(f"{own_loop}\nprint(tuple(samples.shape), bool(samples.isfinite().all()))", cwd=folder)
+    succeeded(shape)
+    assert shape.stdout.split("\n")[-2] == "(16, 4, 8, 8) True"
+    assert len(re.search(r"^for step .*?(?=\n\n)", own_loop, re.M | re.S)[0].splitlines()) <= 10
+    saved = "load_file('runs/mine/backbone.safetensors')"
+    equal = f"all(torch.equal(value, trained.backbone.state_dict()[name]) for name, value in {saved}.items())"
+    check = f"import torch\nfrom safetensors.torch import load_file\nprint(len({saved}), {equal}, len(images))"
+    done = forked.python(f"{own_network}\n{check}", cwd=folder)
+    succeeded(done)
+    assert done.stdout.split("\n")[-2] == "4 True 1"
     assert (folder / "runs" / "mine" / "backbone.safetensors").exists()
 
 
@@ -98,12 +107,12 @@ def test_the_commands_run_in_their_order(folder):
         succeeded(forked.nanogen(verb, *words, *SHORTER.get(verb, []), cwd=folder))
 
 
-def test_make_knows_the_two_commands():
+def test_make_has_the_targets_demo_and_test():
     for target in ("demo", "test"):
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-def test_the_links_lead_somewhere():
-    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+def test_linked_files_exist():
+    for target in re.findall(r"\]\(((?!http|#)[^)#]+)(?:#[^)]*)?\)", README):
         assert (ROOT / target).exists(), target

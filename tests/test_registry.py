@@ -122,7 +122,7 @@ def test_a_name_of_two_distributions_is_refused_only_when_asked_for(scan):
         Point("one", "p", lambda: manifest(sampler(), sampler("other"))), Point("two", "p", lambda: manifest(sampler()))
     )
     assert known.component("sampler", "other").distribution == "one"
-    with pytest.raises(AmbiguousName, match="offered by 2 distributions; write 'one:s' or 'two:s'"):
+    with pytest.raises(AmbiguousName, match="2 distributions offer the sampler 's': write 'one:s' or 'two:s'"):
         known.component("sampler", "s")
     assert known.component("sampler", "two:s").distribution == "two"
 

@@ -140,7 +140,7 @@ def test_a_missing_part_is_named(small):
         ConfigError, match="`objective:` is missing. Set it, or a `method:` whose defaults include it. Methods: "
     ):
         resolve(small)
-    with pytest.raises(ConfigError, match="`task:` is missing. Installed: imagenet"):
+    with pytest.raises(ConfigError, match="`task:` is missing. Set it to one of: imagenet"):
         resolve({})
 
 
