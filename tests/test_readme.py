@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     """A folder in which `make demo` has run, as far as the README's lines can see."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "examples").symlink_to(ROOT / "examples")
-    last = run(["nanogen", "demo", "--judged", "64", *SHORT], folder).strip().splitlines()[-1]
+    last = run(["nanogen", "demo", "--samples", "64", *SHORT], folder).strip().splitlines()[-1]
     assert last.startswith("accuracy ")
     return folder
 
@@ -60,7 +60,7 @@ def test_the_demo_leaves_what_it_promises(folder):
 def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
     (folder / "runs" / "demo" / "mine.txt").write_text("kept")
     log = (folder / "runs" / "demo" / "log.jsonl").read_text()
-    done = run(["nanogen", "demo", "--judged", "64", *SHORT], folder)
+    done = run(["nanogen", "demo", "--samples", "64", *SHORT], folder)
     assert "accuracy" in done
     assert (folder / "runs" / "demo.old-1" / "mine.txt").read_text() == "kept"
     assert (folder / "runs" / "demo.old-1" / "log.jsonl").read_text() == log

@@ -15,8 +15,8 @@ class ImageNetParquet(Arrow):
     """Images in parquet files. The file name gives the split (`train-00000-of-00294.parquet`, `validation-...`)."""
 
     def __init__(self, config: ParquetConfig):
-        options = {"root": config.root, "bad_examples": config.bad_examples}
-        super().__init__(ArrowConfig(image=IMAGE, label=LABEL, **options), "imagenet")
+        columns = {"image": IMAGE, "label": LABEL}
+        super().__init__(ArrowConfig(root=config.root, bad_examples=config.bad_examples, **columns), "imagenet")
 
     @staticmethod
     def recognises(source: str) -> bool:
