@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
         example = yaml.safe_load(file.read_text(encoding="utf-8"))
         example["train"]["sample_count"] = 4
         (folder / "examples" / file.name).write_text(yaml.safe_dump({**example, **SMALL}), encoding="utf-8")
-    last = run(["nanogen", "demo", "--judged", "64", *SHORT], folder).strip().splitlines()[-1]
+    last = run(["nanogen", "demo", "--samples", "64", *SHORT], folder).strip().splitlines()[-1]
     assert last.startswith("accuracy ")
     return folder
 
@@ -73,7 +73,7 @@ def test_the_demo_leaves_what_it_promises(folder):
 def test_a_second_demo_begins_anew_and_moves_the_first_one_aside(folder):
     (folder / "runs" / "demo" / "mine.txt").write_text("kept")
     log = (folder / "runs" / "demo" / "log.jsonl").read_text()
-    done = succeeded(forked.nanogen("demo", "--judged", "64", *SHORT, cwd=folder))
+    done = succeeded(forked.nanogen("demo", "--samples", "64", *SHORT, cwd=folder))
     assert "accuracy" in done
     assert (folder / "runs" / "demo.old-1" / "mine.txt").read_text() == "kept"
     assert (folder / "runs" / "demo.old-1" / "log.jsonl").read_text() == log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow  # type: ignore[import-untyped]
+import pyarrow
 from pyarrow import types
 
 from nanogen_arrow.config import ArrowConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pyarrow  # type: ignore[import-untyped]
-import pyarrow.compute as compute  # type: ignore[import-untyped]
+import pyarrow
+import pyarrow.compute as compute
 from PIL import Image
 from pyarrow import types
 

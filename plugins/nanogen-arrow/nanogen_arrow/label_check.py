@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow  # type: ignore[import-untyped]
-import pyarrow.compute as compute  # type: ignore[import-untyped]
+import pyarrow
+import pyarrow.compute as compute
 
 from nanogen_arrow.pieces import read_column
 from nanogen_core.errors import DataError

@@ -96,8 +96,9 @@ def _saved(folder: Path) -> list[Path]:
     state = json_files.read(folder / STATE)
     listed = state.get("_data_files") if isinstance(state, dict) else None
     described = listed if isinstance(listed, list) else []
-    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
-    if not names or not all(isinstance(name, str) and name for name in names):
+    found = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
+    names = [name for name in found if isinstance(name, str) and name]
+    if not names or len(names) < len(found):
         raise DataError(f"{folder / STATE} lists no data files. Save the dataset again.")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]

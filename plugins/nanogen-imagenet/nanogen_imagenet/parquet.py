@@ -15,8 +15,8 @@ class ImageNetParquet(Arrow):
     """Images in parquet files. The file name gives the split (`train-00000-of-00294.parquet`, `validation-...`)."""
 
     def __init__(self, config: ParquetConfig):
-        options = {"root": config.root, "max_corrupt": config.max_corrupt}
-        super().__init__(ArrowConfig(image=IMAGE, label=LABEL, **options), "imagenet")
+        columns = {"image": IMAGE, "label": LABEL}
+        super().__init__(ArrowConfig(root=config.root, max_corrupt=config.max_corrupt, **columns), "imagenet")
 
     @staticmethod
     def recognises(source: str) -> bool:

@@ -1,7 +1,4 @@
-"""The OpenMoji drawings as data for NanoGen: classes, captioned scenes, a tiny VAE and two judges, all offline.
-
-Importing the package loads no torch: take what you need from its modules.
-"""
+"""OpenMoji emojis as data for NanoGen: labelled images, captioned scenes, a tiny VAE and metrics, all offline."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,9 @@
-"""The judge of the class task: which of the 64 drawings an image shows, or 64 for none of them.
+"""The emoji classifier behind `openmoji-accuracy`, with a reject class.
 
-Trained with other colours, grey images and garbage, so that it goes by shape: a plain classifier names colour blobs.
+It is trained with random colours, grey images and corrupted images of the reject class, so that it relies on shape.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -9,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.layers import Block, Down, PixelNorm
 
 CLASSES = 64
-GARBAGE = 64  # the label for "no drawing"
+REJECT = 64  # the label of images that show no emoji
 FEATURES = 128
-SIZE = 64  # the resolution that the network sees
+SIZE = 64  # side of the network's input in pixels
 
 
 class Classifier(nn.Module):
-    """Images of any size, resized to 64 px."""
+    """Classifies images of any size, which are resized to 64 px."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,27 +32,29 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, CLASSES + 1)
 
     @classmethod
-    def load(cls, folder: Path = shipped.FOLDER) -> "Classifier":
-        """The shipped network, frozen, in evaluation mode."""
-        return shipped.load(cls(), "classifier", folder)
+    def load(cls, folder: Path = weights_files.FOLDER) -> Classifier:
+        """Load the shipped weights. Returns the network frozen and in evaluation mode."""
+        return weights_files.load(cls(), "classifier", folder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] to logits [B, 65], the last for garbage."""
-        return self.head(self.features(images))
+        """Images [B, 3, S, S] in [-1, 1] -> logits [B, 65], the last for the reject class."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] to what the last layer sees, [B, 128], for a Fréchet distance."""
+        """Images [B, 3, S, S] in [-1, 1] -> inputs of the last layer [B, 128]."""
         return F.silu(self.body(resized(images))).mean(dim=(2, 3))
 
     @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] to labels [B] in [0, 64], 64 meaning garbage."""
-        return self(images).argmax(dim=1)
+        """Images [B, 3, S, S] in [-1, 1] -> labels [B] in [0, 64], where 64 is the reject class."""
+        logits: Tensor = self(images)
+        return logits.argmax(dim=1)
 
 
 def resized(images: Tensor, size: int = SIZE) -> Tensor:
-    """Images [B, 3, S, S] as [B, 3, size, size]; the same where they have that size."""
+    """Resize images [B, 3, S, S] to [B, 3, size, size], bicubically to enlarge and bilinearly to reduce."""
     if images.shape[-1] == size:
         return images
-    mode = "bicubic" if images.shape[-1] < size else "bilinear"  # enlarged bilinearly, a drawing loses its lines
+    mode = "bicubic" if images.shape[-1] < size else "bilinear"  # bilinear enlarging loses thin lines
     return F.interpolate(images, size=(size, size), mode=mode, antialias=True)

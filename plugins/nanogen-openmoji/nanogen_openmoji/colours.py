@@ -1,4 +1,6 @@
-"""Recolouring drawings: black lines stay black, everything else becomes shades of the named colour."""
+"""Recolours emojis. Black lines stay black, and fills become shades of a colour."""
+
+from __future__ import annotations
 
 import torch
 from torch import Tensor
@@ -10,21 +12,21 @@ COLOURS = {  # red, green, blue in [0, 1]
     "yellow": (0.98, 0.84, 0.12),
     "purple": (0.58, 0.20, 0.74),
 }
-NATURAL = {  # the drawings that have one of these colours as they are
+NATURAL = {  # classes whose emoji has one of these colours -> the colour
     "apple": "red", "strawberry": "red", "heart": "red", "crab": "red", "octopus": "red", "cherries": "red",
     "rose": "red", "ladybug": "red", "car": "red", "broccoli": "green", "cactus": "green", "tree": "green",
     "frog": "green", "avocado": "green", "turtle": "green", "whale": "blue", "butterfly": "blue", "banana": "yellow",
     "star": "yellow", "sun": "yellow", "moon": "yellow", "grapes": "purple", "eggplant": "purple", "umbrella": "purple",
 }  # fmt: skip
 LUMINANCE = torch.tensor((0.299, 0.587, 0.114))  # ITU-R BT.601
-LINE = 0.25  # darker is a line of the drawing
+LINE = 0.25  # luminance below which a pixel belongs to a line
 
 
 def tint(sprite: Tensor, colour: str) -> Tensor:
-    """Recolour a sprite [4, R, R], premultiplied by alpha: the mean fill gets the colour, the shades remain.
+    """Recolour a sprite [4, R, R], premultiplied by alpha. The mean fill gets the colour, and relative shades are kept.
 
     Raises:
-        KeyError: the colour is not one of `COLOURS`.
+        KeyError: The colour is not in `COLOURS`.
     """
     alpha = sprite[3]  # [R, R]
     light = torch.einsum("c,chw->hw", LUMINANCE, sprite[:3]) / alpha.clamp_min(1e-3)  # [R, R]

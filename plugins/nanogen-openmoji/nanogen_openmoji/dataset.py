@@ -1,4 +1,4 @@
-"""The drawings as a dataset for both tasks: labelled drawings, or captioned scenes."""
+"""The dataset `openmoji`: labelled emojis or captioned scenes."""
 
 from __future__ import annotations
 
@@ -13,59 +13,72 @@ from attrs import asdict, evolve
 from nanogen_core.errors import ConfigError, DataError, listing, near_miss
 from nanogen_data.loader import Example
 from nanogen_files.hashing import file_hash
+from nanogen_openmoji.captions import SceneDescription, caption, prompts
 from nanogen_openmoji.class_images import balanced_labels, class_images
-from nanogen_openmoji.drawings import class_names, font_file
-from nanogen_openmoji.meaning import Meaning, caption, prompts
+from nanogen_openmoji.emojis import class_names, font_file
 from nanogen_openmoji.render import render
 from nanogen_openmoji.scenes import World, scenes
 from nanogen_openmoji.settings import OpenMojiConfig
 
-SPLITS = {"train": 0, "val": 1}  # what is added to the seed: the images of the two have nothing in common
+SPLITS = {"train": 0, "val": 1}  # added to twice the seed, so the splits have different images
 
 
 class OpenMoji:
-    """Draws its images when they are asked for, at the size that is asked for; every image is a pure function of
-    (seed, split, index)."""
+    """Generates images on access, at any size. Each image is a pure function of (seed, split, index)."""
 
     def __init__(self, config: OpenMojiConfig):
         self.config = config
         self.classes: Sequence[str] = class_names()
-        world = World(objects=_known(config.objects))
+        """Raises ConfigError for unknown objects, or fewer than two."""
+        world = World(objects=_checked(config.objects))
         self.world = evolve(world, held_out=_held_out(world, config.hold_out))
 
-    def open(self, split: str, image_size: int, view: str) -> Drawn:
-        """The examples of `"train"` or `"val"` as `"labels"` or `"captions"`."""
+    def open(self, split: str, image_size: int, view: str) -> GeneratedExamples:
+        """Open a split.
+
+        Args:
+            split: `"train"` or `"val"`.
+            image_size: The side of the images in pixels.
+            view: `"labels"` or `"captions"`.
+
+        Raises:
+            DataError: There is no such split.
+        """
         if split not in SPLITS:
-            raise DataError(f"The dataset openmoji has no split {split!r}, only: {listing(SPLITS)}.")
+            raise DataError(f"The dataset openmoji has no split {split!r}. Use one of: {listing(SPLITS)}.")
         length = {"train": self.config.train, "val": self.config.val}[split]
-        return Drawn(length, view, size=image_size, seed=2 * self.config.seed + SPLITS[split], world=self.world)
+        return GeneratedExamples(
+            length, view, size=image_size, seed=2 * self.config.seed + SPLITS[split], world=self.world
+        )
 
     def prompts(self) -> list[str]:
-        """Captions to judge by: plain, coloured, counted and related objects in turn, each family in equal parts."""
+        """The captions for evaluation: plain, coloured, counted and related objects in turn, in equal numbers."""
         families = list(prompts(self.world.objects, self.world.colours, self.world.counts).values())
         longest = max(map(len, families))
-        return [caption(_spread(family, place)) for place in range(longest) for family in families]
+        return [caption(_spread(family, number)) for number in range(longest) for family in families]
 
 
-class Drawn:
-    """Examples that are drawn many at a time."""
+class GeneratedExamples:
+    """Examples that are generated in batches."""
 
     def __init__(self, length: int, view: str, *, size: int, seed: int, world: World):
         self._length, self._view, self._seed, self._world = length, view, seed, world
-        self._draw = partial(VIEWS[view], size=size, seed=seed, world=world)
+        self._generate = partial(VIEWS[view], size=size, seed=seed, world=world)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        return self._draw([index])[0]
+        return self._generate([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        return self._draw(indices)
+        return self._generate(indices)
 
     def identity(self) -> str:
-        """A hash of all that the images depend on but for their size: it is the same on any machine, where the last bit
-        of a pixel is not."""
+        """A hash of everything that the images depend on, without their size.
+
+        Unlike a hash of pixels, whose last bits vary, it is equal on all machines.
+        """
         world = asdict(self._world) if self._view == "captions" else {}
         facts = {
             "view": self._view,
@@ -87,31 +100,29 @@ def _labelled(indices: Sequence[int], *, size: int, seed: int, world: World) -> 
 def _captioned(indices: Sequence[int], *, size: int, seed: int, world: World) -> list[Example]:
     drawn = scenes(indices, seed=seed, world=world)
     images = render(drawn, size)  # [B, 3, size, size]
-    return [Example(image, caption=caption(scene.meaning)) for image, scene in zip(images, drawn, strict=True)]
+    return [Example(image, caption=caption(scene.description)) for image, scene in zip(images, drawn, strict=True)]
 
 
 VIEWS: Mapping[str, Callable[..., list[Example]]] = {"labels": _labelled, "captions": _captioned}
 
 
-def _known(objects: tuple[str, ...]) -> tuple[str, ...]:
+def _checked(objects: tuple[str, ...]) -> tuple[str, ...]:
     for name in objects:
         if name not in class_names():
             near = near_miss(name, class_names())
-            raise ConfigError(
-                f"dataset.objects: there is no drawing {name!r}.{near} The 64 names: README of the plugin."
-            )
+            raise ConfigError(f"dataset.objects: there is no class {name!r}.{near} Use names from classes.csv.")
     if len(objects) < 2:
-        raise ConfigError("dataset.objects: name at least two objects, or no scene can have a relation.")
+        raise ConfigError("dataset.objects: a relation needs two objects. Name at least two.")
     return objects
 
 
 def _held_out(world: World, every: int) -> frozenset[str]:
-    """Every so many-th caption of each family but the plain one; none for 0."""
+    """Every `every`-th caption of each family except the plain one; none for 0."""
     families = prompts(world.objects, world.colours, world.counts)
     composed = [family for name, family in families.items() if name != "plain"] if every else []
-    return frozenset(caption(meaning) for family in composed for meaning in family[::every])
+    return frozenset(caption(description) for family in composed for description in family[::every])
 
 
-def _spread(family: list[Meaning], place: int) -> Meaning:
-    """The members in an order that shows all objects early: a stride that is coprime to most lengths."""
-    return family[place * 37 % len(family)]
+def _spread(family: list[SceneDescription], number: int) -> SceneDescription:
+    """Member `number` in an order that covers all objects early, by a stride that is coprime to most lengths."""
+    return family[number * 37 % len(family)]

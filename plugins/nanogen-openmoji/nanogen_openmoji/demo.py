@@ -1,4 +1,4 @@
-"""`nanogen demo`: trains the recipe that a plugin ships under the name `demo`, and shows what came of it."""
+"""`nanogen demo`: trains the recipe `demo`, evaluates the model and writes samples."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from nanogen_train.trainer.loop import Run
 
 RECIPE = "demo"
-JUDGED = 1024  # samples
-COLUMNS, ROWS = 12, 4  # of samples.png, below the row of real drawings
+SAMPLES = 1024  # samples that are evaluated
+COLUMNS, ROWS = 12, 4  # of samples.png, below a row of real images
 
 
 @click.command()
-@click.option("--task", help="The other task: t2i.")
-@click.option("--output", type=click.Path(path_type=Path), help="By default runs/demo, with the task's name if given.")
-@click.option("--judged", type=IMAGES, default=JUDGED, show_default=True, help="Samples to judge.")
+@click.option("--task", help="The task: imagenet (default) or t2i.")
+@click.option("--output", type=click.Path(path_type=Path), help="The folder. Default: runs/demo, or runs/demo-TASK.")
+@click.option("--samples", type=IMAGES, default=SAMPLES, show_default=True, help="Samples to evaluate.")
 @overrides
-def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str, ...]) -> None:
-    """Train on drawings that come with a plugin, and look at the result. A finished demo is moved aside."""
+def demo(task: str | None, output: Path | None, samples: int, settings: tuple[str, ...]) -> None:
+    """Train on OpenMoji emojis, evaluate the model and write samples. A finished demo is moved aside."""
     from nanogen_eval import evaluate_pipeline
     from nanogen_eval.record import write_scores
     from nanogen_files import storage
@@ -33,13 +33,13 @@ def demo(task: str | None, output: Path | None, judged: int, settings: tuple[str
     chosen = (*settings, *([f"task={task}"] if task else []))
     output = output or Path("runs") / (f"demo-{task}" if task else "demo")
     run, pipeline = _train(chosen, output)
-    click.echo(f"Judging {judged} samples ...", err=True)
-    scores = evaluate_pipeline(pipeline, judged, seed=pipeline.config.seed)
+    click.echo(f"Evaluating {samples} samples ...", err=True)
+    scores = evaluate_pipeline(pipeline, samples, seed=pipeline.config.seed)
     write_scores(output, scores)
     summary = {**{score.metric: round(score.value, 4) for score in scores}, **_figures(run, pipeline)}
     storage.write_json(output / "summary.json", summary)
-    _show(pipeline, output / "samples.png")
-    click.echo(f"Pictures: {output / 'samples.png'}. Figures: {output / 'summary.json'}. Log: {output / 'log.jsonl'}.")
+    _write_samples(pipeline, output / "samples.png")
+    click.echo(f"Images: {output / 'samples.png'}. Figures: {output / 'summary.json'}. Log: {output / 'log.jsonl'}.")
     click.echo("  ".join(f"{name} {value}" for name, value in summary.items()))
 
 
@@ -64,10 +64,7 @@ def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
     from nanogen_train.logging import metrics_log
 
-    seconds, steps = (
-        metrics_log.read(run.folder)[-1]["seconds"],
-        run.step,
-    )  # encoding the data and drawing grids included
+    seconds, steps = metrics_log.read(run.folder)[-1]["seconds"], run.step  # with encoding the data and sampling grids
     return {
         "train_seconds": round(seconds, 1),
         "steps": steps,
@@ -78,21 +75,21 @@ def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _show(pipeline: Pipeline, path: Path) -> None:
-    """A labelled sheet: real drawings in the first row, samples for the same conditions below."""
+def _write_samples(pipeline: Pipeline, path: Path) -> None:
+    """Write a labelled grid: real images in the first row, and samples for the same conditions below."""
     from nanogen_files.images import grid, to_pil
 
     real = _spread(next(iter(pipeline.task.iter_once("val", 64))))
     assert real.images is not None
-    pictures = to_pil(real.images)
+    images = to_pil(real.images)
     for row in range(ROWS):
-        pictures += to_pil(pipeline.sample(real, seed=pipeline.config.seed + row))
+        images += to_pil(pipeline.sample(real, seed=pipeline.config.seed + row))
     captions = list(pipeline.task.captions(real))
-    grid(pictures, captions + [""] * (ROWS * COLUMNS), columns=COLUMNS).save(path)
+    grid(images, captions + [""] * (ROWS * COLUMNS), columns=COLUMNS).save(path)
 
 
 def _spread(batch: Batch) -> Batch:
-    """`COLUMNS` examples from all over the batch."""
+    """`COLUMNS` examples, evenly spaced over the batch."""
     import torch
 
     rows = torch.linspace(0, len(batch.indices) - 1, COLUMNS).long()

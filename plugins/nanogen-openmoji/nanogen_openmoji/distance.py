@@ -1,4 +1,4 @@
-"""The Fréchet distance of pictures to held-out drawings, as a metric of the core."""
+"""The metric `openmoji-frechet`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from nanogen_core.protocols import Dataset, Examples, Task
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard, iter_once
-from nanogen_eval.rows import Rows
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_files.images import to_tensor, to_uint8
 from nanogen_openmoji.classifier import SIZE
@@ -23,58 +23,41 @@ from nanogen_openmoji.features import ClassifierFeatures
 BATCH = 256
 
 
-class Frechet:
-    """`frechet`: in the 128 features of the class judge, to all held-out drawings of the task. These have 64 px, as
-    the judge was trained on, whatever size the pictures have: so models of different image sizes compare. The distance
-    rises as pictures become fewer: only those of equally many compare."""
+class Frechet(ResampledRowMetric):
+    """`frechet`: the Fréchet distance in the classifier's 128 features to all held-out images of the dataset.
+
+    The reference always has 64 px, the training size of the classifier, so models of different image sizes are
+    comparable. The distance grows for fewer images: compare only scores of equally many images.
+    """
 
     higher_is_better = False
     score_names = ("frechet",)
 
     def __init__(self, *, task: Task, dataset: Dataset) -> None:
+        super().__init__()
         self._task, self._dataset = task, dataset
         self._features = ClassifierFeatures()
-        self.reset()
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """With a hash of the held-out drawings. Raises DataError where they cannot be read."""
+        """The feature space and a hash of the reference. Raises DataError if the reference cannot be read."""
         reference = {"reference": "val", "reference_size": SIZE, "reference_images": self._identity()}
         return {"features": dict(self._features.settings), **reference}
 
-    def reset(self) -> None:
-        self._rows = Rows()
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        return {"features": self._features(images)}
 
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]; nothing is asked of the batch but its indices."""
-        self._rows.add(batch.indices, features=self._features(images))
-
-    def compute(self) -> Mapping[str, float]:
-        return self.resampled(torch.arange(self.units))
-
-    def state(self) -> Mapping[str, Tensor]:
-        return self._rows.state()
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        self._rows.merge(state)
-
-    @property
-    def units(self) -> int:
-        """Pictures."""
-        return len(self._rows)
-
-    def resampled(self, units: Tensor) -> Mapping[str, float]:
-        """Nothing for fewer than two pictures: they have no covariance."""
-        if len(units) < 2:
-            return {}
-        return {"frechet": frechet_distance(moments(self._rows["features"][units]), self._held_out)}
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """The distance; empty for fewer than two images, which have no covariance."""
+        features = rows["features"]
+        return {"frechet": frechet_distance(moments(features), self._reference)} if len(features) > 1 else {}
 
     @cached_property
-    def _held_out(self) -> Moments:
+    def _reference(self) -> Moments:
         return moments(torch.cat([self._features(images) for images in self._images()]))
 
     def _identity(self) -> str:
-        """What the drawings say of themselves; of images from elsewhere, the SHA-256 of their pixels in order."""
+        """The identity of the held-out examples, or the SHA-256 of their pixels if they have none."""
         identity = getattr(self._examples, "identity", None)
         if identity is not None:
             return str(identity())
@@ -84,7 +67,7 @@ class Frechet:
         return total.hexdigest()
 
     def _images(self) -> Iterator[Tensor]:
-        """[B, 3, H, W] in [-1, 1], every image of the split once."""
+        """Yield all held-out images once: [B, 3, H, W] in [-1, 1]."""
         for batch in iter_once(self._examples, BATCH, transform=_square, share=DataShard()):
             if batch.images is not None:
                 yield batch.images
@@ -95,6 +78,6 @@ class Frechet:
         return self._dataset.open("val", SIZE, view)
 
 
-def _square(picture: Image.Image, number: int) -> Tensor:
-    """For a dataset whose images are not drawn to size."""
-    return to_tensor(picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+def _square(image: Image.Image, number: int) -> Tensor:
+    """Resize an image, for datasets that do not generate images at the requested size."""
+    return to_tensor(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""The space in which drawings are compared: what the last layer of the class judge sees."""
+"""The features `openmoji-classifier`: the last hidden layer of the classifier."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.classifier import FEATURES, SIZE, Classifier
 
 
 class ClassifierFeatures:
-    """128 numbers of an image, for Frechet distances between drawings: float32, on the CPU."""
+    """128 features per image, for Fréchet distances between emoji images. float32 on the CPU."""
 
     width = FEATURES
 
     def __init__(self) -> None:
         self._classifier = Classifier.load()
-        self.settings = {"weights": shipped.digest("classifier"), "size": SIZE, "resize": "bicubic antialias"}
+        self.settings = {"weights": weights_files.digest("classifier"), "size": SIZE, "resize": "bicubic antialias"}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> [B, 128]."""
-        return self._classifier.features(at_judge_size(images.cpu().float()))
+        """Images [B, 3, H, W] in [-1, 1] -> features [B, 128]."""
+        return self._classifier.features(resize_to_training_size(images.cpu().float()))
 
 
-def at_judge_size(images: Tensor) -> Tensor:
-    """Images [B, 3, H, W] at the size that the judges were trained on: [B, 3, 64, 64].
+def resize_to_training_size(images: Tensor) -> Tensor:
+    """Resize images [B, 3, H, W] bicubically to the classifier's training size: [B, 3, 64, 64].
 
-    The judges' own bilinear resizing blurs: of real drawings with 32 px it leaves 0.70 to be recognised, this 1.00.
+    The classifier's own resizing is bilinear and blurs: at 32 px it names 70% of the emojis, and this one 100%.
     """
     if images.shape[-2:] == (SIZE, SIZE):
         return images

@@ -1,4 +1,6 @@
-"""The few layers that the small networks here are made of; all maps are [B, C, H, W]."""
+"""Layers of the small networks in this package. All feature maps are [B, C, H, W]."""
+
+from __future__ import annotations
 
 import math
 
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Conv(nn.Module):
-    """A convolution that keeps the size, its weight stored as a matrix [out, in * k * k], as Muon wants it."""
+    """A convolution that keeps the resolution. Its weight is a matrix [out, in * k * k], as Muon needs."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3, *, gain: float = 1.0) -> None:
         super().__init__()
@@ -22,7 +24,7 @@ class Conv(nn.Module):
 
 
 class PixelNorm(nn.Module):
-    """RMS norm over the channels of each pixel: as good here as GroupNorm and several times quicker on a CPU."""
+    """RMS norm over the channels of each pixel, several times faster than GroupNorm on a CPU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +36,7 @@ class PixelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block before its norm (He et al. 2016, "Identity mappings"); the second convolution starts small."""
+    """A pre-activation residual block (He et al., 2016). The second convolution starts with small weights."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,11 +45,12 @@ class Block(nn.Module):
         self.outer = Conv(channels, channels, gain=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.outer(F.silu(self.inner(self.norm(x))))
+        residual: Tensor = self.outer(F.silu(self.inner(self.norm(x))))
+        return x + residual
 
 
 class Down(nn.Module):
-    """Half (or less) the resolution: pixels move to channels, then a convolution mixes them."""
+    """Divide the resolution by `by`: pixel unshuffle, then a convolution."""
 
     def __init__(self, channels: int, out: int, *, by: int = 2, kernel: int = 1) -> None:
         super().__init__()
@@ -55,11 +58,12 @@ class Down(nn.Module):
         self.mix = Conv(channels * by * by, out, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mix(F.pixel_unshuffle(x, self.by))
+        out: Tensor = self.mix(F.pixel_unshuffle(x, self.by))
+        return out
 
 
 class Up(nn.Module):
-    """Twice the resolution: a convolution makes channels, which move to pixels."""
+    """Double the resolution: a convolution, then pixel shuffle."""
 
     def __init__(self, channels: int, out: int, *, kernel: int = 1) -> None:
         super().__init__()
@@ -70,5 +74,5 @@ class Up(nn.Module):
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers training can change."""
+    """The number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

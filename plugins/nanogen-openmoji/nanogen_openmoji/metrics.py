@@ -1,4 +1,4 @@
-"""The two judges as metrics of the core."""
+"""The metrics `openmoji-accuracy` and `openmoji-scenes`."""
 
 from __future__ import annotations
 
@@ -13,113 +13,78 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError
 from nanogen_core.protocols import Dataset
 from nanogen_core.tensors import Batch
-from nanogen_eval.rows import Rows
+from nanogen_eval.row_metric import ResampledRowMetric
 from nanogen_eval.score import DIGITS
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
+from nanogen_openmoji.captions import ObjectGroup, SceneDescription, caption, prompts
 from nanogen_openmoji.classifier import Classifier
-from nanogen_openmoji.drawings import class_names
-from nanogen_openmoji.meaning import Group, Meaning, caption, prompts
+from nanogen_openmoji.emojis import class_names
 from nanogen_openmoji.scene_reader import SceneReader
 from nanogen_openmoji.scenes import World
-from nanogen_openmoji.verdict import SKILLS, as_numbers, shares, verdict
+from nanogen_openmoji.scoring import SKILLS, accuracies, check_scene, to_tensor
 
 
-class Accuracy:
-    """`accuracy`: the share of pictures that the classifier names as asked, in [0, 1]."""
+class Accuracy(ResampledRowMetric):
+    """`accuracy`: the share of images that the classifier assigns to their label, in [0, 1]."""
 
     higher_is_better = True
     score_names = ("accuracy",)
-
     classes = len(class_names())
 
     def __init__(self) -> None:
-        self._judge = Classifier.load()
-        self.settings = {"judge": shipped.digest("classifier")}
-        self.reset()
+        super().__init__()
+        self._classifier = Classifier.load()
+        self.settings = {"judge": weights_files.digest("classifier")}
 
-    def reset(self) -> None:
-        self._rows = Rows()
-
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]; labels as asked."""
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Classify images with labels."""
         assert batch.labels is not None
-        named = self._judge.classify(images.cpu())
-        self._rows.add(batch.indices, right=named == batch.labels.cpu())
+        return {"right": self._classifier.classify(images.cpu()) == batch.labels.cpu()}
 
-    def compute(self) -> Mapping[str, float]:
-        return self.resampled(torch.arange(self.units))
-
-    def state(self) -> Mapping[str, Tensor]:
-        return self._rows.state()
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        self._rows.merge(state)
-
-    @property
-    def units(self) -> int:
-        """Pictures."""
-        return len(self._rows)
-
-    def resampled(self, units: Tensor) -> Mapping[str, float]:
-        return {"accuracy": float(self._rows["right"][units].double().mean())} if len(units) else {}
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {"accuracy": float(rows["right"].double().mean())}
 
 
-class Scenes:
-    """`presence`, `colour`, `count`, `position`: the share of pictures, of those whose caption speaks of it, in which
-    the scene reader finds it right; `scenes`: the mean of these shares, as GenEval's score is that over its tags;
-    `scenes_unseen`: the same over the captions that the dataset keeps out of its scenes, where it does."""
+class Scenes(ResampledRowMetric):
+    """`presence`, `colour`, `count`, `position`: the share of images in which the scene reader finds the skill correct,
+    over the captions that specify it. `scenes`: the mean over the skills, as in GenEval. `scenes_unseen`: the same over
+    held-out captions, if the dataset has any.
+
+    All scores are in [0, 1].
+    """
 
     higher_is_better = True
     score_names = (*SKILLS, "scenes", "scenes_unseen")
 
     def __init__(self, *, dataset: Dataset) -> None:
+        super().__init__()
         self._reader = SceneReader.load()
         self._world: World = getattr(dataset, "world", World())
         self.settings = {
-            "judge": shipped.digest("scene_reader"),
-            "captions": digest(meanings(self._world)),
+            "judge": weights_files.digest("scene_reader"),
+            "captions": digest(descriptions(self._world)),
             "held_out": digest(self._world.held_out),
         }
-        self.reset()
 
-    def reset(self) -> None:
-        self._rows = Rows()
-
-    def update(self, images: Tensor, batch: Batch) -> None:
-        """Images [B, 3, H, W] in [-1, 1]; captions of this dataset's kind, or NanoGenError."""
-        found = self._reader.read(images.cpu())
-        truths = meanings(self._world)
-        verdicts = []
-        for text, detections in zip(batch.captions or (), found, strict=True):
-            if text not in truths:
+    def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Check images against their captions. Raises NanoGenError for a caption that the dataset cannot have."""
+        known = descriptions(self._world)
+        captions = batch.captions or []
+        results = []
+        for text, detections in zip(captions, self._reader.read(images.cpu()), strict=True):
+            if text not in known:
                 raise NanoGenError(
-                    f"The metric openmoji-scenes cannot read the caption {text!r}: it knows its own only."
+                    f"The metric openmoji-scenes cannot read the caption {text!r}. Use the captions of its dataset."
                 )
-            verdicts.append(verdict(truths[text], detections))
-        unseen = torch.tensor([text in self._world.held_out for text in batch.captions or ()], dtype=torch.bool)
-        self._rows.add(batch.indices, verdicts=as_numbers(verdicts), unseen=unseen)
+            results.append(check_scene(known[text], detections))
+        unseen = torch.tensor([text in self._world.held_out for text in captions], dtype=torch.bool)
+        return {"verdicts": to_tensor(results), "unseen": unseen}
 
-    def compute(self) -> Mapping[str, float]:
-        return self.resampled(torch.arange(self.units))
-
-    def state(self) -> Mapping[str, Tensor]:
-        return self._rows.state()
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        self._rows.merge(state)
-
-    @property
-    def units(self) -> int:
-        """Pictures."""
-        return len(self._rows)
-
-    def resampled(self, units: Tensor) -> Mapping[str, float]:
-        if not len(units):
-            return {}
-        verdicts, unseen = self._rows["verdicts"][units], self._rows["unseen"][units]
-        found = shares(verdicts)
-        new = {"scenes_unseen": _mean(shares(verdicts[unseen]))} if unseen.any() else {}
-        return {**found, "scenes": _mean(found), **new}
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        results, unseen = rows["verdicts"], rows["unseen"]
+        by_skill = accuracies(results)
+        held_out = {"scenes_unseen": _mean(accuracies(results[unseen]))} if unseen.any() else {}
+        return {**by_skill, "scenes": _mean(by_skill), **held_out}
 
 
 def digest(texts: Iterable[str]) -> str:
@@ -127,26 +92,30 @@ def digest(texts: Iterable[str]) -> str:
     return sha256("\n".join(sorted(texts)).encode()).hexdigest()[:DIGITS]
 
 
-def _mean(found: Mapping[str, float]) -> float:
-    return sum(found.values()) / len(found)
+def descriptions(world: World) -> dict[str, SceneDescription]:
+    """The descriptions of all scenes that a world can have, by caption."""
+    return _descriptions(world.objects, world.colours, world.counts)
 
 
 @lru_cache(maxsize=4)
-def _meanings(objects: tuple[str, ...], colours: tuple[str, ...], counts: tuple[int, ...]) -> dict[str, Meaning]:
-    plain = prompts(objects, colours, counts)
-    paints = (None, *colours)
-    counted = (
-        Meaning(groups=(Group(name=n, colour=c, count=k),)) for n, c, k in product(objects, paints, (1, *counts))
+def _descriptions(
+    objects: tuple[str, ...], colours: tuple[str, ...], counts: tuple[int, ...]
+) -> dict[str, SceneDescription]:
+    related = prompts(objects, colours, counts)["related"]
+    relations = sorted({one.relation for one in related if one.relation})
+    optional_colours = (None, *colours)
+    single = (
+        SceneDescription(groups=(ObjectGroup(name=name, colour=colour, count=count),))
+        for name, colour, count in product(objects, optional_colours, (1, *counts))
     )
-    related = (
-        Meaning(groups=(Group(name=a, colour=p), Group(name=b, colour=q)), relation=relation)
-        for (a, p), (b, q) in product(product(objects, paints), repeat=2)
-        for relation in sorted({m.relation for m in plain["related"] if m.relation})
+    pairs = (
+        SceneDescription(groups=(ObjectGroup(name=a, colour=p), ObjectGroup(name=b, colour=q)), relation=relation)
+        for (a, p), (b, q) in product(product(objects, optional_colours), repeat=2)
+        for relation in relations
         if a != b
     )
-    return {caption(meaning): meaning for meaning in chain(counted, related)}
+    return {caption(one): one for one in chain(single, pairs)}
 
 
-def meanings(world: World) -> dict[str, Meaning]:
-    """Every caption that this world's scenes can have, with what it says."""
-    return _meanings(world.objects, world.colours, world.counts)
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)

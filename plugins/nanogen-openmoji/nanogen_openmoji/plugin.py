@@ -1,4 +1,4 @@
-"""The manifest: the drawings for both tasks, a tiny VAE, two judges, the demo. Loads no torch."""
+"""The manifest of nanogen-openmoji. Loads no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NANOGEN_API = 1
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
-        "demo": ("nanogen_openmoji.demo:demo", "Train on drawings that come with this plugin, and look at the result.")
+        "demo": ("nanogen_openmoji.demo:demo", "Train a small model on OpenMoji emojis, evaluate it and write samples.")
     }
 
 
@@ -23,7 +23,7 @@ def nanogen_components() -> list[Component]:
             name="openmoji",
             target="nanogen_openmoji.dataset:OpenMoji",
             config="nanogen_openmoji.settings:OpenMojiConfig",
-            summary="64 drawings with labels, or scenes of them with captions; any size, offline",
+            summary="64 emojis with labels, or scenes of them with captions; any size, offline",
             provides={"labels", "captions"},
             defaults={
                 "encoder": {"name": "minilm", "max_length": 16},  # the longest caption of a scene has 10 tokens
@@ -42,32 +42,32 @@ def nanogen_components() -> list[Component]:
             kind="tokenizer",
             name="openmoji-vae",
             target="nanogen_openmoji.tokenizer:OpenMojiVAE",
-            summary="a tiny VAE for drawings: 64 px to 8 x 8 x 8",
+            summary="a tiny VAE for emojis: 64 px to 8 x 8 x 8",
         ),
         Component(
             kind="features",
             name="openmoji-classifier",
             target="nanogen_openmoji.features:ClassifierFeatures",
-            summary="128 features of the class judge, to compare drawings in",
+            summary="128 features of the emoji classifier",
         ),
         Component(
             kind="metric",
             name="openmoji-accuracy",
             target="nanogen_openmoji.metrics:Accuracy",
-            summary="the share of pictures that a classifier names as asked",
+            summary="classification accuracy of images for their labels",
             needs={"task": {"labels"}, "dataset": {"labels"}},
         ),
         Component(
             kind="metric",
             name="openmoji-frechet",
             target="nanogen_openmoji.distance:Frechet",
-            summary="the Fréchet distance to held-out drawings, in the features of the class judge",
+            summary="Fréchet distance to held-out images, in features of the emoji classifier",
         ),
         Component(
             kind="metric",
             name="openmoji-scenes",
             target="nanogen_openmoji.metrics:Scenes",
-            summary="presence, colour, count and position of objects, GenEval's way",
+            summary="presence, colour, count and position of objects, as in GenEval",
             needs={"task": {"captions"}, "dataset": {"captions"}},
         ),
     ]

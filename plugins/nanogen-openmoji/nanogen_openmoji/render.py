@@ -1,4 +1,6 @@
-"""Scenes to pictures."""
+"""Renders scenes to images."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -8,16 +10,16 @@ import torch
 from torch import Tensor
 
 from nanogen_openmoji.colours import tint
-from nanogen_openmoji.drawings import emoji_by_name
-from nanogen_openmoji.place import Placement, over, place
-from nanogen_openmoji.scenes import Placed, Scene
+from nanogen_openmoji.compositing import Placement, over, place_sprites
+from nanogen_openmoji.emojis import emoji_by_name
+from nanogen_openmoji.scenes import Scene, SceneObject
 from nanogen_openmoji.sprites import sprite
 
-SHARE = 0.75  # resolution of the sprites as a share of the image's: right for large objects, fine enough to halve
+SHARE = 0.75  # resolution of the sprites relative to the image: fits large objects, and small ones after halving
 
 
 def render(scenes: Sequence[Scene], size: int = 64) -> Tensor:
-    """Draw scenes as [B, 3, size, size] float32 in [-1, 1]; a scene's picture is the same in any batch."""
+    """Render scenes as [B, 3, size, size] float32 in [-1, 1]. The image of a scene is bit-identical in any batch."""
     canvas = torch.tensor([scene.background for scene in scenes])[:, :, None, None].repeat(1, 1, size, size)
     for k in range(max(len(scene.objects) for scene in scenes)):
         rows = [row for row, scene in enumerate(scenes) if len(scene.objects) > k]
@@ -26,14 +28,14 @@ def render(scenes: Sequence[Scene], size: int = 64) -> Tensor:
     return canvas * 2 - 1
 
 
-def _layer(objects: list[Placed], size: int) -> Tensor:
-    drawings = torch.stack([_sprite(item.name, item.colour, round(SHARE * size)) for item in objects])
+def _layer(objects: list[SceneObject], size: int) -> Tensor:
+    sprites = torch.stack([_sprite(item.name, item.colour, round(SHARE * size)) for item in objects])
     x, y, side, degrees = torch.tensor([(o.x, o.y, o.size, o.degrees) for o in objects]).T.contiguous()
-    at = Placement(x=x, y=y, size=side, angle=degrees * (math.pi / 180), flip=torch.ones_like(x))
-    return place(drawings, at, size)
+    placement = Placement(x=x, y=y, size=side, angle=degrees * (math.pi / 180), flip=torch.ones_like(x))
+    return place_sprites(sprites, placement, size)
 
 
 @lru_cache(maxsize=1024)
 def _sprite(name: str, colour: str | None, size: int) -> Tensor:
-    drawn = sprite(emoji_by_name()[name], size)
-    return tint(drawn, colour) if colour else drawn
+    plain = sprite(emoji_by_name()[name], size)
+    return tint(plain, colour) if colour else plain

@@ -1,8 +1,10 @@
-"""The judge of the caption task: finds the objects of a scene, with their names, colours and places.
+"""The object detector behind `openmoji-scenes`: finds objects with their names, colours and centres.
 
-After CenterNet (Zhou et al. 2019, "Objects as points") on an 8 x 8 grid: each cell says how much of an object's centre
-lies in it, which object that is and which colour it has.
+It follows CenterNet (Zhou et al., 2019, "Objects as points") on an 8 x 8 grid. Each cell predicts the share of an
+object's centre that lies in it, and the object's name and colour.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,38 +14,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.classifier import resized
 from nanogen_openmoji.colours import COLOURS
-from nanogen_openmoji.drawings import class_names
+from nanogen_openmoji.emojis import class_names
 from nanogen_openmoji.layers import Block, Conv, Down, PixelNorm
 
 GRID = 8
-PAINTS = (None, *COLOURS)  # None: as OpenMoji drew it
-OUTPUTS = (1, 64, len(PAINTS))  # centre, name, paint
+COLOUR_CLASSES = (None, *COLOURS)  # None: the natural colour
+OUTPUTS = [1, 64, len(COLOUR_CLASSES)]  # channels of centre, name and colour
 
 
 class Cells(NamedTuple):
-    """What each cell says, [B, ..., 8, 8]."""
+    """The predictions of each grid cell, [B, ..., 8, 8]."""
 
     centre: Tensor  # [B, 8, 8] logits
     name: Tensor  # [B, 64, 8, 8] logits
-    paint: Tensor  # [B, 6, 8, 8] logits, in the order of PAINTS
+    colour: Tensor  # [B, 6, 8, 8] logits, in the order of COLOUR_CLASSES
 
 
 @attrs.frozen(kw_only=True)
 class Detection:
-    """One object: centre as shares of the image, y down; `colour` None is the drawing's own; `score` in [0, 1]."""
+    """A detected object."""
 
     name: str
-    colour: str | None
-    x: float
-    y: float
-    score: float
+    colour: str | None  # None: the natural colour
+    x: float  # of the centre, as a share of the image
+    y: float  # the same, downwards
+    score: float  # in [0, 1]
 
 
 class SceneReader(nn.Module):
-    """Images of any size, resized to 64 px; knows all 64 drawings in the 5 colours and their own."""
+    """Detects the 64 emojis in five colours and their natural ones. Images of any size are resized to 64 px."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,21 +55,21 @@ class SceneReader(nn.Module):
         )  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path = shipped.FOLDER) -> "SceneReader":
-        """The shipped network, frozen, in evaluation mode."""
-        return shipped.load(cls(), "scene_reader", folder)
+    def load(cls, folder: Path = weights_files.FOLDER) -> SceneReader:
+        """Load the shipped weights. Returns the network frozen and in evaluation mode."""
+        return weights_files.load(cls(), "scene_reader", folder)
 
     def forward(self, images: Tensor) -> Cells:
-        """Images [B, 3, S, S] in [-1, 1] to what the cells say."""
-        centre, name, paint = self.body(resized(images)).float().split(OUTPUTS, dim=1)
-        return Cells(centre[:, 0], name, paint)
+        """Images [B, 3, S, S] in [-1, 1] -> the predictions of each cell."""
+        centre, name, colour = torch.split(self.body(resized(images)).float(), OUTPUTS, dim=1)
+        return Cells(centre[:, 0], name, colour)
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[list[Detection]]:
-        """Images [B, 3, S, S] in [-1, 1] to the objects found in each, the surest first."""
+        """Images [B, 3, S, S] in [-1, 1] -> the objects in each, highest score first."""
         cells = self(images)
         mass = F.pad(cells.centre.sigmoid(), (1, 1, 1, 1))  # [B, 10, 10]
-        around = F.avg_pool2d(mass, 3, stride=1) * 9  # [B, 8, 8]: a centre whole, though cells shared it
+        around = F.avg_pool2d(mass, 3, stride=1) * 9  # [B, 8, 8], the whole of a centre that several cells share
         peak = mass[:, 1:-1, 1:-1] == F.max_pool2d(mass, 3, stride=1)  # [B, 8, 8]
         found: list[list[Detection]] = [[] for _ in images]
         for image, row, column in ((peak & (around > 0.5)).nonzero()).tolist():
@@ -80,7 +82,7 @@ def _detection(cells: Cells, mass: Tensor, around: Tensor, image: int, row: int,
     offset = torch.arange(-1, 2)
     return Detection(
         name=class_names()[int(cells.name[image, :, row, column].argmax())],
-        colour=PAINTS[int(cells.paint[image, :, row, column].argmax())],
+        colour=COLOUR_CLASSES[int(cells.colour[image, :, row, column].argmax())],
         x=(column + 0.5 + float((near.sum(dim=0) * offset).sum())) / GRID,
         y=(row + 0.5 + float((near.sum(dim=1) * offset).sum())) / GRID,
         score=min(float(around[image, row, column]), 1.0),

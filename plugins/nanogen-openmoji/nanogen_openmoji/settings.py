@@ -6,7 +6,7 @@ from attrs import Attribute, field, frozen
 
 from nanogen_core.validators import at_least, seed_number
 
-#: What the scenes are made of where nobody says otherwise: fewer objects are learnt sooner.
+#: The default objects of scenes. A model learns fewer objects sooner.
 OBJECTS = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
 
 _count = at_least(1, 100_000_000)
@@ -15,15 +15,20 @@ _count = at_least(1, 100_000_000)
 def _held_out(_: object, attribute: Attribute[int], value: int) -> None:
     at_least(0, 100).check(attribute.name, value)
     if value == 1:
-        raise ValueError(f"{attribute.name}: 1 holds out every caption: 0 for none, or from 2 on")
+        raise ValueError(f"{attribute.name}: 1 holds out every caption; use 0 for none, or at least 2")
 
 
 @frozen(kw_only=True)
 class OpenMojiConfig:
-    """`train` and `val` are the numbers of images; `objects` are the class names that occur in captioned scenes.
+    """Options of the dataset `openmoji`.
 
-    `hold_out`: every so many-th coloured, counted and related caption of those to judge by occurs in no scene, so that
-    answering it takes putting known words together anew; 0: all occur.
+    Args:
+        train: The number of training images.
+        val: The number of held-out images.
+        seed: The seed of all images.
+        objects: The class names in captioned scenes.
+        hold_out: Every `hold_out`-th coloured, counted and related evaluation caption occurs in no scene. This tests
+            new combinations of known words. 0: all captions occur.
     """
 
     train: int = field(default=20_480, validator=_count)

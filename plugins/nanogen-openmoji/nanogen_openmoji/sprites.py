@@ -1,4 +1,6 @@
-"""The drawings as one tensor, made once per process and size."""
+"""Emojis as tensors, cached by size."""
+
+from __future__ import annotations
 
 from functools import lru_cache
 
@@ -7,20 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_openmoji.drawings import classes, draw
+from nanogen_openmoji.emojis import classes, render_emoji
 
-MARGIN = 1  # transparent pixels around a sprite, so that bilinear sampling at its border fades out
+MARGIN = 1  # transparent pixels around a sprite, so that bilinear sampling fades out at its border
 
 
 @lru_cache(maxsize=8)
 def sprites(size: int) -> Tensor:
-    """The 64 class drawings, [64, 4, size, size] in [0, 1]: red, green and blue multiplied by alpha, then alpha."""
-    return torch.stack([sprite(drawing.emoji, size) for drawing in classes()])  # [64, 4, size, size]
+    """The 64 classes as RGBA [64, 4, size, size] in [0, 1], premultiplied by alpha."""
+    return torch.stack([sprite(one.emoji, size) for one in classes()])
 
 
 def sprite(emoji: str, size: int) -> Tensor:
-    """One drawing of any emoji, [4, size, size], as in `sprites`."""
-    inner = draw(emoji, size - 2 * MARGIN)
+    """Any emoji as RGBA [4, size, size] in [0, 1], premultiplied by alpha."""
+    inner = render_emoji(emoji, size - 2 * MARGIN)
     image = Image.new("RGBA", (size, size))
     image.paste(inner, (MARGIN, MARGIN))
     pixels = torch.from_numpy(numpy.array(image)).permute(2, 0, 1) / 255  # [4, size, size]

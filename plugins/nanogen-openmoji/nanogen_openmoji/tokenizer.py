@@ -1,4 +1,4 @@
-"""The tiny VAE as a tokenizer of the core."""
+"""The tokenizer `openmoji-vae`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
 
 
 class OpenMojiVAE(nn.Module):
-    """8 channels at 1/8 of the image's side, of zero mean and unit variance."""
+    """A tiny VAE: latents of 8 channels at 1/8 of the image's side, with zero mean and unit variance."""
 
     def __init__(self) -> None:
         super().__init__()
         self.vae = TinyVAE.load()
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Raises NanoGenError for a size that is no multiple of 8."""
+        """The latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
         if image_size % STRIDE or image_size < STRIDE:
             raise NanoGenError(
-                f"The tokenizer openmoji-vae takes image sizes that are multiples of 8, not {image_size}."
+                f"The tokenizer openmoji-vae needs image sizes that are multiples of 8, not {image_size}. Set "
+                "`image_size` to one."
             )
         side = image_size // STRIDE
         return LatentSpec(channels=CHANNELS, height=side, width=side, factor=STRIDE)
@@ -31,5 +32,5 @@ class OpenMojiVAE(nn.Module):
         return self.vae.encode(images)
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, 8, h, w] -> images [B, 3, 8h, 8w] in [-1, 1]; nothing is drawn from `rng`."""
+        """Latents [B, 8, h, w] -> images [B, 3, 8h, 8w] in [-1, 1]. `rng` is not used."""
         return self.vae.decode(latents)

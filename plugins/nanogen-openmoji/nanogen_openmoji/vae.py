@@ -1,4 +1,6 @@
-"""A tiny variational autoencoder: 8 x 8 pixels become one latent of 8 channels, so 64 px become [8, 8, 8]."""
+"""A tiny variational autoencoder with stride 8 and 8 channels: images of 64 px have latents [8, 8, 8]."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,28 +9,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.layers import Block, Conv, Down, PixelNorm, Up
 
 CHANNELS, STRIDE = 8, 8
 
 
 class Posterior(NamedTuple):
-    """The normal distribution of the latents before normalisation, both [B, 8, h, w]."""
+    """The Gaussian posterior of unnormalised latents, both [B, 8, h, w]."""
 
     mean: Tensor
     log_variance: Tensor
 
 
 class TinyVAE(nn.Module):
-    """Fully convolutional: any image whose sides are multiples of 8.
+    """A fully convolutional VAE for images with sides that are multiples of 8.
 
-    `mean` and `std`, [8], are the statistics of the latents over drawings and scenes, measured after training: what
-    `encode` gives has about zero mean and unit variance in each channel.
+    `encode` and `decode` normalise latents by `mean` and `std`, which are measured after training.
     """
 
-    mean: Tensor
-    std: Tensor
+    mean: Tensor  # [8]
+    std: Tensor  # [8]
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,30 +44,38 @@ class TinyVAE(nn.Module):
         self.register_buffer("std", torch.ones(CHANNELS))
 
     @classmethod
-    def load(cls, folder: Path = shipped.FOLDER) -> "TinyVAE":
-        """The shipped network, frozen, in evaluation mode."""
-        return shipped.load(cls(), "vae", folder)
+    def load(cls, folder: Path = weights_files.FOLDER) -> TinyVAE:
+        """Load the shipped weights. Returns the network frozen and in evaluation mode."""
+        return weights_files.load(cls(), "vae", folder)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] to normalised latents [B, 8, H/8, W/8], the posterior's mode."""
+        """Images [B, 3, H, W] in [-1, 1] -> normalised latents [B, 8, H/8, W/8], the mode of the posterior."""
         return (self.posterior(images).mean - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents [B, 8, h, w] to images [B, 3, 8h, 8w], clamped to [-1, 1]."""
+        """Normalised latents [B, 8, h, w] -> images [B, 3, 8h, 8w], clamped to [-1, 1]."""
         return self.reconstruct(latents * self.std[:, None, None] + self.mean[:, None, None]).clamp(-1, 1)
 
     def posterior(self, images: Tensor) -> Posterior:
-        """For training: the latents' distribution, not normalised."""
+        """Images [B, 3, H, W] -> the posterior of unnormalised latents, for training."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(-12, 4))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """For training: latents, not normalised, to images [B, 3, 8h, 8w], not clamped."""
-        return self.decoder(latents).float()
+        """Unnormalised latents [B, 8, h, w] -> unclamped images [B, 3, 8h, 8w], for training."""
+        images: Tensor = self.decoder(latents)
+        return images.float()
 
 
 def loss(vae: TinyVAE, images: Tensor, noise: Tensor, *, kl_weight: float) -> Tensor:
-    """Squared and (a little) absolute error plus `kl_weight` times the mean KL divergence per latent number; []."""
+    """The training loss []: MSE + 0.05 L1 + kl_weight * mean KL divergence per latent element.
+
+    Args:
+        vae: The network.
+        images: [B, 3, H, W] in [-1, 1].
+        noise: Gaussian noise of the reparameterisation [B, 8, h, w].
+        kl_weight: The weight of the KL divergence.
+    """
     mean, log_variance = vae.posterior(images)
     output = vae.reconstruct(mean + (0.5 * log_variance).exp() * noise)
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
@@ -74,5 +83,5 @@ def loss(vae: TinyVAE, images: Tensor, noise: Tensor, *, kl_weight: float) -> Te
 
 
 def psnr(output: Tensor, images: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of images in [-1, 1], one value in dB for the batch; []."""
+    """The peak signal-to-noise ratio of a batch of images in [-1, 1], in dB []."""
     return 10 * torch.log10(4 / F.mse_loss(output, images))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nanogen_openmoji.class_images import MILD, NONE, WIDE, Augmentation, balanced_labels, class_images
-from nanogen_openmoji.keyed import uniform
+from nanogen_openmoji.counter_rng import uniform
 from nanogen_openmoji.sprites import sprites
 
 INDICES = torch.arange(48)

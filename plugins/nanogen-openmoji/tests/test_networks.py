@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from nanogen_openmoji.class_images import balanced_labels, class_images
-from nanogen_openmoji.classifier import GARBAGE, Classifier
+from nanogen_openmoji.classifier import REJECT, Classifier
 from nanogen_openmoji.layers import parameter_count
-from nanogen_openmoji.make.degrade import recoded
-from nanogen_openmoji.make.garbage import blobs, garbage
+from nanogen_openmoji.make.corruptions import blobs, corrupt
+from nanogen_openmoji.make.degrade import reconstructed
 from nanogen_openmoji.render import render
 from nanogen_openmoji.scene_reader import SceneReader
 from nanogen_openmoji.scenes import scenes
-from nanogen_openmoji.shipped import FOLDER
+from nanogen_openmoji.scoring import check_scene, skill_accuracies
 from nanogen_openmoji.vae import TinyVAE, psnr
-from nanogen_openmoji.verdict import rates, verdict
+from nanogen_openmoji.weights_files import FOLDER
 
 FRESH = 777  # neither the seed of training nor that of the model cards
 INDICES = torch.arange(512)
@@ -82,29 +82,29 @@ def test_encoding_is_deterministic_and_frozen(vae, drawings):
     assert parameter_count(vae) < 600_000
 
 
-def test_the_judge_names_fresh_drawings(classifier, drawings):
+def test_the_classifier_names_new_images(classifier, drawings):
     assert _share(classifier.classify(drawings) == LABELS) >= 0.98
 
 
-def test_the_judge_sees_through_the_vae(classifier, vae, drawings):
-    assert _share(classifier.classify(recoded(drawings, vae)) == LABELS) >= 0.96
+def test_the_classifier_is_robust_to_the_vae(classifier, vae, drawings):
+    assert _share(classifier.classify(reconstructed(drawings, vae)) == LABELS) >= 0.96
 
 
-def test_the_judge_does_not_need_colour(classifier, drawings):
+def test_the_classifier_does_not_need_colour(classifier, drawings):
     assert _share(classifier.classify(drawings.mean(dim=1, keepdim=True).expand_as(drawings)) == LABELS) >= 0.95
 
 
-def test_the_judge_refuses_garbage(classifier, drawings):
+def test_the_classifier_rejects_corrupted_images(classifier, drawings):
     generator = torch.Generator().manual_seed(FRESH)
     mixed_up = drawings[torch.randperm(512, generator=generator)]
-    assert _share(classifier.classify(garbage(mixed_up, generator)) == GARBAGE) >= 0.85
+    assert _share(classifier.classify(corrupt(mixed_up, generator)) == REJECT) >= 0.85
 
 
-def test_the_judge_is_not_fooled_by_colour_blobs(classifier, drawings):
+def test_the_classifier_does_not_name_colour_blobs(classifier, drawings):
     assert _share(classifier.classify(blobs(drawings, torch.Generator())) == LABELS) < 0.05
 
 
-def test_the_judge_takes_any_size(classifier):
+def test_the_classifier_takes_any_size(classifier):
     images = class_images(LABELS[:256], INDICES[:256], size=128)
     assert _share(classifier.classify(images) == LABELS[:256]) >= 0.97
     assert classifier.features(images[:2]).shape == (2, 128)
@@ -115,7 +115,7 @@ def test_the_reader_reads_real_scenes(reader, composed):
 
 
 def test_the_reader_sees_through_the_vae(reader, vae, composed):
-    assert min(_rates(reader, composed, recoded(render(composed), vae)).values()) >= 0.93
+    assert min(_rates(reader, composed, reconstructed(render(composed), vae)).values()) >= 0.93
 
 
 def test_the_reader_finds_centres(reader, composed):
@@ -147,4 +147,6 @@ def _share(right):
 
 
 def _rates(reader, composed, images):
-    return rates([verdict(s.meaning, found) for s, found in zip(composed, reader.read(images), strict=True)])
+    return skill_accuracies(
+        [check_scene(s.description, found) for s, found in zip(composed, reader.read(images), strict=True)]
+    )

@@ -11,7 +11,7 @@ from nanogen_eval.score import fingerprint
 from nanogen_files import hashing
 from nanogen_imagenet.config import FolderConfig
 from nanogen_imagenet.folder import ImageNetFolder
-from nanogen_openmoji import dataset, drawings
+from nanogen_openmoji import dataset, emojis
 from nanogen_openmoji.dataset import OpenMoji
 from nanogen_openmoji.distance import Frechet
 from nanogen_openmoji.metrics import Scenes
@@ -53,7 +53,7 @@ def test_other_scenes_are_another_reference(options):
 
 def test_another_font_is_another_reference(tmp_path, monkeypatch):
     before = frechet("labels")
-    font = bytearray(drawings.font_file().read_bytes())
+    font = bytearray(emojis.font_file().read_bytes())
     font[-1] ^= 1
     (tmp_path / "font.ttf").write_bytes(font)
     monkeypatch.setattr(dataset, "font_file", lambda: tmp_path / "font.ttf")
@@ -83,5 +83,5 @@ def test_scenes_say_which_captions_they_know_and_which_are_unseen(options):
 
 
 def test_the_font_that_is_hashed_is_the_one_that_draws():
-    assert hashing.file_hash(drawings.font_file())
-    assert Path(drawings._font(16).path) == drawings.font_file()
+    assert hashing.file_hash(emojis.font_file())
+    assert Path(emojis._font(16).path) == emojis.font_file()

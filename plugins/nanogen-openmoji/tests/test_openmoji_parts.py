@@ -8,7 +8,7 @@ from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_openmoji.class_images import class_images
 from nanogen_openmoji.dataset import OpenMoji
-from nanogen_openmoji.metrics import Accuracy, Scenes, meanings
+from nanogen_openmoji.metrics import Accuracy, Scenes, descriptions
 from nanogen_openmoji.settings import OpenMojiConfig
 from nanogen_openmoji.tokenizer import OpenMojiVAE
 
@@ -37,7 +37,7 @@ def test_an_example_is_the_same_alone_and_among_others():
 
 def test_every_caption_of_data_and_prompts_can_be_read_back():
     data = OpenMoji(OpenMojiConfig(train=300))
-    known = meanings(data.world)
+    known = descriptions(data.world)
     assert {example.caption for example in all_of(data.open("train", 8, "captions"))} <= known.keys()
     assert set(data.prompts()) <= known.keys()
     first = data.prompts()[:4]  # one of each family
@@ -99,10 +99,14 @@ def test_latents_are_normalised_and_sizes_are_checked():
         (
             lambda: OpenMoji(OpenMojiConfig(objects=("apple", "dgo"))),
             ConfigError,
-            "no drawing 'dgo'. Did you mean 'dog'",
+            "no class 'dgo'. Did you mean 'dog'",
         ),
-        (lambda: OpenMoji(OpenMojiConfig(objects=("apple",))), ConfigError, "at least two objects"),
-        (lambda: OpenMoji(OpenMojiConfig()).open("test", 64, "labels"), DataError, "no split 'test', only: train, val"),
+        (lambda: OpenMoji(OpenMojiConfig(objects=("apple",))), ConfigError, "Name at least two"),
+        (
+            lambda: OpenMoji(OpenMojiConfig()).open("test", 64, "labels"),
+            DataError,
+            "no split 'test'. Use one of: train",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(call, error, sentence):
@@ -110,7 +114,7 @@ def test_a_wrong_setting_is_one_sentence(call, error, sentence):
         call()
 
 
-def test_judging_twice_counts_once():
+def test_evaluating_twice_counts_once():
     from nanogen_eval import evaluate_pipeline
 
     pipeline = build_pipeline(

@@ -4,9 +4,9 @@ from collections import Counter
 import pytest
 import torch
 
+from nanogen_openmoji.captions import ObjectGroup, SceneDescription, caption, plural, prompts
 from nanogen_openmoji.colours import COLOURS
-from nanogen_openmoji.drawings import class_names
-from nanogen_openmoji.meaning import Group, Meaning, caption, plural, prompts
+from nanogen_openmoji.emojis import class_names
 from nanogen_openmoji.render import render
 from nanogen_openmoji.scenes import World, scene, scenes
 
@@ -17,18 +17,18 @@ SCENES = scenes(range(400), seed=5)
 @pytest.mark.parametrize(
     ("groups", "relation", "english"),
     [
-        ([Group(name="cat")], None, "a cat"),
-        ([Group(name="apple")], None, "an apple"),
-        ([Group(name="car", colour="blue")], None, "a blue car"),
-        ([Group(name="cat", count=2)], None, "two cats"),
-        ([Group(name="mouse", colour="purple", count=4)], None, "four purple mice"),
-        ([Group(name="apple", colour="red"), Group(name="dog")], "left of", "a red apple left of a dog"),
-        ([Group(name="owl"), Group(name="ice cream")], "below", "an owl below an ice cream"),
-        ([Group(name="corn", count=3)], None, "three ears of corn"),
+        ([ObjectGroup(name="cat")], None, "a cat"),
+        ([ObjectGroup(name="apple")], None, "an apple"),
+        ([ObjectGroup(name="car", colour="blue")], None, "a blue car"),
+        ([ObjectGroup(name="cat", count=2)], None, "two cats"),
+        ([ObjectGroup(name="mouse", colour="purple", count=4)], None, "four purple mice"),
+        ([ObjectGroup(name="apple", colour="red"), ObjectGroup(name="dog")], "left of", "a red apple left of a dog"),
+        ([ObjectGroup(name="owl"), ObjectGroup(name="ice cream")], "below", "an owl below an ice cream"),
+        ([ObjectGroup(name="corn", count=3)], None, "three ears of corn"),
     ],
 )
 def test_captions(groups, relation, english):
-    assert caption(Meaning(groups=tuple(groups), relation=relation)) == english
+    assert caption(SceneDescription(groups=tuple(groups), relation=relation)) == english
 
 
 def test_plurals():
@@ -44,7 +44,7 @@ def test_every_caption_keeps_to_the_grammar():
     paint = f"(?:(?:{'|'.join(COLOURS)}) )?"
     one = rf"(?:an (?=[aeiou])|a (?![aeiou])){paint}(?:{nouns})"
     sentence = re.compile(rf"{one}|{one} (?:left of|right of|above|below) {one}|(?:two|three|four) {paint}(?:{many})")
-    wrong = [caption(each.meaning) for each in SCENES if not sentence.fullmatch(caption(each.meaning))]
+    wrong = [caption(each.description) for each in SCENES if not sentence.fullmatch(caption(each.description))]
     assert wrong == []
 
 
@@ -55,13 +55,13 @@ def test_a_scene_depends_on_seed_and_index_only():
 
 def test_the_objects_are_those_of_the_caption():
     for each in SCENES:
-        asked = Counter({(group.name, group.colour): group.count for group in each.meaning.groups})
+        asked = Counter({(group.name, group.colour): group.count for group in each.description.groups})
         assert Counter((item.name, item.colour) for item in each.objects) == asked
 
 
 def test_relations_hold():
-    related = [each for each in SCENES if each.meaning.relation]
-    assert {each.meaning.relation for each in related} == {"left of", "right of", "above", "below"}
+    related = [each for each in SCENES if each.description.relation]
+    assert {each.description.relation for each in related} == {"left of", "right of", "above", "below"}
     for each in related:
         first, second = each.objects
         holds = {
@@ -70,7 +70,7 @@ def test_relations_hold():
             "above": first.y < second.y - 0.3,
             "below": first.y > second.y + 0.3,
         }
-        assert holds[str(each.meaning.relation)], each
+        assert holds[str(each.description.relation)], each
 
 
 def test_objects_stay_inside_and_apart():
@@ -83,12 +83,12 @@ def test_objects_stay_inside_and_apart():
 
 def test_families_occur_as_weighted():
     only = World(families={"counted": 1.0})
-    assert all(each.meaning.groups[0].count > 1 for each in scenes(range(50), world=only))
+    assert all(each.description.groups[0].count > 1 for each in scenes(range(50), world=only))
 
 
 def test_held_out_captions_never_occur():
     held_out = frozenset({"a cat", "a dog", "a car"})
-    captions = {caption(each.meaning) for each in scenes(range(1000), world=World(held_out=held_out))}
+    captions = {caption(each.description) for each in scenes(range(1000), world=World(held_out=held_out))}
     assert not captions & held_out
     assert "an apple" in captions
 
@@ -131,9 +131,9 @@ def test_ink_lies_where_the_objects_are_and_nowhere_else():
 def test_colours_are_those_of_the_caption():
     """By hue, independently of how drawings are tinted."""
     hues = {"red": 0, "yellow": 52, "green": 128, "blue": 218, "purple": 282}
-    chosen = [each for each in SCENES if each.meaning.groups[0].colour and len(each.meaning.groups) == 1]
+    chosen = [each for each in SCENES if each.description.groups[0].colour and len(each.description.groups) == 1]
     for each, image in zip(chosen, (render(chosen) + 1) / 2, strict=True):
-        assert _distance(_hue(image), hues[str(each.meaning.groups[0].colour)]) < 20, each
+        assert _distance(_hue(image), hues[str(each.description.groups[0].colour)]) < 20, each
 
 
 def test_all_drawings_can_be_in_scenes():

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from attrs import frozen
 
 from nanogen_core.errors import DataError
 
@@ -29,7 +31,8 @@ class Part(Protocol):
         """The texts in order."""
 
 
-class Text(NamedTuple):
+@frozen
+class Text:
     """Text outside braces."""
 
     text: str
@@ -41,7 +44,8 @@ class Text(NamedTuple):
         yield self.text
 
 
-class Numbers(NamedTuple):
+@frozen
+class Numbers:
     """`first..last..step`, padded with zeros to `width`."""
 
     first: int
@@ -64,7 +68,8 @@ class Numbers(NamedTuple):
         return (f"{number:0{self.width}d}" for number in self._range())
 
 
-class Letters(NamedTuple):
+@frozen
+class Letters:
     """`a..e`, as a range of character codes."""
 
     numbers: Numbers
@@ -76,7 +81,8 @@ class Letters(NamedTuple):
         return (chr(int(text)) for text in self.numbers.texts())
 
 
-class Row(NamedTuple):
+@frozen
+class Row:
     """Concatenated parts."""
 
     parts: tuple[Part, ...]
@@ -88,7 +94,8 @@ class Row(NamedTuple):
         return ("".join(words) for words in product(*(list(part.texts()) for part in self.parts)))
 
 
-class Choice(NamedTuple):
+@frozen
+class Choice:
     """Alternatives, `{a,b}`."""
 
     options: tuple[Row, ...]

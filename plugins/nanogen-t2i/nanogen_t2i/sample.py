@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from attrs import frozen
-from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
+from webdataset.tariterators import base_plus_ext
 
 from nanogen_core.errors import DataError, listing, shown
 from nanogen_data.captions import Captions, captions_of, decode_caption

@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from webdataset.tariterators import base_plus_ext  # type: ignore[import-untyped]
+from webdataset.tariterators import base_plus_ext
 
 from nanogen_core.errors import DataError, shown
 from nanogen_data.corrupt import CorruptSampleError
@@ -194,7 +194,8 @@ def _refuse_compressed(path: Path) -> None:
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield headers up to the first unreadable one, for which tarfile raises errors of many types."""
     with opened(path) as file, suppress(Exception):
-        tar = tarfile.open(fileobj=_Headers(file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+        headers: Any = _Headers(file)
+        tar = tarfile.open(fileobj=headers, mode="r:")  # noqa: SIM115
         while (member := tar.next()) is not None:
             tar.members = []  # tarfile's own index would take memory
             yield member

@@ -1,1 +1,1 @@
-"""How the shipped networks were made: `python -m nanogen_openmoji.make.vae`, then `.classifier` and `.scene_reader`."""
+"""Trains the shipped networks: `python -m nanogen_openmoji.make.vae`, then `.classifier` and `.scene_reader`."""

@@ -1,4 +1,6 @@
-"""Train the judge of the class task, the VAE first: `python -m nanogen_openmoji.make.classifier`."""
+"""Trains the classifier, after the VAE: `python -m nanogen_openmoji.make.classifier [--steps N] [--bf16]`."""
+
+from __future__ import annotations
 
 import argparse
 
@@ -6,20 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.class_images import MILD, WIDE, balanced_labels, class_images
-from nanogen_openmoji.classifier import GARBAGE, Classifier
-from nanogen_openmoji.make import pictures
-from nanogen_openmoji.make.degrade import faulty, recoded, recoloured
-from nanogen_openmoji.make.garbage import WAYS, garbage
+from nanogen_openmoji.classifier import REJECT, Classifier
+from nanogen_openmoji.make import images as training_images
+from nanogen_openmoji.make.corruptions import CORRUPTIONS, corrupt
+from nanogen_openmoji.make.degrade import degrade, recolour, reconstructed
 from nanogen_openmoji.make.training import Recipe, fit
 from nanogen_openmoji.vae import TinyVAE
 
-DRAWINGS, SPOILT = 64, 32  # of each kind in a step
+EMOJIS, CORRUPTED = 64, 32  # images per step
 
 
 def main() -> None:
-    """Train, measure, write `weights/classifier.safetensors`."""
+    """Train, write `weights/classifier.safetensors` and print its accuracies."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--bf16", action="store_true")
@@ -28,7 +30,7 @@ def main() -> None:
     network, vae, generator = Classifier(), TinyVAE.load(), Generator().manual_seed(0)
     recipe = Recipe(steps=options.steps, bf16=options.bf16)
     seconds = fit(network, lambda step: _loss(network, vae, step, generator), recipe)
-    shipped.save(network, "classifier")
+    weights_files.save(network, "classifier")
     print({"seconds": round(seconds)} | figures(Classifier.load(), vae))
 
 
@@ -38,37 +40,38 @@ def _loss(network: Classifier, vae: TinyVAE, step: int, generator: Generator) ->
 
 
 def batch(vae: TinyVAE, step: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Images [96, 3, 64, 64] and labels [96]: drawings in all conditions, then garbage made of others."""
-    indices = pictures.numbers(step, DRAWINGS + SPOILT)
+    """The images [96, 3, 64, 64] and labels [96] of a step: degraded emojis, then corrupted ones of the reject
+    class."""
+    indices = training_images.numbers(step, EMOJIS + CORRUPTED)
     indices = indices[torch.randperm(len(indices), generator=generator)]
     labels = balanced_labels(indices)
     half = len(indices) // 2
     images = torch.cat([
-        class_images(labels[:half], indices[:half], seed=pictures.SEED, augment=MILD),
-        class_images(labels[half:], indices[half:], seed=pictures.SEED, augment=WIDE),
+        class_images(labels[:half], indices[:half], seed=training_images.SEED, augment=MILD),
+        class_images(labels[half:], indices[half:], seed=training_images.SEED, augment=WIDE),
     ])  # fmt: skip
     order = torch.randperm(len(indices), generator=generator)
     images, labels = images[order], labels[order]
-    good = recoloured(faulty(images[:DRAWINGS], vae, generator), generator)
-    bad = recoloured(garbage(images[DRAWINGS:], generator), generator)
-    return torch.cat([good, bad]), torch.cat([labels[:DRAWINGS], torch.full((SPOILT,), GARBAGE)])
+    valid = recolour(degrade(images[:EMOJIS], vae, generator), generator)
+    corrupted = recolour(corrupt(images[EMOJIS:], generator), generator)
+    return torch.cat([valid, corrupted]), torch.cat([labels[:EMOJIS], torch.full((CORRUPTED,), REJECT)])
 
 
 @torch.no_grad()
 def figures(network: Classifier, vae: TinyVAE) -> dict[str, float]:
-    """Share of 2,048 fresh drawings named right, as they are, grey, through the VAE; share of garbage refused."""
-    generator = Generator().manual_seed(pictures.FRESH)
+    """The accuracy on 2,048 new images: unchanged, grey and reconstructed by the VAE, and on corrupted ones."""
+    generator = Generator().manual_seed(training_images.FRESH)
     indices = torch.arange(2048)
     labels = balanced_labels(indices)
-    images = class_images(labels, indices, seed=pictures.FRESH)
-    shuffled = images[torch.randperm(len(images), generator=generator)]
-    spoilt = {way.__name__: network.classify(way(shuffled, generator)) for way in WAYS}
+    images = class_images(labels, indices, seed=training_images.FRESH)
+    permuted = images[torch.randperm(len(images), generator=generator)]
+    found = {corruption.__name__: network.classify(corruption(permuted, generator)) for corruption in CORRUPTIONS}
     return {
         "fresh": _share(network.classify(images) == labels),
         "grey": _share(network.classify(images.mean(dim=1, keepdim=True).expand_as(images)) == labels),
-        "reconstructed": _share(network.classify(recoded(images, vae)) == labels),
-        "garbage": _share(torch.cat(list(spoilt.values())) == GARBAGE),
-    } | {f"garbage_{way}": _share(named == GARBAGE) for way, named in spoilt.items()}
+        "reconstructed": _share(network.classify(reconstructed(images, vae)) == labels),
+        "corrupted": _share(torch.cat(list(found.values())) == REJECT),
+    } | {f"corrupted_{name}": _share(predicted == REJECT) for name, predicted in found.items()}
 
 
 def _share(right: Tensor) -> float:

@@ -1,4 +1,6 @@
-"""The loop that the three scripts share: Muon for matrices, AdamW for the rest, a linear decay at the end."""
+"""The training loop of the three scripts: Muon for matrices, AdamW for the rest, and a linear decay at the end."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
@@ -10,28 +12,37 @@ from torch import Tensor, nn
 
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """`muon` and `adamw` are peak learning rates; `decay` is the share of the steps over which they fall to zero."""
+    """Options of a training run."""
 
     steps: int
-    muon: float = 0.02
-    adamw: float = 2e-3
-    warmup: int = 50
-    decay: float = 0.5
-    bf16: bool = False  # quicker only on a processor with bf16 units
+    muon: float = 0.02  # peak learning rate of Muon
+    adamw: float = 2e-3  # peak learning rate of AdamW
+    warmup: int = 50  # steps
+    decay: float = 0.5  # share of the steps over which the learning rates fall to zero
+    bf16: bool = False  # faster only on a processor with bf16 units
 
 
 def fit(network: nn.Module, loss_at: Callable[[int], Tensor], recipe: Recipe) -> float:
-    """Train in place on `loss_at(step)`, a scalar; prints the loss as it goes and returns the seconds taken."""
-    optimisers = _optimisers(network, recipe)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(each, lambda step: _rate(step, recipe)) for each in optimisers]
+    """Train a network in place, and print the loss every 100 steps.
+
+    Args:
+        network: The network.
+        loss_at: Returns the loss [] of a step.
+        recipe: The options.
+
+    Returns:
+        The training time in seconds.
+    """
+    optimizers = _optimizers(network, recipe)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(one, lambda step: _rate(step, recipe)) for one in optimizers]
     start = time.perf_counter()
     for step in range(recipe.steps):
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             loss = loss_at(step)
         network.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
+        torch.autograd.backward(loss)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
             schedule.step()
         if step % 100 == 0:
             print(f"step {step}  loss {loss.item():.4f}  {time.perf_counter() - start:.0f} s", flush=True)
@@ -42,7 +53,7 @@ def _rate(step: int, recipe: Recipe) -> float:
     return min((step + 1) / recipe.warmup, (recipe.steps - step) / (recipe.decay * recipe.steps), 1)
 
 
-def _optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     matrices = [p for p in network.parameters() if p.ndim == 2]
     others = [p for p in network.parameters() if p.ndim != 2]
     return [

@@ -1,13 +1,16 @@
-"""Train the tiny VAE: `python -m nanogen_openmoji.make.vae [--steps N] [--bf16]` (some eight minutes on two cores)."""
+"""Trains the tiny VAE: `python -m nanogen_openmoji.make.vae [--steps N] [--bf16]` (about eight minutes on two
+cores)."""
+
+from __future__ import annotations
 
 import argparse
 
 import torch
 from torch import Tensor
 
-from nanogen_openmoji import shipped
+from nanogen_openmoji import weights_files
 from nanogen_openmoji.class_images import balanced_labels, class_images
-from nanogen_openmoji.make import pictures
+from nanogen_openmoji.make import images as training_images
 from nanogen_openmoji.make.training import Recipe, fit
 from nanogen_openmoji.render import render
 from nanogen_openmoji.scenes import scenes
@@ -17,7 +20,7 @@ BATCH, KL_WEIGHT = 64, 2e-4
 
 
 def main() -> None:
-    """Train, measure, write `weights/vae.safetensors`."""
+    """Train, write `weights/vae.safetensors` and print its PSNR."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--bf16", action="store_true")
@@ -28,7 +31,7 @@ def main() -> None:
     recipe = Recipe(steps=options.steps, bf16=options.bf16)
     seconds = fit(vae, lambda step: _loss(vae, step, generator), recipe)
     measure_statistics(vae)
-    shipped.save(vae, "vae")
+    weights_files.save(vae, "vae")
     print({"seconds": round(seconds)} | figures(TinyVAE.load()))
 
 
@@ -39,24 +42,24 @@ def _loss(vae: TinyVAE, step: int, generator: torch.Generator) -> Tensor:
 
 
 def batch(step: int, count: int) -> Tensor:
-    """[count, 3, 64, 64]: half drawings, half scenes."""
-    drawings = pictures.drawings(step, count // 2)
-    composed = render(pictures.mixed_scenes(step, count - count // 2))
-    return torch.cat([drawings, composed])
+    """The images of a step [count, 3, 64, 64]: half single emojis, half scenes."""
+    single = training_images.single_emojis(step, count // 2)
+    composed = render(training_images.mixed_scenes(step, count - count // 2))
+    return torch.cat([single, composed])
 
 
 @torch.no_grad()
 def measure_statistics(vae: TinyVAE) -> None:
-    """Set the mean and deviation of each latent channel from 4,096 images of the two tasks."""
-    latents = vae.posterior(task_images(pictures.SEED, 2048)).mean  # [4096, 8, 8, 8]
+    """Measure the mean and standard deviation of each latent channel on 4,096 images of the two tasks."""
+    latents = vae.posterior(task_images(training_images.SEED, 2048)).mean  # [4096, 8, 8, 8]
     vae.mean.copy_(latents.mean(dim=(0, 2, 3)))
     vae.std.copy_(latents.std(dim=(0, 2, 3)))
 
 
 @torch.no_grad()
 def figures(vae: TinyVAE) -> dict[str, float]:
-    """Reconstruction in dB on fresh drawings and scenes, 1,024 each, and the latents' mean and deviation."""
-    images = task_images(pictures.FRESH, 1024)
+    """The PSNR in dB on 1,024 new emojis and 1,024 new scenes, and the mean and standard deviation of latents."""
+    images = task_images(training_images.FRESH, 1024)
     latents = vae.encode(images)
     output = vae.decode(latents)
     return {
@@ -68,9 +71,9 @@ def figures(vae: TinyVAE) -> dict[str, float]:
 
 
 def task_images(seed: int, count: int) -> Tensor:
-    """[2 * count, 3, 64, 64]: as many drawings as scenes, as the two tasks show them."""
+    """Images of both tasks [2 * count, 3, 64, 64]: `count` emojis, then `count` scenes."""
     indices = torch.arange(count)
-    composed = render(scenes(range(count), seed=seed, world=pictures.TASK_WORLD))
+    composed = render(scenes(range(count), seed=seed, world=training_images.TASK_WORLD))
     return torch.cat([class_images(balanced_labels(indices), indices, seed=seed), composed])
 
 

@@ -1,4 +1,6 @@
-"""What a caption says, as structure: the truth that a picture is judged by, and the English for it."""
+"""Structured scene descriptions, and their captions in English."""
+
+from __future__ import annotations
 
 from itertools import permutations
 
@@ -6,7 +8,7 @@ import attrs
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 RELATIONS = ("left of", "right of", "above", "below")
-NOUNS = {  # what counts as one of them, where the class name is a plural or a mass
+NOUNS = {  # countable nouns for class names that are plural or uncountable
     "cherries": "pair of cherries",
     "grapes": "bunch of grapes",
     "corn": "ear of corn",
@@ -16,8 +18,8 @@ PLURALS = {"mouse": "mice", "cactus": "cacti", "fish": "fish", "octopus": "octop
 
 
 @attrs.frozen(kw_only=True)
-class Group:
-    """`count` objects of one class: "two blue cars". Without `colour` they look as OpenMoji drew them."""
+class ObjectGroup:
+    """`count` objects of one class, such as "two blue cars". Without `colour`, they have their natural colour."""
 
     name: str
     colour: str | None = None
@@ -25,17 +27,17 @@ class Group:
 
 
 @attrs.frozen(kw_only=True)
-class Meaning:
-    """One group, or two of them with the relation of the first to the second."""
+class SceneDescription:
+    """One group, or two groups with the relation of the first to the second."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ObjectGroup, ...]
     relation: str | None = None
 
 
-def caption(meaning: Meaning) -> str:
-    """The English for it: "a cat", "a blue car", "two cats", "a red apple left of a dog"."""
-    joint = f" {meaning.relation} " if meaning.relation else " and "
-    return joint.join(_phrase(group) for group in meaning.groups)
+def caption(description: SceneDescription) -> str:
+    """The caption in English: "a cat", "a blue car", "two cats", "a red apple left of a dog"."""
+    joint = f" {description.relation} " if description.relation else " and "
+    return joint.join(_phrase(group) for group in description.groups)
 
 
 def plural(noun: str) -> str:
@@ -45,33 +47,43 @@ def plural(noun: str) -> str:
 
 
 def article(word: str) -> str:
-    """ "an" before a vowel sound, else "a", for the words of this vocabulary."""
+    """The article of a word: "an" before a, e, i, o and u, else "a"."""
     return "an" if word[0] in "aeiou" else "a"
 
 
-def prompts(objects: tuple[str, ...], colours: tuple[str, ...], counts: tuple[int, ...]) -> dict[str, list[Meaning]]:
-    """Every prompt of each of four families, in a fixed order.
+def prompts(
+    objects: tuple[str, ...], colours: tuple[str, ...], counts: tuple[int, ...]
+) -> dict[str, list[SceneDescription]]:
+    """List all evaluation prompts by family, in a fixed order.
 
-    "plain": each object; "coloured": with each colour; "counted": in each number; "related": each ordered pair of two
-    objects in each relation. Take some out of the training data (`World.held_out`) and judge on them.
+    `World.held_out` can exclude some of them from training.
+
+    Args:
+        objects: Class names.
+        colours: Colours.
+        counts: Counts above one.
+
+    Returns:
+        "plain": each object. "coloured": each object in each colour. "counted": each object in each count. "related":
+        each ordered pair of different objects in each relation.
     """
     return {
         "plain": [_one(name) for name in objects],
         "coloured": [_one(name, colour=colour) for name in objects for colour in colours],
         "counted": [_one(name, count=count) for name in objects for count in counts],
         "related": [
-            Meaning(groups=(Group(name=first), Group(name=second)), relation=relation)
+            SceneDescription(groups=(ObjectGroup(name=first), ObjectGroup(name=second)), relation=relation)
             for first, second in permutations(objects, 2)
             for relation in RELATIONS
         ],
     }
 
 
-def _one(name: str, *, colour: str | None = None, count: int = 1) -> Meaning:
-    return Meaning(groups=(Group(name=name, colour=colour, count=count),))
+def _one(name: str, *, colour: str | None = None, count: int = 1) -> SceneDescription:
+    return SceneDescription(groups=(ObjectGroup(name=name, colour=colour, count=count),))
 
 
-def _phrase(group: Group) -> str:
+def _phrase(group: ObjectGroup) -> str:
     noun = NOUNS.get(group.name, group.name)
     words = [group.colour] if group.colour else []
     if group.count > 1:

