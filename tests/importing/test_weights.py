@@ -65,7 +65,7 @@ def test_a_bare_state_dict_has_a_set_without_a_name(tmp_path):
 
 def test_a_set_that_is_not_there_is_an_error(tmp_path):
     file = read_weights(saved(tmp_path, {"ema": state()}))
-    with pytest.raises(DataError, match="no one set of 'model' weights; it holds: ema"):
+    with pytest.raises(DataError, match="exactly one set of 'model' weights. It contains: ema"):
         choose(file, ANCHOR, "model")
     two = read_weights(saved(tmp_path, {"first": state(), "second": state()}))
     with pytest.raises(DataError, match="it holds: unnamed weights, unnamed weights"):
@@ -91,8 +91,8 @@ def test_numbers_that_are_not_finite_are_named(tmp_path, number, dtype):
         (torch.ones(2), "one tensor"),
         (None, "None"),
         (7, "an object of type int"),
-        ({}, "no tensors"),
-        ({"step": 7, "list": [torch.ones(2)]}, "no tensors"),
+        ({}, "contains no tensors"),
+        ({"step": 7, "list": [torch.ones(2)]}, "contains no tensors"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(tmp_path, content, what):
