@@ -51,7 +51,7 @@ class Job:
         return {"config": self.config, "start_from": start, "after": {n: j.training for n, j in self.after.items()}}
 
     @property
-    def asked(self) -> Figures:
+    def request(self) -> Figures:
         """All that its figures depend on."""
         judging = {"judge": list(self.cell.judge), "judged": self.judged, "untrained": self.untrained}
         return {"training": self.training, **judging}
@@ -59,7 +59,7 @@ class Job:
     @property
     def result(self) -> Figures | None:
         """What it wrote when it was finished, if it was asked the same."""
-        return folders.answer(self.folder, self.asked)
+        return folders.finished_result(self.folder, self.request)
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:
@@ -74,10 +74,10 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
     scores = [*_logged(job), *_judged(job, pipeline, judge), *baseline]
     _leave(job, pipeline)
     result = {
-        "asked": job.asked,
+        "request": job.request,
         "steps": run.step,
         "seconds": round(metrics_log.read(job.folder)[-1]["seconds"], 1),
-        "judging_seconds": round(judging + time.perf_counter() - since, 1),
+        "evaluation_seconds": round(judging + time.perf_counter() - since, 1),
         "parameters": _parameters(run.stage),
         "precision": run.engine.precision,
         "seed": run.seed,

@@ -45,7 +45,7 @@ def page(records: Sequence[Record]) -> str:
 
 def _outline(records: Sequence[Record]) -> str:
     done = [record.figures for record in records if record.figures]
-    minutes = sum(figures["seconds"] + figures["judging_seconds"] for figures in done) / 60
+    minutes = sum(figures["seconds"] + figures["evaluation_seconds"] for figures in done) / 60
     failed = sum(record.error is not None for record in records)
     formats = ", ".join(sorted({figures["precision"] for figures in done}))
     return (
@@ -86,7 +86,7 @@ def _real(records: Sequence[Record], columns: Sequence[str]) -> list[str]:
     """Real drawings, one row for each image size."""
     lines: dict[str, None] = {}
     for record in records:
-        size = record.figures["asked"]["training"]["config"].get("image_size") if record.figures else None
+        size = record.figures["request"]["training"]["config"].get("image_size") if record.figures else None
         for row in rows(record):
             if row.get("network") == "real":
                 name = f"real drawings, {size} px" if size else "real drawings"

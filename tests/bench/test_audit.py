@@ -111,7 +111,7 @@ def test_two_tasks_of_one_method_are_equal_but_for_the_task(compared):
         "conditioning",
         "everything else",  # the guidance scale, which no training sees
     }
-    assert "equal but for the task" in found.verdict
+    assert "equal apart from the task" in found.verdict
     assert {line.key for line in found.configuration} >= {"task.name", "conditioner.name", "guidance.cfg.scale"}
 
 
@@ -205,7 +205,7 @@ def test_a_figure_that_one_run_did_not_log_is_unknown_and_said(compared):
     found = compared(entries=entries)
     assert verdicts(found)["latent.std"] == UNKNOWN
     assert found.equal
-    assert "not logged by both: latent.std" in found.verdict
+    assert "Not logged by both: latent.std" in found.verdict
 
 
 def test_only_steps_that_both_logged_are_compared():
@@ -252,15 +252,15 @@ def test_a_drawing_of_the_users_is_not_replaced_and_no_other_one_is_written(tmp_
         file.unlink()
     (tmp_path / "plots" / "loss.svg").write_text("<svg/>")
     answer = CliRunner().invoke(command, words)
-    assert "loss.svg is there, and `nanogen bench audit` did not write it" in str(answer.exception)
+    assert "loss.svg exists, and `nanogen bench audit` did not write it" in str(answer.exception)
     assert [file.read_text() for file in (tmp_path / "plots").iterdir()] == ["<svg/>"]
 
 
 def test_what_is_no_run_or_logged_nothing_is_a_sentence(tmp_path):
     a = lay(tmp_path / "a", CLASS, log(1))
-    with pytest.raises(DataError, match="no folder of a run"):
+    with pytest.raises(DataError, match="is not a run folder"):
         audit(a, tmp_path / "nothing")
-    with pytest.raises(DataError, match="logged nothing yet"):
+    with pytest.raises(DataError, match="is empty: train it"):
         audit(a, lay(tmp_path / "b", TEXT, []))
 
 

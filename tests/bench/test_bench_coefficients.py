@@ -84,7 +84,7 @@ def test_copies_of_a_model_in_one_group_change_nothing(name):
     grouped = bca(tripled.counted, grouping("copies", [str(i // 3) for i in range(42)]), draws=1000, seed=0)
     assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high), abs=1e-9)
     naive = bca(tripled.counted, models(42), draws=1000, seed=0)
-    assert naive.high - naive.low < 0.8 * (single.high - single.low)  # what ignoring the copies would claim
+    assert naive.high - naive.low < 0.8 * (single.high - single.low)  # what ignoring the copies would statement
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

@@ -68,7 +68,7 @@ def test_the_table_of_families(latent, everyone):
         assert [printed[pair.y][i] for i in (1, 2, 4, 5)] == near([vae.low, vae.high, rae.low, rae.high])
 
 
-def test_the_sentences(latent, everyone):
+def test_numbers_in_sentences(latent, everyone):
     geneval, dpgbench, genaibench = latent.pairs
     models = geneval.left_out("models")
     first, second, third = (pair.rank_changes for pair in latent.pairs)
@@ -76,12 +76,11 @@ def test_the_sentences(latent, everyone):
     difference = latent.differences[2]
     power = latent.power[0]
     all_families = everyone.pairs[0].left_out("family")
-    said = [
-        f"find a true correlation of 0.3 in {power.power['0.3']:.0%} of cases",
-        f"for 80% it takes n = {power.needed['0.3']}",
+    expected = [
+        f"detect a true correlation of 0.3 in {power.power['0.3']:.0%} of cases",
+        f"80% power needs n = {power.needed['0.3']}",
         f"|r| = {power.detectable:.2f}",
-        f"reaches zero (n = {dpgbench.n}), though its p-value, which takes the models for exchangeable, is "
-        f"{dpgbench.p_holm:.3f}",
+        f"includes zero (n = {dpgbench.n}), although its p-value is {dpgbench.p_holm:.3f}.",
         f"Over all n = {ranges.n_all} the agreement with GenEval is {ranges.agreement_all:+.3f}",
         f"of FID is {ranges.spread_all:.2f} there and {ranges.spread:.3f} over the n = {ranges.n}",
         f"{ranges.agreement_all:+.3f} (n = 26) would become {ranges.expected:+.3f}",
@@ -91,39 +90,40 @@ def test_the_sentences(latent, everyone):
         "For GenAI-Bench the range is {0.low:+.3f} to {0.high:+.3f} (n = {0.n_low})".format(
             genaibench.left_out("models")
         ),
-        f"Of the {first.pairs} pairs of models (n = 21) {first.flipped} ({first.share:.0%})",
-        f"DPG-Bench {second.flipped} of {second.pairs} ({second.share:.0%}), by GenAI-Bench "
-        f"{third.flipped} of {third.pairs} ({third.share:.0%})",
+        f"Of the {first.pairs} pairs of models (n = 21) {first.discordant} ({first.share:.0%})",
+        f"DPG-Bench {second.discordant} of {second.pairs} ({second.share:.0%}), by GenAI-Bench "
+        f"{third.discordant} of {third.pairs} ({third.share:.0%})",
         f"{dpgbench.agreement:+.3f} and {genaibench.agreement:+.3f} (n = 21) differ by {difference.difference:+.3f}, "
         f"with Williams' t({difference.degrees}) = {difference.t:.2f} and p = {difference.p_holm:.3f}",
     ]
     assert models.without_high == "SpatialPE-L"
     assert all_families.without_low == "meanflow"
     text = " ".join(TEXT.split())
-    assert [sentence for sentence in said if sentence not in text] == []
+    assert [sentence for sentence in expected if sentence not in text] == []
 
 
-def test_every_sentence_has_the_verdict_of_the_command(latent):
+def test_verdicts_of_statements(latent):
     names = {"geneval": "GenEval", "dpgbench": "DPG-Bench", "genaibench": "GenAI-Bench"}
-    verdicts = {claim.text: claim.verdict for claim in latent.statements}
-    table = TEXT[TEXT.index("| Sentence, over") :].split("\n\n")[0].splitlines()[2:]
+    verdicts = {statement.text: statement.verdict for statement in latent.statements}
+    table = TEXT[TEXT.index("| Statement, over") :].split("\n\n")[0].splitlines()[2:]
     printed = dict(tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table)
     for y, name in names.items():
         assert printed[f"A better FID goes with a better {name}."] == verdicts[f"Better fid_cfg goes with better {y}."]
-    for start, part in (("FID says little", "says little"), ("FID ranks", "nearly"), ("The +0.9", "describes these")):
-        [said] = [verdict for sentence, verdict in printed.items() if sentence.startswith(start)]
-        assert {verdict for text, verdict in verdicts.items() if part in text} == {said}
+    parts = {"FID says little": "says little", "FID ranks": "nearly", "These 21 models": "same agreement as all"}
+    for start, part in parts.items():
+        [verdict_of_page] = [verdict for sentence, verdict in printed.items() if sentence.startswith(start)]
+        assert {verdict for text, verdict in verdicts.items() if part in text} == {verdict_of_page}
     expected = verdicts["fid_cfg agrees more with dpgbench than with genaibench."]
     assert printed["FID agrees more with DPG-Bench than with GenAI-Bench."] == expected
 
 
-def test_no_agreement_stands_without_its_n():
-    start, end = TEXT.index("## How to read"), TEXT.index("### Which sentences")
+def test_every_agreement_has_its_n():
+    start, end = TEXT.index("## How to read"), TEXT.index("### Statements and verdicts")
     for paragraph in TEXT[start:end].split("\n\n"):
-        if re.search(r"[+−]0\.\d{3}", paragraph) and not paragraph.startswith("FID falls"):
+        if re.search(r"[+−]0\.\d{3}", paragraph) and not paragraph.startswith("A lower FID"):
             assert "n = " in paragraph or "| n |" in paragraph, paragraph
 
 
-def test_links_lead_somewhere():
+def test_links_exist():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
         assert (DOCUMENT.parent / target).is_file(), target

@@ -38,7 +38,7 @@ def related(n, r, seed=0):
 
 
 def verdicts(found):
-    return {claim.text: claim.verdict for claim in found.statements}
+    return {statement.text: statement.verdict for statement in found.statements}
 
 
 def test_the_published_correlations(latent):
@@ -81,7 +81,7 @@ def test_intervals_over_models_over_tokenizers_and_fishers(latent):
         ("fisher", "models", 21),
     ]
     assert intervals[2].low is None
-    assert intervals[2].reason == "2 families: too few to draw from"
+    assert intervals[2].reason == "2 families are too few for a bootstrap"
     assert [power.n for power in latent.power] == [21, 11]
 
 
@@ -94,18 +94,18 @@ def test_what_the_published_numbers_say(latent):
     assert {verdict for text, verdict in said.items() if "agrees more" in text} == {"open"}
     assert {verdict for text, verdict in said.items() if "within each family" in text} == {"open"}
     assert all(f"n = {pair.n}" in sentence for pair, sentence in zip(latent.pairs, latent.summary, strict=True))
-    assert all("n = " in claim.because for claim in latent.statements)
+    assert all("n = " in statement.because for statement in latent.statements)
 
 
 def test_turning_a_column_round_changes_the_raw_number_alone():
     x, y = related(20, -0.5)
     one = study(table(x, y), x="fid", ys=["geneval"], draws=500).pairs[0]
-    other = study(table(-x, y), x="fid", ys=["geneval"], said={"fid": "higher"}, draws=500).pairs[0]
+    other = study(table(-x, y), x="fid", ys=["geneval"], directions={"fid": "higher"}, draws=500).pairs[0]
     assert one.pearson == pytest.approx(-other.pearson) == pytest.approx(-0.5)
     assert one.agreement == pytest.approx(other.agreement) == pytest.approx(0.5)
     ends = [(pair.agreement_ci_low, pair.agreement_ci_high) for pair in (one, other)]
     assert ends[0] == pytest.approx(ends[1], abs=1e-3)
-    assert one.rank_changes.flipped == other.rank_changes.flipped
+    assert one.rank_changes.discordant == other.rank_changes.discordant
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_a_seed_decides_the_draws():
     ("said", "error", "says"),
     [
         ({"ys": ["genevl"]}, DataError, "Did you mean 'geneval'"),
-        ({"ys": ["geneval", "geneval"]}, ConfigError, "asked for twice"),
-        ({"ys": ["fid"]}, ConfigError, "asked for twice"),
-        ({"ys": []}, ConfigError, "names no column"),
-        ({"where": ["fid<-100"]}, DataError, "No row"),
-        ({"where": ["model=m1"]}, DataError, "Of the 1 chosen models 1 has fid and geneval"),
-        ({"said": {"fiid": "lower"}}, DataError, "Did you mean 'fid'"),
+        ({"ys": ["geneval", "geneval"]}, ConfigError, "is given twice"),
+        ({"ys": ["fid"]}, ConfigError, "is given twice"),
+        ({"ys": []}, ConfigError, "--y is empty"),
+        ({"where": ["fid<-100"]}, DataError, "leaves no row"),
+        ({"where": ["model=m1"]}, DataError, "1 of the 1 chosen models has fid and geneval"),
+        ({"directions": {"fiid": "lower"}}, DataError, "Did you mean 'fid'"),
         ({"clusters": ["team"]}, DataError, "--cluster team"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_constant_column():
 
 
 def test_more_models_than_a_study_takes():
-    with pytest.raises(DataError, match="501 models are chosen and a study takes 500"):
+    with pytest.raises(DataError, match="has 501 models, and a study can use 500"):
         study(table(*related(501, 0.1)), x="fid", ys=["geneval"])
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from nanogen_bench.correlation.coefficients import Pearson
 from nanogen_bench.correlation.groupings import MODELS, base_tokenizer, grouping
 from nanogen_bench.correlation.influence import leave_one_out
-from nanogen_bench.correlation.rank_changes import rank_flips
+from nanogen_bench.correlation.rank_changes import rank_changes
 from nanogen_bench.correlation.within_group import within_groups
 
 FAMILIES = list("aaaabbbbbccdee")
@@ -56,7 +56,7 @@ def test_an_outlier_is_the_most_influential():
 def test_what_cannot_be_left_out_is_said(xy):
     labels = ["a"] * (N - 2) + ["b"] * 2
     view = leave_one_out(Pearson(*xy), grouping("family", labels), 1)
-    assert view.reason == "too little remains without a"
+    assert view.reason == "not without a: too few models remain"
     assert leave_one_out(Pearson(*xy), grouping("family", ["a"] * N), 1) is None
 
 
@@ -76,9 +76,9 @@ def test_inside_each_group_of_four_or_more(xy):
 def test_flips_are_counted_pair_by_pair(signs):
     x, y = np.random.default_rng(1).integers(0, 8, size=(2, N)).astype(float)  # with ties
     products = [(signs[0] * (x[i] - x[j])) * (signs[1] * (y[i] - y[j])) for i, j in itertools.combinations(range(N), 2)]
-    found = rank_flips(NAMES, x, y, signs)
+    found = rank_changes(NAMES, x, y, signs)
     assert found.pairs == sum(product != 0 for product in products)
-    assert found.flipped == sum(product < 0 for product in products)
+    assert found.discordant == sum(product < 0 for product in products)
     for flip in found.widest:
         i, j = NAMES.index(flip.better_by_x), NAMES.index(flip.better_by_y)
         assert signs[0] * x[i] > signs[0] * x[j]
@@ -89,7 +89,7 @@ def test_flips_are_counted_pair_by_pair(signs):
 
 
 def test_the_share_of_flips_is_kendalls_tau(xy):
-    found = rank_flips(NAMES, *xy, (1, 1))
+    found = rank_changes(NAMES, *xy, (1, 1))
     assert 1 - 2 * found.share == pytest.approx(stats.kendalltau(*xy).statistic)
 
 
@@ -97,7 +97,7 @@ def test_the_widest_flip_is_the_widest():
     x = np.arange(10.0)
     y = x.copy()
     y[0], y[9] = 9, 0
-    flip = rank_flips([f"m{i}" for i in range(10)], x, y, (1, 1)).widest[0]
+    flip = rank_changes([f"m{i}" for i in range(10)], x, y, (1, 1)).widest[0]
     assert (flip.better_by_x, flip.better_by_y, flip.ranks_x, flip.ranks_y) == ("m9", "m0", 9, 9)
 
 

@@ -90,7 +90,7 @@ def test_only_what_differs_from_most_is_said_at_its_row(runs):
 def test_correlate_reads_the_table(runs, tmp_path):
     file = tmp_path / "out" / "table.csv"
     answer = CliRunner().invoke(collect, [*runs, "--output", str(file)])
-    assert "Measured otherwise: pixel" in answer.output
+    assert "Different settings: pixel" in answer.output
     read = read_table(file)
     assert read.models == ("vae", "pixel")
     assert read.numbers("frechet").tolist() == [4.5, 3.0]
@@ -145,7 +145,7 @@ def test_two_runs_that_would_count_as_one_are_refused(tmp_path):
 
 
 def test_what_is_no_judged_run_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="no folder of a run"):
+    with pytest.raises(DataError, match="is not a run folder"):
         entries([str(tmp_path)])
     with pytest.raises(DataError, match="nanogen evaluate"):
         entries([lay(tmp_path / "a")])
@@ -170,7 +170,7 @@ def test_a_card_has_both_tasks_with_seeds_intervals_and_fingerprints(runs):
 
 def test_a_card_in_markdown(runs):
     text = markdown(card(entries(runs[:4])))
-    assert "| accuracy ↑ | 0.7000 | sd 0.1414 of 2 | 0.7700 to 0.8300 (95%) | 512 |" in text
+    assert "| accuracy ↑ | 0.7000 | 0.1414 over 2 seeds | 0.7700 to 0.8300 (95%) | 512 |" in text
     assert "| frechet ↓ | 4.500 |" in text
     assert "400 steps of 64 images; seeds 0, 1." in text
 
@@ -220,7 +220,7 @@ def test_a_table_of_the_users_is_not_replaced(runs, tmp_path):
     for text in ("model,family,tokenizer,fid\nmine,a,b,3.2\n", "notes", ""):
         (tmp_path / "table.csv").write_text(text)
         answer = CliRunner().invoke(collect, [*runs, "--output", str(tmp_path / "table.csv")])
-        assert "table.csv is there, and `nanogen bench collect` did not write it" in str(answer.exception)
+        assert "table.csv exists, and `nanogen bench collect` did not write it" in str(answer.exception)
         assert (tmp_path / "table.csv").read_text() == text
 
 
@@ -239,7 +239,7 @@ def test_neither_file_of_a_card_is_written_where_one_is_the_users(runs, tmp_path
     (tmp_path / "card").mkdir()
     (tmp_path / "card" / name).write_text(text)
     answer = CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path / "card")])
-    assert f"{name} is there, and `nanogen bench card` did not write it" in str(answer.exception)
+    assert f"{name} exists, and `nanogen bench card` did not write it" in str(answer.exception)
     assert [(file.name, file.read_text()) for file in (tmp_path / "card").iterdir()] == [(name, text)]
 
 

@@ -29,7 +29,7 @@ PLAN = {
     "tasks": ["imagenet", "t2i"],
     "seeds": [0],
     "steps": 4,
-    "judged": 8,
+    "eval_samples": 8,
     "x": ["accuracy"],
     "y": ["presence"],
     "base": {"method": "vae"},
@@ -55,7 +55,7 @@ def lay(job):
     storage.write_json(job.folder / "run.json", {"format": 1, "data": {}, "machine": {}, "changes": []})
     (job.folder / "backbone.safetensors").write_bytes(b"")
     write_scores(job.folder, [score(metric, value)])
-    folders.write_result(job.folder, {"asked": job.asked, "scores": {metric: value}, "steps": 4, "seconds": 2.0})
+    folders.write_result(job.folder, {"request": job.request, "scores": {metric: value}, "steps": 4, "seconds": 2.0})
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ KINDS = {
     "a number": lambda path: path.write_text("3\n"),
     "nested": lambda path: path.write_text("[" * 100_000),
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "other types": lambda path: path.write_text('{"task": 1, "train": {"steps": [1]}, "scores": 3, "asked": {}}\n'),
+    "other types": lambda path: path.write_text('{"task": 1, "train": {"steps": [1]}, "scores": 3, "request": {}}\n'),
     "a folder": lambda path: in_place(path, Path.mkdir),
     "a pipe": lambda path: in_place(path, os.mkfifo),
     "a dead link": lambda path: in_place(path, lambda link: link.symlink_to("nowhere")),

@@ -28,7 +28,7 @@ TINY = {
     "tasks": ["imagenet", "t2i"],
     "seeds": [0],
     "steps": 4,
-    "judged": 8,
+    "eval_samples": 8,
     "x": ["accuracy"],
     "y": ["presence"],
     "quick": {"steps": 2},
@@ -84,14 +84,14 @@ def test_every_run_of_the_shipped_plan_resolves(tmp_path, quick):
     for job in todo:
         resolved = resolve(job.config)
         assert resolved.seed == job.seed
-        if job.judged:
+        if job.eval_samples:
             assert resolved.sections["train"].steps == shipped.steps  # equal for all
 
 
 def test_the_two_runs_of_a_method_differ_in_what_follows_from_the_task_alone(tmp_path):
     shipped = plan.checked(plan.read(plan.find("mini")))
     for name in shipped.methods:
-        first, second = (job for job in jobs(shipped, tmp_path, [name]) if job.judged and job.seed == 0)
+        first, second = (job for job in jobs(shipped, tmp_path, [name]) if job.eval_samples and job.seed == 0)
         found = differences(resolve(first.config).as_dict(), resolve(second.config).as_dict())
         assert not [line.key for line in found if not line.key.startswith(MAY_DIFFER)]
 
@@ -110,7 +110,7 @@ def test_a_need_is_prepared_first_and_once(tmp_path):
         ({"prepared": {}}, r"plan.methods.rae: 'decoder' is not among the prepared runs: none"),
         ({"tasks": ["imagenet"]}, "plan.tasks"),
         ({"steps": 0}, "plan.steps"),
-        ({"judged": 1}, "plan.judged"),
+        ({"eval_samples": 1}, "plan.eval_samples"),
         ({"methods": {}}, "plan.methods"),
         ({"stepz": 1}, "stepz.*Did you mean 'steps'"),
         ({"seeds": []}, "plan.seeds"),
@@ -148,10 +148,15 @@ def test_quick_lies_over_the_plan(tmp_path):
 
 def test_a_result_counts_while_the_question_is_the_same(tmp_path):
     job = jobs(plan.checked(TINY), tmp_path, ["rae"])[1]
-    folders.write_result(job.folder, {"asked": job.asked, "scores": {}})
+    folders.write_result(job.folder, {"request": job.request, "scores": {}})
     assert job.result
     longer = {"decoder": {**TINY["prepared"]["decoder"], "steps": 2}}
-    others = [{"judged": 16}, {"steps": 5}, {"base": {**TINY["base"], "sampler": {"steps": 2}}}, {"prepared": longer}]
+    others = [
+        {"eval_samples": 16},
+        {"steps": 5},
+        {"base": {**TINY["base"], "sampler": {"steps": 2}}},
+        {"prepared": longer},
+    ]
     for changes in others:
         assert jobs(plan.checked(tiny(**changes)), tmp_path, ["rae"])[1].result is None
 
@@ -279,7 +284,7 @@ def _rescore(job, value):
     (job.folder / "scores.json").unlink()
     write_scores(job.folder, scores)
     result = folders.read_result(job.folder / "result.json")
-    folders.write_result(job.folder, {**result, "asked": job.asked})
+    folders.write_result(job.folder, {**result, "request": job.request})
 
 
 def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):

@@ -21,7 +21,7 @@ PLAN = {
     "tasks": ["imagenet", "t2i"],
     "seeds": [0],
     "steps": 1,
-    "judged": 4,
+    "eval_samples": 4,
     "x": ["accuracy"],
     "y": ["presence"],
     "base": {

@@ -27,7 +27,7 @@ PLAN = {
     "tasks": ["imagenet", "t2i"],
     "seeds": [0],
     "steps": 4,
-    "judged": 8,
+    "eval_samples": 8,
     "x": ["accuracy"],
     "y": ["presence"],
     "quick": {"steps": 2},
@@ -137,7 +137,7 @@ def finished(tmp_path, monkeypatch):
     run(PLAN, output, monkeypatch)
     for job in jobs(plan.checked(PLAN), output, ["vae"]):
         folders.claim(job.folder, job.training)
-        folders.write_result(job.folder, {"asked": job.asked, "scores": {"accuracy": 0.5}})
+        folders.write_result(job.folder, {"request": job.request, "scores": {"accuracy": 0.5}})
         (job.folder / "scores.json").write_text("{}")
         (job.folder / "notes.txt").write_text("mine")
     (output / "notes.txt").write_text("mine")
@@ -147,9 +147,9 @@ def finished(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"steps": 2}, "imagenet vae seed 0 is asked otherwise by this one"),
-        ({"judged": 16}, "is asked otherwise"),
-        ({"base": {**PLAN["base"], "image_size": 32}}, "is asked otherwise"),
+        ({"steps": 2}, "imagenet vae seed 0 is request otherwise by this one"),
+        ({"eval_samples": 16}, "is request otherwise"),
+        ({"base": {**PLAN["base"], "image_size": 32}}, "is request otherwise"),
         ({"methods": {"other": METHOD}}, "imagenet vae seed 0 is not in this one"),
         ({"seeds": [1]}, "imagenet vae seed 0 is not in this one"),
     ],
@@ -246,7 +246,7 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     first, second = jobs(plan.checked(PLAN), finished, ["vae"])
     whole = storage.read_json(first.folder / "result.json")
     if content == "SCORES":
-        folders.write_result(first.folder, {"asked": whole["asked"], "scores": {"accuracy": "high"}})
+        folders.write_result(first.folder, {"request": whole["request"], "scores": {"accuracy": "high"}})
     else:
         (first.folder / "result.json").write_text(content)
     before, told = tree(finished), []
@@ -261,22 +261,22 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
 
 def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path):
     """A score that somebody, or a bad disk, changed is no score."""
-    result = {"asked": {"steps": [1, 2], "rate": 1e-3}, "scores": {"accuracy": 0.5}, "name": "\u00e9"}
+    result = {"request": {"steps": [1, 2], "rate": 1e-3}, "scores": {"accuracy": 0.5}, "name": "\u00e9"}
     folders.write_result(tmp_path, result)
     file = tmp_path / "result.json"
     assert folders.read_result(file) == result
     text = file.read_text()
-    canonical = '{"asked": {"rate": 0.001, "steps": [1, 2]}, "name": "\\u00e9", "scores": {"accuracy": 0.5}}'
+    canonical = '{"request": {"rate": 0.001, "steps": [1, 2]}, "name": "\\u00e9", "scores": {"accuracy": 0.5}}'
     assert sha256(canonical.encode()).hexdigest() in text
     changed = [text.replace("0.5", "0.6"), text.replace('"steps"', '"stepz"'), text.replace("sha256", "md5")]
     for damaged in changed:
         file.write_text(damaged)
         with pytest.raises(DataError, match=r"result\.json is damaged: its hash \(sha256\) is .*Move .* away"):
-            folders.answer(tmp_path, result["asked"])
+            folders.finished_result(tmp_path, result["request"])
 
 
 def test_every_flipped_bit_of_a_result_is_found(tmp_path):
-    folders.write_result(tmp_path, {"asked": {"steps": 1}, "scores": {"accuracy": 0.5}})
+    folders.write_result(tmp_path, {"request": {"steps": 1}, "scores": {"accuracy": 0.5}})
     whole = (tmp_path / "result.json").read_bytes()
     for place in range(len(whole)):
         if chr(whole[place]).isspace():
@@ -286,7 +286,7 @@ def test_every_flipped_bit_of_a_result_is_found(tmp_path):
             data[place] ^= 1 << bit
             (tmp_path / "result.json").write_bytes(data)
             with pytest.raises(DataError):
-                folders.answer(tmp_path, {"steps": 1})
+                folders.finished_result(tmp_path, {"steps": 1})
 
 
 def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):
@@ -381,7 +381,7 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").write_text("mine")
     ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
     assert isinstance(ran.exception, DataError)
-    assert "scores.html is there, and `nanogen bench report` did not write it: name" in str(ran.exception)
+    assert "scores.html exists, and `nanogen bench report` did not write it: name" in str(ran.exception)
     assert (tmp_path / "scores.html").read_text() == "mine"
     (tmp_path / "scores.html").unlink()
     for _ in range(2):  # its own page is made again

@@ -55,7 +55,7 @@ def trained(tmp_path, **changed):
 
 def test_a_file_alone_is_refused_and_warns_of_dit():
     sentence = refusal(FILE)
-    assert "do not tell its tokenizer, prediction, shift, guidance and number of attention heads." in sentence
+    assert "do not determine tokenizer, prediction, shift, guidance and number of attention heads." in sentence
     assert "DiT checkpoints have the same tensors" in sentence
     assert recipes_in(sentence) == {"sit"}
 
@@ -103,7 +103,7 @@ def test_the_published_sizes_are_known_by_their_shapes(size, patch):
 
 def test_the_arguments_of_the_training_script_decide(tmp_path):
     file = trained(tmp_path)
-    assert "do not tell its guidance." in refusal(file, settings=HEADS)
+    assert "do not determine guidance." in refusal(file, settings=HEADS)
     imported = import_file(file, settings={**HEADS, "guidance": {"cfg": {"scale": 1.5}}}, weights="model")
     told = list(map(str, imported.decisions))
     assert f"weights: model ({file})" in told
@@ -122,7 +122,7 @@ def test_the_other_vae_of_the_script(tmp_path):
 def test_a_recipe_that_says_another_vae_than_the_file_is_refused(tmp_path):
     file = trained(tmp_path, vae="mse")
     sentence = refusal(file, recipe="sit", settings=HEADS)
-    assert "recipe sit has tokenizer.preset=sdvae-ema, and the arguments in the file" in sentence
+    assert "recipe sit has tokenizer.preset=sdvae-ema, but the arguments in the file" in sentence
     assert "say sdvae-mse: add --set tokenizer.preset=VALUE" in sentence
     for preset in ("sdvae-ema", "sdvae-mse"):
         pipeline = import_checkpoint(file, recipe="sit", settings={**HEADS, "tokenizer": {"preset": preset}})
@@ -150,7 +150,7 @@ def test_other_kinds_are_refused_by_their_arguments(changed, sentence, tmp_path)
 @pytest.mark.parametrize(
     ("recipe", "settings", "sentence"),
     [
-        ("sd-vae-mse", {}, "recipe sd-vae-mse has the backbone 'ddt', and .* is a 'dit'"),
+        ("sd-vae-mse", {}, "recipe sd-vae-mse has the backbone 'ddt', but .* contains a 'dit'"),
         ("jit", {}, "recipe jit has the backbone 'ddt'"),
         (
             "sit",
@@ -162,11 +162,11 @@ def test_other_kinds_are_refused_by_their_arguments(changed, sentence, tmp_path)
         ("sit", {"backbone": {"patch_size": 4}}, "patch_size 4, but the file has 2"),
         ("sit", {"backbone": {"reverse_time": False}}, "reverse_time False, but the file has True"),
         ("sit", {"backbone": {"time_factor": 1000.0}}, "time_factor 1000.0, but the file has 1.0"),
-        ("sit", {"tokenizer": {"preset": "flux"}}, r"latents are \(4, 8, 8\) .* at 64 px are \(16, 8, 8\)"),
-        ("sit", {"dataset": "openmoji"}, "condition is 8 wide, that of task 'imagenet' is 65"),
-        ("sit", {"task": "t2i"}, "condition is 8 wide, that of task 't2i' is 1024"),
+        ("sit", {"tokenizer": {"preset": "flux"}}, r"latents \(4, 8, 8\) .* latents \(16, 8, 8\) at 64 px"),
+        ("sit", {"dataset": "openmoji"}, "condition of width 8 .* task 'imagenet' has width 65"),
+        ("sit", {"task": "t2i"}, "condition of width 8 .* task 't2i' has width 1024"),
         (None, {"method": "jit", "guidance": {"cfg": {"scale": 2.0}}}, "prediction x, but only SiT's velocity"),
-        (None, {"method": "meanflow", "tokenizer": {"preset": "sdvae-mse"}}, "for two-time, which the checkpoint was"),
+        (None, {"method": "meanflow", "tokenizer": {"preset": "sdvae-mse"}}, "need two-time, which the backbone"),
     ],
 )
 def test_conflicts_are_refused(recipe, settings, sentence):

@@ -65,7 +65,7 @@ def test_a_bare_state_dict_has_a_set_without_a_name(tmp_path):
 
 def test_a_set_that_is_not_there_is_an_error(tmp_path):
     file = read_weights(saved(tmp_path, {"ema": state()}))
-    with pytest.raises(DataError, match="no one set of 'model' weights; it holds: ema"):
+    with pytest.raises(DataError, match="exactly one set of 'model' weights. It contains: ema"):
         choose(file, ANCHOR, "model")
     two = read_weights(saved(tmp_path, {"first": state(), "second": state()}))
     with pytest.raises(DataError, match="it holds: unnamed weights, unnamed weights"):

@@ -276,12 +276,12 @@ def text_of(place, **more):
 def test_one_model(tmp_path):
     text = text_of(table(tmp_path, models(["alone"])))
     assert "1 model." in text
-    assert "a correlation needs at least 4" in text
+    assert "A correlation needs at least 4" in text
 
 
 def test_no_second_task(tmp_path):
     rows = [{"model": name, "fid": i} for i, name in enumerate("abcdef")]
-    assert "lacks scores of one task" in text_of(table(tmp_path, rows))
+    assert "lacks known scores of one task" in text_of(table(tmp_path, rows))
 
 
 def test_missing_values_are_dashes_and_come_last(tmp_path):
@@ -312,7 +312,7 @@ def test_without_families(tmp_path):
 def test_two_hundred_models_with_very_long_names(tmp_path):
     rows = models([f"{'long-name ' * 20}{i}" for i in range(200)])
     parsed = Page(made(table(tmp_path, rows)))
-    assert "More than 40 models are not drawn" in parsed.text
+    assert "No chart is drawn for more than 40 models" in parsed.text
     assert parsed.text.count("long-name") >= 200 * 20
 
 
@@ -345,7 +345,7 @@ def test_sheets_are_downsized_and_what_is_no_picture_is_a_sentence(tmp_path):
     assert Image.open(io.BytesIO(base64.b64decode(image["src"].partition("base64,")[2]))).size == (800, 400)
     assert "samples after 20 steps, seed 0" in parsed.text
     assert "it has 10000 x 6000 pixels" in parsed.text
-    assert "step-00000010.png cannot be shown: it is no picture" in parsed.text
+    assert "step-00000010.png cannot be shown: it is not an image" in parsed.text
 
 
 @pytest.mark.parametrize(
@@ -353,11 +353,11 @@ def test_sheets_are_downsized_and_what_is_no_picture_is_a_sentence(tmp_path):
     [
         (["nowhere.csv"], "There is no file 'nowhere.csv'"),
         (["publishd"], "Did you mean 'published'?"),
-        (["."], "has no table.csv: `nanogen bench mini` or `nanogen bench collect` writes one."),
+        (["."], "has no table.csv: write one with `nanogen bench mini` or `nanogen bench collect`."),
         (["published", "--y", "genevil"], "has no column 'genevil'. Did you mean 'geneval'?"),
         (["published", "--where", "family=pixle"], "family"),
         (["published", "--direction", "geneval"], "--direction takes COLUMN=lower or COLUMN=higher"),
-        (["published", "--x", "fid_cfg", "--y", "fid_cfg"], "is asked for twice"),
+        (["published", "--x", "fid_cfg", "--y", "fid_cfg"], "is given twice"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, words, sentence):

@@ -1,10 +1,10 @@
-"""DiffusionBench: what the scores of one task say about those of the other, and how sure that is.
+"""DiffusionBench: correlation of model rankings on class-conditional ImageNet and text-to-image.
 
 >>> from nanogen_bench.correlation.study import study
 >>> from nanogen_bench.correlation.table import read_table
 >>> found = study(read_table("published"), x="fid_cfg", ys=["geneval"])
 
-The statistics are SciPy's and statsmodels': `pip install 'nanogen-core[bench]'`. Nothing here needs torch.
+The correlation code needs SciPy and statsmodels, but not torch.
 """
 
 from typing import TYPE_CHECKING

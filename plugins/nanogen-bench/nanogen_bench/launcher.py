@@ -1,7 +1,7 @@
-"""Runs a module as a program, without the current folder on the module path: `python launcher.py MODULE ARGUMENT ...`.
+"""Runs a module without the current folder on the module path: `python launcher.py MODULE ARGUMENT ...`.
 
-`python -m MODULE` looks for every import in the current folder first, so that a stray `filelock.py` there would run.
-(Python has `-P` for this from 3.11 on.)
+`python -m MODULE` would import modules from the current folder first, such as a user's `filelock.py`. Python 3.11 and
+later have the option `-P` for this.
 """
 
 import sys

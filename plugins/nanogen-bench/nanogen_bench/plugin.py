@@ -12,6 +12,6 @@ def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
         "bench": (
             "nanogen_bench.cli.bench:bench",
-            "DiffusionBench: do rankings of one task say anything about the other?",
+            "DiffusionBench: compare model rankings of two tasks.",
         )
     }

@@ -65,7 +65,7 @@ def test_one_missing_image_shifts_no_pair(tmp_path, originals, missing, suffix, 
     write(tmp_path / "made", numbers, lambda n: level(n) + off(n), suffix)
     with caplog.at_level(logging.WARNING):
         assert scored(Folder(tmp_path / "made"), originals) == pytest.approx(expected(numbers))
-    assert f"psnr: 1 of 64 originals have no image, such as '{missing:05d}.png'" in caplog.text
+    assert f"psnr: 1 of 64 reference images are not used, such as '{missing:05d}.png'" in caplog.text
 
 
 def test_a_part_of_the_images_has_the_originals_of_their_names(tmp_path, originals):
@@ -91,9 +91,7 @@ def test_suffixes_count_where_names_differ_in_them_alone(tmp_path):
 @pytest.mark.parametrize("extra", [[64], [64, 65]])
 def test_an_image_without_an_original_is_refused(tmp_path, originals, extra):
     write(tmp_path / "made", [*range(60), *extra], level)
-    sentence = (
-        rf"psnr compares each image with the original of the same name, and '00064\.png' has none \({len(extra)} of"
-    )
+    sentence = rf"with the reference image of the same name. '00064\.png' has none \({len(extra)} of"
     with pytest.raises(DataError, match=sentence):
         scored(Folder(tmp_path / "made"), originals)
 
@@ -125,5 +123,5 @@ def test_images_without_names_are_paired_in_order_where_they_are_as_many(archive
 @pytest.mark.parametrize("there", [63, 65])
 def test_another_number_of_images_without_names_is_refused(archives, originals, there):
     made = archives("made.npz", range(there), level)
-    with pytest.raises(DataError, match=f"psnr compares {there} images with 64 originals, which have no names"):
+    with pytest.raises(DataError, match=f"psnr compares {there} images with 64 reference images in order"):
         scored(Archive(made), originals)

@@ -1,4 +1,4 @@
-"""Published checkpoints as pipelines. What a checkpoint's tensors do not decide must be said; nothing is guessed."""
+"""Import of published checkpoints as pipelines. Options that the tensors do not determine must be given."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The recipes that a checkpoint may have been trained with, by its shapes."""
+"""Recipes that match the shapes of a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from nanogen_core.kinds import groups
 from nanogen_core.registry import registry
 from nanogen_core.specs import LatentSpec
 from nanogen_import.checkpoint import Checkpoint, Undecided
-from nanogen_import.given import said
+from nanogen_import.user_options import task_layer
 
 
 @frozen
 class Candidate:
-    """A recipe that fits, resolved for the checkpoint's task, with the checkpoint's latent."""
+    """A recipe that matches a checkpoint.
+
+    Attributes:
+        recipe: Name of the recipe.
+        resolved: Its configuration for the task of the checkpoint.
+        parts: Its parts, with the latent size of the checkpoint.
+    """
 
     recipe: str
     resolved: Resolved
     parts: Assembly
 
-    def answers(self, items: Sequence[Undecided]) -> list[str]:
-        """Return what it says of each item that a recipe decides, as `key=value`."""
-        return [answer for item in items if item.by_recipe for answer in self._answers(item)]
+    def options_for(self, items: Sequence[Undecided]) -> list[str]:
+        """Return the recipe's values of undecided options, as `key=value`."""
+        return [option for item in items if item.by_recipe for option in self._options_for(item)]
 
-    def _answers(self, item: Undecided) -> Iterator[str]:
+    def _options_for(self, item: Undecided) -> Iterator[str]:
         if item.slot in groups():
             members = self.resolved.groups[item.slot]
             scales = {name: getattr(part.config, "scale", None) for name, part in members.items()}
@@ -44,7 +50,16 @@ class Candidate:
 
 
 def in_effect(config: Any, built: Any, option: str) -> Any:
-    """Return the value of an option; where it is None, the number of that name that the part derived."""
+    """Return the effective value of an option.
+
+    Args:
+        config: Configuration of a part.
+        built: The part.
+        option: Name of the option.
+
+    Returns:
+        The configured value. If it is None, the number that the part derived under the same name, or None.
+    """
     value = getattr(config, option, None)
     if value is None and hasattr(config, option):
         derived = getattr(built, option, None)
@@ -53,23 +68,23 @@ def in_effect(config: Any, built: Any, option: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written after `--set key=`."""
+    """Format a value as in `--set key=value`."""
     return f"{value:.6g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
 def candidates(found: Checkpoint) -> list[Candidate]:
-    """Return the recipes whose latents, condition and backbone fit the file, in alphabetical order."""
+    """Return the recipes whose latent, condition and backbone match the file, in alphabetical order."""
     return [candidate for recipe in sorted(registry().recipes) if (candidate := _candidate(found, recipe))]
 
 
 def agreed(fitting: Sequence[Candidate], slot: str) -> str | None:
-    """Return the component that every candidate has in a slot, if it is one."""
+    """Return the component of a slot if all candidates have the same one; None otherwise."""
     names = {candidate.resolved.slots[slot].name for candidate in fitting}
     return names.pop() if len(names) == 1 else None
 
 
 def same_family(found: Checkpoint, resolved: Resolved) -> bool:
-    """Return whether the backbone of a configuration is read by the importer that read the file."""
+    """Whether the importer of a configuration's backbone is the one that read the file."""
     backbone = registry().component("backbone", found.suggested["backbone"]["name"]).what
     chosen = resolved.slots.get("backbone")
     return chosen is not None and chosen.chosen.component.importer == backbone.importer
@@ -79,12 +94,12 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
     task, backbone = found.suggested["task"], found.suggested["backbone"]["name"]
     try:
         raw = load_config(recipe)
-        own, resolved = said(raw, task), resolve(combine(raw, {"task": task}))
+        own, resolved = task_layer(raw, task), resolve(combine(raw, {"task": task}))
         parts = Assembly(resolved)
         latent = parts["latent"]
-        another = own.get("backbone", {}).get("name", backbone).rpartition(":")[2] != backbone
-        contradicts = another or found.conflicts(own)
-    except NanoGenError:  # a recipe of a plugin whose parts are not here
+        other_backbone = own.get("backbone", {}).get("name", backbone).rpartition(":")[2] != backbone
+        contradicts = other_backbone or found.conflicts(own)
+    except NanoGenError:  # parts of the recipe are not installed
         return None
     wanted = capabilities.wanted(resolved.parts(), "backbone") & found.structural
     fits = same_family(found, resolved) and wanted == found.wanted and not contradicts
@@ -95,6 +110,6 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
 
 
 def _same(latent: LatentSpec, trained: LatentSpec, sized: bool) -> bool:
-    """Whether latents have the same channels and token, and the same side where a recipe fixes the image's size."""
-    alike = (latent.channels, latent.cls_token_width) == (trained.channels, trained.cls_token_width)
-    return alike and (not sized or latent.shape == trained.shape)
+    """Whether latents have the same channels and class token, and the same shape if the recipe sets the image size."""
+    equal = (latent.channels, latent.cls_token_width) == (trained.channels, trained.cls_token_width)
+    return equal and (not sized or latent.shape == trained.shape)

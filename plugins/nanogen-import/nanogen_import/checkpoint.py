@@ -1,4 +1,4 @@
-"""What the importer of a backbone gives back, and how it says what the tensors do not decide."""
+"""Interface of a backbone's importer: the imported checkpoint, and options that its tensors do not determine."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from nanogen_import.weights import WeightsFile
 
 
 class Unrecognised(DataError):
-    """The file is of another layout than this importer reads."""
+    """The importer does not read the layout of the file."""
 
 
 class Undecided(NamedTuple):
-    """A choice that a checkpoint's tensors do not make.
+    """A choice that the tensors of a checkpoint do not determine.
 
     Attributes:
-        what: a word for it, such as `prediction`.
-        slot: the slot or group of the configuration that makes it.
-        options: options of the slot's component. One of those that the component has must be given.
-        by_method: whether a `method:` makes the choice too.
-        by_recipe: whether a recipe or a published configuration makes it.
-        null: whether the value null makes the choice.
+        what: Name of the choice for messages, such as `prediction`.
+        slot: Slot or group of the configuration that makes the choice.
+        options: Options of the slot's component. One of those that the component has must be given.
+        by_method: Whether a `method:` also makes the choice.
+        by_recipe: Whether a recipe or published configuration makes the choice.
+        null: Whether the value null makes the choice.
     """
 
     what: str
@@ -37,21 +37,21 @@ class Undecided(NamedTuple):
 
 
 class Checkpoint(Protocol):
-    """A checkpoint that was read and checked.
+    """A checkpoint after reading and checking.
 
     Attributes:
-        state: tensors of the backbone by their names here.
-        latent: the latent it was trained on; the factor is not known.
-        condition: the condition it was trained on.
-        wanted: capability words that the backbone was built for, such as `two-time`.
-        structural: every capability word that such a file can show.
-        suggested: the part of a configuration that the file decides: task, backbone with its options.
-        configured: what else is said of it: by a published configuration, or in the file beside the tensors.
-        configured_by: who says that, where it is not the published configuration.
-        undecided: what the tensors do not decide.
-        hint: a sentence that begins with a space, for the error where something is left open.
-        weights: the set of weights that was taken, or None where the file has one set without a name.
-        notes: what else was decided, one line each.
+        state: Tensors of the backbone, with NanoGen's names.
+        latent: Latent of the training. Its factor is unknown.
+        condition: Condition of the training.
+        wanted: Capability words of the backbone, such as `two-time`.
+        structural: All capability words that can be recognised in such a file.
+        suggested: Configuration that the tensors determine: task, and backbone with its options.
+        configured: Configuration from a published configuration file, or from values in the checkpoint.
+        configured_by: Source of `configured`, unless it is the published configuration.
+        undecided: Choices that the tensors do not determine.
+        hint: Sentence for the error about missing choices; begins with a space.
+        weights: Chosen set of weights; None if the file has one unnamed set.
+        notes: Other decisions, one line each.
     """
 
     state: Mapping[str, Tensor]
@@ -68,22 +68,22 @@ class Checkpoint(Protocol):
     notes: Sequence[str]
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Return a few words for each option of a configuration that contradicts the file, with both values."""
+        """Return a short text for each option of a configuration that contradicts the file, with both values."""
 
 
 class Importer(Protocol):
-    """The function that a backbone's Component names as its `importer`.
+    """Function that reads a checkpoint, named as `importer` by a backbone's Component.
 
     Args:
-        file: the contents of the file.
+        file: Contents of the file.
         weights: "ema" or "model".
-        architecture: the mapping that describes the network, where there is one (JSON).
-        configuration: a configuration of another program, whose keys the importer knows.
+        architecture: Description of the network from a JSON file; None if there is none.
+        configuration: Published configuration in the format of another program; None if there is none.
 
     Raises:
-        Unrecognised: the file is of another layout.
-        DataError: the file is of this layout, and wrong.
-        ConfigError: the configuration is wrong, or contradicts the file.
+        Unrecognised: The file has another layout.
+        DataError: The file has this layout, and is wrong.
+        ConfigError: The configuration is wrong, or contradicts the file.
     """
 
     def __call__(

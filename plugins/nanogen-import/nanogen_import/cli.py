@@ -1,4 +1,4 @@
-"""`nanogen import`."""
+"""The command `nanogen import`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from nanogen_core.errors import DataError
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="YAML: the checkpoint's published configuration, or one of ours."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="YAML file: the published configuration of the checkpoint, or one of NanoGen.",
 )
-@click.option("--recipe", metavar="NAME", help="The recipe that it was trained with; `nanogen recipes` lists them.")
-@click.option("--architecture", type=click.Path(path_type=Path), help="JSON; by default the file's name with .json.")
-@click.option("--weights", type=click.Choice(["ema", "model"]), default="ema", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="By default imported/ and the file's name.")
+@click.option("--recipe", metavar="NAME", help="Recipe of the training; `nanogen recipes` lists all.")
+@click.option(
+    "--architecture",
+    type=click.Path(path_type=Path),
+    help="JSON file that describes the network; by default FILE with the suffix .json.",
+)
+@click.option(
+    "--weights", type=click.Choice(["ema", "model"]), default="ema", show_default=True, help="Set of weights to import."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Output folder; by default imported/NAME of FILE.")
 @overrides
 def import_(
     file: Path,
@@ -29,10 +37,11 @@ def import_(
     output: Path | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Make a saved pipeline of the published checkpoint FILE (safetensors, or torch.save without code in it).
+    """Convert the published checkpoint FILE into a saved pipeline.
 
-    What the tensors of FILE do not decide (tokenizer, prediction, shift, guidance) comes from --config, --recipe or
-    --set. Every decision is printed with its source.
+    FILE is a safetensors file, or a file of torch.save without Python objects. Its tensors do not determine tokenizer,
+    prediction, shift and guidance: give these by --config, --recipe or --set. The command prints every decision with
+    its source.
     """
     from nanogen_core.cli.options import override_layer
     from nanogen_files import storage
@@ -40,19 +49,19 @@ def import_(
 
     folder = output or Path("imported") / file.stem
     if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder} holds files already: name another folder with --output.")
-    beside = file.with_suffix(".json")
-    described = storage.read_json(architecture or beside) if architecture or beside.is_file() else None
+        raise DataError(f"{folder} is not empty: choose another folder with --output.")
+    default = file.with_suffix(".json")
+    description = storage.read_json(architecture or default) if architecture or default.is_file() else None
     imported = import_file(
         file,
         config,
         recipe=recipe,
         settings=override_layer(settings),
-        architecture=described,
+        architecture=description,
         weights=weights,
     )
     imported.pipeline.save(folder)
     for decision in imported.decisions:
         click.echo(str(decision))
     parameters = sum(tensor.numel() for tensor in imported.pipeline.backbone.parameters())
-    click.echo(f"Imported {parameters:,} parameters: the pipeline is in {folder}.")
+    click.echo(f"Imported {parameters:,} parameters into the pipeline {folder}.")

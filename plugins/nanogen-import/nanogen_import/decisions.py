@@ -1,4 +1,4 @@
-"""What an import decided, and from where; and what nobody decided, which is an error."""
+"""Decisions of an import with their sources, and errors about missing ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from nanogen_core.kinds import groups
 from nanogen_import.candidates import Candidate, in_effect, shown
 from nanogen_import.checkpoint import Undecided
 
-#: The keys that decide what a pipeline samples, in the order in which they are told.
-TOLD_KEYS = (
+#: Configuration keys that affect samples, in printing order.
+PRINTED_KEYS = (
     "task",
     "method",
     "image_size",
@@ -28,11 +28,11 @@ TOLD_KEYS = (
 )
 ALL_OPTIONS = ("guidance", "sampler")
 DEFAULT = "default"
-Sources = Sequence[tuple[str, Mapping[str, Any]]]  # name and layer, the highest first
+Sources = Sequence[tuple[str, Mapping[str, Any]]]  # name and configuration layer, highest priority first
 
 
 class Decision(NamedTuple):
-    """One option of the imported pipeline, and who decided it."""
+    """One option of the imported pipeline, and the source of its value."""
 
     key: str
     value: str
@@ -43,21 +43,21 @@ class Decision(NamedTuple):
 
 
 def decisions(
-    resolved: Resolved, parts: Mapping[str, Any], sources: Sources, asked: Sequence[Undecided]
+    resolved: Resolved, parts: Mapping[str, Any], sources: Sources, undecided: Sequence[Undecided]
 ) -> list[Decision]:
-    """Return every option that somebody decided, and all that the checkpoint asked for, default or not.
+    """Return all options that have a source, and all undecided options of the checkpoint, even with default values.
 
     Args:
-        resolved: the configuration of the imported pipeline.
-        parts: its parts, for numbers that they derive.
-        sources: whoever said something.
-        asked: what the checkpoint leaves open.
+        resolved: Configuration of the imported pipeline.
+        parts: Its parts, which may derive numbers.
+        sources: Configuration layers with their names.
+        undecided: Choices that the tensors of the checkpoint do not determine.
     """
-    options = {f"{item.slot}.{option}": item for item in asked for option in item.options}
-    always = {item.slot for item in asked} | options.keys()
+    options = {f"{item.slot}.{option}": item for item in undecided for option in item.options}
+    always = {item.slot for item in undecided} | options.keys()
     values = resolved.as_dict()
     found = []
-    for key, value in flat({key: values[key] for key in TOLD_KEYS if key in values}):
+    for key, value in flat({key: values[key] for key in PRINTED_KEYS if key in values}):
         source = _source(key, sources)
         if source == DEFAULT and key not in always and key.partition(".")[0] not in ALL_OPTIONS:
             continue
@@ -67,38 +67,47 @@ def decisions(
         if value is not None or (key in options and options[key].null):
             found.append(Decision(key, shown(value), source))
     if not resolved.groups["guidance"]:
-        said = [source for source, layer in sources if "guidance" in layer]
-        found.append(Decision("guidance", "none", next(iter(said), DEFAULT)))
+        named = [source for source, layer in sources if "guidance" in layer]
+        found.append(Decision("guidance", "none", next(iter(named), DEFAULT)))
     return found
 
 
 def still_open(items: Sequence[Undecided], own: Layer, resolved: Resolved | None) -> list[Undecided]:
-    """Return what `own`, the user's configuration without defaults, leaves open.
+    """Return the choices that the user's configuration does not make.
 
-    `resolved` tells which options a component has; None: nobody named the component yet.
+    Args:
+        items: Choices that the tensors do not determine.
+        own: The user's configuration without defaults.
+        resolved: Resolved configuration, which tells the options of components; None if components are missing.
     """
     return [item for item in items if not _decided(item, own, resolved)]
 
 
 def refuse_open(file: object, items: Sequence[Undecided], fitting: Sequence[Candidate], hint: str = "") -> None:
-    """Raise ConfigError where something is open, with the recipes that fit and what they say of it."""
+    """Raise ConfigError if choices are missing.
+
+    Args:
+        file: The checkpoint, for the message.
+        items: The missing choices.
+        fitting: Recipes that match the checkpoint. The message lists their values.
+        hint: Additional sentence, which begins with a space.
+    """
     if not items:
         return
     if not any(item.by_recipe for item in items):
         keys = listing(f"{item.slot}.{option}" for item in items for option in item.options)
-        raise ConfigError(f"The tensors of {file} do not tell its {_words(items)}: set {keys} (--set KEY=VALUE).")
-    lines = "".join(f"\n  --recipe {c.recipe}: {' '.join(c.answers(items))}" for c in fitting)
-    fits = f"The recipes that fit its shapes:{lines}" if fitting else "No installed recipe fits its shapes."
+        raise ConfigError(f"The tensors of {file} do not determine {_words(items)}: set {keys} (--set KEY=VALUE).")
+    lines = "".join(f"\n  --recipe {c.recipe}: {' '.join(c.options_for(items))}" for c in fitting)
+    fits = f"Recipes that match its shapes:{lines}" if fitting else "No installed recipe matches its shapes."
     raise ConfigError(
-        f"The tensors of {file} do not tell its {_words(items)}.{hint} Name the recipe that it was trained with"
-        " (--recipe NAME), give its published configuration (--config FILE.yaml), or set each of them (--set"
-        f" KEY=VALUE). {fits}"
+        f"The tensors of {file} do not determine {_words(items)}.{hint} Give the recipe of the training (--recipe"
+        f" NAME), its published configuration (--config FILE.yaml), or each option (--set KEY=VALUE). {fits}"
     )
 
 
 def _decided(item: Undecided, own: Layer, resolved: Resolved | None) -> bool:
     if item.slot in groups():
-        # an objective that learns guidance takes a group's member away, which is then not asked for
+        # an objective with learned guidance removes members of a group, which then need not be given
         return item.slot in own or (resolved is not None and bool(resolved.removed[item.slot]))
     if item.by_method and "method" in own:
         return True
@@ -119,7 +128,7 @@ def _words(items: Sequence[Undecided]) -> str:
 
 
 def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """The options of nested mappings by dotted keys. A component's name has the key of its slot."""
+    """Yield the options of nested mappings by dotted keys. The name of a component has the key of its slot."""
     if not isinstance(values, Mapping):
         yield key, values
         return
@@ -129,11 +138,11 @@ def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _source(key: str, sources: Sources) -> str:
-    return next((source for source, layer in sources if _says(layer, key.split("."))), DEFAULT)
+    return next((source for source, layer in sources if _has_value(layer, key.split("."))), DEFAULT)
 
 
-def _says(layer: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Whether a layer has a value at a path; a slot's own path is its name's."""
+def _has_value(layer: Mapping[str, Any], path: Sequence[str]) -> bool:
+    """Whether a layer has a value at a path. The path of a slot stands for the name of its component."""
     value: Any = layer
     for part in path:
         if not isinstance(value, Mapping) or part not in value:

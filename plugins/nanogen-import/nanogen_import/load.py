@@ -1,4 +1,4 @@
-"""A published checkpoint as a pipeline: the plugin of a backbone reads the file, this adds the other parts."""
+"""Import of a checkpoint: the backbone's importer reads the file, and this module builds the pipeline around it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from nanogen_import.candidates import Candidate, agreed, candidates, same_family
 from nanogen_import.checkpoint import Checkpoint, Importer, Undecided, Unrecognised
 from nanogen_import.checks import check
 from nanogen_import.decisions import Decision, decisions, flat, refuse_open, still_open
-from nanogen_import.given import SETTINGS, Given, given, said
+from nanogen_import.user_options import SETTINGS, UserOptions, read_options, task_layer
 from nanogen_import.weights import WeightsFile, read_weights
 
 SHAPES = "the file's tensors"
-AGREED = "every recipe that fits"
+AGREED = "all matching recipes"
 SLOTS_OF_METHODS = ("tokenizer", "objective")
 
 
 @frozen
 class Imported:
-    """A pipeline with the weights of a checkpoint, and what was decided on the way."""
+    """Imported pipeline, and the decisions of the import."""
 
     pipeline: Pipeline
     decisions: Sequence[Decision]
 
 
 def import_checkpoint(file: str | Path, config: Any = None, **options: Any) -> Pipeline:
-    """Return the pipeline of a published checkpoint; the arguments are those of `import_file`."""
+    """Import a published checkpoint and return the pipeline. Takes the arguments of `import_file`."""
     return import_file(file, config, **options).pipeline
 
 
@@ -49,23 +49,23 @@ def import_file(
     architecture: Mapping[str, Any] | None = None,
     weights: str = "ema",
 ) -> Imported:
-    """Read a published checkpoint. What its tensors do not decide must be said; nothing is guessed.
+    """Import a published checkpoint. Options that its tensors do not determine must be given.
 
     Args:
-        file: safetensors, or a file of `torch.save` without Python objects in it.
-        config: a configuration of NanoGen, or the published one of the checkpoint: a YAML file or a mapping.
-        recipe: the name of a recipe, in place of `config`.
-        settings: options over either.
-        architecture: the description of the network (JSON), for what the shapes do not tell.
-        weights: "ema" or "model".
+        file: Safetensors file, or a file of `torch.save` without Python objects.
+        config: Configuration of NanoGen, or the published configuration of the checkpoint, as a YAML file or mapping.
+        recipe: Name of a recipe, instead of `config`.
+        settings: Configuration that overrides either.
+        architecture: Description of the network, for options that shapes do not show.
+        weights: Set of weights, "ema" or "model".
 
     Raises:
-        DataError: the file is missing or damaged, holds numbers that are not finite, or is of no known layout.
-        ConfigError: something is not decided, or the configuration contradicts the file.
+        DataError: The file is missing or damaged, contains NaN or infinite weights, or has an unknown layout.
+        ConfigError: An option is missing, or the configuration contradicts the file.
     """
     if architecture is not None and not isinstance(architecture, Mapping):
-        raise DataError("The description of the network (--architecture) must hold keys and values.")
-    user = given(config, recipe, settings)
+        raise DataError("The description of the network (--architecture) must be a JSON object.")
+    user = read_options(config, recipe, settings)
     found = _read(read_weights(file), weights, architecture, user.foreign)
     importing = _Import(Path(file), found, user)
     pipeline = importing.pipeline()
@@ -73,21 +73,21 @@ def import_file(
 
 
 class _Import:
-    """One import: the layers of its configuration, and the checks between them and the file."""
+    """State of one import: the layers of its configuration, and their checks against the file."""
 
-    def __init__(self, file: Path, found: Checkpoint, user: Given):
+    def __init__(self, file: Path, found: Checkpoint, user: UserOptions):
         self.file = file
         self.found = found
         self.user = user
         self.task = _task(found, user)
         self.combined = user.combined(self.task if user.recipe else None)
-        self.own = said(self.combined, self.task)
+        self.own = task_layer(self.combined, self.task)
         self.fitting: Sequence[Candidate] = () if user.complete else candidates(found)
         self.agreed = {slot: {"name": name} for slot in SLOTS_OF_METHODS if (name := self._agreed(slot))}
         self.derived: Layer = {}
 
     def pipeline(self) -> Pipeline:
-        """The pipeline with the file's weights."""
+        """Build the pipeline with the weights of the file."""
         self._refuse_conflicts()
         resolved = self._resolved()
         if "image_size" not in self._layers():
@@ -100,44 +100,45 @@ class _Import:
         return pipeline
 
     def decisions(self, pipeline: Pipeline) -> list[Decision]:
-        """What was decided, and by whom."""
-        taken = "the only set, which has no name" if self.found.weights is None else self.found.weights
+        """Return the decisions with their sources."""
+        weights = "the only set (unnamed)" if self.found.weights is None else self.found.weights
         sources: list[tuple[str, Mapping[str, Any]]] = [*self.user.layers(self.task)]
-        sources += [(self.found.configured_by or self.user.source, said(self.found.configured, self.task))]
+        sources += [(self.found.configured_by or self.user.source, task_layer(self.found.configured, self.task))]
         sources += [(AGREED, self.agreed), (SHAPES, self.found.suggested), (SHAPES, self.derived)]
-        told = decisions(pipeline.config, pipeline.parts, [*sources, *_brought(pipeline.config)], self.found.undecided)
+        sources += _defaults(pipeline.config)
+        options = decisions(pipeline.config, pipeline.parts, sources, self.found.undecided)
         notes = [Decision("note", note, SHAPES) for note in self.found.notes]
-        return [Decision("weights", taken, str(self.file)), *told, *notes]
+        return [Decision("weights", weights, str(self.file)), *options, *notes]
 
     def _layers(self) -> Layer:
-        """Every layer over the ones below it: the file, what recipes agree on, then what was said."""
+        """Merged configuration. Priority from low to high: the file, agreement of the recipes, the user's options."""
         below = [self._suggested(), self.agreed, self.derived, self.found.configured]
         return merge([*map(named, below), self.combined])
 
     def _suggested(self) -> Mapping[str, Any]:
-        """What the file suggests; its conditioner belongs to the task that it suggests, or to one with the same."""
+        """Configuration from the file, without its conditioner if the chosen task has another one."""
         suggested = self.found.suggested
-        usual = said(registry().component("task", self.task).what.defaults, self.task).get("conditioner", {})
+        usual = task_layer(registry().component("task", self.task).what.defaults, self.task).get("conditioner", {})
         fits = usual.get("name") == suggested.get("conditioner", {}).get("name")
         return {key: value for key, value in suggested.items() if key != "conditioner" or fits}
 
     def _agreed(self, slot: str) -> str | None:
-        """The component of a slot that nobody names, where all recipes that fit have the same one."""
-        named_by = merge([said(self.found.configured, self.task), self.own])
+        """Component of a slot that all matching recipes share, unless the user or the file names one."""
+        named_by = merge([task_layer(self.found.configured, self.task), self.own])
         if self.user.complete or "method" in self.own or "name" in named_by.get(slot, {}):
             return None
         return agreed(self.fitting, slot)
 
     def _resolved(self) -> Resolved:
-        """The configuration with the image size still to find. Raises ConfigError where something is open."""
+        """Resolved configuration before the image size is derived. Raises ConfigError if choices are missing."""
         layers = self._layers()
         items = [item for item in self.found.undecided if not (self.user.complete and item.by_recipe)]
-        said_or_agreed = merge([self.agreed, said(self.found.configured, self.task), self.own])
-        nameless = [slot for slot in SLOTS_OF_METHODS if "name" not in said(layers, self.task).get(slot, {})]
-        if nameless and "method" not in layers:
-            self._refuse_open(still_open(items, said_or_agreed, None))
+        known = merge([self.agreed, task_layer(self.found.configured, self.task), self.own])
+        missing = [slot for slot in SLOTS_OF_METHODS if "name" not in task_layer(layers, self.task).get(slot, {})]
+        if missing and "method" not in layers:
+            self._refuse_open(still_open(items, known, None))
         resolved = resolve(layers)
-        self._refuse_open(still_open(items, said_or_agreed, resolved))
+        self._refuse_open(still_open(items, known, resolved))
         self._refuse(self.found.conflicts(resolved.as_dict()), self._source)
         return resolved
 
@@ -145,65 +146,70 @@ class _Import:
         refuse_open(self.file, items, self.fitting, self.found.hint)
 
     def _check(self, pipeline: Pipeline) -> None:
-        """Raises ConfigError, with the recipes that fit, where another part gives the backbone something else."""
+        """Raise ConfigError, listing matching recipes, if another part does not match the checkpoint."""
         try:
             check(pipeline, self.found)
         except ConfigError as error:
             fitting = listing(candidate.recipe for candidate in candidates(self.found))
-            fits = f"The recipes that fit the file: {fitting}." if fitting else "No installed recipe fits the file."
+            fits = f"Recipes that match the file: {fitting}." if fitting else "No installed recipe matches the file."
             raise ConfigError(f"{error} {fits}") from error
 
     def _refuse_conflicts(self) -> None:
-        """Raises ConfigError where what was said of the backbone contradicts the file."""
+        """Raise ConfigError if the user's options of the backbone contradict the file."""
         kind = self.found.suggested["backbone"]["name"]
         name = self.own.get("backbone", {}).get("name", kind).rpartition(":")[2]
-        recipe = resolve(self.user.alone(self.task)) if self.user.recipe else None
+        recipe = resolve(self.user.without_settings(self.task)) if self.user.recipe else None
         if recipe and name == kind and not same_family(self.found, recipe):
             name = recipe.slots["backbone"].name if "backbone" in recipe.slots else "none"
         if name != kind:
-            raise ConfigError(f"{self._source} has the backbone {name!r}, and {self.file} is a {kind!r}.")
-        self._refuse(self.found.conflicts(said(self.user.settings, self.task)), SETTINGS)
+            raise ConfigError(
+                f"{self._source} has the backbone {name!r}, but {self.file} contains a {kind!r}: give the configuration"
+                " of this checkpoint."
+            )
+        self._refuse(self.found.conflicts(task_layer(self.user.settings, self.task)), SETTINGS)
         self._refuse(self.found.conflicts(self.own), self._source)
-        self._refuse_other_words()
+        self._refuse_other_values()
 
-    def _refuse_other_words(self) -> None:
-        """Raises ConfigError where a recipe or a configuration says something else than the file. --set decides."""
+    def _refuse_other_values(self) -> None:
+        """Raise ConfigError if the user's configuration differs from values in the file, unless --set decides."""
         if self.found.configured_by is None:
             return
-        words, over = (dict(flat(said(raw, self.task))) for raw in (self.found.configured, self.user.settings))
-        others = dict(flat(said(self.user.raw, self.task)))
-        for key in sorted(words.keys() & others.keys() - over.keys()):
-            if others[key] not in (None, words[key]):
+        values, over = (dict(flat(task_layer(raw, self.task))) for raw in (self.found.configured, self.user.settings))
+        others = dict(flat(task_layer(self.user.raw, self.task)))
+        for key in sorted(values.keys() & others.keys() - over.keys()):
+            if others[key] not in (None, values[key]):
                 raise ConfigError(
-                    f"{self._source} has {key}={shown(others[key])}, and {self.found.configured_by} ({self.file}) say"
-                    f" {shown(words[key])}: add --set {key}=VALUE with the right one."
+                    f"{self._source} has {key}={shown(others[key])}, but {self.found.configured_by} ({self.file}) have"
+                    f" {key}={shown(values[key])}: add --set {key}=VALUE with the correct value."
                 )
 
     def _refuse(self, conflicts: Sequence[str], source: str) -> None:
         if conflicts:
-            raise ConfigError(f"{source} contradicts {self.file}: {'; '.join(conflicts)}.")
+            raise ConfigError(
+                f"{source} contradicts {self.file}: {'; '.join(conflicts)}. Correct or remove these options."
+            )
 
     @property
     def _source(self) -> str:
         return self.user.source or SETTINGS
 
 
-def _task(found: Checkpoint, user: Given) -> str:
-    """The task that was said. A recipe is good for another task where its own takes other conditions than the file."""
+def _task(found: Checkpoint, user: UserOptions) -> str:
+    """The given task, or that of the file. A recipe is switched to the file's task if its own has other conditions."""
     suggested: str = found.suggested["task"]
     for raw in (user.settings, {} if user.recipe else user.raw):
-        if name := said(raw, suggested).get("task", {}).get("name"):
+        if name := task_layer(raw, suggested).get("task", {}).get("name"):
             return str(name)
     if not user.recipe:
         return suggested
-    own, other = resolve(user.raw), resolve(user.alone(suggested))
+    own, other = resolve(user.raw), resolve(user.without_settings(suggested))
     return own.task if own.slots["conditioner"].name == other.slots["conditioner"].name else suggested
 
 
 def _read(
     file: WeightsFile, weights: str, architecture: Mapping[str, Any] | None, configuration: Mapping[str, Any] | None
 ) -> Checkpoint:
-    """What the first importer that knows the layout makes of the file."""
+    """Read the file with the first importer that knows its layout."""
     refused: list[str] = []
     for reference in _importers():
         importer: Importer = import_object(reference)
@@ -212,8 +218,8 @@ def _read(
         except Unrecognised as error:
             refused.append(str(error))
     if not refused:
-        raise ConfigError("No installed backbone reads published checkpoints.")
-    raise DataError(f"{file.path} holds no network that an installed backbone reads: {'; '.join(refused)}.")
+        raise ConfigError("No installed backbone can import checkpoints: install one, such as nanogen-dit.")
+    raise DataError(f"{file.path} contains no network of an installed backbone: {'; '.join(refused)}.")
 
 
 def _importers() -> Iterator[str]:
@@ -223,13 +229,13 @@ def _importers() -> Iterator[str]:
 
 
 def _image_size(resolved: Resolved, latent: LatentSpec) -> int:
-    """The size whose latent has the checkpoint's side, by the tokenizer's own factor."""
+    """Image size that gives the checkpoint's latent size with the tokenizer's factor."""
     factor: int = Assembly(resolved)["tokenizer"].latent(resolved.image_size).factor
     return latent.height * factor
 
 
 def _assembly(resolved: Resolved, found: Checkpoint) -> Assembly:
-    """The parts; where the data is not on this machine the classes are called by their numbers."""
+    """Parts of the pipeline. Classes are named by number if the dataset is not available."""
     assembly = Assembly(resolved)
     try:
         assembly["classes"]
@@ -239,11 +245,11 @@ def _assembly(resolved: Resolved, found: Checkpoint) -> Assembly:
     return assembly
 
 
-def _brought(resolved: Resolved) -> Iterator[tuple[str, Layer]]:
-    """What the method, the objective and the task bring along, with their names."""
+def _defaults(resolved: Resolved) -> Iterator[tuple[str, Layer]]:
+    """Defaults of the method, the objective and the task, with the names of their sources."""
     if resolved.method is not None:
         method = registry().method(resolved.method).what
-        yield f"method {resolved.method}", said({**method.defaults, "per_task": method.per_task}, resolved.task)
+        yield f"method {resolved.method}", task_layer({**method.defaults, "per_task": method.per_task}, resolved.task)
     for slot in ("objective", "task"):
         part = resolved.slots[slot]
-        yield f"{slot} {part.name}", said(part.chosen.component.defaults, resolved.task)
+        yield f"{slot} {part.name}", task_layer(part.chosen.component.defaults, resolved.task)

@@ -9,4 +9,4 @@ NANOGEN_API = 1
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {"import": ("nanogen_import.cli:import_", "Make a saved pipeline of a published checkpoint.")}
+    return {"import": ("nanogen_import.cli:import_", "Convert a published checkpoint into a saved pipeline.")}

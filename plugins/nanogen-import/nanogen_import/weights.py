@@ -1,4 +1,4 @@
-"""The networks in a file of weights: which sets it holds, under names without the prefixes of wrappers."""
+"""Reading of weights files: sets of weights, and tensor names without the prefixes of wrappers."""
 
 from __future__ import annotations
 
@@ -12,53 +12,59 @@ from torch import Tensor
 from nanogen_core.errors import DataError, listing
 from nanogen_files.weights import read_content, read_metadata, refuse_nonfinite
 
-SETS = ("ema", "model")  # the sets of weights that a training checkpoint tells apart
-WRAPPERS = frozenset({"module", "_orig_mod"})  # what DDP, FSDP and torch.compile put into names
+SETS = ("ema", "model")  # sets of weights in a training checkpoint
+WRAPPERS = frozenset({"module", "_orig_mod"})  # parts of names that DDP, FSDP and torch.compile add
 PLAIN = (int, float, str)
 
 
 class WeightsFile(NamedTuple):
-    """The contents of a file by dotted names, such as `ema.blocks.0.attn.qkv.weight`."""
+    """Contents of a weights file by dotted names, such as `ema.blocks.0.attn.qkv.weight`."""
 
     path: Path
     tensors: Mapping[str, Tensor]
-    values: Mapping[str, Any]  # numbers and texts
+    values: Mapping[str, Any]  # numbers and strings
 
 
 class Weights(NamedTuple):
-    """The tensors of one network."""
+    """Tensors of one network."""
 
     tensors: dict[str, Tensor]
-    set: str | None  # "ema" or "model"; None where the file has one set without a name
+    set: str | None  # "ema" or "model"; None if the file has one unnamed set
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read a file of weights.
-
-    The parts `module` and `_orig_mod` are dropped wherever they stand in a name.
+    """Read a weights file. Removes the parts `module` and `_orig_mod` from names.
 
     Raises:
-        DataError: the file is missing or damaged, holds Python objects, or holds no tensors by name.
+        DataError: The file is missing or damaged, contains Python objects, or contains no named tensors.
     """
     path = Path(path)
     tensors, values = _contents(path)
     if not tensors:
-        raise DataError(f"{path} holds no tensors: a file of weights maps names to tensors.")
+        raise DataError(f"{path} contains no tensors: give a file that maps names to tensors.")
     return WeightsFile(path, _unwrapped(path, tensors), values)
 
 
 def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
-    """Return the network that has the tensor `anchor`: the set `weights`, or the only one where it has no name.
+    """Select a network from a file.
+
+    Args:
+        file: Contents of the file.
+        anchor: Name of a tensor of the network.
+        weights: Set of weights, "ema" or "model". A single unnamed set is also accepted.
 
     Raises:
-        DataError: there is no such network, several fit, or a number in it is not finite.
+        DataError: No network or several networks match, or a weight is NaN or infinite.
     """
     prefixes = [name.removesuffix(anchor) for name in file.tensors if f".{name}".endswith(f".{anchor}")]
     named = {prefix: _set_of(prefix) for prefix in prefixes}
     matching = [prefix for prefix, name in named.items() if name in (weights, None)]
     if len(matching) != 1:
-        held = listing(name or "unnamed weights" for name in named.values())
-        raise DataError(f"{file.path} holds no one set of {weights!r} weights; it holds: {held}.")
+        available = listing(name or "unnamed weights" for name in named.values())
+        raise DataError(
+            f"{file.path} does not contain exactly one set of {weights!r} weights. It contains: {available}. Choose"
+            " with --weights."
+        )
     prefix = matching[0]
     tensors = {name[len(prefix) :]: x for name, x in file.tensors.items() if name.startswith(prefix)}
     refuse_nonfinite(tensors, file.path)
@@ -66,17 +72,17 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
 
 
 def has(file: WeightsFile, name: str) -> bool:
-    """Return whether some network of the file has a tensor of this name."""
+    """Whether a network of the file has a tensor of this name."""
     return any(f".{found}".endswith(f".{name}") for found in file.tensors)
 
 
 def _set_of(prefix: str) -> str | None:
-    """The set of weights that a prefix such as `ema.` names, if any."""
+    """Set of weights in a prefix such as `ema.`; None if there is none."""
     return next((part for part in prefix.split(".") if part in SETS), None)
 
 
 def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, and the numbers and texts, by dotted names."""
+    """Tensors, and numbers and strings, by dotted names."""
     content = read_content(path)
     try:
         leaves = {**read_metadata(path), **dict(_leaves(content, ""))}
@@ -87,7 +93,7 @@ def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """What nested mappings hold, by dotted names."""
+    """Yield the values of nested mappings by dotted names."""
     if isinstance(tree, argparse.Namespace):
         tree = vars(tree)
     if not isinstance(tree, Mapping):
@@ -103,7 +109,7 @@ def _unwrapped(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
         if plain in found:
             raise DataError(
-                f"{path} holds {plain} twice: with and without a wrapper's {listing(WRAPPERS)} in its name."
+                f"{path} contains {plain} twice, with and without {listing(WRAPPERS)} in its name: remove one of them."
             )
         found[plain] = tensor
     return found

@@ -1,4 +1,4 @@
-"""Two runs side by side."""
+"""Audit of two run folders."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ from nanogen_core.errors import DataError, shown
 from nanogen_files import yaml_files
 from nanogen_train.logging import metrics_log
 
-POINTS = 200  # of a curve that are kept for its plot
+POINTS = 200  # maximum number of points of a curve
 
 
 @frozen
 class Recorded:
-    """What a run left behind: its configuration and its log."""
+    """Configuration and log of a run."""
 
     config: dict[str, Any]
     curves: dict[str, list[tuple[int, float]]]
 
 
 def audit(first: Path | str, second: Path | str) -> Audit:
-    """The audit of two folders of runs. Raises DataError where one is none, or logged nothing."""
+    """Compare two runs.
+
+    Args:
+        first: Folder of the first run.
+        second: Folder of the second run.
+
+    Raises:
+        DataError: A folder is not a run, or its log is empty or damaged.
+    """
     a, b = _recorded(Path(first)), _recorded(Path(second))
     differing = differences(a.config, b.config)
     other_task = _task(a) != _task(b)
@@ -49,10 +57,10 @@ def audit(first: Path | str, second: Path | str) -> Audit:
 
 def _recorded(folder: Path) -> Recorded:
     if not (folder / CONFIG).is_file() or not (folder / metrics_log.LOG).is_file():
-        raise DataError(f"{folder} is no folder of a run: an audit reads its {CONFIG} and its {metrics_log.LOG}.")
+        raise DataError(f"{folder} is not a run folder: it must contain {CONFIG} and {metrics_log.LOG}.")
     entries = metrics_log.read(folder)
     if not entries:
-        raise DataError(f"The run in {folder} has logged nothing yet: train it for train.log_every steps first.")
+        raise DataError(f"The log of the run in {folder} is empty: train it for at least train.log_every steps.")
     return Recorded(yaml_files.read(folder / CONFIG), _curves(folder, entries))
 
 
@@ -61,8 +69,8 @@ def _curves(folder: Path, entries: list[dict[str, Any]]) -> dict[str, list[tuple
         for name, value in entry.items():
             if not isinstance(value, (int, float)):
                 raise DataError(
-                    f"{folder / metrics_log.LOG} is damaged: {shown(name)} of step {entry['step']} is {shown(value)},"
-                    " not a number."
+                    f"{folder / metrics_log.LOG} is damaged: {shown(name)} of step {entry['step']} must be a number,"
+                    f" and is {shown(value)}."
                 )
     return logged.curves(entries)
 
@@ -73,6 +81,6 @@ def _task(run: Recorded) -> str:
 
 
 def _thinned(series: Series) -> Series:
-    """At most POINTS points, evenly over the curve, its last one among them."""
+    """Reduce a curve to at most POINTS evenly spaced points, including the last one."""
     every = max(1, math.ceil(len(series) / POINTS))
     return [*series[::-1][::every]][::-1]

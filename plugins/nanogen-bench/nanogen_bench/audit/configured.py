@@ -1,4 +1,4 @@
-"""What the two configurations say: compared exactly, line by line."""
+"""Audit of two configurations: exact comparison of their options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from nanogen_bench.audit.lines import DIFFERS, EQUAL, EXPECTED, Line
 from nanogen_core.config_diff import ABSENT, Difference, flat
 
-#: What an audit names -> the configuration lines that it is made of, by their beginnings.
+#: Name of an audit line -> prefixes of its options.
 NAMED: Mapping[str, tuple[str, ...]] = {
     "learning rate": ("optimizer.lr",),
     "optimiser": ("optimizer.",),
@@ -28,8 +28,8 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "data": ("dataset.",),
     "conditioning": ("conditioner.", "encoder."),
 }
-OF_THE_TASK = ("task", "conditioner.", "encoder.", "dataset.")  # may differ where the tasks do
-NO_TRAINING = (  # touches what is drawn, judged or written down
+TASK_OPTIONS = ("task", "conditioner.", "encoder.", "dataset.")  # may differ if the tasks do
+NOT_TRAINING = (  # affect only sampling, evaluation, logging and storage
     "seed",
     "sampler.",
     "guidance.",
@@ -44,23 +44,30 @@ NO_TRAINING = (  # touches what is drawn, judged or written down
     "train.compile",
     "train.trackers",
 )
-EXACT = "every line the same"
-BY_TASK = "may differ, since the tasks do"
-BESIDE = "no part of the regime"
+EXACT = "all options equal"
+BY_TASK = "may differ, because the tasks differ"
+IGNORED = "does not affect training"
 
 
 def lines(
     first: Mapping[str, Any], second: Mapping[str, Any], differing: Sequence[Difference], other_task: bool
 ) -> list[Line]:
-    """A line for each name above, for the rest of what is trained by, and for what is not trained by."""
+    """Return a line for each name in `NAMED`, and one for all other options.
+
+    Args:
+        first: Configuration of the first run.
+        second: Configuration of the second run.
+        differing: Options in which they differ.
+        other_task: Whether the tasks differ.
+    """
     values = dict(flat(first)), dict(flat(second))
     keys = list(dict.fromkeys(key for side in values for key in side))
     taken: set[str] = set()
     found = []
-    for name, beginnings in NAMED.items():
-        mine = [key for key in keys if key.startswith(beginnings) and key not in taken]
-        taken.update(mine)
-        found += [_line(name, mine, values, differing, other_task)] if mine else []
+    for name, prefixes in NAMED.items():
+        named = [key for key in keys if key.startswith(prefixes) and key not in taken]
+        taken.update(named)
+        found += [_line(name, named, values, differing, other_task)] if named else []
     rest = [key for key in keys if key not in taken]
     return [*found, _line("everything else", rest, values, differing, other_task)]
 
@@ -73,20 +80,20 @@ def _line(
     other_task: bool,
 ) -> Line:
     changed = [line.key for line in differing if line.key in keys]
-    wrong = [key for key in changed if not _excused(key, values, other_task)]
+    wrong = [key for key in changed if not _may_differ(key, values, other_task)]
     verdict = DIFFERS if wrong else EXPECTED if changed else EQUAL
     shown = wrong or changed or (list(keys) if len(keys) == 1 else [])
-    rule = EXACT if wrong or not changed else BESIDE if changed[0].startswith(NO_TRAINING) else BY_TASK
+    rule = EXACT if wrong or not changed else IGNORED if changed[0].startswith(NOT_TRAINING) else BY_TASK
     a, b = (_shown(shown, side, len(keys)) for side in values)
     return Line(group="configuration", name=name, first=a, second=b, verdict=verdict, rule=rule)
 
 
-def _excused(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> bool:
-    """Whether a line may differ. Options of one and the same dataset may not: both tasks read it."""
-    if key.startswith(NO_TRAINING):
+def _may_differ(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> bool:
+    """Whether an option may differ. Options of a dataset that both tasks read may not."""
+    if key.startswith(NOT_TRAINING):
         return True
     same_data = values[0].get("dataset.name") == values[1].get("dataset.name")
-    return other_task and key.startswith(OF_THE_TASK) and not (key.startswith("dataset.") and same_data)
+    return other_task and key.startswith(TASK_OPTIONS) and not (key.startswith("dataset.") and same_data)
 
 
 def _shown(keys: Sequence[str], values: Mapping[str, Any], count: int) -> Any:

@@ -1,4 +1,4 @@
-"""The lines of an audit: what is compared, its two values, a verdict, and the rule by which it was given."""
+"""Results of an audit: lines with two values, a verdict and the rule of comparison."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ Series = Sequence[tuple[int, float]]  # (step, value)
 
 @frozen(kw_only=True)
 class Line:
-    """One comparison. `expected`: it differs as the two tasks do; `unknown`: one of the runs did not log it."""
+    """One comparison of two runs.
 
-    group: str  # "configuration" or "logs"
+    Attributes:
+        group: `"configuration"` or `"logs"`.
+        name: What is compared.
+        first: Value of the first run.
+        second: Value of the second run.
+        verdict: `"equal"`, `"differs"`, `"expected"` (differs because the tasks do), or `"unknown"` (not logged by
+            both runs).
+        rule: Rule that led to the verdict.
+    """
+
+    group: str
     name: str
     first: Any
     second: Any
@@ -29,9 +39,18 @@ class Line:
 
 @frozen(kw_only=True)
 class Audit:
-    """All lines, the configuration lines that differ, and the curves of what was logged, for plots."""
+    """Comparison of two runs.
 
-    first: str  # the folders
+    Attributes:
+        first: Folder of the first run.
+        second: Folder of the second run.
+        tasks: Names of their tasks.
+        lines: All comparisons.
+        configuration: Options in which the configurations differ.
+        curves: Logged values of both runs by name, for plots.
+    """
+
+    first: str
     second: str
     tasks: tuple[str, str]
     lines: tuple[Line, ...]
@@ -40,20 +59,20 @@ class Audit:
 
     @property
     def equal(self) -> bool:
-        """Whether no line differs in a way that the task does not explain."""
+        """Whether all differences are explained by the task."""
         return all(line.verdict != DIFFERS for line in self.lines)
 
     @property
     def verdict(self) -> str:
-        """A sentence."""
+        """Summary in one sentence."""
         wrong = [line.name for line in self.lines if line.verdict == DIFFERS]
         unknown = [line.name for line in self.lines if line.verdict == UNKNOWN]
         if wrong:
-            return f"The regimes differ in {len(wrong)} of {len(self.lines)} lines: {', '.join(wrong)}."
-        left_out = f"; not logged by both: {', '.join(unknown)}" if unknown else ""
-        but = " but for the task" if self.tasks[0] != self.tasks[1] else ""
-        return f"The regimes are equal{but} in all {len(self.lines) - len(unknown)} lines{left_out}."
+            return f"The trainings differ in {len(wrong)} of {len(self.lines)} lines: {', '.join(wrong)}."
+        left_out = f" Not logged by both: {', '.join(unknown)}." if unknown else ""
+        apart = " apart from the task" if self.tasks[0] != self.tasks[1] else ""
+        return f"The trainings are equal{apart} in all {len(self.lines) - len(unknown)} lines.{left_out}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the audit as JSON values."""
         return {"equal": self.equal, "verdict": self.verdict, **attrs.asdict(self)}

@@ -1,4 +1,4 @@
-"""`nanogen bench audit`."""
+"""The command `nanogen bench audit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from nanogen_bench.audit.lines import Audit, Line
 
-WIDTH = 34  # characters of a value that the text shows
+WIDTH = 34  # maximum number of characters of a value
 STYLE = (
     "text{font:11px sans-serif}line{stroke:#ccc}polyline{fill:none;stroke-width:1.5}"
     ".c0{stroke:#0b62a4}.c1{stroke:#c2410c;stroke-dasharray:5 3}"
@@ -22,11 +22,13 @@ STYLE = (
 @click.command()
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="JSON, with the curves, in place of a text.")
-@click.option("--plots", type=click.Path(path_type=Path), help="A folder for the curves as SVG drawings.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, including the curves.")
+@click.option("--plots", type=click.Path(path_type=Path), help="Folder for SVG plots of the curves.")
 def audit(run_a: Path, run_b: Path, as_json: bool, plots: Path | None) -> None:
-    """Say whether the regimes of RUN_A and RUN_B are equal but for the task, and by which rule. The exit status is 1
-    where they are not."""
+    """Compare the trainings of RUN_A and RUN_B. They should differ only in the task.
+
+    Prints each comparison with its rule. The exit status is 1 if the trainings differ in anything else.
+    """
     from nanogen_bench.audit.compare import audit as compare
 
     found = compare(run_a, run_b)
@@ -42,7 +44,7 @@ def _text(found: Audit) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     table = ["  ".join(f"{c:{w}}" for c, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
     changed = [f"{line.key}: {_shown(line.first)} -> {_shown(line.second)}" for line in found.configuration]
-    return "\n".join([*table, "", "Configuration lines that differ:", *(changed or ["none"]), "", found.verdict])
+    return "\n".join([*table, "", "Options that differ:", *(changed or ["none"]), "", found.verdict])
 
 
 def _values(line: Line) -> tuple[str, str]:
@@ -64,15 +66,17 @@ def _draw(found: Audit, folder: Path) -> None:
     from nanogen_files import storage
 
     drawings = {name: curves(name, pair, found.tasks) for name, pair in found.curves.items()}
-    files = {folder / f"{name.replace('/', '-')}.svg": _alone(drawing) for name, drawing in drawings.items() if drawing}
+    files = {
+        folder / f"{name.replace('/', '-')}.svg": _standalone(drawing) for name, drawing in drawings.items() if drawing
+    }
     for file in files:
         refuse_foreign(file, re.escape(STYLE), "bench audit")
     for file, text in files.items():
         storage.write_text(file, text)
 
 
-def _alone(drawing: str) -> str:
-    """An SVG drawing of the page as a file of its own: it must name its format and bring its style."""
+def _standalone(drawing: str) -> str:
+    """Make an SVG file from a plot of the report page, by adding namespace and style."""
     opening, rest = drawing.split(">", 1)
     named = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     return f"{named}><style>{STYLE}</style>{rest}"

@@ -1,4 +1,4 @@
-"""`nanogen bench`: lists its verbs without importing them."""
+"""The command group `nanogen bench`. Imports a subcommand only when it runs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import click
 
 from nanogen_core.cli.lazy import LazyGroup
 
-#: verb -> (where its command is, what it does)
+#: subcommand -> (target, one-line help)
 VERBS = {
     "correlate": (
         "nanogen_bench.cli.correlate:correlate",
-        "Say how two kinds of score go together over models, and how sure that is.",
+        "Correlate scores over models, with intervals and p-values.",
     ),
-    "audit": ("nanogen_bench.cli.audit:audit", "Say whether two training regimes are equal but for the task."),
-    "card": ("nanogen_bench.cli.card:card", "Write the entry of one model: both tasks, seeds, fingerprints."),
-    "collect": ("nanogen_bench.cli.collect:collect", "Make a table of models from the scores of runs."),
-    "mini": ("nanogen_bench.cli.mini:mini", "Run the whole experiment in small, on drawings."),
-    "report": ("nanogen_bench.cli.report:report", "Write one HTML page about a table of scores."),
+    "audit": ("nanogen_bench.cli.audit:audit", "Compare two trainings: do they differ only in the task?"),
+    "card": ("nanogen_bench.cli.card:card", "Write the card of one model: scores on both tasks, seeds, fingerprints."),
+    "collect": ("nanogen_bench.cli.collect:collect", "Write a table of models from the scores of runs."),
+    "mini": ("nanogen_bench.cli.mini:mini", "Run a small version of the experiment, on drawings."),
+    "report": ("nanogen_bench.cli.report:report", "Write an HTML page about a table of scores."),
 }
 
 
 @click.command(cls=LazyGroup, verbs=VERBS)
 def bench() -> None:
-    """DiffusionBench: do the rankings of one task say anything about the other?"""
+    """DiffusionBench: compare model rankings of two tasks."""

@@ -1,4 +1,4 @@
-"""`nanogen bench collect`."""
+"""The command `nanogen bench collect`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-OURS = (
-    r"\Amodel,family,tokenizer,([^\n]*,)?(seeds,n,note|task,seed,([^\n]*,)?n)\n"  # the heads of a table of this command
+OWN_FILE = (
+    r"\Amodel,family,tokenizer,([^\n]*,)?(seeds,n,note|task,seed,([^\n]*,)?n)\n"  # header of tables of this command
 )
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN...")
-@click.option("--output", type=click.Path(path_type=Path), help="A CSV file; by default the table is printed.")
-@click.option("--each", is_flag=True, help="A row for each run in place of one for each model.")
+@click.option("--output", type=click.Path(path_type=Path), help="CSV file; by default the table is printed.")
+@click.option("--each", is_flag=True, help="Write one row per run instead of one per model.")
 def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
-    """Make the table of models from the scores that `nanogen evaluate` left beside RUNS, for `nanogen bench correlate`.
+    """Write a table of models from the scores of RUNS, for `nanogen bench correlate`.
 
-    Runs of one name are one model, and their scores are averaged over seeds. A run is called after its folder.
-    A run whose files are damaged or missing is named and left out.
+    `nanogen evaluate` must have scored the runs. A run has the name of its folder. Runs of the same name are one model,
+    and their scores are averaged over seeds. Runs with damaged or missing files are reported and skipped.
     """
-    from nanogen_bench.cli.left_out import say_left_out
+    from nanogen_bench.cli.left_out import print_left_out
     from nanogen_bench.cli.replacing import refuse_foreign
     from nanogen_bench.collected.entries import readable
     from nanogen_bench.collected.models import models
@@ -29,9 +29,9 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     from nanogen_files import storage
 
     if output is not None:
-        refuse_foreign(output, OURS, "bench collect")
+        refuse_foreign(output, OWN_FILE, "bench collect")
     found, left_out = readable(runs)
-    say_left_out(left_out, "runs")
+    print_left_out(left_out, "runs")
     rows = run_rows(found) if each else model_rows(models(found))
     if output is None:
         click.echo(text(rows), nl=False)
@@ -40,4 +40,4 @@ def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     click.echo(f"{len(rows)} {'runs' if each else 'models'}: {output}.")
     for row in rows:
         if row.get("note"):
-            click.echo(f"Measured otherwise: {row['model']}: {row['note']}.", err=True)
+            click.echo(f"Different settings: {row['model']}: {row['note']}.", err=True)

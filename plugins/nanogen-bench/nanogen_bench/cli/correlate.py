@@ -1,4 +1,4 @@
-"""`nanogen bench correlate`."""
+"""The command `nanogen bench correlate`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,44 @@ from nanogen_core.errors import ConfigError
 
 @click.command()
 @click.argument("file")
-@click.option("--x", required=True, metavar="COLUMN", help="The score that is to say something about the others.")
-@click.option("--y", "ys", required=True, multiple=True, metavar="COLUMN[,COLUMN]", help="The others; repeatable.")
-@click.option("--where", multiple=True, metavar="CONDITION", help="Which rows: family!=pixel, 'fid<4'; repeatable.")
-@click.option("--direction", "said", multiple=True, metavar="COLUMN=lower|higher", help="Which is better; repeatable.")
-@click.option("--cluster", "clusters", multiple=True, metavar="COLUMN|tokenizer", help="Groups of dependent models.")
-@click.option("--draws", type=DRAWS, default=10_000, show_default=True)
-@click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="JSON in place of tables.")
+@click.option("--x", required=True, metavar="COLUMN", help="Score of the first task.")
+@click.option(
+    "--y", "ys", required=True, multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable."
+)
+@click.option(
+    "--where", multiple=True, metavar="CONDITION", help="Rows to use, such as family!=pixel or 'fid<4'; repeatable."
+)
+@click.option(
+    "--direction",
+    "directions",
+    multiple=True,
+    metavar="COLUMN=lower|higher",
+    help="Which values of a column are better; repeatable.",
+)
+@click.option(
+    "--cluster",
+    "clusters",
+    multiple=True,
+    metavar="COLUMN|tokenizer",
+    help="Column of groups of dependent models, for cluster bootstraps; repeatable.",
+)
+@click.option("--draws", type=DRAWS, default=10_000, show_default=True, help="Bootstrap draws and permutations.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the draws.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def correlate(
     file: str,
     x: str,
     ys: tuple[str, ...],
     where: tuple[str, ...],
-    said: tuple[str, ...],
+    directions: tuple[str, ...],
     clusters: tuple[str, ...],
     draws: int,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Say how two kinds of score go together over models, and how sure that is.
+    """Correlate the score --x with the scores --y over models, with intervals, p-values and power.
 
-    FILE is a CSV file with a row for each model, or `published`: the 26 models of DiffusionBench.
+    FILE is a CSV file with one row per model, or `published` for the 26 models of the DiffusionBench paper.
     """
     from nanogen_bench.correlation.study import study
     from nanogen_bench.correlation.table import read_table
@@ -43,7 +59,7 @@ def correlate(
         x=x,
         ys=[name.strip() for names in ys for name in names.split(",") if name.strip()],
         where=where,
-        said=dict(map(direction_said, said)),
+        directions=dict(map(parse_direction, directions)),
         clusters=clusters or None,
         draws=draws,
         seed=seed,
@@ -60,9 +76,9 @@ def correlate(
         console.print(part)
 
 
-def direction_said(text: str) -> tuple[str, str]:
-    """`fid=lower` as the column and the way. Raises ConfigError."""
-    column, equals, way = text.partition("=")
+def parse_direction(text: str) -> tuple[str, str]:
+    """Split `fid=lower` into column and direction. Raises ConfigError."""
+    column, equals, direction = text.partition("=")
     if not equals:
         raise ConfigError(f"--direction takes COLUMN=lower or COLUMN=higher, not {text!r}.")
-    return column.strip(), way.strip()
+    return column.strip(), direction.strip()

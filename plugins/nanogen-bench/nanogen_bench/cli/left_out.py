@@ -1,4 +1,4 @@
-"""What a command left out, on the stream of errors: a line for each, and their number."""
+"""Report of skipped runs and files on standard error."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Sequence
 import click
 
 
-def say_left_out(sentences: Sequence[str], what: str) -> None:
-    """Print the sentences, and how many of `what` they are."""
+def print_left_out(sentences: Sequence[str], items: str) -> None:
+    """Print a line for each skipped item, and their number.
+
+    Args:
+        sentences: Why each item is skipped.
+        items: What the items are, such as `"runs"`.
+    """
     for sentence in sentences:
         click.echo(f"Damaged or unfinished: {sentence}", err=True)
     if sentences:
-        click.echo(f"{len(sentences)} {what} left out.", err=True)
+        click.echo(f"{len(sentences)} {items} left out.", err=True)

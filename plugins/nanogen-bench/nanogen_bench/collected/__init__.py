@@ -1,1 +1,1 @@
-"""From the scores that lie beside runs to tables of models, and to the entry of one model."""
+"""Collection of scores: run folders to tables of models and model cards."""

@@ -1,4 +1,4 @@
-"""The DiffusionBench entry of one model: both tasks, as plain values and as Markdown."""
+"""Card of one model: its scores on both tasks, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nanogen_core.errors import DataError, listing
 from nanogen_files.structure import plain
 
 FORMAT = 1
-TABLE = "| score | value | over seeds | interval of a run | n | fingerprint |\n|---|---|---|---|---|---|"
+TABLE = "| score | value | standard deviation | interval | n | fingerprint |\n|---|---|---|---|---|---|"
 
 
 def card(entries: Sequence[Entry]) -> dict[str, Any]:
-    """The entry as plain values. Raises DataError for runs of several models."""
+    """Return the card as JSON values. Raises DataError if the runs are of several models."""
     found = models(entries)
     if len(found) != 1:
         names = listing(model.name for model in found)
-        raise DataError(f"A card is about one model, and these runs are {names}: name them alike as NAME=FOLDER.")
+        raise DataError(f"A card is about one model, and these runs are of {names}: give all of them as NAME=FOLDER.")
     model = found[0]
     tasks = dict.fromkeys(entry.task for entry in entries)
     return {
@@ -35,12 +35,11 @@ def card(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _task(task: str, runs: Sequence[Entry], means: Mapping[str, Mean]) -> dict[str, Any]:
-    mine = [run for run in runs if run.task == task]
-    train = {str(run.seed): run.config["train"] for run in mine}
+    own = [run for run in runs if run.task == task]
     return {
-        "seeds": [run.seed for run in mine],
-        "train": train[str(mine[0].seed)],
-        "differing": sorted({line.key for run in mine[1:] for line in differences(mine[0].config, run.config)}),
+        "seeds": [run.seed for run in own],
+        "train": own[0].config["train"],
+        "differing": sorted({line.key for run in own[1:] for line in differences(own[0].config, run.config)}),
         "scores": [_score(mean) for mean in means.values() if mean.task == task],
     }
 
@@ -68,7 +67,7 @@ def _score(mean: Mean) -> dict[str, Any]:
 
 
 def markdown(card: Mapping[str, Any]) -> str:
-    """The same for people."""
+    """Return the card as Markdown."""
     return "\n".join(_lines(card)) + "\n"
 
 
@@ -82,27 +81,30 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
         yield f"{train['steps']:,} steps of {train['batch_size']} images; seeds {seeds}.\n"
         yield TABLE
         yield from (_row(score) for score in found["scores"])
-    yield "\nArrows point to the better side. An interval is the bootstrap's over images or prompts, of the first seed."
+    yield (
+        "\n↑: higher is better; ↓: lower is better. Intervals are bootstrap intervals over images or prompts, of the"
+        " first seed."
+    )
     yield from (f"\nNote: {_plain(note)}." for note in card["notes"])
 
 
 def _row(score: Mapping[str, Any]) -> str:
     arrow = "↑" if score["higher_is_better"] else "↓"
     runs = score["runs"]
-    spread = f"sd {_digits(score['sd'])} of {len(runs)}" if score["sd"] is not None else "one run"
-    known = runs[0]["interval"]
-    interval = f"{_digits(known['low'])} to {_digits(known['high'])} ({known['level']:.0%})" if known else "none"
+    spread = f"{_digits(score['sd'])} over {len(runs)} seeds" if score["sd"] is not None else "one seed"
+    first = runs[0]["interval"]
+    interval = f"{_digits(first['low'])} to {_digits(first['high'])} ({first['level']:.0%})" if first else "none"
     n = "/".join(map(str, score["n"]))
     cells = (f"{_plain(score['metric'])} {arrow}", _digits(score["value"]), spread, interval, n, score["fingerprint"])
     return f"| {' | '.join(cells)} |"
 
 
 def _digits(value: float) -> str:
-    """Four significant digits, and no fewer before the point."""
+    """Format a number with four significant digits, or with all digits before the point."""
     places = 4 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
     return f"{value:.{places}f}"
 
 
 def _plain(text: Any) -> str:
-    """Nothing that Markdown would read."""
+    """Escape Markdown."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|!" else c for c in " ".join(str(text).split()))

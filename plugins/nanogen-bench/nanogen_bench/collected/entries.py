@@ -1,4 +1,4 @@
-"""One run with its scores: the raw material of a table."""
+"""Readers of run folders: configuration and scores of each run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEED = re.compile(r"seed-\d+")
 
 @frozen(kw_only=True)
 class Entry:
-    """A run of a model on one task with one seed, and its scores by name: of several of one name the newest."""
+    """A run of a model on one task with one seed, and its newest scores by name."""
 
     model: str
     family: str
@@ -34,19 +34,24 @@ class Entry:
 
 
 def entries(places: Sequence[str]) -> list[Entry]:
-    """The runs that `[NAME=]FOLDER` name.
+    """Read runs, each given as `FOLDER` or `NAME=FOLDER`.
 
-    Raises DataError for a folder that is no judged run, and for two runs of one model with the same task and seed.
+    Raises:
+        DataError: A folder is not a run with scores, or two runs of a model have the same task and seed.
     """
     found = [entry(place) for place in places]
-    _refuse_twins(found)
+    _refuse_duplicates(found)
     return found
 
 
 def readable(places: Sequence[str]) -> tuple[list[Entry], list[str]]:
-    """The runs that can be read, and a sentence for each of the others.
+    """Read runs, each given as `FOLDER` or `NAME=FOLDER`, and skip unreadable ones.
 
-    Raises DataError if none can be read, and for two runs of one model with the same task and seed.
+    Returns:
+        The runs, and an error message for each unreadable run.
+
+    Raises:
+        DataError: No run can be read, or two runs of a model have the same task and seed.
     """
     found, left_out = [], []
     for place in places:
@@ -55,38 +60,40 @@ def readable(places: Sequence[str]) -> tuple[list[Entry], list[str]]:
         except NanoGenError as error:
             left_out.append(str(error).partition("\n")[0])
     if not found:
-        raise DataError(f"None of the {len(places)} runs can be read. The first: {left_out[0]}")
-    _refuse_twins(found)
+        raise DataError(f"None of the {len(places)} runs can be read. The first error: {left_out[0]}")
+    _refuse_duplicates(found)
     return found, left_out
 
 
-def _refuse_twins(found: Sequence[Entry]) -> None:
+def _refuse_duplicates(found: Sequence[Entry]) -> None:
     seen: dict[tuple[str, str, int], Path] = {}
     for one in found:
         key = (one.model, one.task, one.seed)
         if key in seen:
             raise DataError(
-                f"{seen[key]} and {one.folder} are both {one.model!r} on {one.task} with the seed {one.seed}: leave one"
-                " out, or name them apart as NAME=FOLDER."
+                f"{seen[key]} and {one.folder} are both runs of {one.model!r} on {one.task} with seed {one.seed}:"
+                " remove one, or give different names as NAME=FOLDER."
             )
         seen[key] = one.folder
 
 
 def entry(place: str) -> Entry:
-    """The run in `FOLDER`, called after it, or in `NAME=FOLDER`.
+    """Read a run, given as `FOLDER` or `NAME=FOLDER`. The name defaults to that of the folder, see `called`.
 
-    Raises DataError or ConfigError if it is no run, has no scores, or a file of it is damaged.
+    Raises:
+        DataError: The folder is not a run, has no scores, or has a damaged file.
+        ConfigError: The configuration is damaged.
     """
     name, equals, folder = place.partition("=")
     path = user_path(folder if equals else place)
     if not is_file(path / CONFIG):
-        raise DataError(f"{path} is no folder of a run: it has no {CONFIG}.")
+        raise DataError(f"{path} is not a run folder: it has no {CONFIG}.")
     if not is_file(path / FILE):
-        raise DataError(f"The run in {path} has no scores yet: `nanogen evaluate {path}` measures them.")
+        raise DataError(f"The run in {path} has no scores: run `nanogen evaluate {path}`.")
     config = yaml_files.read(path / CONFIG)
     task, tokenizer, seed = _slot(config, "task", path), _slot(config, "tokenizer", path), config.get("seed")
     if type(seed) is not int:
-        raise _damaged(path, "seed", "a whole number", seed)
+        raise _damaged(path, "seed", "an integer", seed)
     return Entry(
         model=name if equals else called(path, task),
         family=_slot(config, "method", path) if config.get("method") else tokenizer,
@@ -100,26 +107,26 @@ def entry(place: str) -> Entry:
 
 
 def _scores(path: Path) -> dict[str, Score]:
-    """The scores by name. Raises DataError if there is none."""
+    """Scores by name. Raises DataError if there are none."""
     found = {score.metric: score for score in read_scores(path)}
     if not found:
-        raise DataError(f"{path / FILE} holds no score: `nanogen evaluate {path}` measures them.")
+        raise DataError(f"{path / FILE} has no scores: run `nanogen evaluate {path}`.")
     return found
 
 
 def called(folder: Path, task: str) -> str:
-    """The last part of the path that names neither a seed nor the task: `runs/t2i/rae/seed-0` is `rae`."""
+    """Return the last part of a path that is neither a seed nor the task: `rae` for `runs/t2i/rae/seed-0`."""
     parts = folder.resolve().parts[1:]
     return next((part for part in reversed(parts) if part != task and not _SEED.fullmatch(part)), folder.name)
 
 
 def seedless(score: Score) -> Score:
-    """The score without its sampling seeds, to compare the settings of two runs."""
+    """Return the score without its sampling seeds, so that runs with different seeds have equal fingerprints."""
     return evolve(score, seeds=())
 
 
 def _slot(config: Mapping[str, Any], key: str, path: Path) -> str:
-    """The name of the component in a slot."""
+    """Name of the component in a slot of the configuration."""
     slot = config.get(key)
     name = slot.get("name") if isinstance(slot, Mapping) else slot
     if not isinstance(name, str):
@@ -128,4 +135,4 @@ def _slot(config: Mapping[str, Any], key: str, path: Path) -> str:
 
 
 def _damaged(path: Path, key: str, expected: str, value: object) -> DataError:
-    return DataError(f"{path / CONFIG} is damaged: `{key}` must be {expected}, and is {shown(value)}.")
+    return DataError(f"{path / CONFIG} is damaged: `{key}` must be {expected}, not {shown(value)}.")

@@ -1,4 +1,4 @@
-"""Models: the runs of one name on either task, with the mean and the spread of their scores over seeds."""
+"""Models: all runs of one name, with mean and standard deviation of their scores over seeds."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from nanogen_eval.table import footnotes
 
 @frozen(kw_only=True)
 class Mean:
-    """A column of one model: one score for each run."""
+    """Scores of one model in one column of a table, one per run."""
 
     column: str
     metric: str
     task: str
-    seeds: tuple[int, ...]  # of the runs
+    seeds: tuple[int, ...]  # training seeds of the runs
     scores: tuple[Score, ...]
 
     @property
     def value(self) -> float:
+        """Mean over runs."""
         return math.fsum(score.value for score in self.scores) / len(self.scores)
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation over runs (n - 1); None for fewer than two."""
+        """Sample standard deviation over runs; None for fewer than two."""
         values = [score.value for score in self.scores]
         return statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def common(self) -> Score:
-        """The score whose settings stand for the column's; where the runs differ in them, a note says so."""
+        """First score without seeds. It provides the settings of the column; notes list runs with other settings."""
         return seedless(self.scores[0])
 
 
 @frozen(kw_only=True)
 class Model:
-    """One row of a table. `notes` say where its scores are measured otherwise than most models' are."""
+    """One row of a table. `notes` list settings of its scores that differ from those of most models."""
 
     name: str
     family: str
@@ -52,7 +53,7 @@ class Model:
 
 
 def models(entries: Sequence[Entry]) -> list[Model]:
-    """The models in the order of their first runs, with notes at the rows whose fingerprints are not the common one."""
+    """Group runs into models, in the order of their first runs, with notes about differing settings."""
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         by_name.setdefault(entry.model, []).append(entry)
@@ -73,7 +74,7 @@ def models(entries: Sequence[Entry]) -> list[Model]:
 
 
 def _columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
-    """(task, metric) -> the column: the metric's name, with the task's where both tasks have that metric."""
+    """(task, metric) -> column. The column is the metric's name, with the task if both tasks have the metric."""
     pairs = dict.fromkeys((entry.task, metric) for entry in entries for metric in entry.scores)
     tasks = {metric: {t for t, m in pairs if m == metric} for _, metric in pairs}
     return {(task, metric): metric if len(tasks[metric]) == 1 else f"{metric}_{task}" for task, metric in pairs}
@@ -82,33 +83,33 @@ def _columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
 def _means(runs: Sequence[Entry], columns: Mapping[tuple[str, str], str]) -> dict[str, Mean]:
     found = {}
     for (task, metric), column in columns.items():
-        having = [run for run in runs if run.task == task and metric in run.scores]
-        if having:
+        scored = [run for run in runs if run.task == task and metric in run.scores]
+        if scored:
             found[column] = Mean(
                 column=column,
                 metric=metric,
                 task=task,
-                seeds=tuple(run.seed for run in having),
-                scores=tuple(run.scores[metric] for run in having),
+                seeds=tuple(run.seed for run in scored),
+                scores=tuple(run.scores[metric] for run in scored),
             )
     return found
 
 
 def _notes(means: Mapping[str, Mapping[str, Mean]]) -> dict[str, list[str]]:
-    """Model -> what is to be said at its row, each thing once with the columns that it is about."""
-    said: dict[str, dict[str, list[str]]] = {}  # model -> words -> columns
+    """Model -> notes. Each note names the columns that it applies to."""
+    columns_of: dict[str, dict[str, list[str]]] = {}  # model -> note -> columns
     for column in dict.fromkeys(column for row in means.values() for column in row):
-        for name, words in _differences(means, column):
-            columns = said.setdefault(name, {}).setdefault(words, [])
+        for name, note in _differences(means, column):
+            columns = columns_of.setdefault(name, {}).setdefault(note, [])
             columns += [column] if column not in columns else []
     return {
-        name: [f"{_which(columns, means[name])}: {words}" for words, columns in things.items()]
-        for name, things in said.items()
+        name: [f"{_which(columns, means[name])}: {note}" for note, columns in notes.items()]
+        for name, notes in columns_of.items()
     }
 
 
 def _differences(means: Mapping[str, Mapping[str, Mean]], column: str) -> Iterator[tuple[str, str]]:
-    """(model, words) where a score of this column is measured otherwise than most, or over fewer runs."""
+    """Yield (model, note) for scores of a column whose settings or number of runs differ from those of most models."""
     rows = [(name, score) for name, row in means.items() if column in row for score in row[column].scores]
     for (name, _), note in zip(rows, footnotes([seedless(score) for _, score in rows]), strict=True):
         if note:

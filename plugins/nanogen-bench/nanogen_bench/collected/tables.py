@@ -1,4 +1,4 @@
-"""Models and runs as CSV files, in the shape that `nanogen bench correlate` reads."""
+"""Tables of models and runs, as CSV files that `nanogen bench correlate` reads."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ Row = Mapping[str, Any]
 
 
 def model_rows(models: Sequence[Model]) -> list[Row]:
-    """One row for each model: means over runs, their spreads, how many runs and samples, notes."""
+    """Return one row per model: means and standard deviations over runs, numbers of runs and samples, notes."""
     columns = dict.fromkeys(column for model in models for column in model.means)
     return [_model_row(model, list(columns)) for model in models]
 
 
 def run_rows(entries: Sequence[Entry], facts: Mapping[Any, Row] = {}) -> list[Row]:
-    """One row for each run; `facts` of its folder stand behind the scores."""
+    """Return one row per run.
+
+    Args:
+        entries: The runs.
+        facts: Additional columns by run folder.
+    """
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.scores)
     return [_run_row(entry, list(metrics), facts.get(entry.folder, {})) for entry in entries]
 
 
 def text(rows: Sequence[Row]) -> str:
-    """The CSV file: numbers with all their digits, nothing where there is none."""
+    """Return the rows as CSV text. Numbers have all digits; missing values are empty."""
     columns = dict.fromkeys(column for row in rows for column in row)
     file = io.StringIO()
     writer = csv.DictWriter(file, list(columns), lineterminator="\n", restval="")
@@ -64,5 +69,5 @@ def _run_row(entry: Entry, metrics: Sequence[str], facts: Row) -> Row:
 
 
 def _counts(numbers: Any) -> str:
-    """`"512"`, or `"512/1024"` where they differ."""
+    """`"512"`, or `"512/1024"` for different numbers."""
     return "/".join(map(str, sorted(set(numbers))))

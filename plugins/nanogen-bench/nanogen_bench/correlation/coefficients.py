@@ -1,7 +1,7 @@
-"""Pearson's r, Spearman's rho and Kendall's tau-b of thousands of resamples at once.
+"""Pearson's r, Spearman's rho and Kendall's tau-b, vectorized over resamples.
 
-A resample is a row of counts [n]: how often each model was drawn. So one function serves the bootstrap over models
-(counts of models), over groups (counts of groups, spread to their models) and leaving out (zeros and ones).
+A resample is given as counts [n]: how often each of n models was drawn. Counts represent bootstraps over models or over
+groups of models, and jackknives (counts of 0 and 1).
 """
 
 from __future__ import annotations
@@ -14,23 +14,30 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-CONSTANT = 1e-12  # of the variance of all: what rounding leaves of a column that is constant
+CONSTANT = 1e-12  # variance of a constant column after rounding, relative to that over all models
 
 
 class Resampled(Protocol):
-    """A coefficient of fixed columns x and y [n]."""
+    """Correlation coefficient of two columns x and y [n]."""
 
     estimate: float
 
     def counted(self, counts: Floats) -> Floats:
-        """[resamples, n] -> [resamples]; NaN where a side is constant."""
+        """Compute the coefficient of resamples.
+
+        Args:
+            counts: Counts of each model [resamples, n].
+
+        Returns:
+            Coefficients [resamples]. NaN if a resampled column is constant.
+        """
 
     def permuted(self, order: Integers) -> Floats:
-        """The coefficient of `x[order]` and y: [permutations, n] -> [permutations]."""
+        """Compute the coefficients [permutations] of `x[order]` and y, for orders [permutations, n]."""
 
 
 class Pearson:
-    """r = cov(x, y) / (sd(x) sd(y))."""
+    """Pearson's r = cov(x, y) / (sd(x) sd(y))."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
         self.x, self.y = standard(x), standard(y)
@@ -45,7 +52,7 @@ class Pearson:
 
 
 class Spearman:
-    """Pearson's r of the ranks; ties share the mean of theirs. A resample is ranked anew."""
+    """Spearman's rho: Pearson's r of the ranks. Ties share their mean rank. Every resample is ranked again."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
         self.below_x, self.below_y = _below(x), _below(y)
@@ -61,7 +68,7 @@ class Spearman:
 
 
 class Kendall:
-    """tau-b: pairs in the same order minus pairs in the opposite one, over the pairs that neither side ties."""
+    """Kendall's tau-b = (concordant - discordant) / sqrt(pairs not tied in x * pairs not tied in y)."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
         self.order_x, self.order_y = _order(x), _order(y)
@@ -87,7 +94,16 @@ RESAMPLED: dict[str, type[Pearson] | type[Spearman] | type[Kendall]] = {
 
 
 def weighted_correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
-    """Pearson's r with row weights: counts [resamples, n]; x and y [n] or [resamples, n], about standardised."""
+    """Compute Pearson's r with weights.
+
+    Args:
+        counts: Weights [resamples, n].
+        x: Values [n] or [resamples, n], with mean near 0 and standard deviation near 1.
+        y: Values like x.
+
+    Returns:
+        Coefficients [resamples]. NaN if x or y is constant.
+    """
     total = counts.sum(axis=-1, keepdims=True)
     x, y = (side - (counts * side).sum(axis=-1, keepdims=True) / total for side in (x, y))
     xy, xx, yy = ((counts * product).sum(axis=-1) / total[..., 0] for product in (x * y, x * x, y * y))
@@ -96,13 +112,13 @@ def weighted_correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def standard(values: Floats) -> Floats:
-    """With mean 0 and standard deviation 1."""
+    """Standardize values to mean 0 and standard deviation 1."""
     standardised: Floats = (values - values.mean()) / values.std()
     return standardised
 
 
 def _below(values: Floats) -> Floats:
-    """[n, n]: 1 where row j lies below column i, 1/2 where it is level; a resample's mid-ranks are counts @ this."""
+    """Matrix [n, n]: 1 if value j is below value i, 1/2 if equal. `counts @ matrix` gives mid-ranks of resamples."""
     return 0.5 + 0.5 * _order(values)
 
 

@@ -1,4 +1,4 @@
-"""Whether two correlations that share x differ: Williams' test."""
+"""Williams' test: do two correlations that share a variable differ?"""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ from scipy import stats
 
 @frozen
 class Williams:
+    """Result of Williams' test: statistic, degrees of freedom, two-sided p-value."""
+
     t: float
     degrees: int
     p_value: float
 
 
 def williams(r12: float, r13: float, r23: float, n: int) -> Williams:
-    """T2 for r12 = r13 over the same n (Williams 1959; Steiger 1980, equation 7), with n - 3 degrees of freedom.
+    """Test whether r12 = r13 (Williams 1959; Steiger 1980, equation 7).
 
-    NaN where the three columns lie in a plane (r23 = 1): then nothing tells the two apart.
+    Args:
+        r12: Correlation of variables 1 and 2.
+        r13: Correlation of variables 1 and 3.
+        r23: Correlation of variables 2 and 3.
+        n: Sample size, the same for all three.
+
+    Returns:
+        Statistic T2 with n - 3 degrees of freedom. NaN if r23 = 1.
     """
     determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
     mean = (r12 + r13) / 2

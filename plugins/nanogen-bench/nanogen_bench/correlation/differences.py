@@ -1,4 +1,4 @@
-"""Whether x agrees more with one y than with another."""
+"""Comparison of two agreements that share x."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from nanogen_bench.correlation.results import Difference
 
 
 def difference_of(plan: StudyPlan, x: str, first: str, second: str) -> Difference:
-    """Over the models that have all three; the p-value is not yet corrected for the number of comparisons."""
+    """Compare the agreement of x with `first` to that with `second`, over models that have all three scores.
+
+    `p_holm` of the result is not yet corrected. `study` corrects it over all comparisons.
+    """
     models, columns = plan.columns(x, first, second)
     up, one, two = (plan.sign(name) * side for name, side in zip((x, first, second), columns, strict=True))
     with_first, with_second, between = Pearson(up, one), Pearson(up, two), Pearson(one, two)

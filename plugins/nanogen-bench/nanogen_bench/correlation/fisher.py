@@ -1,4 +1,4 @@
-"""Intervals from the normal theory, on the scale of Fisher's z = artanh(r)."""
+"""Confidence intervals of coefficients by Fisher's z = artanh(r)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ ROUNDING = 1e-12
 
 
 def fisher(name: str, estimate: float, n: int) -> Bounds:
-    """The interval of a coefficient over n independent models.
+    """Compute the confidence interval of a coefficient over n independent models.
 
-    The variance of z is 1 / (n - 3) for Pearson's r (Fisher 1921), (1 + rho^2 / 2) / (n - 3) for Spearman's
-    (Bonett and Wright 2000) and 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957).
+    The variance of z is 1 / (n - 3) for Pearson's r (Fisher 1921), (1 + rho^2 / 2) / (n - 3) for Spearman's rho
+    (Bonett and Wright 2000), and 0.437 / (n - 4) for Kendall's tau (Fieller, Hartley and Pearson 1957).
+
+    Args:
+        name: `"pearson"`, `"spearman"` or `"kendall"`.
+        estimate: The coefficient.
+        n: Number of models.
     """
     if abs(estimate) > 1 - ROUNDING:
-        return Bounds(None, None, "the two sides rank the models alike or opposite without exception")
+        return Bounds(None, None, "the coefficient is exactly +1 or -1")
     if name == "kendall" and n == 4:
         return Bounds(None, None, "4 models are too few")
     variance = {

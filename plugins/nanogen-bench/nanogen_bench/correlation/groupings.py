@@ -1,4 +1,4 @@
-"""Models that are not independent of each other: families, and variants of one tokenizer."""
+"""Groups of dependent models: families, and variants of a tokenizer."""
 
 from __future__ import annotations
 
@@ -16,58 +16,68 @@ MODELS = "models"
 TOKENIZER = "tokenizer"
 DEFAULT = (TOKENIZER, "family")
 
-#: What a variant adds to the name of the tokenizer that it is a variant of.
+#: Parts of a model's name that distinguish variants of a tokenizer.
 VARIANT = (
-    re.compile(r"\s*\+.*$"),  # "DINOv2-B + REG": trained with an auxiliary loss
-    re.compile(r"\s*\(.*\)$"),  # "MeanFlow (NFE=2)": one network, sampled otherwise
-    re.compile(r"^E2E-"),  # "E2E-FLUX.1-VAE": FLUX.1-VAE tuned on
-    re.compile(r"-(EMA|MSE)$"),  # SD-VAE: two decoders tuned on one latent space
-    re.compile(r"^(Lang|Spatial)(?=PE-)"),  # the Perception Encoder, aligned to language or to space
+    re.compile(r"\s*\+.*$"),  # "DINOv2-B + REG": with an auxiliary loss
+    re.compile(r"\s*\(.*\)$"),  # "MeanFlow (NFE=2)": other sampling steps
+    re.compile(r"^E2E-"),  # "E2E-FLUX.1-VAE": FLUX.1-VAE, fine-tuned
+    re.compile(r"-(EMA|MSE)$"),  # SD-VAE: two decoders of one latent space
+    re.compile(r"^(Lang|Spatial)(?=PE-)"),  # Perception Encoder, aligned to language or space
 )
 
 
 @frozen(kw_only=True)
 class Grouping:
-    """Which group each model is in. `groups` are in order of appearance."""
+    """Assignment of models to groups."""
 
-    name: str
-    groups: tuple[str, ...]
-    index: tuple[int, ...]  # model -> its group
+    name: str  # such as "tokenizer"; "models" if each model is a group
+    groups: tuple[str, ...]  # in order of appearance
+    index: tuple[int, ...]  # group index of each model
 
     @property
     def members(self) -> NDArray[np.float64]:
-        """[groups, models]: 1 where the model is in the group."""
+        """Membership matrix [groups, models]: 1 if the model is in the group."""
         table = np.zeros((len(self.groups), len(self.index)))
         table[self.index, range(len(self.index))] = 1
         return table
 
 
 def plural(name: str) -> str:
+    """Return the plural of a grouping's name: `"families"` for `"family"`."""
     return name if name == MODELS else re.sub(r"y$", "ie", name) + "s"
 
 
 def number_of(count: int, name: str) -> str:
-    """`"11 tokenizers"`, `"1 family"`."""
+    """Return `"11 tokenizers"` or `"1 family"`."""
     return f"{count} {name.removesuffix('s') if count == 1 else plural(name)}"
 
 
 def grouping(name: str, labels: Sequence[str]) -> Grouping:
+    """Group models by label."""
     groups = tuple(dict.fromkeys(labels))
     place = {group: index for index, group in enumerate(groups)}
     return Grouping(name=name, groups=groups, index=tuple(place[label] for label in labels))
 
 
 def base_tokenizer(model: str) -> str:
-    """`"E2E-FLUX.1-VAE"` and `"FLUX.1-VAE + REG"` are both `"FLUX.1-VAE"`."""
+    """Return the tokenizer of a model by its name: `"FLUX.1-VAE"` for `"E2E-FLUX.1-VAE"` and `"FLUX.1-VAE + REG"`."""
     for pattern in VARIANT:
         model = pattern.sub("", model)
     return model
 
 
 def labels(name: str, table: Table) -> dict[str, str]:
-    """Model -> group, from the column of that name; `tokenizer` is read from the models' names where no column is.
+    """Return the group of each model.
 
-    A model whose cell is empty is a group of its own.
+    Args:
+        name: Column of the table, or `"tokenizer"`. Without such a column, tokenizers are derived from model names.
+        table: The table.
+
+    Returns:
+        Model -> group. A model with an empty cell is its own group.
+
+    Raises:
+        DataError: The table has no such column.
     """
     if name in table.columns:
         return {model: row[name] or model for model, row in _by_model(table)}
@@ -78,9 +88,9 @@ def labels(name: str, table: Table) -> dict[str, str]:
 
 
 def defaults(table: Table) -> tuple[str, ...]:
-    """What is grouped by when nothing is said: tokenizers and families, where that makes groups at all."""
-    there = [name for name in DEFAULT if name == TOKENIZER or name in table.columns]
-    return tuple(name for name in there if 1 < len(set(labels(name, table).values())) < len(table.rows))
+    """Return the default groupings: tokenizer and family, unless all models form one group or each its own."""
+    available = [name for name in DEFAULT if name == TOKENIZER or name in table.columns]
+    return tuple(name for name in available if 1 < len(set(labels(name, table).values())) < len(table.rows))
 
 
 def _by_model(table: Table) -> list[tuple[str, Row]]:

@@ -1,4 +1,4 @@
-"""What leaving out one model, or one family of models, does to Pearson's r."""
+"""Leave-one-out analysis of Pearson's r, over models or groups of models."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from nanogen_bench.correlation.coefficients import Resampled
 from nanogen_bench.correlation.groupings import Grouping
 from nanogen_bench.correlation.results import LeaveOneOut, LeftOut
 
-FEWEST_MODELS = 4  # of a correlation
-SHOWN = 3
+FEWEST_MODELS = 4  # for a correlation
+SHOWN = 3  # number of most influential units
 
 
 def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut | None:
-    """Each unit left out once; those without which fewer than 4 models, or a constant side, remain stay in.
+    """Leave out each unit in turn.
 
-    None where there is no other group, or none can be left out.
+    A unit is not left out if fewer than 4 models or a constant column would remain.
+
+    Args:
+        pearson: The coefficient.
+        units: Models or groups of models.
+        sign: +1 or -1, which converts r to an agreement.
+
+    Returns:
+        The analysis; None if no unit can be left out.
     """
     counts = 1 - units.members  # [units, n]
     remain = counts.sum(axis=1)
@@ -50,11 +58,11 @@ def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut
             )
             for index in by_size[:SHOWN]
         ),
-        reason=f"too little remains without {', '.join(kept)}" if kept else None,
+        reason=f"not without {', '.join(kept)}: too few models remain" if kept else None,
     )
 
 
 def _jackknife_error(without: np.ndarray) -> float:
-    """sqrt((g - 1) / g * sum of squares about the mean): the standard error of what the g values are of."""
+    """Jackknife standard error: sqrt((g - 1) / g * sum of squared deviations) of g leave-one-out values."""
     size = len(without)
     return float(np.sqrt((size - 1) / size * np.square(without - without.mean()).sum()))

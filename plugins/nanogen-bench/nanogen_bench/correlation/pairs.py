@@ -1,4 +1,4 @@
-"""All that a study says of one x against one y."""
+"""Analysis of one pair of columns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from nanogen_bench.correlation.within_group import within_groups
 
 
 def pair_of(plan: StudyPlan, x: str, y: str) -> Pair:
-    """The p-values are not yet corrected for the number of pairs."""
+    """Analyse one x and one y over the models that have both.
+
+    `p_holm` of the result is not yet corrected. `study` corrects it over all pairs.
+    """
     models, (xs, ys) = plan.columns(x, y)
-    turn = plan.sign(x) * plan.sign(y)
+    sign = plan.sign(x) * plan.sign(y)
     units = plan.units(models)
     resampled: Mapping[str, Resampled] = {name: kind(xs, ys) for name, kind in RESAMPLED.items()}
-    coefficients = {name: _coefficient(plan, name, one, units, turn) for name, one in resampled.items()}
+    coefficients = {name: _coefficient(plan, name, one, units, sign) for name, one in resampled.items()}
     pearson, over_models = coefficients["pearson"], coefficients["pearson"].intervals[0]
-    views = [leave_one_out(resampled["pearson"], by, turn) for by in units]
+    views = [leave_one_out(resampled["pearson"], by, sign) for by in units]
     return Pair(
         x=x,
         y=y,
@@ -42,35 +45,35 @@ def pair_of(plan: StudyPlan, x: str, y: str) -> Pair:
         agreement_ci_high=over_models.agreement_high,
         coefficients=tuple(coefficients.values()),
         leave_one_out=tuple(view for view in views if view is not None),
-        within_group=tuple(one for by in units[1:] for one in within_groups(resampled["pearson"], by, turn)),
+        within_group=tuple(one for by in units[1:] for one in within_groups(resampled["pearson"], by, sign)),
         rank_changes=rank_changes(models, xs, ys, (plan.sign(x), plan.sign(y))),
-        ranges=_ranges(plan, x, y, (xs, ys), turn),
+        ranges=_ranges(plan, x, y, (xs, ys), sign),
         points=tuple(_points(plan, models, xs, ys)),
     )
 
 
-def _coefficient(plan: StudyPlan, name: str, one: Resampled, units: Sequence[Grouping], turn: int) -> Coefficient:
+def _coefficient(plan: StudyPlan, name: str, one: Resampled, units: Sequence[Grouping], sign: int) -> Coefficient:
     models = units[0]
     n = len(models.groups)
     p_value = permutation_p(one, n, draws=plan.draws, seed=plan.seed)
     return Coefficient(
         name=name,
         raw=one.estimate,
-        agreement=turn * one.estimate,
+        agreement=sign * one.estimate,
         p_value=p_value,
         p_holm=p_value,
         intervals=(
-            *plan.bootstrapped(one.counted, units, turn),
-            interval("fisher", models, fisher(name, one.estimate, n), turn),
+            *plan.bootstrapped(one.counted, units, sign),
+            interval("fisher", models, fisher(name, one.estimate, n), sign),
         ),
     )
 
 
-def _ranges(plan: StudyPlan, x: str, y: str, chosen: tuple[Floats, Floats], turn: int) -> RangeView | None:
+def _ranges(plan: StudyPlan, x: str, y: str, chosen: tuple[Floats, Floats], sign: int) -> RangeView | None:
     if len(plan.chosen.rows) == len(plan.table.rows):
         return None
     _, (xs, ys) = complete(plan.table, x, y)
-    return range_view(chosen, (xs, ys), turn)
+    return range_view(chosen, (xs, ys), sign)
 
 
 def _points(plan: StudyPlan, models: Sequence[str], xs: Floats, ys: Floats) -> list[Point]:

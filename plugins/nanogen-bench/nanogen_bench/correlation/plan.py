@@ -1,4 +1,4 @@
-"""What holds for every pair of a study: which models enter, which way the columns point, what is drawn."""
+"""Settings that all pairs of a study share: models, directions, groups, resampling."""
 
 from __future__ import annotations
 
@@ -19,55 +19,76 @@ from nanogen_core.errors import DataError
 
 @frozen(kw_only=True)
 class StudyPlan:
-    table: Table  # all rows
+    """Settings of a study.
+
+    Attributes:
+        table: All rows.
+        chosen: Rows that meet the conditions.
+        directions: Column -> `"lower"` or `"higher"`.
+        groups: Grouping -> model -> group.
+        draws: Number of bootstrap draws, and of permutations.
+        seed: Seed of the draws.
+    """
+
+    table: Table
     chosen: Table
     directions: Mapping[str, str]
-    groups: Mapping[str, Mapping[str, str]]  # grouping -> model -> group
+    groups: Mapping[str, Mapping[str, str]]
     draws: int
     seed: int
 
     def sign(self, column: str) -> int:
-        """+1 where a higher value is better, -1 where a lower one is."""
+        """Return +1 if higher values of a column are better, -1 if lower values are."""
         return sign(self.directions[column])
 
     def units(self, models: Sequence[str]) -> list[Grouping]:
-        """What resamples are drawn from: the models, then the groups of every grouping."""
+        """Return the units of resampling: single models first, then each grouping."""
         by = [grouping(name, [group[model] for model in models]) for name, group in self.groups.items()]
         return [grouping(MODELS, models), *by]
 
     def columns(self, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
-        """The chosen models that have all of these columns, and the columns of these models [n].
+        """Return the chosen models that have values in all given columns, and these values [n] of each column.
 
-        Raises DataError where fewer than 4 have, or a column is constant over them.
+        Raises:
+            DataError: Fewer than 4 models have all values, or a column is constant.
         """
         models, columns = complete(self.chosen, *names)
         if len(models) < FEWEST_MODELS:
             have = "has" if len(models) == 1 else "have"
             raise DataError(
-                f"Of the {len(self.chosen.rows)} chosen models {len(models)} {have} {' and '.join(names)}; "
-                f"a correlation needs at least {FEWEST_MODELS}."
+                f"{len(models)} of the {len(self.chosen.rows)} chosen models {have} {' and '.join(names)}. A"
+                f" correlation needs at least {FEWEST_MODELS} models."
             )
         for name, values in zip(names, columns, strict=True):
             if np.ptp(values) == 0:
-                raise DataError(f"{name} is {values[0]:g} for all {len(models)} models: nothing can go with it.")
+                raise DataError(
+                    f"{name} is {values[0]:g} for all {len(models)} models: a constant column has no correlation."
+                )
         return models, columns
 
-    def bootstrapped(self, statistic: Statistic, units: Sequence[Grouping], turn: int) -> list[Interval]:
-        """One interval for each kind of unit; `turn` makes an agreement of the statistic."""
+    def bootstrapped(self, statistic: Statistic, units: Sequence[Grouping], sign: int) -> list[Interval]:
+        """Return the bootstrap interval of a statistic for each kind of unit.
+
+        Args:
+            statistic: Function of counts [resamples, models].
+            units: Models, and groupings of them.
+            sign: +1 or -1, which converts the statistic to an agreement.
+        """
         found = [bca(statistic, by, draws=self.draws, seed=self.seed) for by in units]
-        return [interval("bca", by, bounds, turn) for by, bounds in zip(units, found, strict=True)]
+        return [interval("bca", by, bounds, sign) for by, bounds in zip(units, found, strict=True)]
 
 
 def complete(table: Table, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
-    """The models of a table that have all of these columns, and the columns of these models."""
+    """Return the models of a table that have values in all given columns, and these values of each column."""
     numbers = [table.numbers(name) for name in names]
     rows = np.flatnonzero(np.isfinite(numbers).all(axis=0))
     return tuple(table.models[row] for row in rows), [column[rows] for column in numbers]
 
 
-def interval(method: str, over: Grouping, bounds: Bounds, turn: int) -> Interval:
-    ends = (bounds.low, bounds.high) if turn > 0 else (bounds.high, bounds.low)
-    low, high = (None if end is None else turn * end for end in ends)
+def interval(method: str, over: Grouping, bounds: Bounds, sign: int) -> Interval:
+    """Make an `Interval` from raw bounds. `sign` converts them to bounds of an agreement."""
+    ends = (bounds.low, bounds.high) if sign > 0 else (bounds.high, bounds.low)
+    low, high = (None if end is None else sign * end for end in ends)
     return Interval(
         method=method,
         over=over.name,

@@ -1,4 +1,4 @@
-"""The chosen models against all: how much of a correlation is the spread of the models that enter it."""
+"""Range restriction: effect of the spread of x on a correlation, for the chosen models and for all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from nanogen_bench.correlation.results import RangeView
 Columns = tuple[Floats, Floats]  # x and y
 
 
-def range_view(chosen: Columns, everyone: Columns, turn: int) -> RangeView:
-    """x and y of the chosen models ([n], [n]) and of all; `turn` makes an agreement of a raw correlation."""
+def range_view(chosen: Columns, everyone: Columns, sign: int) -> RangeView:
+    """Compare the chosen models with all models.
+
+    Args:
+        chosen: x and y of the chosen models, [n] each.
+        everyone: x and y of all models.
+        sign: +1 or -1, which converts r to an agreement.
+    """
     x, x_all = chosen[0], everyone[0]
-    here, there = (float(stats.pearsonr(*sides).statistic) for sides in (chosen, everyone))
+    r, r_all = (float(stats.pearsonr(*sides).statistic) for sides in (chosen, everyone))
     ratio = float(x_all.std(ddof=1) / x.std(ddof=1))
     return RangeView(
         n=len(x),
@@ -26,17 +32,21 @@ def range_view(chosen: Columns, everyone: Columns, turn: int) -> RangeView:
         high=float(x.max()),
         low_all=float(x_all.min()),
         high_all=float(x_all.max()),
-        pearson_all=there,
-        agreement_all=turn * there,
-        corrected=turn * thorndike(here, ratio),
-        expected=turn * thorndike(there, 1 / ratio),
+        pearson_all=r_all,
+        agreement_all=sign * r_all,
+        corrected=sign * thorndike(r, ratio),
+        expected=sign * thorndike(r_all, 1 / ratio),
     )
 
 
 def thorndike(r: float, ratio: float) -> float:
-    """r where x has `ratio` times the spread: r u / sqrt(1 + r^2 (u^2 - 1)) (Thorndike 1949, case 2).
+    """Correct r for another spread of x: r u / sqrt(1 + r^2 (u^2 - 1)) (Thorndike 1949, case 2).
 
-    It holds for one straight line with the same scatter about it everywhere, and for models that were chosen by x: an
-    indication here, since families were chosen, not values of x.
+    The formula assumes a linear relation with constant scatter, and selection by x. It is only approximate here,
+    because models are selected by family.
+
+    Args:
+        r: Correlation at the present spread.
+        ratio: u, the new spread divided by the present one.
     """
     return r * ratio / math.sqrt(1 + r**2 * (ratio**2 - 1))

@@ -1,4 +1,4 @@
-"""Pairs of models that change places between two columns."""
+"""Discordant pairs: two models that two columns rank in opposite order."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nanogen_bench.correlation.coefficients import Floats
-from nanogen_bench.correlation.results import Flip, RankChanges
+from nanogen_bench.correlation.results import DiscordantPair, RankChanges
 
 SHOWN = 5
 
 
 def rank_changes(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, int]) -> RankChanges:
-    """Columns [n] and which way each points (+1: higher is better). A pair that a column ties is no pair."""
+    """Count discordant pairs. Pairs that are tied in a column are ignored.
+
+    Args:
+        models: Names of the models.
+        x: Values of the first column [n].
+        y: Values of the second column [n].
+        signs: +1 for each column if higher is better, -1 if lower is better.
+    """
     up_x, up_y = signs[0] * x, signs[1] * y
     apart_x, apart_y = (np.subtract.outer(rankdata(up), rankdata(up)) for up in (up_x, up_y))  # > 0: row is better
     both = np.triu(apart_x * apart_y != 0)
-    better_x, better_y = np.nonzero((apart_x > 0) & (apart_y < 0))  # each flipped pair once
+    better_x, better_y = np.nonzero((apart_x > 0) & (apart_y < 0))  # each discordant pair once
     width = np.minimum(apart_x[better_x, better_y], -apart_y[better_x, better_y])
     order = np.lexsort((better_y, better_x, -width))[:SHOWN]
-    pairs, flipped = int(both.sum()), len(better_x)
+    pairs, discordant = int(both.sum()), len(better_x)
     return RankChanges(
         pairs=pairs,
-        flipped=flipped,
-        share=flipped / pairs if pairs else float("nan"),
+        discordant=discordant,
+        share=discordant / pairs if pairs else float("nan"),
         widest=tuple(
-            Flip(
+            DiscordantPair(
                 better_by_x=models[i],
                 better_by_y=models[j],
                 x=(float(x[i]), float(x[j])),

@@ -1,8 +1,7 @@
-"""What a study of correlations found: plain values, of which `as_dict` makes JSON.
+"""Results of a correlation study. `Study.as_dict` converts them to JSON values.
 
-Two conventions hold throughout. *Raw* is the number that a statistics package would print for the two columns.
-*Agreement* is the same number with both columns turned so that higher is better: +1 where the two scores rank models
-alike, whatever their conventions are.
+*Raw* numbers are coefficients of the two columns as they are. An *agreement* is the same coefficient after changing the
+sign of columns in which lower is better. It is +1 if both scores rank models in the same order.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ COEFFICIENTS = ("pearson", "spearman", "kendall")
 
 @frozen(kw_only=True)
 class Interval:
-    """An interval for a coefficient, as raw numbers and as agreement; without numbers where there can be none."""
+    """Confidence interval of a coefficient, raw and as agreement. Bounds are None if it cannot be computed."""
 
-    method: str  # "bca": bootstrap, bias-corrected and accelerated; "fisher": from the normal theory
-    over: str  # what was drawn: "models", or the name of a grouping such as "tokenizer"
-    units: int  # how many of them there are
+    method: str  # "bca": bias-corrected and accelerated bootstrap; "fisher": Fisher's z
+    over: str  # units of resampling: "models", or the name of a grouping such as "tokenizer"
+    units: int  # number of units
     low: float | None
     high: float | None
     agreement_low: float | None
@@ -34,94 +33,94 @@ class Interval:
 
 @frozen(kw_only=True)
 class Coefficient:
-    """One coefficient of one pair of columns."""
+    """Correlation coefficient of two columns."""
 
     name: str  # one of COEFFICIENTS
     raw: float
     agreement: float
-    p_value: float  # two-sided, by permutation of the models
-    p_holm: float  # corrected over the pairs of the study
+    p_value: float  # two-sided permutation test
+    p_holm: float  # p_value corrected over the pairs of the study
     intervals: tuple[Interval, ...]
 
     def interval(self, over: str, method: str = "bca") -> Interval | None:
-        """The interval over these units, if the study made one."""
+        """Return the interval over the given units, or None if the study has none."""
         return next((i for i in self.intervals if (i.over, i.method) == (over, method)), None)
 
 
 @frozen(kw_only=True)
 class Point:
-    """One model of a pair: a dot of its scatter plot."""
+    """Scores of one model in the two columns of a pair."""
 
     model: str
     x: float
     y: float
-    groups: Mapping[str, str]  # grouping -> the group that the model is in
+    groups: Mapping[str, str]  # grouping -> group of the model
 
 
 @frozen(kw_only=True)
 class LeftOut:
-    """Pearson's agreement without one model, or without one group of models."""
+    """Pearson's agreement without one unit."""
 
-    what: str  # the model or the group
-    n: int  # models that remain
+    what: str  # model or group that is left out
+    n: int  # number of remaining models
     agreement: float
-    change: float  # with it minus without it
-    scaled: float  # the change in jackknife standard errors, as DFBETAS scales by the standard error
+    change: float  # agreement with the unit minus agreement without it
+    scaled: float  # change in jackknife standard errors
 
 
 @frozen(kw_only=True)
 class LeaveOneOut:
-    """The range of Pearson's agreement when one unit at a time is left out."""
+    """Range of Pearson's agreement when each unit in turn is left out."""
 
     over: str  # "models", or the name of a grouping
-    units: int
-    low: float
-    high: float
-    without_low: str  # leaving out this unit gives the lowest agreement, over n_low models
+    units: int  # number of units
+    low: float  # lowest agreement
+    high: float  # highest agreement
+    without_low: str  # unit without which the agreement is lowest
     without_high: str
-    n_low: int
+    n_low: int  # number of models without that unit
     n_high: int
-    most_influential: tuple[LeftOut, ...]  # by the size of the change, largest first
-    reason: str | None = None  # units that could not be left out, and why
+    most_influential: tuple[LeftOut, ...]  # units with the largest changes, in order
+    reason: str | None = None  # units that cannot be left out
 
 
 @frozen(kw_only=True)
 class WithinGroup:
-    """Pearson's agreement inside one group, where it has at least 4 models."""
+    """Pearson's agreement inside one group of at least 4 models."""
 
-    over: str  # the grouping
+    over: str  # name of the grouping
     group: str
     n: int
     agreement: float
-    low: float | None  # Fisher's interval
+    low: float | None  # 95% interval by Fisher's z
     high: float | None
 
 
 @frozen(kw_only=True)
-class Flip:
-    """Two models that the two columns rank in opposite orders."""
+class DiscordantPair:
+    """Two models that two columns rank in opposite order."""
 
     better_by_x: str
     better_by_y: str
-    x: tuple[float, float]  # of these two, in this order
+    x: tuple[float, float]  # x of both models in this order
     y: tuple[float, float]
-    ranks_x: float  # how many ranks they are apart
+    ranks_x: float  # difference of their ranks by x
     ranks_y: float
 
 
 @frozen(kw_only=True)
 class RankChanges:
-    """How often two models change places between the columns."""
+    """Number of discordant pairs of models between two columns."""
 
-    pairs: int  # of models that neither column ties
-    flipped: int
-    share: float
-    widest: tuple[Flip, ...]  # by the smaller of the two rank gaps, largest first
+    pairs: int  # pairs without ties
+    discordant: int
+    share: float  # discordant / pairs
+    widest: tuple[DiscordantPair, ...]  # pairs with the largest rank differences, in order
 
 
 @frozen(kw_only=True)
 class RangeView:
-    """The chosen models against all in the file: a correlation falls with the spread of the models that enter it."""
+    """Range restriction: correlations of the chosen models and of all models, and the spread of x in both sets."""
 
     n: int
     n_all: int
@@ -133,47 +132,49 @@ class RangeView:
     high_all: float
     pearson_all: float  # raw
     agreement_all: float
-    corrected: float  # agreement of the chosen ones, corrected to the spread of all (Thorndike's case 2)
-    expected: float  # agreement of all, brought down to the spread of the chosen ones by the same formula
+    corrected: float  # agreement of the chosen models, corrected to the spread of all (Thorndike's case 2)
+    expected: float  # agreement of all models, corrected to the spread of the chosen ones
 
 
 @frozen(kw_only=True)
 class Pair:
-    """One x against one y, over the models that have both."""
+    """Analysis of one x and one y, over the models that have both."""
 
     x: str
     y: str
     n: int
-    missing: tuple[str, ...]  # chosen models without one of the two numbers
+    missing: tuple[str, ...]  # chosen models that lack a score
     x_better: str  # "lower" or "higher"
     y_better: str
-    pearson: float  # raw, as are the next five
+    pearson: float  # raw coefficients
     spearman: float
     kendall: float
-    ci_low: float | None  # of Pearson's r: BCa over models
+    ci_low: float | None  # raw BCa interval of Pearson's r over models
     ci_high: float | None
-    p_value: float  # of Pearson's r, by permutation
+    p_value: float  # permutation p-value of Pearson's r
     p_holm: float
-    agreement: float  # Pearson's, both sides turned so that higher is better
+    agreement: float  # Pearson's agreement
     agreement_ci_low: float | None
     agreement_ci_high: float | None
     coefficients: tuple[Coefficient, ...]
     leave_one_out: tuple[LeaveOneOut, ...]
     within_group: tuple[WithinGroup, ...]
     rank_changes: RankChanges
-    ranges: RangeView | None  # absent where all models of the file were chosen
+    ranges: RangeView | None  # None if all models of the file are chosen
     points: tuple[Point, ...]
 
     def coefficient(self, name: str) -> Coefficient:
+        """Return the coefficient of a name in `COEFFICIENTS`."""
         return next(c for c in self.coefficients if c.name == name)
 
     def left_out(self, over: str) -> LeaveOneOut | None:
+        """Return the leave-one-out analysis over the given units, or None if there is none."""
         return next((view for view in self.leave_one_out if view.over == over), None)
 
 
 @frozen(kw_only=True)
 class Difference:
-    """Whether x agrees more with one y than with another, over the models that have all three."""
+    """Comparison of x's agreement with two other scores, over the models that have all three."""
 
     x: str
     first: str
@@ -181,29 +182,29 @@ class Difference:
     n: int
     agreement_first: float
     agreement_second: float
-    between: float  # agreement of the two ys with each other
-    difference: float  # first minus second
-    t: float  # Williams' T2 (Steiger 1980, equation 7), n - 3 degrees of freedom
-    degrees: int
+    between: float  # agreement of `first` with `second`
+    difference: float  # agreement_first - agreement_second
+    t: float  # Williams' T2 (Steiger 1980, equation 7)
+    degrees: int  # degrees of freedom, n - 3
     p_value: float
-    p_holm: float
-    intervals: tuple[Interval, ...]  # of the difference; its agreement_low and agreement_high
+    p_holm: float  # p_value corrected over the comparisons of the study
+    intervals: tuple[Interval, ...]  # intervals of the difference
 
 
 @frozen(kw_only=True)
 class Power:
-    """What a study of n independent models can see, by Fisher's z at a two-sided level of 5%."""
+    """Power of a correlation over n independent units, by Fisher's z at a two-sided level of 5%."""
 
     n: int
-    over: str  # "models", or the grouping whose groups are counted instead
-    detectable: float  # |r| that is found with 80% power
-    power: Mapping[str, float]  # true |r| -> the chance of finding it
-    needed: Mapping[str, int]  # true |r| -> the n for 80% power
+    over: str  # what the units are: "models", "tokenizers", ...
+    detectable: float  # |r| that is detected with 80% power
+    power: Mapping[str, float]  # true |r| -> power
+    needed: Mapping[str, int]  # true |r| -> n for 80% power
 
 
 @frozen(kw_only=True)
 class Statement:
-    """A sentence, and what the numbers say to it."""
+    """A sentence, the verdict of the study on it, and the numbers behind the verdict."""
 
     text: str
     verdict: str  # "supported", "contradicted" or "open"
@@ -212,26 +213,26 @@ class Statement:
 
 @frozen(kw_only=True)
 class Study:
-    """Everything that `nanogen bench correlate` prints."""
+    """All results of `nanogen bench correlate`."""
 
     source: str
     row_filters: tuple[str, ...]
-    n: int  # models chosen
-    n_all: int  # models in the file
+    n: int  # number of chosen models
+    n_all: int  # number of models in the file
     draws: int
     seed: int
     level: float
     directions: Mapping[str, str]  # column -> "lower" or "higher"
-    groupings: Mapping[str, Mapping[str, tuple[str, ...]]]  # grouping -> group -> its models
+    groupings: Mapping[str, Mapping[str, tuple[str, ...]]]  # grouping -> group -> models
     pairs: tuple[Pair, ...]
     differences: tuple[Difference, ...]
     power: tuple[Power, ...]
-    summary: tuple[str, ...]  # one sentence for each pair
+    summary: tuple[str, ...]  # one text per pair
     statements: tuple[Statement, ...]
     cautions: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a number that is not finite becomes None."""
+        """Return the results as JSON values. Numbers that are not finite become None."""
         plain: dict[str, Any] = _plain(attrs.asdict(self))
         return plain
 

@@ -1,4 +1,4 @@
-"""Which rows enter: `family!=pixel`, `fid_cfg<4`."""
+"""Conditions that select rows of a table, such as `family!=pixel` or `fid_cfg<4`."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-MOST_SHOWN = 20  # values in a sentence
+MAX_SHOWN = 20  # values in a message
 OPERATORS = ("=", "!=", *_ORDER)
 _CONDITION = re.compile(r"(?P<column>[^=!<>~]+)(?P<operator>[=!<>~]+)(?P<value>[^=!<>~]*)")
 
 
 def choose(table: Table, row_filters: Sequence[str]) -> Table:
-    """The rows that meet all conditions; texts are compared without regard to case.
+    """Select the rows that meet all conditions. Text is compared case-insensitively.
 
-    Raises ConfigError for what is no condition, DataError for an unknown column, for a value that no row of a text
-    column has (a misspelt one would silently choose everything), and where no row is left.
+    Raises:
+        ConfigError: A condition has the wrong form.
+        DataError: A column is unknown, no row has the value of a condition (it may be misspelt), or no row is left.
     """
     chosen = table
     for row_filter in row_filters:
         wanted = _test(table, row_filter)
         chosen = chosen.kept(row for row in chosen.rows if wanted(row))
         if not chosen.rows:
-            raise DataError(f"No row of {table.source} is left after --where {row_filter}.")
+            raise DataError(f"--where {row_filter} leaves no row of {table.source}: relax the conditions.")
     return chosen
 
 
 def _test(table: Table, row_filter: str) -> Callable[[Row], bool]:
     found = _CONDITION.fullmatch(row_filter.strip())
     if not found or found["operator"] not in OPERATORS:
-        raise ConfigError(f"--where takes COLUMN, one of {' '.join(OPERATORS)}, and a value, not {row_filter!r}.")
+        raise ConfigError(
+            f"--where takes COLUMN OPERATOR VALUE with one of the operators {' '.join(OPERATORS)}, not {row_filter!r}."
+        )
     column, value = table.column(found["column"].strip()), found["value"].strip()
     if found["operator"] in _ORDER:
         return _ordered(table, column, found["operator"], value)
@@ -57,7 +60,7 @@ def _equal(table: Table, column: str, value: str) -> Callable[[Row], bool]:
 
     if not any(same(row) for row in table.rows):
         values = {row[column] for row in table.rows}
-        shown = f" It has: {listing(values)}." if len(values) <= MOST_SHOWN else ""
+        shown = f" Values: {listing(values)}." if len(values) <= MAX_SHOWN else ""
         raise DataError(f"No row of {table.source} has {column}={value}.{near_miss(value, values)}{shown}")
     return same
 

@@ -1,8 +1,8 @@
-"""Sentences, made from the numbers, and what the numbers say to them.
+"""Sentences about a study, with verdicts.
 
-A sentence is *supported* or *contradicted* only where every interval (bootstrap over models, over each grouping that
-has enough groups, and Fisher's) says so, and for "related at all" the corrected p-value too; else it is *open*.
-Nothing is supported by the absence of a finding: "says little" needs intervals that exclude more.
+A sentence is *supported* or *contradicted* only if every interval agrees: bootstraps over models and over each grouping
+with enough groups, and Fisher's z. "Goes with" also needs a significant corrected p-value. Otherwise the sentence is
+*open*. A missing effect supports nothing: "says little" needs intervals that exclude larger agreements.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from collections.abc import Callable, Sequence
 from nanogen_bench.correlation.groupings import number_of
 from nanogen_bench.correlation.results import Difference, Interval, Pair, Power, Statement, WithinGroup
 
-LITTLE, NEARLY = 0.3, 0.9  # |agreement| below which x says little of y, and from which it ranks nearly alike
+LITTLE, NEARLY = 0.3, 0.9  # agreement: "says little" below, "ranks nearly alike" from
 ALPHA = 0.05
 
 
 def summary(pair: Pair) -> str:
-    """One sentence with the agreement, its intervals, its p-value and n."""
+    """Summarize a pair: agreement, intervals, p-value and n."""
     intervals = decisive(pair.coefficient("pearson").intervals)
     spans = ", ".join(f"{span(one)} {source(one)}" for one in intervals) or "none (too few models)"
     return (
-        f"Over these {pair.n} models {_together(pair)}: agreement {pair.agreement:+.3f} (Pearson's raw r is "
-        f"{pair.pearson:+.3f}, n = {pair.n}), 95% interval {spans}; {probability(pair.p_holm)} after Holm's "
+        f"Over these {pair.n} models, {_relation(pair)}: agreement {pair.agreement:+.3f} (Pearson's raw r "
+        f"{pair.pearson:+.3f}, n = {pair.n}), 95% intervals {spans}; {probability(pair.p_holm)} after Holm's "
         f"correction. {_zero(intervals)}."
     )
 
 
 def pair_statements(pair: Pair) -> list[Statement]:
+    """Return the statements about one pair of scores."""
     intervals = decisive(pair.coefficient("pearson").intervals)
     found = f"agreement {pair.agreement:+.3f}, n = {pair.n}, 95% {_spans(intervals)}; {probability(pair.p_holm)} (Holm)"
-    sure = pair.p_holm < ALPHA
+    significant = pair.p_holm < ALPHA
     return [
         Statement(
             text=f"Better {pair.x} goes with better {pair.y}.",
             verdict=_verdict(
-                sure and _all(intervals, lambda low, high: low > 0),
-                sure and _all(intervals, lambda low, high: high < 0),
+                significant and _all(intervals, lambda low, high: low > 0),
+                significant and _all(intervals, lambda low, high: high < 0),
             ),
             because=found,
         ),
@@ -56,13 +57,13 @@ def pair_statements(pair: Pair) -> list[Statement]:
             ),
             because=found,
         ),
-        *_within_claims(pair),
-        *_range_claims(pair, intervals),
+        *_within_group_statements(pair),
+        *_range_statements(pair, intervals),
     ]
 
 
-def difference_claim(difference: Difference) -> Statement:
-    """That x agrees more with one y than with the other, whichever way the estimates lie."""
+def difference_statement(difference: Difference) -> Statement:
+    """Return the statement that x agrees more with the score of the larger agreement than with the other."""
     more, less = (difference.first, difference.second)[:: 1 if difference.difference >= 0 else -1]
     intervals = decisive(difference.intervals)
     one_sided = _all(intervals, lambda low, high: low > 0) or _all(intervals, lambda low, high: high < 0)
@@ -77,46 +78,47 @@ def difference_claim(difference: Difference) -> Statement:
 
 
 def cautions(pairs: Sequence[Pair], power: Sequence[Power]) -> list[str]:
-    """What to keep in mind, whatever the numbers."""
+    """Return notes on the limits of a study: power, missing models, interpretation of intervals."""
     return [
         *(
-            f"With {one.n} independent {one.over} a study finds |r| = {one.detectable:.2f} in 80% of cases; a true 0.3 "
-            f"in {one.power['0.3']:.0%} (for 80% it takes n = {one.needed['0.3']}), a true 0.5 in "
+            f"Power: {one.n} independent {one.over} detect |r| = {one.detectable:.2f} with 80% power. For a true r of "
+            f"0.3 the power is {one.power['0.3']:.0%} (80% needs n = {one.needed['0.3']}), for 0.5 it is "
             f"{one.power['0.5']:.0%} (n = {one.needed['0.5']})."
             for one in power
         ),
         *dict.fromkeys(
-            f"{len(pair.missing)} of the chosen models lack {pair.x} or {pair.y} and are not in that pair: "
+            f"{len(pair.missing)} of the chosen models lack {pair.x} or {pair.y} and are left out of this pair: "
             f"{', '.join(pair.missing)}."
             for pair in pairs
             if pair.missing
         ),
-        "Intervals and p-values treat the models as drawn from some population of models; nobody drew them. They say "
-        "how much the number hangs on which models are in the table, not how noisy each score is.",
+        "Intervals and p-values treat the models as a random sample, which they are not. They show how much a number "
+        "depends on the choice of models, not the noise of each score.",
     ]
 
 
 def decisive(intervals: Sequence[Interval]) -> list[Interval]:
-    """The intervals that have numbers."""
+    """Return the intervals that have bounds."""
     return [one for one in intervals if one.low is not None]
 
 
 def span(interval: Interval) -> str:
-    """`"+0.075 to +0.802"`, as agreement."""
+    """Format the agreement bounds, such as `"+0.075 to +0.802"`."""
     return f"{interval.agreement_low:+.3f} to {interval.agreement_high:+.3f}"
 
 
 def source(interval: Interval) -> str:
-    """`"over 21 models"`, `"over 11 tokenizers"`, `"by Fisher's z"`."""
+    """Describe the method: `"over 21 models"`, `"over 11 tokenizers"` or `"by Fisher's z"`."""
     return "by Fisher's z" if interval.method == "fisher" else f"over {number_of(interval.units, interval.over)}"
 
 
 def probability(p: float) -> str:
+    """Format a p-value, such as `"p = 0.012"` or `"p < 0.001"`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _within_claims(pair: Pair) -> list[Statement]:
-    """Whether the relation holds inside the groups of a grouping, where two or more are large enough to say."""
+def _within_group_statements(pair: Pair) -> list[Statement]:
+    """Statements about the relation inside the groups of each grouping with two or more groups of 4 models."""
     by = {
         over: [one for one in pair.within_group if one.over == over] for over in {one.over for one in pair.within_group}
     }
@@ -139,7 +141,7 @@ def _within_span(one: WithinGroup) -> str:
     return f"{one.agreement:+.3f}{bounds}"
 
 
-def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Statement]:
+def _range_statements(pair: Pair, intervals: list[Interval]) -> list[Statement]:
     view = pair.ranges
     if view is None:
         return []
@@ -147,18 +149,23 @@ def _range_claims(pair: Pair, intervals: list[Interval]) -> list[Statement]:
     narrower = "narrower" if wider > 1 else "wider"
     return [
         Statement(
-            text=f"The agreement over all {view.n_all} models, {view.agreement_all:+.3f}, describes these {view.n}.",
+            text=(
+                f"These {view.n} models have the same agreement as all {view.n_all} models, {view.agreement_all:+.3f}."
+            ),
             verdict=_verdict(False, _outside(intervals, view.agreement_all)),
             because=(
-                f"{pair.agreement:+.3f} here, n = {view.n}; {pair.x} spreads {wider:.1f} times as wide over all, "
-                f"n = {view.n_all}"
+                f"{pair.agreement:+.3f} over these, n = {view.n}; the spread of {pair.x} over all models is "
+                f"{wider:.1f} times as large, n = {view.n_all}"
             ),
         ),
         Statement(
-            text=f"The {narrower} range of {pair.x} alone turns {view.agreement_all:+.3f} into {pair.agreement:+.3f}.",
+            text=(
+                f"The {narrower} range of {pair.x} explains the change of agreement from {view.agreement_all:+.3f} "
+                f"(all models) to {pair.agreement:+.3f}."
+            ),
             verdict=_verdict(False, _outside(intervals, view.expected)),
             because=(
-                f"at the spread of these, n = {view.n}, the agreement over all, n = {view.n_all}, would be "
+                f"at the spread of these models, n = {view.n}, the agreement of all, n = {view.n_all}, would be "
                 f"{view.expected:+.3f} (Thorndike's case 2)"
             ),
         ),
@@ -170,17 +177,17 @@ def _outside(intervals: Sequence[Interval], value: float) -> bool:
 
 
 def _zero(intervals: Sequence[Interval]) -> str:
+    """Whether the intervals include zero, as a sentence."""
     around = [one for one in intervals if not _all([one], lambda low, high: low > 0 or high < 0)]
-    if around or not intervals:
-        whose = f"The interval {source(around[0])} holds zero: that" if around else "That"
-        return f"{whose} they are unrelated is not excluded"
-    return "No interval holds zero"
+    if around:
+        return f"The interval {source(around[0])} includes zero, so there may be no relation"
+    return "No interval includes zero" if intervals else "Without an interval, there may be no relation"
 
 
-def _together(pair: Pair) -> str:
+def _relation(pair: Pair) -> str:
     better, worse = (pair.y_better, "lower" if pair.y_better == "higher" else "higher")
-    way = better if pair.agreement >= 0 else f"{worse}, so worse,"
-    return f"a {pair.x_better} {pair.x} goes with a {way} {pair.y}"
+    direction = better if pair.agreement >= 0 else f"{worse} (worse)"
+    return f"{pair.x_better} {pair.x} goes with {direction} {pair.y}"
 
 
 def _spans(intervals: Sequence[Interval]) -> str:

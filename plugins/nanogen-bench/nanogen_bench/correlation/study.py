@@ -1,4 +1,4 @@
-"""A study of correlations: every part of `nanogen bench correlate`, put together."""
+"""Correlation study: one score of a task against scores of another task, over models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import combinations
 import attrs
 
 from nanogen_bench.correlation.differences import difference_of
-from nanogen_bench.correlation.directions import directions
+from nanogen_bench.correlation.directions import all_directions
 from nanogen_bench.correlation.groupings import Grouping, defaults, labels, plural
 from nanogen_bench.correlation.pairs import pair_of
 from nanogen_bench.correlation.plan import StudyPlan
@@ -16,11 +16,11 @@ from nanogen_bench.correlation.power import power_of
 from nanogen_bench.correlation.resampling import FEWEST_UNITS, LEVEL, holm
 from nanogen_bench.correlation.results import COEFFICIENTS, Difference, Pair, Power, Study
 from nanogen_bench.correlation.row_filters import choose
-from nanogen_bench.correlation.statements import cautions, difference_claim, pair_statements, summary
+from nanogen_bench.correlation.statements import cautions, difference_statement, pair_statements, summary
 from nanogen_bench.correlation.table import Table
 from nanogen_core.errors import ConfigError, DataError
 
-MOST_MODELS = 500  # beyond, Kendall's tau of every resample takes minutes
+MAX_MODELS = 500  # resampling Kendall's tau takes minutes for more models
 
 
 def study(
@@ -29,25 +29,28 @@ def study(
     x: str,
     ys: Sequence[str],
     where: Sequence[str] = (),
-    said: Mapping[str, str] | None = None,
+    directions: Mapping[str, str] | None = None,
     clusters: Sequence[str] | None = None,
     draws: int = 10_000,
     seed: int = 0,
 ) -> Study:
-    """How x goes together with each of ys over the models of a table.
+    """Correlate x with each of ys over the models of a table.
 
     Args:
-        where: conditions such as `"family!=pixel"`; all must hold.
-        said: column -> "lower" or "higher", for columns whose name does not say which is better.
-        clusters: what models are grouped by, beside the bootstrap over single models: columns, or "tokenizer".
-            By default tokenizers and, where the table has the column, families.
-        draws: resamples of each bootstrap, and permutations.
+        table: One row per model.
+        x: Column of the first score.
+        ys: Columns of the other scores.
+        where: Conditions on rows, such as `"family!=pixel"`. All must hold.
+        directions: Column -> `"lower"` or `"higher"`, for columns whose direction is not known by name.
+        clusters: Groupings for cluster bootstraps: columns, or `"tokenizer"`. By default tokenizer and family.
+        draws: Number of bootstrap draws, and of permutations.
+        seed: Seed of the draws.
 
     Raises:
-        DataError: a column is missing, is constant or holds text, or fewer than 4 models have both numbers.
-        ConfigError: a direction is not known, a condition is none, or a column is asked for twice.
+        DataError: A column is missing, constant or not numeric, or fewer than 4 models have both scores.
+        ConfigError: A direction is unknown, a condition has the wrong form, or a column is given twice.
     """
-    plan = _plan(table, (x, *ys), where, said or {}, clusters, draws, seed)
+    plan = _plan(table, (x, *ys), where, directions or {}, clusters, draws, seed)
     pairs = _pairs_corrected([pair_of(plan, x, y) for y in ys])
     differences = _differences_corrected([difference_of(plan, x, *two) for two in combinations(ys, 2)])
     power = _power(plan, min(pairs, key=lambda pair: pair.n))
@@ -67,7 +70,7 @@ def study(
         summary=tuple(map(summary, pairs)),
         statements=(
             *(statement for pair in pairs for statement in pair_statements(pair)),
-            *map(difference_claim, differences),
+            *map(difference_statement, differences),
         ),
         cautions=tuple(cautions(pairs, power)),
     )
@@ -77,25 +80,27 @@ def _plan(
     table: Table,
     columns: Sequence[str],
     where: Sequence[str],
-    said: Mapping[str, str],
+    directions: Mapping[str, str],
     clusters: Sequence[str] | None,
     draws: int,
     seed: int,
 ) -> StudyPlan:
     if len(columns) < 2:
-        raise ConfigError("--y names no column.")
-    for column in (*columns, *said):
+        raise ConfigError("--y is empty: name at least one column.")
+    for column in (*columns, *directions):
         table.column(column)
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice:
-        raise ConfigError(f"{twice} is asked for twice: name each column once, in --x or in --y.")
+        raise ConfigError(f"The column {twice} is given twice: give each column once, in --x or in --y.")
     chosen = choose(table, where)
-    if len(chosen.rows) > MOST_MODELS:
-        raise DataError(f"{len(chosen.rows):,} models are chosen and a study takes {MOST_MODELS:,}: add --where.")
+    if len(chosen.rows) > MAX_MODELS:
+        raise DataError(
+            f"The table has {len(chosen.rows):,} models, and a study can use {MAX_MODELS:,}: select rows with --where."
+        )
     return StudyPlan(
         table=table,
         chosen=chosen,
-        directions=directions(columns, said),
+        directions=all_directions(columns, directions),
         groups={name: labels(name, table) for name in clusters or defaults(chosen)},
         draws=draws,
         seed=seed,
@@ -103,7 +108,7 @@ def _plan(
 
 
 def _pairs_corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """With the p-values of each coefficient corrected over the pairs."""
+    """Correct the p-values of each coefficient over the pairs."""
     by_name = {name: holm([pair.coefficient(name).p_value for pair in pairs]) for name in COEFFICIENTS}
     return tuple(
         attrs.evolve(
@@ -121,7 +126,7 @@ def _differences_corrected(differences: Sequence[Difference]) -> tuple[Differenc
 
 
 def _power(plan: StudyPlan, pair: Pair) -> tuple[Power, ...]:
-    """With each model counted for one, and with each group where there are enough of them."""
+    """Power with models as units, and with the groups of each grouping that has enough groups."""
     by_models, *others = plan.units([point.model for point in pair.points])
     enough = [by for by in others if len(by.groups) >= FEWEST_UNITS]
     return tuple(power_of(len(by.groups), plural(by.name)) for by in (by_models, *enough))

@@ -1,4 +1,4 @@
-"""A study as tables for a terminal of 80 columns. Every table says its n."""
+"""Rendering of a study for the terminal, 80 columns wide."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nanogen_bench.correlation.results import Difference, Interval, Pair, Statem
 from nanogen_bench.correlation.statements import probability, source, span
 
 RANK_CHANGES = 3
-COLUMNS = 3  # comparisons beside each other in 80 columns
+COLUMNS = 3  # comparisons per table
 COLOURS = {"supported": "green", "contradicted": "red", "open": "yellow"}
 
 
 def rendered(study: Study) -> Iterator[RenderableType]:
-    """What `nanogen bench correlate` prints, from top to bottom."""
+    """Yield the output of `nanogen bench correlate`, from top to bottom."""
     yield _heading(study)
     for pair, sentence in zip(study.pairs, study.summary, strict=True):
         yield _title(f"{pair.x} and {pair.y}, n = {pair.n}")
@@ -28,28 +28,28 @@ def rendered(study: Study) -> Iterator[RenderableType]:
         yield _pair(pair)
         yield from map(Text, (*_left_out(pair), *_rank_changes(pair)))
     if study.differences:
-        yield _title("Does it agree more with one than with another?")
+        yield _title("Differences between agreements")
         for at in range(0, len(study.differences), COLUMNS):
             yield _differences(study.differences[at : at + COLUMNS])
     if any(pair.ranges for pair in study.pairs):
         yield _title("Range restriction")
         yield _ranges(study.pairs)
         yield Text(
-            "Brought to the other's spread: Thorndike's case 2, an indication only, since families were chosen and not "
-            "values of x."
+            "The last column is the agreement corrected to the spread of the other set (Thorndike's case 2). It is "
+            "only approximate, because models are chosen by family and not by x."
         )
-    yield _title("What these numbers say")
+    yield _title("Statements")
     yield _statements(study.statements)
     yield from map(Text, study.cautions)
 
 
 def _heading(study: Study) -> RenderableType:
     where = f" where {' and '.join(study.row_filters)}" if study.row_filters else ""
-    ways = ", ".join(f"{column}: {way} is better" for column, way in study.directions.items())
+    directions = ", ".join(f"{column}: {direction} is better" for column, direction in study.directions.items())
     return Text(
-        f"{study.source}: {study.n} of {study.n_all} models{where}. {ways}. An agreement is the raw number with both "
-        f"sides turned so that higher is better. Intervals: 95%, BCa with {study.draws:,} draws, seed {study.seed}; "
-        "p-values: two-sided, by permutation."
+        f"{study.source}: {study.n} of {study.n_all} models{where}. {directions}. An agreement is the raw coefficient "
+        "after changing the sign of scores in which lower is better. Intervals: 95%, BCa with "
+        f"{study.draws:,} draws, seed {study.seed}; p-values: two-sided, by permutation."
     )
 
 
@@ -74,7 +74,7 @@ def _left_out(pair: Pair) -> Iterator[str]:
         yield (
             f"Leaving out one of {number_of(view.units, view.over)}: agreement {view.low:+.3f} (without "
             f"{view.without_low}, n = {view.n_low}) to {view.high:+.3f} (without {view.without_high}, n = "
-            f"{view.n_high}). {one.what} moves it most, by {one.change:+.3f} ({one.scaled:+.1f} standard errors)."
+            f"{view.n_high}). {one.what} has the largest effect, {one.change:+.3f} ({one.scaled:+.1f} standard errors)."
         )
 
 
@@ -82,13 +82,13 @@ def _rank_changes(pair: Pair) -> Iterator[str]:
     found = pair.rank_changes
     widest = "; ".join(f"{one.better_by_x} and {one.better_by_y}" for one in found.widest[:RANK_CHANGES])
     yield (
-        f"Of {found.pairs} pairs of models without a tie, {found.flipped} ({found.share:.0%}) change order. "
-        f"Widest (the better by {pair.x} first): {widest or 'none'}."
+        f"{found.discordant} of {found.pairs} pairs of models ({found.share:.0%}, ties excluded) have opposite order "
+        f"in {pair.x} and {pair.y}. Largest rank differences (better by {pair.x} first): {widest or 'none'}."
     )
 
 
 def _differences(differences: Sequence[Difference]) -> Table:
-    """At most three comparisons, one a column."""
+    """Table of at most `COLUMNS` comparisons, one per column."""
     table = _table("", *(f"{one.first}\n− {one.second}" for one in differences))
     table.add_row("n", *(str(one.n) for one in differences))
     table.add_row("agreement, difference", *(f"{one.difference:+.3f}" for one in differences))
@@ -115,7 +115,7 @@ def _ranges(pairs: Sequence[Pair]) -> Table:
 
 
 def _statements(statements: Sequence[Statement]) -> Table:
-    """What several claims in a row rest on stands once, under the last of them."""
+    """Table of statements. Equal reasons of consecutive statements are printed once, below the last one."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for statement, following in zip_longest(statements, statements[1:]):
         again = following is not None and following.because == statement.because

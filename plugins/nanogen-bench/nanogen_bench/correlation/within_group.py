@@ -1,4 +1,4 @@
-"""The agreement inside each group: what a mixture of families adds to a correlation, or hides."""
+"""Agreement inside each group of models."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from nanogen_bench.correlation.influence import FEWEST_MODELS
 from nanogen_bench.correlation.results import WithinGroup
 
 
-def within_groups(pearson: Resampled, units: Grouping, turn: int) -> list[WithinGroup]:
-    """One for each group of at least 4 models in which neither side is constant."""
-    agreement = turn * pearson.counted(units.members)
+def within_groups(pearson: Resampled, units: Grouping, sign: int) -> list[WithinGroup]:
+    """Return the agreement inside each group of at least 4 models.
+
+    Groups with a constant column are left out.
+
+    Args:
+        pearson: The coefficient.
+        units: The groups.
+        sign: +1 or -1, which converts r to an agreement.
+    """
+    agreement = sign * pearson.counted(units.members)
     sizes = units.members.sum(axis=1).astype(int)
     return [
         _within(units, at, float(agreement[at]), int(sizes[at]))

@@ -1,20 +1,20 @@
-"""`nanogen bench mini`: the whole experiment in small. A plan of methods, trained on both tasks with equal steps.
+"""Small version of the DiffusionBench experiment (`nanogen bench mini`): a plan of methods, trained on both tasks.
 
-The folder that it fills (by default `runs/mini`):
+Files of the output folder (by default `runs/mini`):
 
-    plan.yaml                   the plan as it was run, `--quick` included
-    TASK/METHOD/seed-N/         a run like any other: config.yaml, log.jsonl, samples/step-*.png, the pipeline
-        scores.json             its scores, as `nanogen evaluate` writes them (`nanogen_eval.record`)
-        result.json             that it is finished, for which question, and what it cost, with the SHA-256 of its
-                                values; failure.json if it failed
-    prepared/NAME/              a run that others need first (a decoder); no scores.json
-    logs/                       what each process said, one text for each run
-    runs.csv                    a row for each run: model, family, task, seed, its scores, their n, its cost
-    table.csv                   a row for each method: model, family, the means over seeds of both tasks' scores,
-                                NAME_sd beside each, the number of seeds, notes where fingerprints differ
-    correlations.json           x column -> the study, as `nanogen bench correlate --json` prints it
-    audits.json                 method -> the audit of its class run against its text run, seed by seed
+    plan.yaml                   the plan, including the changes of `--quick`
+    TASK/METHOD/seed-N/         a run: config.yaml, log.jsonl, samples/step-*.png, the pipeline
+        scores.json             scores, as `nanogen evaluate` writes them (`nanogen_eval.record`)
+        result.json             of a finished run: its request, scores and cost, with a SHA-256
+        failure.json            error of a failed run
+    prepared/NAME/              a run that other runs need, such as a decoder; without scores.json
+    logs/                       output of each process
+    runs.csv                    one row per run: model, family, task, seed, scores, n, cost
+    table.csv                   one row per method: model, family, means of the scores over seeds, standard deviations
+                                (NAME_sd), number of seeds, notes about differing fingerprints
+    correlations.json           x column -> study, as in `nanogen bench correlate --json`
+    audits.json                 method -> audits of its two runs for each seed
 
-A run counts as finished while its question (configuration, number of pictures, the runs that it needs) is the same:
-the command can be stopped or killed at any time, and goes on where it was.
+The request of a run consists of its configuration, number of samples and prepared runs. A finished run is not repeated
+while its request is unchanged. An interrupted experiment can be resumed at any time.
 """

@@ -1,4 +1,4 @@
-"""The experiment from its plan to its tables."""
+"""The experiment: runs of a plan, then tables, correlations and audits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from nanogen_bench.mini import outcome
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import ExperimentPlan, checked, read
-from nanogen_bench.mini.pool import Pool, Say, cores
+from nanogen_bench.mini.pool import Log, Pool, cores
 from nanogen_bench.mini.work import PLAN
 from nanogen_core.config import resolve
 from nanogen_core.errors import NanoGenError, TrainingError
@@ -18,13 +18,24 @@ from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
 
 
 def experiment(
-    raw: Mapping[str, Any], output: Path, *, only: tuple[str, ...], slots: int | None, say: Say
+    raw: Mapping[str, Any], output: Path, *, only: tuple[str, ...], slots: int | None, log: Log
 ) -> list[Job]:
-    """Runs what is not finished of the methods `only` names (none: all), and writes the tables of all that is. Returns
-    the runs that failed.
+    """Run the unfinished runs of a plan, and write the tables of all finished ones.
 
-    Raises ConfigError before anything starts where one of the configurations is wrong, TrainingError for a folder with
-    something else in it; pool.Stopped after Ctrl-C.
+    Args:
+        raw: The plan as plain values.
+        output: Output folder.
+        only: Methods to run; all if empty.
+        slots: Number of parallel runs; by default one per core.
+        log: Receives lines of progress and results.
+
+    Returns:
+        The runs that failed.
+
+    Raises:
+        ConfigError: The plan or one of its configurations is wrong. Nothing has started then.
+        TrainingError: The folder belongs to another plan, or another process works in it.
+        Stopped: The experiment was interrupted.
     """
     plan = checked(raw)
     output = output.resolve()
@@ -35,9 +46,9 @@ def experiment(
     with folder_lock(output / LOCK, lambda holder: _busy(output, holder)):
         _refuse_others(output, plan)
         _write_plan(output / PLAN, raw)
-        Pool(output, slots or cores(), say).run(todo)
+        Pool(output, slots or cores(), log).run(todo)
         for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
-            say(line)
+            log(line)
     return [job for job in todo if job.result is None]
 
 
@@ -46,46 +57,46 @@ def _busy(output: Path, holder: str) -> TrainingError:
 
 
 def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
-    """Raises TrainingError for a folder of another plan: one whose runs this plan asks otherwise, or does not have.
+    """Raise TrainingError if the folder contains runs that the plan lacks, or that have another request.
 
-    A plan that grew, by methods, seeds or prepared runs, is the same plan.
+    A plan with additional methods, seeds or prepared runs is accepted.
     """
     present = sorted(path.name for path in output.iterdir() if path.name not in LOCK_FILES) if output.is_dir() else []
     if not present:
         return
     if PLAN not in present:
         raise TrainingError(
-            f"{output} holds {present[0]} and no {PLAN}, so it is no experiment: name another --output."
+            f"{output} is no experiment: it contains {present[0]} and no {PLAN}. Choose another --output."
         )
     try:
         before = checked(read(output / PLAN))
     except NanoGenError as error:
         reason = str(error).partition("\n")[0]
-        raise TrainingError(f"{output / PLAN} cannot be read ({reason}): name another --output.") from error
-    known = {job.folder: job.asked for job in jobs(plan, output, list(plan.methods))}
+        raise TrainingError(f"{output / PLAN} cannot be read ({reason}): choose another --output.") from error
+    known = {job.folder: job.request for job in jobs(plan, output, list(plan.methods))}
     for job in jobs(before, output, list(before.methods)):
-        if job.folder.exists() and known.get(job.folder) != job.asked:
-            what = "is asked otherwise by" if job.folder in known else "is not in"
+        if job.folder.exists() and known.get(job.folder) != job.request:
+            what = "differs in" if job.folder in known else "is not in"
             raise TrainingError(
-                f"{output} holds the runs of another plan: {job.title} {what} this one. Name another --output, or move"
-                f" {job.folder} away."
+                f"{output} contains runs of another plan: {job.title} {what} this plan. Choose another --output, or"
+                f" move {job.folder} away."
             )
 
 
 def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
-    """Writes the plan where another one stands. Raises TrainingError for a file with comments, which would be lost."""
+    """Write the plan if it has changed. Raises TrainingError if that would delete comments of a hand-written file."""
     if file.is_file():
         if read(file) == raw:
             return
         if text_files.read(file) != yaml_files.dump(yaml_files.read(file)):
             raise TrainingError(
-                f"{file} is another plan and was written by hand: name another --output, or move the file away."
+                f"{file} is another plan and was edited by hand: choose another --output, or move the file away."
             )
     storage.write_text(file, yaml_files.dump(dict(raw)))
 
 
 def _resolve(job: Job) -> None:
-    """Raises NanoGenError, with the run's name, for a configuration that cannot be built."""
+    """Check the configuration of a run. Raises NanoGenError with the name of the run."""
     try:
         resolve(job.config)
     except NanoGenError as error:

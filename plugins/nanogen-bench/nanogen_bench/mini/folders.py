@@ -1,4 +1,4 @@
-"""Folders of runs that know which question they answer, and configurations that name the folders of other runs."""
+"""Files of an experiment's run folders, and configurations that refer to the folders of other runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BRACES = re.compile(r"\{([\w+-]+)\}")
 
 
 def braces(value: Any) -> Iterator[str]:
-    """The names in braces in all texts of a configuration."""
+    """Yield all names in braces of a configuration's strings."""
     if isinstance(value, str):
         yield from _BRACES.findall(value)
     elif isinstance(value, (Mapping, list, tuple)):
@@ -28,7 +28,7 @@ def braces(value: Any) -> Iterator[str]:
 
 
 def filled(value: Any, path: Callable[[str], str]) -> Any:
-    """The configuration with `path(name)` in place of every `{name}`."""
+    """Return the configuration with every `{name}` replaced by `path(name)`."""
     if isinstance(value, Mapping):
         return {key: filled(part, path) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -37,57 +37,77 @@ def filled(value: Any, path: Callable[[str], str]) -> Any:
 
 
 def claim(folder: Path, training: Any) -> None:
-    """Makes an empty folder belong to this training, or finds that it does. Nothing in it is deleted.
+    """Record in an empty folder which training it is for. Does nothing if the same training is recorded.
 
-    Raises TrainingError for a folder of another training, or with something else in it.
+    Args:
+        folder: Folder of the run.
+        training: JSON values that identify the training, see `Job.training`.
+
+    Raises:
+        TrainingError: The folder belongs to another training, or contains other files.
     """
     started = folder / STARTED
     if started.is_file():
         if storage.read_json(started) == training:
             return
-        raise TrainingError(f"{folder} holds a run of another configuration: move it away, or name another --output.")
+        raise TrainingError(
+            f"{folder} contains a run of another configuration: move it away, or choose another --output."
+        )
     others = sorted(path.name for path in folder.iterdir() if path.name != FAILURE) if folder.is_dir() else []
     if others:
-        raise TrainingError(f"{folder} is not empty ({others[0]} lies there): move it away, or name another --output.")
+        raise TrainingError(
+            f"{folder} is not empty (it contains {others[0]}): move it away, or choose another --output."
+        )
     storage.write_json(started, training)
 
 
 def is_failure(file: Path) -> bool:
-    """Whether this program wrote the file when a run failed."""
+    """Whether the file has the form of `failure.json`."""
     try:
         return "error" in json_files.read_object(file)
     except DataError:
         return False
 
 
-def answer(folder: Path, asked: Any) -> dict[str, Any] | None:
-    """What was written when the run was finished, if it was asked the same. Raises DataError for a damaged file."""
+def finished_result(folder: Path, request: Any) -> dict[str, Any] | None:
+    """Read the result of a finished run.
+
+    Args:
+        folder: Folder of the run.
+        request: JSON values that the result must have been computed for, see `Job.request`.
+
+    Returns:
+        The result; None if the run is not finished, or has another request.
+
+    Raises:
+        DataError: The file is damaged.
+    """
     file = folder / RESULT
     if not os.path.lexists(file):
         return None
     found = read_result(file)
-    return found if found["asked"] == asked else None
+    return found if found["request"] == request else None
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write the result of a finished run with the hash of its values."""
+    """Write the result of a finished run, with a hash of its values."""
     seal.write(folder / RESULT, result)
 
 
 def read_result(file: Path) -> dict[str, Any]:
-    """What `write_result` wrote. Raises DataError, with what to do, for a file that is damaged or was changed."""
+    """Read a file that `write_result` wrote. Raises DataError if it is damaged or was edited."""
     found = _object(read_bytes(file), str(file))
-    if not seal.is_sealed(found) or "asked" not in found:
-        what = "is not that of its values" if seal.SEAL in found else "is missing"
+    if not seal.is_sealed(found) or "request" not in found:
+        problem = "does not match" if seal.SEAL in found else "is missing"
         raise DataError(
-            f"{file} is damaged: its hash ({seal.SEAL}) {what}. Move {file.parent} away, and the same command makes the"
-            " run again."
+            f"{file} is damaged: its hash ({seal.SEAL}) {problem}. Move {file.parent} away, and the same command"
+            " repeats the run."
         )
     return {key: value for key, value in found.items() if key != seal.SEAL}
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in these bytes; empty where there is none."""
+    """Parse a JSON object. Returns an empty one for anything else."""
     try:
         found = json_files.parse(text_files.decode(data, name), name)
     except DataError:

@@ -1,4 +1,4 @@
-"""One run of a plan: what it is asked, and whether it has answered."""
+"""Runs of a plan: configuration, folder, and result if finished."""
 
 from __future__ import annotations
 
@@ -13,76 +13,100 @@ from nanogen_bench.mini.plan import ExperimentPlan, configuration
 from nanogen_core.errors import DataError
 from nanogen_files import storage
 
-PREPARED = "prepared"  # the folder of the runs that others need
+PREPARED = "prepared"  # folder of the prepared runs
 
 
 @frozen(kw_only=True)
 class Job:
-    """A method, or something prepared (then `judged` is 0), on one task with one seed. `after` are the prepared runs
-    that it needs, by name. `question` is the configuration with their names in braces in place of their folders."""
+    """Run of a method, or a prepared run, on one task with one seed.
+
+    Attributes:
+        name: Name of the method or prepared run.
+        task: Name of the task.
+        seed: Training seed.
+        config: Configuration of the run.
+        template: Configuration with names of prepared runs in braces, instead of their folders.
+        folder: Folder of the run.
+        eval_samples: Number of samples for the scores; 0 for a prepared run.
+        statistics: File in the folder for the latent statistics of a prepared run.
+        after: Prepared runs that must finish first, by name.
+    """
 
     name: str
     task: str
     seed: int
     config: Mapping[str, Any]
-    question: Mapping[str, Any]
+    template: Mapping[str, Any]
     folder: Path
-    judged: int = 0
+    eval_samples: int = 0
     statistics: str | None = None
     after: Mapping[str, Job] = {}
 
     @property
     def title(self) -> str:
-        return f"{self.task} {self.name}" + (f" seed {self.seed}" if self.judged else "")
+        """Name for messages, such as `t2i rae seed 0`."""
+        return f"{self.task} {self.name}" + (f" seed {self.seed}" if self.eval_samples else "")
 
     @property
     def training(self) -> dict[str, Any]:
-        """All that its weights depend on, as plain values, wherever the experiment lies."""
-        return {"config": dict(self.question), "after": {name: job.training for name, job in self.after.items()}}
+        """JSON values that determine the weights. They do not depend on the output folder."""
+        return {"config": dict(self.template), "after": {name: job.training for name, job in self.after.items()}}
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """All that its scores depend on."""
-        return {"training": self.training, "judged": self.judged, "statistics": self.statistics}
+    def request(self) -> dict[str, Any]:
+        """JSON values that determine the scores."""
+        return {"training": self.training, "eval_samples": self.eval_samples, "statistics": self.statistics}
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What it wrote when it was finished, if it was asked the same, and if that is whole."""
+        """Result of the finished run; None if it is unfinished, damaged, or has another request."""
         try:
-            return self._answer()
+            return self._read_result()
         except DataError:
             return None
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with the files of a run that was finished; then it is left as it is."""
+        """Error message about a damaged result file; None otherwise. A damaged run is not repeated."""
         try:
-            self._answer()
+            self._read_result()
         except DataError as error:
             return str(error)
         return None
 
-    def _answer(self) -> dict[str, Any] | None:
-        found = folders.answer(self.folder, self.asked)
+    def _read_result(self) -> dict[str, Any] | None:
+        found = folders.finished_result(self.folder, self.request)
         scores = {} if found is None else found.get("scores")
         if not isinstance(scores, dict) or not all(type(value) in (int, float) for value in scores.values()):
-            raise DataError(f"{self.folder / folders.RESULT} is damaged: it has no scores.")
+            raise DataError(
+                f"{self.folder / folders.RESULT} is damaged: its scores must be numbers. Move {self.folder} away, and"
+                " the same command repeats the run."
+            )
         return found
 
     @property
     def error(self) -> str | None:
-        """Why it failed, if it did."""
+        """Error message of a failed or damaged run; None otherwise."""
         file = self.folder / folders.FAILURE
         if self.result is not None or not file.is_file():
             return self.damage
         try:
             return str(storage.read_json(file)["error"])
         except (DataError, KeyError, TypeError):
-            return f"{file} is damaged."
+            return f"{file} is damaged. Delete it, and the same command repeats the run."
 
 
 def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
-    """Every run of these methods, what they need first; the tasks and methods of one seed before the next seed."""
+    """Return the runs of methods, in running order.
+
+    Args:
+        plan: The plan.
+        output: Output folder.
+        names: Names of the methods.
+
+    Returns:
+        Prepared runs that the methods need, then all runs of the first seed, of the second, and so on.
+    """
     needed = {need for name in names for need in plan.methods[name].needs}
     first = [_prepared(plan, output, name) for name in plan.prepared if name in needed]
     return [*first, *_methods(plan, output, names)]
@@ -97,15 +121,15 @@ def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[J
 
 def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int) -> Job:
     variant = plan.methods[name]
-    question = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
+    template = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
     return Job(
         name=name,
         task=task,
         seed=seed,
-        config=folders.filled(question, lambda need: str(output / PREPARED / need)),
-        question=question,
+        config=folders.filled(template, lambda need: str(output / PREPARED / need)),
+        template=template,
         folder=output / task / name / f"seed-{seed}",
-        judged=plan.judged,
+        eval_samples=plan.eval_samples,
         after={need: _prepared(plan, output, need) for need in variant.needs},
     )
 
@@ -118,7 +142,7 @@ def _prepared(plan: ExperimentPlan, output: Path, name: str) -> Job:
         task=prepared.task,
         seed=0,
         config=config,
-        question=config,
+        template=config,
         folder=output / PREPARED / name,
         statistics=prepared.statistics,
     )

@@ -1,4 +1,4 @@
-"""A plan of many runs: one base configuration, and a short overlay for each method."""
+"""Plan of an experiment: a base configuration, and an overlay for each method."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from nanogen_files import yaml_files
 from nanogen_files.names import check_name
 from nanogen_files.structure import structure
 
-RESERVED = ("prepared", "logs")  # folders beside those of the tasks
+RESERVED = ("prepared", "logs")  # other folders of an experiment; no task may have such a name
 
 
 @frozen(kw_only=True)
 class Variant:
-    """One method: `config` lies over the base. `family` groups methods that are not independent of each other."""
+    """One method.
+
+    Attributes:
+        summary: Description for the report.
+        family: Group of related methods, which are not independent of each other.
+        config: Configuration that overrides the base.
+    """
 
     summary: str
     family: str
@@ -31,15 +37,23 @@ class Variant:
 
     @property
     def needs(self) -> list[str]:
-        """The prepared runs that it names in braces: `"{decoder}/decoder.safetensors"`."""
+        """Names of the prepared runs in braces, such as `decoder` in `"{decoder}/decoder.safetensors"`."""
         return list(dict.fromkeys(braces(self.config)))
 
 
 @frozen(kw_only=True)
 class Prepared:
-    """A run that methods need first, and that is no method itself. It is made once, on one task, and serves both: or
-    the two would differ in more than the task. `statistics` is the file in its folder that gets the statistics of its
-    latents."""
+    """A run that methods need, such as the training of a decoder.
+
+    It runs once, on one task. Methods use it on both tasks, so that the runs differ only in the task.
+
+    Attributes:
+        summary: Description.
+        task: Name of the task to train on.
+        steps: Number of training steps.
+        config: Configuration that overrides the base.
+        statistics: File in its folder for the statistics of its latents; None to write none.
+    """
 
     summary: str
     task: str
@@ -50,17 +64,25 @@ class Prepared:
 
 @frozen(kw_only=True)
 class ExperimentPlan:
-    """The experiment. Every method is trained for `steps` on each of the two `tasks` with each of the `seeds`, and
-    judged by `judged` pictures.
+    """Plan of an experiment. Every method is trained on both tasks with every seed.
 
-    `x` and `y` are the columns to correlate: of the first and of the second task. `quick` is laid over the plan by
-    `--quick`.
+    Attributes:
+        tasks: Names of the two tasks.
+        seeds: Training seeds.
+        steps: Training steps of each run.
+        eval_samples: Number of samples for the scores of each run.
+        base: Configuration that all runs share.
+        methods: The methods by name.
+        x: Score columns of the first task to correlate.
+        y: Score columns of the second task to correlate.
+        prepared: Runs that methods need, by name.
+        quick: Changes of the plan for `--quick`.
     """
 
     tasks: tuple[str, ...] = field(validator=[validators.min_len(2), validators.max_len(2)])
     seeds: tuple[int, ...] = field(validator=[validators.min_len(1), validators.deep_iterable(seed_number)])
     steps: int = field(validator=count)
-    judged: int = field(validator=at_least(2))
+    eval_samples: int = field(validator=at_least(2))
     base: Mapping[str, Any]
     methods: Mapping[str, Variant] = field(validator=validators.min_len(1))
     x: tuple[str, ...]
@@ -69,43 +91,46 @@ class ExperimentPlan:
     quick: Mapping[str, Any] = field(factory=dict)
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:
-        """These methods, or all where none is named, in the plan's order. Raises UnknownName."""
+        """Return the given methods, or all if none is given, in the plan's order. Raises UnknownName."""
         for name in names:
             if name not in self.methods:
                 near = near_miss(name, self.methods)
-                raise UnknownName(f"The plan has no method {name!r}.{near} It has: {listing(self.methods)}.")
+                raise UnknownName(f"The plan has no method {name!r}.{near} Its methods: {listing(self.methods)}.")
         return [name for name in self.methods if not names or name in names]
 
 
 def find(place: str) -> Path:
-    """A plan's file, or the plan of this name that a plugin ships. Raises ConfigError."""
+    """Return the path of a plan, given as a file or as the name of a plugin's plan. Raises ConfigError."""
     if Path(place).is_file():
         return Path(place)
     plans = registry().plans
     if place not in plans:
         raise ConfigError(
-            f"There is neither a file nor a plan {place!r}.{near_miss(place, plans)} Plans of the installed plugins:"
-            f" {listing(plans)}."
+            f"{place!r} is neither a file nor the name of a plan.{near_miss(place, plans)} Plans of the installed"
+            f" plugins: {listing(plans)}."
         )
     return packaged(plans[place])
 
 
 def read(file: Path, *, quick: bool = False) -> dict[str, Any]:
-    """The plan as plain values, with its `quick` part laid over the rest if asked. Raises ConfigError."""
+    """Read a plan as plain values. `quick` applies the changes of the plan's `quick` part. Raises ConfigError."""
     raw = yaml_files.read(file)
     shorter = raw.pop("quick", {})
     return dict(over(raw, shorter)) if quick and isinstance(shorter, Mapping) else raw
 
 
 def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
-    """The plan of plain values. Raises ConfigError: every name is to become a folder, and a method may only need what
-    `prepared` has."""
+    """Convert plain values into a plan.
+
+    Raises:
+        ConfigError: A value is wrong, a name is no valid folder name, or a method needs an unknown prepared run.
+    """
     plan = structure(raw, ExperimentPlan, "plan")
     for name in (*plan.methods, *plan.prepared):
         check_name(name, "plan.methods" if name in plan.methods else "plan.prepared")
     for task in plan.tasks:
         if check_name(task, "plan.tasks") in RESERVED:
-            raise ConfigError(f"plan.tasks: {task!r} is the name of another folder of an experiment.")
+            raise ConfigError(f"plan.tasks: {task!r} is reserved for another folder: choose another name.")
     for name, prepared in plan.prepared.items():
         if prepared.statistics is not None:
             check_name(prepared.statistics, f"plan.prepared.{name}.statistics")
@@ -113,20 +138,30 @@ def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
         for need in variant.needs:
             if need not in plan.prepared:
                 known = listing(plan.prepared)
-                raise ConfigError(f"plan.methods.{name}: {need!r} is not among the prepared runs: {known}.")
+                raise ConfigError(f"plan.methods.{name}: there is no prepared run {need!r}. Prepared runs: {known}.")
     return plan
 
 
 def configuration(
     plan: ExperimentPlan, overlay: Mapping[str, Any], *, task: str, seed: int, steps: int
 ) -> dict[str, Any]:
-    """The configuration of one run, its length and its schedule included."""
+    """Return the configuration of one run.
+
+    Args:
+        plan: Provides the base configuration.
+        overlay: Configuration that overrides the base.
+        task: Name of the task.
+        seed: Training seed.
+        steps: Number of training steps. They also determine the learning-rate schedule, see `lengths`.
+    """
     own = {"task": task, "seed": seed, **lengths(steps)}
     return combine(plan.base, overlay, own)
 
 
 def lengths(steps: int) -> dict[str, Any]:
-    """What follows from the number of steps: the learning rate rises for a thirtieth of them, stays, and falls over
-    the last third."""
+    """Return the options that depend on the number of steps.
+
+    The learning rate warms up over the first thirtieth of the steps, is constant, and decays over the last third.
+    """
     schedule = {"warmup_steps": round(steps / 30), "constant_steps": round(steps * 2 / 3), "end_step": steps}
     return {"train": {"steps": steps, "checkpoint_every": max(1, steps // 4)}, "schedule": schedule}

@@ -1,4 +1,4 @@
-"""Works through the runs of a plan, several at a time, each in a process of its own."""
+"""Pool of processes that execute the runs of a plan in parallel."""
 
 from __future__ import annotations
 
@@ -17,43 +17,51 @@ from nanogen_files import storage
 from nanogen_train.trainer.signals import stop_request
 
 LOGS = "logs"
-POLL = 0.2  # seconds between looks at the processes
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # what torch reads when it is imported
+POLL = 0.2  # seconds between checks of the processes
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # torch reads these when it is imported
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Stopped(TrainingError):
-    """The experiment was asked to stop; the same command goes on."""
+    """The experiment was interrupted. The same command resumes it."""
 
     exit_code = 130
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool:
-    """`slots` processes at a time, each with its share of the cores as threads."""
+    """Runs up to `slots` processes in parallel. The cores are divided among them."""
 
-    def __init__(self, output: Path, slots: int, say: Say):
-        self.output, self.slots, self.say = output, slots, say
+    def __init__(self, output: Path, slots: int, log: Log):
+        """Create a pool.
+
+        Args:
+            output: Output folder of the experiment.
+            slots: Maximum number of parallel processes.
+            log: Receives lines of progress.
+        """
+        self.output, self.slots, self.log = output, slots, log
         self._working: dict[subprocess.Popen[bytes], Job] = {}
         self._waiting: list[Job] = []
         self._done, self._total, self._since = 0, 0, time.monotonic()
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Runs what is not finished; a run that fails leaves `failure.json`, and the rest goes on.
+        """Execute all unfinished runs. A failed run writes `failure.json`; the other runs continue.
 
-        Raises Stopped after Ctrl-C or SIGTERM, when every process has left its checkpoint.
+        Raises:
+            Stopped: After Ctrl-C or SIGTERM, once every process has saved a checkpoint.
         """
         damaged = [job for job in jobs if job.damage is not None]
         self._waiting = [job for job in jobs if job.result is None and job not in damaged]
         self._total = len(self._waiting) + len(damaged)
         for job in damaged:
-            self.say(f"{job.title} is left as it is: {job.damage}")
-        self.say(f"{len(jobs) - self._total} of {len(jobs)} runs were finished before.")
+            self.log(f"{job.title} is skipped: {job.damage}")
+        self.log(f"{len(jobs) - self._total} of {len(jobs)} runs are already finished.")
         with stop_request() as stop:
             try:
                 while (self._waiting or self._working) and not stop:
@@ -61,12 +69,12 @@ class Pool:
                     time.sleep(POLL)
                     self._collect()
             finally:
-                self._end()
+                self._stop_all()
         if stop:
-            raise Stopped("Stopped, with a checkpoint of what was being trained; the same command goes on.")
+            raise Stopped("Interrupted. Running trainings have saved checkpoints: the same command resumes.")
 
     def _start(self) -> None:
-        """Starts what can start; a run whose need failed is one that failed."""
+        """Start runs while slots are free. A run fails if one of its prepared runs has failed."""
         for job in list(self._waiting):
             unfinished = {other.folder for other in (*self._waiting, *self._working.values())}
             missing = [before for before in job.after.values() if before.result is None]
@@ -74,7 +82,7 @@ class Pool:
                 continue
             if missing:
                 self._waiting.remove(job)
-                self._fail(job, f"It needs {missing[0].title}, which failed.")
+                self._fail(job, f"{missing[0].title}, which it needs, failed.")
             elif len(self._working) < self.slots:
                 self._waiting.remove(job)
                 self._working[self._process(job)] = job
@@ -90,31 +98,31 @@ class Pool:
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **threads, "PYTHONSAFEPATH": "1"},  # for what the process starts in turn
-                start_new_session=True,  # Ctrl-C is for this process, which tells the others
+                env={**os.environ, **threads, "PYTHONSAFEPATH": "1"},  # for child processes
+                start_new_session=True,  # Ctrl-C only signals this process, which then stops the others
             )
 
     def _collect(self) -> None:
         for process in [process for process in self._working if process.poll() is not None]:
             job = self._working.pop(process)
             if job.result is None and job.error is None:
-                self._fail(job, f"Its process ended with the status {process.returncode}; see {LOGS}/.")
+                self._fail(job, f"Its process ended with status {process.returncode}: see {LOGS}/.")
             else:
-                self._tell(job)
+                self._report(job)
 
     def _fail(self, job: Job, reason: str) -> None:
         storage.write_json(job.folder / FAILURE, {"error": reason})
-        self._tell(job)
+        self._report(job)
 
-    def _tell(self, job: Job) -> None:
+    def _report(self, job: Job) -> None:
         self._done += 1
         result = job.result
         left = (time.monotonic() - self._since) / self._done * (self._total - self._done) / 60
-        told = f"failed: {job.error}" if result is None else _scores(result["scores"])
-        self.say(f"[{self._done}/{self._total}] {job.title}: {told}  ({left:.0f} min left)")
+        outcome = f"failed: {job.error}" if result is None else _scores(result["scores"])
+        self.log(f"[{self._done}/{self._total}] {job.title}: {outcome}  ({left:.0f} min left)")
 
-    def _end(self) -> None:
-        """Tells the processes to stop, which the end of their input does, and waits for them."""
+    def _stop_all(self) -> None:
+        """Close the standard input of all processes, which makes them stop, and wait for them."""
         for process in self._working:
             assert process.stdin is not None
             process.stdin.close()

@@ -1,7 +1,7 @@
-"""One run of a plan in a process of its own: `python launcher.py nanogen_bench.mini.work OUTPUT TASK NAME SEED`.
+"""Process of one run of a plan: `python launcher.py nanogen_bench.mini.work OUTPUT TASK NAME SEED`.
 
-It goes on from its last checkpoint. When its parent ends, by whatever signal, its standard input ends too: then it
-stops as at Ctrl-C, with a checkpoint.
+It resumes from the newest checkpoint. When its parent process ends, its standard input closes. It then saves a
+checkpoint and stops, as after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import traceback
 from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanogen_bench.mini import folders
 from nanogen_bench.mini.job import Job, jobs
@@ -23,19 +23,23 @@ from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_files import storage
 from nanogen_files.folder_lock import folder_lock
 
+if TYPE_CHECKING:
+    from nanogen_core.pipeline import Pipeline
+    from nanogen_eval.score import Score
+
 PLAN = "plan.yaml"
-STATISTICS_BATCHES, STATISTICS_BATCH = 32, 128  # of images, for the statistics of latents
+STATISTICS_BATCHES, STATISTICS_BATCH = 32, 128  # number and size of image batches for latent statistics
+EVAL_BATCH = 128  # samples per batch of the evaluation
 
 
 def find(output: Path, task: str, name: str, seed: int) -> Job:
-    """The run of these names in the plan that lies in the folder."""
+    """Find a run in the plan of an output folder."""
     plan = checked(read(output / PLAN))
     return next(j for j in jobs(plan, output, list(plan.methods)) if (j.task, j.name, j.seed) == (task, name, seed))
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Trains and judges; returns the result, which then also lies in the run's folder."""
-    from nanogen_bench.mini.judging import judge
+    """Train and evaluate a run. Returns the result, which is also written into the folder of the run."""
     from nanogen_core.pipeline import build_pipeline
     from nanogen_train.checkpoint import checkpoint
     from nanogen_train.logging import metrics_log
@@ -46,37 +50,48 @@ def work(job: Job) -> dict[str, Any]:
     run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), restart=True, report=_report)
     pipeline = run.train()
     trained = time.perf_counter()
-    scores = judge(pipeline, job.folder, job.judged) if job.judged else []
+    scores = _evaluate(pipeline, job) if job.eval_samples else []
     if job.statistics:
         batches = islice(pipeline.task.iter_once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
         pipeline.tokenizer.compute_statistics(batches, job.folder / job.statistics)
     phases = run.stage.phase_names
     result = {
-        "asked": job.asked,
+        "request": job.request,
         "scores": {score.metric: score.value for score in scores},
         "steps": run.step,
         "seconds": metrics_log.read(job.folder)[-1]["seconds"],
-        "judging_seconds": round(time.perf_counter() - trained, 3),
+        "evaluation_seconds": round(time.perf_counter() - trained, 3),
         "parameters": sum(p.numel() for phase in phases for _, p in run.stage.parameters_of(phase)),
         "precision": run.engine.precision,
     }
     folders.write_result(job.folder, result)
-    checkpoint.remove_all(job.folder)  # nothing goes on from here, and 50 runs would fill a disk
+    checkpoint.remove_all(job.folder)  # the checkpoints of 50 runs would fill a disk
     return result
 
 
+def _evaluate(pipeline: Pipeline, job: Job) -> list[Score]:
+    """Write and return the scores. Requests are the same for all runs; the sampling noise has the seed of the run."""
+    from nanogen_eval.evaluate import Evaluation
+    from nanogen_eval.options import EvalOptions
+    from nanogen_eval.targets import Model
+
+    metrics = dict(pipeline.task.metrics())
+    evaluation = Evaluation(metrics=metrics, folder=job.folder, options=EvalOptions(batch_size=EVAL_BATCH))
+    return evaluation.scores(Model(pipeline, job.eval_samples), [pipeline.config.seed])
+
+
 def attempt(job: Job) -> int:
-    """`work`, with a mistake written down. Returns the exit status."""
+    """Execute `work`, and write `failure.json` if it fails. Returns the exit status."""
     failure = job.folder / folders.FAILURE
     if folders.is_failure(failure):
         failure.unlink()
     try:
         work(job)
-    except Exception as error:  # whatever it is, the other runs go on
+    except Exception as error:  # any error: the other runs must continue
         if exit_code := getattr(error, "exit_code", None):
             return int(exit_code)
-        told = str(error) if isinstance(error, NanoGenError) else f"{type(error).__name__}: {error}"
-        storage.write_json(failure, {"error": told, "traceback": traceback.format_exc()})
+        message = str(error) if isinstance(error, NanoGenError) else f"{type(error).__name__}: {error}"
+        storage.write_json(failure, {"error": message, "traceback": traceback.format_exc()})
         return 1
     return 0
 
@@ -86,7 +101,7 @@ def _report(step: int, scalars: Any) -> None:
 
 
 def _stop_with_parent() -> None:
-    """Reads until the parent is gone."""
+    """Wait until the parent process ends, then send SIGTERM to this process."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""Were both tasks trained alike? Every comparison with its rule, and the curves that it was made from."""
+"""Section of audits: comparisons of the trainings on both tasks, with rules and curves."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from nanogen_bench.report.curves import curves
 from nanogen_bench.report.markup import Content, Markup, element, folded
 from nanogen_bench.report.tables import Head
 
-SIGNS = {EQUAL: "✓ equal", EXPECTED: "✓ as expected", DIFFERS: "✗ differs", UNKNOWN: "? not known"}
+SIGNS = {EQUAL: "✓ equal", EXPECTED: "✓ as expected", DIFFERS: "✗ differs", UNKNOWN: "? unknown"}
 TONES = {EQUAL: "supported", EXPECTED: "supported", DIFFERS: "contradicted", UNKNOWN: "open"}
 
 
 def audits(found: Mapping[str, Sequence[Audit]]) -> list[Content]:
-    """The section's content: a verdict for each run of each method, and behind it all that it is made of."""
+    """Return the section: a verdict for each pair of runs, which unfolds into its comparisons and curves."""
     equal = sum(audit.equal for runs in found.values() for audit in runs)
     count = sum(map(len, found.values()))
-    told = element(
+    summary = element(
         "p",
-        f"{equal} of {count} pairs of runs were trained under equal regimes but for the task. Each line below is judged"
-        " by the rule beside it.",
+        f"In {equal} of {count} pairs of runs, the trainings on both tasks are equal apart from the task. Each"
+        " comparison below states its rule.",
     )
-    return [told, [_audit(name, audit) for method, runs in found.items() for name, audit in _named(method, runs)]]
+    return [summary, [_audit(name, audit) for method, runs in found.items() for name, audit in _named(method, runs)]]
 
 
 def _named(method: str, runs: Sequence[Audit]) -> list[tuple[str, Audit]]:
-    """With a number, where the method has several runs."""
+    """Audits with names. Names are numbered if the method has several pairs of runs."""
     if len(runs) == 1:
         return [(method, runs[0])]
     return [(f"{method}, seed {i} of {len(runs)}", audit) for i, audit in enumerate(runs, 1)]
@@ -48,7 +48,7 @@ def _audit(method: str, audit: Audit) -> Markup:
 def _lines(audit: Audit) -> Markup:
     heads = [Head(name, text=True) for name in ("Compared", "Verdict", *audit.tasks, "Rule")]
     rows = [_line(line) for line in audit.lines]
-    return tables.table(heads, rows, caption="What was compared: configured exactly, measured by the rule.")
+    return tables.table(heads, rows, caption="Options are compared exactly, logged values by the rule.")
 
 
 def _line(line: Line) -> list[Content]:
@@ -64,12 +64,12 @@ def _line(line: Line) -> list[Content]:
 def _configuration(audit: Audit) -> Markup | None:
     if not audit.configuration:
         return None
-    heads = [Head(name, text=True) for name in ("Configuration line", *audit.tasks)]
+    heads = [Head(name, text=True) for name in ("Option", *audit.tasks)]
     rows = [
         [tables.name(one.key), tables.text(_value(one.first), long=True), tables.text(_value(one.second), long=True)]
         for one in audit.configuration
     ]
-    return tables.table(heads, rows, caption="Every line in which the two resolved configurations differ.")
+    return tables.table(heads, rows, caption="Options in which the two configurations differ.")
 
 
 def _value(value: Any) -> str:

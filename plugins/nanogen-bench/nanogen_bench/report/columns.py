@@ -1,4 +1,4 @@
-"""What a score's column is called on the page, whose task it is of, and how many decimals it has."""
+"""Columns of scores on the page: title, task, direction, number of decimals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from attrs import frozen
 from nanogen_bench.correlation.directions import HIGHER, LOWER, known_direction
 from nanogen_bench.correlation.table import Row, Table, number_in
 
-CLASSES, TEXTS, OTHER = "Classes", "Texts", "Other columns"
-#: The first word of a column's name -> its title, and the task that it judges where nobody says.
+CLASSES, TEXTS, OTHER = "Class-conditional", "Text-to-image", "Other columns"
+#: First word of a column's name -> title and default task.
 TITLES = {
     "fid": ("FID", CLASSES),
     "is": ("IS", CLASSES),
@@ -27,39 +27,41 @@ TITLES = {
 }
 WORDS = {"cfg": "guided", "nocfg": "unguided"}
 ARROWS = {LOWER: "↓", HIGHER: "↑"}
-SPREAD = "_sd"  # ends the name of the column with another one's standard deviation over seeds
-MOST_DECIMALS = 3
+SPREAD = "_sd"  # suffix of columns with standard deviations over seeds
+MAX_DECIMALS = 3
 
 
 @frozen
 class Column:
-    """One column of scores. `direction` is None where nobody said which way it points."""
+    """One column of scores."""
 
     name: str
     title: str
-    task: str
-    direction: str | None
+    task: str  # `CLASSES`, `TEXTS` or `OTHER`
+    direction: str | None  # "lower", "higher", or None if unknown
     decimals: int
 
     @property
     def arrow(self) -> str:
+        """`"↓"` or `"↑"`; empty if the direction is unknown."""
         return ARROWS.get(self.direction or "", "")
 
     @property
     def lower(self) -> bool:
+        """Whether lower values are better."""
         return self.direction == LOWER
 
     def value(self, row: Row) -> float | None:
-        """The row's number, if it has one."""
+        """Return the value of a row, or None if it is missing."""
         return _number(row, self.name)
 
     def spread(self, row: Row) -> float | None:
-        """Its standard deviation over seeds, if the table has one."""
+        """Return the standard deviation of a row over seeds, or None if it is missing."""
         return _number(row, self.name + SPREAD)
 
 
 def title(name: str) -> str:
-    """`"fid_nocfg"` is `"FID, unguided"`; a name that is not known stays as it is."""
+    """Return the title of a column: `"FID, unguided"` for `"fid_nocfg"`. Unknown names are unchanged."""
     first, _, rest = name.partition("_")
     if first not in TITLES:
         return name
@@ -67,11 +69,18 @@ def title(name: str) -> str:
     return ", ".join([TITLES[first][0], *words])
 
 
-def columns(table: Table, xs: Iterable[str], ys: Iterable[str], said: Mapping[str, str]) -> list[Column]:
-    """The table's columns of numbers, those of classes first. `xs` and `ys` are what is compared, of either task."""
+def columns(table: Table, xs: Iterable[str], ys: Iterable[str], directions: Mapping[str, str]) -> list[Column]:
+    """Return the numeric columns of a table, class-conditional scores first.
+
+    Args:
+        table: The table.
+        xs: Columns of class-conditional scores to compare.
+        ys: Columns of text-to-image scores to compare.
+        directions: Directions given by the user. They override the known ones.
+    """
     tasks = {**dict.fromkeys(xs, CLASSES), **dict.fromkeys(ys, TEXTS)}
     found = [
-        Column(name, title(name), _task(name, tasks), said.get(name) or known_direction(name), _decimals(cells))
+        Column(name, title(name), _task(name, tasks), directions.get(name) or known_direction(name), _decimals(cells))
         for name in table.columns
         if name not in (table.name_column, "family") and not _is_spread(name, table) and (cells := _cells(table, name))
     ]
@@ -89,11 +98,11 @@ def _is_spread(name: str, table: Table) -> bool:
 
 def _number(row: Row, name: str) -> float | None:
     value = number_in(row.get(name, ""))
-    return None if value is None or value != value else value  # NaN: an empty cell
+    return None if value is None or value != value else value  # NaN marks an empty cell
 
 
 def _cells(table: Table, name: str) -> list[str]:
-    """The cells of a column that is numbers all through, without the empty ones; nothing for any other column."""
+    """The non-empty cells of a numeric column; empty for other columns."""
     cells = [row[name] for row in table.rows]
     texts = any(number_in(cell) is None for cell in cells)
     return (
@@ -102,5 +111,5 @@ def _cells(table: Table, name: str) -> list[str]:
 
 
 def _decimals(cells: Sequence[str]) -> int:
-    """As many as the cell with most of them has."""
-    return min(MOST_DECIMALS, max(len(cell.lower().partition("e")[0].partition(".")[2]) for cell in cells))
+    """The largest number of decimals of the cells, at most `MAX_DECIMALS`."""
+    return min(MAX_DECIMALS, max(len(cell.lower().partition("e")[0].partition(".")[2]) for cell in cells))

@@ -1,4 +1,4 @@
-"""What the numbers say, first: a tile for each pair with its sentence, then which claims they bear."""
+"""Section of conclusions: a tile for each pair of scores, statements with verdicts, notes."""
 
 from __future__ import annotations
 
@@ -9,36 +9,40 @@ from nanogen_bench.report.groups import Group
 from nanogen_bench.report.markup import Content, Markup, element, folded
 from nanogen_bench.report.tables import bounds, signed
 
-MOST_OPEN = 30  # claims that are not folded
+MAX_UNFOLDED = 30  # longer lists of statements are folded
 SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open": "? Open"}
 
 
 def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Content]:
-    """The section's content: the tiles of all groups, then what each bears, that of the first one open."""
+    """Return the section: tiles, statements and notes of each group. Those of the first group are unfolded.
+
+    Args:
+        groups: Groups of models.
+        label: Function from column to title.
+    """
     return [
         [_tiles(group, label) for group in groups],
-        [_statements(group, open=group is groups[0] and len(group.statements) <= MOST_OPEN) for group in groups],
+        [_statements(group, open=group is groups[0] and len(group.statements) <= MAX_UNFOLDED) for group in groups],
         [_cautions(group, open=group is groups[0]) for group in groups],
     ]
 
 
 def _tiles(group: Group, label: Callable[[str], str]) -> list[Markup]:
-    told = zip(group.pairs, group.summaries, strict=True)
-    tiles = [_tile(pair, sentence, label) for pair, sentence in told]
+    tiles = [_tile(pair, summary, label) for pair, summary in zip(group.pairs, group.summaries, strict=True)]
     return [element("h3", f"Over {group.what}"), element("ul", tiles, class_="tiles")]
 
 
 def _statements(group: Group, *, open: bool) -> Markup:
-    statements = element("ul", [_statement(statement) for statement in group.statements], class_="claims")
-    return folded(f"Sentences that {group.short} support, contradict or leave open", statements, open=open)
+    statements = element("ul", [_statement(statement) for statement in group.statements], class_="statements")
+    return folded(f"Statements about {group.short}, with verdicts", statements, open=open)
 
 
 def _cautions(group: Group, *, open: bool) -> Markup:
     cautions = element("ul", [element("li", caution) for caution in group.cautions])
-    return folded(f"What to keep in mind about {group.short}", cautions, open=open)
+    return folded(f"Limits of the results for {group.short}", cautions, open=open)
 
 
-def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:
+def _tile(pair: Pair, summary: str, label: Callable[[str], str]) -> Markup:
     interval = bounds(pair.agreement_ci_low, pair.agreement_ci_high, 2)
     return element(
         "li",
@@ -46,7 +50,7 @@ def _tile(pair: Pair, sentence: str, label: Callable[[str], str]) -> Markup:
         element("span", signed(pair.agreement, 3), class_="value"),
         element("span", f"agreement, 95 % {interval}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{pair.n}", class_="under"),
         element("span", f"raw Pearson r {signed(pair.pearson, 3)}", class_="under"),
-        element("p", sentence),
+        element("p", summary),
     )
 
 

@@ -1,4 +1,4 @@
-"""Every coefficient, raw and as agreement, with its intervals: drawn, then in full."""
+"""Section of correlations: a forest plot of agreements, tables of all coefficients, tests of differences."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ NAMES = {"pearson": "Pearson r", "spearman": "Spearman ρ", "kendall": "Kendall 
 
 
 def correlations(groups: Sequence[Group], label: Label) -> list[Content]:
-    """The section's content."""
+    """Return the section.
+
+    Args:
+        groups: Groups of models.
+        label: Function from column to title.
+    """
     every = [
         folded(f"Every coefficient over {group.short}", _all(group, label), open=group is groups[0]) for group in groups
     ]
-    return [_drawing(groups, label), every, _differences(groups, label)]
+    return [_plot(groups, label), every, _differences(groups, label)]
 
 
 def p_text(p: float) -> str:
-    """A p-value; those below a thousandth are said to be just that."""
+    """Format a p-value with three decimals, or as `"< 0.001"`."""
     return "< 0.001" if p < 0.001 else number(p, 3)
 
 
-def _drawing(groups: Sequence[Group], label: Label) -> Markup:
+def _plot(groups: Sequence[Group], label: Label) -> Markup:
     order = [(pair.x, pair.y) for pair in groups[0].pairs]
     rows = [_interval(group.pair(*key), group, label) for key in order for group in groups]
-    drawing = forest(
+    plot = forest(
         rows,
         low=-1,
         high=1,
@@ -48,12 +53,12 @@ def _drawing(groups: Sequence[Group], label: Label) -> Markup:
         "figcaption",
         element(
             "p",
-            "Agreement is the coefficient with both scores turned so that higher is better: +1 where they rank"
-            " models alike. Lines are 95 % bootstrap intervals (BCa) over models.",
+            "The agreement is the coefficient after changing the sign of scores in which lower is better. It is +1 if"
+            " both scores rank models in the same order. Lines are 95 % bootstrap intervals (BCa) over models.",
         ),
         element("ul", [element("li", f"{shown[group.style]}: {group.what}") for group in groups]),
     )
-    return element("figure", drawing, caption, class_="beside")
+    return element("figure", plot, caption, class_="beside")
 
 
 def _interval(pair: Pair, group: Group, label: Label) -> Interval:
@@ -64,7 +69,7 @@ def _interval(pair: Pair, group: Group, label: Label) -> Interval:
     )
 
 
-# -- every number ------------------------------------------------------------------------------------------------
+# -- all coefficients --------------------------------------------------------------------------------------------
 
 
 def _all(group: Group, label: Label) -> Markup:
@@ -78,10 +83,10 @@ def _all(group: Group, label: Label) -> Markup:
     rows = [_row(pair, one, kinds, label) for pair in group.pairs for one in pair.coefficients]
     study = group.studies[0]
     caption = (
-        f"Over {group.what}. Raw: as a statistics package prints it for the two columns. Intervals: 95 %, by bootstrap"
-        f" (BCa, {study.draws:,} draws) over models or groups of them, which are drawn whole. p: two-sided, by"
-        " permutation of the models; Holm’s correction is over the pairs with the same first score."
-        + "".join(f" Over {plural(over)} there is none: {reason}." for over, reason in _reasons(group).items())
+        f"Over {group.what}. Raw: the coefficient of the two columns as they are. Intervals: 95 %, by bootstrap (BCa,"
+        f" {study.draws:,} draws) over models, or over whole groups of models. p: two-sided permutation test; Holm’s"
+        " correction is over the pairs with the same first score."
+        + "".join(f" No interval over {plural(over)}: {reason}." for over, reason in _reasons(group).items())
     )
     return tables.table(heads, rows, caption=caption)
 
@@ -91,12 +96,12 @@ def _intervals(group: Group) -> list[Bounds]:
 
 
 def _kinds(group: Group) -> list[tuple[str, str]]:
-    """The kinds of interval of which at least one could be had."""
+    """Units and methods of all intervals that exist."""
     return list(dict.fromkeys((one.over, one.method) for one in _intervals(group) if one.low is not None))
 
 
 def _reasons(group: Group) -> dict[str, str]:
-    """Why there is no interval over these units."""
+    """Units without any interval -> reason."""
     kinds = _kinds(group)
     return {one.over: one.reason for one in _intervals(group) if one.reason and (one.over, one.method) not in kinds}
 
@@ -116,14 +121,14 @@ def _row(pair: Pair, one: Coefficient, kinds: Sequence[tuple[str, str]], label: 
 
 
 def _bounds(interval: Bounds | None) -> Markup:
-    """An interval with the number of units that were drawn, or why there is none."""
+    """Cell of an interval with its number of units, or with the reason why there is none."""
     if interval is None:
         return element("td", tables.MISSING)
     shown = bounds(interval.agreement_low, interval.agreement_high)
     return element("td", shown, element("small", interval.reason or f"{interval.units} units"))
 
 
-# -- do two of them differ ---------------------------------------------------------------------------------------
+# -- differences between agreements ------------------------------------------------------------------------------
 
 
 def _differences(groups: Sequence[Group], label: Label) -> list[Content]:
@@ -131,12 +136,12 @@ def _differences(groups: Sequence[Group], label: Label) -> list[Content]:
     if not rows:
         return []
     names = ("n", "First", "Second", "Difference", "95 % interval", "Second with first", "Williams’ t", "p", "p, Holm")
-    heads = [Head("Agreement with the first or the second", text=True), *map(Head, names)]
+    heads = [Head("Score: first or second", text=True), *map(Head, names)]
     caption = (
-        "Whether two agreements differ, over the models that have all three scores: Williams’ test for correlations"
-        " that share a score, with n − 3 degrees of freedom; interval by bootstrap over models."
+        "Comparison of a score’s agreement with two other scores, over the models that have all three: Williams’ test"
+        " for correlations that share a variable, with n − 3 degrees of freedom; interval by bootstrap over models."
     )
-    return [element("h3", "Do they differ from each other?"), tables.table(heads, rows, caption=caption)]
+    return [element("h3", "Differences between agreements"), tables.table(heads, rows, caption=caption)]
 
 
 def _difference(one: Difference, label: Label) -> list[Content]:

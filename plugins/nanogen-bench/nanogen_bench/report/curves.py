@@ -1,4 +1,4 @@
-"""A logged figure of two runs over their steps."""
+"""Plot of a logged value of two runs over training steps."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ from nanogen_bench.report.axes import Axis
 from nanogen_bench.report.markup import Markup, element
 from nanogen_bench.report.scales import around, place
 
-POINTS = 80  # of a curve; more would be less than a unit of the drawing apart
+POINTS = 80  # maximum number of points of a curve; more would be less than a unit apart
 
 
 def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Markup | None:
-    """The drawing, solid for the first run and dashed for the second; None where they logged it at one step or none."""
+    """Plot the curves of two runs, the first solid and the second dashed.
+
+    Args:
+        name: Name of the logged value.
+        pair: Curves of both runs, as (step, value) pairs.
+        tasks: Tasks of both runs.
+
+    Returns:
+        The plot; None if there are fewer than two steps.
+    """
     both = [_thinned(series) for series in pair]
     points = [point for series in both for point in series]
     if len({step for step, _ in points}) < 2:
         return None
     x = Axis("step", around([step for step, _ in points], axes.LEFT, axes.WIDTH - axes.RIGHT))
     y = Axis(name, around([value for _, value in points], axes.HEIGHT - axes.BOTTOM, axes.TOP))
-    told = ", ".join(f"{task} {_told(series)}" for task, series in zip(tasks, both, strict=True))
+    summary = ", ".join(f"{task} {_summary(series)}" for task, series in zip(tasks, both, strict=True))
     return element(
         "svg",
         axes.frame(x, y),
@@ -30,7 +39,7 @@ def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Mark
         class_="chart",
         viewBox=f"0 0 {axes.WIDTH} {axes.HEIGHT}",
         role="img",
-        aria_label=f"{name} over the steps: {told}",
+        aria_label=f"{name} over the steps: {summary}",
     )
 
 
@@ -40,11 +49,11 @@ def _curve(series: Series, i: int, x: Axis, y: Axis) -> Markup:
 
 
 def _thinned(series: Series) -> Series:
-    """At most POINTS points with a number, evenly, the last one among them."""
+    """Reduce a curve to at most POINTS evenly spaced finite points, including the last one."""
     finite = [(step, value) for step, value in series if math.isfinite(value)]
     return finite[::-1][:: math.ceil(len(finite) / POINTS) or 1][::-1]
 
 
-def _told(series: Series) -> str:
-    """Where a curve begins and ends, for those who do not see it."""
-    return f"from {series[0][1]:.3g} to {series[-1][1]:.3g}" if series else "without numbers"
+def _summary(series: Series) -> str:
+    """First and last value of a curve, for screen readers."""
+    return f"from {series[0][1]:.3g} to {series[-1][1]:.3g}" if series else "without values"

@@ -1,4 +1,4 @@
-"""What marks a family on every drawing and in every table: a shape and a colour, never the colour alone."""
+"""Marks of families in plots and tables: a shape and a colour for each family."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from attrs import frozen
 
 from nanogen_bench.report.markup import Markup, element
 
-#: Coprime counts, so that as many families as their product differ by shape and colour together.
-COLOURS = 7  # the classes c0..c6 of page.css
+#: Coprime to the number of shapes, so that 56 families have different marks.
+COLOURS = 7  # classes c0 to c6 of page.css
 RADIUS = 5.0
 
 
 def _polygon(*degrees: float, radii: Sequence[float] = (RADIUS * 1.2,)) -> str:
-    """A closed path through points around the origin; 0 degrees is up."""
+    """SVG path of a polygon around the origin. 0 degrees is up; `radii` are used in turn."""
     corners = []
     for i, angle in enumerate(map(math.radians, degrees)):
         radius = radii[i % len(radii)]
@@ -39,22 +39,22 @@ SHAPES = {
 
 @frozen
 class Mark:
-    """How one family looks. `shape` is its name in words, for those who do not see it."""
+    """Mark of a family: a key of `SHAPES` and the number of a colour."""
 
     shape: str
     colour: int
 
     def draw(self, x: str = "0", y: str = "0") -> Markup:
-        """The mark at a place of an SVG."""
+        """Return the mark as an SVG element at a position."""
         return element("path", class_=f"mark c{self.colour}", d=SHAPES[self.shape], transform=f"translate({x} {y})")
 
     def icon(self) -> Markup:
-        """The mark in a line of text, passed over by a screen reader: the family's name stands beside it."""
+        """Return the mark as an inline SVG. Hidden from screen readers, because the family's name is next to it."""
         return element("svg", self.draw(), class_="icon", viewBox="-8 -8 16 16", aria_hidden="true")
 
 
 def marks(families: Iterable[str]) -> Mapping[str, Mark]:
-    """A mark for each family, in the order in which they first come."""
+    """Return a mark for each family, in order of appearance."""
     shapes = list(SHAPES)
     names = dict.fromkeys(families)
     return {name: Mark(shapes[i % len(shapes)], i % COLOURS) for i, name in enumerate(names)}

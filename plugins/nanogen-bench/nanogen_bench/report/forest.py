@@ -1,4 +1,4 @@
-"""A forest plot: an estimate with its interval in each row, against a common axis."""
+"""Forest plot: estimates with intervals, one per row, on a common axis."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nanogen_bench.report.markup import Markup, element
 from nanogen_bench.report.scales import Scale, place
 
 WIDTH, ROW, TOP, BOTTOM = 360, 30, 8, 30  # SVG units
-LONGEST = 60  # characters over a row
+LONGEST = 60  # maximum number of characters of a row's name
 
 
 @frozen
 class Interval:
-    """One row. `style` is its class in page.css, as of the line of the same group in the scatter."""
+    """One row. `style` is its class in page.css; `description` is read by screen readers."""
 
     name: str
     low: float | None
@@ -27,7 +27,16 @@ class Interval:
 
 
 def forest(rows: Sequence[Interval], *, low: float, high: float, zero: float, axis: str, summary: str) -> Markup:
-    """The drawing, over `low`..`high`; `zero` is the value that says "nothing there"."""
+    """Draw a forest plot.
+
+    Args:
+        rows: The rows.
+        low: Start of the axis.
+        high: End of the axis.
+        zero: Value without effect, which gets a stronger line.
+        axis: Title of the axis.
+        summary: Description for screen readers.
+    """
     scale = Scale(low, high, 14, WIDTH - 14)
     drawn = [_row(row, TOP + ROW * i, scale) for i, row in enumerate(rows)]
     return element(
@@ -42,7 +51,7 @@ def forest(rows: Sequence[Interval], *, low: float, high: float, zero: float, ax
 
 
 def _frame(scale: Scale, zero: float, rows: int, axis: str) -> Markup:
-    """Lines at round values behind the intervals, not behind the names above them."""
+    """Draw grid lines behind the intervals (but not behind the names), tick labels and title."""
     bottom = TOP + ROW * rows
     lines = [
         element(

@@ -1,4 +1,4 @@
-"""Names beside points, where they fit: each is tried on four sides, and left out where every side is taken."""
+"""Placement of names next to points. A name is left out if it fits on none of four sides."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-SIZE = 9.5  # of the font, SVG units
-WIDTH = 0.6  # of a character of a system font, in font sizes: what they are on average
-AWAY = 8.0  # from a point's centre to its name
-LONGEST = 22  # characters that a name on a drawing may have
+SIZE = 9.5  # font size in SVG units
+WIDTH = 0.6  # average width of a character, in font sizes
+DISTANCE = 8.0  # from the centre of a point to its name
+LONGEST = 22  # maximum number of characters of a name
 
 
 @frozen
 class Box:
+    """Rectangle in SVG units."""
+
     left: float
     top: float
     right: float
     bottom: float
 
     def meets(self, other: Box) -> bool:
+        """Whether two boxes overlap."""
         return (
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
     def inside(self, other: Box) -> bool:
+        """Whether this box is inside another one."""
         return (
             self.left >= other.left
             and self.right <= other.right
@@ -35,26 +39,38 @@ class Box:
 
 @frozen
 class Label:
+    """Text at a position."""
+
     text: str
     x: float
-    y: float  # of the baseline
-    anchor: str
-    box: Box
+    y: float  # baseline
+    anchor: str  # SVG text-anchor
+    box: Box  # area that the text covers
 
 
 def labels(points: Sequence[tuple[float, float, str]], room: Box, order: Sequence[int]) -> list[Label]:
-    """The names of those points (x, y, name) that fit inside the room; those first in `order` choose first."""
+    """Place names next to points.
+
+    Args:
+        points: Positions and names (x, y, name).
+        room: Area that names must not leave.
+        order: Indices of the points in order of priority.
+
+    Returns:
+        The names that fit.
+    """
     taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y, _ in points]
     found = []
     for index in order:
-        fitting = next((label for label in _sides(*points[index]) if _free(label.box, room, taken)), None)
-        if fitting:
-            found.append(fitting)
-            taken.append(fitting.box)
+        label = next((label for label in _sides(*points[index]) if _free(label.box, room, taken)), None)
+        if label:
+            found.append(label)
+            taken.append(label.box)
     return found
 
 
 def shortened(name: str, longest: int = LONGEST) -> str:
+    """Shorten a name to a maximum number of characters, with an ellipsis."""
     return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
 
 
@@ -66,10 +82,10 @@ def _sides(x: float, y: float, name: str) -> Iterator[Label]:
     text = shortened(name)
     wide = len(text) * SIZE * WIDTH
     for anchor, left, baseline in (
-        ("start", x + AWAY, y + SIZE / 3),
-        ("end", x - AWAY - wide, y + SIZE / 3),
-        ("middle", x - wide / 2, y - AWAY),
-        ("middle", x - wide / 2, y + AWAY + SIZE * 0.7),
+        ("start", x + DISTANCE, y + SIZE / 3),
+        ("end", x - DISTANCE - wide, y + SIZE / 3),
+        ("middle", x - wide / 2, y - DISTANCE),
+        ("middle", x - wide / 2, y + DISTANCE + SIZE * 0.7),
     ):
         at = {"start": left, "middle": left + wide / 2, "end": left + wide}[anchor]
         yield Label(text, at, baseline, anchor, Box(left, baseline - SIZE * 0.8, left + wide, baseline + SIZE * 0.2))

@@ -1,4 +1,4 @@
-"""HTML and SVG by one function that escapes whatever it is given; only what it made itself goes through untouched."""
+"""Construction of HTML and SVG with escaping. Only `Markup` is inserted unescaped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-#: Elements that hold nothing and are not closed.
+#: Elements without content and closing tag.
 VOID = frozenset(("br", "col", "hr", "img", "input", "link", "meta"))
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
@@ -22,17 +22,20 @@ Content: TypeAlias = "str | int | Iterable[Content] | None"
 
 
 def element(tag: str, /, *content: Content, **attributes: str | int | bool | None) -> Markup:
-    """`<tag attribute="...">content</tag>`, all of it escaped but `Markup`.
+    """Return `<tag attribute="...">content</tag>`, with everything but `Markup` escaped.
 
-    A trailing underscore of an attribute's name is dropped (`class_`), the others become hyphens (`aria_sort`).
-    True is an attribute without a value; None and False leave it out. None in the content is nothing.
+    Args:
+        tag: Name of the element.
+        *content: Text, markup, nested iterables of them, or None for nothing.
+        **attributes: Attributes. A trailing underscore of a name is removed (`class_`), other underscores become
+            hyphens (`aria_sort`). True gives an attribute without value; None and False omit it.
     """
     opening = f"<{tag}{''.join(_attribute(name, value) for name, value in attributes.items())}>"
     return Markup(opening if tag in VOID else f"{opening}{join(content)}</{tag}>")
 
 
 def join(content: Content, *, between: str = "") -> Markup:
-    """All of the content in a row, escaped where it is no markup."""
+    """Concatenate content, with everything but `Markup` escaped. `between` separates items of iterables."""
     if content is None:
         return Markup("")
     if isinstance(content, Markup):
@@ -43,17 +46,17 @@ def join(content: Content, *, between: str = "") -> Markup:
 
 
 def folded(summary: Content, *content: Content, open: bool = False) -> Markup:
-    """Content under a line that unfolds it; print shows it whole."""
+    """Return a `details` element. Printing unfolds it."""
     return element("details", element("summary", summary), content, open=open)
 
 
 def raw(tag: str, text: str) -> Markup:
-    """A `style` or `script` element around a file of this package. Nothing that a user wrote may come here."""
+    """Return a `style` or `script` element with unescaped text. Only for files of this package."""
     return Markup(f"<{tag}>{text}</{tag}>")
 
 
 def digest(text: str) -> str:
-    """The source expression by which a content security policy allows exactly this style or script."""
+    """Return the source expression that allows a style or script in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -65,5 +68,5 @@ def _attribute(name: str, value: str | int | bool | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Lone surrogates, which a file's name may bring, have no UTF-8."""
+    """Escape text. Replaces lone surrogates, which file names may contain and UTF-8 cannot encode."""
     return escape(text.encode("utf-8", "replace").decode("utf-8"), quote=True)

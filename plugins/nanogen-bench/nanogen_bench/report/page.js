@@ -1,10 +1,10 @@
 "use strict";
-// What a page without scripts lacks: sorting, filtering, tips beside points, and the choice of light or dark.
-// It writes no markup: texts come from the page and go back as textContent.
+// Sorting, filtering, tooltips of points, and the choice of light or dark. The page is readable without this script.
+// It writes no markup, only textContent.
 (() => {
   const all = (query, root = document) => [...root.querySelectorAll(query)];
 
-  // -- sorting: a click or Enter on a heading; models without a number stay last ---------------------------------
+  // -- sorting: click or Enter on a heading; missing values stay last --------------------------------------------
 
   const value = (row, head) => {
     const cell = row.cells[head.cellIndex];
@@ -38,7 +38,7 @@
     }
   }
 
-  // -- filtering: words that a row must hold, and families -----------------------------------------------------
+  // -- filtering by words and families -------------------------------------------------------------------------
 
   for (const form of all("form.filter")) {
     const rows = all("tbody tr", document.getElementById(form.dataset.table));
@@ -60,7 +60,7 @@
     filter();
   }
 
-  // -- points: a tip on hover, touch and focus; arrow keys walk from one to the next ----------------------------
+  // -- points: tooltips on hover, touch and focus; arrow keys move between points -------------------------------
 
   const show = (figure, tip, point) => {
     const frame = figure.getBoundingClientRect();
@@ -104,7 +104,7 @@
     chart.addEventListener("keydown", (event) => (event.key === "Escape" ? hide() : walk(points, event)));
   }
 
-  // -- print: whatever is folded is unfolded, and folded again afterwards ----------------------------------------
+  // -- print: unfold everything, and restore it afterwards -------------------------------------------------------
 
   let unfolded = [];
   addEventListener("beforeprint", () => {
@@ -115,7 +115,7 @@
     for (const one of unfolded) one.open = false;
   });
 
-  // -- light or dark: the system's choice until the button is pressed -------------------------------------------
+  // -- light or dark: the system's setting until the button is pressed ------------------------------------------
 
   for (const button of all("button.theme")) {
     const root = document.documentElement;

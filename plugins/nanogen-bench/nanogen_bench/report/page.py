@@ -1,4 +1,4 @@
-"""The whole document: its head, which lets nothing in from elsewhere, and its sections in the order of questions."""
+"""HTML document of the report page: head, sections, footer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from importlib.resources import files
 from attrs import frozen
 
 from nanogen_bench.correlation.table import Table
-from nanogen_bench.report.against import against
 from nanogen_bench.report.audits import audits
 from nanogen_bench.report.columns import title
 from nanogen_bench.report.conclusions import conclusions
@@ -19,15 +18,16 @@ from nanogen_bench.report.correlations import correlations
 from nanogen_bench.report.families import marks
 from nanogen_bench.report.leaderboard import leaderboard
 from nanogen_bench.report.markup import Content, Markup, digest, element, raw
+from nanogen_bench.report.page_data import PageData
 from nanogen_bench.report.pictures import pictures
 from nanogen_bench.report.rank_changes import rank_changes
+from nanogen_bench.report.scatter_plots import scatter_plots
 from nanogen_bench.report.sensitivity import sensitivity
-from nanogen_bench.report.subject import Subject
 
 
 @frozen
 class Section:
-    """One heading's worth. `short` is its name in the list of contents."""
+    """Section of the page. `short` is its name in the table of contents."""
 
     id: str
     short: str
@@ -35,19 +35,19 @@ class Section:
     content: Sequence[Content]
 
 
-def page(subject: Subject) -> str:
-    """The document as text: deterministic, without dates or paths."""
+def page(data: PageData) -> str:
+    """Return the HTML document. It is deterministic, and contains no dates or paths."""
     style, script = _file("page.css"), _file("page.js")
-    sections = _sections(subject)
+    sections = _sections(data)
     body = element(
         "body",
         element("a", "To the content", class_="skip", href="#content"),
-        _header(subject, sections),
+        _header(data, sections),
         element("main", [_section(section) for section in sections], id="content"),
-        _footer(subject.table),
+        _footer(data.table),
         raw("script", script),
     )
-    document = element("html", _head(subject.title, style, script), body, lang="en")
+    document = element("html", _head(data.title, style, script), body, lang="en")
     return f"<!doctype html>\n{document}\n"
 
 
@@ -56,7 +56,7 @@ def _file(name: str) -> str:
 
 
 def _head(title: str, style: str, script: str) -> Markup:
-    """The policy allows this style, this script and embedded pictures: nothing else loads, runs or is sent."""
+    """Head with a content security policy that allows only the embedded style, script and images."""
     policy = (
         f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)};"
         " base-uri 'none'; form-action 'none'"
@@ -72,7 +72,7 @@ def _head(title: str, style: str, script: str) -> Markup:
     )
 
 
-def _header(subject: Subject, sections: Sequence[Section]) -> Markup:
+def _header(data: PageData, sections: Sequence[Section]) -> Markup:
     links = [element("li", element("a", section.short, href=f"#{section.id}")) for section in sections]
     nav = element(
         "nav",
@@ -80,8 +80,8 @@ def _header(subject: Subject, sections: Sequence[Section]) -> Markup:
         element("button", "Dark page", type="button", class_="theme", hidden=True),
         aria_label="Contents",
     )
-    about = [element("p", text) for text in subject.about]
-    return element("header", element("h1", element("bdi", subject.title)), about, nav)
+    about = [element("p", text) for text in data.about]
+    return element("header", element("h1", element("bdi", data.title)), about, nav)
 
 
 def _section(section: Section) -> Markup:
@@ -89,52 +89,51 @@ def _section(section: Section) -> Markup:
     return element("section", heading, section.content, id=section.id, aria_labelledby=f"{section.id}-title")
 
 
-def _sections(subject: Subject) -> list[Section]:
-    looks = marks(subject.families)
-    conclusion = Section("conclusions", "Conclusions", "What can be concluded, and what cannot", _concluded(subject))
-    board = Section("leaderboard", "Leaderboard", "Every model on both tasks", leaderboard(subject, looks))
-    return [conclusion, board, *_studied(subject), *_seen(subject)]
+def _sections(data: PageData) -> list[Section]:
+    conclusion = Section("conclusions", "Conclusions", "Conclusions", _conclusions(data))
+    board = Section("leaderboard", "Leaderboard", "All models on both tasks", leaderboard(data, marks(data.families)))
+    return [conclusion, board, *_study_sections(data), *_run_sections(data)]
 
 
-def _concluded(subject: Subject) -> list[Content]:
-    omitted = [element("p", sentence, class_="note") for sentence in subject.omitted]
-    return [conclusions(subject.groups, title) if subject.chosen else None, omitted, _left_out(subject.left_out)]
+def _conclusions(data: PageData) -> list[Content]:
+    omitted = [element("p", sentence, class_="note") for sentence in data.omitted]
+    return [conclusions(data.groups, title) if data.chosen else None, omitted, _left_out(data.left_out)]
 
 
 def _left_out(sentences: Sequence[str]) -> Markup | None:
-    """What is missing on this page."""
+    """Note about runs and files that are left out."""
     if not sentences:
         return None
-    told = element("p", f"{len(sentences)} runs or files of the study are damaged or unfinished:")
-    return element("div", told, element("ul", [element("li", sentence) for sentence in sentences]), class_="note")
+    summary = element("p", f"{len(sentences)} runs or files of the study are damaged or unfinished:")
+    return element("div", summary, element("ul", [element("li", sentence) for sentence in sentences]), class_="note")
 
 
-def _studied(subject: Subject) -> list[Section]:
-    if not subject.chosen:
+def _study_sections(data: PageData) -> list[Section]:
+    if not data.chosen:
         return []
-    compared = subject.groups
-    looks = marks(subject.families or [""])
-    family: Callable[[str], str] = subject.family
+    groups = data.groups
+    by_family = marks(data.families or [""])
+    family: Callable[[str], str] = data.family
     return [
-        Section("scatter", "Scatter", "One task against the other", against(compared, looks, family, title)),
-        Section("correlations", "Correlations", "How well they agree", correlations(compared, title)),
-        Section("sensitivity", "Sensitivity", "What the figures hang on", sensitivity(compared, title)),
-        Section("ranks", "Ranks", "Who changes places", rank_changes(compared, looks, family, title)),
+        Section("scatter", "Scatter", "Scores of both tasks", scatter_plots(groups, by_family, family, title)),
+        Section("correlations", "Correlations", "Agreement of the scores", correlations(groups, title)),
+        Section("sensitivity", "Sensitivity", "Sensitivity to the choice of models", sensitivity(groups, title)),
+        Section("ranks", "Ranks", "Changes of rank", rank_changes(groups, by_family, family, title)),
     ]
 
 
-def _seen(subject: Subject) -> list[Section]:
-    """What lies beside the table, where it does."""
+def _run_sections(data: PageData) -> list[Section]:
+    """Sections about the runs of an experiment folder."""
     sections = []
-    if subject.audits:
-        sections.append(Section("audit", "Audit", "Whether both tasks were trained alike", audits(subject.audits)))
-    if subject.pictures:
-        sections.append(Section("samples", "Samples", "What the models draw", pictures(subject.pictures)))
+    if data.audits:
+        sections.append(Section("audit", "Audit", "Comparison of the trainings on both tasks", audits(data.audits)))
+    if data.pictures:
+        sections.append(Section("samples", "Samples", "Samples of the models", pictures(data.pictures)))
     return sections
 
 
 def _footer(table: Table) -> Markup:
-    """The numbers themselves travel with the page."""
+    """Footer with the table as an embedded CSV file."""
     file = io.StringIO()
     writer = csv.DictWriter(file, table.columns, lineterminator="\n")
     writer.writeheader()
@@ -144,6 +143,6 @@ def _footer(table: Table) -> Markup:
     )
     return element(
         "footer",
-        element("p", element("a", "The table of this page as a CSV file", href=address, download="table.csv"), "."),
-        element("p", "Made by ", element("code", "nanogen bench report"), ". The page loads nothing from elsewhere."),
+        element("p", element("a", "Table of this page as a CSV file", href=address, download="table.csv"), "."),
+        element("p", "Made by ", element("code", "nanogen bench report"), ". The page loads no other files."),
     )

@@ -1,4 +1,4 @@
-"""Sheets of samples, small enough for a page that one sends, embedded in it."""
+"""Section of samples: contact sheets, reduced in size and embedded."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from itertools import groupby
 from PIL import Image, UnidentifiedImageError
 
 from nanogen_bench.report.markup import Content, Markup, element
-from nanogen_bench.report.subject import Picture
+from nanogen_bench.report.page_data import Picture
 
-WIDEST = 800  # pixels of an embedded sheet's longer side, about twice what a column of the page shows
-TOGETHER = 8 * WIDEST**2  # pixels of all sheets: a few megabytes, so that the page can still be sent
-MOST_PIXELS = 50_000_000  # of a file: what is larger would take gigabytes to open
+MAX_SIDE = 800  # pixels of the longer side of an embedded sheet, about twice the width of a column
+MAX_TOTAL = 8 * MAX_SIDE**2  # pixels of all sheets together: a few megabytes
+MAX_PIXELS = 50_000_000  # pixels of a file; larger files would need gigabytes of memory
 
 
 def pictures(sheets: Sequence[Picture]) -> list[Content]:
-    """The section's content: under a heading for each task, in the order given, the smaller the more there are."""
-    side = min(WIDEST, math.isqrt(TOGETHER // len(sheets)))
+    """Return the section: the sheets of each task. The size of a sheet decreases with their number."""
+    side = min(MAX_SIDE, math.isqrt(MAX_TOTAL // len(sheets)))
     parts: list[Content] = []
     for task, found in groupby(sheets, key=lambda sheet: sheet.task):
         parts += [element("h3", task), element("div", [_figure(sheet, side) for sheet in found], class_="grids")]
@@ -33,12 +33,12 @@ def _figure(sheet: Picture, side: int) -> Markup:
 
 
 def _image(sheet: Picture, side: int) -> Markup:
-    """The picture, or the sentence that says why there is none."""
+    """The image, or an error message."""
     try:
         content, (width, height) = _embedded(sheet, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else str(error)
-        return element("p", f"{sheet.file.name} cannot be shown: {why}.", class_="bad")
+        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        return element("p", f"{sheet.file.name} cannot be shown: {reason}.", class_="bad")
     return element(
         "img",
         alt=f"{sheet.name}: {sheet.description}",
@@ -50,9 +50,9 @@ def _image(sheet: Picture, side: int) -> Markup:
 
 
 def _embedded(sheet: Picture, side: int) -> tuple[bytes, tuple[int, int]]:
-    """PNG bytes of at most `side` pixels either way, and the picture's size."""
+    """Reduce an image to at most `side` pixels in each direction. Returns PNG bytes and size."""
     with Image.open(sheet.file) as opened:
-        if opened.width * opened.height > MOST_PIXELS:
+        if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"it has {opened.width} x {opened.height} pixels")
         shown = opened.convert("RGB")
     shown.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""One score against another: a mark for each model, a line with its band for each group of models."""
+"""Scatter plot of two scores: a mark per model, a fitted line with its band per group of models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nanogen_bench.report.labels import SIZE, Box, Label, labels
 from nanogen_bench.report.markup import Markup, element
 from nanogen_bench.report.scales import Scale, place
 
-STRIPS = 24  # of which a band's curved edges are made
+SEGMENTS = 24  # line segments of each edge of a band
 ROOM = Box(axes.LEFT, axes.TOP, axes.WIDTH - axes.RIGHT, axes.HEIGHT - axes.BOTTOM)
 
 
 @frozen
 class Point:
-    """One model. `description` is what a reader hears or sees of it: name, family and both scores."""
+    """One model. `description` is its tooltip, which screen readers also read."""
 
     name: str
     family: str
@@ -31,7 +31,7 @@ class Point:
 
 @frozen
 class Line:
-    """The fit of one group of models, drawn where they lie. `style` is its class in page.css: `main` or `other`."""
+    """Fit of one group of models, drawn from `low` to `high`. `style` is its class in page.css: `main` or `other`."""
 
     fit: Fit
     low: float
@@ -42,7 +42,16 @@ class Line:
 def scatter(
     points: Sequence[Point], marks: Mapping[str, Mark], lines: Sequence[Line], *, x: Axis, y: Axis, summary: str
 ) -> Markup:
-    """The drawing. Points are a list that one tab stop enters and the arrow keys walk; `summary` is its name."""
+    """Draw a scatter plot. The Tab key focuses the first point, and arrow keys move between points.
+
+    Args:
+        points: The models.
+        marks: Mark of each family.
+        lines: Fitted lines.
+        x: Horizontal axis.
+        y: Vertical axis.
+        summary: Description for screen readers.
+    """
     ordered = sorted(points, key=lambda point: x.scale(point.x))
     spots = [(x.scale(point.x), y.scale(point.y)) for point in ordered]
     drawn = [
@@ -66,7 +75,7 @@ def scatter(
 
 
 def _outermost(spots: Sequence[tuple[float, float]]) -> list[int]:
-    """The points from the outermost to the innermost: it is the outer ones that a reader asks after."""
+    """Indices of the points by distance from the median, largest first. Outer points get their names first."""
     middle_x, middle_y = (sorted(values)[len(spots) // 2] for values in zip(*spots, strict=True))
     return sorted(range(len(spots)), key=lambda i: -((spots[i][0] - middle_x) ** 2 + (spots[i][1] - middle_y) ** 2))
 
@@ -90,7 +99,7 @@ def _name(label: Label) -> Markup:
 
 
 def _line(line: Line, x: Scale, y: Scale) -> Markup:
-    steps = [line.low + (line.high - line.low) * i / STRIPS for i in range(STRIPS + 1)]
+    steps = [line.low + (line.high - line.low) * i / SEGMENTS for i in range(SEGMENTS + 1)]
     upper = [(x(at), y(line.fit.at(at) + line.fit.half_width(at))) for at in steps]
     lower = [(x(at), y(line.fit.at(at) - line.fit.half_width(at))) for at in reversed(steps)]
     ends = [(x(at), y(line.fit.at(at))) for at in (line.low, line.high)]
@@ -104,7 +113,7 @@ def _line(line: Line, x: Scale, y: Scale) -> Markup:
 
 
 def _window(content: list[Markup]) -> Markup:
-    """An inner drawing of the plot's size: what leaves it is cut off."""
+    """Clip content to the area of the plot."""
     x, y, width, height = ROOM.left, ROOM.top, ROOM.right - ROOM.left, ROOM.bottom - ROOM.top
     sides = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}"}
     return element("svg", content, viewBox=f"{x:g} {y:g} {width:g} {height:g}", **sides)

@@ -1,4 +1,4 @@
-"""How far the figures hang on single models, on families, on the range of models, and on their number."""
+"""Section of sensitivity: effects of single models, groups, range and number of models on the agreement."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ Label = Callable[[str], str]
 
 
 def sensitivity(groups: Sequence[Group], label: Label) -> list[Content]:
-    """The section's content."""
+    """Return the section.
+
+    Args:
+        groups: Groups of models.
+        label: Function from column to title.
+    """
     return [
-        element("h3", "One left out"),
-        _drawing(groups[0], label),
-        [folded(f"One left out of {group.short}", _left_out(group, label)) for group in groups],
-        [folded(f"The most influential of {group.short}", _influential(group, label)) for group in groups],
+        element("h3", "Leave one out"),
+        _plot(groups[0], label),
+        [folded(f"Leaving one out of {group.short}", _left_out(group, label)) for group in groups],
+        [folded(f"Most influential of {group.short}", _influential(group, label)) for group in groups],
         _within(groups, label),
         _ranges(groups, label),
         _power(groups),
     ]
 
 
-# -- one left out ------------------------------------------------------------------------------------------------
+# -- leave one out -----------------------------------------------------------------------------------------------
 
 
-def _drawing(group: Group, label: Label) -> Markup:
+def _plot(group: Group, label: Label) -> Markup:
     rows = [_interval(pair, view, group, label) for pair in group.pairs for view in pair.leave_one_out]
-    drawing = forest(
-        rows, low=-1, high=1, zero=0, axis="agreement (Pearson)", summary="Agreement with one unit left out"
-    )
+    plot = forest(rows, low=-1, high=1, zero=0, axis="agreement (Pearson)", summary="Agreement with one unit left out")
     caption = element(
         "figcaption",
         element(
             "p",
-            f"Over {group.what}: from the lowest to the highest agreement when one model, or one group of models, is"
-            " left out. The diamond is the agreement of all of them. These are ranges, no intervals of confidence.",
+            f"Over {group.what}: range of the agreement when one model, or one group of models, is left out. The"
+            " diamond is the agreement of all models. These are ranges, not confidence intervals.",
         ),
     )
-    return element("figure", drawing, caption, class_="beside")
+    return element("figure", plot, caption, class_="beside")
 
 
 def _interval(pair: Pair, view: LeaveOneOut, group: Group, label: Label) -> Interval:
@@ -55,7 +58,7 @@ def _interval(pair: Pair, view: LeaveOneOut, group: Group, label: Label) -> Inte
 def _left_out(group: Group, label: Label) -> Markup:
     heads = [
         Head("Scores", text=True),
-        Head("Left out one by one", text=True),
+        Head("Left out in turn", text=True),
         *map(Head, ("All", "Lowest", "Highest")),
     ]
     heads += [Head(name, text=True) for name in ("Lowest without", "Highest without")]
@@ -83,8 +86,9 @@ def _influential(group: Group, label: Label) -> Markup:
         for one in view.most_influential
     ]
     caption = (
-        f"What moves Pearson’s agreement over {group.what} most. Change: with it minus without it; in standard errors"
-        " of the jackknife, beyond about 2 it weighs as much as all the others together."
+        f"Models and groups with the largest effect on Pearson’s agreement over {group.what}. Change: agreement with it"
+        " minus agreement without it, also in standard errors of the jackknife. Changes beyond about 2 standard errors"
+        " are large."
     )
     return tables.table(heads, rows, caption=caption)
 
@@ -105,7 +109,7 @@ def _influence(pair: Pair, view: LeaveOneOut, one: LeftOut, label: Label) -> lis
 
 
 def _within(groups: Sequence[Group], label: Label) -> list[Content]:
-    """Of the widest set of models: it has every group."""
+    """Agreement inside groups, over the largest set of models."""
     pairs = groups[-1].pairs
     inside = list(dict.fromkeys((one.over, one.group) for pair in pairs for one in pair.within_group))
     if not inside:
@@ -116,8 +120,8 @@ def _within(groups: Sequence[Group], label: Label) -> list[Content]:
         for over, group in inside
     ]
     caption = (
-        "Pearson’s agreement inside each group of at least 4 models, with Fisher’s 95 % interval: whether better goes"
-        " with better among models of one kind, or between the kinds alone."
+        "Pearson’s agreement inside each group of at least 4 models, with the 95 % interval by Fisher’s z. It shows"
+        " whether a relation exists inside groups, or only between them."
     )
     return [element("h3", "Inside the groups"), tables.table(heads, rows, caption=caption)]
 
@@ -138,13 +142,13 @@ def _ranges(groups: Sequence[Group], label: Label) -> list[Content]:
         return []
     names = ("Chosen: agreement", "Chosen: spread", "All: agreement", "All: spread", "Corrected", "Expected")
     caption = (
-        "A correlation falls with the spread of the models that enter it. Spread: the standard deviation of the first"
-        " score, with its range. Corrected: the chosen models’ agreement brought to the spread of all (Thorndike’s case"
-        " 2). Expected: that of all, brought to the spread of the chosen. An indication only: families were chosen, not"
-        " values of the score."
+        "A smaller spread of the models reduces a correlation. Spread: standard deviation of the first score, with its"
+        " range. Corrected: agreement of the chosen models, corrected to the spread of all (Thorndike’s case 2)."
+        " Expected: agreement of all models, corrected to the spread of the chosen ones. The correction is only"
+        " approximate, because models are chosen by family and not by score."
     )
     heads = [Head("Scores", text=True), *map(Head, names)]
-    return [element("h3", "The range of the models"), tables.table(heads, rows, caption=caption)]
+    return [element("h3", "Range of the models"), tables.table(heads, rows, caption=caption)]
 
 
 def _range(pair: Pair, label: Label) -> list[Content]:
@@ -161,7 +165,7 @@ def _range(pair: Pair, label: Label) -> list[Content]:
     ]
 
 
-# -- their number ------------------------------------------------------------------------------------------------
+# -- the number of models ----------------------------------------------------------------------------------------
 
 
 def _power(groups: Sequence[Group]) -> list[Content]:
@@ -169,17 +173,17 @@ def _power(groups: Sequence[Group]) -> list[Content]:
     if not views:
         return []
     sizes = list(dict.fromkeys(size for view in views for size in view.power))
-    names = ["|r| found with 80 %", *(f"Power at {size}" for size in sizes), *(f"n for {size}" for size in sizes)]
+    names = ["|r| with 80 % power", *(f"Power at {size}" for size in sizes), *(f"n for {size}" for size in sizes)]
     caption = (
-        "What a study of this size can see, at a two-sided level of 5 % by Fisher’s z: the size of the correlation that"
-        " it finds four times in five; the chance of finding one of a given size; the n that 80 % would take."
+        "Power of a study of this size, at a two-sided level of 5 % by Fisher’s z: the correlation that is detected"
+        " with 80 % power; the power for given correlations; the n for 80 % power."
     )
-    rows = [_powered(view, sizes) for view in views]
-    table = tables.table([Head("Counted", text=True), *map(Head, names)], rows, caption=caption)
-    return [element("h3", "What so many models can show"), table]
+    rows = [_power_row(view, sizes) for view in views]
+    table = tables.table([Head("Units", text=True), *map(Head, names)], rows, caption=caption)
+    return [element("h3", "Power"), table]
 
 
-def _powered(view: Power, sizes: Sequence[str]) -> list[Content]:
+def _power_row(view: Power, sizes: Sequence[str]) -> list[Content]:
     return [
         tables.name(f"{view.n} {view.over}"),
         tables.figure(view.detectable, 2),

@@ -1,4 +1,4 @@
-"""Two rankings side by side: a line for each model, level where both agree."""
+"""Slope chart of two rankings: a line per model, horizontal if both ranks are equal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nanogen_bench.report.markup import Markup, element
 from nanogen_bench.report.scales import place
 
 WIDTH, ROW, TOP = 360, 14, 30  # SVG units
-LEFT, RIGHT = 132, WIDTH - 132  # where the lines begin and end
-MOST = 40  # models that such a drawing can show
+LEFT, RIGHT = 132, WIDTH - 132  # horizontal positions of the rankings
+MAX_MODELS = 40  # more models are not readable
 
 
 @frozen
 class Ranked:
-    """A model's rank on either task, 1 the best; equal scores share the mean of their ranks."""
+    """Ranks of a model in both rankings. 1 is best; equal scores share their mean rank."""
 
     name: str
     family: str
@@ -27,7 +27,15 @@ class Ranked:
 
 
 def slopes(models: Sequence[Ranked], marks: Mapping[str, Mark], *, left: str, right: str, summary: str) -> Markup:
-    """The drawing; `left` and `right` say what either side ranks by."""
+    """Draw a slope chart.
+
+    Args:
+        models: The models.
+        marks: Mark of each family.
+        left: Title of the left ranking.
+        right: Title of the right ranking.
+        summary: Description for screen readers.
+    """
     heads = [_head(left, LEFT, "end"), _head(right, RIGHT, "start")]
     rows = _rows(models)
     lines = [_line(model, marks[model.family], a, b) for model, a, b in rows]
@@ -52,7 +60,7 @@ def _head(text: str, x: int, anchor: str) -> Markup:
 
 
 def _rows(models: Sequence[Ranked]) -> list[tuple[Ranked, int, int]]:
-    """Each model's row on either side. Models that share a rank stand in the order of the other side."""
+    """Models with their row on each side. Models of equal rank are ordered by the other side."""
     left = sorted(models, key=lambda model: (model.left, model.right))
     right = sorted(models, key=lambda model: (model.right, model.left))
     return [(model, row, right.index(model)) for row, model in enumerate(left)]

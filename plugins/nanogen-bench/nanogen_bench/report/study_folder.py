@@ -1,4 +1,4 @@
-"""What `nanogen bench mini` wrote into a folder beside the table: what can be read of it, and what cannot."""
+"""Reading of an experiment folder of `nanogen bench mini`, with errors for damaged files and runs."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from nanogen_train.logging.metrics_log import LOG
 
 PLAN, AUDITS, CORRELATIONS, RUNS = "plan.yaml", "audits.json", "correlations.json", "runs.csv"
 LAYOUT = "*/*/seed-*"  # TASK/METHOD/seed-N
-MARKS = (CONFIG, LOG, SCORES, folders.STARTED, folders.RESULT)  # a folder with one of these is that of a run
-DERIVED = ("equal", "verdict")  # what an audit in a file says beside its lines
+RUN_FILES = (CONFIG, LOG, SCORES, folders.STARTED, folders.RESULT)  # a folder with one of these is a run folder
+DERIVED = ("equal", "verdict")  # keys of a stored audit that are no fields of Audit
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Method:
-    """What a plan says of a method."""
+    """Description of a method in a plan."""
 
     summary: str = ""
 
 
 @frozen(kw_only=True)
 class Preset:
-    """What a plan, or a shipped table, says about the page."""
+    """Options of the page in a plan or shipped table, see `reading.Request`."""
 
     title: str = ""
     about: tuple[str, ...] = ()
@@ -49,7 +49,14 @@ class Preset:
 
 @frozen
 class StudyFolder:
-    """The readable files of a study. `left_out` has a sentence for each file and run that is damaged or unfinished."""
+    """Readable contents of an experiment folder.
+
+    Attributes:
+        preset: Options of the page, from the plan.
+        directions: Column -> `"lower"` or `"higher"`, from the metrics.
+        audits: Method -> audits of its pairs of runs.
+        left_out: Error message for each damaged or unfinished file and run.
+    """
 
     preset: Preset = field(factory=Preset)
     directions: Mapping[str, str] = field(factory=dict)
@@ -58,33 +65,42 @@ class StudyFolder:
 
 
 def study_folder(folder: Path) -> StudyFolder:
-    """Read what lies beside the table. Raises DataError if every run in the folder is damaged."""
+    """Read an experiment folder. Raises DataError if all of its runs are damaged."""
     left_out: list[str] = []
     plan = _read(folder / PLAN, _plan, left_out)
     directions = _read(folder / CORRELATIONS, _directions, left_out)
     audits = _read(folder / AUDITS, _audits, left_out)
-    counted = _read(folder / RUNS, _counted, left_out)
-    left_out += _runs(folder, counted)
+    in_table = _read(folder / RUNS, _in_table, left_out)
+    left_out += _damaged_runs(folder, in_table)
     return StudyFolder(plan or Preset(), directions or {}, audits or {}, tuple(left_out))
 
 
 def _read(file: Path, reader: Callable[[Path], T], left_out: list[str]) -> T | None:
-    """What the file says, or None where there is no file or a damaged one, which is then noted."""
+    """Read a file. Returns None if it does not exist or is damaged, and adds the error to `left_out`."""
     if not os.path.lexists(file):
         return None
     try:
         return reader(file)
     except NanoGenError as error:
-        left_out.append(f"{file.name} is damaged: {_sentence(error, file.parent)}")
+        left_out.append(f"{file.name} is damaged: {_message(error, file.parent)}")
         return None
 
 
 def preset(raw: Mapping[str, Any], name: str) -> Preset:
-    """The page's part of a plan. Raises ConfigError for values of another type."""
+    """Read the options of the page from a plan.
+
+    Args:
+        raw: Values of the plan.
+        name: File name, for error messages.
+
+    Raises:
+        ConfigError: A value has the wrong type.
+        DataError: `methods` is no mapping.
+    """
     known = {key: value for key, value in raw.items() if key in attrs.fields_dict(Preset)}
     methods = known.pop("methods", {})
     if not isinstance(methods, Mapping) or not all(isinstance(value, Mapping) for value in methods.values()):
-        raise DataError(f"{name}: `methods` must hold a mapping for each method.")
+        raise DataError(f"{name}: `methods` must contain a mapping for each method.")
     found = {
         key: structure({"summary": value.get("summary", "")}, Method, f"methods.{key}")
         for key, value in methods.items()
@@ -95,29 +111,29 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 def _plan(file: Path) -> Preset:
     raw = yaml_files.parse(text_files.read(file), PLAN)
     if not isinstance(raw, Mapping):
-        raise DataError(f"{PLAN} holds no keys and values.")
+        raise DataError(f"{PLAN} must be a mapping of keys and values.")
     return preset(raw, PLAN)
 
 
 def _directions(file: Path) -> dict[str, str]:
-    """Which way the scores point, as the metrics themselves said when the folder's studies were made."""
+    """Directions of the scores, as the metrics declared them when the studies were written."""
     found: dict[str, str] = {}
     for study in json_files.read_object(file).values():
         directions = study.get("directions", {}) if isinstance(study, dict) else None
         if not isinstance(directions, dict) or not set(map(str, directions.values())) <= {"lower", "higher"}:
-            raise DataError(f"{file} does not say `lower` or `higher` for each score.")
+            raise DataError(f"{file}: `directions` must contain `lower` or `higher` for each score.")
         found |= directions
     return found
 
 
 def _audits(file: Path) -> dict[str, list[Audit]]:
-    """Method -> its audits, seed by seed."""
+    """Method -> audits, one per seed."""
     return {method: list(_audits_of(runs, file)) for method, runs in json_files.read_object(file).items()}
 
 
 def _audits_of(runs: Any, file: Path) -> Iterator[Audit]:
     if not isinstance(runs, list) or not all(isinstance(one, dict) for one in runs):
-        raise DataError(f"{file} does not hold a list of audits for each method.")
+        raise DataError(f"{file} must contain a list of audits for each method.")
     for one in runs:
         values = {key: value for key, value in one.items() if key not in DERIVED}
         yield structure(values, Audit, "audit", finite=False)
@@ -126,50 +142,50 @@ def _audits_of(runs: Any, file: Path) -> Iterator[Audit]:
 # -- the runs ----------------------------------------------------------------------------------------------------------
 
 
-def _counted(file: Path) -> set[tuple[str, str, str]]:
-    """Task, model and seed of the runs that the table is made of."""
+def _in_table(file: Path) -> set[tuple[str, str, str]]:
+    """Task, model and seed of the runs in the table."""
     return {(row.cells["task"], row.cells["model"], row.cells["seed"]) for row in csv_files.read(file, _KEYS)}
 
 
 _KEYS = ("task", "model", "seed")
 
 
-def _runs(folder: Path, counted: set[tuple[str, str, str]] | None) -> list[str]:
-    """A sentence for each run that cannot be read, in the order of their names."""
-    runs = [run for run in sorted(folder.glob(LAYOUT)) if any(os.path.lexists(run / name) for name in MARKS)]
+def _damaged_runs(folder: Path, in_table: set[tuple[str, str, str]] | None) -> list[str]:
+    """Error message for each run that cannot be read, sorted by name."""
+    runs = [run for run in sorted(folder.glob(LAYOUT)) if any(os.path.lexists(run / name) for name in RUN_FILES)]
     wrong = {run: reason for run in runs if (reason := _reason(run))}
     if runs and len(wrong) == len(runs):
-        first = _sentence(DataError(wrong[runs[0]]), folder)
+        first = _message(DataError(wrong[runs[0]]), folder)
         raise DataError(
-            f"All {len(runs)} runs in {folder} are damaged or unfinished. The first: {first} Name the table alone to"
-            f" make a page of it: {folder / 'table.csv'}."
+            f"All {len(runs)} runs in {folder} are damaged or unfinished. The first error: {first} For a page of the"
+            f" table alone, give the file {folder / 'table.csv'}."
         )
-    return [_told(run, reason, folder, counted) for run, reason in wrong.items()]
+    return [_run_message(run, reason, folder, in_table) for run, reason in wrong.items()]
 
 
 def _reason(run: Path) -> str | None:
-    """Why a run cannot be read, if it cannot."""
+    """Error message if a run cannot be read; None otherwise."""
     started, finished = (os.path.lexists(run / name) for name in (folders.STARTED, folders.RESULT))
     try:
         if finished:
             folders.read_result(run / folders.RESULT)
         elif started:
-            return "it is not finished."
+            return "the run is unfinished."
         entry(f"{run.name}={run}")
     except NanoGenError as error:
         return str(error)
     return None
 
 
-def _told(run: Path, reason: str, folder: Path, counted: set[tuple[str, str, str]] | None) -> str:
+def _run_message(run: Path, reason: str, folder: Path, in_table: set[tuple[str, str, str]] | None) -> str:
     task, model, seed = run.relative_to(folder).parts
     where = ""
-    if counted is not None:
-        inside = (task, model, seed.removeprefix("seed-")) in counted
-        where = " (its scores are in the table, which was made before)" if inside else " (it is not in the table)"
-    return f"{task}/{model}/{seed}{where}: {_sentence(DataError(reason), folder)}"
+    if in_table is not None:
+        inside = (task, model, seed.removeprefix("seed-")) in in_table
+        where = " (the table contains its earlier scores)" if inside else " (not in the table)"
+    return f"{task}/{model}/{seed}{where}: {_message(DataError(reason), folder)}"
 
 
-def _sentence(error: Exception, folder: Path) -> str:
-    """The first line of an error, with paths inside the folder."""
+def _message(error: Exception, folder: Path) -> str:
+    """First line of an error, with paths relative to the folder."""
     return str(error).partition("\n")[0].replace(f"{folder}{os.sep}", "")

@@ -1,4 +1,4 @@
-"""Tables with the headings that screen readers, sorting and narrow screens need."""
+"""HTML tables: accessible, sortable, and scrollable on narrow screens."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from nanogen_bench.report.markup import Content, Markup, element
 from nanogen_bench.report.scales import number
 
 MISSING = "–"
-SHORT = 32  # characters of a name that stands in one line where there is room
+SHORT = 32  # names of at most this many characters are not wrapped
 
 
 @frozen
 class Head:
-    """A column's heading. `text` columns are aligned left; `best_first` is the order that the first click gives."""
+    """Heading of a column."""
 
     name: Content
-    text: bool = False
-    best_first: str = "descending"
-    sorted: str = "none"  # the order that the table comes in, if it is by this column
+    text: bool = False  # whether the column is left-aligned text
+    best_first: str = "descending"  # sort order of the first click
+    sorted: str = "none"  # initial sort order
 
 
 def table(
@@ -31,21 +31,24 @@ def table(
     above: Content = None,
     sort_id: str | None = None,
 ) -> Markup:
-    """A table in a frame that scrolls by itself, by touch or keyboard, when the screen is narrower.
+    """Return a table in a frame that scrolls on narrow screens.
 
-    `rows` are `tr` elements, or sequences of cells for one; `above` is a further row over the headings; with
-    `sort_id`, an id, the headings sort.
+    Args:
+        heads: Headings of the columns.
+        rows: `tr` elements, or sequences of cells.
+        caption: Caption of the table.
+        above: Additional header row above the headings.
+        sort_id: Id of the table; makes its headings sortable.
     """
     head = element("thead", above, element("tr", [_head(head, sortable=sort_id is not None) for head in heads]))
     body = element("tbody", [row if isinstance(row, Markup) else element("tr", row) for row in rows])
-    told = element("caption", element("span", caption))
-    whole = element("table", told, head, body, class_="sortable" if sort_id else None, id=sort_id)
-    return element("div", whole, class_="scroll", role="region", tabindex=0, aria_label="Table")
+    title = element("caption", element("span", caption))
+    content = element("table", title, head, body, class_="sortable" if sort_id else None, id=sort_id)
+    return element("div", content, class_="scroll", role="region", tabindex=0, aria_label="Table")
 
 
 def name(words: str, note: Content = None) -> Markup:
-    """The first cell of a row, which names it: not broken where it is short. A name's own direction of writing stays
-    with itself."""
+    """Return the first cell of a row with its name. Short names are not wrapped; `bdi` isolates right-to-left text."""
     small = element("small", note) if note else None
     return element("th", element("bdi", words), small, scope="row", class_="short" if len(words) <= SHORT else None)
 
@@ -53,7 +56,15 @@ def name(words: str, note: Content = None) -> Markup:
 def figure(
     value: float | None, decimals: int, *, sign: bool = False, best: bool = False, below: Content = None
 ) -> Markup:
-    """A number; what is missing is a dash, and comes last when sorted."""
+    """Return the cell of a number. A missing value is shown as a dash and sorted last.
+
+    Args:
+        value: The number.
+        decimals: Number of decimals.
+        sign: Whether positive numbers have a sign.
+        best: Whether the number is highlighted.
+        below: Small text below the number.
+    """
     if value is None:
         return element("td", MISSING, element("small", below) if below else None, class_="missing")
     shown = signed(value, decimals) if sign else number(value, decimals)
@@ -62,12 +73,12 @@ def figure(
 
 
 def text(*content: Content, long: bool = False) -> Markup:
-    """Words; `long` ones are wrapped."""
+    """Return a cell of text. `long` text is wrapped."""
     return element("td", content, class_="words" if long else "text")
 
 
 def signed(value: float | None, decimals: int = 3) -> str:
-    """A number with its sign, or a dash."""
+    """Format a number with its sign, or None as a dash."""
     if value is None:
         return MISSING
     shown = number(value, decimals)
@@ -75,7 +86,7 @@ def signed(value: float | None, decimals: int = 3) -> str:
 
 
 def bounds(low: float | None, high: float | None, decimals: int = 3) -> str:
-    """`"[+0.119, +0.805]"`, or a dash where there is no interval."""
+    """Format an interval as `"[+0.119, +0.805]"`, or a missing one as a dash."""
     return MISSING if low is None or high is None else f"[{signed(low, decimals)}, {signed(high, decimals)}]"
 
 

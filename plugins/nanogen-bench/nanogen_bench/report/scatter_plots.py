@@ -1,4 +1,4 @@
-"""Each score of one task against that of the other."""
+"""Section of scatter plots: each score of one task against each score of the other."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ Label = Callable[[str], str]
 Family = Callable[[str], str]
 
 
-def against(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
-    """The section's content: a key, and the drawings of each group, in the wider ones with the lines of all."""
-    drawn = [
+def scatter_plots(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
+    """Return the section: a legend, and the plots of each group. Plots also show the fits of earlier groups.
+
+    Args:
+        groups: Groups of models.
+        marks: Mark of each family.
+        family: Function from model to family.
+        label: Function from column to title.
+    """
+    plots = [
         element("div", [_figure(pair, groups[: i + 1], marks, family, label) for pair in group.pairs], class_="charts")
         for i, group in enumerate(groups)
     ]
     return [
         _key(groups, marks),
-        [[element("h3", f"Over {group.what}"), one] for group, one in zip(groups, drawn, strict=True)],
+        [[element("h3", f"Over {group.what}"), one] for group, one in zip(groups, plots, strict=True)],
     ]
 
 
@@ -45,34 +52,34 @@ def _sample(style: str) -> Markup:
 
 def _figure(pair: Pair, groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> Markup:
     x, y = label(pair.x), label(pair.y)
-    drawn = [
+    points = [
         Point(one.model, family(one.model), one.x, one.y, f"{one.model}\n{x} {one.x:g}, {y} {one.y:g}")
         for one in pair.points
     ]
-    across = Axis(f"{x} (better →)", _scale([p.x for p in drawn], pair.x_better, axes.LEFT, axes.WIDTH - axes.RIGHT))
-    upright = Axis(f"{y} (better ↑)", _scale([p.y for p in drawn], pair.y_better, axes.HEIGHT - axes.BOTTOM, axes.TOP))
-    found = [(group, group.pair(pair.x, pair.y)) for group in groups]
-    lines = [line for group, one in reversed(found) if (line := _line(one, group.style))]
-    told = f"{y} against {x} of {pair.n} models, better to the right and to the top"
-    drawing = scatter(drawn, marks, lines, x=across, y=upright, summary=told)
+    x_axis = Axis(f"{x} (better →)", _scale([p.x for p in points], pair.x_better, axes.LEFT, axes.WIDTH - axes.RIGHT))
+    y_axis = Axis(f"{y} (better ↑)", _scale([p.y for p in points], pair.y_better, axes.HEIGHT - axes.BOTTOM, axes.TOP))
+    pairs = [(group, group.pair(pair.x, pair.y)) for group in groups]
+    lines = [line for group, one in reversed(pairs) if (line := _line(one, group.style))]
+    summary = f"{y} against {x} of {pair.n} models. Better scores are to the right and to the top."
+    plot = scatter(points, marks, lines, x=x_axis, y=y_axis, summary=summary)
     caption = element(
-        "figcaption", element("strong", f"{y} against {x}."), [_found(group, one) for group, one in found]
+        "figcaption", element("strong", f"{y} against {x}."), [_agreement(group, one) for group, one in pairs]
     )
-    return element("figure", drawing, caption)
+    return element("figure", plot, caption)
 
 
 def _scale(values: Sequence[float], better: str, start: int, end: int) -> Scale:
-    """Better is to the right and to the top, whichever way the numbers run."""
+    """Scale with better values at the end, for either direction."""
     return around(values, end, start) if better == LOWER else around(values, start, end)
 
 
 def _line(pair: Pair, style: str) -> Line | None:
     xs, ys = [point.x for point in pair.points], [point.y for point in pair.points]
-    found = fit(xs, ys)
-    return Line(found, min(xs), max(xs), style) if found else None
+    line = fit(xs, ys)
+    return Line(line, min(xs), max(xs), style) if line else None
 
 
-def _found(group: Group, pair: Pair) -> str:
+def _agreement(group: Group, pair: Pair) -> str:
     interval = bounds(pair.agreement_ci_low, pair.agreement_ci_high, 2)
     raw = f"raw r {signed(pair.pearson)}"
     return f" Over {group.short}: agreement {signed(pair.agreement)}, 95 % {interval}; {raw}; n = {pair.n}."

@@ -1,4 +1,4 @@
-"""What a page is about: everything that its sections read, and nothing that they work out."""
+"""Data of a report page, which its sections render."""
 
 from __future__ import annotations
 
@@ -19,21 +19,29 @@ FAMILY, NOTE = "family", "note"
 
 @frozen
 class Picture:
-    """A sheet of samples in a picture file."""
+    """Image file with a contact sheet of samples."""
 
     task: str
     name: str
     file: Path
-    description: str  # what its rows and columns are
+    description: str  # for the caption
 
 
 @define(frozen=True, kw_only=True, slots=False)
-class Subject:
-    """A table of scores with what was found in it, and what was seen beside it.
+class PageData:
+    """Table of scores, its studies, and the files of its experiment folder.
 
-    `chosen` and `everyone` are studies of the same pairs, one for each first score: over the chosen models, and over
-    all of the table where these are more. `omitted` has a sentence for each pair that could not be studied, `left_out`
-    one for each run and file that is damaged.
+    Attributes:
+        title: Heading of the page.
+        about: Paragraphs below the heading.
+        table: The table.
+        columns: Its score columns.
+        chosen: Studies over the chosen models, one per x score.
+        everyone: Studies over all models; empty if all models are chosen.
+        omitted: Error message for each pair that cannot be studied.
+        left_out: Error message for each damaged run and file.
+        audits: Method -> audits of its pairs of runs.
+        pictures: Contact sheets of samples.
     """
 
     title: str
@@ -44,32 +52,33 @@ class Subject:
     everyone: Sequence[Study] = ()
     omitted: Sequence[str] = ()
     left_out: Sequence[str] = ()
-    audits: Mapping[str, Sequence[Audit]] = field(factory=dict)  # by method: its runs of both tasks, seed by seed
+    audits: Mapping[str, Sequence[Audit]] = field(factory=dict)
     pictures: Sequence[Picture] = ()
 
     @property
     def groups(self) -> list[Group]:
-        """The chosen models first."""
+        """Groups of models: the chosen ones first, then all."""
         return [
             Group(studies, style) for studies, style in ((self.chosen, "main"), (self.everyone, "other")) if studies
         ]
 
     @property
     def compared(self) -> list[Column]:
-        """The columns of the studies; where there are none, all whose direction is known."""
+        """Columns of the studies; without studies, all columns of known direction."""
         named = {name for group in self.groups for pair in group.pairs for name in (pair.x, pair.y)}
         return [column for column in self.columns if (column.name in named if named else column.direction)]
 
     def model(self, row: Row) -> str:
+        """Return the name of a row's model."""
         return row[self.table.name_column]
 
     def family(self, model: str) -> str:
-        """The model's family, or the empty text where the table has none."""
+        """Return a model's family, or an empty string if the table has no families."""
         return self._family_of.get(model, "")
 
     @property
     def families(self) -> list[str]:
-        """Every family, in the table's order; none where the table has no such column."""
+        """All families in order of appearance; empty if the table has no such column."""
         return list(dict.fromkeys(self._family_of.values()))
 
     @cached_property
