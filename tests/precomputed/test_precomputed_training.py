@@ -204,7 +204,7 @@ def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path)
 def test_another_text_encoder_is_refused(tars: Path, tmp_path: Path) -> None:
     prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
     other = on_latents(tmp_path / "latents", "t2i", tars, encoder={"name": "minilm", "max_length": 9})
-    with pytest.raises(DataError, match=r"text\.max_length is 12 there and 9 here; text\.length is 12 there"):
+    with pytest.raises(DataError, match=r"text\.max_length was 12 and is now 9; text\.length was 12"):
         training.open_latents(tmp_path / "latents", other.parts)
 
 
@@ -214,7 +214,7 @@ def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
     refused(
         tmp_path / "latents",
         folders,
-        r"they had 18 examples and have 19; their files have other names or sizes; .*Rest",
+        r"they had 18 examples and now have 19; their files have other names or sizes; .*Rest",
     )
 
 
@@ -243,6 +243,6 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
         tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
     )
     with pytest.raises(
-        TrainingError, match=r"The auxiliary loss repa needs images, and `train\.precomputed_latents` has none"
+        TrainingError, match=r"The auxiliary loss repa needs images, but `train\.precomputed_latents` has none"
     ):
         training.open_latents(tmp_path / "latents", pipeline.parts)
