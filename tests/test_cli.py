@@ -117,7 +117,7 @@ def test_statistics_of_latents_are_measured_over_so_many_images(config, tmp_path
     rae = ["--set", "tokenizer={name: rae, encoder: openmoji-classifier}", "--set", "image_size=64"]
     done = nanogen("data", "stats", config, "--output", file, "--limit", "10", "--batch-size", "4", *rae)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"The statistics of 10 images are in {file}.\n"
+    assert done.stdout == f"Wrote the statistics of 10 images to {file}.\n"
     assert file.exists()
 
 

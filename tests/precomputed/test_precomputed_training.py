@@ -131,7 +131,7 @@ def test_states_of_a_null_text_with_a_token_are_refused(tars: Path, tmp_path: Pa
     latents = tmp_path / "latents"
     prepare(resolved("t2i", tars), latents, SMALL)
     facts = json.loads((latents / "manifest.json").read_text())
-    assert facts["wanted"]["text"].pop("null_tokens") == 0
+    assert facts["identity"]["text"].pop("null_tokens") == 0
     del facts["sha256"]  # which those manifests did not have
     (latents / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(
@@ -189,22 +189,22 @@ def refused(folder: Path, root: Path, words: str, **over) -> None:
 def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path) -> None:
     latents = tmp_path / "latents"
     prepare(resolved("imagenet", folders), latents, SMALL)
-    refused(latents, folders, r"image_size is 16 there and 32 here", image_size=32)
-    refused(latents, folders, r"tokenizer is 'openmoji-vae' there and 'pixel' here", tokenizer="pixel")
+    refused(latents, folders, r"image_size was 16 and is now 32", image_size=32)
+    refused(latents, folders, r"tokenizer was 'openmoji-vae' and is now 'pixel'", tokenizer="pixel")
     unflipped = build_pipeline(config("imagenet", folders, task={"name": "imagenet", "flip": False}))
-    with pytest.raises(DataError, match=r"task\.flip is True there and False here"):
+    with pytest.raises(DataError, match=r"task\.flip was True and is now False"):
         training.open_latents(latents, unflipped.parts)
     pipeline = on_latents(latents, "imagenet", folders)
     with torch.no_grad():
         next(pipeline.tokenizer.parameters()).add_(1e-6)
-    with pytest.raises(DataError, match=r"asks: the tokenizer has other weights\. Mend"):
+    with pytest.raises(DataError, match=r"configuration: the tokenizer has other weights\. Change"):
         training.open_latents(latents, pipeline.parts)
 
 
 def test_another_text_encoder_is_refused(tars: Path, tmp_path: Path) -> None:
     prepare(resolved("t2i", tars), tmp_path / "latents", SMALL)
     other = on_latents(tmp_path / "latents", "t2i", tars, encoder={"name": "minilm", "max_length": 9})
-    with pytest.raises(DataError, match=r"text\.max_length is 12 there and 9 here; text\.length is 12 there"):
+    with pytest.raises(DataError, match=r"text\.max_length was 12 and is now 9; text\.length was 12"):
         training.open_latents(tmp_path / "latents", other.parts)
 
 
@@ -214,7 +214,7 @@ def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
     refused(
         tmp_path / "latents",
         folders,
-        r"they had 18 examples and have 19; their files have other names or sizes; .*Rest",
+        r"they had 18 examples and now have 19; their files have other names or sizes; .*Rest",
     )
 
 
@@ -228,7 +228,7 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     shard = latents / "shard-00001.tar"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-512])
-    refused(latents, folders, rf"shard-00001\.tar has {len(whole) - 512} bytes, and its manifest says {len(whole)}")
+    refused(latents, folders, rf"shard-00001\.tar has {len(whole) - 512} bytes, but the manifest says {len(whole)}")
     shard.unlink()
     refused(latents, folders, r"shard-00001\.tar is missing")
     shard.write_bytes(bytes(len(whole)))
@@ -243,6 +243,6 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
         tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
     )
     with pytest.raises(
-        TrainingError, match=r"The auxiliary loss repa needs images, and `train\.precomputed_latents` has none"
+        TrainingError, match=r"The auxiliary loss repa needs images, but `train\.precomputed_latents` has none"
     ):
         training.open_latents(tmp_path / "latents", pipeline.parts)
