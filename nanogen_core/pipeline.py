@@ -67,7 +67,7 @@ def build_pipeline(
 
 
 class Pipeline:
-    """The parts of one model as attributes, and image generation with them."""
+    """A model: its parts as attributes, image generation, saving and loading."""
 
     config: Resolved
     parts: Assembly
@@ -337,7 +337,7 @@ def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[
         if state[name].shape != value.shape:
             raise DataError(
                 f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
-                f" {tuple(value.shape)}. It belongs to another configuration."
+                f" {tuple(value.shape)}. The file belongs to another configuration."
             )
     module.load_state_dict(state)
 
