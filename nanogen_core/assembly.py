@@ -92,7 +92,7 @@ class Assembly(Mapping[str, Any]):
         raise KeyError(name)
 
     def _latent(self) -> LatentSpec:
-        """Return the tokenizer's latent, widened by the class tokens of group members that provide `cls-token`."""
+        """Return the tokenizer's LatentSpec. Group members that provide `cls-token` determine its `cls_token_width`."""
         latent: LatentSpec = self["tokenizer"].latent(self.resolved.image_size)
         widths = [
             self[word][name].cls_token_width
@@ -169,7 +169,7 @@ def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
 
 
 def _misspelt_part(part: Part, name: str) -> str:
-    """Return the message for an optional parameter that names no part of any configuration."""
+    """Return the error message for an optional parameter whose name is not the name of a part."""
     near, known = near_miss(name, known_words()), listing(known_words())
     return f"{_who(part)} has the parameter {name!r}, but no part has this name.{near} Parts: {known}."
 

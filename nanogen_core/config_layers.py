@@ -165,7 +165,7 @@ def _slot(path: str, value: Any, problems: list[str]) -> Any:
         return Given(Absent(value[OBJECT]))
     if isinstance(value, Mapping) and isinstance(value.get("name", ""), str):
         name = {"name": str(value["name"])} if "name" in value else {}
-        return {**_texts(path, value, problems), **name}
+        return {**_string_keys(path, value, problems), **name}
     if isinstance(value, type):
         problems.append(f"{path}: {value.__name__} is a class; give an instance of it")
     elif is_object(value):
@@ -185,7 +185,7 @@ def _group(path: str, value: Any, problems: list[str]) -> Any:
     if isinstance(value, str):
         return {str(value): {}}
     if isinstance(value, Mapping):
-        named = _texts(path, value, problems)
+        named = _string_keys(path, value, problems)
         found = {name: _options(f"{path}.{name}", options, problems) for name, options in named.items()}
         return members({}, {name: options for name, options in found.items() if options is not INVALID})
     if isinstance(value, (list, tuple)):
@@ -224,13 +224,13 @@ def _options(path: str, value: Any, problems: list[str]) -> Any:
 def _mapping(path: str, value: Any, problems: list[str]) -> dict[str, Any]:
     value = _opened(path, value, problems)
     if isinstance(value, Mapping):
-        return _texts(path, value, problems)
+        return _string_keys(path, value, problems)
     if value is not INVALID:
         problems.append(f"{path}: expected a mapping of options, got {shown(value)}{_no_object(value)}")
     return {}
 
 
-def _texts(path: str, value: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
+def _string_keys(path: str, value: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
     """Drop and report keys that are not strings."""
     problems += [f"{path}: the key {shown(key)} must be a string" for key in value if not isinstance(key, str)]
     return {key: item for key, item in value.items() if isinstance(key, str)}

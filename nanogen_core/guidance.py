@@ -32,11 +32,7 @@ class ClassifierFree:
         """Return the guided velocity function.
 
         It calls `velocity_fn` once with 2B rows, conditional ones first. `Condition.null` marks the unconditional rows
-        for guidances of a lower level.
-
-        Args:
-            velocity_fn: Function to guide.
-            null: Null condition of the batch, B rows.
+        for guidances of a lower level. `null` is the null condition of the batch, B rows.
         """
         null = null._replace(null=torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device))
 

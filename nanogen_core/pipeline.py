@@ -55,8 +55,7 @@ def build_pipeline(
         device: Device of the parts; the CPU by default.
         options: Configuration keys that override `config`. A slot also takes an object: `backbone=my_network`.
 
-    Raises:
-        NanoGenError: The configuration is wrong. Raised before any part is built.
+    Raises NanoGenError for a wrong configuration, before any part is built.
     """
     if isinstance(config, Resolved) and not options:
         resolved = config
@@ -68,7 +67,7 @@ def build_pipeline(
 
 
 class Pipeline:
-    """The parts of one model as attributes, and image generation with them."""
+    """A model: its parts as attributes, image generation, saving and loading."""
 
     config: Resolved
     parts: Assembly
@@ -138,8 +137,7 @@ class Pipeline:
             batch_size: Number of images that are computed at once.
             tensors: Return a float32 tensor [B, 3, H, W] in [-1, 1] instead of PIL images.
 
-        Raises:
-            NanoGenError: A request is unknown to the task, or an option is out of range.
+        Raises NanoGenError for a request that the task does not know and for an option that is out of range.
         """
         if not isinstance(prompts_or_labels, Iterable | int):
             raise NanoGenError(f"Expected a label, a caption or a list of them, got {shown(prompts_or_labels)}.")
@@ -203,8 +201,6 @@ class Pipeline:
         if unknown:
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}. It has: {listing(self.guidance)}.")
         return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
-
-    # -- saved pipelines ---------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
         """Write `config.yaml`, `pipeline.json` and one safetensors file per trained part. Returns the folder.
@@ -341,7 +337,7 @@ def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[
         if state[name].shape != value.shape:
             raise DataError(
                 f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
-                f" {tuple(value.shape)}. It belongs to another configuration."
+                f" {tuple(value.shape)}. The file belongs to another configuration."
             )
     module.load_state_dict(state)
 
@@ -358,7 +354,7 @@ def _refuse_outside(name: str, value: Any) -> None:
     """Raise ConfigError if an option of `generate` is not an integer within its limits."""
     limits = LIMITS[name]
     if not isinstance(value, Integral) or isinstance(value, bool) or not limits.holds(value):
-        raise ConfigError(f"{name} must be a whole number, {limits}, got {shown(value)}.")
+        raise ConfigError(f"{name} must be an integer, {limits}, got {shown(value)}.")
 
 
 def _scaled(name: str, guidance: Any, scale: float) -> Any:

@@ -87,7 +87,7 @@ def add_manifest(module: ModuleType) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file as the module of its name. Raises ValueError if another module has that name."""
+    """Import a Python file, as a module with the file's name. Raises ValueError if another module has this name."""
     name = path.stem
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise ValueError("expected an existing Python file whose name is a Python identifier, such as my_method.py")
@@ -156,7 +156,7 @@ def _added(manager: pluggy.PluginManager, plugin: Plugin, module: ModuleType) ->
 def _check_api(module: ModuleType) -> None:
     stated = getattr(module, "NANOGEN_API", None)
     if stated != hookspecs.API:
-        raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but this nanogen-core needs {hookspecs.API}")
+        raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but must have {hookspecs.API}: update the plugin")
 
 
 def _broken(plugin: Plugin, error: Exception) -> Plugin:

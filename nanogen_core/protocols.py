@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Tokenizer(Protocol):
     """Encodes images into latents of about zero mean and unit variance, and decodes latents into images.
 
-    `latents = tokenizer.encode(images)`; `images = tokenizer.decode(latents)`. Precomputed latents store a hash of
-    `weights()` (of `state_dict()` without that method) and are refused after a change.
+    `latents = tokenizer.encode(images)`; `images = tokenizer.decode(latents)`. Precomputed latents cannot be used after
+    the tokenizer's weights change: they store a hash of `weights()`, or of `state_dict()` if there is no `weights()`.
     """
 
     def latent(self, image_size: int) -> LatentSpec:

@@ -92,14 +92,8 @@ FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 def splitmix(seeds: Tensor, counters: Tensor) -> Tensor:
     """Return output number `counters` of SplitMix64 generators (Steele, Lea and Flood 2014).
 
-    An output depends only on its seed and counter, so all outputs take a fixed number of tensor operations.
-
-    Args:
-        seeds: int64 tensor, any values.
-        counters: int64 tensor of values >= 0. Broadcasts with `seeds`.
-
-    Returns:
-        int64 tensor of the broadcast shape; all 64 bits are random.
+    An output depends only on its seed and counter, so all outputs take a fixed number of tensor operations. `seeds` and
+    `counters` (>= 0) are int64 tensors that broadcast. All 64 bits of the returned int64 values are random.
     """
     words = seeds + (counters + 1) * GAMMA  # int64 arithmetic is modulo 2**64, as in the paper
     words = words.bitwise_xor_(_shifted(words, 30)).mul_(FIRST)

@@ -79,8 +79,6 @@ class Resolution:
             lines = [str(problem) for problem in self.problems]
             raise Mistakes(lines, f"The configuration has {len(lines)} mistakes:")
 
-    # -- layers ------------------------------------------------------------------------------------------------------
-
     def _merged(self) -> Layer:
         """Merge the defaults of the core, task, components and method with the user's layers.
 
@@ -142,8 +140,6 @@ class Resolution:
         layer = for_task(values, task, mistakes)
         self.problems += [ConfigError(f"The defaults of {owner} are wrong: {mistake}") for mistake in mistakes]
         return layer
-
-    # -- names and needs ---------------------------------------------------------------------------------------------
 
     def _chosen(self, merged: Layer) -> dict[str, dict[str, Chosen]]:
         """Return the components by kind and name. Optional slots that no component needs are left empty: the class task
@@ -208,8 +204,6 @@ class Resolution:
             else:
                 found += answer or []
         return found
-
-    # -- options -----------------------------------------------------------------------------------------------------
 
     def _part(self, kind: str, name: str, chosen: Chosen) -> Part:
         path = kind if kind in slots() else f"{kind}.{name}"

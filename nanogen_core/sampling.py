@@ -65,12 +65,7 @@ class Heun(Euler):
 
 
 def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
-    """Yield the steps of a grid as `Times` [B], from noise to data.
-
-    Args:
-        grid: Times [steps + 1], decreasing.
-        like: Tensor [B, ...] that gives batch size and device.
-    """
+    """Yield the steps of a grid [steps + 1] as `Times` [B], from noise to data, with the device of `like` [B, ...]."""
     points = grid.to(torch.float32).tolist()
     size = (like.shape[0],)
     for t, r in pairwise(points):

@@ -123,12 +123,9 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
-    """Replace the rows of `condition` where `dropped` is true by rows of `null` (condition dropout).
+    """Replace the rows of `condition` where `dropped` [B] is true by rows of `null` (condition dropout).
 
-    Args:
-        dropped: [B] bool. Becomes `Condition.null` of the result.
-        condition: Conditions of B samples. Its `extras` are kept.
-        null: Null conditions of B samples, with as many tokens as `condition`.
+    Both conditions have B rows and equal L. The result has `dropped` as its `null`, and the `extras` of `condition`.
     """
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
     masks = _masks(condition, null)

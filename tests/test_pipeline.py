@@ -130,13 +130,13 @@ def test_another_latent_in_the_facts_is_refused(pipeline, tmp_path, latent):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"seed": "x"}, "seed must be a whole number"),
-        ({"seed": -1}, "seed must be a whole number"),
-        ({"seed": 2**63}, "seed must be a whole number"),
-        ({"seed": True}, "seed must be a whole number"),
-        ({"batch_size": "x"}, "batch_size must be a whole number"),
-        ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"batch_size": 1.5}, "batch_size must be a whole number"),
+        ({"seed": "x"}, "seed must be an integer"),
+        ({"seed": -1}, "seed must be an integer"),
+        ({"seed": 2**63}, "seed must be an integer"),
+        ({"seed": True}, "seed must be an integer"),
+        ({"batch_size": "x"}, "batch_size must be an integer"),
+        ({"batch_size": 0}, "batch_size must be an integer"),
+        ({"batch_size": 1.5}, "batch_size must be an integer"),
     ],
 )
 def test_a_wrong_seed_or_batch_size_is_said(pipeline, options, sentence):
@@ -180,7 +180,7 @@ def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_lo
         (lambda p: p.generate(["apple"], guidance={"ig": 2.0}), "no guidance ig, only: cfg"),
         (lambda p: p.generate(["apple"], guidance=-1.0), "guidance 'cfg': scale: must be at least 0"),
         (lambda p: p.generate(["apple"], guidance=float("nan")), "guidance 'cfg': scale: must be at least 0"),
-        (lambda p: p.generate(["apple"], batch_size=0), "batch_size must be a whole number, at least 1"),
+        (lambda p: p.generate(["apple"], batch_size=0), "batch_size must be an integer, at least 1"),
         (lambda p: p.generate(["apple"], steps=0), "steps"),
         (lambda p: p.generate(["apple"], steps=-3), "steps"),
     ],

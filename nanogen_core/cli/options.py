@@ -27,7 +27,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         try:
             number = self.kind(value)
         except ValueError:
-            self.fail(f"{shown(value)} is not a {'whole number' if self.kind is int else 'number'}.", param, ctx)
+            self.fail(f"{shown(value)} is not {'an integer' if self.kind is int else 'a number'}.", param, ctx)
         if not self.limits.holds(number):
             self.fail(f"{shown(number)} is out of range: it must be {self.limits}.", param, ctx)
         return number
@@ -60,7 +60,7 @@ def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
     """Convert `--set` options to one layer: `("train.steps=10", "task=t2i")` becomes
     `{"train": {"steps": "10"}, "task": {"name": "t2i"}}`.
 
-    The order matters only for equal paths: the last value wins. Values are `Typed` texts; the type of the option
+    The order matters only for equal paths: the last value wins. Values are `Typed` strings; the type of the option
     determines how they are read. Raises ConfigError for a malformed setting, or two that contradict each other.
     """
     layer: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A network that predicts the exact velocity or data, to test objectives. The condition of a sample is the sample.
+"""A network that predicts the exact velocity or data, to test objectives. Condition tokens hold the clean samples.
 
 On the straight path x_t = (1 - t) data + t noise, the instantaneous velocity at t and the average velocity over any
 [r, t] are both noise - data = (x_t - data) / t. The oracle is therefore exact for flow matching and for MeanFlow.
