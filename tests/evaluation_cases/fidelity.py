@@ -121,7 +121,7 @@ def _bicubic_resize(given: Given) -> Any:
 
 
 def _like_given(images: Tensor, given: Given) -> Tensor:
-    """Reshape images to the number of axes of the image in the case."""
+    """Drop leading axes that the image of the case does not have."""
     return images.reshape(images.shape[4 - torch.tensor(given["image"]).ndim :])
 
 

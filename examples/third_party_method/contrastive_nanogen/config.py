@@ -1,4 +1,4 @@
-"""The options of contrastive flow matching. Importing this loads no torch."""
+"""Options of contrastive flow matching. Loads no torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from nanogen_flow.config import FlowConfig
 
 @frozen(kw_only=True)
 class ContrastiveFlowConfig(FlowConfig):
-    """Those of the flow, and two more; the defaults are the paper's."""
+    """Options of the objective `contrastive-flow`: those of `flow`, and two more.
 
-    repulsion: float = field(default=0.05, validator=[validators.ge(0), validators.lt(1)])  # lambda; 0: plain flow
-    calibrated: bool = (
-        False  # sampled velocities times 1 - lambda (section 5.4, for latents of zero mean): for guidance
-    )
+    Args:
+        repulsion: lambda, in [0, 1). 0 is plain flow matching.
+        calibrated: Whether to multiply sampled velocities by 1 - lambda (section 5.4 of the paper), which is exact for
+            latents of zero mean. Guidance scales then have the same effect as for plain flows.
+    """
+
+    repulsion: float = field(default=0.05, validator=[validators.ge(0), validators.lt(1)])
+    calibrated: bool = False

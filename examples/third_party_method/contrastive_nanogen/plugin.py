@@ -1,4 +1,4 @@
-"""The manifest: one objective, and a method that uses it. Importing it loads no torch."""
+"""The manifest: an objective, and a method that uses it. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nanogen_components() -> list[Component]:
             name="contrastive-flow",
             target="contrastive_nanogen.objective:ContrastiveFlow",
             config="contrastive_nanogen.config:ContrastiveFlowConfig",
-            summary="Flow matching that keeps away from the velocities of other samples (arXiv 2506.05350)",
+            summary="contrastive flow matching (arXiv 2506.05350)",
             provides=frozenset({"instantaneous-velocity"}),
         )
     ]
@@ -27,7 +27,7 @@ def nanogen_methods() -> list[Method]:
     return [
         Method(
             name="contrastive",
-            summary="Contrastive flow matching in the latents of a frozen VAE",
+            summary="contrastive flow matching on the latents of a VAE",
             defaults={"objective": "contrastive-flow", "backbone": "lightning-dit", "tokenizer": "vae"},
         )
     ]

@@ -1,4 +1,4 @@
-"""These tests are of the installed package: without it there is nothing to collect."""
+"""Collects the tests only if the package is installed."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""The contracts of NanoGen: what every objective and every manifest must do."""
+"""Tests the objective and the manifest against the contracts of NanoGen."""
 
 import pytest
 from contrastive_nanogen.config import ContrastiveFlowConfig

@@ -1,4 +1,4 @@
-"""What is particular to this objective."""
+"""Tests the loss and the calibration of the objective."""
 
 import pytest
 import torch

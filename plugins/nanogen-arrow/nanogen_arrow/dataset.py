@@ -96,7 +96,7 @@ class Arrow:
         return bool(files) and has_captions(schema_of(files[0]))
 
     def _columns(self, files: Sequence[Path], view: str) -> tuple[str, str]:
-        """The columns of the image and of its condition. Raises DataError if the columns of a file differ."""
+        """The columns of images and of labels or captions. Raises DataError unless all files have both columns."""
         schema = schema_of(files[0])
         image = image_column(schema, self._config, files[0])
         condition = condition_column(schema, self._config, files[0], view)

@@ -141,7 +141,7 @@ class PrdcConfig:
 def _known_spaces(instance: Any, attribute: Any, value: Iterable[str]) -> None:
     unknown = sorted(set(value) - set(NORMS))
     if unknown:
-        raise ValueError(f"has no space {', '.join(unknown)}; the spaces are {', '.join(NORMS)}")
+        raise ValueError(f"unknown space {', '.join(unknown)}; use {', '.join(NORMS)}")
 
 
 @frozen(kw_only=True)

@@ -47,7 +47,7 @@ class ParquetConfig:
     """Options of the dataset `imagenet-parquet`.
 
     Args:
-        root: The folder of the parquet files, or its parent if it is called `data`. None: the folder `imagenet` under
+        root: A folder with parquet files in it or in its subfolder `data`. None: the folder `imagenet` under
             NANOGEN_DATA.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
