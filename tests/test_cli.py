@@ -117,7 +117,7 @@ def test_statistics_of_latents_are_measured_over_so_many_images(config, tmp_path
     rae = ["--set", "tokenizer={name: rae, encoder: openmoji-classifier}", "--set", "image_size=64"]
     done = nanogen("data", "stats", config, "--output", file, "--limit", "10", "--batch-size", "4", *rae)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"The statistics of 10 images are in {file}.\n"
+    assert done.stdout == f"Wrote the statistics of 10 images to {file}.\n"
     assert file.exists()
 
 
@@ -150,7 +150,7 @@ def test_plugins_as_json():
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (
             ["data", "stats", "CONFIG", "--output", "x"],
-            "needs no statistics; those that do: rae",
+            "does not use statistics. Tokenizers that do: rae",
         ),
         (["trian"], "There is no verb 'trian'. Did you mean 'train'?"),
     ],
@@ -229,7 +229,7 @@ def test_import_is_refused_without_a_hint_and_tells_its_decisions_with_one(tmp_p
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert {"tokenizer.preset: sdvae-mse (recipe sd-vae-mse)", "sampler.steps: 2 (--set)"} <= set(lines)
-    assert lines[-1].endswith("the pipeline is in here.")
+    assert lines[-1].endswith("into the pipeline here.")
     assert (tmp_path / "here" / "backbone.safetensors").is_file()
     again = nanogen(*words, cwd=tmp_path)
     assert again.returncode == 1
