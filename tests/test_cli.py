@@ -233,4 +233,4 @@ def test_import_is_refused_without_a_hint_and_tells_its_decisions_with_one(tmp_p
     assert (tmp_path / "here" / "backbone.safetensors").is_file()
     again = nanogen(*words, cwd=tmp_path)
     assert again.returncode == 1
-    assert "here holds files already" in again.stderr
+    assert "here is not empty" in again.stderr
