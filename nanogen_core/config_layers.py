@@ -50,15 +50,15 @@ def normalise(raw: Mapping[str, Any], problems: list[str], *, path: str = "") ->
     """
     layer: Layer = {}
     for key, value in raw.items():
-        place = f"{path}{key}"
+        where = f"{path}{key}"
         if key in slots():
-            layer[key] = _slot(place, value, problems)
+            layer[key] = _slot(where, value, problems)
         elif key in groups():
-            layer[key] = _group(place, value, problems)
+            layer[key] = _group(where, value, problems)
         elif key in SCALARS:
-            layer[key] = _scalar(key, place, value, problems)
+            layer[key] = _scalar(key, where, value, problems)
         elif key in sections():
-            layer[key] = _mapping(place, value, problems)
+            layer[key] = _mapping(where, value, problems)
         elif key != "per_task" or path:
             problems.append(_unknown(key, path))
     return {key: value for key, value in layer.items() if value is not INVALID}
@@ -199,14 +199,14 @@ def _group(path: str, value: Any, problems: list[str]) -> Any:
 def _listed(path: str, values: Iterable[Any], problems: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for index, item in enumerate(values):
-        place = f"{path}[{index}]"
-        slot = _slot(place, item, problems)
+        where = f"{path}[{index}]"
+        slot = _slot(where, item, problems)
         if isinstance(slot, Given):
-            problems.append(f"{place}: expected a name or a mapping with a `name`, got {shown(item)}{_no_object(item)}")
+            problems.append(f"{where}: expected a name or a mapping with a `name`, got {shown(item)}{_no_object(item)}")
         elif slot is not INVALID and not slot.get("name"):
-            problems.append(f"{place}: `name` is missing")
+            problems.append(f"{where}: `name` is missing")
         elif slot is not INVALID and any(same(slot["name"], name) for name in found):
-            problems.append(f"{place}: {slot['name']!r} is listed twice")
+            problems.append(f"{where}: {slot['name']!r} is listed twice")
         elif slot is not INVALID:
             found[slot["name"]] = {key: option for key, option in slot.items() if key != "name"}
     return found

@@ -150,7 +150,7 @@ def test_plugins_as_json():
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (
             ["data", "stats", "CONFIG", "--output", "x"],
-            "needs no statistics; those that do: rae",
+            "does not use statistics. Tokenizers that do: rae",
         ),
         (["trian"], "There is no verb 'trian'. Did you mean 'train'?"),
     ],
@@ -229,8 +229,8 @@ def test_import_is_refused_without_a_hint_and_tells_its_decisions_with_one(tmp_p
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert {"tokenizer.preset: sdvae-mse (recipe sd-vae-mse)", "sampler.steps: 2 (--set)"} <= set(lines)
-    assert lines[-1].endswith("the pipeline is in here.")
+    assert lines[-1].endswith("into the pipeline here.")
     assert (tmp_path / "here" / "backbone.safetensors").is_file()
     again = nanogen(*words, cwd=tmp_path)
     assert again.returncode == 1
-    assert "here holds files already" in again.stderr
+    assert "here is not empty" in again.stderr

@@ -68,7 +68,7 @@ def unloaded(monkeypatch):
     [
         (["00001-dog.png"], "00001-dog.png would be overwritten: choose another --output"),
         (["grid.png"], "grid.png would be overwritten"),
-        (["00000-dog.png", "00001-dog.png", "grid.png"], "00000-dog.png and 2 more of the files to be written would"),
+        (["00000-dog.png", "00001-dog.png", "grid.png"], "00000-dog.png and 2 more files would"),
     ],
 )
 def test_an_existing_file_is_refused_before_the_model_loads(unloaded, tmp_path, present, sentence):

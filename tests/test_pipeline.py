@@ -177,7 +177,7 @@ def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_lo
         (lambda p: p.generate([]), "The list of requests is empty"),
         (lambda p: p.generate(["aple"]), "Did you mean 'apple'"),
         (lambda p: p.generate([64]), "64"),
-        (lambda p: p.generate(["apple"], guidance={"ig": 2.0}), "no guidance ig, only: cfg"),
+        (lambda p: p.generate(["apple"], guidance={"ig": 2.0}), "no guidance ig. It has: cfg"),
         (lambda p: p.generate(["apple"], guidance=-1.0), "guidance 'cfg': scale: must be at least 0"),
         (lambda p: p.generate(["apple"], guidance=float("nan")), "guidance 'cfg': scale: must be at least 0"),
         (lambda p: p.generate(["apple"], batch_size=0), "batch_size must be an integer, at least 1"),
@@ -193,7 +193,7 @@ def test_a_wrong_request_is_refused_in_one_sentence(pipeline, call, sentence):
 
 def test_without_guidance_there_is_nothing_to_scale(small):
     built = build_pipeline({**small, "guidance": {"cfg": None}})
-    with pytest.raises(NanoGenError, match="has no guidance to scale: add `guidance: cfg`"):
+    with pytest.raises(NanoGenError, match="has no guidance: add `guidance: cfg`"):
         built.generate(["apple"], guidance=2.0)
 
 

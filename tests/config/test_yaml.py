@@ -91,7 +91,7 @@ MERGES = "\n".join(
     [
         (bomb(), "has more than 100,000 values with aliases expanded"),
         (MERGES, "has more than 100,000 values with aliases expanded"),
-        ("? [1]\n: x\n" + bomb(), "the key a list or a mapping is no text"),
+        ("? [1]\n: x\n" + bomb(), "the key a list or a mapping is not a string"),
         ("a: &a [*a]", "a value contains itself"),
         ("a: &a {b: *a}", "a value contains itself"),
         ("a: " + "[" * 1000 + "]" * 1000, "lists and mappings are nested more than 50 levels deep"),
@@ -103,7 +103,7 @@ MERGES = "\n".join(
         ("1: x", "the key '1' is not a string: quote it"),
         ("no: x", "the key 'no' is not a string: quote it"),
         ("dataset: {2024: x}", "the key '2024' is not a string: quote it"),
-        ("? [a, b]\n: x", "the key a list or a mapping is no text"),
+        ("? [a, b]\n: x", "the key a list or a mapping is not a string"),
         ("a: 1\na: 2", "key 'a' occurs twice"),
         (f"{'k' * 1000}: 1\n{'k' * 1000}: 2", "occurs twice"),
         ("a: !!binary aGk=", "the tag 'tag:yaml.org,2002:binary' is not supported"),
@@ -146,7 +146,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
 
 def test_other_bytes_are_refused(tmp_path):
     (tmp_path / "config.yaml").write_bytes("x: é".encode("latin-1"))
-    with pytest.raises(ConfigError, match="Cannot read the configuration .*: it is not a UTF-8 text"):
+    with pytest.raises(ConfigError, match="Cannot read the configuration .*: it is not UTF-8"):
         load_config(tmp_path / "config.yaml")
 
 

@@ -405,7 +405,7 @@ def test_no_results_have_no_score():
     [
         ("", "has no prompts"),
         ("{", "Line 1 of .* is not valid JSON"),
-        ("[]", "Line 1 of .* is no JSON object"),
+        ("[]", "Line 1 of .* is not a JSON object"),
         ('{"tag": "x", "prompt": "y"}', "Line 1 of .* lacks a list as its `include`"),
         ('{"tag": 3, "prompt": "y"}', "lacks a text as its `tag`"),
         ('{"tag": "x", "prompt": "y", "include": [{"class": "dog"}]}', "has an item without its"),
