@@ -258,7 +258,7 @@ def test_collect_of_damaged_runs_alone_is_one_error(study):
         (place / "scores.json").write_text("{")
     said = invoke(collect, *places)
     assert isinstance(said.exception, DataError)
-    one_line(str(said.exception), f"None of the 10 runs can be read. The first: {places[0] / 'scores.json'}")
+    one_line(str(said.exception), f"None of the 10 runs can be read. The first error: {places[0] / 'scores.json'}")
 
 
 # -- nanogen bench report ----------------------------------------------------------------------------------------------
@@ -278,9 +278,9 @@ def test_the_page_names_a_damaged_run(study, name, kind):
     assert all(f">{model}<" in page for model in METHODS)
     if name in READ_BY_REPORT:
         first, second = said.stderr.splitlines()
-        one_line(first, f"{DAMAGED} (its scores are in the table, which was made before): ")
+        one_line(first, f"{DAMAGED} (the table contains its earlier scores): ")
         assert second == "1 runs or files left out."
-        assert f"<li>{DAMAGED} (its scores are in the table, which was made before): " in page
+        assert f"<li>{DAMAGED} (the table contains its earlier scores): " in page
         assert str(study) not in page
     else:
         assert (said.stderr, "damaged or unfinished" in page) == ("", False)
@@ -301,7 +301,7 @@ def test_the_page_says_which_run_is_not_in_the_table(study):
     (study / DAMAGED / "result.json").unlink()
     rows = (study / "runs.csv").read_text().splitlines()
     (study / "runs.csv").write_text("\n".join(row for row in rows if not row.startswith("c,vae")) + "\n")
-    assert f"<li>{DAMAGED} (it is not in the table): it is not finished.</li>" in reported(study)[1]
+    assert f"<li>{DAMAGED} (not in the table): the run is unfinished.</li>" in reported(study)[1]
 
 
 def test_a_page_about_damaged_runs_alone_is_one_error_which_says_how_to_have_it(study):
