@@ -80,7 +80,7 @@ def _rss() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
 
 
-# -- measurements in their own process ----------------------------------------------------------------------------------
+# -- measurements in their own process ---------------------------------------------------------------------------------
 
 
 def read(folder: str, count: str, side: str) -> Row:

@@ -51,13 +51,15 @@ class Settings:
             if name in self._values:
                 return self._values.pop(name)
         if not default:
-            raise DataError(f"Its {self._what} has no {names[0]!r}.")
+            raise DataError(f"The recorded {self._what} has no {names[0]!r}: add it to the JSON file of the curve.")
         return default["default"]
 
     def finish(self) -> None:
         """Raise DataError if a setting other than a note was not read."""
         if unknown := [name for name in self._values if not name.startswith("note")]:
-            raise DataError(f"Its {self._what} has unknown settings: {listing(unknown)}.")
+            raise DataError(
+                f"The recorded {self._what} has settings that this benchmark does not support: {listing(unknown)}."
+            )
 
 
 def network_of(recorded: Mapping[str, Any]) -> Network:
@@ -134,13 +136,15 @@ def _encoder_and_decoder(settings: Settings, names: tuple[str, ...], kind: str) 
     if kind == "ddt" and names[0] != "depth" and len(numbers) == 1:
         numbers *= 2
     if len(numbers) != (2 if kind == "ddt" else 1):
-        raise DataError(f"Its network has {names[0]} {numbers}, which is not what a {kind} has.")
+        raise DataError(
+            f"The recorded network has {names[0]} {numbers}: a {kind} needs {2 if kind == 'ddt' else 1} value(s)."
+        )
     return zip((names[0], f"decoder_{names[0]}"), numbers, strict=False)
 
 
 def _known(table: Mapping[str, str], name: str, value: Any) -> str:
     if value not in table:
-        raise DataError(f"Its {name} is {value!r}; this benchmark knows {listing(table)}.")
+        raise DataError(f"The recorded {name} is {value!r}. This benchmark supports {listing(table)}.")
     return table[value]
 
 
@@ -148,6 +152,6 @@ def _times(text: str) -> tuple[float, float, float]:
     """Parse mean, standard deviation and shift of a text such as `logit-normal 0 1, shift 1`."""
     found = TIME.fullmatch(text.strip())
     if found is None:
-        raise DataError(f"Its time is {text!r}, which is not of the form 'logit-normal MEAN STD, shift SHIFT'.")
+        raise DataError(f"The recorded time is {text!r}. It must have the form 'logit-normal MEAN STD, shift SHIFT'.")
     mean, std, shift = found.groups()
     return float(mean), float(std), float(shift or 1.0)

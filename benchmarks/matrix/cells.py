@@ -101,7 +101,7 @@ def read(file: Path = FILE) -> Plan:
     for name, cell in plan.cells.items():
         for need in cell.needs:
             if need not in above:
-                raise ConfigError(f"cells.{name}: it needs the cell {need!r}: move that cell above it in the file.")
+                raise ConfigError(f"cells.{name} needs the cell {need!r}: move that cell above it in the file.")
         above.append(name)
     return plan
 

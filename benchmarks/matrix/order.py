@@ -97,4 +97,4 @@ class Matrix:
     def _require(self, job: Job) -> None:
         for need, before in job.after.items():
             if before.result is None:
-                raise NanoGenError(f"The cell {need!r} on the same task, which it needs, did not finish.")
+                raise NanoGenError(f"This cell needs the cell {need!r} on the same task, which did not finish.")

@@ -48,7 +48,7 @@ def _scored(row: Row) -> Row:
 
 
 def _spent(cost: Row, network: str) -> Row:
-    """Columns that apply to a row. Steps and seconds apply to trained networks, parameters to all networks."""
+    """Cost columns of a row: steps and seconds of a trained network, parameters of any network."""
     return {"trained": cost, "untrained": {**cost, "train_steps": 0, "seconds": 0}, "real": {"seed": cost["seed"]}}[
         network
     ]
