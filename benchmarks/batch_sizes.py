@@ -1,7 +1,7 @@
-"""`python -m benchmarks.batch_sizes`: how far the pictures of a seed differ between batch sizes.
+"""Differences between samples of the same seed in different batch sizes: `python -m benchmarks.batch_sizes`.
 
 Samples a LightningDiT with random weights and prints, for each image size and pair of batch sizes, whether the noise
-is equal, the largest difference of the pixels before rounding, and how many pictures and values differ after it.
+is equal, the largest difference of pixels before rounding, and the numbers of images and values that differ after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = (16, 64)  # pixels
 
 
 def pipeline(size: int) -> Pipeline:
-    """A pipeline of the drawings whose zero-initialised layers have random weights."""
+    """Build a pipeline for the drawings, with random weights in its zero-initialised layers."""
     found = build_pipeline(
         task="imagenet",
         dataset="openmoji",
@@ -37,7 +37,7 @@ def pipeline(size: int) -> Pipeline:
 
 
 def differences(one: Tensor, other: Tensor) -> tuple[float, int, int, int]:
-    """The largest difference before rounding; after it, pictures and values that differ, and by how many levels."""
+    """Return the largest difference before rounding, and numbers of differing images, values and levels after it."""
     levels = (to_uint8(one).int() - to_uint8(other).int()).abs()  # [B, ...]
     pictures = int((levels.flatten(1) > 0).any(1).sum())
     return float((one - other).abs().max()), pictures, int((levels > 0).sum()), int(levels.max())
@@ -50,13 +50,13 @@ def main() -> None:
     print(f"the noise of a sample is {'equal' if equal else 'NOT equal'} in batches of 1 and {COUNT}")
     for size in SIZES:
         model = pipeline(size)
-        asked = [index % 64 for index in range(COUNT)]
-        images = {batch: model.generate(asked, batch_size=batch, tensors=True) for batch in BATCHES}
+        labels = [index % 64 for index in range(COUNT)]
+        images = {batch: model.generate(labels, batch_size=batch, tensors=True) for batch in BATCHES}
         for one, other in combinations(BATCHES, 2):
             apart, pictures, values, levels = differences(images[one], images[other])
             total = images[one].numel()
             print(
-                f"{size} px, batches of {one} and {other}: {apart:.1e} before rounding; {pictures} of {COUNT} pictures"
+                f"{size} px, batches of {one} and {other}: {apart:.1e} before rounding; {pictures} of {COUNT} images"
                 f" and {values} of {total:,} values differ, by at most {levels} level"
             )
 

@@ -1,7 +1,7 @@
-"""What prepared latents bring: reading them, training on them, and the memory that many of them need.
+"""Benchmark of precomputed latents: reading speed, training speed, and memory.
 
-`python -m benchmarks.data` prints the rows as JSON. Each measurement runs in a process of its own, so that its peak
-memory is its own; with one thread, since what is compared would share the machine otherwise.
+`python -m benchmarks.data` prints the rows as JSON. Each measurement runs in its own process with one thread, so that
+its peak memory is separate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SD_VAE = {
 
 
 def rows(many: int = MANY) -> list[Row]:
-    """`name`, `ours`, `other`, `unit`, `ratio` (ours to the other; more is better), `peak_rss` of ours in MB."""
+    """A measurement and its comparison. `ratio` is ours to other (more is better); `peak_rss` of ours is in MB."""
     with tempfile.TemporaryDirectory() as folder:
         return [
             _against(_measured("read", folder, 4_000, 32), "latent shards, one process", FAST),
@@ -53,13 +53,13 @@ def _against(ours: Row, name: str, other: float) -> Row:
 
 
 def _trained(kind: str, folder: str) -> Row:
-    """Training on cached latents against encoding on the fly, images per second."""
+    """Compare training on cached latents with encoding on the fly, in images per second."""
     pixels, latents = (_measured("train", folder, kind, source) for source in ("pixels", "latents"))
     return _against(latents, f"training from cached latents, {kind} VAE", pixels["rate"])
 
 
 def _memory(what: str, name: str, folder: str, few: int, many: int) -> Row:
-    """Peak memory with many latents against few; the ratio is few to many, so that 1 says that many need no more."""
+    """Compare the peak memory with many and with few latents. The ratio is few to many; 1 means equal memory."""
     small, large = (_measured(what, folder, count, 8) for count in (few, many))
     return {
         "name": f"{name} {many} latents against {few}, peak memory", "ours": large["rss"], "other": small["rss"],
@@ -68,7 +68,7 @@ def _memory(what: str, name: str, folder: str, few: int, many: int) -> Row:
 
 
 def _measured(*words: object) -> Row:
-    """What a process of its own measures: `rate` in samples a second, `rss` in MB."""
+    """Run a measurement in its own process. Returns `rate` in samples per second and `rss` in MB."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     call = [sys.executable, "-m", "benchmarks.data", *map(str, words)]
     ran = subprocess.run(call, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -76,15 +76,15 @@ def _measured(*words: object) -> Row:
 
 
 def _rss() -> float:
-    """Peak resident size of this process in MB; Linux counts in KiB, macOS in bytes."""
+    """Return the peak resident size of this process in MB. Linux reports KiB, macOS bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
 
 
-# -- in a process of their own ----------------------------------------------------------------------------------------
+# -- measurements in their own process ---------------------------------------------------------------------------------
 
 
 def read(folder: str, count: str, side: str) -> Row:
-    """Reads `count` latents of 4 x side x side, both flips, once in a shuffled order, in batches of 256."""
+    """Read `count` latents [4, side, side] of both flips once, in shuffled order and batches of 256."""
     from nanogen_data.loader import loader
     from nanogen_data.precomputed import training
     from nanogen_data.precomputed.latents import Latents
@@ -121,7 +121,7 @@ def _write(home: Path, count: int, side: int) -> None:
 
 
 def _run_alone(function: Callable[[], None]) -> None:
-    """In a forked process, whose memory is not counted as ours."""
+    """Run in a forked process, so that its memory is not measured."""
     child = os.fork()
     if not child:
         function()
@@ -130,7 +130,7 @@ def _run_alone(function: Callable[[], None]) -> None:
 
 
 def prepare(folder: str, count: str, side: str) -> Row:
-    """Prepares `count` drawings of the smallest size."""
+    """Precompute latents of `count` drawings of the smallest size."""
     from nanogen_core.config import resolve
     from nanogen_data.precomputed.prepare import Options
     from nanogen_data.precomputed.prepare import prepare as run
@@ -142,7 +142,7 @@ def prepare(folder: str, count: str, side: str) -> Row:
 
 
 def train(folder: str, kind: str, source: str) -> Row:
-    """Trains a few steps on PNG files, or on their latents, which are prepared first."""
+    """Train a few steps on PNG files, or on their precomputed latents."""
     from nanogen_core import build_pipeline
     from nanogen_core.config import resolve
     from nanogen_data.precomputed.prepare import Options
@@ -160,11 +160,11 @@ def train(folder: str, kind: str, source: str) -> Row:
 
 
 def void(_: object) -> None:
-    """Drops an answer."""
+    """Discard the value."""
 
 
 def _steps(pipeline: Any, folder: Path) -> Iterator[int]:
-    """The loop's own steps, without its logs, samples and checkpoints; each gives the number of its images."""
+    """Yield the number of images of each training step, without logs, samples and checkpoints."""
     from nanogen_train.trainer.loop import Run
 
     run = Run(pipeline, folder)
@@ -184,8 +184,8 @@ def _folder_config(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _model(size: int) -> dict[str, Any]:
-    backbone = {"name": "lightning-dit", "hidden": 128, "depth": 6, "heads": 4}  # the demo's
-    task = {"name": "imagenet", "flip": True}  # prepared latents are those of both flips
+    backbone = {"name": "lightning-dit", "hidden": 128, "depth": 6, "heads": 4}  # as in the demo
+    task = {"name": "imagenet", "flip": True}  # precomputed latents contain both flips
     return {"task": task, "objective": "flow", "backbone": backbone, "image_size": size}
 
 
@@ -203,7 +203,7 @@ def _write_images(folder: Path, size: int, count: int) -> None:
 
 
 def _sd_vae(folder: Path) -> Path:
-    """An AutoencoderKL of the size of Stable Diffusion's, with random weights."""
+    """Write an AutoencoderKL of the size of Stable Diffusion's, with random weights."""
     home = folder / "sd-vae"
     if not home.is_dir():
         from diffusers import AutoencoderKL

@@ -1,9 +1,9 @@
-"""The memory that statistics over many images take: `python -m benchmarks.evaluation_memory [--counts 500,2000]`.
+"""Memory of statistics over many images: `python -m benchmarks.evaluation_memory [--counts 500,2000]`.
 
-PNG files of 256 px are made in a temporary folder and evaluated by `nanogen evaluate`'s own code, in a fresh process
-for each count: the moments of 2048 features, which a frozen random convolution stands in for (Inception's weights are
-not here, and its own memory does not grow with the number of images). Prints the peak resident set of each count, the
-slope in bytes an image, and what 50,000 images would take.
+Writes PNG files of 256 px into a temporary folder, and evaluates them with the code of `nanogen evaluate`, in a new
+process for each count. The metric keeps the moments of 2048 features of a frozen random convolution, which replaces
+Inception. Prints the peak resident set size of each count, the slope in bytes per image, and the extrapolation to
+50,000 images.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor
 
 SIZE, WIDTH, MANY = 256, 2048, 50_000
-DISTINCT = 50  # images that are drawn; the others are links to them
+DISTINCT = 50  # distinct images; the others are hard links
 
 
 class Moments:
-    """A metric that keeps the moments of random features: what a Fréchet distance at 2048 dimensions keeps."""
+    """Metric that keeps the moments of 2048 random features, like a Fréchet distance."""
 
     higher_is_better = False
     settings: Mapping[str, object] = {"features": "random convolution", "width": WIDTH}
@@ -40,28 +40,28 @@ class Moments:
         self._moments = RunningMoments()
 
     def reset(self) -> None:
-        """It is used once."""
+        """Do nothing, since the metric is used once."""
 
     def update(self, images: Tensor, batch: object) -> None:
-        """Images [B, 3, 256, 256] -> 2048 features each."""
-        seen = torch.nn.functional.conv2d(images, self._kernel, stride=64)  # [B, 2048, 4, 4]
-        self._moments.add(batch.indices, seen.relu().mean(dim=(2, 3)))  # type: ignore[attr-defined]
+        """Add images [B, 3, 256, 256] with 2048 features each."""
+        features = torch.nn.functional.conv2d(images, self._kernel, stride=64)  # [B, 2048, 4, 4]
+        self._moments.add(batch.indices, features.relu().mean(dim=(2, 3)))  # type: ignore[attr-defined]
 
     def compute(self) -> Mapping[str, float]:
-        """The trace of the covariance."""
+        """Return the trace of the covariance."""
         return {"trace": float(self._moments.moments().covariance.trace())}
 
     def state(self) -> Mapping[str, Tensor]:
-        """As the metrics of Fréchet distances save it."""
+        """Return the moments, like the metrics of Fréchet distances."""
         return self._moments.state()
 
     def merge(self, state: Mapping[str, Tensor]) -> None:
-        """Of another process."""
+        """Add the moments of another process."""
         self._moments.merge(state)
 
 
 def make(folder: Path, count: int) -> None:
-    """`count` PNG files of noise, which compresses badly."""
+    """Write `count` PNG files of noise, which hardly compresses."""
     generator = np.random.default_rng(0)
     for number in range(count):
         file = folder / f"{number:06d}.png"
@@ -72,7 +72,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def peak(folder: Path) -> int:
-    """Bytes that this process took at most, after evaluating the folder."""
+    """Evaluate the folder and return the peak resident set size of this process in bytes."""
     from nanogen_eval.cli.progress import progress_reporter
     from nanogen_eval.evaluate import Evaluation
     from nanogen_eval.sources.folder import Folder
@@ -84,7 +84,7 @@ def peak(folder: Path) -> int:
 
 
 def measured(count: int) -> int:
-    """The peak of a fresh process over `count` images."""
+    """Return the peak of a new process that evaluates `count` images."""
     with tempfile.TemporaryDirectory() as name:
         make(Path(name), count)
         command = [sys.executable, "-m", "benchmarks.evaluation_memory", "--folder", name]
@@ -92,7 +92,7 @@ def measured(count: int) -> int:
 
 
 def main() -> None:
-    """Prints the figures as JSON."""
+    """Print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", default="500,2000")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

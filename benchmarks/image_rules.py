@@ -1,9 +1,9 @@
-"""What happens to a score where images are stored or resized another way: `python -m benchmarks.image_rules`.
+"""Effect of file formats and resizing on scores: `python -m benchmarks.image_rules`.
 
-Real drawings of the openmoji dataset stand for the samples of a perfect model, drawn at 64 px and, for the resizing,
-at 256 px. Each rule treats the same drawings; the figures are the Fréchet distance to held-out drawings in the
-features of the class judge, and the judge's accuracy. Writes the table of docs/evaluation.md to the standard output;
-takes under a minute on one core.
+Real drawings of the openmoji dataset serve as samples of a perfect model, at 64 px and, for resizing, at 256 px. Each
+rule is applied to the same drawings. The scores are the Fréchet distance to held-out drawings in the features of the
+OpenMoji classifier, and the classifier's accuracy. Prints the table of docs/evaluation.md. Takes less than a minute on
+one core.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nanogen_openmoji.features import ClassifierFeatures
 
 COUNT, SIZE, LARGE = 1024, 64, 256
 BATCH = 256
-REFERENCE_SEED, SAMPLE_SEED = 1, 2  # drawings that have nothing in common
+REFERENCE_SEED, SAMPLE_SEED = 1, 2  # independent drawings
 
 Rule = Callable[[Tensor], Tensor]  # images [B, 3, H, W] in [-1, 1] -> [B, 3, 64, 64]
 
 
 def jpeg(quality: int) -> Rule:
-    """Written as JPEG files of this quality, and read again."""
+    """Return a rule that writes images as JPEG files and reads them again."""
 
     def rule(images: Tensor) -> Tensor:
         return torch.stack([_read(_written(picture, quality)) for picture in to_pil(images)])
@@ -50,7 +50,7 @@ def _read(file: io.BytesIO) -> Tensor:
     return from_uint8(pixels.permute(2, 0, 1))
 
 
-#: Rules for drawings of 64 px, and for those of 256 px that are made smaller.
+#: Rules for drawings of 64 px, and for drawings of 256 px that are resized to 64 px.
 STORED: Mapping[str, Rule] = {
     "PNG, rounded": on_grid,
     "PNG, truncated": lambda images: from_uint8(to_uint8(images, "truncate")),
@@ -64,28 +64,28 @@ RESIZED: Mapping[str, Rule] = {
 
 
 class ForwardPass:
-    """What the judge saw of the drawings under one rule."""
+    """Features and correct predictions of the classifier under one rule."""
 
     def __init__(self) -> None:
         self.features: list[Tensor] = []
         self.right: list[Tensor] = []
 
     def scores(self, reference: Moments) -> tuple[float, float]:
-        """The Fréchet distance and the accuracy."""
+        """Return the Fréchet distance and the accuracy."""
         distance = frechet_distance(moments(torch.cat(self.features)), reference)
         return distance, float(torch.cat(self.right).double().mean())
 
 
 def drawings(size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """`COUNT` drawings [B, 3, size, size] in [-1, 1] and their labels [B], balanced over classes, batch by batch."""
+    """Yield batches of `COUNT` drawings [B, 3, size, size] in [-1, 1] and labels [B], balanced over classes."""
     for rows in torch.arange(COUNT).split(BATCH):
         labels = balanced_labels(rows)
         yield class_images(labels, rows, size=size, seed=seed), labels
 
 
 def table() -> list[tuple[str, float, float]]:
-    """A row for each rule: its name, the Fréchet distance, the accuracy."""
-    features, judge = ClassifierFeatures(), Classifier.load()
+    """Return name, Fréchet distance and accuracy of each rule."""
+    features, classifier = ClassifierFeatures(), Classifier.load()
     reference = moments(torch.cat([features(on_grid(batch)) for batch, _ in drawings(SIZE, REFERENCE_SEED)]))
     seen = {name: ForwardPass() for name in (*STORED, *RESIZED)}
     for rules, size in ((STORED, SIZE), (RESIZED, LARGE)):
@@ -93,12 +93,12 @@ def table() -> list[tuple[str, float, float]]:
             for name, rule in rules.items():
                 treated = rule(batch)
                 seen[name].features.append(features(treated))
-                seen[name].right.append(judge.classify(treated) == labels)
+                seen[name].right.append(classifier.classify(treated) == labels)
     return [(name, *found.scores(reference)) for name, found in seen.items()]
 
 
 def main() -> None:
-    """Prints the table as Markdown."""
+    """Print the table as Markdown."""
     print(f"| {COUNT} drawings, {SIZE} px | Fréchet distance | accuracy |")
     print("|---|---|---|")
     for name, distance, accuracy in table():

@@ -1,6 +1,7 @@
-"""How long `nanogen --help` and the scan of plugins take, beside `python -c "import click"`: medians in seconds.
+"""Start-up time of `nanogen --help` and of the plugin scan, compared with `python -c "import click"`.
 
-Run it as `python benchmarks/startup.py`; whole processes in turn, so that a drifting machine bears on both alike.
+Run `python benchmarks/startup.py`. Prints medians in seconds. Processes run in turn, so that changes of machine load
+affect all of them.
 """
 
 import json
@@ -16,7 +17,7 @@ COMMANDS = {
 }
 SCAN = """
 import importlib.metadata, time
-from nanogen_core import plugins, registry  # what every verb that scans has imported
+from nanogen_core import plugins, registry  # imports of every command that scans plugins
 start = time.perf_counter()
 plugins.discover()
 print(time.perf_counter() - start)
@@ -35,7 +36,7 @@ def scan() -> float:
 
 
 def medians() -> dict[str, float]:
-    """Seconds of each command and of the scan."""
+    """Return the median seconds of each command and of the scan."""
     taken: dict[str, list[float]] = {name: [] for name in (*COMMANDS, "scan")}
     for _ in range(ROUNDS):
         for name, command in COMMANDS.items():

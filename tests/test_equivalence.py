@@ -88,14 +88,14 @@ def test_a_ddt_may_be_written_in_several_ways(made, trunk):
 @pytest.mark.parametrize(
     ("network", "training", "sentence"),
     [
-        ({"kind": "unet"}, {}, "Its kind is 'unet'; this benchmark knows ddt, lightningdit"),
-        ({"qk_norm": False}, {}, "Its network says qk_norm, which this benchmark does not know"),
-        ({"kind": "lightningdit"}, {}, r"Its network has hidden \[16, 24\], which is not what a lightning-dit has"),
-        ({"depth": 3}, {}, r"Its network has depth \[3\], which is not what a ddt has"),
-        ({}, {"warmup": 5}, "Its training says warmup, which this benchmark does not know"),
-        ({}, {"optimizer": "Muon"}, "Its optimizer is 'Muon'; this benchmark knows AdamW"),
-        ({}, {"time": "uniform"}, "Its time is 'uniform', which is not of the form 'logit-normal MEAN STD"),
-        ({}, {"prediction": "noise"}, "Its prediction is 'noise'; this benchmark knows velocity, x"),
+        ({"kind": "unet"}, {}, "The recorded kind is 'unet'. This benchmark supports ddt, lightningdit"),
+        ({"qk_norm": False}, {}, "recorded network has settings that this benchmark does not support: qk_norm"),
+        ({"kind": "lightningdit"}, {}, r"recorded network has hidden \[16, 24\]: a lightning-dit needs 1 value"),
+        ({"depth": 3}, {}, r"recorded network has depth \[3\]: a ddt needs 2 value"),
+        ({}, {"warmup": 5}, "recorded training has settings that this benchmark does not support: warmup"),
+        ({}, {"optimizer": "Muon"}, "The recorded optimizer is 'Muon'. This benchmark supports AdamW"),
+        ({}, {"time": "uniform"}, "The recorded time is 'uniform'. It must have the form 'logit-normal MEAN STD"),
+        ({}, {"prediction": "noise"}, "The recorded prediction is 'noise'. This benchmark supports velocity, x"),
     ],
 )  # fmt: skip
 def test_what_it_does_not_know_is_an_error(made, network, training, sentence):
@@ -104,7 +104,7 @@ def test_what_it_does_not_know_is_an_error(made, network, training, sentence):
 
 
 def test_a_missing_setting_is_named(made):
-    with pytest.raises(DataError, match="Its training has no 'ema'"):
+    with pytest.raises(DataError, match="The recorded training has no 'ema'"):
         read(made(training={name: value for name, value in TRAINING.items() if name != "ema"}))
 
 

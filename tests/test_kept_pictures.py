@@ -133,7 +133,7 @@ def test_images_of_other_settings_are_refused_before_sampling(pipeline, tmp_path
     kept(pipeline, tmp_path)
     before = content(tmp_path / "images")
     monkeypatch.setattr(Pipeline, "sample", None)
-    with pytest.raises(NanoGenError, match=rf"another evaluation. They differ in {differs}: choose"):
+    with pytest.raises(NanoGenError, match=rf"another evaluation \(different: {differs}\): choose"):
         kept(pipeline, tmp_path, seeds=(1, 0), **change)  # seed 1 has no folder yet
     assert content(tmp_path / "images") == before
 
@@ -141,7 +141,7 @@ def test_images_of_other_settings_are_refused_before_sampling(pipeline, tmp_path
 def test_images_of_another_model_are_refused(pipeline, small, tmp_path):
     kept(pipeline, tmp_path)
     other = build_pipeline({**small, "seed": 5})
-    with pytest.raises(NanoGenError, match="They differ in config, weights"):
+    with pytest.raises(NanoGenError, match="different: config, weights"):
         kept(other, tmp_path)
 
 
@@ -168,7 +168,7 @@ def test_a_search_refuses_images_of_another_model_before_sampling(pipeline, tmp_
         next(pipeline.backbone.parameters()).add_(1)
     monkeypatch.setattr(Pipeline, "sample", None)
     evaluation = Evaluation(metrics={"redness": TinyRedness()}, folder=tmp_path, bootstrap=NONE, keep_images=True)
-    with pytest.raises(NanoGenError, match="They differ in weights"):
+    with pytest.raises(NanoGenError, match="different: weights"):
         evaluation.searched(Model(pipeline, 6), [1.0, 2.0], seeds=[0])
 
 

@@ -1,1 +1,1 @@
-"""Training equivalence: our training against recorded validation losses of the published training code."""
+"""Training equivalence: comparison with recorded validation losses of the published training code."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.equivalence [FOLDER]`: trains every recorded curve with several seeds and compares."""
+"""The command `python -m benchmarks.equivalence [FOLDER]`: trains recorded curves with several seeds and compares."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ OWN = Path(__file__).parents[2] / "tests" / "fidelity" / "fixtures"
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--seeds", type=click.IntRange(min=3), default=4, show_default=True, help="How many, from 0 on.")
+@click.option("--seeds", type=click.IntRange(min=3), default=4, show_default=True, help="Number of seeds, from 0.")
 def main(folder: Path | None, seeds: int) -> None:
-    """Compare with the curves of FOLDER, of NANOGEN_FIDELITY_FIXTURES, or of the tests. Exit status 1 for a miss."""
+    """Compare with the curves of FOLDER, of NANOGEN_FIDELITY_FIXTURES, or of the tests. The exit status is 1 if a point
+    misses."""
     folder = folder or Path(os.environ.get(VARIABLE) or OWN)
     try:
         held = [_holds(path, seeds) for path in curves_in(folder)]
@@ -33,7 +34,7 @@ def main(folder: Path | None, seeds: int) -> None:
 
 
 def _holds(path: Path, seeds: int) -> bool:
-    """Trains one curve, prints its table, and returns whether every point holds."""
+    """Train one curve and print its table. Returns whether all points are within the limit."""
     curve, start = read(path), time.monotonic()
     points = compare(curve, train_all(path, range(seeds)))
     click.echo(table(curve, points, seeds))
@@ -42,7 +43,7 @@ def _holds(path: Path, seeds: int) -> bool:
 
 
 def table(curve: Curve, points: list[Point], seeds: int) -> str:
-    """A row for each recorded step: ours, the published mean, and how far apart they are."""
+    """Return one line per recorded step: our mean, the published mean, and their difference."""
     missed = [point for point in points if not point.holds]
     verdict = f"MISSES {len(missed)} of {len(points)}" if missed else f"holds ({len(points)} compared)"
     heading = f"{curve.name}: {seeds} seeds of ours, {curve.seeds} published, limit {LIMIT:g} errors  {verdict}"

@@ -1,4 +1,4 @@
-"""Our losses against the recorded ones, in standard errors of the difference of their means."""
+"""Comparison of losses with recorded ones, in standard errors of the difference of their means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 3.0  # standard errors
 
 @frozen
 class Point:
-    """One recorded step, of the student or of the averaged weights."""
+    """Comparison at one recorded step, for the model or its EMA."""
 
     weights: str
     step: int
@@ -26,16 +26,16 @@ class Point:
 
     @property
     def distance(self) -> float:
-        """The difference in standard errors."""
+        """Difference in standard errors."""
         return (self.ours - self.published) / self.error
 
     @property
     def holds(self) -> bool:
-        return abs(self.distance) <= LIMIT  # NaN does not
+        return abs(self.distance) <= LIMIT  # false for NaN
 
 
 def compare(curve: Curve, runs: Sequence[Losses]) -> list[Point]:
-    """The points of all steps that the runs have, student first."""
+    """Return the points of all steps of the runs, those of the model first."""
     return [*_points(curve, "student", curve.student, runs), *_points(curve, "average", curve.average, runs)]
 
 
@@ -47,10 +47,14 @@ def _points(curve: Curve, weights: str, published: Moments, runs: Sequence[Losse
 
 
 def standard_error(ours: Sequence[float], sd: float, count: int) -> float:
-    """The standard error of a difference of means: of our values, and of `count` others with deviation `sd`.
+    """Return the standard error of the difference of two means.
 
-    Both sides are one distribution where the training is equivalent, so their variances are pooled (Student's
-    two-sample test). A single run of ours has no variance and adds none.
+    Variances are pooled (Student's two-sample test), because equivalent trainings have the same distribution.
+
+    Args:
+        values: Our values. A single value contributes no variance.
+        sd: Standard deviation of the recorded values.
+        count: Number of recorded values.
     """
     own = variance(ours) * (len(ours) - 1) if len(ours) > 1 else 0.0
     pooled = (own + sd**2 * (count - 1)) / (len(ours) + count - 2)

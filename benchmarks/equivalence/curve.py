@@ -1,4 +1,4 @@
-"""A recorded training curve: `training_curve_NAME.json` with `training_curve_NAME.safetensors`."""
+"""Reading of recorded training curves: `training_curve_NAME.json` and `training_curve_NAME.safetensors`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATTERN = "training_curve*.json"
 
 @frozen
 class Moments:
-    """The mean and the standard deviation over seeds at each recorded step."""
+    """Mean and standard deviation over seeds at each recorded step."""
 
     mean: tuple[float, ...]
     sd: tuple[float, ...]
@@ -27,7 +27,7 @@ class Moments:
 
 @frozen
 class Curve:
-    """What was recorded, how, and on which data."""
+    """A recorded curve with its settings and data."""
 
     name: str
     network: Network
@@ -40,15 +40,15 @@ class Curve:
 
 
 def curves_in(folder: Path) -> list[Path]:
-    """The JSON files of the curves in a folder. Raises DataError where there is none."""
+    """Return the JSON files of the curves in a folder. Raises DataError if there are none."""
     found = sorted(folder.glob(PATTERN))
     if not found:
-        raise DataError(f"There is no training curve ({PATTERN}) in {folder}.")
+        raise DataError(f"There is no training curve ({PATTERN}) in {folder}: name a folder with curves.")
     return found
 
 
 def read(path: Path) -> Curve:
-    """One curve. Raises DataError for a file that is missing, or says what this benchmark does not know."""
+    """Read a curve. Raises DataError if a file is missing, or has unknown settings."""
     try:
         recorded = json.loads(path.read_text())
         tensors = load_file(path.with_suffix(".safetensors"))

@@ -1,4 +1,4 @@
-"""The recorded settings of a network and of its training, as a configuration of this library."""
+"""Conversion of recorded settings of a network and its training to a configuration of this library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_core.errors import DataError, listing
 
 BACKBONES = {"lightningdit": "lightning-dit", "ddt": "ddt"}
 PREDICTIONS = {"velocity": "velocity", "x": "x"}
-#: What a setting may be called; the first name is ours.
+#: Names of a setting; the first one is that of this library.
 TRUNK = (("hidden", "hidden_size"), ("depth",), ("heads", "num_heads"))
 REST = (
     ("patch", "patch_size"),
@@ -22,7 +22,7 @@ REST = (
     ("t_tokens", "num_t_tokens"),
     ("c_tokens", "num_c_tokens"),
 )
-SIDES = {"encoder": ("", "encoder_", "enc_"), "decoder": ("decoder_", "dec_")}  # beginnings of a DDT's settings
+SIDES = {"encoder": ("", "encoder_", "enc_"), "decoder": ("decoder_", "dec_")}  # prefixes of a DDT's settings
 FIXED = {"optimizer": "AdamW", "sampling_of_rows": "uniform with replacement", "precision": "float32"}
 NUMBER = r"(-?\d+(?:\.\d+)?)"
 TIME = re.compile(rf"logit-normal[ _(]+{NUMBER}[ ,_]+{NUMBER}\)?(?:,? *shift {NUMBER})?")
@@ -30,7 +30,7 @@ TIME = re.compile(rf"logit-normal[ _(]+{NUMBER}[ ,_]+{NUMBER}\)?(?:,? *shift {NU
 
 @frozen
 class Network:
-    """A network with its data: a latent of `channels` x `side` x `side`, and labels."""
+    """A network for latents [channels, side, side] and labels."""
 
     backbone: Mapping[str, Any]  # the component's name and options
     channels: int
@@ -40,28 +40,30 @@ class Network:
 
 
 class Settings:
-    """Settings that are taken one by one. What is left at the end is unknown."""
+    """Settings that are read one by one. Settings that remain unread are unknown."""
 
     def __init__(self, values: Mapping[str, Any], what: str):
         self._values, self._what = dict(values), what
 
     def take(self, *names: str, **default: Any) -> Any:
-        """The value under the first of these names that is there. Raises DataError for none without a `default`."""
+        """Return the value of the first existing name, or the default. Raises DataError without either."""
         for name in names:
             if name in self._values:
                 return self._values.pop(name)
         if not default:
-            raise DataError(f"Its {self._what} has no {names[0]!r}.")
+            raise DataError(f"The recorded {self._what} has no {names[0]!r}: add it to the JSON file of the curve.")
         return default["default"]
 
     def finish(self) -> None:
-        """Raises DataError where a setting, other than a note, was not taken."""
+        """Raise DataError if a setting other than a note was not read."""
         if unknown := [name for name in self._values if not name.startswith("note")]:
-            raise DataError(f"Its {self._what} says {listing(unknown)}, which this benchmark does not know.")
+            raise DataError(
+                f"The recorded {self._what} has settings that this benchmark does not support: {listing(unknown)}."
+            )
 
 
 def network_of(recorded: Mapping[str, Any]) -> Network:
-    """The network. Raises DataError for one of another kind, and for settings that are unknown or missing."""
+    """Return the network. Raises DataError for another kind of network, and for unknown or missing settings."""
     settings = Settings(dict(_flat(recorded)), "network")
     kind = _known(BACKBONES, "kind", re.sub(r"[-_]", "", str(settings.take("kind"))).lower())
     trunk: dict[str, int] = {}
@@ -80,7 +82,7 @@ def network_of(recorded: Mapping[str, Any]) -> Network:
 
 
 def configuration(network: Network, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of `build_pipeline` for this training. Raises DataError for what is unknown or missing."""
+    """Return the keywords of `build_pipeline`. Raises DataError for unknown or missing settings."""
     training = Settings(recorded, "training")
     mean, std, shift = _times(str(training.take("time")))
     for name, value in FIXED.items():
@@ -118,7 +120,7 @@ def configuration(network: Network, recorded: Mapping[str, Any]) -> dict[str, An
 
 
 def _flat(network: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Nested settings as one mapping: those under `encoder` and `decoder` begin with these words."""
+    """Flatten settings. Names of those under `encoder` and `decoder` get these prefixes."""
     for name, value in network.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}_{key}" if name in SIDES else key, number) for key, number in value.items())
@@ -127,27 +129,29 @@ def _flat(network: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _encoder_and_decoder(settings: Settings, names: tuple[str, ...], kind: str) -> Iterator[tuple[str, int]]:
-    """A setting of the trunk. For a DDT it is a pair (encoder, decoder), or two settings, or one width of both."""
+    """A setting of the blocks. For a DDT: a pair (encoder, decoder), two settings, or one value for both."""
     own = settings.take(*(begin + name for begin in SIDES["encoder"] for name in names))
     other = settings.take(*(begin + name for begin in SIDES["decoder"] for name in names), default=None)
     numbers = [*(own if isinstance(own, list) else [own]), *([] if other is None else [other])]
     if kind == "ddt" and names[0] != "depth" and len(numbers) == 1:
         numbers *= 2
     if len(numbers) != (2 if kind == "ddt" else 1):
-        raise DataError(f"Its network has {names[0]} {numbers}, which is not what a {kind} has.")
+        raise DataError(
+            f"The recorded network has {names[0]} {numbers}: a {kind} needs {2 if kind == 'ddt' else 1} value(s)."
+        )
     return zip((names[0], f"decoder_{names[0]}"), numbers, strict=False)
 
 
 def _known(table: Mapping[str, str], name: str, value: Any) -> str:
     if value not in table:
-        raise DataError(f"Its {name} is {value!r}; this benchmark knows {listing(table)}.")
+        raise DataError(f"The recorded {name} is {value!r}. This benchmark supports {listing(table)}.")
     return table[value]
 
 
 def _times(text: str) -> tuple[float, float, float]:
-    """Mean, standard deviation and shift of a text such as `logit-normal 0 1, shift 1`."""
+    """Parse mean, standard deviation and shift of a text such as `logit-normal 0 1, shift 1`."""
     found = TIME.fullmatch(text.strip())
     if found is None:
-        raise DataError(f"Its time is {text!r}, which is not of the form 'logit-normal MEAN STD, shift SHIFT'.")
+        raise DataError(f"The recorded time is {text!r}. It must have the form 'logit-normal MEAN STD, shift SHIFT'.")
     mean, std, shift = found.groups()
     return float(mean), float(std), float(shift or 1.0)

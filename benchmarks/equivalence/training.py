@@ -1,4 +1,4 @@
-"""One training run of a curve, by the library's own parts: pipeline, stage, objective, optimiser, average, draws."""
+"""One training run of a curve with the parts of the library: pipeline, stage, objective, optimizer, EMA."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Losses = dict[str, list[float]]
 
 
 class Latents:
-    """A tokenizer of given latents: it knows their shape."""
+    """Tokenizer whose images are the given latents."""
 
     def __init__(self, channels: int, side: int):
         self._spec = LatentSpec(channels, side, side)
@@ -38,16 +38,16 @@ class Latents:
         return self._spec
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images are latents here."""
+        """Return the images, which are latents."""
         return images
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents are images here."""
+        """Return the latents as images."""
         return latents
 
 
 class Labels:
-    """A dataset of which the class names alone are needed."""
+    """Dataset with class names only."""
 
     provides = frozenset({"labels"})
 
@@ -55,19 +55,19 @@ class Labels:
         self.classes = tuple(map(str, range(classes)))
 
     def open(self, split: str, image_size: int, view: str) -> NoReturn:
-        """Raises DataError: the recorded latents are drawn elsewhere."""
+        """Raise DataError, because a curve has latents and no images."""
         raise DataError("A training curve has latents and labels, and no images.")
 
 
 def pipeline_of(curve: Curve, seed: int) -> Pipeline:
-    """The pipeline of a curve's training, with the initial weights of a seed."""
+    """Build the pipeline of a curve, with the initial weights of a seed."""
     network = curve.network
     parts = {"dataset": Labels(network.classes), "tokenizer": Latents(network.channels, network.side)}
     return build_pipeline(task="imagenet", seed=seed, **parts, **curve.configuration)
 
 
 def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
-    """Trains with a seed. Rows are drawn uniformly with replacement. `until`: the last step, by default all."""
+    """Train with a seed up to step `until` (all by default). Rows are drawn uniformly with replacement."""
     pipeline = pipeline_of(curve, seed)
     stage, settings = stage_of(pipeline), pipeline.config.sections["train"]
     parts = pipeline.parts
@@ -88,7 +88,7 @@ def train(curve: Curve, seed: int, *, until: int | None = None) -> Losses:
 
 @torch.no_grad()
 def validated(pipeline: Pipeline, net: nn.Module, curve: Curve) -> float:
-    """The mean loss of the latent at the recorded noise and times, with labels."""
+    """Return the mean validation loss at the recorded noise, times and labels."""
     given = curve.tensors
     batch = Batch(torch.arange(len(given["val.labels"])), labels=given["val.labels"])
     clean, noise = State(given["val.latents"]), State(given["val.noise"])
@@ -97,7 +97,7 @@ def validated(pipeline: Pipeline, net: nn.Module, curve: Curve) -> float:
 
 
 def train_all(path: Path, seeds: Sequence[int]) -> list[Losses]:
-    """The curve's training with each seed: as many at once as there are CPUs, with one thread each."""
+    """Train with each seed, in parallel processes of one thread, one per CPU."""
     workers = min(len(seeds), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -109,5 +109,5 @@ def _train_file(path: Path, seed: int) -> Losses:
 
 
 def _rows(count: int, size: int, seed: int, step: int) -> Tensor:
-    """`size` of `count` rows."""
+    """Draw `size` of `count` rows."""
     return torch.randint(count, (size,), generator=torch.Generator().manual_seed(key(seed, "rows", step)))

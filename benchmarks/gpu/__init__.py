@@ -1,1 +1,1 @@
-"""Training at full size on one GPU: images a second, memory and the share of the peak, beside the plain loop."""
+"""Full-size training on one GPU: speed, memory and share of the peak, compared with the plain loop."""

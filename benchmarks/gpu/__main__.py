@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu`: see benchmarks/gpu.sh, which runs it unattended."""
+"""The command `python -m benchmarks.gpu`. `benchmarks/gpu.sh` runs it after the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_UP = 3
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/gpu/results.json"), show_default=True)
 def main(small: bool, steps: int, output: Path) -> None:
-    """Measure, and write the figures as JSON after each model, so that a stopped run leaves what it has."""
+    """Measure each model, and write all results as JSON after each of them."""
     if not small and not torch.cuda.is_available():
         raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
     torch.set_float32_matmul_precision("high")
@@ -40,7 +40,7 @@ def main(small: bool, steps: int, output: Path) -> None:
 
 
 def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
-    """The plain loop where it has the network, then ours; eager, then compiled. All run in bf16."""
+    """Yield the programs of a model in bf16, eager and compiled: the plain loop (if it has the network), then ours."""
     for compiled in (False, *([True] if model.compile else [])):
         kind = "compiled" if compiled else "eager"
         plain = _plain(model, kind, compiled, steps) if model.plain else None
@@ -72,7 +72,7 @@ def _plain(model: Model, kind: str, compiled: bool, steps: int) -> dict[str, Any
 
 
 def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
-    """The ten kernels of one step that take the most time, in milliseconds."""
+    """Return the ten slowest kernels of one step, in milliseconds."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         step()
         _wait()
@@ -110,7 +110,7 @@ def _wait() -> None:
 
 
 def _rate(side: int) -> float:
-    """FLOPs a second of one large bf16 product: the peak that is within reach."""
+    """Return the FLOPs per second of one large bf16 product, as the reachable peak."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
     torch.mm(a, b)

@@ -1,4 +1,4 @@
-"""The networks at 256 px, on latents that lie ready, without any data."""
+"""Models at 256 px, with random latents instead of data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LR = 1e-4
 
 @frozen(kw_only=True)
 class Model:
-    """One row: a backbone and a method, with as many images a step as its memory is to hold."""
+    """One row: a backbone, a method, and the batch size that fits into memory."""
 
     name: str
     backbone: dict[str, Any]
@@ -48,7 +48,7 @@ MODELS = (
     ),
 )
 TINY = {"name": "lightning-dit", "size": "tiny"}
-SMALL = (  # what a CPU can do, to try the script
+SMALL = (  # small enough to try the script on a CPU
     Model(name="tiny, vae", backbone=TINY, batch_size=4, plain=True, compile=False),
     Model(name="tiny, meanflow", backbone=TINY, batch_size=4, method="meanflow", compile=False),
     Model(name="tiny, text", backbone=TINY, batch_size=4, text=True, compile=False),
@@ -56,7 +56,7 @@ SMALL = (  # what a CPU can do, to try the script
 
 
 def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
-    """A run of the model on SD-VAE latents, that takes steps from batches which are handed to it."""
+    """Return a run of the model on SD-VAE latents, which steps on given batches."""
     train = {
         "batch_size": model.batch_size,
         "precision": precision,
@@ -84,7 +84,7 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
 
 
 class Captions:
-    """A text encoder without weights: random states [B, L, 1024] of captions with 20 to 256 tokens."""
+    """Text encoder without weights: random hidden states [B, L, 1024] of captions with 20 to 256 tokens."""
 
     provides = frozenset({"text"})
     width = 1024
@@ -92,7 +92,7 @@ class Captions:
     shortest = 20
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Captions of random lengths; zeros for the empty text."""
+        """Return states of random lengths, with zeros for the empty caption."""
         counts = torch.randint(self.shortest, self.max_length + 1, (len(texts), 1))
         mask = torch.arange(length) < counts
         return Condition(torch.randn(len(texts), length, self.width) * mask[..., None], mask)
@@ -102,7 +102,7 @@ class Captions:
 
 
 def batch_of(model: Model, run: Run) -> Batch:
-    """Latents, and labels or encoded captions, on the run's device."""
+    """Return latents, and labels or encoded captions, on the device of the run."""
     shape = (model.batch_size, *run.pipeline.latent.shape)
     latents = torch.randn(shape, device=run.engine.device)
     if model.text:
@@ -114,7 +114,7 @@ def batch_of(model: Model, run: Run) -> Batch:
 
 
 def plain_of(run: Run, given: Batch, *, bf16: bool, compiled: bool) -> PlainLoop:
-    """The plain loop with a network of the same sizes on the same latents."""
+    """Return the plain loop with a network of equal size on the same latents."""
     assert given.latents is not None
     assert given.labels is not None
     net: Any = run.pipeline.backbone

@@ -1,1 +1,1 @@
-"""Every method on both tasks for a short while each, side by side on one page: `make matrix`."""
+"""Short trainings of every method on both tasks, with a page of results: `make matrix`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.matrix`: train, judge and show every method on both tasks."""
+"""The command `python -m benchmarks.matrix`: train, evaluate and show every method on both tasks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from nanogen_train.trainer.loop import Interrupted
 
 
 @click.command()
-@click.option("--only", multiple=True, metavar="NAME", help="This cell, and those that it needs; repeatable.")
-@click.option("--tasks", help="Separated by commas; by default all.")
-@click.option("--scale", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, help="Share of the steps.")
+@click.option("--only", multiple=True, metavar="NAME", help="Run this cell and the cells that it needs; repeatable.")
+@click.option("--tasks", help="Tasks, separated by commas; by default all.")
+@click.option(
+    "--scale", type=click.FloatRange(min=0, min_open=True, max=1), default=1.0, help="Fraction of the training steps."
+)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/matrix"), show_default=True)
-@click.option("--cells", "file", type=click.Path(path_type=Path), default=cells.FILE, help="Another plan.")
-@click.option("--budget", is_flag=True, help="Only show what the cells are expected to take.")
+@click.option("--cells", "file", type=click.Path(path_type=Path), default=cells.FILE, help="Plan file.")
+@click.option("--budget", is_flag=True, help="Only print the expected time of the cells.")
 def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, file: Path, budget: bool) -> None:
-    """Begin the matrix, or go on with it: finished cells are skipped, failed ones are tried again."""
+    """Run or resume the matrix. Finished cells are skipped; failed cells are repeated."""
     try:
         plan = cells.read(file)
         chosen = tuple(tasks.split(",")) if tasks else plan.tasks
@@ -41,13 +43,13 @@ def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, f
 
 
 def fill(matrix: Matrix, names: list[str], tasks: tuple[str, ...]) -> list[str]:
-    """Runs the cells; the table and the page are written anew after each. Returns those that failed."""
+    """Run the cells, and write table and page after each. Returns the failed cells."""
     failed = []
     for record in matrix.run(names, tasks, say=_say, report=_progress):
         _say(f"  {_told(record)}")
         failed += [f"{record.task} {record.name}"] if record.error else []
         write(matrix)
-    _say(f"Page: {matrix.output / 'report.html'}. Figures: {matrix.output / 'results.csv'}.")
+    _say(f"Page: {matrix.output / 'report.html'}. Results: {matrix.output / 'results.csv'}.")
     return failed
 
 
@@ -66,7 +68,7 @@ def _told(record: Record) -> str:
 
 
 def _budget(plan: Plan, names: list[str], tasks: tuple[str, ...]) -> str:
-    lines = [f"{name:20}{plan.cells[name].steps:6} steps{plan.seconds(name):8.0f} s a task" for name in names]
+    lines = [f"{name:20}{plan.cells[name].steps:6} steps{plan.seconds(name):8.0f} s per task" for name in names]
     total = sum(plan.seconds(name) for name in names) * len(tasks) / 60
     return "\n".join([*lines, f"{total:.1f} minutes for {len(tasks)} tasks on two cores"])
 

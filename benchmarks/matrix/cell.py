@@ -1,4 +1,4 @@
-"""One cell: from its configuration to a trained network, its figures and its picture. Goes on where it was stopped."""
+"""One cell of the matrix: training, scores and contact sheet. An interrupted cell resumes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nanogen_train.trainer.loop import Run
 
 GRID = "grid.png"
 WEIGHTS = "backbone.safetensors"
-ENOUGH = 32  # batches of 128 images for the statistics of latents
+ENOUGH = 32  # batches of 128 images for latent statistics
 
 Figures = dict[str, Any]
 Report = Callable[[int, Mapping[str, float]], None]
@@ -33,7 +33,7 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @frozen(kw_only=True)
 class Job:
-    """A cell on one task. `after` are the jobs of the cells that it needs, by name."""
+    """A cell on one task. `after` has the jobs that must finish first, by name."""
 
     name: str
     task: str
@@ -46,24 +46,24 @@ class Job:
 
     @property
     def training(self) -> Figures:
-        """All that its weights depend on, as plain values."""
+        """JSON values that determine the weights."""
         start = plain(self.cell.start_from) if self.cell.start_from else None
         return {"config": self.config, "start_from": start, "after": {n: j.training for n, j in self.after.items()}}
 
     @property
     def request(self) -> Figures:
-        """All that its figures depend on."""
+        """JSON values that determine the results."""
         judging = {"judge": list(self.cell.judge), "judged": self.judged, "untrained": self.untrained}
         return {"training": self.training, **judging}
 
     @property
     def result(self) -> Figures | None:
-        """What it wrote when it was finished, if it was asked the same."""
+        """Results of the finished cell; None if it is unfinished or has another request."""
         return folders.finished_result(self.folder, self.request)
 
 
 def work(job: Job, judge: Judge, report: Report) -> Figures:
-    """Trains, scores and draws; returns the figures, which then also lie in the cell's folder."""
+    """Train and evaluate a cell. Returns the results, which are also written into its folder."""
     folders.claim(job.folder, job.training)
     pipeline = build_pipeline(job.config)
     since = time.perf_counter()
@@ -97,7 +97,7 @@ def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]
 
 
 def _leave(job: Job, pipeline: Pipeline) -> None:
-    """The picture, and what other cells need."""
+    """Write the contact sheet, and files that other cells need."""
     if job.cell.statistics:
         batches = islice(pipeline.task.iter_once("train", 128), ENOUGH)
         pipeline.tokenizer.compute_statistics(batches, job.folder / job.cell.statistics)
@@ -108,7 +108,7 @@ def _leave(job: Job, pipeline: Pipeline) -> None:
 
 
 def _parameters(stage: Stage) -> int:
-    """How many numbers are trained, those of auxiliary losses included."""
+    """Number of trained parameters, including those of auxiliary losses."""
     return sum(tensor.numel() for phase in stage.phase_names for _, tensor in stage.parameters_of(phase))
 
 
@@ -118,14 +118,14 @@ def _logged(job: Job) -> list[Figures]:
 
 
 def _judged(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
-    """The scores at each number of steps, and those of real drawings."""
+    """Scores for each number of sampling steps, and of real drawings."""
     scores = {steps: judge.sampled(pipeline, job.judged, steps=steps) for steps in job.cell.judge}
     real = [_row("real", None, job.judged, judge.real(pipeline, job.judged))] if scores else []
     return [*(_row("trained", steps, job.judged, found) for steps, found in scores.items()), *real]
 
 
 def _baseline(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
-    """The scores of the initial weights."""
+    """Scores of the initial weights."""
     if not job.cell.judge:
         return []
     steps = job.cell.judge[-1]

@@ -1,4 +1,4 @@
-"""The cells of the matrix as data: one base configuration, and short overlays."""
+"""Plan of the matrix: a base configuration, and an overlay for each cell."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nanogen_files import yaml_files
 from nanogen_files.structure import structure
 
 FILE = Path(__file__).with_name("cells.yaml")
-WARMUP, CONSTANT = 1 / 30, 2 / 3  # of the steps: the learning rate rises, stays, and falls to 0 at the end
+WARMUP, CONSTANT = 1 / 30, 2 / 3  # fractions of the steps; the learning rate decays to 0 afterwards
 
 
 @frozen(kw_only=True)
 class Start:
-    """Weights to begin from: those of another cell that have the same name and shape here.
+    """Initial weights from another cell, for tensors of equal name and shape.
 
-    `rename` maps the beginning of a name there to that of one here. Where names here begin like one of `zero`, zeros.
+    `rename` maps prefixes of names in that cell to prefixes here. Tensors with a prefix in `zero` are set to zero.
     """
 
     cell: str
@@ -32,11 +32,14 @@ class Start:
 
 @frozen(kw_only=True)
 class Cell:
-    """One method. `config` lies over the base.
+    """One method.
 
-    `judge` are the numbers of sampling steps to score; `logged` are scalars of the log that are scores (of a cell that
-    prepares another one, and draws nothing by itself). `cost` is that of a training step in steps of the plain cell.
-    `statistics` is the file in the cell's folder that gets the statistics of its latents, for other cells.
+    Attributes:
+        config: Configuration that overrides the base.
+        judge: Numbers of sampling steps to evaluate.
+        logged: Logged values to show as scores, for a cell that only prepares another one.
+        cost: Time of a training step, relative to that of the plain cell.
+        statistics: File in the cell's folder for its latent statistics, which other cells read.
     """
 
     summary: str
@@ -50,15 +53,21 @@ class Cell:
 
     @property
     def needs(self) -> list[str]:
-        """The cells that must be finished before this one."""
+        """Cells that must be finished before this one."""
         start = [] if self.start_from is None else [self.start_from.cell]
         return list(dict.fromkeys([*start, *braces(self.config)]))
 
 
 @frozen(kw_only=True)
 class Plan:
-    """The whole matrix. `judged` and `untrained` are numbers of samples; `step` and `around` are the seconds that a
-    step of the plain cell takes on two cores, and what surrounds the training of a cell: the budget's assumptions."""
+    """Plan of the matrix.
+
+    Attributes:
+        judged: Number of samples for scores.
+        untrained: Number of samples for scores of initial weights.
+        step: Expected seconds of a training step of the plain cell on two cores.
+        around: Expected seconds of a cell besides its training.
+    """
 
     tasks: tuple[str, ...]
     judged: int
@@ -69,12 +78,12 @@ class Plan:
     cells: Mapping[str, Cell]
 
     def seconds(self, name: str) -> float:
-        """What a cell is expected to take on two cores, on one task."""
+        """Return the expected seconds of a cell on one task, on two cores."""
         cell = self.cells[name]
         return cell.steps * cell.cost * self.step + self.around
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:
-        """The cells of these names (all where there are none) and those that they need, in the file's order."""
+        """Return the given cells (all if none is given) and the cells that they need, in the order of the file."""
         for name in names:
             if name not in self.cells:
                 known = f"Known: {listing(self.cells)}."
@@ -86,25 +95,27 @@ class Plan:
 
 
 def read(file: Path = FILE) -> Plan:
-    """The plan in a file. Raises ConfigError; a cell may only need cells above it."""
+    """Read a plan. Raises ConfigError, for example if a cell needs a cell below it."""
     plan = structure(yaml_files.read(file), Plan, "")
     above: list[str] = []
     for name, cell in plan.cells.items():
         for need in cell.needs:
             if need not in above:
-                raise ConfigError(f"cells.{name}: it needs the cell {need!r}, which must stand above it in the file.")
+                raise ConfigError(f"cells.{name} needs the cell {need!r}: move that cell above it in the file.")
         above.append(name)
     return plan
 
 
 def overlay(plan: Plan, name: str, task: str) -> dict[str, Any]:
-    """The configuration of a cell as it is written: `task` is all that differs between its two tasks."""
+    """Return the configuration of a cell. Only `task` differs between its two tasks."""
     return combine(plan.base, plan.cells[name].config, {"task": task})
 
 
 def configuration(plan: Plan, name: str, task: str, *, output: Path, scale: float = 1.0) -> dict[str, Any]:
-    """The same with its length, and with the folders of other cells in place of their names."""
-    whole = filled(overlay(plan, name, task), lambda cell: str(folder(output, task, cell)))  # `{vae}`: that cell's
+    """Return the configuration with its length, and with folders of other cells instead of their names."""
+    whole = filled(
+        overlay(plan, name, task), lambda cell: str(folder(output, task, cell))
+    )  # `{vae}` becomes the folder of the cell
     return combine(whole, lengths(whole, max(1, round(plan.cells[name].steps * scale)), scale))
 
 
@@ -113,7 +124,7 @@ def folder(output: Path, task: str, cell: str) -> Path:
 
 
 def lengths(config: Mapping[str, Any], steps: int, scale: float) -> dict[str, Any]:
-    """What follows from the number of steps. The average of the weights reaches over the same share of the run."""
+    """Return the options that depend on the number of steps. The EMA covers the same fraction of the run."""
     return {
         "train": {"steps": steps, "checkpoint_every": max(1, steps // 4)},
         "stage": {"ema_decay": config["stage"]["ema_decay"] ** (1 / scale)},

@@ -1,4 +1,4 @@
-"""Works through the matrix: skips what is finished, records what fails, and goes on."""
+"""Execution of the matrix. Skips finished cells, and continues after failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Record:
-    """What is known of one cell on one task: `figures` of a finished one, `error` of one that failed, or neither."""
+    """State of a cell on one task: `figures` if it is finished, `error` if it failed, or neither."""
 
     name: str
     task: str
@@ -36,7 +36,7 @@ class Record:
 
 @frozen(kw_only=True)
 class Matrix:
-    """A plan with the folder that it fills. `scale` multiplies the numbers of training steps."""
+    """A plan with its output folder. `scale` multiplies the numbers of training steps."""
 
     plan: Plan
     output: Path
@@ -56,7 +56,7 @@ class Matrix:
         )
 
     def record(self, task: str, name: str) -> Record:
-        """As it lies in the folder of the cell."""
+        """Return the state of a cell from its folder."""
         job = self.job(task, name)
         failure, figures = job.folder / FAILURE, job.result
         error = storage.read_json(failure)["error"] if figures is None and failure.is_file() else None
@@ -66,11 +66,11 @@ class Matrix:
         )
 
     def records(self) -> list[Record]:
-        """Of every cell on every task, in the order of the plan."""
+        """Return the states of all cells on all tasks, in the order of the plan."""
         return [self.record(task, name) for task in self.plan.tasks for name in self.plan.cells]
 
     def run(self, names: list[str], tasks: tuple[str, ...], *, say: Say, report: Report) -> Iterator[Record]:
-        """Each cell in turn. Raises Interrupted where the run was asked to stop; then nothing is lost."""
+        """Run each cell in turn. Raises Interrupted after a stop request; the matrix can then be resumed."""
         judge = Judge()
         for number, (task, name) in enumerate([(task, name) for task in tasks for name in names], start=1):
             where = f"{number}/{len(tasks) * len(names)} {task} {name}"
@@ -78,7 +78,7 @@ class Matrix:
                 say(f"{where}: {self.plan.cells[name].summary}")
                 self._attempt(self.job(task, name), judge, report)
             else:
-                say(f"{where}: finished before")
+                say(f"{where}: already finished")
             yield self.record(task, name)
 
     def _attempt(self, job: Job, judge: Judge, report: Report) -> None:
@@ -89,7 +89,7 @@ class Matrix:
             work(job, judge, report)
         except Interrupted:
             raise
-        except Exception as error:  # whatever it is, the other cells go on
+        except Exception as error:  # any error: the other cells must continue
             told = str(error) if isinstance(error, NanoGenError) else f"{type(error).__name__}: {error}"
             seconds = round(time.perf_counter() - since, 1)
             storage.write_json(failure, {"error": told, "seconds": seconds, "traceback": traceback.format_exc()})
@@ -97,4 +97,4 @@ class Matrix:
     def _require(self, job: Job) -> None:
         for need, before in job.after.items():
             if before.result is None:
-                raise NanoGenError(f"It needs the cell {need!r} on the same task, which did not finish.")
+                raise NanoGenError(f"This cell needs the cell {need!r} on the same task, which did not finish.")

@@ -1,4 +1,4 @@
-"""Scores of a pipeline: its task's own metrics, and the Fréchet distance to held-out drawings."""
+"""Scores of a pipeline: the metrics of its task, and the Fréchet distance to held-out drawings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Source = Callable[[Batch], Tensor]  # conditions -> images [B, 3, H, W] in [-1, 
 
 
 class Judge:
-    """Scores by name. What is known of real drawings is computed once for each task and image size."""
+    """Computes scores by name. Statistics of real drawings are cached by task and image size."""
 
     def __init__(self) -> None:
         self._classifier = Classifier.load()
@@ -28,15 +28,18 @@ class Judge:
         self._real: dict[tuple[str, int, int], dict[str, float]] = {}
 
     def sampled(self, pipeline: Pipeline, count: int, *, steps: int) -> dict[str, float]:
-        """The task's metrics over `count` answers to its questions, and the distance of `count` pictures for the
-        conditions of held-out drawings (a task's questions may be spread otherwise than its drawings)."""
+        """Return the task's metrics over `count` samples of its requests, and the Fréchet distance of `count` samples.
+
+        Samples for the distance have the conditions of held-out drawings, because the requests of a task may have
+        another distribution.
+        """
         seed = pipeline.config.seed
         source: Source = lambda batch: pipeline.sample(batch, seed=seed, steps=steps, batch_size=BATCH)  # noqa: E731
         questions = pipeline.task.eval_batch(count, seed=seed)
         return {**judged(pipeline, source, questions), DISTANCE: self._distance(pipeline, source, count)}
 
     def real(self, pipeline: Pipeline, count: int) -> dict[str, float]:
-        """The same of `count` drawings of the training split: as good as it gets at this number."""
+        """Return the same scores of `count` training drawings, which a model can reach at best."""
         key = (pipeline.config.task, pipeline.task.image_size, count)
         if key not in self._real:
             drawn = next(pipeline.task.iter_once("train", count))
@@ -50,7 +53,7 @@ class Judge:
         return frechet_distance(moments(self._features(source, conditions)), self._reference(pipeline))
 
     def _reference(self, pipeline: Pipeline) -> Moments:
-        """Of all held-out drawings, at the pipeline's own size."""
+        """Moments of all held-out drawings at the image size of the pipeline."""
         key = (pipeline.config.task, pipeline.task.image_size)
         if key not in self._held_out:
             batches: Iterator[Batch] = pipeline.task.iter_once("val", BATCH)
@@ -59,14 +62,14 @@ class Judge:
 
     @torch.no_grad()
     def _features(self, source: Source, conditions: Batch) -> Tensor:
-        """What the classifier sees in the images of a source: [N, 128]."""
+        """Classifier features [N, 128] of the images of a source."""
         return torch.cat([self._classifier.features(enlarged(source(part))) for part in chunks(conditions, BATCH)])
 
 
 def judged(pipeline: Pipeline, source: Source, conditions: Batch) -> dict[str, float]:
-    """Every score of the task's metrics for the images of a source."""
+    """Return the scores of the task's metrics for the images of a source."""
     parts = pipeline.config.groups["metric"].values()
-    metrics = [pipeline.parts.build(part) for part in parts]  # new ones: those of the task go on counting
+    metrics = [pipeline.parts.build(part) for part in parts]  # new metrics, because those of the task accumulate
     for part in chunks(conditions, BATCH):
         images = enlarged(source(part))
         for metric in metrics:
@@ -75,9 +78,10 @@ def judged(pipeline: Pipeline, source: Source, conditions: Batch) -> dict[str, f
 
 
 def enlarged(images: Tensor) -> Tensor:
-    """Images [B, 3, S, S] at the size that the judges were trained on: [B, 3, 64, 64].
+    """Enlarge images [B, 3, S, S] to the training size of the metric networks, [B, 3, 64, 64].
 
-    The judges' own bilinear resizing blurs: of real drawings with 32 px it leaves 0.70 to be recognised, this 1.00.
+    The bilinear resizing of the networks themselves blurs images: their accuracy on real drawings of 32 px is 0.70, and
+    1.00 after this function.
     """
     if images.shape[-1] == SIZE:
         return images

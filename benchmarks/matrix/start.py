@@ -15,18 +15,18 @@ from nanogen_files import storage
 
 @torch.no_grad()
 def begin(network: nn.Module, file: Path, start: Start) -> list[str]:
-    """Fills a network with the tensors of a file that it has too; returns their names. Raises DataError for none."""
+    """Copy tensors of equal name and shape from a file into a network. Returns their names; none is a DataError."""
     own = network.state_dict()
     given = {renamed(name, start.rename): value for name, value in storage.read_tensors(file).items()}
     shared = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not shared:
-        raise DataError(f"{file} has no tensor of a name and shape that the network has.")
+        raise DataError(f"{file} has no tensor with the name and shape of a tensor of the network: check start_from.")
     network.load_state_dict({**own, **shared, **_zeros(own, start.zero)})
     return list(shared)
 
 
 def renamed(name: str, beginnings: Mapping[str, str]) -> str:
-    """The name with the first beginning that fits replaced."""
+    """Return the name with the first matching prefix replaced."""
     for old, new in beginnings.items():
         if name.startswith(old):
             return new + name.removeprefix(old)

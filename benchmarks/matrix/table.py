@@ -1,4 +1,4 @@
-"""The figures of all cells as rows, and as a CSV file."""
+"""Results of all cells as rows, and as a CSV file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def rows(record: Record) -> list[Row]:
-    """One row for each network and number of sampling steps; one with the error for a cell that failed."""
+    """Return one row per network and number of sampling steps, and a row with the error for a failed cell."""
     about = {"task": record.task, "method": record.name}
     if record.figures is None:
         return [{**about, "error": record.error or "not run"}]
@@ -27,14 +27,14 @@ def rows(record: Record) -> list[Row]:
 
 
 def score_columns(records: Iterable[Record]) -> list[str]:
-    """The names of all scores, the distance last."""
+    """Return the names of all scores, the distance last."""
     scores = [row["scores"] for record in records if record.figures for row in record.figures["scores"]]
     names = dict.fromkeys(name for found in scores for name in found)
     return sorted(names, key=lambda name: name == DISTANCE)
 
 
 def text(records: Sequence[Record]) -> str:
-    """The CSV file."""
+    """Return the rows as CSV text."""
     file = io.StringIO()
     writer = csv.DictWriter(file, [*ABOUT, *score_columns(records), *COST], lineterminator="\n")
     writer.writeheader()
@@ -48,7 +48,7 @@ def _scored(row: Row) -> Row:
 
 
 def _spent(cost: Row, network: str) -> Row:
-    """Steps and seconds belong to the trained network; real drawings have no parameters either."""
+    """Cost columns of a row: steps and seconds of a trained network, parameters of any network."""
     return {"trained": cost, "untrained": {**cost, "train_steps": 0, "seconds": 0}, "real": {"seed": cost["seed"]}}[
         network
     ]

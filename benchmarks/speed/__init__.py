@@ -1,1 +1,1 @@
-"""How fast it is: every figure a ratio of two sides that were measured in turn in one process."""
+"""Speed benchmarks: ratios of two programs that run in turn in one process."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speed`: every row in a process of its own, with its peak memory, as JSON and as a table."""
+"""The command `python -m benchmarks.speed`: measures each row in its own process. Writes JSON and a table."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ PARTS: Mapping[str, Callable[[], Iterator[Row]]] = {
 
 
 @click.command()
-@click.option("--only", multiple=True, metavar="NAME", help=f"Repeatable: {', '.join(PARTS)}.")
+@click.option("--only", multiple=True, metavar="NAME", help=f"Part to run, repeatable: {', '.join(PARTS)}.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/bench"), show_default=True)
-@click.option("--here", is_flag=True, hidden=True, help="In this process, as JSON: how the command calls itself.")
+@click.option(
+    "--here", is_flag=True, hidden=True, help="Run in this process and print JSON; used by the command itself."
+)
 def main(only: tuple[str, ...], output: Path, here: bool) -> None:
     """Measure, and write OUTPUT/results.json and OUTPUT/table.md."""
     for name in only:
@@ -55,7 +57,7 @@ def main(only: tuple[str, ...], output: Path, here: bool) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine."""
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
@@ -66,7 +68,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The rows in Markdown, the machine above them."""
+    """Return the machine and the rows as Markdown."""
     about = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
     lines = [about, "", "| what | against | figure | bound | holds | MiB | measured |", "|---|---|---|---|---|---|---|"]
     for row in result["rows"]:

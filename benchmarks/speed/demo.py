@@ -1,4 +1,4 @@
-"""The memory of the demo: its whole process on both tasks, shortened, from the drawings to the judged samples."""
+"""Memory of the demo on both tasks, with fewer steps, from drawings to scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 50
 
 
 def memory() -> Iterator[Row]:
-    """The largest resident size of either task's process."""
+    """Yield the largest peak resident size of both tasks' processes."""
     peaks = {task: _peak(task) for task in ("imagenet", "t2i")}
     yield Row(
         name="a training process of the demo",
@@ -29,7 +29,7 @@ def memory() -> Iterator[Row]:
 
 
 def _peak(task: str) -> float:
-    """MiB."""
+    """Run the demo and return its peak resident size in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         output = ["--task", task, "--output", str(Path(folder) / "run")]
         command = [sys.executable, "-m", "nanogen_core", "demo", *output, "--set", f"train.steps={STEPS}"]

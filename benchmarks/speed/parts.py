@@ -1,4 +1,4 @@
-"""What the rows share: small pipelines without data, runs of them, batches, and the same network on the other side."""
+"""Shared parts of the measurements: small pipelines, runs, batches, and the plain network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nanogen_dit.published import export_published
 from nanogen_train.trainer.loop import Run
 
 BATCH, CLASSES = 64, 64
-CHANNELS, SIDE, PATCH = 8, 8, 2  # of the drawings' latents
+CHANNELS, SIDE, PATCH = 8, 8, 2  # shape of the drawings' latents
 LR, TIME_MEAN = 1e-4, 0.5
 
 
 def pipeline(size: str, *, method: str = "vae", **options: Any) -> Pipeline:
-    """A class-conditional pipeline on the drawings' latents."""
+    """Build a class-conditional pipeline on the drawings' latents."""
     objective = {"vae": "flow"}.get(method, method)
     config = {
         "task": "imagenet",
@@ -37,18 +37,18 @@ def pipeline(size: str, *, method: str = "vae", **options: Any) -> Pipeline:
 
 
 def run(model: Pipeline) -> Run:
-    """A run of it in a folder of its own, ready to take steps."""
+    """Return a run of a pipeline in a temporary folder."""
     return Run(model, Path(tempfile.mkdtemp(prefix="nanogen-speed-")))
 
 
 def settings(**train: Any) -> dict[str, Any]:
-    """The `train` section of a run that neither logs nor draws."""
+    """Return the `train` section of a run without logs and samples."""
     quiet = {"steps": 1_000_000, "log_every": 1_000_000, "sample_every": 0, "checkpoint_every": 0}
     return {"batch_size": BATCH, "precision": "fp32", **quiet, **train}
 
 
 def batch(seed: int = 0) -> Batch:
-    """Latents and labels such as a cache hands them out."""
+    """Return latents and labels as from a cache."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(BATCH, CHANNELS, SIDE, SIDE, generator=generator)
     labels = torch.randint(CLASSES, (BATCH,), generator=generator)
@@ -56,7 +56,7 @@ def batch(seed: int = 0) -> Batch:
 
 
 def plain_loop(model: Pipeline, given: Batch) -> PlainLoop:
-    """The other side, with the same weights, on the same latents and labels."""
+    """Return the plain loop with the same weights, latents and labels."""
     return PlainLoop(plain_net(model), _tensor(given.latents), _tensor(given.labels), lr=LR, time_mean=TIME_MEAN)
 
 

@@ -1,8 +1,8 @@
-"""The other side of the training rows: LightningDiT and its loop as one would write them in an afternoon.
+"""Plain LightningDiT and training loop, for comparison with the library.
 
-The same maths in float32, eager: q, k and v apart, norms written out, pairs of the rotation next to each other, a mask
-that is always built, torch's AdamW as it comes, one EMA update for each parameter. Names are those of the published
-layout, so that our weights load, and a test holds the two to the same loss.
+The mathematics are the same, in eager float32: separate q, k and v, explicit norms, interleaved rotary pairs, a mask
+that is always built, torch's default AdamW, and one EMA update per parameter. Names follow the published layout, so
+that our weights load. A test compares the losses of both programs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Head(nn.Module):
 
 
 class PlainDiT(nn.Module):
-    """Latents [B, C, side, side], times [B] and labels [B] to velocities of the latents' shape."""
+    """Map latents [B, C, side, side], times [B] and labels [B] to velocities [B, C, side, side]."""
 
     def __init__(self, *, channels: int, side: int, patch: int, width: int, depth: int, heads: int, classes: int):
         super().__init__()
@@ -177,7 +177,7 @@ class PlainLoop:
         loss.item()
 
     def loss(self, noise: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        """The mean squared error of the velocity at given noise, times and labels."""
+        """Return the mean squared error of the velocity at given noise, times and labels."""
         at = t[:, None, None, None]
         x = (1 - at) * self.latents + at * noise
         target = (x - self.latents) / at.clamp(min=0.05)

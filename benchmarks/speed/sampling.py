@@ -1,4 +1,4 @@
-"""Sampling: captions without needless tokens, guidance without needless evaluations."""
+"""Speed of sampling: without padding tokens of captions, and with guidance in an interval."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from nanogen_core.tensors import Batch, Condition, State, trimmed
 from nanogen_dit.config import LightningDiTConfig
 from nanogen_dit.lightning_dit import LightningDiT
 
-LENGTH, SHORTEST, LONGEST = 256, 20, 80  # tokens of a text encoder's answer, and of captions
+LENGTH, SHORTEST, LONGEST = 256, 20, 80  # tokens of the padded sequence, and of captions
 REQUESTS, STEPS = 16, 10
 INTERVAL = (0.3, 0.8)
 
 
 def texts() -> Iterator[Row]:
-    """Captions of 20 to 80 tokens, padded to 256, with guidance."""
+    """Measure guidance with captions of 20 to 80 tokens, padded to 256."""
     spec = ConditionSpec(width=1024, length=LENGTH, normalize=True, padded=True)
     model = pipeline("tiny")
     net = LightningDiT(LightningDiTConfig(size="tiny"), latent=model.latent, condition=spec, wanted=frozenset()).eval()
     condition, null = _captions(spec)
     noise = State(torch.randn(REQUESTS, *model.latent.shape))
 
-    def sample(*asked: Condition) -> None:
-        field = ClassifierFree(ClassifierFreeConfig(scale=6.0)).wrap(velocity_field(model.objective, net), asked[1])
-        model.sampler.sample(model.objective, field, noise, asked[0], STEPS)
+    def sample(*conditions: Condition) -> None:
+        field = ClassifierFree(ClassifierFreeConfig(scale=6.0)).wrap(
+            velocity_field(model.objective, net), conditions[1]
+        )
+        model.sampler.sample(model.objective, field, noise, conditions[0], STEPS)
 
     figure, detail = ratio(lambda: sample(*trimmed(condition, null)), partial(sample, condition, null), rounds=7)
     yield Row(
@@ -55,11 +57,11 @@ def _captions(spec: ConditionSpec) -> tuple[Condition, Condition]:
 
 
 def labels() -> Iterator[Row]:
-    """Guidance inside an interval, against guidance throughout: the time saved for each evaluation saved."""
+    """Compare guidance in an interval with guidance at all times: saved time per saved evaluation."""
     model = pipeline("tiny", guidance={"cfg": {"scale": 4.0, "t_min": INTERVAL[0], "t_max": INTERVAL[1]}})
     whole = pipeline("tiny", guidance={"cfg": {"scale": 4.0}})
-    asked = Batch(torch.arange(64), labels=torch.arange(64) % CLASSES)
-    ours, other = (partial(_sample, which, asked) for which in (model, whole))
+    requests = Batch(torch.arange(64), labels=torch.arange(64) % CLASSES)
+    ours, other = (partial(_sample, which, requests) for which in (model, whole))
     counts = [_evaluations(which) for which in (model, whole)]
     mine, theirs = in_turn(ours, other, rounds=7)
     quicker = median(b / a for a, b in zip(mine, theirs, strict=True))
@@ -73,12 +75,12 @@ def labels() -> Iterator[Row]:
     )
 
 
-def _sample(model: Pipeline, asked: Batch) -> torch.Tensor:
-    return model.sample(asked, steps=50)
+def _sample(model: Pipeline, requests: Batch) -> torch.Tensor:
+    return model.sample(requests, steps=50)
 
 
 def _evaluations(model: Pipeline) -> int:
-    """Network evaluations of one picture."""
+    """Number of network evaluations per image."""
     cfg: Any = model.guidance["cfg"].config
     times = model.objective.grid(50)[:-1].float()
     inside = int(((times >= cfg.t_min) & (times <= cfg.t_max)).sum())

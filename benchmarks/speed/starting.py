@@ -1,4 +1,4 @@
-"""The start of the command line, beside the start of click alone."""
+"""Start-up time of the command line, compared with importing click."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.speed.timing import Row
 
 
 def start() -> Iterator[Row]:
-    """`nanogen --help`, and the scan of the plugins."""
+    """Measure `nanogen --help` and the plugin scan."""
     medians = startup.medians()
     more = medians["help"] - medians["click"]
     yield Row(

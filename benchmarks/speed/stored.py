@@ -1,4 +1,4 @@
-"""Data: reading prepared latents, training on them, and the memory of many; see benchmarks/data.py."""
+"""Measurements of precomputed latents, see benchmarks/data.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOUNDS = {"latent shards": 3_000.0, "tiny VAE": 1.2, "sd VAE": 5.0, "memory": 0.
 
 
 def latents() -> Iterator[Row]:
-    """Each row of the other benchmark, with the bound of its kind."""
+    """Yield each row of benchmarks.data, with a bound."""
     for row in data.rows():
         kind = next((word for word in BOUNDS if word in row["name"]), None)
         yield _row(row, kind)

@@ -1,4 +1,4 @@
-"""Two sides in turn, so that a drifting machine bears on both alike; a row of the table."""
+"""Timing of two programs in turn, so that changes of machine load affect both; rows of the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Work = Callable[[], object]
 
 @frozen(kw_only=True)
 class Row:
-    """One line: `figure` is what `at_least` (or `at_most`) speaks of, in `unit` (`x`: times as quick as `against`)."""
+    """A row. `at_least` and `at_most` bound `figure`, in `unit` (`x`: speed relative to `against`)."""
 
     name: str
     against: str
@@ -24,7 +24,7 @@ class Row:
     at_least: float | None = None
     at_most: float | None = None
     detail: str = ""
-    peak_mib: float | None = None  # where it was measured in another process than the row's own
+    peak_mib: float | None = None  # if measured in another process
 
     @property
     def holds(self) -> bool:
@@ -45,7 +45,7 @@ def seconds(work: Work) -> float:
 
 
 def in_turn(*sides: Work, rounds: int, warm_up: int = 2) -> list[list[float]]:
-    """The seconds of each side in each round; the order turns round by round."""
+    """Return the seconds of each side in each round. The order alternates."""
     for _ in range(warm_up):
         for side in sides:
             side()
@@ -58,14 +58,14 @@ def in_turn(*sides: Work, rounds: int, warm_up: int = 2) -> list[list[float]]:
 
 
 def ratio(ours: Work, other: Work, *, rounds: int, warm_up: int = 2) -> tuple[float, str]:
-    """How many times as quick ours is (the median of the rounds' ratios), and both medians in words."""
+    """Return our relative speed (median ratio over rounds), and a text with both medians."""
     mine, theirs = in_turn(ours, other, rounds=rounds, warm_up=warm_up)
     found = median(b / a for a, b in zip(mine, theirs, strict=True))
     return found, f"{median(mine) * 1e3:.1f} ms against {median(theirs) * 1e3:.1f} ms"
 
 
 def peak_mib() -> float:
-    """The largest resident size that this process had so far, in MiB."""
+    """Return the peak resident size of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,4 +1,4 @@
-"""A training step: against the plain loop, in bf16, against the machine's own products; EMA; MeanFlow's derivative."""
+"""Speed of training steps: plain loop, bf16, matrix products, EMA, MeanFlow derivative, noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AT_LEAST = {"tiny": 0.6, "small": 0.8}  # of the machine's own rate
 
 
 def steps() -> Iterator[Row]:
-    """Our step in eager float32 and compiled, against the plain loop."""
+    """Compare our float32 step, eager and compiled, with the plain loop."""
     for size, rounds in ROUNDS.items():
         for compiled, bound in ((False, 1.15), (True, 1.3)):
             given = batch()
@@ -43,7 +43,7 @@ def steps() -> Iterator[Row]:
 
 
 def bf16() -> Iterator[Row]:
-    """Our step in bf16 against our own in float32."""
+    """Compare our step in bf16 with that in float32."""
     for size, rounds in ROUNDS.items():
         given = batch()
         half, full = (run(pipeline(size, train=settings(precision=p))) for p in ("bf16", "fp32"))
@@ -54,8 +54,10 @@ def bf16() -> Iterator[Row]:
 
 
 def efficiency() -> Iterator[Row]:
-    """Products of a float32 step each second, as a share of what torch does in one large product. The better of torch's
-    two libraries is named beside it, for scale."""
+    """Compare the FLOP rate of a float32 step with that of one large torch product.
+
+    The detail also shows the rate of the faster of torch's two matrix libraries.
+    """
     a, b = torch.randn(2, 2048, 2048)
     for size, rounds in ROUNDS.items():
         ours, given = run(pipeline(size, train=settings())), batch()
@@ -79,8 +81,10 @@ def efficiency() -> Iterator[Row]:
 
 
 def average() -> Iterator[Row]:
-    """The update of the averaged weights. Those of the small network do not fit into a cache: memory's own speed is
-    named beside it, as the time of a mere copy."""
+    """Compare our EMA update with a loop over parameters.
+
+    The detail also shows the time of a copy of the weights, because the weights of the small network exceed the cache.
+    """
     for size in ROUNDS:
         net = pipeline(size).backbone
         ours, other, third = (EMA(net) for _ in range(3))
@@ -108,7 +112,7 @@ def _copy(mean: nn.Module, net: nn.Module) -> None:
 
 
 def meanflow() -> Iterator[Row]:
-    """A step with intervals, against the same network of torch's own layers under `torch.func.jvp`."""
+    """Compare a MeanFlow step with the same network under `torch.func.jvp`."""
     given = batch()
     ours, other, with_our_products = (_jumping() for _ in range(3))
     for module in list(other.pipeline.backbone.modules()):
@@ -127,13 +131,13 @@ def meanflow() -> Iterator[Row]:
 
 
 def _jumping() -> Run:
-    """A MeanFlow run that has an interval in every step."""
+    """Return a MeanFlow run with an interval in every step."""
     objective = {"name": "meanflow", "shift": 1.0, "probability": 1.0}
     return run(pipeline("tiny", method="meanflow", objective=objective, train=settings()))
 
 
 def _by_jvp(side: Run, given: Batch) -> Callable[[], None]:
-    """Its step with u and du/dt from one call of `torch.func.jvp`, through torch's attention written out."""
+    """Return its step with u and du/dt from one call of `torch.func.jvp`, with explicit attention."""
     side.pipeline.objective._derivative = jvp  # type: ignore[attr-defined]
     for block in side.pipeline.backbone.encoder.blocks:  # type: ignore[attr-defined]
         block.attention.kernel = attention.sdpa
@@ -159,7 +163,7 @@ def jvp(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
 
 
 def draws() -> Iterator[Row]:
-    """What it costs that a sample's noise is keyed by its slot: the share of a tiny step."""
+    """Measure the cost of noise with one random key per sample, relative to a small training step."""
     rng = KeyedRNG(0, range(64), step=1)
     ours = run(pipeline("tiny", train=settings()))
     noise, step = in_turn(partial(rng.normal, "noise", (8, 8, 8)), partial(ours._one_step, batch()), rounds=11)

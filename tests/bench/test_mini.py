@@ -168,7 +168,7 @@ def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch):
     todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
     Pool(tmp_path, 2, told.append).run(todo)
     assert "ended with the status 9" in todo[0].error
-    assert todo[1].error == "It needs imagenet decoder, which failed."
+    assert todo[1].error == "This run needs imagenet decoder, which failed."
     assert len(told) == 4
 
 

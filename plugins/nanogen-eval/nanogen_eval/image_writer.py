@@ -71,7 +71,7 @@ class ImageWriter:
         other = [key for key in {*known, *self._facts} - {*ignoring} if self._differs(known, key)]
         if other:
             raise NanoGenError(
-                f"{self.folder} holds the images of another evaluation. They differ in {listing(other)}: choose another"
+                f"{self.folder} holds the images of another evaluation (different: {listing(other)}): choose another"
                 " --output."
             )
 

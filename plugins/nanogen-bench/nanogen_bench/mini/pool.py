@@ -82,7 +82,7 @@ class Pool:
                 continue
             if missing:
                 self._waiting.remove(job)
-                self._fail(job, f"{missing[0].title}, which it needs, failed.")
+                self._fail(job, f"This run needs {missing[0].title}, which failed.")
             elif len(self._working) < self.slots:
                 self._waiting.remove(job)
                 self._working[self._process(job)] = job
