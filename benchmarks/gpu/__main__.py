@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,19 @@ def main(small: bool, steps: int, output: Path) -> None:
     click.echo(f"Figures: {output}.")
 
 
-def _rows(model: Model, steps: int, rate: float) -> list[dict[str, Any]]:
-    """Ours eager, ours compiled where the model is, and the plain loop."""
-    variants = [("ours", False), *([("ours, compiled", True)] if model.compile else [])]
-    rows = [_ours(model, side, compiled, steps, rate) for side, compiled in variants]
-    if model.plain:
-        rows.append(_plain(model, steps))
-        for row in rows[:-1]:
-            row["times_the_plain_loop"] = row["images_per_second"] / rows[-1]["images_per_second"]
-    return rows
+def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
+    """The plain loop where it has the network, then ours; eager, then compiled. All run in bf16."""
+    for compiled in (False, *([True] if model.compile else [])):
+        kind = "compiled" if compiled else "eager"
+        plain = _plain(model, kind, compiled, steps) if model.plain else None
+        yield from [plain] if plain else []
+        ours = _ours(model, kind, compiled, steps, rate)
+        if plain:
+            ours["times_the_plain_loop"] = ours["images_per_second"] / plain["images_per_second"]
+        yield ours
 
 
-def _ours(model: Model, side: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
     run = run_of(model, compiled=compiled, precision="bf16")
     given = batch_of(model, run)
     with FlopCount() as count, torch.compiler.set_stance("force_eager"):
@@ -58,14 +59,25 @@ def _ours(model: Model, side: str, compiled: bool, steps: int, rate: float) -> d
     flops = count.with_gradient + count.without_gradient
     figures = _measured(model, lambda: run._one_step(given), steps)
     share = flops * figures["images_per_second"] / model.batch_size / rate
-    return {"model": model.name, "side": side, **figures, "flops_per_step": flops, "utilisation": share}
+    kernels = {} if compiled or not torch.cuda.is_available() else {"kernels": _kernels(lambda: run._one_step(given))}
+    row = {"model": model.name, "side": f"ours, {kind}", **figures}
+    return {**row, "flops_per_step": flops, "utilisation": share, **kernels}
 
 
-def _plain(model: Model, steps: int) -> dict[str, Any]:
+def _plain(model: Model, kind: str, compiled: bool, steps: int) -> dict[str, Any]:
     run = run_of(model, compiled=False, precision="fp32")
-    loop = plain_of(run, batch_of(model, run))
+    loop = plain_of(run, batch_of(model, run), bf16=True, compiled=compiled)
     del run
-    return {"model": model.name, "side": "plain loop", **_measured(model, loop, steps)}
+    return {"model": model.name, "side": f"plain loop, {kind}", **_measured(model, loop, steps)}
+
+
+def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
+    """The ten kernels of one step that take the most time, in milliseconds."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        step()
+        _wait()
+    events = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
+    return [{"kernel": e.key[:120], "ms": e.self_device_time_total / 1000, "calls": e.count} for e in events[:10]]
 
 
 def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from benchmarks.speed.plain import PlainDiT, PlainLoop
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.tensors import Batch
+from nanogen_core.tensors import Batch, Condition
 from nanogen_train.trainer.loop import Run
 
 CLASSES = 1000
@@ -28,6 +29,7 @@ class Model:
     backbone: dict[str, Any]
     batch_size: int
     method: str = "vae"
+    text: bool = False  # captions of 20 to 256 tokens in place of class labels
     plain: bool = False  # whether the plain loop has this network
     compile: bool = True
 
@@ -36,6 +38,7 @@ MODELS = (
     Model(name="LightningDiT-B", backbone={"name": "lightning-dit", "size": "B"}, batch_size=128, plain=True),
     Model(name="LightningDiT-XL", backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
     Model(name="DDT-XL", backbone={"name": "ddt", "size": "XL"}, batch_size=32),
+    Model(name="DDT-XL, text", backbone={"name": "ddt", "size": "XL"}, batch_size=32, text=True),
     Model(
         name="MeanFlow, LightningDiT-B",
         backbone={"name": "lightning-dit", "size": "B"},
@@ -44,11 +47,12 @@ MODELS = (
         compile=False,
     ),
 )
-SMALL = tuple(  # what a CPU can do, to try the script
-    Model(name=f"tiny, {method}", backbone={"name": "lightning-dit", "size": "tiny"}, batch_size=4, method=method,
-          plain=method == "vae", compile=False)
-    for method in ("vae", "meanflow")
-)  # fmt: skip
+TINY = {"name": "lightning-dit", "size": "tiny"}
+SMALL = (  # what a CPU can do, to try the script
+    Model(name="tiny, vae", backbone=TINY, batch_size=4, plain=True, compile=False),
+    Model(name="tiny, meanflow", backbone=TINY, batch_size=4, method="meanflow", compile=False),
+    Model(name="tiny, text", backbone=TINY, batch_size=4, text=True, compile=False),
+)
 
 
 def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
@@ -63,7 +67,8 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
         "checkpoint_every": 0,
     }
     config = {
-        "task": "imagenet",
+        "task": "t2i" if model.text else "imagenet",
+        **({"encoder": Captions()} if model.text else {}),
         "method": model.method,
         "backbone": model.backbone,
         "optimizer": {"name": "adamw", "lr": LR},
@@ -72,21 +77,44 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
     }
     resolved = resolve(config)
     torch.manual_seed(0)
-    names = tuple(f"class {number}" for number in range(CLASSES))
-    pipeline = Pipeline(resolved, Assembly(resolved, {"classes": names}))
-    return Run(pipeline, Path(tempfile.mkdtemp(prefix="nanogen-gpu-")))
+    names = () if model.text else tuple(f"class {number}" for number in range(CLASSES))
+    assembly = Assembly(resolved, {"classes": names})
+    assembly.excuse_dataset()
+    return Run(Pipeline(resolved, assembly), Path(tempfile.mkdtemp(prefix="nanogen-gpu-")))
+
+
+class Captions:
+    """A text encoder without weights: random states [B, L, 1024] of captions with 20 to 256 tokens."""
+
+    provides = frozenset({"text"})
+    width = 1024
+    max_length = 256
+    shortest = 20
+
+    def encode(self, texts: Sequence[str], length: int) -> Condition:
+        """Captions of random lengths; zeros for the empty text."""
+        counts = torch.randint(self.shortest, self.max_length + 1, (len(texts), 1))
+        mask = torch.arange(length) < counts
+        return Condition(torch.randn(len(texts), length, self.width) * mask[..., None], mask)
+
+    def to(self, device: torch.device | str) -> Captions:
+        return self
 
 
 def batch_of(model: Model, run: Run) -> Batch:
-    """Latents and labels on the run's device."""
+    """Latents, and labels or encoded captions, on the run's device."""
     shape = (model.batch_size, *run.pipeline.latent.shape)
     latents = torch.randn(shape, device=run.engine.device)
+    if model.text:
+        encoded = Captions().encode(["caption"] * model.batch_size, Captions.max_length)
+        condition = encoded.map(lambda value: value.to(run.engine.device))
+        return Batch(torch.arange(model.batch_size), latents=latents, condition=condition)
     labels = torch.randint(CLASSES, (model.batch_size,), device=run.engine.device)
     return Batch(torch.arange(model.batch_size), labels=labels, latents=latents)
 
 
-def plain_of(run: Run, given: Batch) -> PlainLoop:
-    """The plain loop with a network of the same sizes on the same latents, in float32 with TF32 where there is some."""
+def plain_of(run: Run, given: Batch, *, bf16: bool, compiled: bool) -> PlainLoop:
+    """The plain loop with a network of the same sizes on the same latents."""
     assert given.latents is not None
     assert given.labels is not None
     net: Any = run.pipeline.backbone
@@ -100,4 +128,5 @@ def plain_of(run: Run, given: Batch) -> PlainLoop:
         heads=trunk.heads,
         classes=CLASSES,
     )
-    return PlainLoop(plain.to(run.engine.device), given.latents, given.labels, lr=LR, time_mean=0.0)
+    options = {"lr": LR, "time_mean": 0.0, "bf16": bf16, "compiled": compiled}
+    return PlainLoop(plain.to(run.engine.device), given.latents, given.labels, **options)

@@ -138,10 +138,26 @@ class PlainDiT(nn.Module):
 
 
 class PlainLoop:
-    """One step after another on the same latents [B, C, h, w] and labels [B]."""
+    """Training steps on the same latents [B, C, h, w] and labels [B].
 
-    def __init__(self, net: PlainDiT, latents: Tensor, labels: Tensor, *, lr: float, time_mean: float):
+    Args:
+        bf16: Whether the forward pass runs under bfloat16 autocast, as the published loop does on GPUs.
+        compiled: Whether the network is compiled as a whole.
+    """
+
+    def __init__(
+        self,
+        net: PlainDiT,
+        latents: Tensor,
+        labels: Tensor,
+        *,
+        lr: float,
+        time_mean: float,
+        bf16: bool = False,
+        compiled: bool = False,
+    ):
         self.net, self.latents, self.labels, self.time_mean = net, latents, labels, time_mean
+        self.bf16, self.forward = bf16, torch.compile(net) if compiled else net
         self.ema = copy.deepcopy(net).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
 
@@ -165,4 +181,6 @@ class PlainLoop:
         at = t[:, None, None, None]
         x = (1 - at) * self.latents + at * noise
         target = (x - self.latents) / at.clamp(min=0.05)
-        return (self.net(x, t, label) - target).square().mean()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            predicted = self.forward(x, t, label)
+        return (predicted.float() - target).square().mean()
