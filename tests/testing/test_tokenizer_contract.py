@@ -46,7 +46,8 @@ class Posterior(TinyTokenizer):
 
 class LooseDecoder(TinyTokenizer):
     def decode(self, latents, rng=None):
-        return super().decode(latents) + 0.001 * torch.randn(1)
+        images = super().decode(latents)
+        return images + 0.001 * torch.randn_like(images)
 
 
 class BatchNormEncoder(TinyTokenizer):
