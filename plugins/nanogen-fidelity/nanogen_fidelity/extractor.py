@@ -76,8 +76,8 @@ class Extractor(ABC):
     def _refuse_nonfinite(self, features: Tensor) -> None:
         if not features.isfinite().all():
             raise NanoGenError(
-                f"{type(self).__name__} computed features that are not finite. Run its network in float32 (`autocast: false`),"
-                " or download its weights again."
+                f"{type(self).__name__} computed features that are not finite. Run its network in float32"
+                " (`autocast: false`), or download its weights again."
             )
 
 

@@ -197,7 +197,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
         headers: Any = _Headers(file)
         tar = tarfile.open(fileobj=headers, mode="r:")  # noqa: SIM115
         while (member := tar.next()) is not None:
-            tar.members = []  # tarfile's own index would take memory
+            tar.members = []  # type: ignore[attr-defined]  # tarfile's own index would take memory
             yield member
 
 

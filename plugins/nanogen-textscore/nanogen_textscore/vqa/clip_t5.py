@@ -136,7 +136,7 @@ class ClipT5:
 
     @cached_property
     def _has_vision_weights(self) -> bool:
-        """Whether the checkpoint has weights of the vision tower. Otherwise they are read from `ClipT5Config.vision`."""
+        """Whether the checkpoint has weights of the vision tower. If not, `ClipT5Config.vision` has them."""
         return bool(part_of(weight_files(self._model.folder), VISION))
 
     @cached_property
