@@ -129,7 +129,7 @@ def test_a_lost_worker_has_a_name_of_its_own():
 
 def test_a_stop_is_heard_while_waiting():
     def slow():
-        time.sleep(60)
+        time.sleep(3)
         yield
 
     with read_batches(slow(), lambda: True, num_workers=1) as batches, pytest.raises(Stopped):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import Empty, Queue
-from threading import Thread
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
+from threading import Event, Thread
 from typing import Any
 
 from nanogen_core.tensors import Batch
 
 POLL_SECONDS = 0.2  # period of checks for a stop request
+FINISH_SECONDS = 1  # for the batch that is being read when the loop ends
+KILLED_SECONDS = 10  # DataLoader notices a killed worker within 5 seconds
 
 
 class Stopped(Exception):
@@ -38,16 +40,21 @@ def read_batches(batches: Iterator[Batch], stop: Callable[[], bool], *, num_work
         yield batches
         return
     earlier_children = set(multiprocessing.active_children())
+    queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(maxsize=1)
+    closed = Event()
+    thread = Thread(target=_fill_queue, args=(queue, batches, closed), daemon=True)
+    thread.start()
     try:
-        yield _read_ahead(batches, stop)
+        yield _from_queue(queue, stop)
     finally:
+        closed.set()
+        thread.join(FINISH_SECONDS)
         for child in set(multiprocessing.active_children()) - earlier_children:
             child.kill()
+        thread.join(KILLED_SECONDS)  # a thread that is inside PyTorch when Python exits aborts the process
 
 
-def _read_ahead(batches: Iterator[Batch], stop: Callable[[], bool]) -> Iterator[Batch]:
-    queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(maxsize=1)
-    Thread(target=_fill_queue, args=(queue, batches), daemon=True).start()
+def _from_queue(queue: Queue[tuple[Batch | None, BaseException | None]], stop: Callable[[], bool]) -> Iterator[Batch]:
     while True:
         batch, error = _next(queue, stop)
         if error is not None:
@@ -57,13 +64,23 @@ def _read_ahead(batches: Iterator[Batch], stop: Callable[[], bool]) -> Iterator[
         yield batch
 
 
-def _fill_queue(queue: Queue[Any], batches: Iterator[Batch]) -> None:
+def _fill_queue(queue: Queue[Any], batches: Iterator[Batch], closed: Event) -> None:
     try:
         for batch in batches:
-            queue.put((batch, None))
-        queue.put((None, None))
+            if not _put(queue, (batch, None), closed):
+                return
+        _put(queue, (None, None), closed)
     except BaseException as error:  # raised again in the loop
-        queue.put((None, error))
+        _put(queue, (None, error), closed)
+
+
+def _put(queue: Queue[Any], item: tuple[Batch | None, BaseException | None], closed: Event) -> bool:
+    """Put the item when there is room. Returns whether it was put before `closed` was set."""
+    while not closed.is_set():
+        with suppress(Full):
+            queue.put(item, timeout=POLL_SECONDS)
+            return True
+    return False
 
 
 def _next(queue: Queue[Any], stop: Callable[[], bool]) -> tuple[Batch | None, BaseException | None]:
