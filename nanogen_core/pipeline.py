@@ -24,7 +24,7 @@ from nanogen_core.protocols import VelocityFn
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
-from nanogen_core.tensors import Batch, State, trimmed
+from nanogen_core.tensors import Batch, State
 from nanogen_core.validators import batch, sampling_steps, seed_number
 from nanogen_files import storage, yaml_files
 from nanogen_files.images import refuse_nonfinite as refuse_nonfinite_images
@@ -177,7 +177,7 @@ class Pipeline:
         guidance: float | Mapping[str, float] | None = None,
     ) -> Tensor:
         draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that images agree on every device
-        condition, null = trimmed(self.conditioner.encode(batch), self.conditioner.null(len(batch.indices)))
+        condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
         velocity_fn: VelocityFn = velocity_field(self.objective, self.backbone)
         for wrapper in self._guidance(guidance):
             velocity_fn = wrapper.wrap(velocity_fn, null)

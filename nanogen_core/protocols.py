@@ -67,9 +67,10 @@ class TextEncoder(Protocol):
         """The longest sequence that `encode` returns, in tokens."""
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Encode texts as states [B, length, D] float32 with a mask [B, length].
+        """Encode texts as states [B, L, D] float32 with a mask [B, L], truncated to `length` tokens.
 
-        The mask is true for a text's tokens, which come first. Padding states are zero.
+        L is the number of tokens of the longest text, at least 1. The mask is true for a text's tokens, which come
+        first. Padding states are zero.
         """
 
     def to(self, device: torch.device | str) -> object:
@@ -86,8 +87,8 @@ class Conditioner(Protocol):
         """Encode `batch.labels` or `batch.captions`.
 
         Returns:
-            A condition with tokens [B, L, D], where D = `spec.width` and L <= `spec.length`. L is equal for `encode`
-            and `null`. `mask` is set exactly if `spec.padded`.
+            A condition with tokens [B, L, D], where D = `spec.width` and 1 <= L <= `spec.length`. L may differ between
+            batches. `mask` is set exactly if `spec.padded`.
 
         Raises:
             NanoGenError: The batch has no labels or captions.

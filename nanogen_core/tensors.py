@@ -97,7 +97,7 @@ class Batch(NamedTuple):
     captions: Sequence[str] | None = None
     latents: Tensor | None = None  # [B, C, h, w] precomputed latents
     extras: Mapping[str, Tensor] = {}  # [B, ...] tensors that auxiliary losses prepared, by their names
-    condition: Condition | None = None  # precomputed condition; may have fewer tokens than the null condition
+    condition: Condition | None = None  # precomputed condition
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the examples `start`, ..., `stop - 1`."""
@@ -125,8 +125,10 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
     """Replace the rows of `condition` where `dropped` [B] is true by rows of `null` (condition dropout).
 
-    Both conditions have B rows and equal L. The result has `dropped` as its `null`, and the `extras` of `condition`.
+    Both conditions have B rows. The shorter one is padded. The result has `dropped` as its `null`, and the `extras` of
+    `condition`.
     """
+    condition, null = _equally_long(condition, null)
     tokens = torch.where(per_sample(dropped, condition.tokens), null.tokens, condition.tokens)
     masks = _masks(condition, null)
     mask = None if masks is None else torch.where(dropped[:, None], masks[1], masks[0])
@@ -134,9 +136,12 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate conditions of equal L to [B1 + B2, L, D]. Raises ValueError if the names in `extras` differ."""
+    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError if the names in `extras`
+    differ.
+    """
     if first.extras.keys() != second.extras.keys():
         raise ValueError(f"Cannot join conditions with extras {sorted(first.extras)} and {sorted(second.extras)}.")
+    first, second = _equally_long(first, second)
     masks = _masks(first, second)
     mask = None if masks is None else torch.cat(masks)
     extras = {name: torch.cat([value, second.extras[name]]) for name, value in first.extras.items()}
@@ -145,21 +150,9 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
     return Condition(torch.cat([first.tokens, second.tokens]), mask, null, extras)
 
 
-def trimmed(*conditions: Condition) -> tuple[Condition, ...]:
-    """Remove trailing padding that all rows of all conditions share, and masks that become all true.
-
-    Padding is masked, so a network's output does not change. At least one token position remains, because networks
-    need not support conditions of length 0.
-    """
-    if all(condition.mask is None for condition in conditions):
-        return conditions
-    masks = [_mask(condition) for condition in conditions]
-    real = torch.stack([mask.any(dim=0) for mask in masks]).any(dim=0).nonzero()  # [L', 1]
-    length = int(real.max()) + 1 if len(real) else 1
-    return tuple(
-        condition._replace(tokens=condition.tokens[:, :length], mask=None if mask.all() else mask)
-        for condition, mask in zip(conditions, (mask[:, :length] for mask in masks), strict=True)
-    )
+def _equally_long(*conditions: Condition) -> tuple[Condition, ...]:
+    length = max(condition.tokens.shape[1] for condition in conditions)
+    return tuple(condition.padded(length) for condition in conditions)
 
 
 def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:

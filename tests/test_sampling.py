@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions, trimmed, where_null
+from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions, where_null
 
 
 class Straight:
@@ -170,36 +171,18 @@ def test_the_null_branch_of_guidance_has_the_extras_of_the_condition():
     assert asked[0].tokens[2:].abs().max() == 0
 
 
-def test_padding_that_no_row_needs_is_taken_away():
-    tokens, mask = torch.randn(2, 6, 3), torch.arange(6) < torch.tensor([2, 4])[:, None]
-    first, null = trimmed(Condition(tokens, mask), Condition(tokens, torch.arange(6) < torch.tensor([1, 1])[:, None]))
-    assert first.tokens.equal(tokens[:, :4])
-    assert first.mask.equal(mask[:, :4])
-    assert null.tokens.shape == first.tokens.shape
-    assert null.mask.sum() == 2
-
-
-def test_a_mask_that_hides_nothing_is_taken_away():
-    tokens, mask = torch.randn(2, 6, 3), (torch.arange(6) < 4).expand(2, -1)
-    (alone,) = trimmed(Condition(tokens, mask))
-    assert alone.mask is None
-    assert alone.tokens.shape == (2, 4, 3)
-    whole, null = trimmed(Condition(tokens), Condition(tokens, mask))
-    assert whole.tokens.shape == null.tokens.shape == (2, 6, 3)
-    assert whole.mask is None
-    assert null.mask.equal(mask)
-    unmasked = Condition(tokens)
-    assert trimmed(unmasked)[0] is unmasked
-
-
-def test_one_masked_column_stays_where_no_text_has_a_token():
-    tokens, nothing = torch.randn(2, 6, 3), torch.zeros(2, 6, dtype=torch.bool)
-    found, null = trimmed(Condition(tokens, nothing), Condition(tokens, nothing))
-    assert found.tokens.shape == null.tokens.shape == (2, 1, 3)
-    assert found.mask.tolist() == null.mask.tolist() == [[False], [False]]
-    whole, null = trimmed(Condition(tokens), Condition(tokens, nothing))
-    assert whole.mask is None
-    assert null.mask.equal(nothing)
+def test_the_shorter_of_two_conditions_is_padded():
+    long, short = Condition(torch.randn(1, 3, 2)), Condition(torch.randn(1, 1, 2), torch.tensor([[False]]))
+    for both in (join_conditions(long, short), join_conditions(short, long)):
+        assert both.tokens.shape == (2, 3, 2)
+    both = join_conditions(long, short)
+    assert both.mask.tolist() == [[True] * 3, [False] * 3]
+    assert both.tokens[1].equal(F.pad(short.tokens[0], (0, 0, 0, 2)))
+    for dropped, mask in ((False, [True] * 3), (True, [False] * 3)):
+        for first, second in ((long, short), (short, long)):
+            found = where_null(torch.tensor([dropped]), first, second)
+            assert found.tokens.shape == (1, 3, 2)
+            assert found.mask.tolist() == [mask if first is long else [not value for value in mask]]
 
 
 def test_an_inner_guidance_is_told_which_rows_are_unconditional():
@@ -222,9 +205,3 @@ def test_padding_of_no_tokens_makes_masked_ones():
     padded = Condition(torch.ones(2, 0, 3), torch.ones(2, 0, dtype=torch.bool)).padded(4)
     assert padded.tokens.equal(torch.zeros(2, 4, 3))
     assert not padded.mask.any()
-
-
-def test_padding_within_a_row_stays():
-    mask = torch.tensor([[True, False, True, False, False]])
-    (found,) = trimmed(Condition(torch.randn(1, 5, 3), mask))
-    assert found.mask.tolist() == [[True, False, True]]

@@ -92,10 +92,10 @@ class Captions:
     shortest = 20
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Return states of random lengths, with zeros for the empty caption."""
-        counts = torch.randint(self.shortest, self.max_length + 1, (len(texts), 1))
-        mask = torch.arange(length) < counts
-        return Condition(torch.randn(len(texts), length, self.width) * mask[..., None], mask)
+        """Return states of random lengths."""
+        counts = torch.randint(self.shortest, length + 1, (len(texts), 1))
+        mask = torch.arange(int(counts.max())) < counts
+        return Condition(torch.randn(*mask.shape, self.width) * mask[..., None], mask)
 
     def to(self, device: torch.device | str) -> Captions:
         return self

@@ -47,7 +47,7 @@ class TinyTexts:
         self.spec = ConditionSpec(width=len(LETTERS), length=config.length, padded=True)
 
     def encode(self, batch: Batch) -> Condition:
-        """Encode captions as tokens [B, length, 27]. Raises NanoGenError for a batch without captions."""
+        """Encode captions as tokens [B, L, 27], L letters of the longest. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError("tiny-texts needs captions, but the batch has none: use a task with captions.")
         return self._texts(batch.captions)
@@ -58,7 +58,7 @@ class TinyTexts:
 
     def _texts(self, texts: Sequence[str]) -> Condition:
         padding = -1
-        rows = [[max(LETTERS.find(letter), 0) for letter in text.lower()] for text in texts]
-        cut = [(row + [padding] * self.spec.length)[: self.spec.length] for row in rows]
-        letters = torch.tensor(cut)  # [B, length]
+        longest = max(1, *(len(text) for text in texts))
+        rows = [[max(LETTERS.find(letter), 0) for letter in text.lower()] + [padding] * longest for text in texts]
+        letters = torch.tensor([row[: min(longest, self.spec.length)] for row in rows])  # [B, L]
         return Condition(F.one_hot(letters.clamp(min=0), self.spec.width).float(), letters >= 0)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition
@@ -79,20 +78,22 @@ class HFText:
 
         Args:
             texts: B texts.
-            length: L, the length to pad and truncate to.
+            length: Number of tokens to truncate to.
 
         Returns:
-            States [B, L, D] float32, zero at padding, with a mask [B, L].
+            States [B, L, D] float32, zero at padding, with a mask [B, L]. The longest text has L tokens.
 
         Raises:
             DataError: The model cannot be read.
         """
-        tokens, mask = self.tokenize(texts, length)  # [B, n], [B, n]
-        states = torch.zeros(len(texts), length, self.width, device=self._device)
+        tokens, mask = self.tokenize(texts, length)  # [B, L], [B, L]
         rows = mask.any(dim=1).nonzero()[:, 0]
+        if not len(rows):
+            tokens, mask = tokens.new_zeros(len(texts), 1), mask.new_zeros(len(texts), 1)
+        states = torch.zeros(*tokens.shape, self.width, device=self._device)
         if len(rows):
-            states[rows.to(self._device), : tokens.shape[1]] = self._states(tokens[rows], mask[rows])
-        return Condition(states, F.pad(mask, (0, length - mask.shape[1])).to(self._device))
+            states[rows.to(self._device)] = self._states(tokens[rows], mask[rows])
+        return Condition(states, mask.to(self._device))
 
     def tokenize(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
         """Tokenize texts, truncated to `length` tokens and padded to the longest.

@@ -34,7 +34,7 @@ class CachedEncoder:
         if new:
             rows.update(zip(new, _without_padding(self._encoder.encode(new, length)), strict=True))
         self._store({text: rows[text] for text in texts})
-        return _padded([rows[text] for text in texts], length)
+        return _padded([rows[text] for text in texts])
 
     def _store(self, rows: dict[str, Tensor]) -> None:
         for text, row in rows.items():
@@ -49,7 +49,7 @@ def _without_padding(condition: Condition) -> list[Tensor]:
     return [tokens[mask] for tokens, mask in zip(condition.tokens, condition.mask, strict=True)]  # [n, D] each
 
 
-def _padded(rows: Sequence[Tensor], length: int) -> Condition:
-    tokens = pad_sequence([*rows, rows[0].new_empty(length, rows[0].shape[1])], batch_first=True)[:-1]  # [B, L, D]
+def _padded(rows: Sequence[Tensor]) -> Condition:
+    tokens = pad_sequence([*rows, rows[0].new_empty(1, rows[0].shape[1])], batch_first=True)[:-1]  # [B, L, D], L >= 1
     counts = torch.tensor([len(row) for row in rows], device=tokens.device)
-    return Condition(tokens, torch.arange(length, device=tokens.device) < counts[:, None])
+    return Condition(tokens, torch.arange(tokens.shape[1], device=tokens.device) < counts[:, None])

@@ -1,4 +1,4 @@
-"""The conditioner `text`: captions as token states of a frozen text encoder, padded to one length."""
+"""The conditioner `text`: captions as token states of a frozen text encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_t2i.encoding_cache import CachedEncoder
 
 
 class Text:
-    """Encodes captions as right-padded encoder states.
+    """Encodes captions as encoder states, right-padded to the longest caption of the batch.
 
     The null condition is the empty text. Its mask is all false for every encoder, so backbones get no condition tokens.
     """
@@ -29,10 +29,12 @@ class Text:
                 f"`conditioner.length`, or raise `encoder.max_length`."
             )
         self.spec = ConditionSpec(width=encoder.width, length=length, normalize=True, padded=True)
+        self._device = torch.device("cpu")
         self._encoder = CachedEncoder(encoder, config.cache_size) if config.cache_size else encoder
 
     def to(self, device: torch.device | str) -> Text:
         """Move later computation to a device. Returns self."""
+        self._device = torch.device(device)
         self._encoder.to(device)
         return self
 
@@ -49,8 +51,9 @@ class Text:
         return self._encoded(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """Return the empty text `count` times: tokens [count, L, D] and an all-false mask [count, L]."""
-        return self._encoded([""]).map(lambda value: value.expand(count, *value.shape[1:]))
+        """Return the empty text `count` times: a masked zero token, [count, 1, D] and [count, 1]."""
+        tokens = torch.zeros(count, 1, self.spec.width, device=self._device)
+        return Condition(tokens, torch.zeros(count, 1, dtype=torch.bool, device=self._device))
 
     def _encoded(self, texts: Sequence[str]) -> Condition:
         """Encode texts. Special tokens of an empty text are masked, and their states set to zero."""

@@ -29,7 +29,8 @@ class Letters:
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
         self.asked += texts
-        tokens, mask = torch.zeros(len(texts), length, 2), torch.zeros(len(texts), length, dtype=torch.bool)
+        longest = min(length, 1 + max(map(len, texts)))
+        tokens, mask = torch.zeros(len(texts), longest, 2), torch.zeros(len(texts), longest, dtype=torch.bool)
         for row, text in enumerate(texts):
             letters = torch.tensor([1.0, *(float(ord(letter)) for letter in text[: length - 1])])
             tokens[row, : len(letters)], mask[row, : len(letters)] = letters[:, None], True
@@ -60,8 +61,8 @@ def test_more_tokens_than_the_encoder_gives_are_refused() -> None:
 def test_null_shows_no_token_whatever_an_encoder_adds() -> None:
     null = Text(TextConfig(), encoder=Letters()).null(3)
     assert null.mask is not None
-    assert null.tokens.equal(torch.zeros(3, 12, 2))
-    assert null.mask.shape == (3, 12)
+    assert null.tokens.equal(torch.zeros(3, 1, 2))
+    assert null.mask.shape == (3, 1)
     assert not null.mask.any()
 
 
@@ -73,6 +74,7 @@ def test_an_empty_caption_is_the_null_condition(cache_size: int) -> None:
         assert found.mask is not None
         assert found.mask.sum(1).tolist() == [2, 0, 3]
         assert not found.tokens[1].any()
+        assert found.tokens.shape == (3, 3, 2)
     assert same(text.encode(batch("", "")), text.null(2))
 
 

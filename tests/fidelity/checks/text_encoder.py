@@ -27,11 +27,12 @@ def measure(path: Path) -> Iterator[Measurement]:
     encoder = HFText(HFTextConfig(path=str(path.parent / case["model"]), max_length=length))
     text = Text(TextConfig(), encoder=encoder)
     batch = Batch(torch.arange(len(captions)), captions=captions)
-    for name, found in {"encoder": encoder.encode(captions, length), "conditioner": text.encode(batch)}.items():
+    for name, shorter in {"encoder": encoder.encode(captions, length), "conditioner": text.encode(batch)}.items():
+        found = shorter.padded(length)
         rows = slice(None, len(captions))
         yield Measurement(f"{name}.mask", _unequal(found.mask, mask[rows]), 0.0)
         yield Measurement(f"{name}.states", _masked_error(found.tokens, states[rows], mask[rows]), LIMIT)
-    yield Measurement("null.mask", _unequal(text.null(1).mask, mask[-1:]), 0.0)
+    yield Measurement("null.mask", _unequal(text.null(1).padded(length).mask, mask[-1:]), 0.0)
     yield Measurement("token_ids", _unequal_tokens(encoder, captions, length, recorded["in.token_ids"], mask), 0.0)
 
 

@@ -18,6 +18,7 @@ from nanogen_train.ema.ema import EMA
 from nanogen_train.ema.tracked import PowerFunctionEMA
 from nanogen_train.protocols import Auxiliary
 from nanogen_train.stages.diffusion_settings import DiffusionConfig
+from nanogen_train.stages.lengths import bucket_length
 from nanogen_train.trainer.cache import rows
 from nanogen_train.trainer.step import is_trained
 
@@ -92,18 +93,18 @@ class Diffusion:
         """Return the loss of the objective and the auxiliaries. Drops the condition of a random share of samples."""
         assert batch.latents is not None, "prepare() comes before loss()"
         null = self.pipeline.conditioner.null(len(batch.indices))
-        condition = self._condition(batch, length=null.tokens.shape[1])
+        condition = self._condition(batch)
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
         clean = State(batch.latents, self._cls_token(batch))
         nets: dict[str, Any] = {**self.nets, PHASE: self._student()}
         losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
         return self._with_auxiliaries(losses, clean, batch, rng)
 
-    def _condition(self, batch: Batch, *, length: int) -> Condition:
-        if batch.condition is not None:
-            return batch.condition.padded(length)
-        encoded: Condition = self.pipeline.conditioner.encode(batch)
-        return encoded
+    def _condition(self, batch: Batch) -> Condition:
+        """Return the condition of a batch, padded to one of few lengths, so that compiled graphs are reused."""
+        conditioner = self.pipeline.conditioner
+        condition: Condition = conditioner.encode(batch) if batch.condition is None else batch.condition
+        return condition.padded(bucket_length(condition.tokens.shape[1], conditioner.spec.length))
 
     def _student(self) -> Any:
         """Return the backbone, with the intermediates that auxiliaries need."""

@@ -1,0 +1,9 @@
+"""Lengths of condition sequences in training."""
+
+BUCKETS = 8  # few enough for one compiled graph each; on average 1/16 of the longest length is padding
+
+
+def bucket_length(length: int, longest: int) -> int:
+    """Round `length` up to the next of 8 equally spaced lengths, the last of which is `longest`."""
+    size = -(-longest // BUCKETS)
+    return min(longest, -(-length // size) * size)
