@@ -47,7 +47,7 @@ class TinyTexts:
         self.spec = ConditionSpec(width=len(LETTERS), length=config.length, padded=True)
 
     def encode(self, batch: Batch) -> Condition:
-        """Encode captions as tokens [B, L, 27], L letters of the longest. Raises NanoGenError for a batch without captions."""
+        """Encode captions as tokens [B, L, 27]. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError("tiny-texts needs captions, but the batch has none: use a task with captions.")
         return self._texts(batch.captions)

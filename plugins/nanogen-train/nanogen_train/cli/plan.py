@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 )
 @click.option("--link", type=Number(float, positive), default=50.0, show_default=True, help="GB/s sent per GPU.")
 @click.option("--classes", type=FEW, default=1000, show_default=True, help="Number of classes if the data is absent.")
+@click.option(
+    "--caption-lengths",
+    "lengths",
+    metavar="LENGTHS",
+    help="Tokens of captions: a range (20-256) or a sample (40,40,77). Counts FLOPs without the padding that training"
+    " removes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @overrides
 def plan(
@@ -41,6 +48,7 @@ def plan(
     utilisation: float,
     link: float,
     classes: int,
+    lengths: str | None,
     as_json: bool,
     settings: tuple[str, ...],
 ) -> None:
@@ -52,13 +60,17 @@ def plan(
     from nanogen_core.cli.options import resolved
 
     configuration = resolved(config, settings)
+    from nanogen_train.planning.caption_lengths import CaptionLengths
     from nanogen_train.planning.cost import cost_of
     from nanogen_train.planning.plan import Setting, plan_for
 
     setting = Setting(gpus=gpus, gpu=_gpu(name, memory, tflops), utilisation=utilisation, link=link)
     train = configuration.sections["train"]
-    cost = cost_of(configuration, classes=classes)
-    estimate = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps)
+    distribution = None if lengths is None else CaptionLengths.parse(lengths)
+    cost = cost_of(configuration, classes=classes, by_length=distribution is not None)
+    captions = train.batch_size // gpus // train.grad_accum_steps
+    flops = None if distribution is None else cost.mean_flops(distribution, captions)
+    estimate = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps, flops=flops)
     click.echo(_json(estimate) if as_json else _text(estimate))
 
 
@@ -87,6 +99,7 @@ def _text(plan: CostEstimate) -> str:
         f" {plan.cost.tokens} image tokens",
         f"{f['flops_per_image'] / 1e12:.3f} TFLOPs per image, {f['flops_per_step'] / 1e15:.3f} PFLOPs per step of"
         f" {plan.batch_size} images",
+        *_padding(plan),
         f"{plan.setting.gpus} GPUs, {f['images_per_gpu']} images per GPU:"
         f" {plan.step_seconds:.3f} s per step, {f['days']:.2f} days for {plan.steps} steps",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
@@ -100,3 +113,10 @@ def _text(plan: CostEstimate) -> str:
         verdict = "fits" if entry.strategy in plan.fits else f"more than {plan.setting.gpu.memory:g}"
         lines.append(f"{entry.strategy:22}{numbers[0]:10.1f}{numbers[1]:13.1f}{numbers[2]:9.1f}  {verdict}")
     return "\n".join([*lines, "", f"First limit: {plan.first_limit}"])
+
+
+def _padding(plan: CostEstimate) -> list[str]:
+    """Return the FLOPs with full padding, if the estimate has less."""
+    if not plan.cost.flops_by_length:
+        return []
+    return [f"{plan.cost.flops / 1e12:.3f} TFLOPs per image if every caption had {plan.cost.longest} tokens"]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from statistics import fmean
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved
-from nanogen_core.errors import DataError
+from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State
 from nanogen_train.distributed.blocks import blocks_of
 from nanogen_train.logging.flops import FlopCount
+from nanogen_train.planning.caption_lengths import CaptionLengths
 
 FEW, MORE = (
     2,
@@ -41,7 +43,8 @@ class Cost:
     latent: LatentSpec
     parameters: int  # of the backbone
     state_bytes: float  # of the optimizer, per parameter
-    flops: float
+    flops: float  # with captions padded to the longest possible
+    flops_by_length: Mapping[int, float]  # with captions padded to other lengths, for interpolation
     activations: int  # bytes saved for the backward pass under bf16 autocast, per image
     checkpointed: int  # the same with activation checkpointing
     copies: int
@@ -53,13 +56,34 @@ class Cost:
         patch = self.latent.patch_size
         return (self.latent.height // patch) * (self.latent.width // patch)
 
+    @property
+    def longest(self) -> int:
+        """Largest number of condition tokens in `flops_by_length`."""
+        return max(self.flops_by_length)
 
-def cost_of(resolved: Resolved, *, classes: int) -> Cost:
+    def mean_flops(self, lengths: CaptionLengths, captions: int) -> float:
+        """Return the mean FLOPs per image in batches of `captions` captions, each padded to its longest."""
+        return sum(share * self.flops_at(n) for n, share in lengths.of_batch(captions, self.longest).items())
+
+    def flops_at(self, length: int) -> float:
+        """Return the FLOPs per image with captions padded to `length`: a polynomial of degree 2, by interpolation."""
+        points = self.flops_by_length
+        return sum(
+            flops * prod((length - other) / (at - other) for other in points if other != at)
+            for at, flops in points.items()
+        )
+
+
+def cost_of(resolved: Resolved, *, classes: int, by_length: bool = False) -> Cost:
     """Return the cost of a configuration. Excludes auxiliary losses and frozen networks.
 
     Args:
         resolved: The configuration.
         classes: Number of classes to assume if the dataset is not present.
+        by_length: Also count the FLOPs with shorter captions (`Cost.flops_at`).
+
+    Raises:
+        ConfigError: `by_length` is set, and the conditions are not padded.
     """
     parts = _parts(resolved, classes)
     latent: LatentSpec = parts["latent"]
@@ -67,12 +91,14 @@ def cost_of(resolved: Resolved, *, classes: int) -> Cost:
     with FakeTensorMode():
         backbone, objective = parts["backbone"], parts["objective"]
         steps = list(_steps(backbone, objective, latent, condition))
+        shorter = _flops_by_length(backbone, objective, latent, condition) if by_length else {}
     blocks = [sum(p.numel() for p in block.parameters()) for block in blocks_of(backbone)]
     return Cost(
         latent=latent,
         parameters=sum(p.numel() for p in backbone.parameters()),
         state_bytes=_state_bytes(parts["optimizer"], backbone),
-        flops=fmean(step.flops for step in steps),
+        flops=_mean_flops(steps),
+        flops_by_length=shorter,
         activations=max(step.activations for step in steps),
         checkpointed=max(step.checkpointed for step in steps),
         copies=max(step.copies for step in steps),
@@ -98,6 +124,18 @@ class _Step:
     copies: int = 0
 
 
+def _mean_flops(steps: Iterable[_Step]) -> float:
+    return fmean(step.flops for step in steps)
+
+
+def _flops_by_length(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> dict[int, float]:
+    """Return the FLOPs per image at three lengths of the condition, or fewer if it has less than three."""
+    if not spec.padded:
+        raise ConfigError("--caption-lengths needs captions, but this configuration has labels: remove it.")
+    lengths = sorted({1, (1 + spec.length) // 2, spec.length})
+    return {n: _mean_flops(_steps(net, objective, latent, evolve(spec, length=n))) for n in lengths}
+
+
 def _steps(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> Iterator[_Step]:
     """Yield the cost of each kind of step; of one if the objective makes no choice."""
     for choice in CHOICES:
@@ -118,7 +156,7 @@ def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpe
     clean = State(torch.zeros(images, *latent.shape), token)
     with FlopCount() as flops, torch.autocast("cpu", torch.bfloat16):
         with _SavedTensors(net).tracking() as saved:
-            losses = objective.loss({"student": net}, clean, condition, condition, rng)
+            losses = objective.loss({"student": net}, clean, condition, _condition(spec, images, null=True), rng)
         losses.total.backward()
     for parameter in net.parameters():
         parameter.grad = None
@@ -137,9 +175,10 @@ class _FixedChoice(KeyedRNG):
         return self._choice
 
 
-def _condition(spec: ConditionSpec, images: int) -> Condition:
-    mask = torch.ones(images, spec.length, dtype=torch.bool) if spec.padded else None
-    return Condition(torch.zeros(images, spec.length, spec.width), mask, torch.zeros(images, dtype=torch.bool))
+def _condition(spec: ConditionSpec, images: int, *, null: bool = False) -> Condition:
+    length = 1 if null and spec.padded else spec.length  # the null text is one masked token
+    mask = torch.ones(images, length, dtype=torch.bool) if spec.padded else None
+    return Condition(torch.zeros(images, length, spec.width), mask, torch.zeros(images, dtype=torch.bool))
 
 
 class _SavedTensors:

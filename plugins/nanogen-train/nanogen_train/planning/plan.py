@@ -56,6 +56,7 @@ class CostEstimate:
     """Estimated requirements of a training run. Memory is counted; times follow from peak rates."""
 
     cost: Cost
+    flops: float  # per image, with captions padded to their batch's longest if lengths are given
     setting: Setting
     batch_size: int
     steps: int
@@ -83,8 +84,9 @@ class CostEstimate:
             "gpus": self.setting.gpus,
             "images_per_gpu": self.batch_size // self.setting.gpus,
             "parameters": cost.parameters,
-            "flops_per_image": cost.flops,
-            "flops_per_step": cost.flops * self.batch_size,
+            "flops_per_image": self.flops,
+            "flops_per_image_padded": cost.flops,
+            "flops_per_step": self.flops * self.batch_size,
             "compute_seconds_per_step": self.compute_seconds,
             "transfer_seconds_per_step": self.transfer_seconds,
             "days": self.step_seconds * self.steps / 86_400,
@@ -95,7 +97,7 @@ class CostEstimate:
         }
 
 
-def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> CostEstimate:
+def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops: float | None = None) -> CostEstimate:
     """Return the estimate for a cost and machines.
 
     Args:
@@ -103,19 +105,22 @@ def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int) -> Co
         setting: The machines.
         batch_size: Size of the global batch.
         steps: Steps of the run.
+        flops: FLOPs per image; None for `cost.flops`. Memory is estimated for the longest captions in every case.
 
     Raises:
         TrainingError: The GPUs cannot split the batch equally.
     """
     images = len(DataShard(0, setting.gpus).of(batch_size))
+    flops = cost.flops if flops is None else flops
     memory = tuple(_memory_by_strategy(cost, images, setting.gpus))
     available = setting.gpu.memory * GIB * (1 - RESERVE)
     flops_rate = setting.gpus * setting.gpu.tflops * 1e12 * setting.utilisation
-    compute = cost.flops * batch_size / flops_rate
+    compute = flops * batch_size / flops_rate
     transfer = _transfer_seconds(cost, setting)
     fits = tuple(entry.strategy for entry in memory if entry.total <= available)
     return CostEstimate(
         cost=cost,
+        flops=flops,
         setting=setting,
         batch_size=batch_size,
         steps=steps,
