@@ -117,7 +117,7 @@ def test_tables_are_read_by_file_name(folder, encoding):
         ("0.png,0\n1.png,٣\n2.png,1\n", "Line 3 of .*: the label '٣' is not an integer"),
         ("0.png,0\n1.png," + "9" * 5_000 + "\n2.png,1\n", "Line 3 of .*: the label '9+[.]{3}9+' is not an integer"),
         ("0.png,0\n1.png,1,2\n2.png,1\n", "Line 3 of .* has 3 cells, but the header has 2"),
-        ("0.png,0\n1.png," + "1" * 200_000, "no comma-separated file in line 3: field larger than field limit"),
+        ("0.png,0\n1.png," + "1" * 200_000, "Line 3 of .* is not valid CSV: field larger than field limit"),
     ],
 )
 def test_wrong_labels_are_refused_with_the_line(folder, text, sentence):

@@ -34,7 +34,7 @@ def assert_close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
 
 
 def test_the_product_is_taken_here_or_torch_s_own() -> None:
-    assert module._is_quicker(torch.ones(2, 3), torch.ones(4, 3)) == module.ONEDNN
+    assert module._prefers_onednn(torch.ones(2, 3), torch.ones(4, 3)) == module.ONEDNN
 
 
 @HERE

@@ -81,7 +81,7 @@ def test_a_need_must_stand_above(tmp_path):
     plan = yaml_files.read(cells.FILE)
     plan["cells"] = {name: plan["cells"][name] for name in ("meanflow", "vae")}
     (tmp_path / "cells.yaml").write_text(yaml_files.dump(plan))
-    with pytest.raises(ConfigError, match=r"cells\.meanflow: it needs the cell 'vae'"):
+    with pytest.raises(ConfigError, match=r"cells\.meanflow needs the cell 'vae'"):
         cells.read(tmp_path / "cells.yaml")
 
 
@@ -188,7 +188,7 @@ def test_a_stopped_matrix_goes_on_and_repeats_nothing(finished):
     assert {folder.name for folder in before} == {"vae"}
     assert len(after) == len(CHOSEN) * 2
     assert all(after[folder] == before[folder] for folder in before)
-    assert "imagenet vae: finished before" in second.output
+    assert "imagenet vae: already finished" in second.output
     log = (matrix.output / "imagenet" / "vae+reg" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
 

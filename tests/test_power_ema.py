@@ -251,9 +251,9 @@ def test_nothing_is_kept_by_default(small, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"sigma_rel": []}, "stage.ema_snapshots.*one or more different widths above 0, up to 0.28868, got \\[\\]"),
-        ({"sigma_rel": [0.1, 0.1]}, "one or more different widths"),
-        ({"sigma_rel": [0.3]}, "up to 0.28868, got \\[0.3\\]"),
+        ({"sigma_rel": []}, "stage.ema_snapshots.*must be distinct widths above 0 and at most 0.28868, got \\[\\]"),
+        ({"sigma_rel": [0.1, 0.1]}, "must be distinct widths"),
+        ({"sigma_rel": [0.3]}, "at most 0.28868, got \\[0.3\\]"),
         ({"sigma_rel": ["0.1"]}, "stage.ema_snapshots.*expected a number, got '0.1'"),
         ({"sigma_rel": [float("nan")]}, "must be a finite number, got nan"),
         ({"every": 0}, "stage.ema_snapshots.*every: must be at least 1"),

@@ -105,7 +105,7 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
     optimization = Optimization(stage, factory, schedule, 1e9)
     vitals = StepStatistics(optimization, images=8)
     stage.weight.grad = torch.tensor([0.6, -0.8])
-    with vitals.moving("student", True) as found:
+    with vitals.of_update("student", True) as found:
         optimization.update("student", 0)
     assert float(found["update.student"]) == pytest.approx(0.01 * 2**0.5 / 5, rel=1e-4)
     assert float(found["weights.student"]) == pytest.approx((2.99**2 + 4.01**2) ** 0.5)
@@ -115,7 +115,7 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
 
 def test_a_step_that_is_not_measured_costs_no_copy():
     vitals = StepStatistics(Optimization(OneWeight(), AdamW(AdamWConfig()), Constant(ConstantConfig()), 1.0), images=8)
-    with vitals.moving("student", False) as found:
+    with vitals.of_update("student", False) as found:
         pass
     assert found == {}
 

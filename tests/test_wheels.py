@@ -290,7 +290,7 @@ def test_every_import_is_declared(name, wheels):
 @pytest.fixture(scope="module")
 def outside(install):
     """The environment of the example."""
-    return install("contrastive-nanogen", "test", "drawings")
+    return install("contrastive-nanogen", "test", "demo")
 
 
 def test_an_outside_method_is_listed(outside):

@@ -334,6 +334,6 @@ def test_the_tables_of_a_study_are_made_of_the_rest(study, name, kind):
 @pytest.mark.parametrize("value", ["x", [1], {}, None])
 def test_an_audit_of_a_log_without_numbers_is_one_sentence(study, value):
     (study / DAMAGED / "log.jsonl").write_text(json.dumps({"step": 1, "loss": value}) + "\n")
-    with pytest.raises(DataError, match=r"log\.jsonl .* no number") as caught:
+    with pytest.raises(DataError, match=r"log\.jsonl is damaged: 'loss' of step 1 must be a number") as caught:
         audit(study / DAMAGED, study / "t2i" / "c" / "seed-0")
     one_line(str(caught.value), "loss")

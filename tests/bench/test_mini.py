@@ -107,7 +107,7 @@ def test_a_need_is_prepared_first_and_once(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"prepared": {}}, r"plan.methods.rae: 'decoder' is not among the prepared runs: none"),
+        ({"prepared": {}}, r"plan.methods.rae: there is no prepared run 'decoder'. Prepared runs: none"),
         ({"tasks": ["imagenet"]}, "plan.tasks"),
         ({"steps": 0}, "plan.steps"),
         ({"eval_samples": 1}, "plan.eval_samples"),
@@ -132,7 +132,7 @@ def test_an_unknown_plan_or_method_is_a_sentence(tmp_path):
 def test_a_wrong_configuration_is_found_before_anything_starts(tmp_path):
     methods = {"bad": {"summary": "c", "family": "c", "config": {"backbone": {"hidden": "wide"}}}}
     with pytest.raises(ConfigError, match="imagenet bad seed 0: .*backbone.hidden"):
-        experiment(tiny(methods=methods), tmp_path / "out", only=(), slots=1, say=print)
+        experiment(tiny(methods=methods), tmp_path / "out", only=(), slots=1, log=print)
     assert not (tmp_path / "out").exists()
 
 
@@ -167,7 +167,7 @@ def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch):
     told = []
     todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
     Pool(tmp_path, 2, told.append).run(todo)
-    assert "ended with the status 9" in todo[0].error
+    assert "ended with status 9" in todo[0].error
     assert todo[1].error == "This run needs imagenet decoder, which failed."
     assert len(told) == 4
 
@@ -226,7 +226,7 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(finished):
     assert kept
     assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
     assert code == 1  # a method failed
-    assert "0 of 4 runs were finished before" not in told
+    assert "0 of 4 runs are already finished" not in told
     for task in ("imagenet", "t2i"):
         log = (output / task / "vae" / "seed-0" / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
@@ -256,7 +256,7 @@ def test_the_tables_of_an_experiment(finished):
     (audited,) = json.loads((output / "audits.json").read_text())["vae"]
     assert audited["tasks"] == ["imagenet", "t2i"]
     assert json.loads((output / "correlations.json").read_text()) == {}
-    assert "a correlation needs at least 4" in finished[3]
+    assert "correlation needs at least 4" in finished[3]
 
 
 def test_correlations_over_enough_models(finished, tmp_path):
@@ -298,6 +298,6 @@ def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=600)[1]
     assert process.returncode == 130
-    assert "the same command goes on" in told
+    assert "the same command resumes" in told
     for task in ("imagenet", "t2i"):
         assert list((tmp_path / "out" / task / "vae" / "seed-0" / "checkpoints").glob("step-*"))

@@ -81,7 +81,7 @@ def run(raw, output, monkeypatch):
     """The experiment without its processes."""
     with monkeypatch.context() as patch:
         patch.setattr(Pool, "run", lambda self, todo: None)
-        return experiment(raw, output, only=(), slots=1, say=print)
+        return experiment(raw, output, only=(), slots=1, log=print)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_a_name_that_is_no_folder_is_refused_before_any_path_is_made(beside, mon
         "statistics": {"prepared": {"decoder": {**prepared, "statistics": name}}},
     }
     before = tree(beside)
-    sentence = "no text can hold: a zero byte" if "\0" in name else r"is not a valid folder name\. A name has letters"
+    sentence = "contains a NUL character" if "\0" in name else r"is not a valid folder name\. Use letters"
     place = "prepared" if where == "statistics" and "\0" in name else where  # the whole mapping is refused
     with pytest.raises(ConfigError, match=rf"(?s)plan\.\S*{place}.*{sentence}"):
         run({**PLAN, **changes[where]}, beside / "a" / "b" / "out", monkeypatch)
@@ -108,7 +108,7 @@ def test_a_name_that_is_no_folder_is_refused_before_any_path_is_made(beside, mon
 
 @pytest.mark.parametrize("task", ["prepared", "logs"])
 def test_a_task_that_is_called_like_another_folder_is_refused(task):
-    with pytest.raises(ConfigError, match="the name of another folder of an experiment"):
+    with pytest.raises(ConfigError, match="is reserved for another folder"):
         plan.checked({**PLAN, "tasks": ["imagenet", task]})
 
 
@@ -147,16 +147,16 @@ def finished(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"steps": 2}, "imagenet vae seed 0 is request otherwise by this one"),
-        ({"eval_samples": 16}, "is request otherwise"),
-        ({"base": {**PLAN["base"], "image_size": 32}}, "is request otherwise"),
-        ({"methods": {"other": METHOD}}, "imagenet vae seed 0 is not in this one"),
-        ({"seeds": [1]}, "imagenet vae seed 0 is not in this one"),
+        ({"steps": 2}, "imagenet vae seed 0 differs in this plan"),
+        ({"eval_samples": 16}, "differs in this plan"),
+        ({"base": {**PLAN["base"], "image_size": 32}}, "differs in this plan"),
+        ({"methods": {"other": METHOD}}, "imagenet vae seed 0 is not in this plan"),
+        ({"seeds": [1]}, "imagenet vae seed 0 is not in this plan"),
     ],
 )
 def test_a_folder_of_another_plan_is_refused_and_stays_as_it_is(finished, monkeypatch, changes, sentence):
     before = tree(finished)
-    with pytest.raises(TrainingError, match=rf"holds the runs of another plan: .*{sentence}.*another --output"):
+    with pytest.raises(TrainingError, match=rf"contains runs of another plan: .*{sentence}.*another --output"):
         run({**PLAN, **changes}, finished, monkeypatch)
     assert tree(finished) == before
 
@@ -184,14 +184,14 @@ def test_the_same_plan_finds_its_runs_finished_wherever_its_folder_lies(finished
 @pytest.mark.parametrize("content", ["{", "[]", "steps: x"])
 def test_a_damaged_plan_is_named(finished, monkeypatch, content):
     (finished / "plan.yaml").write_text(content)
-    with pytest.raises(TrainingError, match=r"plan\.yaml cannot be read .*name another --output"):
+    with pytest.raises(TrainingError, match=r"plan\.yaml cannot be read .*choose another --output"):
         run(PLAN, finished, monkeypatch)
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(TrainingError, match=r"holds thesis\.txt and no plan\.yaml"):
+    with pytest.raises(TrainingError, match=r"is no experiment: it contains thesis\.txt and no plan\.yaml"):
         run(PLAN, tmp_path / "out", monkeypatch)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
@@ -204,14 +204,14 @@ def test_a_run_claims_an_empty_folder_or_its_own(tmp_path):
     before = tree(tmp_path)
     folders.claim(tmp_path / "run", {"steps": 1})
     assert tree(tmp_path) == before
-    with pytest.raises(TrainingError, match="holds a run of another configuration: move it away"):
+    with pytest.raises(TrainingError, match="contains a run of another configuration: move it away"):
         folders.claim(tmp_path / "run", {"steps": 2})
     assert tree(tmp_path) == before
 
 
 def test_a_run_claims_no_folder_with_something_in_it(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(TrainingError, match=r"is not empty \(thesis\.txt lies there\)"):
+    with pytest.raises(TrainingError, match=r"is not empty \(it contains thesis\.txt\)"):
         folders.claim(tmp_path, {"steps": 1})
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -252,7 +252,7 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     before, told = tree(finished), []
     monkeypatch.setattr(Pool, "_process", lambda self, job: pytest.fail(f"{job.title} was started"))
     Pool(finished, 1, told.append).run([first, second])
-    assert f"{first.title} is left as it is:" in told[0]
+    assert f"{first.title} is skipped:" in told[0]
     assert "result.json is damaged" in told[0]
     assert (first.result, second.result is None) == (None, False)
     assert first.error
@@ -266,12 +266,14 @@ def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path
     file = tmp_path / "result.json"
     assert folders.read_result(file) == result
     text = file.read_text()
-    canonical = '{"request": {"rate": 0.001, "steps": [1, 2]}, "name": "\\u00e9", "scores": {"accuracy": 0.5}}'
+    canonical = '{"name": "\\u00e9", "request": {"rate": 0.001, "steps": [1, 2]}, "scores": {"accuracy": 0.5}}'
     assert sha256(canonical.encode()).hexdigest() in text
     changed = [text.replace("0.5", "0.6"), text.replace('"steps"', '"stepz"'), text.replace("sha256", "md5")]
     for damaged in changed:
         file.write_text(damaged)
-        with pytest.raises(DataError, match=r"result\.json is damaged: its hash \(sha256\) is .*Move .* away"):
+        with pytest.raises(
+            DataError, match=r"result\.json is damaged: its hash \(sha256\) (does not match|is missing)\. Move .* away"
+        ):
             folders.finished_result(tmp_path, result["request"])
 
 
@@ -294,7 +296,7 @@ def test_damaged_scores_are_said_and_the_tables_are_made_of_the_rest(finished):
     todo = jobs(plan.checked(PLAN), finished, ["vae"])
     lines = list(outcome.write(plan.checked(PLAN), finished, todo))
     assert [line.partition(": ")[0] for line in lines[:2]] == [f"{job.title} is left out" for job in todo]
-    assert lines[-1] == "No run is finished, so there is no table."
+    assert lines[-1] == "No run is finished: no tables are written."
 
 
 # -- the processes -----------------------------------------------------------------------------------------------------
@@ -349,7 +351,7 @@ def test_a_plan_with_comments_in_the_output_folder_stays_as_it_was_written(tmp_p
     file.write_text(text)
     run(plan.read(file), tmp_path, monkeypatch)
     assert file.read_text() == text
-    with pytest.raises(TrainingError, match=r"plan\.yaml is another plan and was written by hand"):
+    with pytest.raises(TrainingError, match=r"plan\.yaml is another plan and was edited by hand"):
         run(plan.read(file, quick=True), tmp_path, monkeypatch)
     assert file.read_text() == text
 
@@ -381,7 +383,9 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").write_text("mine")
     ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
     assert isinstance(ran.exception, DataError)
-    assert "scores.html exists, and `nanogen bench report` did not write it: name" in str(ran.exception)
+    assert "scores.html exists, and `nanogen bench report` did not write it: choose another --output" in str(
+        ran.exception
+    )
     assert (tmp_path / "scores.html").read_text() == "mine"
     (tmp_path / "scores.html").unlink()
     for _ in range(2):  # its own page is made again

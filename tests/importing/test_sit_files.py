@@ -123,7 +123,7 @@ def test_a_recipe_that_says_another_vae_than_the_file_is_refused(tmp_path):
     file = trained(tmp_path, vae="mse")
     sentence = refusal(file, recipe="sit", settings=HEADS)
     assert "recipe sit has tokenizer.preset=sdvae-ema, but the arguments in the file" in sentence
-    assert "say sdvae-mse: add --set tokenizer.preset=VALUE" in sentence
+    assert "have tokenizer.preset=sdvae-mse: add --set tokenizer.preset=VALUE" in sentence
     for preset in ("sdvae-ema", "sdvae-mse"):
         pipeline = import_checkpoint(file, recipe="sit", settings={**HEADS, "tokenizer": {"preset": preset}})
         assert pipeline.config.slots["tokenizer"].config.preset == preset

@@ -46,7 +46,7 @@ def test_wrappers_are_dropped_anywhere_in_a_name(tmp_path, wrapped, safetensors)
 
 def test_a_name_with_and_without_a_wrapper_is_refused(tmp_path):
     path = saved(tmp_path, state(**{f"module.{ANCHOR}": torch.zeros(2, 3)}))
-    with pytest.raises(DataError, match=rf"holds {ANCHOR} twice: with and without a wrapper's _orig_mod, module"):
+    with pytest.raises(DataError, match=rf"contains {ANCHOR} twice, with and without _orig_mod, module in its name"):
         read_weights(path)
 
 
@@ -68,7 +68,7 @@ def test_a_set_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="exactly one set of 'model' weights. It contains: ema"):
         choose(file, ANCHOR, "model")
     two = read_weights(saved(tmp_path, {"first": state(), "second": state()}))
-    with pytest.raises(DataError, match="it holds: unnamed weights, unnamed weights"):
+    with pytest.raises(DataError, match="It contains: unnamed weights, unnamed weights"):
         choose(two, ANCHOR, "ema")
 
 
@@ -91,8 +91,8 @@ def test_numbers_that_are_not_finite_are_named(tmp_path, number, dtype):
         (torch.ones(2), "one tensor"),
         (None, "None"),
         (7, "an object of type int"),
-        ({}, "no named tensors"),
-        ({"step": 7, "list": [torch.ones(2)]}, "no named tensors"),
+        ({}, "no tensors: give a file that maps names to tensors"),
+        ({"step": 7, "list": [torch.ones(2)]}, "no tensors: give a file that maps names to tensors"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(tmp_path, content, what):

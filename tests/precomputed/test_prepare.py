@@ -28,12 +28,13 @@ from nanogen_data.precomputed import manifest, workers
 from nanogen_data.precomputed.prepare import Options, prepare
 from nanogen_data.precomputed.sources import with_source
 from nanogen_files import yaml_files
+from nanogen_files.folder_lock import LOCK_FILES
 
 SMALL = Options(shard_size=5, batch_size=4)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name not in LOCK_FILES}
 
 
 def written(tmp_path: Path, *args: object, **over: object) -> str:

@@ -151,7 +151,7 @@ def test_three_hundred_samples_in_tars_that_break_off(tmp_path: Path) -> None:
         samples = []
         for number in range(15 * part, 15 * part + 15):
             caption, reason = captions[number % 5]
-            image, what = IMAGES["good"](number) if number % 15 != 5 else (None, "unknown format")
+            image, what = IMAGES["good"](number) if number % 15 != 5 else (None, "no image")
             samples.append((f"{number:05d}", image, caption))
             expected.append(reason if reason and image else what)
         expected[-1] = "tar cut short"

@@ -134,7 +134,7 @@ def test_labels_need_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("view", "columns", "reason"),
     [
-        ("labels", {"image": [None, None]}, "unknown format"),
+        ("labels", {"image": [None, None]}, "no image"),
         ("labels", {"image": [{"bytes": b"no picture"}, {"bytes": None}]}, "unknown format"),
         ("captions", {"text": [None, "a"]}, "no caption"),
         ("captions", {"text": ["  ", "a"]}, "empty caption"),

@@ -211,7 +211,7 @@ def test_wrong_labels_are_refused_before_the_first_is_used(
 def test_labels_from_one_have_a_hint(tmp_path: Path) -> None:
     write(tmp_path, {"image": [image(shade) for shade in range(4)], "label": [1, 2, 1, 2]})
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    with pytest.raises(DataError, match="row 1 of .* is 2, .* They seem to start at 1: subtract 1 from each"):
+    with pytest.raises(DataError, match="row 1 of .* is 2; .* They seem to start at 1: subtract 1 from each"):
         arrow(tmp_path, "labels")
 
 
@@ -288,7 +288,7 @@ def test_a_path_outside_or_without_a_file_is_said(tmp_path: Path, path: str) -> 
     (tmp_path / "root" / "pics").mkdir(parents=True)
     write(tmp_path / "root", {"image": [path.format(tmp_path)], "text": ["one"]})
     with pytest.raises(
-        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and the file does not exist inside"
+        CorruptSampleError, match=r"row 0 of .* is the path '.*' without bytes, and there is no such file inside"
     ):
         arrow(tmp_path / "root")[0]
 
@@ -399,8 +399,8 @@ def test_a_list_that_is_written_as_one_text_is_said(
         assert [arrow(tmp_path)[index].caption for index in (1, 0)] == ["a [red] cat", text]
     place = f"in row 0 of {tmp_path / 'train-00000-of-00001.parquet'}"
     assert [record.message for record in caplog.records] == [
-        f"The caption {place} looks like a list but is one string, and is used as it is: {text!r}. Write several "
-        f"captions as a list of texts."
+        f"The caption {place} looks like a list but is one string, and is used as it is: {text!r}. Store "
+        f"several captions as a list of strings."
     ]
 
 

@@ -150,7 +150,7 @@ class Reference:
         with reading(self.path, f"an .npz file at {name!r}"), zipfile.ZipFile(self.path) as archive:
             found = array(archive, name)
         if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
-            raise DataError(f"{self.path}: the array {name!r} holds numbers that are not finite. Write the file again.")
+            raise DataError(f"{self.path}: the array {name!r} contains NaN or infinite values. Write the file again.")
         return found
 
 

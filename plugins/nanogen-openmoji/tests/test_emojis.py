@@ -38,7 +38,7 @@ def test_drawings_differ():
 
 
 def test_an_unknown_name_says_where_the_names_are():
-    with pytest.raises(KeyError, match=r"No emoji is called 'aple'; .*emoji_by_name"):
+    with pytest.raises(KeyError, match=r"No emoji is called 'aple'. .*emoji_by_name"):
         render_named("aple", 16)
 
 

@@ -133,7 +133,7 @@ def test_they_need_a_pixel_tokenizer():
 
 
 def test_an_unknown_encoder_is_named():
-    with pytest.raises(NanoGenError, match="auxiliary.patch-tokens.teacher: There is no encoder 'dinov9'"):
+    with pytest.raises(NanoGenError, match="auxiliary.patch-tokens.teacher: There is no vision_encoder 'dinov9'"):
         resolve({"task": "imagenet", "method": "jit", "auxiliary": {"patch-tokens": {"teacher": "dinov9"}}})
 
 

@@ -348,5 +348,7 @@ def test_a_dino_whose_heads_are_no_whole_number_is_a_sentence(tmp_path: Path, he
     dino_folder(tmp_path)
     facts = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**facts, "num_attention_heads": heads}))
-    with pytest.raises(DataError, match=r"`num_attention_heads` of .*config\.json is .*, and must be a whole number"):
+    with pytest.raises(
+        DataError, match=r"`num_attention_heads` of .*config\.json is .*, but must be a positive integer"
+    ):
         load_dino(str(tmp_path))

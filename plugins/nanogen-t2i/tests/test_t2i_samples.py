@@ -68,7 +68,7 @@ def test_names_with_dots_are_split_as_webdataset_does_and_said(tmp_path: Path) -
     assert str(found.value).startswith(
         f"A sample of {path} has no image. Its files are: img_v1.0.jpg, img_v1.0.txt, img_v1.1.jpg"
     )
-    assert "Names are split at the first dot after the folder, as webdataset does: img_v1.0.jpg is " in str(found.value)
+    assert "As in webdataset, names are split at the first dot after the folder: img_v1.0.jpg is " in str(found.value)
     assert "the file '0.jpg' of the sample 'img_v1'." in str(found.value)
     assert "byte -1" not in str(found.value)
 
@@ -160,7 +160,7 @@ def test_lines_are_one_caption_which_is_said_or_one_each_epoch(
         write(tmp_path / "1.tar", {"a.png": shaded(1), "a.txt": b"three\nlines\nhere"})
         _ = opened(tmp_path)[2]
     assert caplog.text.count("lines, which are read as one caption") == 1  # once, whatever the caption
-    assert "set `dataset.caption_lines: true`" in caplog.text
+    assert "Set `dataset.caption_lines: true`" in caplog.text
     examples = opened(tmp_path / "0.tar", caption_lines=True)
     assert [examples[index].caption for index in range(2)] == [("a ball", "a round thing"), "b"]
     batches = islice(loader(examples, 2, transform=ResizeAndCrop(16)), 30)

@@ -256,7 +256,7 @@ def test_missing_data_is_one_sentence(root: str, split: str, words: str) -> None
 def test_a_folder_without_tars_or_held_out_tars_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no \.tar files in .*Set `dataset\.root`"):
         dataset(tmp_path).open("train", 16, "captions")
-    with pytest.raises(DataError, match=r"held-out tars: make it, or set `dataset\.validation`"):
+    with pytest.raises(DataError, match=r"held-out tars. Create it, or set `dataset\.validation`"):
         dataset(tmp_path).open("val", 16, "captions")
 
 

@@ -87,4 +87,4 @@ def test_images_of_another_program_are_evaluated_from_the_command_line(tmp_path,
     scores = {score["metric"]: score for score in json.loads(ran.stdout)}
     assert scores.keys() == {"geneval", "geneval_images", "geneval_single_object"}
     assert scores["geneval"]["n"] == 2
-    assert scores["geneval"]["settings"]["judge"]["images_per_prompt"] == 2
+    assert scores["geneval"]["settings"]["metric_settings"]["images_per_prompt"] == 2

@@ -71,7 +71,7 @@ def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
     try:
         before = checked(read(output / PLAN))
     except NanoGenError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise TrainingError(f"{output / PLAN} cannot be read ({reason}): choose another --output.") from error
     known = {job.folder: job.request for job in jobs(plan, output, list(plan.methods))}
     for job in jobs(before, output, list(before.methods)):

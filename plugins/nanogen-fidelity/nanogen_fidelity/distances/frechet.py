@@ -123,6 +123,6 @@ def _check(a: Moments, b: Moments) -> None:
                 f" of {width} features. Use moments from the same feature extractor."
             )
         if not (mean.isfinite().all() and covariance.isfinite().all()):
-            raise DataError("A mean or a covariance holds values that are not finite. Compute the statistics again.")
+            raise DataError("A mean or a covariance contains NaN or infinite values. Compute the statistics again.")
         if (covariance - covariance.T).abs().max() > TOLERANCE * covariance.abs().max():
             raise DataError("A covariance is not symmetric: the statistics are damaged. Compute them again.")
