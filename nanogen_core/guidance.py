@@ -37,12 +37,11 @@ class ClassifierFree:
         null = null._replace(null=torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device))
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
-            if not self._active(times):
+            if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):
                 return velocity_fn(state, times, condition)
             empty = null._replace(extras=condition.extras)
-            both = velocity_fn(
-                _twice(state), Times(times.t.repeat(2), times.r.repeat(2)), join_conditions(condition, empty)
-            )
+            doubled = times._replace(t=times.t.repeat(2), r=times.r.repeat(2))
+            both = velocity_fn(_twice(state), doubled, join_conditions(condition, empty))
             scale = self.config.scale
             value = both.value.map(lambda pair: _extrapolate(pair, scale))
             return Prediction(self._of_channels(value, both.value))
@@ -56,12 +55,6 @@ class ClassifierFree:
             return guided
         conditional, _ = pair.latent.chunk(2)
         return guided._replace(latent=torch.cat([guided.latent[:, :count], conditional[:, count:]], dim=1))
-
-    def _active(self, times: Times) -> bool:
-        if self.config.scale == 1.0:
-            return False
-        start = times.t[0]  # equal for all samples; kept as a tensor, so that t_min and t_max round to float32 too
-        return bool((start >= self.config.t_min) & (start <= self.config.t_max))
 
 
 def _twice(state: State) -> State:

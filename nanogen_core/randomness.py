@@ -63,8 +63,8 @@ class KeyedRNG:
 
     def _words(self, purpose: str, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return two int64 tensors [len(slots), pairs] of random words in [0, 2**32), one word pair per two numbers."""
-        seed = torch.tensor(_hash((self.seed, purpose, self.step), 8) - (1 << 63), device=self.device)
-        slots = torch.tensor(self.slots, dtype=torch.int64, device=self.device)
+        seed = torch.full((), _hash((self.seed, purpose, self.step), 8) - (1 << 63), device=self.device)
+        slots = torch.tensor(self.slots, dtype=torch.int64).to(self.device, non_blocking=True)
         pairs = torch.arange(-(-math.prod(shape) // 2), device=self.device)
         words = splitmix(splitmix(seed, slots)[:, None], pairs)
         return words.bitwise_right_shift(32).bitwise_and_(WORD - 1), words.bitwise_and_(WORD - 1)

@@ -55,12 +55,13 @@ class Heun(Euler):
     def _step(
         self, objective: Objective, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition
     ) -> State:
-        span = float(times.t[0] - times.r[0])
-        start = velocity_fn(state, Times(times.t, times.t), condition).value
+        t, r = times.numbers()
+        span = t - r
+        start = velocity_fn(state, Times(times.t, times.t, (t, t)), condition).value
         euler = state.map(lambda x, v: x - span * v, start)
-        if float(times.r[0]) == 0.0:
+        if r == 0.0:
             return euler
-        end = velocity_fn(euler, Times(times.r, times.r), condition).value
+        end = velocity_fn(euler, Times(times.r, times.r, (r, r)), condition).value
         return state.map(lambda x, v, w: x - span * (v + w) / 2, start, end)
 
 
@@ -69,7 +70,7 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
     points = grid.to(torch.float32).tolist()
     size = (like.shape[0],)
     for t, r in pairwise(points):
-        yield Times(torch.full(size, t, device=like.device), torch.full(size, r, device=like.device))
+        yield Times(torch.full(size, t, device=like.device), torch.full(size, r, device=like.device), (t, r))
 
 
 def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:

@@ -6,6 +6,7 @@ classes, because torch.compile, torch.func and accelerate traverse tuples.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,15 @@ class Times(NamedTuple):
 
     t: Tensor  # [B] end of the interval, the time of the state
     r: Tensor  # [B] start of the interval, the time that a sampling step reaches
+    shared: tuple[float, float] | None = None  # t and r as float32 numbers, from samplers: equal for all samples
+
+    def numbers(self) -> tuple[float, float]:
+        """Return t and r of the first sample. Without `shared` this waits for the device."""
+        return self.shared or (float(self.t[0]), float(self.r[0]))
+
+    def start_in(self, t_min: float, t_max: float) -> bool:
+        """Return whether t_min <= t <= t_max for the first sample, in float32."""
+        return _float32(t_min) <= self.numbers()[0] <= _float32(t_max)
 
 
 class State(NamedTuple):
@@ -106,8 +116,12 @@ class Batch(NamedTuple):
         return self._map(lambda value: value[rows])._replace(indices=self.indices[rows], captions=captions)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Move the tensors to a device, except `indices`, which stay on the CPU as keys of random numbers."""
-        return self._map(lambda value: value.to(device))
+        """Move the tensors to a device, except `indices`, which stay on the CPU as keys of random numbers.
+
+        Copies to a GPU do not wait for it.
+        """
+        on_gpu = torch.device(device).type == "cuda"
+        return self._map(lambda value: value.to(device, non_blocking=on_gpu))
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply `function` to every tensor except `indices`."""
@@ -120,6 +134,11 @@ class Batch(NamedTuple):
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """Reshape `values` [B] to [B, 1, ...], so that they broadcast against `like` [B, ...]."""
     return values.reshape(-1, *([1] * (like.ndim - 1)))
+
+
+def rows_of(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """Return `numbers` as a float32 row for each sample of `like` [B, ...], without a copy to the device."""
+    return torch.stack([torch.full((len(like),), number, device=like.device) for number in numbers], dim=1)
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
@@ -153,6 +172,11 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
 def _equally_long(*conditions: Condition) -> tuple[Condition, ...]:
     length = max(condition.tokens.shape[1] for condition in conditions)
     return tuple(condition.padded(length) for condition in conditions)
+
+
+def _float32(value: float) -> float:
+    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    return rounded
 
 
 def _masks(first: Condition, second: Condition) -> tuple[Tensor, Tensor] | None:

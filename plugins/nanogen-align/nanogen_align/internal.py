@@ -36,8 +36,7 @@ class Internal:
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = velocity_fn(state, times, condition)
-            start = times.t[0]  # equal for all samples; compared in float32, so that the ends of the interval count
-            if not self.config.t_min <= start <= self.config.t_max:
+            if not times.start_in(self.config.t_min, self.config.t_max):
                 return prediction
             base, full = prediction.heads["internal"].latent, prediction.value
             scale = per_sample(self._scales(condition), base)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.specs import ConditionSpec
@@ -42,7 +41,7 @@ class Label:
 
     def null(self, count: int) -> Condition:
         """Return the null class `count` times: tokens [count, 1, N + 1]."""
-        return self._one_hot(torch.full((count,), self.spec.width - 1))
+        return self._one_hot(torch.full((count,), self.spec.width - 1, device=self._device))
 
     def _refuse_outside(self, labels: Tensor) -> None:
         """Raise NanoGenError for a label outside 0 to N - 1: N would be read as the null class.
@@ -55,5 +54,6 @@ class Label:
             raise NanoGenError(wrong(labels[row].item(), classes, f"row {row} of a batch"))
 
     def _one_hot(self, labels: Tensor) -> Condition:
-        tokens = F.one_hot(labels.to(self._device), self.spec.width)  # [B, N + 1]
-        return Condition(tokens[:, None].float())  # [B, 1, N + 1]
+        # not F.one_hot, which waits for the values of the labels
+        tokens = labels.to(self._device)[:, None, None] == torch.arange(self.spec.width, device=self._device)
+        return Condition(tokens.float())  # [B, 1, N + 1]

@@ -15,7 +15,7 @@ from torch import Tensor
 from nanogen_core.errors import ConfigError
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_core.tensors import Condition, Prediction, State, Times, rows_of
 from nanogen_flow.times import shifted
 from nanogen_meanflow.config import CFGConditionedMeanFlowConfig, CFGConditioningConfig
 from nanogen_meanflow.improved import ImprovedMeanFlowBase
@@ -90,7 +90,6 @@ class CFGConditioning:
         numbers = (1 - 1 / self.config.scale, self.config.t_min, self.config.t_max)
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
-            guidance = torch.tensor(numbers, device=condition.tokens.device).expand(len(condition.tokens), -1)
-            return velocity_fn(state, times, set_guidance(condition, guidance))
+            return velocity_fn(state, times, set_guidance(condition, rows_of(numbers, condition.tokens)))
 
         return guided
