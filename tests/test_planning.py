@@ -11,13 +11,14 @@ from torch import nn
 
 from nanogen_core.cli.main import cli
 from nanogen_core.config import combine, resolve
-from nanogen_core.errors import TrainingError, UnknownName
+from nanogen_core.errors import ConfigError, TrainingError, UnknownName
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, State
 from nanogen_train.optim.optimizers import AdamW, Muon
 from nanogen_train.optim.settings import AdamWConfig, MuonConfig
 from nanogen_train.planning import cost as costs
+from nanogen_train.planning.caption_lengths import CaptionLengths
 from nanogen_train.planning.hardware import GPU, gpu_of
 from nanogen_train.planning.plan import Setting, plan_for
 
@@ -42,6 +43,7 @@ def cost(**changes):
         "parameters": 1_000_000,
         "state_bytes": 8.0,
         "flops": 1e12,
+        "flops_by_length": {},
         "activations": 10_000_000,
         "checkpointed": 1_000_000,
         "copies": 2_000_000,
@@ -215,3 +217,58 @@ def test_the_tables_of_the_document_are_what_the_command_says():
     assert cells[2:6] == [memory[name] for name in ("ddp", "ddp, checkpointed", "fsdp", "fsdp, checkpointed")]
     assert cells[6] == f"{figures['compute_seconds_per_step']:.3f}"
     assert cells[7] == f"{figures['transfer_seconds_per_step']:.3f}"
+
+
+# -- captions of given lengths -----------------------------------------------------------------------------------------
+
+
+def texts(length):
+    return resolve(combine({**SMALL, "task": "t2i"}, {"conditioner": {"length": length}}))
+
+
+def test_flops_of_shorter_captions_are_those_of_a_shorter_conditioner():
+    counted = costs.cost_of(texts(64), classes=10, by_length=True)
+    assert counted.flops_at(64) == pytest.approx(counted.flops, rel=1e-9)
+    for length in (8, 40):
+        assert counted.flops_at(length) == pytest.approx(costs.cost_of(texts(length), classes=10).flops, rel=1e-6)
+
+
+def test_the_padded_length_of_a_batch_is_that_of_drawn_batches():
+    lengths = CaptionLengths.parse("20-90")
+    shares = lengths.of_batch(6, 64)
+    assert sum(shares.values()) == pytest.approx(1)
+    torch.manual_seed(0)
+    longest = torch.randint(20, 91, (20_000, 6)).clamp(max=64).amax(dim=1)
+    drawn = ((longest + 7) // 8 * 8).bincount(minlength=65) / 20_000
+    assert {n: round(share, 2) for n, share in shares.items() if share > 0.005} == pytest.approx(
+        {n: round(share, 2) for n, share in enumerate(drawn.tolist()) if share > 0.005}, abs=0.011
+    )
+
+
+def test_a_sample_of_lengths_counts_each_as_often_as_it_occurs():
+    assert CaptionLengths.parse("40, 40,77").shares == pytest.approx({40: 2 / 3, 77: 1 / 3})
+    assert CaptionLengths.parse("7-7").of_batch(4, 64) == {8: 1.0}
+
+
+@pytest.mark.parametrize("text", ["", "0-5", "9-3", "x", "4,", "-3", "1-2-3", "10**9", "1-100001", "3.5"])
+def test_other_lengths_are_refused(text):
+    with pytest.raises(ConfigError, match=r"--caption-lengths .*: give a range of tokens such as 20-256"):
+        CaptionLengths.parse(text)
+
+
+def test_the_command_prints_both_figures(tmp_path):
+    words = ["plan", "flux2-vae", "--set", "task=t2i", "--set", "backbone.size=tiny", "--gpus", "2"]
+    words += ["--set", "train.batch_size=4", "--caption-lengths", "20-40", "--json"]
+    ran = CliRunner().invoke(cli, words)
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(ran.output)
+    assert figures["flops_per_image"] < 0.9 * figures["flops_per_image_padded"]
+    plain = CliRunner().invoke(cli, [*words[:-3], "--json"])
+    assert json.loads(plain.output)["flops_per_image"] == figures["flops_per_image_padded"]
+    text = CliRunner().invoke(cli, words[:-1]).output
+    assert f"{figures['flops_per_image_padded'] / 1e12:.3f} TFLOPs per image if every caption had 256 tokens" in text
+
+
+def test_labels_have_no_lengths():
+    with pytest.raises(ConfigError, match="--caption-lengths needs captions"):
+        costs.cost_of(resolve(combine(SMALL, {})), classes=10, by_length=True)
