@@ -86,8 +86,8 @@ GOOD = Moments(torch.zeros(2).double(), torch.eye(2).double())
         ([[1.0, 0.0], [0.0, -0.01]], "eigenvalue -0.01"),
         ([[-1.0, 0.0], [0.0, -1.0]], "negative"),
         ([[1.0, 0.5], [0.0, 1.0]], "not symmetric"),
-        ([[1.0, math.nan], [math.nan, 1.0]], "not finite"),
-        ([[math.inf, 0.0], [0.0, 1.0]], "not finite"),
+        ([[1.0, math.nan], [math.nan, 1.0]], "NaN or infinite"),
+        ([[math.inf, 0.0], [0.0, 1.0]], "NaN or infinite"),
         ([[1.0]], "cannot be compared"),
     ],
 )
