@@ -21,6 +21,7 @@ from nanogen_train.optim.optimization import Optimization
 from nanogen_train.optim.optimizers import AdamW
 from nanogen_train.optim.schedules import Constant
 from nanogen_train.optim.settings import AdamWConfig, ConstantConfig
+from nanogen_train.settings import TrainConfig
 from nanogen_train.trainer.loop import Run
 from nanogen_train.trainer.step import means, micro_batches
 
@@ -124,6 +125,24 @@ def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> 
     assert [block.calls for block in net.trunk.layers] == [1 + 2] * 3
 
 
+def test_every_second_block_is_recomputed() -> None:
+    net, x = Blocks(), torch.randn(2, 4)
+    apply_activation_checkpointing(net, 2)
+    net(x).square().sum().backward()
+    assert [block.calls for block in net.trunk.layers] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("value", "every"), [("none", 0), ("all", 1), ("every_1", 1), ("every_12", 12)])
+def test_the_option_names_the_recomputed_blocks(value: str, every: int) -> None:
+    assert TrainConfig(activation_checkpointing=value).recomputed_every == every
+
+
+@pytest.mark.parametrize("value", ["every_0", "every_", "2", "every_n", "every_2 ", "some"])
+def test_other_choices_of_blocks_are_refused(value: str) -> None:
+    with pytest.raises(ValueError, match='must be "none", "all" or such as "every_2"'):
+        TrainConfig(activation_checkpointing=value)
+
+
 @pytest.mark.parametrize("method", ["flow", "meanflow"])
 def test_recomputed_activations_change_no_number_of_a_training(
     small: dict[str, Any], tmp_path: Path, method: str
@@ -131,7 +150,7 @@ def test_recomputed_activations_change_no_number_of_a_training(
     del small["objective"], small["sampler"]
     small.update({"objective": "flow"} if method == "flow" else {"method": "meanflow"})
     losses, nets = trained(small, tmp_path / "kept")
-    again, others = trained(small, tmp_path / "recomputed", activation_checkpointing=True)
+    again, others = trained(small, tmp_path / "recomputed", activation_checkpointing="all")
     assert losses == again
     assert all(torch.equal(tensor, others[name]) for name, tensor in nets.items())
 

@@ -223,7 +223,9 @@ def test_the_tables_of_the_document_are_what_the_command_says():
 
 
 def texts(length):
-    return resolve(combine({**SMALL, "task": "t2i"}, {"conditioner": {"length": length}, "encoder": {"max_length": 64}}))
+    return resolve(
+        combine({**SMALL, "task": "t2i"}, {"conditioner": {"length": length}, "encoder": {"max_length": 64}})
+    )
 
 
 def test_flops_of_shorter_captions_are_those_of_a_shorter_conditioner():

@@ -156,7 +156,7 @@ def test_measuring_every_step_or_few_changes_nothing_in_the_training(small, tmp_
 
 def test_a_compiled_network_is_still_compiled_after_its_operations_were_counted(small, tmp_path):
     """Torch marks what it first meets under a watched dispatch as never to be compiled."""
-    small["train"] |= {"compile": True, "steps": 2}
+    small["train"] |= {"compile": "blocks", "steps": 2}
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     with pytest.MonkeyPatch.context() as patch:

@@ -60,7 +60,7 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
     train = {
         "batch_size": model.batch_size,
         "precision": precision,
-        "compile": compiled,
+        "compile": "blocks" if compiled else "none",
         "steps": 1_000_000,
         "log_every": 1_000_000,
         "sample_every": 0,

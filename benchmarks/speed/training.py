@@ -30,7 +30,7 @@ def steps() -> Iterator[Row]:
     for size, rounds in ROUNDS.items():
         for compiled, bound in ((False, 1.15), (True, 1.3)):
             given = batch()
-            ours = run(pipeline(size, train=settings(compile=compiled)))
+            ours = run(pipeline(size, train=settings(compile="blocks" if compiled else "none")))
             other = plain_loop(ours.pipeline, given)
             figure, detail = ratio(partial(ours._one_step, given), other, rounds=rounds, warm_up=3)
             yield Row(

@@ -6,7 +6,7 @@ NO_CLS_TOKEN = (
 )
 NO_COMPILE = (
     "The objective's `derivative: exact` needs a second backward pass, which torch.compile does not support. "
-    "Set `derivative: forward` in `objective:`, or `train.compile: false`."
+    "Set `derivative: forward` in `objective:`, or `train.compile: none`."
 )
 NO_BLOCK_SHARDS = (
     "The objective's `derivative: exact` needs a second backward pass, and FSDP frees the weights of a block after the "

@@ -113,9 +113,9 @@ def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> lis
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
     has_cls_token = any("cls-token" in _provided(name) for name in names)
     train, double_backward = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
-    compiled = double_backward and train.get("compile", False)
+    compiled = double_backward and train.get("compile", "none") != "none"
     block_shards = double_backward and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
-    return [NO_CLS_TOKEN] * has_cls_token + [NO_COMPILE] * bool(compiled) + [NO_BLOCK_SHARDS] * block_shards
+    return [NO_CLS_TOKEN] * has_cls_token + [NO_COMPILE] * compiled + [NO_BLOCK_SHARDS] * block_shards
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

@@ -69,7 +69,7 @@ def test_reg_is_refused_with_the_reason(small: dict[str, Any], monkeypatch: pyte
 
 
 def test_a_second_backward_pass_of_a_compiled_network_is_refused(small: dict[str, Any]) -> None:
-    small["train"]["compile"] = True
+    small["train"]["compile"] = "blocks"
     with pytest.raises(Incompatible, match=r"torch.compile.*`derivative: forward`"):
         resolve({**small, "method": "meanflow"})
     resolve({**small, "method": "meanflow", "objective": {"derivative": "forward"}})

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
+from nanogen_core.errors import shown
 from nanogen_core.validators import at_least, batch, count, count_or_none, positive
+
+EVERY = re.compile("every_([1-9][0-9]{0,3})")
+
+
+def _recomputed(_: object, attribute: Any, value: str) -> None:
+    if value not in ("none", "all") and not EVERY.fullmatch(value):
+        raise ValueError(f'{attribute.name}: must be "none", "all" or such as "every_2", got {shown(value)}')
+
 
 _positive_or_none: Any = validators.optional(positive)
 
@@ -23,8 +33,10 @@ class TrainConfig:
         precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. bf16 without units
             is 5 to 12 times slower on a CPU.
         grad_accum_steps: Micro-batches per process and optimizer step. Must divide `batch_size`.
-        compile: Compile the repeated blocks of the networks with torch.compile.
-        activation_checkpointing: Recompute block activations in the backward pass.
+        compile: What torch.compile compiles: "none", each of the repeated "blocks" (compiles fastest), the whole
+            "model", or "max-autotune": the whole model, with measured kernels and CUDA graphs.
+        activation_checkpointing: Blocks whose activations are recomputed in the backward pass: "none", "all", or
+            "every_2" for every second one.
         strategy: "ddp" replicates weights on every process, "fsdp" shards them.
         shard_by: When "fsdp" gathers weights: one "block" at a time, or all for a "step". MeanFlow's exact derivative
             needs "step".
@@ -45,8 +57,8 @@ class TrainConfig:
     gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     grad_accum_steps: int = field(default=1, validator=batch)
-    compile: bool = False
-    activation_checkpointing: bool = False
+    compile: Literal["none", "blocks", "model", "max-autotune"] = "none"
+    activation_checkpointing: str = field(default="none", validator=_recomputed)
     strategy: Literal["ddp", "fsdp"] = "ddp"
     shard_by: Literal["block", "step"] = "block"
     num_workers: int = field(default=0, validator=at_least(0, 1024))
@@ -77,6 +89,12 @@ class TrainConfig:
 
         file = Path(self.precomputed_latents).expanduser() / MANIFEST
         return {"precomputed_latents": file_hash(file) if file.is_file() else self.precomputed_latents}
+
+    @property
+    def recomputed_every(self) -> int:
+        """Recompute the activations of every n-th block; 0 recomputes none."""
+        every = EVERY.fullmatch(self.activation_checkpointing)
+        return int(every[1]) if every else int(self.activation_checkpointing == "all")
 
     @grad_accum_steps.validator
     def _divides_the_batch(self, _: object, value: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from torch import nn
@@ -35,10 +35,20 @@ def compile_blocks(net: nn.Module) -> None:
         block.compile()
 
 
-def apply_activation_checkpointing(net: nn.Module) -> None:
-    """Recompute the activations of each block in the backward pass (activation checkpointing).
+#: Value of `train.compile` -> compiles a network in place.
+COMPILERS: Mapping[str, Callable[[nn.Module], None]] = {
+    "none": lambda net: None,
+    "blocks": compile_blocks,
+    "model": lambda net: net.compile(),
+    "max-autotune": lambda net: net.compile(mode="max-autotune"),
+}
 
-    Keeps only the inputs of blocks in memory and takes about a third more compute. Gradients are the same.
+
+def apply_activation_checkpointing(net: nn.Module, every: int = 1) -> None:
+    """Recompute the activations of every n-th block in the backward pass (activation checkpointing).
+
+    Keeps only the inputs of these blocks in memory. Recomputing all blocks takes about a third more compute. Gradients
+    are the same.
     """
-    for block in blocks_of(net):
+    for block in blocks_of(net)[every - 1 :: every]:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)

@@ -12,7 +12,7 @@ from torch import nn
 
 from nanogen_core.errors import TrainingError
 from nanogen_data import process_group
-from nanogen_train.distributed.blocks import apply_activation_checkpointing, compile_blocks
+from nanogen_train.distributed.blocks import COMPILERS, apply_activation_checkpointing
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers
 from nanogen_train.protocols import Stage
@@ -70,8 +70,7 @@ class Engine:
     def wrap(self, stage: Stage) -> nn.Module:
         """Return the wrapped training step, after compiling and checkpointing blocks as configured."""
         for net in stage.nets.values():
-            if self.settings.activation_checkpointing and is_trained(net):
-                apply_activation_checkpointing(net)
-            if self.settings.compile:
-                compile_blocks(net)
+            if self.settings.recomputed_every and is_trained(net):
+                apply_activation_checkpointing(net, self.settings.recomputed_every)
+            COMPILERS[self.settings.compile](net)
         return self.strategy.wrap(TrainStep(stage), stage)

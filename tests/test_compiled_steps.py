@@ -1,0 +1,80 @@
+"""Whole networks are compiled without a graph break, in the training step of each first-party method."""
+
+import pytest
+import torch
+from torch import nn
+
+from nanogen_core import build_pipeline
+from nanogen_train.trainer.loop import Run
+
+REG = {"auxiliary": {"reg": {"teacher": "openmoji-classifier", "token": "mean"}}, "image_size": 64}
+REPA = {"auxiliary": {"repa": {"teacher": "openmoji-classifier", "block": 1}}, "image_size": 64}
+METHODS = {
+    "flow": {"objective": "flow"},
+    "flow-dit": {"backbone": {"name": "dit", "hidden": 16, "depth": 2, "heads": 1}},
+    "flow-ddt": {
+        "backbone": {
+            "name": "ddt",
+            "hidden": 16,
+            "depth": 1,
+            "heads": 1,
+            "decoder_hidden": 16,
+            "decoder_depth": 1,
+            "decoder_heads": 1,
+        }
+    },
+    "x-prediction": {"objective": {"name": "flow", "prediction": "x"}},
+    "meanflow-forward": {"objective": {"name": "meanflow", "derivative": "forward"}},
+    "meanflow-central": {"objective": {"name": "meanflow", "derivative": "central"}},
+    "improved-meanflow": {"objective": {"name": "improved-meanflow", "derivative": "backward"}},
+    "meanflow-cfg-conditioned": {"objective": {"name": "meanflow-cfg-conditioned", "derivative": "backward"}},
+    "reg": REG,
+    "repa": REPA,
+}
+
+
+@pytest.fixture
+def fullgraph(monkeypatch):
+    """Compile with `fullgraph=True`, which raises at a graph break. The code generator is left out."""
+    compiled = []
+
+    def compile_whole(module, **options):
+        compiled.append(module)
+        module._compiled_call_impl = torch.compile(module._call_impl, backend="eager", fullgraph=True)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_whole)
+    torch._dynamo.reset()
+    yield compiled
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_has_no_graph_break(small, tmp_path, fullgraph, task, method):
+    small["backbone"] |= {"depth": 2}
+    torch._dynamo.utils.counters.clear()
+    losses = {}
+    for mode in ("none", "model"):
+        settings = {**small["train"], "compile": mode, "log_every": 1}
+        pipeline = build_pipeline({**small, "task": task, **METHODS[method], "train": settings})
+        run = Run(pipeline, tmp_path / mode)
+        read = run._prepare(next(pipeline.task.batches("train", 8, seed=0)))
+        for _ in range(2):  # the first step counts FLOPs, eagerly
+            run._one_step(read)
+        losses[mode] = [scalars["loss"] for scalars in run.metrics.pending()]
+    assert losses["model"] == pytest.approx(losses["none"], rel=1e-5)
+    assert run.pipeline.backbone in fullgraph
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert torch._dynamo.utils.counters["graph_break"] == {}
+
+
+def test_a_graph_break_is_found(fullgraph):
+    class Breaks(nn.Module):
+        def forward(self, x):
+            torch._dynamo.graph_break()
+            return 2 * x
+
+    net = Breaks()
+    net.compile()
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        net(torch.ones(2))
