@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_dit.fused_attention import TwiceDifferentiable, fused_attention, plain_attention
 from nanogen_dit.layers import FusedLinear, RMSNorm
 from nanogen_dit.linear import Linear
 from nanogen_dit.rope import Rotation, rotate
@@ -15,37 +15,32 @@ from nanogen_dit.rope import Rotation, rotate
 #: q, k, v [B, heads, S, d] and a key mask [B, 1, 1, S] (True: attend) or None -> [B, heads, S, d]
 Kernel = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 
-EAGER_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's cache
-
-
-def eager(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute `softmax(q k^T / sqrt(d)) v` by plain tensor operations. Supports derivatives of every order and mode."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, S, S]
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    # softmax in float32: more accurate, and four times faster than in bf16 on a CPU
-    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
-    mixed: Tensor = weights @ v
-    return mixed
-
-
-def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention by `F.scaled_dot_product_attention`. Supports first derivatives in reverse mode only."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+PLAIN_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's cache
 
 
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention by the faster kernel: `eager` for up to 512 tokens in bf16 on a CPU, else `sdpa`.
+    """Compute attention by the faster kernel: tensor operations for up to 512 tokens in bf16 on a CPU, else fused.
 
-    In that case `sdpa` was five to seven times slower, measured at 22 to 76 tokens.
+    In that case the fused kernel was five to seven times slower, measured at 22 to 76 tokens.
     """
-    is_eager = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= EAGER_MAX_TOKENS
-    return (eager if is_eager else sdpa)(q, k, v, mask)
+    is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= PLAIN_MAX_TOKENS
+    return (plain_attention if is_plain else fused_attention)(q, k, v, mask)
+
+
+def differentiable(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention with derivatives of every order and mode. On a GPU the forward pass is fused.
+
+    torch.compile fuses the tensor operations itself, and does not support forward-mode derivatives of custom functions.
+    """
+    if q.device.type == "cpu" or torch.compiler.is_compiling():
+        return plain_attention(q, k, v, mask)
+    out: Tensor = TwiceDifferentiable.apply(q, k, v, mask)  # type: ignore[no-untyped-call]
+    return out
 
 
 def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """Return the kernel for capability words: `eager` for "jvp" (forward-mode derivatives), else `auto`."""
-    return eager if "jvp" in wanted else auto
+    """Return the kernel for capability words: `differentiable` for "jvp" (MeanFlow's derivative), else `auto`."""
+    return differentiable if "jvp" in wanted else auto
 
 
 class Attention(nn.Module):

@@ -16,7 +16,7 @@ from nanogen_core.protocols import Backbone
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_core.testing import BackboneContract
-from nanogen_dit.attention import Attention, auto, eager, sdpa
+from nanogen_dit.attention import Attention, auto
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.embeddings import GUIDANCE, UNGUIDED
@@ -101,7 +101,7 @@ def test_masked_tokens_have_no_effect(make: Make, inputs: Make) -> None:
     assert not torch.allclose(net(state, times, other).value.latent, before)
 
 
-@pytest.mark.parametrize("kernel", [sdpa, eager, auto], ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("kernel", [fused_attention, plain_attention, auto], ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize("wanted", [(), ("two-time", "jvp")], ids=["one time", "two times"])
 def test_tokens_of_a_null_text_are_no_keys(make: Make, inputs: Make, wanted: tuple[str, ...], kernel: Any) -> None:
     """An all-false mask equals a condition without tokens, alone and in a batch with other rows."""

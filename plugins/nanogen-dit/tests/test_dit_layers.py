@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import nanogen_dit.fused_attention
 from nanogen_core.specs import LatentSpec
-from nanogen_dit.attention import Attention, auto, eager, kernel_for, sdpa
+from nanogen_dit.attention import Attention, Kernel, auto, differentiable, kernel_for
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import TimeEmbedding, patchify, unpatchify
+from nanogen_dit.fused_attention import TwiceDifferentiable, fused_attention, padded_keys, plain_attention
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.layers import RMSNorm, SwiGLU
 from nanogen_dit.rope import RoPE, Rotation, rotate
@@ -57,15 +59,51 @@ def test_attention_kernels_agree(masked: bool) -> None:
     if mask is not None:
         weights = weights.where(mask, -torch.inf)
     expected = torch.einsum("bhij,bhjd->bhid", weights.exp() / weights.exp().sum(-1, keepdim=True), v)
-    for kernel in (eager, sdpa, auto):
+    for kernel in (plain_attention, fused_attention, auto, differentiable, TwiceDifferentiable.apply):
         assert torch.allclose(kernel(q, k, v, mask), expected)
 
 
-def test_auto_is_eager_for_bf16_on_a_cpu() -> None:
+def test_auto_is_plain_for_bf16_on_a_cpu() -> None:
     q = torch.randn(2, 2, 9, 16).bfloat16()
-    assert torch.equal(auto(q, q, q, None), eager(q, q, q, None))
-    assert torch.allclose(auto(q, q, q, None).float(), sdpa(q, q, q, None).float(), atol=2e-2)
-    assert kernel_for(frozenset({"jvp"})) is eager
+    assert torch.equal(auto(q, q, q, None), plain_attention(q, q, q, None))
+    assert torch.allclose(auto(q, q, q, None).float(), fused_attention(q, q, q, None).float(), atol=2e-2)
+    assert kernel_for(frozenset({"jvp"})) is differentiable
+
+
+def test_padded_keys_change_nothing() -> None:
+    q, k, v = torch.randn(3, 2, 4, 9, 16).double().unbind(0)
+    mask = (torch.arange(9) < torch.tensor([9, 5])[:, None])[:, None, None]
+    longer = padded_keys(k, v, mask, 7)
+    assert longer[0].shape == longer[1].shape == (2, 4, 16, 16)
+    assert longer[2].shape == (2, 1, 1, 16)
+    torch.testing.assert_close(fused_attention(q, *longer), fused_attention(q, k, v, mask))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_derivatives_of_fused_attention_are_those_of_tensor_operations(masked: bool) -> None:
+    inputs = [tensor.requires_grad_() for tensor in torch.randn(3, 2, 2, 7, 8, dtype=torch.float64).unbind(0)]
+    tangents = torch.randn(3, 2, 2, 7, 8, dtype=torch.float64).unbind(0)
+    mask = (torch.arange(7) < torch.tensor([7, 4])[:, None])[:, None, None] if masked else None
+    weight = torch.randn(2, 2, 7, 8, dtype=torch.float64)
+
+    def derivatives(kernel: Kernel) -> list[torch.Tensor]:
+        """Gradient, gradient of a function of the gradient, forward-mode derivative."""
+        first = torch.autograd.grad((kernel(*inputs, mask) * weight).sum(), inputs)
+        again = torch.autograd.grad((kernel(*inputs, mask) * weight).sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum((x * t).sum() for x, t in zip(again, tangents, strict=True)), inputs)
+        forward = torch.func.jvp(lambda *x: kernel(*x, mask), tuple(inputs), tuple(tangents))[1]
+        return [*first, *again, *second, forward]
+
+    found, expected = derivatives(TwiceDifferentiable.apply), derivatives(plain_attention)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_first_derivatives_use_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    q = torch.randn(1, 2, 5, 8, requires_grad=True)
+    monkeypatch.setattr(nanogen_dit.fused_attention, "plain_attention", None)  # a call would fail
+    TwiceDifferentiable.apply(q, q, q, None).sum().backward()
+    assert q.grad is not None
 
 
 def test_attention_without_positions_is_permutation_equivariant() -> None:
