@@ -20,6 +20,7 @@ from nanogen_dit.attention import Attention, auto
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.embeddings import GUIDANCE, UNGUIDED
+from nanogen_dit.fused_attention import fused_attention, plain_attention
 from nanogen_dit.lightning_dit import LightningDiT
 
 Make = Callable[..., Any]
