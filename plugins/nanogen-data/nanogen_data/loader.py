@@ -245,6 +245,7 @@ def _read(
         batch_sampler=_RefSampler(refs),
         collate_fn=_identity,
         num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),  # copies to the GPU then overlap with computation
         generator=torch.Generator(),  # keeps the global random state unchanged
     )
     counter = CorruptionCounter(len(examples), getattr(examples, "max_corrupt", DEFAULT_LIMIT))

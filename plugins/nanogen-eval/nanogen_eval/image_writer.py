@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from nanogen_core.errors import DataError, NanoGenError, listing, shown
@@ -25,6 +27,7 @@ from nanogen_files.images import to_pil
 from nanogen_files.names import inside
 
 FOLDER = "images"
+THREADS = 4  # that encode PNG files
 MARKER = ".nanogen-images.json"  # records which model, seed and sampler the images are of
 JPEG_OPTIONS: dict[str, Any] = {"quality": 100, "subsampling": 0}  # for layouts with JPEG files; PNG ignores them
 
@@ -48,6 +51,7 @@ class ImageWriter:
             DataError: The layout has a path outside the folder, or fewer paths than there are images.
         """
         self.folder, self._requests = folder, source.requests
+        self._threads, self._pending = ThreadPoolExecutor(THREADS), list[Future[None]]()
         count = len(source.requests.indices)
         self._layout = next((metric for metric in metrics.values() if isinstance(metric, HasLayout)), None)
         self._names = [f"{n:05d}.png" for n in range(count)] if self._layout is None else _names(self._layout, count)
@@ -104,15 +108,33 @@ class ImageWriter:
         return torch.tensor(gone, dtype=torch.bool)
 
     def __call__(self, batch: Batch, only: Tensor | None = None) -> None:
-        """Write the images of a batch. `only` [N] bool selects rows of the source; by default all."""
+        """Write the images of a batch in threads, while the next batch is made. Waits for the batch before.
+
+        Args:
+            batch: The images.
+            only: Rows [N] bool of the source to write; by default all.
+
+        Raises:
+            NanoGenError: An image of the batch before could not be written.
+        """
         assert batch.images is not None
+        self.flush()
         for index, picture in zip(batch.indices.tolist(), to_pil(batch.images), strict=True):
-            if only is not None and not only[index]:
-                continue
-            file = self.folder / self._names[index]
-            with writing(file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                picture.save(inside(self.folder, file), **JPEG_OPTIONS)
+            if only is None or only[index]:
+                self._pending.append(self._threads.submit(self._write, self._names[index], picture))
+
+    def flush(self) -> None:
+        """Wait until all images are written. Raises NanoGenError if one could not be."""
+        pending, self._pending = self._pending, []
+        wait(pending)
+        for image in pending:
+            image.result()
+
+    def _write(self, name: str, picture: Image) -> None:
+        file = self.folder / name
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(inside(self.folder, file), **JPEG_OPTIONS)
 
     def _differs(self, known: Mapping[str, Any], key: str) -> bool:
         absent = key not in known or key not in self._facts

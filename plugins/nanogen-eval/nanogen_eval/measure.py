@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.tensors import Batch
+from nanogen_core.tf32 import tf32
 from nanogen_data.loader import DataShard
 from nanogen_eval.gather import gather, wait
 from nanogen_eval.image_writer import ImageWriter
@@ -70,9 +71,11 @@ def measure(
             restore(source, writer, progress.done, options.batch_size, share)
     finished = int(progress.done.sum())
     total = finished + sum(map(len, progress.todo(options.batch_size)))  # images of this process
-    saved = time.monotonic()
+    began = saved = time.monotonic()
+    before = finished
     for batch in source.read(list(progress.todo(options.batch_size))):
-        _update(metrics, batch)
+        with tf32(False):  # metrics are published in float32
+            _update(metrics, batch)
         if after_first_batch is not None:
             after_first_batch(metrics)
             after_first_batch = None
@@ -82,13 +85,24 @@ def measure(
         finished += len(batch.indices)
         report(finished, total)
         if folder is not None and time.monotonic() - saved >= options.save_every:
-            progress.save()
+            _save(progress, writer)
             saved = time.monotonic()
     if after_first_batch is not None:
         after_first_batch(metrics)
     if folder is not None:
-        progress.save()
+        _save(progress, writer)
+    elif writer is not None:
+        writer.flush()
+    seconds = time.monotonic() - began
+    log.info("%d images in %.1f s: %.1f images/s", finished - before, seconds, (finished - before) / max(seconds, 1e-9))
     gather(metrics, share)
+
+
+def _save(progress: Progress, writer: ImageWriter | None) -> None:
+    """Save the progress, after the images that it counts."""
+    if writer is not None:
+        writer.flush()
+    progress.save()
 
 
 def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, share: DataShard = ONE_PROCESS) -> None:
@@ -112,6 +126,7 @@ def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, 
     own = [span for span in spans[share.rank :: share.world] if missing[span.start : span.stop].any()]
     for batch in source.read(own):
         writer(batch, only=missing)
+    writer.flush()
 
 
 @torch.no_grad()

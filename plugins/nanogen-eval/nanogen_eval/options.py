@@ -44,6 +44,7 @@ class Sampling:
     steps: int | None = field(default=None, validator=validators.optional(sampling_steps))
     guidance: float | Mapping[str, float] | None = None
     rounding: str = "round"  # or "truncate"; a key of `nanogen_files.images.RULES`
+    tf32: bool = True  # on an NVIDIA GPU; metrics never use it
     search: Search | None = None
 
 

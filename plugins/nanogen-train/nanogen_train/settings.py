@@ -32,6 +32,7 @@ class TrainConfig:
         gradient_clip: Maximum global L2 norm of the gradients of a phase; null disables clipping.
         precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. bf16 without units
             is 5 to 12 times slower on a CPU.
+        tf32: Use TF32 in the float32 products of an NVIDIA GPU. Results differ by about 1e-3.
         grad_accum_steps: Micro-batches per process and optimizer step. Must divide `batch_size`.
         compile: What torch.compile compiles: "none", each of the repeated "blocks" (compiles fastest), the whole
             "model", or "max-autotune": the whole model, with measured kernels and CUDA graphs.
@@ -40,7 +41,8 @@ class TrainConfig:
         strategy: "ddp" replicates weights on every process, "fsdp" shards them.
         shard_by: When "fsdp" gathers weights: one "block" at a time, or all for a "step". MeanFlow's exact derivative
             needs "step".
-        num_workers: Worker processes that read data; 0 reads in the training process.
+        num_workers: Worker processes that read data; 0 reads in the training process. By default 0 on a CPU, and on a
+            GPU up to 8, if the cores suffice.
         cache_latents: Encode the training split once and keep its latents in memory.
         precomputed_latents: Folder that `nanogen data prepare` wrote. Replaces the images.
         log_every: Period of log lines, in steps.
@@ -56,12 +58,13 @@ class TrainConfig:
     batch_size: int = field(default=1024, validator=batch)
     gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    tf32: bool = True
     grad_accum_steps: int = field(default=1, validator=batch)
     compile: Literal["none", "blocks", "model", "max-autotune"] = "none"
     activation_checkpointing: str = field(default="none", validator=_recomputed)
     strategy: Literal["ddp", "fsdp"] = "ddp"
     shard_by: Literal["block", "step"] = "block"
-    num_workers: int = field(default=0, validator=at_least(0, 1024))
+    num_workers: int | None = field(default=None, validator=validators.optional(at_least(0, 1024)))
     cache_latents: bool = False
     precomputed_latents: str | None = None
     log_every: int = field(default=50, validator=count)

@@ -30,6 +30,7 @@ SAMPLING_OPTIONS = {
     "keep_images": "--keep-images",
     "reconstruct": "--reconstruct",
     "rounding": "--rounding",
+    "compiled": "--compile",
 }
 
 
@@ -56,7 +57,15 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 @click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none; by default as configured.")
 @click.option("--guidance-search", "scales", callback=_scales, default="", help="Use the best of these scales: 1,2,3.")
 @click.option("--guidance-by", help="Score that --guidance-search optimizes; by default the first one.")
-@click.option("--batch-size", type=BATCH, default=64, show_default=True, help="Images per batch.")
+@click.option(
+    "--batch-size",
+    type=BATCH,
+    help="Images per batch; by default 64, and 256 on a GPU. Halved if the GPU's memory is too small.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network with torch.compile.")
+@click.option(
+    "--tf32/--no-tf32", default=True, show_default=True, help="Sample with TF32 on an NVIDIA GPU. Metrics never use it."
+)
 @click.option(
     "--rounding",
     type=click.Choice(["round", "truncate"]),
@@ -123,7 +132,9 @@ def _evaluate_run(source: Path, options: dict[str, Any], report: ProgressCallbac
     pipeline, metrics = metric_factory.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
     if options["reconstruct"]:
         return _evaluate_tokenizer(source, pipeline, metrics, options, report)
-    sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding")})
+    if options["compiled"]:
+        pipeline.backbone.compile()
+    sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding", "tf32")})
     model, seeds = Model(pipeline, options["count"], sampling), options["seeds"] or (0,)
     evaluation, folder = _evaluation(source, metrics, options, report)
     if options["scales"]:
@@ -180,7 +191,9 @@ def _evaluation(
     evaluation = Evaluation(
         metrics=metrics,
         folder=folder,
-        options=EvalOptions(batch_size=options["batch_size"], save_every=options["save_every"]),
+        options=EvalOptions(
+            batch_size=options["batch_size"] or (64 if _device() == "cpu" else 256), save_every=options["save_every"]
+        ),
         bootstrap=BootstrapConfig(draws=options["intervals"]),
         about={"source": str(source)},
         keep_images=options["keep_images"],

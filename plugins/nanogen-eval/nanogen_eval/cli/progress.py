@@ -45,25 +45,32 @@ def _bars() -> Iterator[ProgressCallback]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, int] = {}
 
         def report(what: str, done: int, total: int) -> None:
             if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done)  # type: ignore[arg-type]
+                bars[what] = progress.add_task(what, total=total, rate="")
+            task = bars[what]
+            progress.update(task, completed=done)  # type: ignore[arg-type]
+            speed = progress.tasks[task].speed  # type: ignore[call-overload]
+            progress.update(task, rate=f"{speed:.1f} per second" if speed else "")  # type: ignore[arg-type]
 
         yield report
 
 
 def _plain() -> ProgressCallback:
     last: dict[str, float] = {}
+    first: dict[str, tuple[float, int]] = {}  # time and number of the first report
 
     def report(what: str, done: int, total: int) -> None:
         now = time.monotonic()
+        began, before = first.setdefault(what, (now, done))
         if done == total or now - last.setdefault(what, now) >= SECONDS:
-            click.echo(f"{what}: {done} of {total}", err=True)
+            rate = f", {(done - before) / (now - began):.1f} per second" if done > before and now > began else ""
+            click.echo(f"{what}: {done} of {total}{rate}", err=True)
             last[what] = now
 
     return report

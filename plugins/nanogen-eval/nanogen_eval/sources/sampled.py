@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from nanogen_core.errors import NanoGenError
 from nanogen_core.pipeline import LEARNING, Pipeline
 from nanogen_core.tensors import Batch
+from nanogen_core.tf32 import tf32
 from nanogen_data import contents
 from nanogen_eval.options import Sampling
 from nanogen_eval.pixels import on_grid
@@ -16,6 +22,9 @@ from nanogen_files import storage
 from nanogen_files.structure import plain
 
 FROZEN = ("encoder", "tokenizer")
+
+MAX_BATCH = 4096  # images
+log = logging.getLogger(__name__)
 
 
 class Sampled:
@@ -32,11 +41,13 @@ class Sampled:
         """
         self.requests = requests
         self._pipeline, self._sampling, self._seed = pipeline, sampling, seed
+        self._fitting = MAX_BATCH  # the largest batch that may fit into the memory
         self.settings: Mapping[str, Any] = {
             "requests": digest(requests),
             "image_size": pipeline.config.image_size,
             "rounding": sampling.rounding,
             "sampling": sampling_settings(pipeline, sampling),
+            **({"tf32": True} if self._uses_tf32 else {}),
         }
         self.about: Mapping[str, Any] = {**identity(pipeline), **_search_results(sampling)}
 
@@ -44,8 +55,26 @@ class Sampled:
         options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}
         for span in spans:
             requests = self.requests.part(span.start, span.stop)
-            images = self._pipeline.sample(requests, batch_size=len(span), **options)
+            with tf32(self._uses_tf32):
+                images = self._sample(requests, **options)
             yield requests._replace(images=on_grid(images, self._sampling.rounding))
+
+    @property
+    def _uses_tf32(self) -> bool:
+        return self._sampling.tf32 and torch.device(self._pipeline.device).type == "cuda"
+
+    def _sample(self, requests: Batch, **options: Any) -> Tensor:
+        """Sample in batches that fit into the memory: after each failure in half as large ones."""
+        while True:
+            try:
+                return self._pipeline.sample(requests, batch_size=self._fitting, **options)
+            except torch.OutOfMemoryError as error:
+                size = min(self._fitting, len(requests.indices))
+                if size == 1:
+                    raise NanoGenError("Not enough GPU memory to sample a single image: use another GPU.") from error
+                self._fitting = size // 2
+            log.warning("Not enough GPU memory to sample %d images at once: trying %d.", size, self._fitting)
+            torch.cuda.empty_cache()
 
 
 def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from accelerate.utils import ProjectConfiguration
 from torch import nn
 
 from nanogen_core.errors import TrainingError
+from nanogen_core.tf32 import set_tf32
 from nanogen_data import process_group
 from nanogen_train.distributed.blocks import COMPILERS, apply_activation_checkpointing
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
@@ -20,6 +22,7 @@ from nanogen_train.settings import TrainConfig
 from nanogen_train.trainer import precision
 from nanogen_train.trainer.step import TrainStep, is_trained
 
+MAX_WORKERS = 8  # by default; more than this rarely read faster
 UNSUPPORTED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -38,6 +41,7 @@ class Engine:
     def __init__(self, settings: TrainConfig, folder: Path):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = precision.choose(settings.precision, device)
+        set_tf32(settings.tf32)
         AcceleratorState._reset_state()  # otherwise the first run's precision applies to all runs of the process
         self.accelerator = Accelerator(
             mixed_precision=precision.ACCELERATE_NAMES[self.precision],
@@ -53,6 +57,7 @@ class Engine:
             )
         process_group.destroy_at_exit()
         self.settings = settings
+        self.num_workers = _workers(device) if settings.num_workers is None else settings.num_workers
         self.trackers = trackers.Trackers(self.accelerator)
         self.strategy: Strategy = STRATEGIES[settings.strategy](self.accelerator, settings)
 
@@ -74,3 +79,10 @@ class Engine:
                 apply_activation_checkpointing(net, self.settings.recomputed_every)
             COMPILERS[self.settings.compile](net)
         return self.strategy.wrap(TrainStep(stage), stage)
+
+
+def _workers(device: torch.device) -> int:
+    """Return the default number of data workers of this process: none on a CPU, which they would take from training."""
+    processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores = (os.cpu_count() or 1) // processes_here
+    return min(MAX_WORKERS, cores - 1) if device.type == "cuda" and cores > 1 else 0

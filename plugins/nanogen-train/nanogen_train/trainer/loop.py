@@ -183,7 +183,7 @@ class Run:
         agreement = processes.StopAgreement()
         with (
             stop_request() as stop,
-            read_batches(self._batches(), stop.__bool__, num_workers=self.settings.num_workers) as batches,
+            read_batches(self._batches(), stop.__bool__, num_workers=self.engine.num_workers) as batches,
         ):
             try:
                 for batch in islice(batches, self.settings.steps - self.step):
@@ -220,21 +220,19 @@ class Run:
         return f"Resume from the checkpoint of step {steps[-1]} in {self.folder} with --resume."
 
     def _batches(self) -> Iterator[Batch]:
-        task, settings = self.pipeline.task, self.settings
+        task, settings, num_workers = self.pipeline.task, self.settings, self.engine.num_workers
         if settings.precomputed_latents is not None:
-            options = {"seed": self.seed, "start": self.step, "num_workers": settings.num_workers}
+            options = {"seed": self.seed, "start": self.step, "num_workers": num_workers}
             return precomputed.batches(
                 Path(settings.precomputed_latents), self.pipeline.parts, settings.batch_size, **options
             )
         if settings.cache_latents:
-            split = task.iter_once("train", ENCODING_BATCH, num_workers=settings.num_workers)
+            split = task.iter_once("train", ENCODING_BATCH, num_workers=num_workers)
             return cache.loader(
                 cache.encode_all(split, self._prepare), settings.batch_size, seed=self.seed, start=self.step
             )
         return iter(
-            task.batches(
-                "train", settings.batch_size, seed=self.seed, start=self.step, num_workers=settings.num_workers
-            )
+            task.batches("train", settings.batch_size, seed=self.seed, start=self.step, num_workers=num_workers)
         )
 
     def _prepare(self, batch: Batch) -> Batch:

@@ -35,6 +35,7 @@ PERMITTED = (
     "train.keep_last",
     "train.keep_every",
     "train.num_workers",
+    "train.tf32",
     "train.trackers",
     "train.strategy",
     "train.shard_by",
