@@ -164,7 +164,7 @@ def _who(part: Part) -> str:
 def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
     return (
         f"{_who(part)} needs the part {name!r}, which this configuration does not have.{near_miss(name, assembly)}"
-        f" It has: {listing(assembly)}."
+        f" If it is an optional slot, add it to `needs` of the component. Parts: {listing(sorted(set(assembly)))}."
     )
 
 

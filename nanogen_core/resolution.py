@@ -33,6 +33,7 @@ class Resolution:
         self.layers = layers
         self.known = known
         self.instances: dict[str, Any] = {}  # slot -> object given instead of a name
+        self.user: Layer = {}
         self.problems: list[NanoGenError] = []
 
     def result(self) -> Resolved:
@@ -94,7 +95,7 @@ class Resolution:
             for kind, given in self.instances.items()
             if isinstance(given, Absent)
         ]
-        user = {kind: value for kind, value in user.items() if kind not in self.instances}
+        self.user = user = {kind: value for kind, value in user.items() if kind not in self.instances}
         task = _name_of(user.get("task")) or ""
         below = [dict(normalise({**BASE, **defaults()}, [])), self._defaults("task", task, task)]
         above = [self._method(user.get("method"), task), user]
@@ -148,11 +149,16 @@ class Resolution:
         for kind, instance in self.instances.items():
             chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
         for kind, name in sorted(self._names(merged), key=lambda pair: self._optional(pair[0])):
-            if self._optional(kind) and not capabilities.is_needed(kind, chosen):
+            unused = self._optional(kind) and not capabilities.is_needed(kind, chosen)
+            if unused and kind not in self.user:
                 continue
             options = merged[kind] if kind in slots() else merged[kind][name]
             found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
-            if found:
+            if found and unused:
+                self._part(kind, name, found)  # reports mistakes in its options
+                note = f"{kind}: {name!r} is not used, because no selected component needs a {kind}."
+                warnings.warn(note, ConfigWarning, stacklevel=1)
+            elif found:
                 chosen.setdefault(kind, {})[name] = found
         without = self._excluded(chosen)
         return {kind: members for kind, members in chosen.items() if kind not in without}

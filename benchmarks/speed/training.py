@@ -14,7 +14,7 @@ from benchmarks.speed.parts import batch, pipeline, plain_loop, run, settings
 from benchmarks.speed.timing import Row, in_turn, ratio
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Prediction
-from nanogen_dit import attention
+from nanogen_dit.fused_attention import fused_attention
 from nanogen_dit.linear import Linear, linear
 from nanogen_meanflow.derivative import AverageVelocityFn, JVPInputs, JVPOutput
 from nanogen_train.ema.ema import EMA
@@ -140,7 +140,7 @@ def _by_jvp(side: Run, given: Batch) -> Callable[[], None]:
     """Return its step with u and du/dt from one call of `torch.func.jvp`, with explicit attention."""
     side.pipeline.objective._derivative = jvp  # type: ignore[attr-defined]
     for block in side.pipeline.backbone.encoder.blocks:  # type: ignore[attr-defined]
-        block.attention.kernel = attention.sdpa
+        block.attention.kernel = fused_attention
 
     def step() -> None:
         with sdpa_kernel(SDPBackend.MATH):
