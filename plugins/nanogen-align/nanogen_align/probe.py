@@ -20,7 +20,7 @@ def intermediate_shape(backbone: nn.Module, name: str, latent: LatentSpec, condi
         condition: Shape of the condition.
 
     Raises:
-        NanoGenError: the backbone has no output of this name.
+        NanoGenError: The backbone has no output of this name.
     """
     tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
     shapes = {key: torch.empty_like(tensor, device="meta") for key, tensor in tensors.items()}

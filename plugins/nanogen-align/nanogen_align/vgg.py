@@ -50,7 +50,7 @@ class PerceptualDistance(nn.Module):
             heads: The linear heads of LPIPS.
 
         Raises:
-            DataError: a tensor is missing or has another shape.
+            DataError: A tensor is missing or has another shape.
         """
         network = cls()
         try:

@@ -76,12 +76,12 @@ def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, vi
 
 
 def has_captions(schema: pyarrow.Schema) -> bool:
-    """Whether a table has a column with a usual name of captions."""
+    """Return whether a table has a column with a usual name of captions."""
     return any(name in schema.names for name in (CAPTION, *CAPTIONS))
 
 
 def _chosen(schema: pyarrow.Schema, exact: str, named: str | None, likely: Sequence[str], path: Path) -> str | None:
-    """The column in the options, or the one called `exact`, or the only likely one; None if there is none."""
+    """Return the column in the options, or the one called `exact`, or the only likely one; None if there is none."""
     if named is not None and named not in schema.names:
         raise DataError(
             f"{path} has no column {named!r}, only: {listing(schema.names)}.{near_miss(named, schema.names)} Set "

@@ -1,4 +1,4 @@
-"""Options of the backbones `lightning-dit` and `ddt`: a size and numbers that override it. Loads no torch."""
+"""Options of the backbones `lightning-dit` and `ddt`: a size and numbers that override it. Does not import torch."""
 
 from __future__ import annotations
 

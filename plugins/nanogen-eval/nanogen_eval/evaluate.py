@@ -268,7 +268,7 @@ class Evaluation:
 
 
 def _criterion(scores: Sequence[Score], by: str | None) -> Score:
-    """The score that a guidance search optimizes."""
+    """Return the score that a guidance search optimizes."""
     if by is not None:
         refuse_unknown(by, [score.metric for score in scores])
     return next(score for score in scores if by in (None, score.metric))

@@ -98,12 +98,12 @@ def of_images(
 
 
 def _needs(part: Part, word: str) -> bool:
-    """Whether a metric needs a task that provides `word`: labels or captions."""
+    """Return whether a metric needs a task that provides `word`: labels or captions."""
     return word in part.chosen.component.needs.get("task", ())
 
 
 def _written(name: str, resolved: Resolved) -> str:
-    """The metric's key in the resolved configuration, which may include its distribution."""
+    """Return the metric's key in the resolved configuration, which may include its distribution."""
     return next(written for written in resolved.groups["metric"] if same(written, name))
 
 
@@ -117,7 +117,7 @@ def _not_empty(names: Any) -> Any:
 
 
 def _options(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of each chosen metric."""
+    """Return the options of each chosen metric."""
     given = settings.get("metric", {})
     if not isinstance(given, Mapping):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Options of an evaluation. Loads no torch."""
+"""Options of an evaluation. Does not import torch."""
 
 from __future__ import annotations
 

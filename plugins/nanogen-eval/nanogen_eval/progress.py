@@ -108,7 +108,7 @@ def warn_other_batch_size(before: int, now: int) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an error of the disk into a sentence that says how to go on."""
+    """Turn an error of the disk into a sentence that says how to go on."""
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(

@@ -20,7 +20,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_sealed(values: Mapping[str, Any]) -> bool:
-    """Whether the hash under `sha256` matches the other values."""
+    """Return whether the hash under `sha256` matches the other values."""
     return values.get(SEAL) == _hash({key: value for key, value in values.items() if key != SEAL})
 
 

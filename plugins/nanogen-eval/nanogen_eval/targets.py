@@ -60,7 +60,7 @@ class Model:
         return evolve(self, sampling=evolve(self.sampling, **changes))
 
     def _requests(self, own: Batch | None) -> Batch:
-        """A metric's own requests, or the task's. They do not depend on the sampling seed."""
+        """Return a metric's own requests, or the task's. They do not depend on the sampling seed."""
         count = _count(self.count)
         if own is None:
             requests: Batch = self.pipeline.task.eval_batch(count, seed=0)
@@ -123,14 +123,14 @@ class SourceWithRequests:
 
 
 def _count(count: int | None) -> int:
-    """The number of images, or the default. Raises DataError for one that does not fit into memory."""
+    """Return the number of images, or the default. Raises DataError for one that does not fit into memory."""
     if count is not None and not 1 <= count <= MAX_COUNT:
         raise DataError(f"An evaluation of {count} images is not possible: use 1 to {MAX_COUNT:,} images.")
     return COUNT if count is None else count
 
 
 def _by_layout(source: Source, metrics: Mapping[str, Metric]) -> Sequence[int] | None:
-    """The index of each image's request, by its path in a metric's layout; None if the images have other names."""
+    """Return the index of each image's request, from its path in a metric's layout. None: images have other names."""
     names = getattr(source, "names", None)
     laid_out = next((metric for metric in metrics.values() if isinstance(metric, HasLayout)), None)
     if names is None or laid_out is None:

@@ -155,6 +155,6 @@ class Reference:
 
 
 def plain(features: Features) -> Mapping[str, Any]:
-    """The settings of a feature space, in the form that JSON preserves."""
+    """Return the settings of a feature space, in the form that JSON preserves."""
     settings: Mapping[str, Any] = json.loads(json.dumps(dict(features.settings)))
     return settings

@@ -54,7 +54,7 @@ class ImageNet:
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """The examples of a split, and the transform of their images in training."""
+        """Return the examples of a split, and the transform of their images in training."""
         transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
         return Reading(self._open(split), transform)
 
@@ -84,12 +84,12 @@ class ImageNet:
         return Batch(indices=indices, labels=order[indices % classes])
 
     def captions(self, batch: Batch) -> list[str]:
-        """The class name of each label."""
+        """Return the class name of each label."""
         labels = [] if batch.labels is None else batch.labels.tolist()
         return [self._lookup.classes[label] for label in labels]
 
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of the configuration by name."""
+        """Return the metrics of the configuration by name."""
         return self._metrics
 
     def _open(self, split: str) -> Examples:

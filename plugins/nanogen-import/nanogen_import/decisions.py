@@ -142,7 +142,7 @@ def _source(key: str, sources: Sources) -> str:
 
 
 def _has_value(layer: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Whether a layer has a value at a path. The path of a slot stands for the name of its component."""
+    """Return whether a layer has a value at a path. The path of a slot stands for the name of its component."""
     value: Any = layer
     for part in path:
         if not isinstance(value, Mapping) or part not in value:

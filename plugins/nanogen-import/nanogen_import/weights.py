@@ -72,7 +72,7 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
 
 
 def has(file: WeightsFile, name: str) -> bool:
-    """Whether a network of the file has a tensor of this name."""
+    """Return whether a network of the file has a tensor of this name."""
     return any(f".{found}".endswith(f".{name}") for found in file.tensors)
 
 

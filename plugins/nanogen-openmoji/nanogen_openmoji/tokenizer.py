@@ -18,7 +18,7 @@ class OpenMojiVAE(nn.Module):
         self.vae = TinyVAE.load()
 
     def latent(self, image_size: int) -> LatentSpec:
-        """The latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
+        """Return the latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
         if image_size % STRIDE or image_size < STRIDE:
             raise NanoGenError(
                 f"The tokenizer openmoji-vae needs image sizes that are multiples of 8, not {image_size}. Set "

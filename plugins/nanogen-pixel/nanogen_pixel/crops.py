@@ -68,12 +68,12 @@ def _between(uniform: Tensor, low: float, high: float) -> Tensor:
 
 
 def _start(uniform: Tensor, high: Tensor) -> Tensor:
-    """A whole number from 0 to `high`."""
+    """Return a whole number from 0 to `high`."""
     return torch.minimum((uniform * (high + 1)).floor(), high)
 
 
 def _weights(start: Tensor, length: Tensor, pixels: int, side: int) -> Tensor:
-    """Weights [B, side, pixels] of the input pixels for `side` samples between `start` and `start + length`."""
+    """Return the weights [B, side, pixels] of input pixels for `side` samples from `start` to `start + length`."""
     step = length[:, None, None] / side
     centres = start[:, None, None] + (torch.arange(side, device=start.device)[:, None] + 0.5) * step - 0.5
     distance = (centres - torch.arange(pixels, device=start.device)).abs() / step.clamp(min=1)

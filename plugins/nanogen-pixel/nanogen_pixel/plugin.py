@@ -1,4 +1,4 @@
-"""Plugin manifest: the pixel tokenizer, three perceptual losses, four methods. Loads no torch."""
+"""Plugin manifest: the pixel tokenizer, three perceptual losses, four methods. Does not import torch."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def nanogen_methods() -> list[Method]:
 
 
 def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) -> Method:
-    """A method on pixels. Training times have the shift of the image size, sampling times have none."""
+    """Return a method on pixels. Training times have the shift of the image size, sampling times have none."""
     flow = {"name": "flow", **objective, "sample_shift": 1.0}
     return Method(
         name=name, summary=summary, defaults={"tokenizer": "pixel", "backbone": "ddt", "objective": flow, **more}

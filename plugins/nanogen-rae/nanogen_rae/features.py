@@ -34,7 +34,7 @@ class DinoFeatures:
         network: The network.
 
     Raises:
-        DataError: the network has too few blocks.
+        DataError: The network has too few blocks.
     """
 
     levels = len(DINO_BLOCKS)

@@ -35,7 +35,7 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
         `psnr` (dB, mean over images), `l1` (mean absolute error in [0, 2]) and `images` (their number).
 
     Raises:
-        DataError: there are no images.
+        DataError: There are no images.
     """
     ratios, distances = [], []
     for batch in batches:

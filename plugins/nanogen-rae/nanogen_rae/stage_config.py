@@ -1,4 +1,4 @@
-"""Options of the stage `rae-decoder` (stage 1). Loads no torch."""
+"""Options of the stage `rae-decoder` (stage 1). Does not import torch."""
 
 from __future__ import annotations
 

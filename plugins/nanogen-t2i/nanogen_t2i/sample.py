@@ -98,7 +98,7 @@ def missing_part_error(path: Path, row: Row, caption: CaptionKey) -> CorruptSamp
 
 
 def _dots(names: list[str], keys: list[str]) -> str:
-    """The advice for a file whose name has further dots; empty if there is none."""
+    """Return the advice for a file whose name has further dots; empty if there is none."""
     wanted = {*IMAGES, "txt", JSON}
     last = [key.lower().rpartition(".") for key in keys]
     odd = next((name for name, (_, dot, word) in zip(names, last, strict=True) if dot and word in wanted), None)

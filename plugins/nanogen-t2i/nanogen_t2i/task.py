@@ -45,7 +45,7 @@ class T2I:
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """The examples of a split, and the transform of their images."""
+        """Return the examples of a split, and the transform of their images."""
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
@@ -71,11 +71,11 @@ class T2I:
         return Batch(indices=torch.arange(count), captions=captions)
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """The captions of a batch."""
+        """Return the captions of a batch."""
         return batch.captions or ()
 
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of the configuration by name."""
+        """Return the metrics of the configuration by name."""
         return self._metrics
 
     def _held_out(self, count: int, seed: int) -> list[str]:
@@ -89,7 +89,7 @@ class T2I:
 
 
 def _caption_of(examples: Examples, index: int) -> str:
-    """One caption of an example, without reading its image if the dataset has a method `caption`.
+    """Return one caption of an example, without reading its image if the dataset has a method `caption`.
 
     For several captions, it is the one that `iter_once` uses.
     """

@@ -20,7 +20,7 @@ from nanogen_textscore.prompts import PROMPT, caption_numbers
 
 
 def cosines(images: Tensor, texts: Tensor) -> Tensor:
-    """The cosine similarity of image and text embeddings [B, D]: float64 [B] in [-1, 1]."""
+    """Return the cosine similarity of image and text embeddings [B, D]: float64 [B] in [-1, 1]."""
     return F.cosine_similarity(images.double(), texts.double(), dim=-1)
 
 

@@ -113,7 +113,7 @@ class Schedule(Protocol):
     """A learning-rate schedule."""
 
     def factor(self, step: int) -> float:
-        """The factor on the learning rate at optimizer step `step`, counted from 0."""
+        """Return the factor on the learning rate at optimizer step `step`, counted from 0."""
 
 
 @runtime_checkable

@@ -43,11 +43,11 @@ class VAE:
         return self
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the shape of the latent, from the preset or the config.json at `path`. Loads no weights.
+        """Return the shape of the latent, from the preset or the config.json at `path`. Does not load weights.
 
         Raises:
             Incompatible: `image_size` is no multiple of the factor, or `tile` is no multiple of four times the factor.
-            DataError: config.json is missing.
+            DataError: The file config.json is missing.
         """
         channels, factor = self._shape
         if image_size % factor or image_size <= 0:
@@ -136,7 +136,7 @@ class VAE:
 
 
 def _preset(config: VAEConfig) -> Preset | None:
-    """The preset. None if only `path` is set: then config.json has all numbers."""
+    """Return the preset. None if only `path` is set: then config.json has all numbers."""
     if config.preset is None and config.path is not None:
         return None
     return PRESETS[config.preset or DEFAULT]

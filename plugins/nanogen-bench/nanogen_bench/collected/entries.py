@@ -107,7 +107,7 @@ def entry(place: str) -> Entry:
 
 
 def _scores(path: Path) -> dict[str, Score]:
-    """Scores by name. Raises DataError if there are none."""
+    """Return the scores by name. Raises DataError if there are none."""
     found = {score.metric: score for score in read_scores(path)}
     if not found:
         raise DataError(f"{path / FILE} has no scores: run `nanogen evaluate {path}`.")

@@ -116,7 +116,7 @@ def _plan(file: Path) -> Preset:
 
 
 def _directions(file: Path) -> dict[str, str]:
-    """Directions of the scores, as the metrics declared them when the studies were written."""
+    """Return the directions of the scores, as the metrics declared them when the studies were written."""
     found: dict[str, str] = {}
     for study in json_files.read_object(file).values():
         directions = study.get("directions", {}) if isinstance(study, dict) else None

@@ -44,7 +44,7 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
         described: JSON description. Only `num_heads` is read.
 
     Raises:
-        DataError: the tensors are not those of a DiT or SiT.
+        DataError: The tensors are not those of a DiT or SiT.
     """
     try:
         return _infer(shapes, network_part(described))
@@ -88,11 +88,11 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
 
 
 def _ratio(inner: int, hidden: int) -> float:
-    """A ratio with `int(ratio * hidden) == inner`."""
+    """Return a ratio with `int(ratio * hidden) == inner`."""
     ratio = inner / hidden
     return ratio if int(ratio * hidden) == inner else (inner + 0.5) / hidden
 
 
 def _usual_heads(hidden: int, depth: int) -> int | None:
-    """Heads of the published size with this width and depth. None: not a published size."""
+    """Return the heads of the published size with this width and depth. None: not a published size."""
     return next((trunk.heads for trunk in DIT_SIZES.values() if (trunk.hidden, trunk.depth) == (hidden, depth)), None)

@@ -21,7 +21,7 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
         found: The architecture of its tensors.
 
     Raises:
-        DataError: the arguments are DiT's, have another path or prediction than SiT's linear path with
+        DataError: The arguments are DiT's, have another path or prediction than SiT's linear path with
             velocity-prediction, or another number of classes than the tensors.
     """
     arguments = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}

@@ -116,7 +116,7 @@ def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights:
         weights: The set to read if the file has both, "ema" or "model".
 
     Raises:
-        DataError: the file cannot be read or has another layout.
+        DataError: The file cannot be read or has another layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -137,8 +137,8 @@ def from_weights(
         configuration: Must be None: SiT has no published configuration files.
 
     Raises:
-        Unrecognised: the file has another layout.
-        DataError: names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
+        Unrecognised: The file has another layout.
+        DataError: Names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
         ConfigError: `configuration` was given.
     """
     if not has(file, ANCHOR) or not any(has(file, name) for name in SIT_ONLY):

@@ -46,7 +46,7 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
             `cond_arch.num_c_tokens` are optional: the tables of the rotary embedding determine them too.
 
     Raises:
-        DataError: a tensor or key is missing, or shapes and description disagree.
+        DataError: A tensor or key is missing, or shapes and description disagree.
     """
     given = network_part(config)
     try:
@@ -111,7 +111,7 @@ class _Inference:
         return {"hidden": hidden, "heads": hidden // self.shapes[f"blocks.{block}.attn.q_norm.weight"][0]}
 
     def _mlp_ratio(self, hidden: int) -> float:
-        """A ratio with `int(2/3 * ratio * hidden) == inner`: the description's, or the middle of the possible ones."""
+        """Return the description's ratio, or the middle of those with `int(2/3 * ratio * hidden) == inner`."""
         inner = self.shapes["blocks.0.mlp.w1.weight"][0]
         ratio = float(self.config.get("mlp_ratio", 4.0))
         return ratio if int(2 / 3 * ratio * hidden) == inner else 1.5 * (inner + 0.5) / hidden

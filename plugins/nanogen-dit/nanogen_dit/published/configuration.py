@@ -128,7 +128,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         A NanoGen configuration without the backbone.
 
     Raises:
-        ConfigError: the configuration contradicts the tensors, or needs something that NanoGen does not have.
+        ConfigError: The configuration contradicts the tensors, or needs something that NanoGen does not have.
     """
     differing = [
         f"{key} is {expected}, but the file has {actual}"

@@ -121,7 +121,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
         weights: The set to read if the file has both, "ema" or "model".
 
     Raises:
-        DataError: the file cannot be read, or its names or shapes are not those of the layout.
+        DataError: The file cannot be read, or its names or shapes are not those of the layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -142,8 +142,8 @@ def from_weights(
         configuration: The published YAML configuration.
 
     Raises:
-        DataError: the names or shapes are not those of the layout.
-        ConfigError: the configuration is invalid or contradicts the tensors.
+        DataError: The names or shapes are not those of the layout.
+        ConfigError: The configuration is invalid or contradicts the tensors.
     """
     tensors, meta, taken = network_in(file, weights)
     beside = {name: x for name, x in tensors.items() if name.startswith("repa_projector.")}

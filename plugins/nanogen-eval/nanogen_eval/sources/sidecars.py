@@ -76,7 +76,7 @@ def _label(row: csv_files.Row, path: Path) -> int:
 
 
 def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
-    """The row of each image. Raises DataError if an image has no row, or more than one."""
+    """Return the row of each image. Raises DataError if an image has no row, or more than one."""
     known = frozenset(names)
     found: dict[str, csv_files.Row] = {}
     for row in csv_files.read(path, ("file", column)):

@@ -124,7 +124,7 @@ class RecordedAnswers:
         return found
 
     def _number(self, tile: Tile) -> int:
-        """The number of a tile in its grid, from 0."""
+        """Return the number of a tile in its grid, from 0."""
         known = tiles(tile[2] - tile[0])
         if tile not in known:
             raise DataError(

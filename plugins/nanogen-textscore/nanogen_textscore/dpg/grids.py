@@ -21,7 +21,7 @@ Tile = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def tiles(resolution: int, count: int = TILES) -> list[Tile]:
-    """The first `count` tiles of a 2 x 2 grid, row by row, each with sides of `resolution` pixels.
+    """Return the first `count` tiles of a 2 x 2 grid, row by row, each with sides of `resolution` pixels.
 
     Raises NanoGenError unless `count` is from 1 to 4.
     """
@@ -48,12 +48,12 @@ def join_images(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def split_grid(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
-    """The first `count` images of a grid."""
+    """Return the first `count` images of a grid."""
     return [grid.crop(tile) for tile in tiles(grid.width // 2, count)]
 
 
 def image_file(folder: Path, item: str, number: int) -> Path:
-    """The file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
+    """Return the file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
     return folder / item / f"{number:05d}.png"
 
 

@@ -53,7 +53,7 @@ def _item_error(
     classify_colours: ColourClassifier,
     margin: float,
 ) -> str:
-    """The first error of an item: its count, then its colour, then its position. Empty for a correct item."""
+    """Return the first error of an item: its count, then its colour, then its position. Empty for a correct item."""
     if len(objects) < item["count"]:
         return f"expected {item['class']}>={item['count']}, found {len(objects)}"
     if "color" in item and (error := _colour_error(item, classify_colours(objects, item["class"]))):

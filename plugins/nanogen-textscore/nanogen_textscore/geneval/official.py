@@ -77,7 +77,7 @@ def _two(first: str, second: str) -> Line:
 
 
 def _counted(noun: str, count: int) -> Line:
-    """A prompt with a count. `exclude` rejects images with more objects."""
+    """Return a prompt with a count. `exclude` rejects images with more objects."""
     words = f"{WORDS[count]} {noun}{'es' if noun.endswith('s') else 's'}"
     return _line("counting", [_item(noun, count)], words, exclude=[_item(noun, count + 1)])
 

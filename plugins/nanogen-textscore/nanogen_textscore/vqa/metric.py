@@ -52,7 +52,7 @@ class VQAScore(ResampledRowMetric):
         return {"vqascore": float(rows["score"].mean())}
 
     def _vqascores(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        """The VQAScore of each image and text [B] float64, computed one at a time."""
+        """Return the VQAScore of each image and text [B] float64, computed one at a time."""
         self._model.to(images.device)
         found = [self._model.score(image, text) for image, text in zip(to_pil(images), texts, strict=True)]
         return torch.tensor(found, dtype=torch.float64)
