@@ -35,7 +35,7 @@ def main() -> None:
 def make(folder: Path, python: str = PYTHON) -> None:
     """Write the bundle. Raises SystemExit for a folder that is not empty and for a bundle above 60 MB."""
     if folder.exists() and any(folder.iterdir()):
-        raise SystemExit(f"{folder} is not empty: name a new folder.")
+        raise SystemExit(f"{folder} is not empty: give a new folder.")
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     _pip("wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), *map(str, sources()))

@@ -33,7 +33,7 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
     missing = [path for path in files if not path.is_file()]
     if missing:
         downloads = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
-        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or name the folder that contains them.")
+        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or give the folder that contains them.")
     return files
 
 

@@ -105,7 +105,7 @@ class Arrow:
         condition = condition_column(schema, self._config, files[0], view)
         if condition is None:
             raise DataError(
-                f"{files[0]} has no known column of {view}, only: {listing(schema.names)}. Set "
+                f"{files[0]} has no column with a usual name for {view}. Columns: {listing(schema.names)}. Set "
                 f"`dataset.{CONDITIONS[view]}` to one of them."
             )
         if image == condition:

@@ -6,7 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from nanogen_core.errors import DataError, listing
+from nanogen_core.errors import DataError, listing, shown
 from nanogen_data.notes import warn_once
 from nanogen_files import json_files
 from nanogen_files.reading import entries, is_file, is_folder
@@ -98,7 +98,10 @@ def _saved(folder: Path) -> list[Path]:
     described = listed if isinstance(listed, list) else []
     found = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
     names = [name for name in found if isinstance(name, str) and name]
-    if not names or len(names) < len(found):
+    if len(names) < len(found):
+        wrong = shown(next(entry for entry, name in zip(described, found, strict=True) if name not in names))
+        raise DataError(f"{folder / STATE} lists a data file without a name: {wrong}. Save the dataset again.")
+    if not names:
         raise DataError(f"{folder / STATE} lists no data files. Save the dataset again.")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]

@@ -245,7 +245,7 @@ class Evaluation:
         place = self.folder / IMAGES / f"seed-{seed}"
         if len(metrics) < len(self.metrics):
             if (place / MARKER).exists():
-                raise NanoGenError(f"{place} holds the images of another evaluation: choose another --output.")
+                raise NanoGenError(f"{place} has images of an evaluation with other metrics. Choose another --output.")
             place /= next(iter(metrics))
         return ImageWriter(place, source, metrics, seed)
 

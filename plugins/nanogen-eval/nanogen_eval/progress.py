@@ -112,8 +112,8 @@ def writing(path: Path) -> Iterator[None]:
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(
-            f"{path} cannot be written ({reason}): make room, or name another --output; the same"
-            " command then goes on from what was saved last."
+            f"{path} cannot be written ({reason}). Free disk space, or choose another --output. The same command"
+            " resumes."
         )
 
     with translate_write_errors(translate, codes=None):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from attrs import evolve, field, frozen
 
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, listing
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Batch
 from nanogen_eval.metric_protocols import HasLayout, group_by_requests
@@ -70,7 +70,13 @@ class Model:
 
 @frozen
 class Reconstructions:
-    """Reconstructions of the first `count` validation images by a pipeline's tokenizer."""
+    """Reconstructions of the first `count` validation images by a pipeline's tokenizer.
+
+    Attributes:
+        pipeline: Provides the tokenizer and the images.
+        count: Number of images. None takes the default.
+        rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
+    """
 
     pipeline: Pipeline
     count: int | None = None
@@ -109,8 +115,8 @@ class SourceWithRequests:
         images, prompts = len(source.requests.indices), len(requests.indices)
         if images != prompts:
             raise DataError(
-                f"There are {images} images, and {', '.join(metrics)} has {prompts} prompts: give one image per prompt"
-                " in the order of the prompts, or add a prompts.csv (file,prompt)."
+                f"The metrics {listing(metrics)} need {prompts} prompts, but there are {images} images. Give one image"
+                " per prompt in prompt order, or add prompts.csv with the columns file,prompt."
             )
         self._source = source
         self.requests = _ordered(requests, _by_layout(source, metrics))

@@ -91,8 +91,8 @@ class ImageNetFolder:
         if not is_folder(folder):
             there = listing(entry.name for entry in entries(self.root) if entry.is_dir())
             raise DataError(
-                f"There is no folder {split!r} in {self.root}, only: {there}. Create {folder} with a folder of images "
-                f"for each class, or set `dataset.root`."
+                f"There is no folder {split!r} in {self.root}. It has: {there}. Create {folder} with a folder of "
+                f"images for each class, or set `dataset.root`."
             )
         return folder
 

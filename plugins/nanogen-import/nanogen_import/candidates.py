@@ -24,8 +24,8 @@ class Candidate:
 
     Attributes:
         recipe: Name of the recipe.
-        resolved: Its configuration for the task of the checkpoint.
-        parts: Its parts, with the latent size of the checkpoint.
+        resolved: Configuration of the candidate for the task of the checkpoint.
+        parts: Parts of the candidate, with the latent size of the checkpoint.
     """
 
     recipe: str

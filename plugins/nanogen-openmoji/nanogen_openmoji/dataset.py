@@ -112,7 +112,7 @@ def _checked(objects: tuple[str, ...]) -> tuple[str, ...]:
             near = near_miss(name, class_names())
             raise ConfigError(f"dataset.objects: there is no class {name!r}.{near} Use names from classes.csv.")
     if len(objects) < 2:
-        raise ConfigError("dataset.objects: a relation needs two objects. Name at least two.")
+        raise ConfigError("dataset.objects: a relation needs two objects. Give at least two.")
     return objects
 
 

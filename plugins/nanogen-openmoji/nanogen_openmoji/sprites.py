@@ -21,7 +21,10 @@ def sprites(size: int) -> Tensor:
 
 
 def sprite(emoji: str, size: int) -> Tensor:
-    """Return any emoji as RGBA [4, size, size] in [0, 1], premultiplied by alpha."""
+    """Render an emoji as RGBA [4, size, size], float32 in [0, 1], premultiplied by alpha, with a 1-pixel margin.
+
+    Raises ValueError if OpenMoji has no image of it.
+    """
     inner = render_emoji(emoji, size - 2 * MARGIN)
     image = Image.new("RGBA", (size, size))
     image.paste(inner, (MARGIN, MARGIN))

@@ -30,11 +30,16 @@ class Crops(NamedTuple):
 
 
 def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
-    """Draw one rectangle for each sample: area uniform in `AREA`, logarithm of the aspect ratio uniform in `ASPECT`.
+    """Draw one crop per sample, as in torchvision's RandomResizedCrop.
+
+    The area fraction is uniform in `AREA`. The aspect ratio (width / height) is log-uniform in `ASPECT`.
 
     Args:
         rng: Random numbers, one slot per sample.
         height, width: Size of the images in pixels.
+
+    Returns:
+        Crops of B rectangles in whole pixels, inside the image.
     """
     area, aspect, y, x = rng.uniform("perceptual.crop", (4,)).unbind(1)  # [B] each
     area = height * width * _between(area, *AREA)

@@ -89,7 +89,7 @@ def _pixnerd() -> Method:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message if the teacher of `patch-tokens` is no installed vision encoder."""
+    """Return an error message if the teacher of `patch-tokens` is not an installed vision encoder."""
     options = config.get("auxiliary", {}).get("patch-tokens")
     if options is None:
         return []

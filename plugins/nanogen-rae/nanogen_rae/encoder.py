@@ -79,7 +79,7 @@ class PublishedEncoder:
         return self._source.number(("patch_size",), place=0) or self._preset.patch
 
     def _side(self, image_size: int) -> int:
-        """Side of the network's input in pixels. Raises Incompatible if it is no whole number of patches."""
+        """Side of the network's input in pixels. Raises Incompatible if it is not a whole number of patches."""
         scale = self._preset.scale or Fraction(self._patch, STRIDE)
         patches = Fraction(self._config.side or image_size * scale) / self._patch
         if image_size <= 0 or patches.denominator > 1:

@@ -64,7 +64,7 @@ class Source:
             The number, or None if config.json has none of the keys.
 
         Raises:
-            DataError: The value is no whole number above 0.
+            DataError: The value is not a whole number above 0.
         """
         name = next((name for name in names if self.facts.get(name) is not None), None)
         if name is None:

@@ -58,7 +58,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
     state = read_weights(Path(path).expanduser())
     if not {"mean", "var"} <= set(state):
         raise DataError(
-            f"{path} has no `mean` and `var`, so it is no file of latent statistics. Set `tokenizer.statistics` to a"
+            f"{path} has no `mean` and `var`, so it is not a file of latent statistics. Set `tokenizer.statistics` to a"
             " file of `nanogen data stats`."
         )
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))

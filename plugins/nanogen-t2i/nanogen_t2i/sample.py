@@ -71,12 +71,12 @@ class CaptionKey:
         try:
             found = json_files.parse(text_files.decode(data, name), name)
         except DataError as error:
-            raise CorruptSampleError("caption no JSON", str(error)) from error
+            raise CorruptSampleError("caption not JSON", str(error)) from error
         if not isinstance(found, dict) or self.field not in found:
             there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
             raise CorruptSampleError(
                 "no caption",
-                f"{name} has no field {self.field!r}, only: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
+                f"{name} has no field {self.field!r}. It has: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
             )
         return found[self.field]
 

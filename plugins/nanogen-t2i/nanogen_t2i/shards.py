@@ -78,7 +78,7 @@ def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     tars = [folder / entry.name for entry in found if entry.name.endswith(TAR) and not is_hidden(entry.name)]
     if not tars:
         there = listing(entry.name for entry in found[:5])
-        raise DataError(f"There are no .tar files in {folder}, only: {there}. Set `{setting}` to their folder.")
+        raise DataError(f"There are no .tar files in {folder}. It has: {there}. Set `{setting}` to their folder.")
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)

@@ -187,7 +187,7 @@ def _refuse_compressed(path: Path) -> None:
     found = next((name for name, magic in COMPRESSED.items() if start.startswith(magic)), None)
     if found:
         raise DataError(
-            f"{path} is compressed ({found}), and random access needs an uncompressed tar. Decompress it first."
+            f"{path} is compressed ({found}), but random access needs an uncompressed tar. Decompress it first."
         )
 
 

@@ -38,14 +38,18 @@ class T2I:
             split: `"train"` or `"val"`.
             batch_size: B, over all processes.
             seed: The seed of the shuffle.
-            start: The number of the first batch.
+            start: Index of the first batch, from 0.
             num_workers: Worker processes for decoding.
         """
         examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """Return the examples of a split, and the transform of their images."""
+        """Return the examples of a split and the transform of their images.
+
+        Args:
+            split: `"train"` or `"val"`.
+        """
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:

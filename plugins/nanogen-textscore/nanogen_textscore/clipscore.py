@@ -46,7 +46,9 @@ class CLIPScore(ResampledRowMetric):
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError("The metric clipscore needs captions, and the images have none. Use a task with them.")
+            raise NanoGenError(
+                "The metric clipscore needs captions, but the images have none. Use a task with captions."
+            )
         self._clip.to(images.device)
         image_embeddings = torch.cat([self._clip.images([image]) for image in to_pil(images)])  # [B, D]
         text_embeddings = torch.cat([self._clip.texts([caption]) for caption in batch.captions])

@@ -46,7 +46,7 @@ class VAE:
         """Return the shape of the latent, from the preset or the config.json at `path`. Does not load weights.
 
         Raises:
-            Incompatible: `image_size` is no multiple of the factor, or `tile` is no multiple of four times the factor.
+            Incompatible: `image_size` is not a multiple of the factor, or `tile` not of four times the factor.
             DataError: The file config.json is missing.
         """
         channels, factor = self._shape

@@ -69,7 +69,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
 
 
 def counted(index: Integers, size: int) -> Floats:
-    """Count units: indices [resamples, drawn] -> counts [resamples, size]."""
+    """Count how often each resample draws each of `size` units: [resamples, drawn] -> [resamples, size]."""
     flat = (index + size * np.arange(len(index))[:, None]).ravel()
     return np.bincount(flat, minlength=size * len(index)).reshape(-1, size).astype(np.float64)
 

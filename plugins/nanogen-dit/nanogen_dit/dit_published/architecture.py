@@ -37,10 +37,10 @@ class SiTArchitecture:
 
 
 def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArchitecture:
-    """Infer the architecture.
+    """Infer the architecture of a DiT or SiT from tensor shapes.
 
     Args:
-        shapes: Shapes of the tensors by public name.
+        shapes: Shape of each tensor, by published name.
         described: JSON description. Only `num_heads` is read.
 
     Raises:

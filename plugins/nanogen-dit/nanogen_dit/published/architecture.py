@@ -24,7 +24,7 @@ class Architecture:
 
     Args:
         backbone: Name of the component, "ddt" or "lightning-dit".
-        settings: Its options.
+        settings: Options of the backbone.
         latent: Shape of the state.
         condition: Shape of the condition.
         wanted: Capability words of the parts that the network has.
@@ -52,9 +52,14 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
     try:
         return _Inference(shapes, given).architecture()
     except (KeyError, IndexError) as error:
-        raise DataError(f"The checkpoint does not have the published layout: {error.args[0]} is missing.") from error
+        raise DataError(
+            f"The checkpoint does not have the published layout: {error.args[0]} is missing. Use another checkpoint."
+        ) from error
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"The JSON description or a shape of the network is invalid: {error}.") from error
+        raise DataError(
+            f"The JSON description or a shape of the network is invalid: {error}. "
+            "Correct the JSON beside the checkpoint, or use another checkpoint."
+        ) from error
 
 
 class _Inference:
@@ -119,7 +124,7 @@ class _Inference:
     def _internal_depth(self) -> int:
         if "base_model_depth" not in self.config:
             raise DataError(
-                "The network has an internal head, and no shape determines which block it reads. Set `base_model_depth`"
+                "The network has an internal head, but no shape determines which block it reads. Set `base_model_depth`"
                 " in the JSON configuration beside the checkpoint."
             )
         return int(self.config["base_model_depth"])
@@ -178,4 +183,7 @@ class _Inference:
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():
             if name in self.config and self.config[name] != value:
-                raise DataError(f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}.")
+                raise DataError(
+                    f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}. "
+                    "Correct the JSON beside the checkpoint."
+                )

@@ -61,7 +61,7 @@ def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
     if len(found) != len(names):
         raise DataError(
             f"{listed} has {len(found)} lines for {len(names)} images: write one line per image, or use {PROMPTS}"
-            " (file,prompt)."
+            " with the columns file,prompt."
         )
     return found
 

@@ -45,7 +45,9 @@ class VQAScore(ResampledRowMetric):
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Score each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError("The metric vqascore needs captions, and the images have none. Use a task with them.")
+            raise NanoGenError(
+                "The metric vqascore needs captions, but the images have none. Use a task with captions."
+            )
         return {PROMPT: caption_numbers(batch.captions), "score": self._vqascores(images, batch.captions)}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
