@@ -34,7 +34,7 @@ def read(path: Path) -> Mapping[str, Any]:
     try:
         values = storage.read_json(path)
     except DataError as error:
-        raise DataError(f"{error} Delete the file, and its values are computed again.") from error
+        raise DataError(f"{error} Or delete the file, and its values are computed again.") from error
     if not isinstance(values, dict) or not is_sealed(values):
         raise DataError(
             f"{path} is damaged: its SHA-256 does not match. Delete the file, and its values are computed again."
