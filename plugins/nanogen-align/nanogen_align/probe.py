@@ -14,7 +14,6 @@ def intermediate_shape(backbone: nn.Module, name: str, latent: LatentSpec, condi
     """Return number and width of the image tokens of a block output. Runs one forward pass on the meta device.
 
     Args:
-        backbone: The backbone.
         name: Name of the block output, such as "block.8".
         latent: Shape of the state.
         condition: Shape of the condition.

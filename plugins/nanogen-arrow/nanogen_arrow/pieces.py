@@ -89,9 +89,6 @@ def value(table: pyarrow.Table, column: str, row: int, place: str) -> Any:
     """Read a cell as a Python value.
 
     Args:
-        table: The table.
-        column: The column.
-        row: The row.
         place: Where the cell is, for error messages.
 
     Raises:

@@ -28,7 +28,6 @@ class DiffAugment:
         """Augment images [B, 3, H, H] in [-1, 1].
 
         Args:
-            images: The images.
             rng: Random numbers, one slot per image.
             purpose: Key of the random numbers.
         """

@@ -28,7 +28,6 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
     """Measure the reconstructions of a tokenizer.
 
     Args:
-        tokenizer: The tokenizer.
         batches: Batches with images.
 
     Returns:

@@ -70,7 +70,6 @@ class Stage(Protocol):
         """Return the loss of a phase.
 
         Args:
-            phase: The phase.
             batch: The batch or micro-batch, after `prepare`.
             rng: Random numbers of the step, keyed by the slots in the global batch.
         """

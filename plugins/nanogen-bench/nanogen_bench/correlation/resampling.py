@@ -80,7 +80,6 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
     All permutations are used if there are no more than `draws`.
 
     Args:
-        coefficient: The coefficient.
         n: Number of models.
         draws: Maximum number of permutations.
         seed: Seed of random permutations.

@@ -28,7 +28,6 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
     """Write the result files of all finished runs.
 
     Args:
-        plan: The plan.
         output: Output folder.
         jobs: All runs of the plan.
 

@@ -73,7 +73,6 @@ def columns(table: Table, xs: Iterable[str], ys: Iterable[str], directions: Mapp
     """Return the numeric columns of a table, class-conditional scores first.
 
     Args:
-        table: The table.
         xs: Columns of class-conditional scores to compare.
         ys: Columns of text-to-image scores to compare.
         directions: Directions given by the user. They override the known ones.

@@ -34,7 +34,6 @@ class PageData:
     Attributes:
         title: Heading of the page.
         about: Paragraphs below the heading.
-        table: The table.
         columns: Score columns of the table.
         chosen: Studies over the chosen models, one per x score.
         everyone: Studies over all models; empty if all models are chosen.

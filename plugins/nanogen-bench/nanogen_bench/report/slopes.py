@@ -30,7 +30,6 @@ def slopes(models: Sequence[Ranked], marks: Mapping[str, Mark], *, left: str, ri
     """Draw a slope chart.
 
     Args:
-        models: The models.
         marks: Mark of each family.
         left: Title of the left ranking.
         right: Title of the right ranking.

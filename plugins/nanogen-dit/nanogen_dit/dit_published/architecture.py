@@ -51,6 +51,7 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(
             f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing or invalid."
+            " Use a published SiT checkpoint."
         ) from error
 
 
@@ -61,7 +62,7 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     if outputs not in (channels, 2 * channels):
         raise DataError(
             f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels per cell, expected"
-            f" {channels} or {2 * channels}."
+            f" {channels} or {2 * channels}. Use a published SiT checkpoint."
         )
     tokens = shapes[POSITIONS][1]
     side = isqrt(tokens)

@@ -186,7 +186,9 @@ def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) 
     ]
     if faults:
         more = f"; and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise DataError(f"{path} does not have the layout of SiT; {'; '.join(faults[:4])}{more}.")
+        raise DataError(
+            f"{path} does not have the layout of SiT; {'; '.join(faults[:4])}{more}. Use a published SiT checkpoint."
+        )
     table = position_table(network.geometry.grid, network.trunk.hidden)
     if (tensors[POSITIONS][0].float() - table).abs().max() > POSITION_TOLERANCE:
         raise DataError(f"{path}: {POSITIONS} is not SiT's fixed sine-cosine table. Other positions are not supported.")

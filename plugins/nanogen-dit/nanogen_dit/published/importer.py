@@ -176,7 +176,6 @@ def export_published(network: Network, *, tables: bool = True) -> dict[str, Tens
     """Return the network's tensors under their published names.
 
     Args:
-        network: The network.
         tables: Whether to add the tables of the rotary embedding.
     """
     state, found = network.state_dict(), dict(rope_tables(network)) if tables else {}
@@ -207,7 +206,9 @@ def _compare(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Ten
     faults = {"missing": expected.keys() - given.keys(), "unknown": given.keys() - expected.keys(), "misshaped": shapes}
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
-        raise DataError(f"{path} does not have the published layout; {'; '.join(found)}.")
+        raise DataError(
+            f"{path} does not have the published layout; {'; '.join(found)}. Use a published DiffusionBench checkpoint."
+        )
 
 
 def _some(names: Any) -> str:

@@ -34,7 +34,6 @@ def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
     """Read the prompt ids of each skill from a `genai_skills.json`.
 
     Args:
-        file: The file.
         known: The prompts by id.
 
     Raises:

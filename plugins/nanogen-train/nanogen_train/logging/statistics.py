@@ -74,7 +74,6 @@ class StepStatistics:
         """Compute the statistics of an optimizer step, which runs in the block.
 
         Args:
-            phase: The phase.
             enabled: Compute them; otherwise the dict stays empty.
 
         Yields:
