@@ -62,7 +62,7 @@ def sources() -> list[Path]:
 
 
 def missing() -> dict[str, Distribution]:
-    """What the distributions of this repository need beyond what a bare machine has, by name."""
+    """Return what the distributions of this repository need beyond what a bare machine has, by name."""
     ours = [str(found.metadata["Name"]) for found in distributions() if normalised(found).startswith("nanogen")]
     present = closure(PRESENT)
     needed = {name: found for name, found in closure(ours).items() if name not in present}

@@ -206,7 +206,7 @@ def test_metrics_for_images_are_built():
     ("requests", "names", "settings", "error", "sentence"),
     [
         (PLAIN, ["openmoji-acuracy"], {}, UnknownName, "Did you mean 'openmoji-accuracy'"),
-        (PLAIN, [], {}, ConfigError, "name some with --metrics NAME,NAME. Installed metrics: .*openmoji-accuracy"),
+        (PLAIN, [], {}, ConfigError, "Choose some with --metrics NAME,NAME. Installed metrics: .*openmoji-accuracy"),
         (
             PLAIN,
             ["openmoji-accuracy"],

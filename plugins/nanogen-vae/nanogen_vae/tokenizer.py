@@ -61,7 +61,7 @@ class VAE:
         return LatentSpec(channels=channels, height=side, width=side, factor=factor)
 
     def _refuse_broken_tiles(self, factor: int) -> None:
-        """Tiles overlap by a quarter, which must be a whole number of cells."""
+        """Raise Incompatible unless a quarter of a tile, the overlap of tiles, is a whole number of cells."""
         tile, unit = self._config.tile, 4 * factor
         if tile is not None and tile % unit:
             near = max(unit, tile // unit * unit)

@@ -72,7 +72,7 @@ def _colour_error(item: Mapping[str, Any], found: Sequence[str]) -> str:
 def _position_error(
     item: Mapping[str, Any], objects: Sequence[Detection], matched: Sequence[Sequence[Detection]], margin: float
 ) -> str:
-    """Every object must have the relation to every object of the item that `position` refers to."""
+    """Return the error unless every object has the relation to every object of the item that `position` refers to."""
     relation, target = item["position"]
     if not matched[target]:
         return f"no target for {item['class']} to be {relation}"
