@@ -35,7 +35,7 @@ def main() -> None:
 def make(folder: Path, python: str = PYTHON) -> None:
     """Write the bundle. Raises SystemExit for a folder that is not empty and for a bundle above 60 MB."""
     if folder.exists() and any(folder.iterdir()):
-        raise SystemExit(f"{folder} is not empty: name a new folder.")
+        raise SystemExit(f"{folder} is not empty: give a new folder.")
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     _pip("wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), *map(str, sources()))
@@ -57,12 +57,12 @@ def make(folder: Path, python: str = PYTHON) -> None:
 
 
 def sources() -> list[Path]:
-    """The folders of all distributions of this repository."""
+    """Return the folders of all distributions of this repository."""
     return [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/nanogen-*/pyproject.toml"))]
 
 
 def missing() -> dict[str, Distribution]:
-    """What the distributions of this repository need beyond what a bare machine has, by name."""
+    """Return what the distributions of this repository need beyond what a bare machine has, by name."""
     ours = [str(found.metadata["Name"]) for found in distributions() if normalised(found).startswith("nanogen")]
     present = closure(PRESENT)
     needed = {name: found for name, found in closure(ours).items() if name not in present}
@@ -70,7 +70,7 @@ def missing() -> dict[str, Distribution]:
 
 
 def closure(names: Iterable[str]) -> dict[str, Distribution]:
-    """The installed distributions of these names, with all that they require, by normalised name."""
+    """Return the installed distributions of these names, with all that they require, by normalised name."""
     found: dict[str, Distribution] = {}
     left = list(names)
     while left:
@@ -87,12 +87,12 @@ def closure(names: Iterable[str]) -> dict[str, Distribution]:
 
 
 def normalised(found: Distribution) -> str:
-    """The name of a distribution, in lower case with hyphens."""
+    """Return the name of a distribution, in lower case with hyphens."""
     return re.sub(r"[-_.]+", "-", str(found.metadata["Name"])).lower()
 
 
 def is_pure(found: Distribution) -> bool:
-    """Whether a distribution has no compiled code, so that its wheel fits every machine."""
+    """Return whether a distribution has no compiled code, so that its wheel fits every machine."""
     return "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
 
 

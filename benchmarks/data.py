@@ -35,7 +35,10 @@ SD_VAE = {
 
 
 def rows(many: int = MANY) -> list[Row]:
-    """A measurement and its comparison. `ratio` is ours to other (more is better); `peak_rss` of ours is in MB."""
+    """Return a measurement and its comparison.
+
+    `ratio` is ours to other (more is better); `peak_rss` of ours is in MB.
+    """
     with tempfile.TemporaryDirectory() as folder:
         return [
             _against(_measured("read", folder, 4_000, 32), "latent shards, one process", FAST),

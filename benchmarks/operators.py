@@ -38,7 +38,7 @@ class Operators(TorchDispatchMode):
 
 
 def step_operators(method: str, size: int) -> Counter[str]:
-    """The operators of the second training step on a batch of `size` latents; the first one creates the state."""
+    """Return the operators of the second training step on `size` latents. The first step creates the state."""
     run = parts.run(parts.pipeline("tiny", method=method, train=parts.settings(batch_size=size)))
     given = latents(size)
     take(run, given)
@@ -48,12 +48,12 @@ def step_operators(method: str, size: int) -> Counter[str]:
 
 
 def take(run: Run, batch: Batch) -> None:
-    """One step of the library's loop."""
+    """Make one step of the library's loop."""
     run._one_step(batch)
 
 
 def latents(size: int) -> Batch:
-    """A batch of random latents [size, 8, 8, 8] and labels, as a latent cache gives it."""
+    """Return a batch of random latents [size, 8, 8, 8] and labels, as a latent cache gives it."""
     generator = torch.Generator().manual_seed(0)
     shape = (size, parts.CHANNELS, parts.SIDE, parts.SIDE)
     labels = torch.randint(parts.CLASSES, (size,), generator=generator)

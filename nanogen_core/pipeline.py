@@ -332,12 +332,12 @@ def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
         what = f"lacks the tensor {missing[0]!r}" if missing else f"has the unknown tensor {extra[0]!r}"
-        raise DataError(f"{source} {what}: it belongs to another configuration.")
+        raise DataError(f"{source} {what}. Use the file of this configuration.")
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise DataError(
                 f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
-                f" {tuple(value.shape)}. The file belongs to another configuration."
+                f" {tuple(value.shape)}. Use the file of this configuration."
             )
     module.load_state_dict(state)
 

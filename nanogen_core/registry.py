@@ -70,11 +70,11 @@ class Registry:
     lost: Mapping[str, Plugin]  # component and method names of broken plugins -> the plugin
 
     def component(self, kind: str, name: str) -> Offer[Component]:
-        """Return the component with this name, or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
+        """Find a component by `"name"` or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
         return self._find(kind, name, self.components.get(kind, {}))
 
     def method(self, name: str) -> Offer[Method]:
-        """Return the method with this name, or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
+        """Find a method by `"name"` or `"distribution:name"`. Raises UnknownName or AmbiguousName."""
         return self._find("method", name, self.methods)
 
     def providing(self, kind: str, words: Iterable[str]) -> list[str]:

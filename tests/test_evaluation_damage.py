@@ -203,7 +203,7 @@ def test_an_edited_score_is_detected(tmp_path, change):
 def test_damaged_scores_are_detected_before_images_are_read(tmp_path):
     (tmp_path / "scores.json").write_text('{"format": 1')
     source = RandomImages()
-    with pytest.raises(DataError, match=r"scores\.json is damaged"):
+    with pytest.raises(DataError, match=r"scores\.json is not valid JSON"):
         evaluation(tmp_path).scores(Images(source))
     assert source.read_rows == []
 

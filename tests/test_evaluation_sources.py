@@ -206,8 +206,14 @@ def test_metrics_for_images_are_built():
     ("requests", "names", "settings", "error", "sentence"),
     [
         (PLAIN, ["openmoji-acuracy"], {}, UnknownName, "Did you mean 'openmoji-accuracy'"),
-        (PLAIN, [], {}, ConfigError, "name some with --metrics NAME,NAME. Installed metrics: .*openmoji-accuracy"),
-        (PLAIN, ["openmoji-accuracy"], {}, NanoGenError, r"needs labels, .* add labels.csv \(file,label\)"),
+        (PLAIN, [], {}, ConfigError, "Choose some with --metrics NAME,NAME. Installed metrics: .*openmoji-accuracy"),
+        (
+            PLAIN,
+            ["openmoji-accuracy"],
+            {},
+            NanoGenError,
+            r"needs labels, .* add labels.csv with the columns file,label",
+        ),
         (
             LABELLED._replace(labels=torch.tensor([0, 64, 1])),
             ["openmoji-accuracy"],
@@ -215,7 +221,13 @@ def test_metrics_for_images_are_built():
             DataError,
             r"label of image 1 is 64; labels must be integers from 0 to 63 \(64 classes\)",
         ),
-        (LABELLED, ["openmoji-scenes"], {}, NanoGenError, r"needs captions, .* add prompts.csv \(file,prompt\)"),
+        (
+            LABELLED,
+            ["openmoji-scenes"],
+            {},
+            NanoGenError,
+            r"needs captions, .* add prompts.csv with the columns file,prompt",
+        ),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "--set has options of kid"),
         (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "--set dataset needs a configuration"),

@@ -133,7 +133,7 @@ def test_images_of_other_settings_are_refused_before_sampling(pipeline, tmp_path
     kept(pipeline, tmp_path)
     before = content(tmp_path / "images")
     monkeypatch.setattr(Pipeline, "sample", None)
-    with pytest.raises(NanoGenError, match=rf"another evaluation \(different: {differs}\): choose"):
+    with pytest.raises(NanoGenError, match=rf"an evaluation that differs in {differs}\. Choose"):
         kept(pipeline, tmp_path, seeds=(1, 0), **change)  # seed 1 has no folder yet
     assert content(tmp_path / "images") == before
 
@@ -141,7 +141,7 @@ def test_images_of_other_settings_are_refused_before_sampling(pipeline, tmp_path
 def test_images_of_another_model_are_refused(pipeline, small, tmp_path):
     kept(pipeline, tmp_path)
     other = build_pipeline({**small, "seed": 5})
-    with pytest.raises(NanoGenError, match="different: config, weights"):
+    with pytest.raises(NanoGenError, match="differs in config, weights"):
         kept(other, tmp_path)
 
 
@@ -168,7 +168,7 @@ def test_a_search_refuses_images_of_another_model_before_sampling(pipeline, tmp_
         next(pipeline.backbone.parameters()).add_(1)
     monkeypatch.setattr(Pipeline, "sample", None)
     evaluation = Evaluation(metrics={"redness": TinyRedness()}, folder=tmp_path, bootstrap=NONE, keep_images=True)
-    with pytest.raises(NanoGenError, match="different: weights"):
+    with pytest.raises(NanoGenError, match="differs in weights"):
         evaluation.searched(Model(pipeline, 6), [1.0, 2.0], seeds=[0])
 
 
@@ -212,7 +212,7 @@ def test_a_link_out_of_the_folder_is_not_followed(pipeline, tmp_path):
 
 
 def test_a_layout_with_a_duplicate_path_is_refused(pipeline, tmp_path):
-    with pytest.raises(DataError, match="paths for 1 images, and there are 2"):
+    with pytest.raises(DataError, match="paths for 1 images, but there are 2"):
         kept(pipeline, tmp_path, metrics={"outside": Outside("inside.png")}, count=None)
 
 

@@ -251,8 +251,11 @@ def test_nothing_is_kept_by_default(small, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"sigma_rel": []}, "stage.ema_snapshots.*must be distinct widths above 0 and at most 0.28868, got \\[\\]"),
-        ({"sigma_rel": [0.1, 0.1]}, "must be distinct widths"),
+        (
+            {"sigma_rel": []},
+            "ema_snapshots.*a non-empty list of distinct widths, each above 0 and at most 0.28868, got \\[\\]",
+        ),
+        ({"sigma_rel": [0.1, 0.1]}, "list of distinct widths"),
         ({"sigma_rel": [0.3]}, "at most 0.28868, got \\[0.3\\]"),
         ({"sigma_rel": ["0.1"]}, "stage.ema_snapshots.*expected a number, got '0.1'"),
         ({"sigma_rel": [float("nan")]}, "must be a finite number, got nan"),
@@ -320,7 +323,7 @@ def test_damaged_and_foreign_snapshots_are_named(kept_run):
     with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is not a valid safetensors file"):
         reconstruct(kept_run, [0.07])
     storage.write_tensors(path, {"other": torch.ones(2)})
-    with pytest.raises(DataError, match="does not match the weights of .*'other'.*: it has another configuration"):
+    with pytest.raises(DataError, match="does not match the weights of .*'other'.*Use the file of this configuration"):
         reconstruct(kept_run, [0.07])
     path.unlink()  # a missing one makes the fit worse, and the rest is used
     assert reconstruct(kept_run, [0.07])[0].snapshots == 11

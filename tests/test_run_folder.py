@@ -206,7 +206,7 @@ def test_another_number_of_threads_is_said(small, finished, caplog):
 @pytest.mark.parametrize("damage", ["{}", "[]", "{", '{"format": 1, "data": {}}', '{"format": 9}'])
 def test_a_damaged_record_is_one_sentence(small, finished, damage):
     (finished / "run.json").write_text(damage)
-    with pytest.raises(Exception, match=r"run.json (is damaged: |is corrupt: |does not have format)"):
+    with pytest.raises(Exception, match=r"run.json (is not valid JSON |is corrupt: |does not have format)"):
         run(small, finished, resume=True)
 
 

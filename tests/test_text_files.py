@@ -62,7 +62,7 @@ def test_a_blank_line_is_named_where_lines_count(tmp_path):
 
 
 def test_what_cannot_be_opened_says_why(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"none\.txt cannot be read: the file does not exist\.$"):
+    with pytest.raises(DataError, match=r"none\.txt cannot be read: the file does not exist; check the path\.$"):
         text_files.read(tmp_path / "none.txt")
     with pytest.raises(DataError, match="cannot be read: it is a folder"):
         text_files.read(tmp_path)

@@ -43,7 +43,7 @@ def curves_in(folder: Path) -> list[Path]:
     """Return the JSON files of the curves in a folder. Raises DataError if there are none."""
     found = sorted(folder.glob(PATTERN))
     if not found:
-        raise DataError(f"There is no training curve ({PATTERN}) in {folder}: name a folder with curves.")
+        raise DataError(f"There is no training curve ({PATTERN}) in {folder}: give a folder with curves.")
     return found
 
 

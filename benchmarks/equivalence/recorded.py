@@ -129,7 +129,7 @@ def _flat(network: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _encoder_and_decoder(settings: Settings, names: tuple[str, ...], kind: str) -> Iterator[tuple[str, int]]:
-    """A setting of the blocks. For a DDT: a pair (encoder, decoder), two settings, or one value for both."""
+    """Return a setting of the blocks. For a DDT: a pair (encoder, decoder), two settings, or one value for both."""
     own = settings.take(*(begin + name for begin in SIDES["encoder"] for name in names))
     other = settings.take(*(begin + name for begin in SIDES["decoder"] for name in names), default=None)
     numbers = [*(own if isinstance(own, list) else [own]), *([] if other is None else [other])]

@@ -118,14 +118,14 @@ def _logged(job: Job) -> list[Figures]:
 
 
 def _judged(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
-    """Scores for each number of sampling steps, and of real drawings."""
+    """Return the scores for each number of sampling steps, and of real drawings."""
     scores = {steps: judge.sampled(pipeline, job.judged, steps=steps) for steps in job.cell.judge}
     real = [_row("real", None, job.judged, judge.real(pipeline, job.judged))] if scores else []
     return [*(_row("trained", steps, job.judged, found) for steps, found in scores.items()), *real]
 
 
 def _baseline(job: Job, pipeline: Pipeline, judge: Judge) -> list[Figures]:
-    """Scores of the initial weights."""
+    """Return the scores of the initial weights."""
     if not job.cell.judge:
         return []
     steps = job.cell.judge[-1]

@@ -82,7 +82,7 @@ def _lines(record: Record, columns: Sequence[str], scores: Sequence[str]) -> lis
 
 
 def _real(records: Sequence[Record], columns: Sequence[str]) -> list[str]:
-    """Rows of real drawings, one per image size."""
+    """Return the rows of real drawings, one per image size."""
     lines: dict[str, None] = {}
     for record in records:
         size = record.figures["request"]["training"]["config"].get("image_size") if record.figures else None

@@ -53,7 +53,7 @@ class Judge:
         return frechet_distance(moments(self._features(source, conditions)), self._reference(pipeline))
 
     def _reference(self, pipeline: Pipeline) -> Moments:
-        """Moments of all held-out drawings at the image size of the pipeline."""
+        """Return the moments of all held-out drawings at the image size of the pipeline."""
         key = (pipeline.config.task, pipeline.task.image_size)
         if key not in self._held_out:
             batches: Iterator[Batch] = pipeline.task.iter_once("val", BATCH)

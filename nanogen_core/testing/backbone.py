@@ -41,7 +41,7 @@ class BackboneContract:
         conditions: Shapes of the conditions to test with.
         intermediates: Block outputs to request if it provides "features".
         extras: Names in `Condition.extras` that it reads -> number of values per sample.
-        tolerance: Largest difference of one row between two batches; matrix products round differently.
+        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
         effect: Smallest output difference that counts as a dependence on an input.
     """
 

@@ -20,7 +20,7 @@ class ConditionerContract:
         batch: A Batch of at least three different requests.
 
     Attributes:
-        tolerance: Largest difference of one row between two batches; matrix products round differently.
+        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
     """
 
     tolerance: float = 1e-4

@@ -24,7 +24,7 @@ class TokenizerContract:
         wrong_size: An image size that the tokenizer must refuse.
         variance: Bounds of the variance of the latents of `images()`.
         reconstruction: Largest mean absolute error of decoding the latents of `images()`.
-        tolerance: Largest difference of one row between two batches; matrix products round differently.
+        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
     """
 
     image_size: int = 32

@@ -301,3 +301,12 @@ def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):
     assert "the same command resumes" in told
     for task in ("imagenet", "t2i"):
         assert list((tmp_path / "out" / task / "vae" / "seed-0" / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("section", ["null", "5", "[1]"])
+def test_quick_that_is_not_a_mapping_is_refused(tmp_path, section):
+    file = tmp_path / "plan.yaml"
+    file.write_text(f"quick: {section}\n")
+    for quick in (False, True):
+        with pytest.raises(ConfigError, match=r"plan\.yaml: `quick` must be a mapping"):
+            plan.read(file, quick=quick)

@@ -191,7 +191,7 @@ def test_a_damaged_plan_is_named(finished, monkeypatch, content):
 def test_a_folder_with_something_else_is_refused(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(TrainingError, match=r"is no experiment: it contains thesis\.txt and no plan\.yaml"):
+    with pytest.raises(TrainingError, match=r"is not an experiment folder: it contains thesis\.txt, but no plan\.yaml"):
         run(PLAN, tmp_path / "out", monkeypatch)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 

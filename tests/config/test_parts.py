@@ -252,8 +252,8 @@ FACTS = [
     ('{"format": 1, "classes": "apple"}', "`classes` must be a list of names, got 'apple'"),
     ('{"format": 1, "classes": [0, 1, 2]}', "`classes` must be a list of names, got [0, 1, 2]"),
     ('{"format": 1, "classes": {"apple": 0}}', "`classes` must be a list of names, got {'apple': 0}"),
-    ('{"format": 1, "classes": ' + "[" * 100_000, "is damaged"),
-    ('{"format": 1, "classes": [' + "9" * 5000 + "]}", "is damaged"),
+    ('{"format": 1, "classes": ' + "[" * 100_000, "is not valid JSON"),
+    ('{"format": 1, "classes": [' + "9" * 5000 + "]}", "is not valid JSON"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What worker processes of the tests are asked to do, in a module that loads no torch."""
+"""What worker processes of the tests are asked to do, in a module that does not import torch."""
 
 from __future__ import annotations
 

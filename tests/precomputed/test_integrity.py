@@ -17,7 +17,7 @@ from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core.errors import DataError
 from nanogen_data.precomputed import latents as reading
-from nanogen_data.precomputed import manifest, training
+from nanogen_data.precomputed import manifest, shards, training
 from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.latents import Latents
 from nanogen_data.precomputed.prepare import Options, prepare
@@ -85,7 +85,9 @@ def test_every_flipped_bit_of_the_manifest_is_refused(latents_folder: Path) -> N
 def test_a_training_on_a_damaged_shard_ends_with_the_sentence(latents_folder: Path, folders: Path) -> None:
     flipped(latents_folder / "shard-00002.tar", 3000, 4)
     pipeline = on_latents(latents_folder, "imagenet", folders)
-    with pytest.raises(DataError, match=r"shard-00002\.tar is corrupt .* delete it and shard-00002\.json"):
+    with pytest.raises(
+        DataError, match=r"shard-00002\.tar is corrupt .* delete shard-00002\.tar, .* and shard-00002\.json, and"
+    ):
         for _, _ in zip(range(4), training.batches(latents_folder, pipeline.parts, 6), strict=False):
             pass
 
@@ -203,3 +205,12 @@ def test_two_hundred_shards_are_read_with_sixty_four_files(tmp_path: Path) -> No
         [sys.executable, "-c", READ_ALL, str(tmp_path / "latents")], capture_output=True, text=True, check=False
     )
     assert ran.stdout.strip() == "400", ran.stderr
+
+
+def test_a_record_without_a_reason_is_named_once(tmp_path: Path) -> None:
+    shard = shards.Shard(tmp_path, 0)
+    shard.record.write_text(json.dumps({"skipped": []}))
+    with pytest.raises(DataError) as caught:
+        reading._skipped(shard, 3)
+    files = (shard.tar.name, shard.index.name, shard.record.name)
+    assert "Or delete {}, {} and {}, and run".format(*files) in str(caught.value)

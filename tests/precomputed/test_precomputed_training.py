@@ -233,7 +233,9 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     refused(latents, folders, r"shard-00001\.tar is missing")
     shard.write_bytes(bytes(len(whole)))
     examples = training.open_latents(latents, on_latents(latents, "imagenet", folders).parts)
-    with pytest.raises(DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*: copy it again, or delete it and"):
+    with pytest.raises(
+        DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*\. Copy it from its source\. Or delete"
+    ):
         examples[5]
 
 
@@ -243,6 +245,6 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
         tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
     )
     with pytest.raises(
-        TrainingError, match=r"The auxiliary loss repa needs images, but `train\.precomputed_latents` has none"
+        TrainingError, match=r"The auxiliary losses repa need images, but `train\.precomputed_latents` has none"
     ):
         training.open_latents(tmp_path / "latents", pipeline.parts)

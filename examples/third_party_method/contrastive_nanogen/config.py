@@ -1,4 +1,4 @@
-"""Options of contrastive flow matching. Loads no torch."""
+"""Options of contrastive flow matching. Does not import torch."""
 
 from __future__ import annotations
 

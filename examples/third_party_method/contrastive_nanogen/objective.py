@@ -33,7 +33,7 @@ class ContrastiveFlow(Flow):
     def loss(
         self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """The loss of the student and its heads, averaged over the batch. A batch of one has no repulsion.
+        """Return the loss of the student and its heads, averaged over the batch. A batch of one has no repulsion.
 
         As in the paper, samples with a dropped condition are treated like any other.
         """
@@ -49,7 +49,7 @@ class ContrastiveFlow(Flow):
         return Losses(total, {name: value.detach() for name, value in (positive | negative).items()}, forward_pass)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """The velocities for sampling and auxiliary losses."""
+        """Return the velocities for sampling and auxiliary losses."""
         found = super().velocity(prediction, state, times)
         heads = {name: self._scaled(head) for name, head in found.heads.items()}
         return found._replace(value=self._scaled(found.value), heads=heads)
@@ -59,7 +59,7 @@ class ContrastiveFlow(Flow):
 
 
 def negatives(rng: KeyedRNG) -> Tensor:
-    """The row of another sample for each sample [B]: the next one in a random order that `rng` gives."""
+    """Return the row of another sample for each sample [B]: the next one in a random order that `rng` gives."""
     order = rng.uniform("negative").argsort()  # [B]
     following = torch.empty_like(order)
     following[order] = order.roll(-1)

@@ -1,4 +1,4 @@
-"""The manifest: an objective, and a method that uses it. Loads no torch."""
+"""The manifest: an objective, and a method that uses it. Does not import torch."""
 
 from __future__ import annotations
 

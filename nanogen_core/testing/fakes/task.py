@@ -67,7 +67,7 @@ class TinyTask:
             return request
         named = [name for name in classes if isinstance(request, str) and name in request.split()]
         if len(named) != 1:
-            raise NanoGenError(f"tiny-task cannot draw {request!r}: name one of {listing(classes)}.")
+            raise NanoGenError(f"tiny-task cannot draw {request!r}: use one of {listing(classes)}.")
         return classes.index(named[0])
 
     def _requests(self, labels: list[int]) -> Batch:

@@ -1,4 +1,4 @@
-"""Options of the auxiliary losses and of internal guidance. Loads no torch."""
+"""Options of the auxiliary losses and of internal guidance. Does not import torch."""
 
 from __future__ import annotations
 

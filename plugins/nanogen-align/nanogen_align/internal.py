@@ -45,7 +45,7 @@ class Internal:
         return guided
 
     def _scales(self, condition: Condition) -> Tensor:
-        """The scale of each row: [B]."""
+        """Return the scale of each row: [B]."""
         size, device = (len(condition.tokens),), condition.tokens.device
         scale = torch.full(size, self.config.scale, device=device)
         if self.config.null_scale is None or condition.null is None:

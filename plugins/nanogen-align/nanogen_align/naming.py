@@ -1,4 +1,4 @@
-"""Option `teacher` of the auxiliary losses: a name, or a mapping with a `name` and options. Loads no torch."""
+"""Option `teacher` of the auxiliary losses: a name, or a mapping with a `name` and options. Does not import torch."""
 
 from __future__ import annotations
 

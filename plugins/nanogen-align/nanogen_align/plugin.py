@@ -1,4 +1,4 @@
-"""Plugin manifest: three auxiliary losses and a guidance. Loads no torch."""
+"""Plugin manifest: three auxiliary losses and a guidance. Does not import torch."""
 
 from __future__ import annotations
 

@@ -14,13 +14,12 @@ def intermediate_shape(backbone: nn.Module, name: str, latent: LatentSpec, condi
     """Return number and width of the image tokens of a block output. Runs one forward pass on the meta device.
 
     Args:
-        backbone: The backbone.
         name: Name of the block output, such as "block.8".
         latent: Shape of the state.
         condition: Shape of the condition.
 
     Raises:
-        NanoGenError: the backbone has no output of this name.
+        NanoGenError: The backbone has no output of this name.
     """
     tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
     shapes = {key: torch.empty_like(tensor, device="meta") for key, tensor in tensors.items()}

@@ -38,7 +38,7 @@ class Reg:
         config: Teacher and token.
 
     Raises:
-        Incompatible: the teacher has no class token, and `token` is "class".
+        Incompatible: The teacher has no class token, and `token` is "class".
     """
 
     intermediates: Sequence[str] = ()

@@ -33,7 +33,7 @@ class Repa:
         condition: Shape of the condition.
 
     Raises:
-        Incompatible: the class token of the state has another width than the teacher's tokens.
+        Incompatible: The class token of the state has another width than the teacher's tokens.
     """
 
     cls_token_width = 0

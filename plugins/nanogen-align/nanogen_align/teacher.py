@@ -39,11 +39,7 @@ class VisionEncoder(Protocol):
 
 
 class Teacher:
-    """A vision encoder that caches the output of the last batch, so that several losses encode it once.
-
-    Args:
-        encoder: The encoder.
-    """
+    """A vision encoder that caches the output of the last batch, so that several losses encode it once."""
 
     def __init__(self, encoder: VisionEncoder):
         self.encoder = encoder

@@ -19,7 +19,7 @@ EPS = 1e-10
 class PerceptualDistance(nn.Module):
     """LPIPS: `sum_l mean_hw sum_c w_lc (f_lc / |f_l| - g_lc / |g_l|)^2` over the last activations of VGG16's stages l.
 
-    The layers have torchvision's numbers. The weights are frozen; gradients reach the images.
+    Parameter names follow torchvision's VGG16. Weights are frozen. Gradients flow to the images.
 
     Example:
         >>> PerceptualDistance.load()(images, others)  # [B]
@@ -50,7 +50,7 @@ class PerceptualDistance(nn.Module):
             heads: The linear heads of LPIPS.
 
         Raises:
-            DataError: a tensor is missing or has another shape.
+            DataError: A tensor is missing or has another shape.
         """
         network = cls()
         try:

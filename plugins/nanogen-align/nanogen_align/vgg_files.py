@@ -26,14 +26,14 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
             (torchmetrics, lpips).
 
     Raises:
-        DataError: a file is missing. The message has its URL and target path.
+        DataError: A file is missing. The message has its URL and target path.
     """
     home = Path(folder).expanduser() if folder else Path(torch.hub.get_dir()) / "checkpoints"
     files = home / VGG, next((path for path in (home / HEADS, *_packaged()) if path.is_file()), home / HEADS)
     missing = [path for path in files if not path.is_file()]
     if missing:
         downloads = " and ".join(f"{SOURCES[path.name]} as {path}" for path in missing)
-        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or name the folder that contains them.")
+        raise DataError(f"The weights of LPIPS are missing. Save {downloads}, or give the folder that contains them.")
     return files
 
 

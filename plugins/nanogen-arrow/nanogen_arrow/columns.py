@@ -36,13 +36,13 @@ def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str
     column = _chosen(schema, IMAGE, config.image, likely, path)
     if column is None:
         raise DataError(
-            f"{path} has no column of images (bytes, or a struct with `bytes` or `path`), only: "
+            f"{path} has no column of images (bytes, or a struct with `bytes` or `path`). It has: "
             f"{listing(schema.names)}. Set `dataset.image` to one of them."
         )
     kind = schema.field(column).type
     if not (_is_image(kind) or _is_text(kind)):
         raise DataError(
-            f"The column {column!r} of {path} has the type {kind}, and images are bytes, structs with `bytes` or "
+            f"The column {column!r} of {path} has the type {kind}, but images must be bytes, structs with `bytes` or "
             f"`path`, or paths. Set `dataset.image` to another column."
         )
     return column
@@ -69,22 +69,22 @@ def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, vi
     column = _chosen(schema, CAPTION, config.caption, CAPTIONS, path)
     if column is not None and not _is_caption(schema.field(column).type):
         raise DataError(
-            f"The column {column!r} of {path} has the type {schema.field(column).type}, and captions are texts or "
-            f"lists of texts. Set `dataset.caption` to another column."
+            f"The column {column!r} of {path} has the type {schema.field(column).type}, but captions must be "
+            f"texts or lists of texts. Set `dataset.caption` to another column."
         )
     return column
 
 
 def has_captions(schema: pyarrow.Schema) -> bool:
-    """Whether a table has a column with a usual name of captions."""
+    """Return whether a table has a column with a usual name of captions."""
     return any(name in schema.names for name in (CAPTION, *CAPTIONS))
 
 
 def _chosen(schema: pyarrow.Schema, exact: str, named: str | None, likely: Sequence[str], path: Path) -> str | None:
-    """The column in the options, or the one called `exact`, or the only likely one; None if there is none."""
+    """Return the column in the options, or the one called `exact`, or the only likely one; None if there is none."""
     if named is not None and named not in schema.names:
         raise DataError(
-            f"{path} has no column {named!r}, only: {listing(schema.names)}.{near_miss(named, schema.names)} Set "
+            f"{path} has no column {named!r}. It has: {listing(schema.names)}.{near_miss(named, schema.names)} Set "
             f"`dataset.{exact}` to one of them."
         )
     found = list(dict.fromkeys(name for name in likely if name in schema.names))

@@ -1,4 +1,4 @@
-"""Options of the dataset `arrow`. Loads no torch."""
+"""Options of the dataset `arrow`. Does not import torch."""
 
 from __future__ import annotations
 

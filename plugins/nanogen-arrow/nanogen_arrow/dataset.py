@@ -88,7 +88,7 @@ class Arrow:
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` could be `source`: a `save_to_disk` folder, or a folder of parquet files with captions."""
+        """Return whether `source` is a `save_to_disk` folder, or a folder of parquet files with captions."""
         folder = user_path(source)
         if is_saved(folder):
             return True
@@ -96,13 +96,16 @@ class Arrow:
         return bool(files) and has_captions(schema_of(files[0]))
 
     def _columns(self, files: Sequence[Path], view: str) -> tuple[str, str]:
-        """The columns of images and of labels or captions. Raises DataError unless all files have both columns."""
+        """Return the columns of images and of labels or captions.
+
+        Raises DataError unless all files have both columns.
+        """
         schema = schema_of(files[0])
         image = image_column(schema, self._config, files[0])
         condition = condition_column(schema, self._config, files[0], view)
         if condition is None:
             raise DataError(
-                f"{files[0]} has no known column of {view}, only: {listing(schema.names)}. Set "
+                f"{files[0]} has no column with a usual name for {view}. Columns: {listing(schema.names)}. Set "
                 f"`dataset.{CONDITIONS[view]}` to one of them."
             )
         if image == condition:
@@ -164,11 +167,14 @@ class Rows:
         return captions_of(value(read_piece(piece, (condition,)), condition, row, place), place)
 
     def files(self) -> list[Path]:
-        """The tables in order, then the image files that they refer to."""
+        """Return the tables in order, then the image files that they refer to."""
         return [*self._files, *sorted(self._images())]
 
     def _images(self) -> set[Path]:
-        """The image files that the tables refer to. Missing ones are left out: their rows are corrupt examples."""
+        """Return the image files that the tables refer to.
+
+        Missing ones are left out: their rows are corrupt examples.
+        """
         found: set[Path] = set()
         column = self._columns[0]
         for piece in self._pieces:
@@ -180,7 +186,7 @@ class Rows:
         return found
 
     def _locate(self, index: int) -> tuple[Piece, int, str]:
-        """The piece of a row, its number in the piece, and its description for error messages."""
+        """Return the piece of a row, its number in the piece, and its description for error messages."""
         number = bisect_right(self._starts, index) - 1
         piece, row = self._pieces[number], index - self._starts[number]
         return piece, row, f"in row {piece.first + row} of {piece.path}"

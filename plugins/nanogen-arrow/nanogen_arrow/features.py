@@ -30,12 +30,15 @@ def features(schema: pyarrow.Schema, path: Path) -> Mapping[str, Mapping[str, An
 
 
 def of_type(described: Mapping[str, Mapping[str, Any]], word: str) -> list[str]:
-    """The columns with a feature type, such as `"Image"`."""
+    """Return the columns with a feature type, such as `"Image"`."""
     return [column for column, feature in described.items() if feature.get("_type") == word]
 
 
 def class_names(schema: pyarrow.Schema, column: str | None, path: Path) -> tuple[str, ...]:
-    """The class names of a column; empty if the metadata has none. Raises DataError for names that are not texts."""
+    """Return the class names of a column; empty if the metadata has none.
+
+    Raises DataError for names that are not texts.
+    """
     names = features(schema, path).get(column or "", {}).get("names")
     if names is None:
         return ()

@@ -64,7 +64,7 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
 
 
 def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
-    """The paths in a column of images that have no bytes; empty for a damaged column."""
+    """Return the paths in a column of images that have no bytes; empty for a damaged column."""
     kind = column.type
     if types.is_struct(kind):
         if kind.get_field_index("path") < 0:
@@ -84,7 +84,7 @@ def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
 
 
 def _parts(cell: object) -> tuple[bytes | None, str | None]:
-    """The bytes and the path of a cell."""
+    """Return the bytes and the path of a cell."""
     if isinstance(cell, dict):
         data, path = cell.get("bytes"), cell.get("path")
     else:

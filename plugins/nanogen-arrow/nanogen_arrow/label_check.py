@@ -39,7 +39,7 @@ def refuse_wrong_labels(files: Iterable[Path], column: str, classes: int) -> Non
 
 
 def _first_wrong(values: pyarrow.ChunkedArray, classes: int) -> int | None:
-    """The first row with an invalid label; None if all are valid."""
+    """Return the first row with an invalid label; None if all are valid."""
     if not pyarrow.types.is_integer(values.type):
         return 0 if len(values) else None
     values = compute.cast(values, pyarrow.int64(), safe=False)  # a uint64 above the range becomes negative

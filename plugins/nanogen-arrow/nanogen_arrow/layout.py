@@ -6,7 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from nanogen_core.errors import DataError, listing
+from nanogen_core.errors import DataError, listing, shown
 from nanogen_data.notes import warn_once
 from nanogen_files import json_files
 from nanogen_files.reading import entries, is_file, is_folder
@@ -37,7 +37,7 @@ def files_of(root: Path, split: str) -> list[Path]:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether a folder was written by `save_to_disk`."""
+    """Return whether a folder was written by `save_to_disk`."""
     return is_file(folder / DICTIONARY) or is_file(folder / STATE)
 
 
@@ -62,7 +62,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
 
 
 def _contents(root: Path) -> str:
-    """The splits of a folder, or the first entries of a folder without splits. Part of an error message."""
+    """Return the splits of a folder, or the first entries of a folder without splits. Part of an error message."""
     saved = {entry.name for entry in entries(root) if is_file(root / entry.name / STATE)}
     folders = [folder for folder in (root / "data", root) if is_folder(folder)]
     names = {entry.name.partition("-")[0] for folder in folders for entry in entries(folder) if _is_parquet(entry.name)}
@@ -92,13 +92,16 @@ def _warn_incomplete(files: list[Path]) -> None:
 
 
 def _saved(folder: Path) -> list[Path]:
-    """The files listed in the state of a split, in order. Raises DataError if one is missing."""
+    """Return the files listed in the state of a split, in order. Raises DataError if one is missing."""
     state = json_files.read(folder / STATE)
     listed = state.get("_data_files") if isinstance(state, dict) else None
     described = listed if isinstance(listed, list) else []
     found = [entry.get("filename") if isinstance(entry, dict) else None for entry in described]
     names = [name for name in found if isinstance(name, str) and name]
-    if not names or len(names) < len(found):
+    if len(names) < len(found):
+        wrong = shown(next(entry for entry, name in zip(described, found, strict=True) if name not in names))
+        raise DataError(f"{folder / STATE} lists a data file without a name: {wrong}. Save the dataset again.")
+    if not names:
         raise DataError(f"{folder / STATE} lists no data files. Save the dataset again.")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]

@@ -75,7 +75,7 @@ def read_column(path: Path, column: str) -> pyarrow.ChunkedArray:
 
 
 def without_nulls(piece: Piece, column: str) -> bool:
-    """Whether a column of a piece has no null, according to the statistics of a parquet file. False if unknown."""
+    """Return whether the statistics of a parquet file say that a column has no null. False if unknown."""
     if piece.path.suffix != PARQUET:
         return False
     with _reading(piece.path):
@@ -89,9 +89,6 @@ def value(table: pyarrow.Table, column: str, row: int, place: str) -> Any:
     """Read a cell as a Python value.
 
     Args:
-        table: The table.
-        column: The column.
-        row: The row.
         place: Where the cell is, for error messages.
 
     Raises:

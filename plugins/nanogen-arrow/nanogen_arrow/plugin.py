@@ -1,4 +1,4 @@
-"""The manifest of nanogen-arrow. Loads no torch."""
+"""The manifest of nanogen-arrow. Does not import torch."""
 
 from __future__ import annotations
 

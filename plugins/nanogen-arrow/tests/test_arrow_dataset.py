@@ -119,7 +119,7 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "own/classes.txt").write_text("a\nb\nc\n")
     examples = dataset(tmp_path / "own", image="jpg", label="kind").open("train", 16, "labels")
     assert [examples[index].label for index in range(3)] == [0, 1, 2]
-    with pytest.raises(DataError, match=r"no known column of captions.* Set `dataset\.caption`"):
+    with pytest.raises(DataError, match=r"no column with a usual name for captions.* Set `dataset\.caption`"):
         dataset(tmp_path / "own").open("train", 16, "captions")
     with pytest.raises(DataError, match=r"no column 'stori', only: jpg, kind, story\. Did you mean 'story'\?"):
         dataset(tmp_path / "own", caption="stori").open("train", 16, "captions")
@@ -163,4 +163,11 @@ def test_a_state_cannot_point_outside_its_folder(root: Path) -> None:
     state = {"_data_files": [{"filename": "../validation/data-00000-of-00001.arrow"}]}
     (root / "train/state.json").write_text(json.dumps(state))
     with pytest.raises(DataError, match="state.json lists"):
+        dataset(root).open("train", 16, "labels")
+
+
+def test_a_state_with_a_malformed_entry_says_which(root: Path) -> None:
+    state = {"_data_files": [{"filename": "data-00000-of-00002.arrow"}, {"file": "other.arrow"}]}
+    (root / "train/state.json").write_text(json.dumps(state))
+    with pytest.raises(DataError, match=r"lists a data file without a name: \{'file': 'other.arrow'\}"):
         dataset(root).open("train", 16, "labels")

@@ -115,7 +115,7 @@ def test_the_features_say_which_bytes_are_an_image(tmp_path: Path) -> None:
         ({"image": PICTURES, "caption": [[1], [2]]}, "captions", "type list<.*int64>, and captions are texts"),
         ({"text": TEXTS}, "captions", "has no column of images"),
         ({"text": [b"a", b"b"]}, "captions", "column 'text' of .* is chosen as both the image and the caption"),
-        ({"image": PICTURES}, "captions", "has no known column of captions"),
+        ({"image": PICTURES}, "captions", "has no column with a usual name for captions"),
     ],
 )
 def test_what_is_not_clear_is_refused(tmp_path: Path, columns: dict[str, Any], view: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-bench. Loads no torch."""
+"""The manifest of nanogen-bench. Does not import torch."""
 
 from __future__ import annotations
 

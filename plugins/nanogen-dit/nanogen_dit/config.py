@@ -1,4 +1,4 @@
-"""Options of the backbones `lightning-dit` and `ddt`: a size and numbers that override it. Loads no torch."""
+"""Options of the backbones `lightning-dit` and `ddt`: a size and numbers that override it. Does not import torch."""
 
 from __future__ import annotations
 
@@ -123,9 +123,13 @@ class BackboneConfig:
     internal_head_depth: int | None = field(default=None, validator=_positive)
 
     def internal_depth(self, trunk: Trunk, wanted: frozenset[str]) -> int | None:
-        """Return the encoder block, counted from 1, that the internal head reads. None: no internal head.
+        """Return the encoder block, counted from 1, that feeds the internal head. None means no internal head.
 
-        Without `internal_head_depth` the word "internal-head" in `wanted` sets it to 2/7 of the depth (8 of 28).
+        The default is 2/7 of the depth (8 of 28) if `wanted` contains "internal-head".
+
+        Args:
+            trunk: Width, depth and heads of the encoder.
+            wanted: Capability words that the configuration requires, such as "internal-head".
         """
         if self.internal_head_depth is None and "internal-head" in wanted:
             return max(1, round(trunk.depth * 2 / 7))

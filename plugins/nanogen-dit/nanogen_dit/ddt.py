@@ -109,7 +109,7 @@ class DDT(nn.Module):
             A prediction with the shape and dtype of `state`.
 
         Raises:
-            NanoGenError: an intermediate does not exist.
+            NanoGenError: An intermediate does not exist.
         """
         depth = self.encoder.trunk.depth + self.decoder.trunk.depth
         requested = read_intermediates(intermediates, depth, self.geometry)
@@ -121,7 +121,7 @@ class DDT(nn.Module):
         return Prediction(cast(value, state), features(requested, encoded.outputs | outputs, self.geometry), heads)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
-        """The internal head. Its tokens are also its adaLN input."""
+        """Apply the internal head. Its tokens are also its adaLN input."""
         if self.internal_head is None or self.internal_depth is None:
             return {}
         middle = image_tokens(encoded.outputs[self.internal_depth], self.geometry)  # [B, N, inner]

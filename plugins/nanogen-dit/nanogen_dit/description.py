@@ -9,7 +9,7 @@ from nanogen_core.errors import DataError
 
 
 def network_part(described: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the `config` part of a description, or all of it without one. Raises DataError if it is no mapping."""
+    """Return the `config` part of a description, or all of it without one. Raises DataError if it is not a mapping."""
     description = {} if described is None else described
     part = description.get("config", description) if isinstance(description, Mapping) else description
     if not isinstance(part, Mapping):

@@ -71,7 +71,7 @@ class DiT(nn.Module):
             A prediction with the shape and dtype of `state`.
 
         Raises:
-            NanoGenError: an intermediate does not exist.
+            NanoGenError: An intermediate does not exist.
         """
         requested = read_intermediates(intermediates, self.trunk.depth, self.geometry)
         keep, outputs = {each.block for each in requested}, {}
@@ -89,7 +89,10 @@ class DiT(nn.Module):
         return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
 
     def _initialise(self, condition: ConditionSpec) -> None:
-        """As published: Xavier-uniform maps with zero bias, normal(0.02) for times and classes, zero adaLN and head."""
+        """Initialise as published.
+
+        Maps are Xavier-uniform with zero bias. Times and classes are normal(0.02). adaLN and head are zero.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -1,4 +1,4 @@
-"""Options of the backbone `dit`. Loads no torch."""
+"""Options of the backbone `dit`. Does not import torch."""
 
 from __future__ import annotations
 

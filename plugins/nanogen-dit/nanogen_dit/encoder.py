@@ -86,7 +86,7 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], time, outputs)
 
     def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
-        """The tokens that follow the state: times, guidance, condition."""
+        """Return the tokens that follow the state: times, guidance, condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
         if self.second_time is not None:
             tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
@@ -103,7 +103,7 @@ def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:
 
 
 def _guidance(condition: Condition) -> Tensor:
-    """The extra `guidance` [B, 3] of a condition, or w = 1 at all times without it."""
+    """Return the extra `guidance` [B, 3] of a condition, or w = 1 at all times without it."""
     given = condition.extras.get("guidance")
     if given is not None:
         return given

@@ -27,7 +27,7 @@ class Geometry:
         """Return the geometry of a latent. `patch_size` None takes the latent's.
 
         Raises:
-            Incompatible: the patch size does not divide height and width.
+            Incompatible: The patch size does not divide height and width.
         """
         patch = latent.patch_size if patch_size is None else patch_size
         if latent.height % patch or latent.width % patch:

@@ -66,7 +66,7 @@ class LightningDiT(nn.Module):
             A prediction with the shape and dtype of `state`.
 
         Raises:
-            NanoGenError: an intermediate does not exist.
+            NanoGenError: An intermediate does not exist.
         """
         requested = read_intermediates(intermediates, self.encoder.trunk.depth, self.geometry)
         encoded = self.encoder(state, times, condition, {self.internal_depth, *(each.block for each in requested)})

@@ -45,7 +45,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         [..., N].
 
     Raises:
-        RuntimeError: the shapes do not match.
+        RuntimeError: The shapes do not match.
     """
     return (_product if _prefers_onednn(x, weight) else F.linear)(x, weight, bias)
 
@@ -66,7 +66,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The bare product, for which torch has no derivative."""
+    """Return the bare product, for which torch has no derivative."""
     kernel = torch.ops.nanogen.linear if torch.compiler.is_compiling() else _onednn
     out: Tensor = kernel(x, weight, bias)
     return out
@@ -152,7 +152,7 @@ def _outer(product: Callable[..., Tensor], rows: Tensor, inputs: Tensor) -> Tens
 
 
 def _is_wanted(ctx: Any, place: int) -> bool:
-    """Whether the current backward pass uses the gradient of an input.
+    """Return whether the current backward pass uses the gradient of an input.
 
     `needs_input_grad` holds for all passes. The first of MeanFlow's two passes needs no gradients of weights.
     """

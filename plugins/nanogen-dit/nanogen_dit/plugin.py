@@ -1,4 +1,4 @@
-"""Plugin manifest: three backbones. Loads no torch."""
+"""Plugin manifest: three backbones. Does not import torch."""
 
 from __future__ import annotations
 

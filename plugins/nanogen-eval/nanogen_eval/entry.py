@@ -99,7 +99,7 @@ def _score(column: Sequence[Entry], seeds: tuple[int, ...], level: float, about:
 
 
 def _notes(metric: Metric) -> dict[str, list[str]]:
-    """The notes of a metric about its last score, such as a warning that few images bias it."""
+    """Return the notes of a metric about its last score, such as a warning that few images bias it."""
     notes = list(getattr(metric, "notes", ()))
     return {"notes": notes} if notes else {}
 

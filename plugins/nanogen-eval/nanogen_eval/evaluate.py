@@ -245,7 +245,7 @@ class Evaluation:
         place = self.folder / IMAGES / f"seed-{seed}"
         if len(metrics) < len(self.metrics):
             if (place / MARKER).exists():
-                raise NanoGenError(f"{place} holds the images of another evaluation: choose another --output.")
+                raise NanoGenError(f"{place} has images of an evaluation with other metrics. Choose another --output.")
             place /= next(iter(metrics))
         return ImageWriter(place, source, metrics, seed)
 
@@ -268,7 +268,7 @@ class Evaluation:
 
 
 def _criterion(scores: Sequence[Score], by: str | None) -> Score:
-    """The score that a guidance search optimizes."""
+    """Return the score that a guidance search optimizes."""
     if by is not None:
         refuse_unknown(by, [score.metric for score in scores])
     return next(score for score in scores if by in (None, score.metric))

@@ -75,8 +75,7 @@ class ImageWriter:
         other = [key for key in {*known, *self._facts} - {*ignoring} if self._differs(known, key)]
         if other:
             raise NanoGenError(
-                f"{self.folder} holds the images of another evaluation (different: {listing(other)}): choose another"
-                " --output."
+                f"{self.folder} has images of an evaluation that differs in {listing(other)}. Choose another --output."
             )
 
     def claim(self) -> bool:
@@ -158,8 +157,8 @@ def _names(laid_out: HasLayout, count: int) -> list[str]:
         names = [place.relative_to(folder).as_posix() for place in places]
     if len(set(names)) < count:
         raise DataError(
-            f"The layout of {type(laid_out).__name__} has paths for {len(set(names))} images, and there are {count}:"
-            " lower --count."
+            f"The layout of {type(laid_out).__name__} has paths for {len(set(names))} images, but there are {count}."
+            " Lower --count."
         )
     return names
 

@@ -104,7 +104,7 @@ def interval(value: float, resamples: Resamples, level: float) -> Interval | Non
 
 
 def _bias(draws: Tensor, value: float) -> float:
-    """Bias correction z0 of BCa: normal quantile of the share of draws below the score. Ties count half."""
+    """Return the bias correction z0 of BCa: normal quantile of the share of draws below the score. Ties count half."""
     below = float((draws < value).double().mean() + (draws == value).double().mean() / 2)
     edge = 0.5 / len(draws)
     return _NORMAL.inv_cdf(min(max(below, edge), 1 - edge))
@@ -124,7 +124,7 @@ def _bca(tail: float, bias: float, acceleration: float) -> float:
 
 
 def _drawn(units: int, draw: int) -> Tensor:
-    """Units of bootstrap draw `draw` [units]. They are the same in every evaluation."""
+    """Return the units of bootstrap draw `draw` [units]. They are the same in every evaluation."""
     return torch.randint(units, (units,), generator=torch.Generator().manual_seed(key("bootstrap", draw)))
 
 

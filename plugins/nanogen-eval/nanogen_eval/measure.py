@@ -28,7 +28,7 @@ ONE_PROCESS = DataShard()
 
 
 def no_report(*figures: object) -> None:
-    """Progress callback that does nothing."""
+    """Do nothing. The default progress callback."""
 
 
 def measure(

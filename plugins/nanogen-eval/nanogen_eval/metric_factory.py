@@ -98,26 +98,26 @@ def of_images(
 
 
 def _needs(part: Part, word: str) -> bool:
-    """Whether a metric needs a task that provides `word`: labels or captions."""
+    """Return whether a metric needs a task that provides `word`: labels or captions."""
     return word in part.chosen.component.needs.get("task", ())
 
 
 def _written(name: str, resolved: Resolved) -> str:
-    """The metric's key in the resolved configuration, which may include its distribution."""
+    """Return the metric's key in the resolved configuration, which may include its distribution."""
     return next(written for written in resolved.groups["metric"] if same(written, name))
 
 
 def _not_empty(names: Any) -> Any:
     if not names:
         raise ConfigError(
-            "No metric is given: name some with --metrics NAME,NAME. Installed metrics:"
+            "No metric is given. Choose some with --metrics NAME,NAME. Installed metrics:"
             f" {listing(registry().components['metric'])}."
         )
     return names
 
 
 def _options(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of each chosen metric."""
+    """Return the options of each chosen metric."""
     given = settings.get("metric", {})
     if not isinstance(given, Mapping):
         raise ConfigError(
@@ -130,7 +130,9 @@ def _options(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
     options = {name: opened(given.get(name, {})) for name in chosen}
     for name, value in options.items():
         if not isinstance(value, Mapping):
-            raise ConfigError(f"metric.{name}: expected a mapping of options, got {shown(value)}.")
+            raise ConfigError(
+                f"metric.{name}: expected options, got {shown(value)}. Set one with --set metric.{name}.OPTION=VALUE."
+            )
     return {name: dict(value) for name, value in options.items()}
 
 
@@ -170,7 +172,10 @@ def _refuse_missing(part: Part, requests: Batch) -> None:
     missing = [word for word in component.needs.get("task", ()) if not present.get(word, True)]
     own = getattr(import_object(component.target), "eval_batch", None)
     if missing and own is None:
-        file = {"labels": "labels.csv (file,label)", "captions": "prompts.csv (file,prompt)"}[missing[0]]
+        file = {
+            "labels": "labels.csv with the columns file,label",
+            "captions": "prompts.csv with the columns file,prompt",
+        }[missing[0]]
         raise NanoGenError(
-            f"The metric {part.name!r} needs {missing[0]}, and these images have none: add {file} to their folder."
+            f"The metric {part.name!r} needs {missing[0]}, but these images have none. Add {file} to their folder."
         )

@@ -1,4 +1,4 @@
-"""Options of an evaluation. Loads no torch."""
+"""Options of an evaluation. Does not import torch."""
 
 from __future__ import annotations
 
@@ -39,12 +39,19 @@ class Search:
 
 @frozen(kw_only=True)
 class Sampling:
-    """Sampling options. None takes the value of the pipeline's configuration."""
+    """Sampling options. None takes the value of the pipeline's configuration.
+
+    Attributes:
+        steps: Number of sampling steps.
+        guidance: Guidance scale, or a scale for each guidance by name.
+        rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
+        search: The result of a guidance search. None: no search.
+    """
 
     steps: int | None = field(default=None, validator=validators.optional(sampling_steps))
     guidance: float | Mapping[str, float] | None = None
-    rounding: str = "round"  # or "truncate"; a key of `nanogen_files.images.RULES`
-    tf32: bool = True  # on an NVIDIA GPU; metrics never use it
+    rounding: str = "round"
+    tf32: bool = True
     search: Search | None = None
 
 
@@ -52,7 +59,7 @@ class Sampling:
 class EvalOptions:
     """Options that do not affect scores, except for float32 rounding."""
 
-    batch_size: int = field(default=64, validator=batch)
+    batch_size: int = field(default=64, validator=batch)  # images per network call
     save_every: float = field(default=60.0, validator=between(0, BILLION))  # seconds between two saved states
 
 
@@ -62,4 +69,4 @@ class BootstrapConfig:
 
     # number of draws, 0 for no intervals; None takes the metric's `interval_draws`, or 1000
     draws: int | None = field(default=None, validator=validators.optional(at_least(0, 1_000_000)))
-    level: float = field(default=0.95, validator=inside)
+    level: float = field(default=0.95, validator=inside)  # confidence level

@@ -64,7 +64,10 @@ def _by_name(names: Sequence[str], reference_names: Sequence[str], metric: str) 
 
 
 def _keys(names: Sequence[str], reference_names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Names without suffixes, so that formats may differ. Full names if two files of a folder differ in suffix only."""
+    """Return the names without suffixes, so that formats may differ.
+
+    The names keep their suffixes if two files of a folder differ in suffix only.
+    """
     stems = [[splitext(name)[0] for name in side] for side in (names, reference_names)]
     unambiguous = all(len(set(side)) == len(side) for side in stems)
     return (stems[0], stems[1]) if unambiguous else (names, reference_names)

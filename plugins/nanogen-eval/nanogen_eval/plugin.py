@@ -1,4 +1,4 @@
-"""The manifest of nanogen-eval. Loads no torch."""
+"""The manifest of nanogen-eval. Does not import torch."""
 
 from __future__ import annotations
 

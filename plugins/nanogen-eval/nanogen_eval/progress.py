@@ -108,12 +108,12 @@ def warn_other_batch_size(before: int, now: int) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an error of the disk into a sentence that says how to go on."""
+    """Turn an error of the disk into a sentence that says how to go on."""
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(
-            f"{path} cannot be written ({reason}): make room, or name another --output; the same"
-            " command then goes on from what was saved last."
+            f"{path} cannot be written ({reason}). Free disk space, or choose another --output. The same command"
+            " resumes."
         )
 
     with translate_write_errors(translate, codes=None):

@@ -24,7 +24,7 @@ from nanogen_files.structure import plain, structure
 FILE = "scores.json"
 HISTORY = "scores.jsonl"
 FORMAT = 1
-DERIVED = ("spread", "fingerprint", seal.SEAL)  # keys of an entry that are no fields of Score
+DERIVED = ("spread", "fingerprint", seal.SEAL)  # keys of an entry that are not fields of Score
 
 
 def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = None) -> Path:
@@ -75,7 +75,7 @@ def read_scores(path: Path | str) -> list[Score]:
     path = path / FILE if path.is_dir() else path
     content = storage.read_json(path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-        raise DataError(f"{path} is no file of scores in format {FORMAT}: `nanogen evaluate` writes such files.")
+        raise DataError(f"{path} is not a scores file of format {FORMAT}. Give a file that `nanogen evaluate` wrote.")
     if not isinstance(content.get("scores"), list):
         raise DataError(f"{path} is damaged: `scores` must be a list. Delete the file and evaluate again.")
     return [_read(entry, path) for entry in content["scores"]]

@@ -126,7 +126,7 @@ class _Groups(NamedTuple):
         return cls(numbers.argsort(stable=True), counts.cumsum(0) - counts, counts)
 
     def rows(self, groups: Tensor) -> Tensor:
-        """The rows of each drawn group [n], one group after the other."""
+        """Return the rows of each drawn group [n], one group after the other."""
         drawn = self.counts[groups]  # [n] rows of each drawn group
         ends = drawn.cumsum(0)
         within = torch.arange(int(ends[-1])) - (ends - drawn).repeat_interleave(drawn)

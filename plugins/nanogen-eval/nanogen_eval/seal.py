@@ -20,7 +20,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_sealed(values: Mapping[str, Any]) -> bool:
-    """Whether the hash under `sha256` matches the other values."""
+    """Return whether the hash under `sha256` matches the other values."""
     return values.get(SEAL) == _hash({key: value for key, value in values.items() if key != SEAL})
 
 
@@ -34,7 +34,7 @@ def read(path: Path) -> Mapping[str, Any]:
     try:
         values = storage.read_json(path)
     except DataError as error:
-        raise DataError(f"{error} Delete the file, and its values are computed again.") from error
+        raise DataError(f"{error} Or delete the file, and its values are computed again.") from error
     if not isinstance(values, dict) or not is_sealed(values):
         raise DataError(
             f"{path} is damaged: its SHA-256 does not match. Delete the file, and its values are computed again."

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from attrs import evolve, field, frozen
 
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, listing
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Batch
 from nanogen_eval.metric_protocols import HasLayout, group_by_requests
@@ -60,7 +60,7 @@ class Model:
         return evolve(self, sampling=evolve(self.sampling, **changes))
 
     def _requests(self, own: Batch | None) -> Batch:
-        """A metric's own requests, or the task's. They do not depend on the sampling seed."""
+        """Return a metric's own requests, or the task's. They do not depend on the sampling seed."""
         count = _count(self.count)
         if own is None:
             requests: Batch = self.pipeline.task.eval_batch(count, seed=0)
@@ -70,7 +70,13 @@ class Model:
 
 @frozen
 class Reconstructions:
-    """Reconstructions of the first `count` validation images by a pipeline's tokenizer."""
+    """Reconstructions of the first `count` validation images by a pipeline's tokenizer.
+
+    Attributes:
+        pipeline: Provides the tokenizer and the images.
+        count: Number of images. None takes the default.
+        rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
+    """
 
     pipeline: Pipeline
     count: int | None = None
@@ -109,8 +115,8 @@ class SourceWithRequests:
         images, prompts = len(source.requests.indices), len(requests.indices)
         if images != prompts:
             raise DataError(
-                f"There are {images} images, and {', '.join(metrics)} has {prompts} prompts: give one image per prompt"
-                " in the order of the prompts, or add a prompts.csv (file,prompt)."
+                f"The metrics {listing(metrics)} need {prompts} prompts, but there are {images} images. Give one image"
+                " per prompt in prompt order, or add prompts.csv with the columns file,prompt."
             )
         self._source = source
         self.requests = _ordered(requests, _by_layout(source, metrics))
@@ -123,14 +129,14 @@ class SourceWithRequests:
 
 
 def _count(count: int | None) -> int:
-    """The number of images, or the default. Raises DataError for one that does not fit into memory."""
+    """Return the number of images, or the default. Raises DataError for one that does not fit into memory."""
     if count is not None and not 1 <= count <= MAX_COUNT:
         raise DataError(f"An evaluation of {count} images is not possible: use 1 to {MAX_COUNT:,} images.")
     return COUNT if count is None else count
 
 
 def _by_layout(source: Source, metrics: Mapping[str, Metric]) -> Sequence[int] | None:
-    """The index of each image's request, by its path in a metric's layout; None if the images have other names."""
+    """Return the index of each image's request, from its path in a metric's layout. None: images have other names."""
     names = getattr(source, "names", None)
     laid_out = next((metric for metric in metrics.values() if isinstance(metric, HasLayout)), None)
     if names is None or laid_out is None:

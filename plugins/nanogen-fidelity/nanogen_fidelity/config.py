@@ -1,4 +1,4 @@
-"""Options of the feature extractors and metrics. Loads no torch."""
+"""Options of the feature extractors and metrics. Does not import torch."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Mixed(nn.Module):
 
 
 def _layer(before: int, width: int, kernel: Kernel, *, halving: bool) -> Convolution:
-    """A layer that keeps the resolution by padding, or halves it without padding."""
+    """Return a layer that keeps the resolution by padding, or halves it without padding."""
     if halving:
         return Convolution(before, width, kernel, stride=2)
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-fidelity. Loads no torch."""
+"""The manifest of nanogen-fidelity. Does not import torch."""
 
 from __future__ import annotations
 

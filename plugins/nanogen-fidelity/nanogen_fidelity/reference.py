@@ -82,7 +82,7 @@ class Reference:
         if IMAGES not in self.arrays:
             names = listing(self.arrays, empty="nothing")
             raise DataError(
-                f"{self.path} holds {names}, and this metric needs images. Set `reference` to a folder of images, or to"
+                f"{self.path} holds {names}, but this metric needs images. Set `reference` to a folder of images, or to"
                 f" an .npz with the array {IMAGES!r}."
             )
         return Archive(self.path)
@@ -120,7 +120,7 @@ class Reference:
         """Raise DataError for numbers of another feature space."""
         if width != features.width:
             raise DataError(
-                f"{self.path} is of {width} features, and this metric has {features.width}. Use a reference that was "
+                f"{self.path} has {width} features, but this metric has {features.width}. Use a reference that was "
                 "made with the same `features`."
             )
         name = f"{SPACE!r} in {self.path}"
@@ -155,6 +155,6 @@ class Reference:
 
 
 def plain(features: Features) -> Mapping[str, Any]:
-    """The settings of a feature space, in the form that JSON preserves."""
+    """Return the settings of a feature space, in the form that JSON preserves."""
     settings: Mapping[str, Any] = json.loads(json.dumps(dict(features.settings)))
     return settings

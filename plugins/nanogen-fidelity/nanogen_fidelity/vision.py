@@ -107,7 +107,7 @@ def published(model: str) -> Path:
 
     Raises:
         DataError: They cannot be fetched.
-        NanoGenError: timm is not installed.
+        NanoGenError: The package timm is not installed.
     """
     known = _timm().get_pretrained_cfg(model)
     try:

@@ -31,11 +31,11 @@ def user_path(text: str) -> Path:
 def reason(error: OSError) -> str:
     """Return a readable reason for an OSError, such as `"permission denied for this user"`."""
     if isinstance(error, PermissionError):
-        return "permission denied for this user: change its mode or its owner"
+        return "permission denied for this user; change its mode or owner"
     if isinstance(error, FileNotFoundError):
-        return "the file does not exist"
+        return "the file does not exist; check the path"
     if isinstance(error, IsADirectoryError):
-        return "it is a folder"
+        return "it is a folder, not a file; give a file in it"
     return error.strerror or str(error)
 
 

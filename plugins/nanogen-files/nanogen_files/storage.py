@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}.") from error
+        raise DataError(f"{path} is not valid JSON ({error}). Restore the file from a copy.") from error
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Convert plain values to attrs classes strictly. Reports every mistake at once, each with its path in the file.
 
+Plain values are None, bool, int, float, str, lists and dicts of them, as a YAML file holds them.
+
 cattrs alone converts "false" to True and 3.9 to 3, so primitives are checked here. cattrs also stops at the first
 failing validator, so attributes are converted one by one.
 """

@@ -1,4 +1,4 @@
-"""Options of the flow objective. Loads no torch."""
+"""Options of the flow objective. Does not import torch."""
 
 from __future__ import annotations
 

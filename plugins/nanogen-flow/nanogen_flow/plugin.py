@@ -1,4 +1,4 @@
-"""Plugin manifest: the objective `flow`. Loads no torch."""
+"""Plugin manifest: the objective `flow`. Does not import torch."""
 
 from __future__ import annotations
 

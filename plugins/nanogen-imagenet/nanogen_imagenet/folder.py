@@ -71,13 +71,13 @@ class ImageNetFolder:
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` could be `source`: its folder `train` contains folders with images."""
+        """Return whether the folder `train` of `source` contains folders with images."""
         train = user_path(source) / "train"
         folders = [Path(entry.path) for entry in entries(train) if entry.is_dir()] if is_folder(train) else []
         return any(scan.has_images(folder) for folder in folders if not is_hidden(folder.name))
 
     def _scanned(self, split: str) -> scan.Found:
-        """The files of a split, scanned once. Raises DataError for a split without classes."""
+        """Return the files of a split, scanned once. Raises DataError for a split without classes."""
         if split not in self._found:
             folder = self._split(split)
             found = scan.scan(folder)
@@ -91,14 +91,14 @@ class ImageNetFolder:
         if not is_folder(folder):
             there = listing(entry.name for entry in entries(self.root) if entry.is_dir())
             raise DataError(
-                f"There is no folder {split!r} in {self.root}, only: {there}. Create {folder} with a folder of images "
-                f"for each class, or set `dataset.root`."
+                f"There is no folder {split!r} in {self.root}. It has: {there}. Create {folder} with a folder of "
+                f"images for each class, or set `dataset.root`."
             )
         return folder
 
 
 def _no_classes(folder: Path, found: scan.Found) -> str:
-    """The error message for a split without classes: images are not in class folders, or the folders are empty."""
+    """Return the error message for a split without images in class folders."""
     images, empty = len(found.names(scan.LOOSE)), len(found.names(scan.EMPTY))
     if images or not empty:
         return (
@@ -128,7 +128,7 @@ class FolderExamples:
         return Example(read_image(self._path(index, label)), label=label)
 
     def files(self) -> list[Path]:
-        """The image files, in order."""
+        """Return the image files, in order."""
         return [self._path(index, self._label(index)) for index in range(len(self))]
 
     def _label(self, index: int) -> int:

@@ -33,7 +33,7 @@ class Label:
         """
         if batch.labels is None:
             raise NanoGenError(
-                "The conditioner 'label' needs labels, and the batch has none. Use a task with labels, or another "
+                "The conditioner 'label' needs labels, but the batch has none. Use a task with labels, or another "
                 "conditioner."
             )
         self._refuse_outside(batch.labels)

@@ -60,7 +60,7 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def _quoted_if_needed(folder: str) -> str:
-    """The name of a folder as it is written in the file."""
+    """Return the name of a folder as it is written in the file."""
     if re.search(r'[\s"]', folder):
         return '"' + folder.replace('"', '""') + '"'
     return folder

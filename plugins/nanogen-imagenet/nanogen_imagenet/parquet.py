@@ -20,6 +20,6 @@ class ImageNetParquet(Arrow):
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` could be `source`: it has files `train-*.parquet` with the columns `image` and `label`."""
+        """Return whether `source` has files `train-*.parquet` with the columns `image` and `label`."""
         files = parquet_files(user_path(source), "train")
         return bool(files) and {IMAGE, LABEL} <= set(schema_of(files[0]).names)

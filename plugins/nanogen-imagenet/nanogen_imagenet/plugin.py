@@ -1,4 +1,4 @@
-"""The manifest of nanogen-imagenet. Loads no torch."""
+"""The manifest of nanogen-imagenet. Does not import torch."""
 
 from __future__ import annotations
 

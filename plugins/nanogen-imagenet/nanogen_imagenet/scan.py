@@ -23,7 +23,7 @@ class Found:
     left: SkippedFiles = field(factory=SkippedFiles)  # ignored entries
 
     def names(self, reason: str) -> list[str]:
-        """The entries that were ignored for a reason."""
+        """Return the entries that were ignored for a reason."""
         return self.left.reasons.get(reason, [])
 
 
@@ -49,12 +49,15 @@ def scan(split: Path) -> Found:
 
 
 def has_images(folder: Path) -> bool:
-    """Whether a folder contains an image at any depth."""
+    """Return whether a folder contains an image at any depth."""
     return any(images_below(folder, SkippedFiles()))
 
 
 def _utf8(entry: os.DirEntry[str]) -> str:
-    """The name of an entry. Raises DataError if it is not UTF-8, since class names are written to checkpoints."""
+    """Return the name of an entry.
+
+    Raises DataError if it is not UTF-8, since class names are written to checkpoints.
+    """
     try:
         entry.name.encode()
     except UnicodeEncodeError as error:

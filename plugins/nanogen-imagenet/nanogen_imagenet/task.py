@@ -47,14 +47,18 @@ class ImageNet:
             split: `"train"` or `"val"`.
             batch_size: B, over all processes.
             seed: The seed of the shuffle and the flips.
-            start: The number of the first batch.
+            start: Index of the first batch, from 0.
             num_workers: Worker processes for decoding.
         """
         examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """The examples of a split, and the transform of their images in training."""
+        """Return the examples of a split and the transform of their images.
+
+        Args:
+            split: `"train"` or `"val"`. Flips apply to `"train"` only.
+        """
         transform = CropAndFlip(self.image_size, flip=self.config.flip and split == "train")
         return Reading(self._open(split), transform)
 
@@ -84,12 +88,12 @@ class ImageNet:
         return Batch(indices=indices, labels=order[indices % classes])
 
     def captions(self, batch: Batch) -> list[str]:
-        """The class name of each label."""
+        """Return the class name of each label."""
         labels = [] if batch.labels is None else batch.labels.tolist()
         return [self._lookup.classes[label] for label in labels]
 
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of the configuration by name."""
+        """Return the metrics of the configuration by name."""
         return self._metrics
 
     def _open(self, split: str) -> Examples:

@@ -24,8 +24,8 @@ class Candidate:
 
     Attributes:
         recipe: Name of the recipe.
-        resolved: Its configuration for the task of the checkpoint.
-        parts: Its parts, with the latent size of the checkpoint.
+        resolved: Configuration of the candidate for the task of the checkpoint.
+        parts: Parts of the candidate, with the latent size of the checkpoint.
     """
 
     recipe: str
@@ -84,7 +84,7 @@ def agreed(fitting: Sequence[Candidate], slot: str) -> str | None:
 
 
 def same_family(found: Checkpoint, resolved: Resolved) -> bool:
-    """Whether the importer of a configuration's backbone is the one that read the file."""
+    """Return whether the importer of a configuration's backbone is the one that read the file."""
     backbone = registry().component("backbone", found.suggested["backbone"]["name"]).what
     chosen = resolved.slots.get("backbone")
     return chosen is not None and chosen.chosen.component.importer == backbone.importer
@@ -110,6 +110,6 @@ def _candidate(found: Checkpoint, recipe: str) -> Candidate | None:
 
 
 def _same(latent: LatentSpec, trained: LatentSpec, sized: bool) -> bool:
-    """Whether latents have the same channels and class token, and the same shape if the recipe sets the image size."""
+    """Return whether channels and class token are equal, and the shape if the recipe sets the image size."""
     equal = (latent.channels, latent.cls_token_width) == (trained.channels, trained.cls_token_width)
     return equal and (not sized or latent.shape == trained.shape)

@@ -49,7 +49,7 @@ def decisions(
 
     Args:
         resolved: Configuration of the imported pipeline.
-        parts: Its parts, which may derive numbers.
+        parts: Parts of the pipeline, which may derive numbers.
         sources: Configuration layers with their names.
         undecided: Choices that the tensors of the checkpoint do not determine.
     """
@@ -142,7 +142,7 @@ def _source(key: str, sources: Sources) -> str:
 
 
 def _has_value(layer: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Whether a layer has a value at a path. The path of a slot stands for the name of its component."""
+    """Return whether a layer has a value at a path. The path of a slot stands for the name of its component."""
     value: Any = layer
     for part in path:
         if not isinstance(value, Mapping) or part not in value:

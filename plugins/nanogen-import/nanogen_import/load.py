@@ -195,7 +195,10 @@ class _Import:
 
 
 def _task(found: Checkpoint, user: UserOptions) -> str:
-    """The given task, or that of the file. A recipe is switched to the file's task if its own has other conditions."""
+    """Return the given task, or that of the file.
+
+    A recipe is switched to the file's task if its own has other conditions.
+    """
     suggested: str = found.suggested["task"]
     for raw in (user.settings, {} if user.recipe else user.raw):
         if name := task_layer(raw, suggested).get("task", {}).get("name"):
@@ -235,7 +238,7 @@ def _image_size(resolved: Resolved, latent: LatentSpec) -> int:
 
 
 def _assembly(resolved: Resolved, found: Checkpoint) -> Assembly:
-    """Parts of the pipeline. Classes are named by number if the dataset is not available."""
+    """Return the parts of the pipeline. Classes are named by number if the dataset is not available."""
     assembly = Assembly(resolved)
     try:
         assembly["classes"]
@@ -246,7 +249,7 @@ def _assembly(resolved: Resolved, found: Checkpoint) -> Assembly:
 
 
 def _defaults(resolved: Resolved) -> Iterator[tuple[str, Layer]]:
-    """Defaults of the method, the objective and the task, with the names of their sources."""
+    """Return the defaults of the method, the objective and the task, with the names of their sources."""
     if resolved.method is not None:
         method = registry().method(resolved.method).what
         yield f"method {resolved.method}", task_layer({**method.defaults, "per_task": method.per_task}, resolved.task)

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-import. Loads no torch."""
+"""The manifest of nanogen-import. Does not import torch."""
 
 from __future__ import annotations
 

@@ -105,7 +105,10 @@ def _file(path: str | Path) -> Mapping[str, Any]:
 
 
 def _is_own(values: Mapping[str, Any], source: str) -> bool:
-    """Whether a configuration is one of NanoGen. Raises ConfigError if its keys occur in both formats or in neither."""
+    """Return whether a configuration is one of NanoGen.
+
+    Raises ConfigError if its keys occur in both formats or in neither.
+    """
     own, unknown = values.keys() & OWN, values.keys() - set(keys())
     if own and unknown:
         near = "".join(near_miss(key, keys()) for key in sorted(unknown))

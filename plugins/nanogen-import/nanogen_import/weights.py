@@ -72,7 +72,7 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
 
 
 def has(file: WeightsFile, name: str) -> bool:
-    """Whether a network of the file has a tensor of this name."""
+    """Return whether a network of the file has a tensor of this name."""
     return any(f".{found}".endswith(f".{name}") for found in file.tensors)
 
 
@@ -87,7 +87,7 @@ def _contents(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         leaves = {**read_metadata(path), **dict(_leaves(content, ""))}
     except RecursionError as error:
-        raise DataError(f"{path} is damaged: its values are nested too deeply.") from error
+        raise DataError(f"{path} is damaged: its values are nested too deeply. Download it again.") from error
     tensors = {name: x for name, x in leaves.items() if isinstance(x, Tensor)}
     return tensors, {name: x for name, x in leaves.items() if isinstance(x, PLAIN)}
 

@@ -1,4 +1,4 @@
-"""Options of the MeanFlow objectives and their guidance. Loads no torch."""
+"""Options of the MeanFlow objectives and their guidance. Does not import torch."""
 
 from __future__ import annotations
 

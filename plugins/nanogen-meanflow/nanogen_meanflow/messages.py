@@ -1,4 +1,4 @@
-"""Error messages for combinations that MeanFlow does not support. Loads no torch."""
+"""Error messages for combinations that MeanFlow does not support. Does not import torch."""
 
 NO_CLS_TOKEN = (
     "MeanFlow objectives do not support a class token (REG): an average velocity of the token is not defined. "

@@ -1,4 +1,4 @@
-"""Plugin manifest: three objectives, a guidance, four methods. Loads no torch."""
+"""Plugin manifest: three objectives, a guidance, four methods. Does not import torch."""
 
 from __future__ import annotations
 

@@ -35,19 +35,19 @@ class SceneDescription:
 
 
 def caption(description: SceneDescription) -> str:
-    """The caption in English: "a cat", "a blue car", "two cats", "a red apple left of a dog"."""
+    """Return the caption in English: "a cat", "a blue car", "two cats", "a red apple left of a dog"."""
     joint = f" {description.relation} " if description.relation else " and "
     return joint.join(_phrase(group) for group in description.groups)
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun phrase: "cats", "foxes", "strawberries", "mice", "ears of corn"."""
+    """Return the plural of a noun phrase: "cats", "foxes", "strawberries", "mice", "ears of corn"."""
     head, of, rest = noun.partition(" of ")
     return _plural_word(head) + of + rest
 
 
 def article(word: str) -> str:
-    """The article of a word: "an" before a, e, i, o and u, else "a"."""
+    """Return the article of a word: "an" before a, e, i, o and u, else "a"."""
     return "an" if word[0] in "aeiou" else "a"
 
 

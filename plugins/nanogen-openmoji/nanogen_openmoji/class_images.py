@@ -52,7 +52,7 @@ def class_images(
 
 
 def balanced_labels(indices: Tensor) -> Tensor:
-    """The labels of an endless balanced dataset, [B] in [0, 64): any 64 consecutive images show each class once."""
+    """Return labels [B] in [0, 64) of an endless dataset. Any 64 consecutive images show each class once."""
     return indices % len(classes())
 
 

@@ -46,7 +46,7 @@ def over(front: Tensor, back: Tensor) -> Tensor:
 
 
 def _grid(placement: Placement, size: int, share: float) -> Tensor:
-    """The point in the sprite's square [-1, 1]^2 for each pixel of the image, [B, S, S, 2].
+    """Return the point in the sprite's square [-1, 1]^2 for each pixel of the image, [B, S, S, 2].
 
     A batched matrix product could round one image differently in different batches, so the rotation is written out.
     """

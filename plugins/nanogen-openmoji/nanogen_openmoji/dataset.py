@@ -52,7 +52,7 @@ class OpenMoji:
         )
 
     def prompts(self) -> list[str]:
-        """The captions for evaluation: plain, coloured, counted and related objects in turn, in equal numbers."""
+        """Return captions for evaluation: plain, coloured, counted and related objects in turn, in equal numbers."""
         families = list(prompts(self.world.objects, self.world.colours, self.world.counts).values())
         longest = max(map(len, families))
         return [caption(_spread(family, number)) for number in range(longest) for family in families]
@@ -75,7 +75,7 @@ class GeneratedExamples:
         return self._generate(indices)
 
     def identity(self) -> str:
-        """A hash of everything that the images depend on, without their size.
+        """Return a hash of everything that the images depend on, without their size.
 
         Unlike a hash of pixels, whose last bits vary, it is equal on all machines.
         """
@@ -112,12 +112,12 @@ def _checked(objects: tuple[str, ...]) -> tuple[str, ...]:
             near = near_miss(name, class_names())
             raise ConfigError(f"dataset.objects: there is no class {name!r}.{near} Use names from classes.csv.")
     if len(objects) < 2:
-        raise ConfigError("dataset.objects: a relation needs two objects. Name at least two.")
+        raise ConfigError("dataset.objects: a relation needs two objects. Give at least two.")
     return objects
 
 
 def _held_out(world: World, every: int) -> frozenset[str]:
-    """Every `every`-th caption of each family except the plain one; none for 0."""
+    """Return every `every`-th caption of each family except the plain one; none for 0."""
     families = prompts(world.objects, world.colours, world.counts)
     composed = [family for name, family in families.items() if name != "plain"] if every else []
     return frozenset(caption(description) for family in composed for description in family[::every])

@@ -48,7 +48,7 @@ class Frechet(ResampledRowMetric):
         return {"features": self._features(images)}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """The distance; empty for fewer than two images, which have no covariance."""
+        """Return the distance; empty for fewer than two images, which have no covariance."""
         features = rows["features"]
         return {"frechet": frechet_distance(moments(features), self._reference)} if len(features) > 1 else {}
 
@@ -57,7 +57,7 @@ class Frechet(ResampledRowMetric):
         return moments(torch.cat([self._features(images) for images in self._images()]))
 
     def _identity(self) -> str:
-        """The identity of the held-out examples, or the SHA-256 of their pixels if they have none."""
+        """Return the identity of the held-out examples, or the SHA-256 of their pixels if they have none."""
         identity = getattr(self._examples, "identity", None)
         if identity is not None:
             return str(identity())

@@ -27,7 +27,7 @@ class EmojiClass:
 
 @lru_cache(maxsize=1)
 def classes() -> tuple[EmojiClass, ...]:
-    """The 64 classes in the order of their labels."""
+    """Return the 64 classes in the order of their labels."""
     lines = (resources.files("nanogen_openmoji") / "classes.csv").read_text(encoding="utf-8").splitlines()
     return tuple(
         EmojiClass(label=int(r["class"]), name=r["name"], emoji=r["emoji"], emoji_name=r["emoji_name"])
@@ -36,13 +36,13 @@ def classes() -> tuple[EmojiClass, ...]:
 
 
 def class_names() -> tuple[str, ...]:
-    """The names of labels 0 to 63: "apple", "banana", ..., "clock"."""
+    """Return the names of labels 0 to 63: "apple", "banana", ..., "clock"."""
     return tuple(one.name for one in classes())
 
 
 @lru_cache(maxsize=1)
 def emoji_by_name() -> dict[str, str]:
-    """All fully qualified emojis by English name ("red apple", "cat face"), and the 64 classes by class name."""
+    """Return all fully qualified emojis by English name ("red apple", "cat face"), and the 64 classes by class name."""
     english = {
         entry["en"].strip(":").replace("_", " "): character
         for character, entry in emoji_names.EMOJI_DATA.items()

@@ -74,5 +74,5 @@ class Up(nn.Module):
 
 
 def parameter_count(network: nn.Module) -> int:
-    """The number of parameters."""
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -88,12 +88,12 @@ class Scenes(ResampledRowMetric):
 
 
 def digest(texts: Iterable[str]) -> str:
-    """A hash of a set of texts."""
+    """Return a hash of a set of texts."""
     return sha256("\n".join(sorted(texts)).encode()).hexdigest()[:DIGITS]
 
 
 def descriptions(world: World) -> dict[str, SceneDescription]:
-    """The descriptions of all scenes that a world can have, by caption."""
+    """Return the descriptions of all scenes that a world can have, by caption."""
     return _descriptions(world.objects, world.colours, world.counts)
 
 

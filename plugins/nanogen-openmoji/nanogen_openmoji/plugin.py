@@ -1,4 +1,4 @@
-"""The manifest of nanogen-openmoji. Loads no torch."""
+"""The manifest of nanogen-openmoji. Does not import torch."""
 
 from __future__ import annotations
 

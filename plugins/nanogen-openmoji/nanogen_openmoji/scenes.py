@@ -53,8 +53,8 @@ class World:
     """The distribution of scenes. A model learns fewer `objects` sooner."""
 
     objects: tuple[str, ...] = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
-    colours: tuple[str, ...] = tuple(COLOURS)
-    counts: tuple[int, ...] = (2, 3, 4)
+    colours: tuple[str, ...] = tuple(COLOURS)  # of coloured objects
+    counts: tuple[int, ...] = (2, 3, 4)  # numbers of objects in counted scenes
     families: dict[str, float] = attrs.field(  # relative frequency; relations take longest to learn
         factory=lambda: {"plain": 1.0, "coloured": 1.0, "counted": 1.5, "related": 6.0}
     )

@@ -51,7 +51,7 @@ def check_scene(description: SceneDescription, detections: Sequence[Detection]) 
 
 
 def skill_accuracies(results: Sequence[SceneResult]) -> dict[str, float]:
-    """The share of correct results of each skill, over the captions that specify it. In [0, 1]."""
+    """Return the share of correct results of each skill, over the captions that specify it. In [0, 1]."""
     return accuracies(to_tensor(results))
 
 

@@ -16,12 +16,15 @@ MARGIN = 1  # transparent pixels around a sprite, so that bilinear sampling fade
 
 @lru_cache(maxsize=8)
 def sprites(size: int) -> Tensor:
-    """The 64 classes as RGBA [64, 4, size, size] in [0, 1], premultiplied by alpha."""
+    """Return the 64 classes as RGBA [64, 4, size, size] in [0, 1], premultiplied by alpha."""
     return torch.stack([sprite(one.emoji, size) for one in classes()])
 
 
 def sprite(emoji: str, size: int) -> Tensor:
-    """Any emoji as RGBA [4, size, size] in [0, 1], premultiplied by alpha."""
+    """Render an emoji as RGBA [4, size, size], float32 in [0, 1], premultiplied by alpha, with a 1-pixel margin.
+
+    Raises ValueError if OpenMoji has no image of it.
+    """
     inner = render_emoji(emoji, size - 2 * MARGIN)
     image = Image.new("RGBA", (size, size))
     image.paste(inner, (MARGIN, MARGIN))

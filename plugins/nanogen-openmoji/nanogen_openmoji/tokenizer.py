@@ -18,11 +18,12 @@ class OpenMojiVAE(nn.Module):
         self.vae = TinyVAE.load()
 
     def latent(self, image_size: int) -> LatentSpec:
-        """The latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
+        """Return the latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
         if image_size % STRIDE or image_size < STRIDE:
+            near = max(STRIDE, image_size // STRIDE * STRIDE)
             raise NanoGenError(
-                f"The tokenizer openmoji-vae needs image sizes that are multiples of 8, not {image_size}. Set "
-                "`image_size` to one."
+                f"The image size must be a multiple of {STRIDE} for the tokenizer 'openmoji-vae', got {image_size}. "
+                f"Set `image_size` to {near} or {near + STRIDE}."
             )
         side = image_size // STRIDE
         return LatentSpec(channels=CHANNELS, height=side, width=side, factor=STRIDE)

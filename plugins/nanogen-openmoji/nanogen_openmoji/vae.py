@@ -68,7 +68,7 @@ class TinyVAE(nn.Module):
 
 
 def loss(vae: TinyVAE, images: Tensor, noise: Tensor, *, kl_weight: float) -> Tensor:
-    """The training loss []: MSE + 0.05 L1 + kl_weight * mean KL divergence per latent element.
+    """Return the training loss []: MSE + 0.05 L1 + kl_weight * mean KL divergence per latent element.
 
     Args:
         vae: The network.
@@ -83,5 +83,5 @@ def loss(vae: TinyVAE, images: Tensor, noise: Tensor, *, kl_weight: float) -> Te
 
 
 def psnr(output: Tensor, images: Tensor) -> Tensor:
-    """The peak signal-to-noise ratio of a batch of images in [-1, 1], in dB []."""
+    """Return the peak signal-to-noise ratio of a batch of images in [-1, 1], in dB []."""
     return 10 * torch.log10(4 / F.mse_loss(output, images))

@@ -1,4 +1,4 @@
-"""Options of the perceptual losses. Loads no torch."""
+"""Options of the perceptual losses. Does not import torch."""
 
 from __future__ import annotations
 

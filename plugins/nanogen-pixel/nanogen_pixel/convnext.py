@@ -24,7 +24,7 @@ class ConvNeXt:
         config: Options of the loss.
 
     Raises:
-        DataError: the model is not available.
+        DataError: The model is not available.
     """
 
     intermediates: Sequence[str] = ()

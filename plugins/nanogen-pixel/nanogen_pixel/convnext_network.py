@@ -32,8 +32,8 @@ class PooledFeatures(nn.Module):
         """Load a model from a local folder or the Hugging Face hub.
 
         Raises:
-            DataError: the model cannot be read, is no ConvNeXt, or lacks weights.
-            NanoGenError: transformers is not installed.
+            DataError: The model cannot be read, is not a ConvNeXt, or lacks weights.
+            NanoGenError: The package transformers is not installed.
         """
         folder = Path(path).expanduser()
         local = folder.is_dir()

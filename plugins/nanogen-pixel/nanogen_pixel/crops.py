@@ -30,11 +30,16 @@ class Crops(NamedTuple):
 
 
 def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
-    """Draw one rectangle for each sample: area uniform in `AREA`, logarithm of the aspect ratio uniform in `ASPECT`.
+    """Draw one crop per sample, as in torchvision's RandomResizedCrop.
+
+    The area fraction is uniform in `AREA`. The aspect ratio (width / height) is log-uniform in `ASPECT`.
 
     Args:
         rng: Random numbers, one slot per sample.
         height, width: Size of the images in pixels.
+
+    Returns:
+        Crops of B rectangles in whole pixels, inside the image.
     """
     area, aspect, y, x = rng.uniform("perceptual.crop", (4,)).unbind(1)  # [B] each
     area = height * width * _between(area, *AREA)
@@ -68,12 +73,12 @@ def _between(uniform: Tensor, low: float, high: float) -> Tensor:
 
 
 def _start(uniform: Tensor, high: Tensor) -> Tensor:
-    """A whole number from 0 to `high`."""
+    """Return a whole number from 0 to `high`."""
     return torch.minimum((uniform * (high + 1)).floor(), high)
 
 
 def _weights(start: Tensor, length: Tensor, pixels: int, side: int) -> Tensor:
-    """Weights [B, side, pixels] of the input pixels for `side` samples between `start` and `start + length`."""
+    """Return the weights [B, side, pixels] of input pixels for `side` samples from `start` to `start + length`."""
     step = length[:, None, None] / side
     centres = start[:, None, None] + (torch.arange(side, device=start.device)[:, None] + 0.5) * step - 0.5
     distance = (centres - torch.arange(pixels, device=start.device)).abs() / step.clamp(min=1)

@@ -21,7 +21,7 @@ class Lpips:
         config: Options of the loss.
 
     Raises:
-        DataError: a file of weights is missing.
+        DataError: A file of weights is missing.
     """
 
     intermediates: Sequence[str] = ()

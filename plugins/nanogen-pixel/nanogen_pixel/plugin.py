@@ -1,4 +1,4 @@
-"""Plugin manifest: the pixel tokenizer, three perceptual losses, four methods. Loads no torch."""
+"""Plugin manifest: the pixel tokenizer, three perceptual losses, four methods. Does not import torch."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def nanogen_methods() -> list[Method]:
 
 
 def _method(name: str, summary: str, objective: Mapping[str, Any], **more: Any) -> Method:
-    """A method on pixels. Training times have the shift of the image size, sampling times have none."""
+    """Return a method on pixels. Training times have the shift of the image size, sampling times have none."""
     flow = {"name": "flow", **objective, "sample_shift": 1.0}
     return Method(
         name=name, summary=summary, defaults={"tokenizer": "pixel", "backbone": "ddt", "objective": flow, **more}
@@ -89,7 +89,7 @@ def _pixnerd() -> Method:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message if the teacher of `patch-tokens` is no installed vision encoder."""
+    """Return an error message if the teacher of `patch-tokens` is not an installed vision encoder."""
     options = config.get("auxiliary", {}).get("patch-tokens")
     if options is None:
         return []

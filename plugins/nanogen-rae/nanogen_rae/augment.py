@@ -28,7 +28,6 @@ class DiffAugment:
         """Augment images [B, 3, H, H] in [-1, 1].
 
         Args:
-            images: The images.
             rng: Random numbers, one slot per image.
             purpose: Key of the random numbers.
         """
@@ -56,7 +55,7 @@ def _moved(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def _indices(uniform: Tensor, side: int, margin: int) -> Tensor:
-    """Rows of the padded image to keep [B, side], for translations from -margin to margin."""
+    """Return the rows [B, side] of the padded image to keep, for translations from -margin to margin."""
     start = (uniform * (2 * margin + 1)).long()
     return start[:, None] + torch.arange(side, device=uniform.device)
 

@@ -1,4 +1,4 @@
-"""Options of the encoders and of the tokenizer `rae`. Loads no torch."""
+"""Options of the encoders and of the tokenizer `rae`. Does not import torch."""
 
 from __future__ import annotations
 

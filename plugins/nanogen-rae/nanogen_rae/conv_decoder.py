@@ -64,7 +64,7 @@ class ConvDecoder(nn.Module):
         widths: Channels at each resolution below that of the pixels. The last one repeats.
 
     Raises:
-        Incompatible: `patch` is no power of two of at least 2.
+        Incompatible: `patch` is not a power of two of at least 2.
     """
 
     def __init__(self, channels: int, patch: int, widths: Sequence[int]):

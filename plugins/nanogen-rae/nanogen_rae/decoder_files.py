@@ -59,7 +59,7 @@ class DecoderFile(NamedTuple):
         """Return the output of the decoder, from the file or the option `decoder.output`.
 
         Raises:
-            ConfigError: both are missing, or they disagree.
+            ConfigError: Both are missing, or they disagree.
         """
         if option is None and self.output is None:
             raise ConfigError(
@@ -100,7 +100,7 @@ def read_decoder(path: Path, weights: Weights = "ema") -> DecoderFile:
         weights: The set to read from a training checkpoint.
 
     Raises:
-        DataError: there is no file, it is damaged, or it lacks these weights.
+        DataError: There is no file, it is damaged, or it lacks these weights.
     """
     file = weights_file(path)
     state = _decoder_part(_chosen(read_content(file), weights, file))
@@ -135,7 +135,7 @@ def weights_file(path: Path) -> Path:
 
 
 def _chosen(content: Mapping[str, Any], weights: Weights, file: Path) -> Mapping[str, Any]:
-    """One state dict of a training checkpoint `{"model": ..., "ema": ..., ...}`, or the content itself."""
+    """Return one state dict of a training checkpoint `{"model": ..., "ema": ..., ...}`, or the content itself."""
     states = {name: content[name] for name in ("model", "ema") if isinstance(content.get(name), Mapping)}
     if not states:
         return content
@@ -148,7 +148,7 @@ def _chosen(content: Mapping[str, Any], weights: Weights, file: Path) -> Mapping
 
 
 def _decoder_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of the decoder, without those of an encoder in the same file."""
+    """Return the tensors of the decoder, without those of an encoder in the same file."""
     tensors = {WRAPPERS.sub("", name): value for name, value in state.items() if isinstance(value, Tensor)}
     decoder = {name.removeprefix("decoder."): x for name, x in tensors.items() if name.startswith("decoder.")}
     return decoder or tensors

@@ -68,7 +68,7 @@ def load_dino(path: str) -> DinoViT:
         path: A file of the original repository, a folder with the files of the Hugging Face hub, or a name on the hub.
 
     Raises:
-        DataError: the network cannot be read.
+        DataError: The network cannot be read.
     """
     try:
         state, heads = _state(path)
@@ -84,7 +84,7 @@ def load_dino(path: str) -> DinoViT:
 
 
 def _state(path: str) -> tuple[dict[str, Tensor], int]:
-    """The tensors under their original names, and the number of heads."""
+    """Return the tensors under their original names, and the number of heads."""
     local = Path(path).expanduser()
     if local.is_file():
         state = read_weights(local)
@@ -95,7 +95,7 @@ def _state(path: str) -> tuple[dict[str, Tensor], int]:
 
 
 def _file(path: str, names: Sequence[str]) -> Path:
-    """The first of these files in a folder or a repository of the hub. Raises OSError if there is none."""
+    """Return the first of these files in a folder or a repository of the hub. Raises OSError if there is none."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         found = [folder / name for name in names if (folder / name).is_file()]

@@ -32,7 +32,7 @@ class PublishedEncoder:
         config: Options.
 
     Raises:
-        ConfigError: the encoder does not have an option.
+        ConfigError: The encoder does not have an option.
     """
 
     def __init__(self, name: str, config: EncoderConfig):
@@ -68,7 +68,7 @@ class PublishedEncoder:
         """Return the tokens along one side: one for 16 image pixels. (The published convnextv2 has 7 for 256 pixels.)
 
         Raises:
-            Incompatible: the number of tokens is not whole.
+            Incompatible: The number of tokens is not whole.
         """
         return self._side(image_size) // self._patch
 
@@ -79,7 +79,7 @@ class PublishedEncoder:
         return self._source.number(("patch_size",), place=0) or self._preset.patch
 
     def _side(self, image_size: int) -> int:
-        """Side of the network's input in pixels. Raises Incompatible if it is no whole number of patches."""
+        """Side of the network's input in pixels. Raises Incompatible if it is not a whole number of patches."""
         scale = self._preset.scale or Fraction(self._patch, STRIDE)
         patches = Fraction(self._config.side or image_size * scale) / self._patch
         if image_size <= 0 or patches.denominator > 1:
@@ -130,7 +130,7 @@ class PublishedEncoder:
         return known[1].to(self._device)
 
     def _states(self, model: Any, pixels: Tensor) -> list[Tensor]:
-        """Outputs of the chosen blocks [B, T, D], before the final norm."""
+        """Return the outputs of the chosen blocks [B, T, D], before the final norm."""
         blocks = _part(model, self._family.layout.blocks)
         chosen = [blocks[number] for number in _block_numbers(len(blocks), self._config.levels, self.name)]
         with intermediates_of(chosen) as states:
@@ -164,7 +164,10 @@ class PublishedEncoder:
 
 
 def _family(name: str, preset: Encoder, config: EncoderConfig) -> Family:
-    """The family with the changes of the options. Raises ConfigError for an option that the encoder does not have."""
+    """Return the family with the changes of the options.
+
+    Raises ConfigError for an option that the encoder does not have.
+    """
     family = preset.reading
     if config.levels != 1 and family.levels == "none":
         raise ConfigError(f"The stages of the encoder {name!r} have different widths. Set its `levels` to 1.")
@@ -181,7 +184,7 @@ def _path(preset: Encoder, config: EncoderConfig) -> str:
 
 
 def _block_numbers(depth: int, levels: int | Sequence[int], name: str) -> Sequence[int]:
-    """The listed blocks, or `levels` blocks at equal distances up to the last one: 2, 5, 8, 11 for 4 of 12."""
+    """Return the listed blocks, or `levels` blocks at equal distances up to the last one: 2, 5, 8, 11 for 4 of 12."""
     if not isinstance(levels, int):
         if levels[-1] >= depth:
             raise ConfigError(f"The encoder {name!r} has blocks 0 to {depth - 1}, but `levels` contains {levels[-1]}.")

@@ -1,4 +1,4 @@
-"""Properties that the encoders of a family share, as a table. Loads no torch."""
+"""Properties that the encoders of a family share, as a table. Does not import torch."""
 
 from __future__ import annotations
 

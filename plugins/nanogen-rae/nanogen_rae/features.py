@@ -30,11 +30,8 @@ class Features(Protocol):
 class DinoFeatures:
     """Patch tokens after some blocks of DINO-S/8, without class token and final norm.
 
-    Args:
-        network: The network.
-
     Raises:
-        DataError: the network has too few blocks.
+        DataError: The network has too few blocks.
     """
 
     levels = len(DINO_BLOCKS)
@@ -58,11 +55,7 @@ class DinoFeatures:
 
 
 class EncoderFeatures:
-    """Tokens of the RAE's encoder, for laptops: they need no further weights.
-
-    Args:
-        encoder: The encoder.
-    """
+    """Tokens of the RAE's encoder, for laptops: they need no further weights."""
 
     levels = 1
 

@@ -1,4 +1,4 @@
-"""Error of `nanogen import` for the file of a RAE decoder, which is no backbone."""
+"""Error of `nanogen import` for the file of a RAE decoder, which is not a backbone."""
 
 from __future__ import annotations
 

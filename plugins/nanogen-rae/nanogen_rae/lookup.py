@@ -19,9 +19,9 @@ def vision_encoder(name: str, options: Mapping[str, Any] | None = None, path: st
         path: Path of the options in the configuration, for error messages.
 
     Raises:
-        UnknownName: there is no encoder of this name.
-        AmbiguousName: several plugins have an encoder of this name.
-        ConfigError: an option is invalid.
+        UnknownName: There is no encoder of this name.
+        AmbiguousName: Several plugins have an encoder of this name.
+        ConfigError: An option is invalid.
     """
     encoder: VisionEncoder = build_named(KIND, {**(options or {}), "name": name}, path=path)
     return encoder

@@ -29,10 +29,12 @@ class OpenMojiEncoder:
         self._device = torch.device("cpu")
 
     def grid(self, image_size: int) -> int:
-        """Return 8. Raises Incompatible if the image size is no multiple of 8."""
+        """Return 8. Raises Incompatible if the image size is not a multiple of 8."""
         if image_size % GRID or image_size <= 0:
+            near = max(GRID, image_size // GRID * GRID)
             raise Incompatible(
                 f"The image size must be a multiple of {GRID} for the encoder 'openmoji-classifier', got {image_size}."
+                f" Set `image_size` to {near} or {near + GRID}."
             )
         return GRID
 

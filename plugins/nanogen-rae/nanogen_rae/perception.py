@@ -33,7 +33,7 @@ class PerceptionEncoder(nn.Module):
         heads: Number of attention heads.
 
     Raises:
-        ValueError: the width of a head is no multiple of 4.
+        ValueError: The width of a head is not a multiple of 4.
     """
 
     def __init__(self, state: Mapping[str, Tensor], heads: int):
@@ -100,7 +100,7 @@ def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         facts: Content of its config.json.
 
     Raises:
-        DataError: the file contains no Perception Encoder.
+        DataError: The file contains no Perception Encoder.
     """
     weights = {name: tensor for name, tensor in state.items() if not name.startswith(POOLING)}
     try:
@@ -121,13 +121,13 @@ def heads_of(facts: Mapping[str, Any]) -> int:
         facts: Content of config.json.
 
     Raises:
-        DataError: the model is no Perception Encoder, or the number of heads is unknown.
+        DataError: The model is not a Perception Encoder, or the number of heads is unknown.
     """
     architecture, arguments = facts.get("architecture"), facts.get("model_args") or {}
     if not isinstance(architecture, str) or not architecture.startswith(ARCHITECTURE):
         raise DataError(
-            f"The architecture {shown(architecture)} in config.json is no Perception Encoder. Set the encoder's option"
-            f" `path` to a folder whose architecture begins with {ARCHITECTURE}."
+            f"The architecture {shown(architecture)} in config.json is not a Perception Encoder. Set the encoder's"
+            f" option `path` to a folder whose architecture begins with {ARCHITECTURE}."
         )
     if not isinstance(arguments, Mapping):
         raise DataError(f"`model_args` in config.json must be a JSON object, got {shown(arguments)}.")

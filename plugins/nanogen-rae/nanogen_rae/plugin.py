@@ -1,4 +1,4 @@
-"""Plugin manifest: the tokenizer and method `rae`, the stage `rae-decoder`, vision encoders. Loads no torch."""
+"""Plugin manifest: the tokenizer and method `rae`, the stage `rae-decoder`, vision encoders. Does not import torch."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _encoder(name: str, encoder: Encoder) -> Component:
 
 
 def _small_encoders() -> list[Component]:
-    """The encoder of nanogen-openmoji, if that is installed."""
+    """Return the encoder of nanogen-openmoji, if that is installed."""
     if find_spec("nanogen_openmoji") is None:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Table of the published encoders: locations of their weights, and shapes of their tokens. Loads no torch."""
+"""Table of the published encoders: locations of their weights, and shapes of their tokens. Does not import torch."""
 
 from __future__ import annotations
 

@@ -28,14 +28,13 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
     """Measure the reconstructions of a tokenizer.
 
     Args:
-        tokenizer: The tokenizer.
         batches: Batches with images.
 
     Returns:
         `psnr` (dB, mean over images), `l1` (mean absolute error in [0, 2]) and `images` (their number).
 
     Raises:
-        DataError: there are no images.
+        DataError: There are no images.
     """
     ratios, distances = [], []
     for batch in batches:

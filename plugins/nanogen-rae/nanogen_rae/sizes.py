@@ -1,4 +1,4 @@
-"""Table of decoder sizes. Loads no torch."""
+"""Table of decoder sizes. Does not import torch."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Source:
             The number, or None if config.json has none of the keys.
 
         Raises:
-            DataError: the value is no whole number above 0.
+            DataError: The value is not a whole number above 0.
         """
         name = next((name for name in names if self.facts.get(name) is not None), None)
         if name is None:
@@ -93,7 +93,7 @@ class Source:
             dtype: The dtype of the weights.
 
         Raises:
-            DataError: files are missing or damaged.
+            DataError: Files are missing or damaged.
         """
         readers = {"transformers": self._transformers, "timm": self._timm, "perception": self._perception}
         reader = readers[self.family.layout.library]
@@ -124,7 +124,7 @@ class Source:
         return perception_encoder(read_weights(weights), json_files.read_object(config))
 
     def _file(self, name: str) -> Path:
-        """A file of the local folder or of the hub. Raises OSError if it is missing."""
+        """Return a file of the local folder or of the hub. Raises OSError if it is missing."""
         if self.folder:
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(self.folder / name)

@@ -41,7 +41,7 @@ class DecoderTraining:
         pipeline: The pipeline. Its tokenizer must be a RAE.
 
     Raises:
-        DataError: weights of LPIPS, DINO, the encoder or the decoder are missing or do not match.
+        DataError: Weights of LPIPS, DINO, the encoder or the decoder are missing or do not match.
     """
 
     def __init__(self, config: DecoderStageConfig, *, pipeline: Pipeline):
@@ -129,7 +129,7 @@ class DecoderTraining:
 
     @torch.no_grad()
     def _reconstructed(self, tokens: Tensor) -> Tensor:
-        """Reconstructions of tokens without noise, rounded to 8 bits."""
+        """Return the reconstructions of tokens without noise, rounded to 8 bits."""
         return in_8_bits(self.tokenizer.decode_tokens(self.nets[DECODER], tokens))
 
     def _logits(self, images: Tensor, rng: KeyedRNG, purpose: str) -> Tensor:
@@ -152,7 +152,7 @@ class DecoderTraining:
         return torch.cat(images), [text for part in captions for text in part]
 
     def _decoded(self, batch: Batch | None) -> tuple[Tensor, list[str]] | None:
-        """Images and reconstructions in turn, on the CPU. None if the process has no images."""
+        """Return the images and reconstructions in turn, on the CPU. None if the process has no images."""
         if batch is None:
             return None
         batch = batch.to(self.tokenizer.device)

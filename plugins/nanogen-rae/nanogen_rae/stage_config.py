@@ -1,4 +1,4 @@
-"""Options of the stage `rae-decoder` (stage 1). Loads no torch."""
+"""Options of the stage `rae-decoder` (stage 1). Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DecoderStageConfig:
         noise: tau of the noise `tau U(0, 1) N(0, 1)` on the tokens.
         ema_decay: Decay of the average of the decoder, per step.
         perceptual: Perceptual loss: "lpips", the squared error of the RAE's "encoder" tokens, or "none".
-        perceptual_weight: Its weight.
+        perceptual_weight: Weight of the perceptual loss.
         lpips: Folder of the weights of LPIPS. Null takes that of torch.hub.
         discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), the RAE's "encoder", or "none" for no
             GAN loss.

@@ -48,7 +48,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
         shape: Expected shape (C, h, w).
 
     Raises:
-        DataError: the file is missing or damaged, or has another shape.
+        DataError: The file is missing or damaged, or has another shape.
     """
     if path is None:
         raise DataError(
@@ -58,7 +58,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
     state = read_weights(Path(path).expanduser())
     if not {"mean", "var"} <= set(state):
         raise DataError(
-            f"{path} has no `mean` and `var`, so it is no file of latent statistics. Set `tokenizer.statistics` to a"
+            f"{path} has no `mean` and `var`, so it is not a file of latent statistics. Set `tokenizer.statistics` to a"
             " file of `nanogen data stats`."
         )
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))
@@ -71,7 +71,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
 
 
 def _shape(tensor: Tensor, shape: tuple[int, int, int]) -> tuple[int, ...]:
-    """The shape without the batch axis of one that published files have."""
+    """Return the shape without the batch axis of one that published files have."""
     return shape if tensor.shape == (1, *shape) else tuple(tensor.shape)
 
 
@@ -113,7 +113,7 @@ def measure(tokens: Iterable[Tensor], file: Path) -> int:
         The number of images.
 
     Raises:
-        DataError: there are no images, or tokens are not finite.
+        DataError: There are no images, or tokens are not finite.
     """
     running = RunningStatistics()
     for batch in tokens:

@@ -49,7 +49,7 @@ class RAE:
         return self
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the shape of the latent. Loads no weights. Raises Incompatible for an unsupported image size."""
+        """Return the shape of the latent. Does not load weights. Raises Incompatible for an unsupported image size."""
         grid = self.encoder.grid(image_size)
         if image_size % grid:
             raise Incompatible(
@@ -97,8 +97,8 @@ class RAE:
         """Build a decoder to train, with the weights at `decoder.path` if it is set.
 
         Raises:
-            DataError: the file is missing or does not match.
-            ConfigError: neither the file nor the option declares the output of the decoder, or they disagree.
+            DataError: The file is missing or does not match.
+            ConfigError: Neither the file nor the option declares the output of the decoder, or they disagree.
         """
         config = self._config.decoder
         decoder = _decoder_of(config.size, self.latent(self._image_size))
@@ -145,14 +145,14 @@ class RAE:
             The number of images.
 
         Raises:
-            DataError: there are no images, or tokens are not finite.
+            DataError: There are no images, or tokens are not finite.
         """
         images = (batch.images for batch in batches if batch.images is not None)
         return measure((self.tokens(chunk.to(self.device)) for chunk in images), file)
 
 
 def _decoder_of(size: str, spec: LatentSpec) -> Decoder | ConvDecoder:
-    """A decoder with random weights for a latent."""
+    """Return a decoder with random weights for a latent."""
     if size in CONV_SIZES:
         return ConvDecoder(spec.channels, spec.factor, CONV_SIZES[size])
     return Decoder(spec.channels, spec.height, spec.factor, SIZES[size])

@@ -273,7 +273,7 @@ def test_perception_encoders_without_a_class_token(tmp_path: Path, images: Tenso
 @torch.no_grad()
 def test_a_perception_encoder_of_another_architecture_is_refused(tmp_path: Path, images: Tensor) -> None:
     weights = perception_weights(64, class_token=True, scaled=False)
-    with pytest.raises(DataError, match="'vit_base_patch16_224' in config.json is no Perception Encoder"):
+    with pytest.raises(DataError, match="'vit_base_patch16_224' in config.json is not a Perception Encoder"):
         encoded("pe-vit-l", perception_folder(tmp_path, weights, "vit_base_patch16_224"), images)
     del weights["blocks.1.attn.qkv.weight"]
     with pytest.raises(DataError, match="contains no Perception Encoder"):

@@ -25,10 +25,10 @@ class Part(Protocol):
     """A part of a pattern."""
 
     def count(self) -> int:
-        """The number of texts that it expands to."""
+        """Return the number of texts that it expands to."""
 
     def texts(self) -> Iterator[str]:
-        """The texts in order."""
+        """Return the texts in order."""
 
 
 @frozen

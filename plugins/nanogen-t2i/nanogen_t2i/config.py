@@ -1,4 +1,4 @@
-"""Options of this plugin's components. Loads no torch."""
+"""Options of this plugin's components. Does not import torch."""
 
 from __future__ import annotations
 

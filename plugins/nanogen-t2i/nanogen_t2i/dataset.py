@@ -52,7 +52,7 @@ class WebDataset:
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Whether `root` could be `source`: a pattern of tars, a tar, or a folder with tars in it or in its `train`."""
+        """Return whether `source` is a pattern of tars, a tar, or a folder with tars in it or in its `train`."""
         if is_pattern(source):
             first = first_of_pattern(source)
             return first is not None and first.suffix == TAR
@@ -127,7 +127,7 @@ class TarExamples:
         return self._caption.captions(read_span(path, row.caption), f"at byte {row.caption.offset} of {path}")
 
     def files(self) -> list[Path]:
-        """The tars, in order."""
+        """Return the tars, in order."""
         return self._tars
 
     def _row(self, index: int) -> tuple[Path, Row]:

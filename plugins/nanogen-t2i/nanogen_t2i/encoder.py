@@ -62,11 +62,11 @@ class HFText:
         return self
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The tensors that encodings depend on."""
+        """Return the tensors that encodings depend on."""
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
-        """The files that are read from a local folder; empty for a name on the hub."""
+        """Return the files that are read from a local folder; empty for a name on the hub."""
         folder = Path(self.source).expanduser()
         return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
 
@@ -105,7 +105,7 @@ class HFText:
         return found["input_ids"].long(), found["attention_mask"].bool()
 
     def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The states [B, n, D] of texts with at least one token each; padding is zero."""
+        """Return the states [B, n, D] of texts with at least one token each; padding is zero."""
         tokens, mask = tokens.to(self._device), mask.to(self._device)
         states: Tensor = self._model.to(self._device)(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return states.float() * mask[..., None]

@@ -1,4 +1,4 @@
-"""The manifest of nanogen-t2i. Loads no torch."""
+"""The manifest of nanogen-t2i. Does not import torch."""
 
 from __future__ import annotations
 

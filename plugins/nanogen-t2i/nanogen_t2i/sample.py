@@ -71,12 +71,12 @@ class CaptionKey:
         try:
             found = json_files.parse(text_files.decode(data, name), name)
         except DataError as error:
-            raise CorruptSampleError("caption no JSON", str(error)) from error
+            raise CorruptSampleError("caption not JSON", str(error)) from error
         if not isinstance(found, dict) or self.field not in found:
             there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
             raise CorruptSampleError(
                 "no caption",
-                f"{name} has no field {self.field!r}, only: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
+                f"{name} has no field {self.field!r}. It has: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
             )
         return found[self.field]
 
@@ -98,7 +98,7 @@ def missing_part_error(path: Path, row: Row, caption: CaptionKey) -> CorruptSamp
 
 
 def _dots(names: list[str], keys: list[str]) -> str:
-    """The advice for a file whose name has further dots; empty if there is none."""
+    """Return the advice for a file whose name has further dots; empty if there is none."""
     wanted = {*IMAGES, "txt", JSON}
     last = [key.lower().rpartition(".") for key in keys]
     odd = next((name for name, (_, dot, word) in zip(names, last, strict=True) if dot and word in wanted), None)

@@ -26,7 +26,7 @@ SEPARATOR = "::"  # between patterns, as in webdataset
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text is a glob or brace pattern: it has a special character, and is not an existing path."""
+    """Return whether a text is a glob or brace pattern: it has a special character, and is not an existing path."""
     path = user_path(text)
     return bool((MAGIC & set(text)) or SEPARATOR in text) and not (is_folder(path) or is_file(path))
 
@@ -66,7 +66,7 @@ def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
 
 
 def first_of_pattern(pattern: str) -> Path | None:
-    """The first file of a pattern; None if it has none."""
+    """Return the first file of a pattern; None if it has none."""
     return next((files[0] for _, files in _by_part(pattern) if files), None)
 
 
@@ -78,7 +78,7 @@ def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     tars = [folder / entry.name for entry in found if entry.name.endswith(TAR) and not is_hidden(entry.name)]
     if not tars:
         there = listing(entry.name for entry in found[:5])
-        raise DataError(f"There are no .tar files in {folder}, only: {there}. Set `{setting}` to their folder.")
+        raise DataError(f"There are no .tar files in {folder}. It has: {there}. Set `{setting}` to their folder.")
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)

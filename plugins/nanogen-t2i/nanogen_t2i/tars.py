@@ -120,7 +120,7 @@ def read_span(path: Path, span: Span) -> bytes:
 
 
 def names_from(path: Path, header: int) -> list[str]:
-    """The names of a sample's consecutive files, from the header of the first. Used in error messages."""
+    """Return the names of a sample's consecutive files, from the header of the first. Used in error messages."""
     names: list[str] = []
     with suppress(Exception), open(path, "rb") as file:  # the caller reports another error
         for _ in range(MAX_FILES):
@@ -156,7 +156,7 @@ def _row(path: Path, parts: Mapping[str, Member], images: frozenset[str], captio
 def _whole(
     path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
 ) -> NDArray[np.int64]:
-    """The rows of complete samples in a truncated tar: without the last one if that lacks a part."""
+    """Return the rows of complete samples in a truncated tar: without the last one if that lacks a part."""
     rows = _rows(path, samples, images, caption)
     return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
 
@@ -187,7 +187,7 @@ def _refuse_compressed(path: Path) -> None:
     found = next((name for name, magic in COMPRESSED.items() if start.startswith(magic)), None)
     if found:
         raise DataError(
-            f"{path} is compressed ({found}), and random access needs an uncompressed tar. Decompress it first."
+            f"{path} is compressed ({found}), but random access needs an uncompressed tar. Decompress it first."
         )
 
 

@@ -38,14 +38,18 @@ class T2I:
             split: `"train"` or `"val"`.
             batch_size: B, over all processes.
             seed: The seed of the shuffle.
-            start: The number of the first batch.
+            start: Index of the first batch, from 0.
             num_workers: Worker processes for decoding.
         """
         examples, transform = self.reading(split)
         return loader(examples, batch_size, transform=transform, seed=seed, start=start, num_workers=num_workers)
 
     def reading(self, split: str) -> Reading:
-        """The examples of a split, and the transform of their images."""
+        """Return the examples of a split and the transform of their images.
+
+        Args:
+            split: `"train"` or `"val"`.
+        """
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
@@ -71,11 +75,11 @@ class T2I:
         return Batch(indices=torch.arange(count), captions=captions)
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """The captions of a batch."""
+        """Return the captions of a batch."""
         return batch.captions or ()
 
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of the configuration by name."""
+        """Return the metrics of the configuration by name."""
         return self._metrics
 
     def _held_out(self, count: int, seed: int) -> list[str]:
@@ -89,7 +93,7 @@ class T2I:
 
 
 def _caption_of(examples: Examples, index: int) -> str:
-    """One caption of an example, without reading its image if the dataset has a method `caption`.
+    """Return one caption of an example, without reading its image if the dataset has a method `caption`.
 
     For several captions, it is the one that `iter_once` uses.
     """

@@ -25,7 +25,7 @@ class Text:
         length = config.length or encoder.max_length
         if length > encoder.max_length:
             raise NanoGenError(
-                f"`conditioner.length` is {length}, and the encoder has at most {encoder.max_length} tokens. Lower "
+                f"`conditioner.length` is {length}, but the encoder has at most {encoder.max_length} tokens. Lower "
                 f"`conditioner.length`, or raise `encoder.max_length`."
             )
         self.spec = ConditionSpec(width=encoder.width, length=length, normalize=True, padded=True)
@@ -45,7 +45,7 @@ class Text:
         """
         if batch.captions is None:
             raise NanoGenError(
-                "The conditioner 'text' needs captions, and the batch has none. Use a task with captions, or another "
+                "The conditioner 'text' needs captions, but the batch has none. Use a task with captions, or another "
                 "conditioner."
             )
         return self._encoded(batch.captions)

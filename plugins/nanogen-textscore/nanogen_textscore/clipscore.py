@@ -20,7 +20,7 @@ from nanogen_textscore.prompts import PROMPT, caption_numbers
 
 
 def cosines(images: Tensor, texts: Tensor) -> Tensor:
-    """The cosine similarity of image and text embeddings [B, D]: float64 [B] in [-1, 1]."""
+    """Return the cosine similarity of image and text embeddings [B, D]: float64 [B] in [-1, 1]."""
     return F.cosine_similarity(images.double(), texts.double(), dim=-1)
 
 
@@ -46,7 +46,9 @@ class CLIPScore(ResampledRowMetric):
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError("The metric clipscore needs captions, and the images have none. Use a task with them.")
+            raise NanoGenError(
+                "The metric clipscore needs captions, but the images have none. Use a task with captions."
+            )
         self._clip.to(images.device)
         image_embeddings = torch.cat([self._clip.images([image]) for image in to_pil(images)])  # [B, D]
         text_embeddings = torch.cat([self._clip.texts([caption]) for caption in batch.captions])

@@ -149,7 +149,7 @@ def _quiet() -> Iterator[None]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of weights in a folder: safetensors, or PyTorch files if there are none."""
+    """Return the files of weights in a folder: safetensors, or PyTorch files if there are none."""
     for pattern in WEIGHTS:
         found = sorted(folder.glob(pattern))
         if found:

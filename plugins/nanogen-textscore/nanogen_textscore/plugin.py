@@ -1,4 +1,4 @@
-"""The manifest of nanogen-textscore. Loads no torch."""
+"""The manifest of nanogen-textscore. Does not import torch."""
 
 from __future__ import annotations
 

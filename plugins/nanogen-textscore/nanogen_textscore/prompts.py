@@ -57,8 +57,9 @@ class Prompts:
         return torch.tensor(by_index, dtype=torch.int64)
 
     def _number(self, caption: str, likely: int) -> int:
-        """The number of a caption's prompt. `likely`, from the image index, decides between prompts of equal text.
+        """Return the number of a caption's prompt.
 
+        `likely`, from the image index, decides between prompts of equal text.
         Some prompts of DPG-Bench have leading or trailing white space, which is ignored.
         """
         text = caption.strip()

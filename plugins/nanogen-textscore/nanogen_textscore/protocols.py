@@ -51,7 +51,6 @@ class VQAModel(Protocol):
         """Answer questions about an RGB image.
 
         Args:
-            image: The image.
             questions: Questions in English.
             key: Identifies the image, for models that read recorded answers.
 

@@ -70,7 +70,6 @@ class Stage(Protocol):
         """Return the loss of a phase.
 
         Args:
-            phase: The phase.
             batch: The batch or micro-batch, after `prepare`.
             rng: Random numbers of the step, keyed by the slots in the global batch.
         """
@@ -113,7 +112,7 @@ class Schedule(Protocol):
     """A learning-rate schedule."""
 
     def factor(self, step: int) -> float:
-        """The factor on the learning rate at optimizer step `step`, counted from 0."""
+        """Return the factor on the learning rate at optimizer step `step`, counted from 0."""
 
 
 @runtime_checkable

@@ -158,7 +158,7 @@ def _check_record(path: Path) -> None:
     types = {"data": dict, "machine": dict, "changes": list}
     wrong = next((key for key, kind in types.items() if not isinstance(record.get(key), kind)), None)
     if wrong is not None:
-        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has another type.")
+        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has another type. Restore the file.")
 
 
 def _inactive_state(run: Path, steps: int, logged: int, made: list[int], intact: int | None) -> dict[str, Any]:
@@ -209,9 +209,9 @@ def _parse_config(path: Path) -> dict[str, Any]:
         steps, task = config["train"]["steps"], config["task"]["name"]
         method = config.get("method") or config["objective"]["name"]
     except (yaml.YAMLError, ConfigError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
-        raise DataError(f"{path} is not the configuration of a run.") from error
+        raise DataError(f"{path} is not the configuration of a run. Give a run folder.") from error
     if type(steps) is not int or not isinstance(task, str) or not isinstance(method, str):
-        raise DataError(f"{path} is not the configuration of a run.")
+        raise DataError(f"{path} is not the configuration of a run. Give a run folder.")
     return {"steps": steps, "task": task, "method": method}
 
 

@@ -1,4 +1,4 @@
-"""Options of the tokenizer `vae`. Loads no torch."""
+"""Options of the tokenizer `vae`. Does not import torch."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def family_of(class_name: str, path: str) -> Family:
         path: Path of the model, for the message.
 
     Raises:
-        Incompatible: the class is not supported.
+        Incompatible: The class is not supported.
     """
     if class_name not in FAMILIES:
         raise Incompatible(

@@ -38,7 +38,7 @@ def affine_of(config: Mapping[str, Any], numbers: Numbers | None) -> Affine:
         numbers: Numbers of the preset, if any.
 
     Raises:
-        DataError: the config has only one of `latents_mean` and `latents_std`.
+        DataError: The config has only one of `latents_mean` and `latents_std`.
     """
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if (mean is None) != (std is None):

@@ -1,4 +1,4 @@
-"""Plugin manifest: the tokenizer and the method `vae`. Loads no torch."""
+"""Plugin manifest: the tokenizer and the method `vae`. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table of the published VAEs, with the shapes of their latents. Loads no torch."""
+"""Table of the published VAEs, with the shapes of their latents. Does not import torch."""
 
 from __future__ import annotations
 

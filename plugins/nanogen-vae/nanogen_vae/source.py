@@ -48,7 +48,7 @@ class Source:
             dtype: The dtype of the weights.
 
         Raises:
-            DataError: the weights are missing or damaged.
+            DataError: The weights are missing or damaged.
         """
         import diffusers  # not at the top: the import takes seconds
 

@@ -43,11 +43,11 @@ class VAE:
         return self
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the shape of the latent, from the preset or the config.json at `path`. Loads no weights.
+        """Return the shape of the latent, from the preset or the config.json at `path`. Does not load weights.
 
         Raises:
-            Incompatible: `image_size` is no multiple of the factor, or `tile` is no multiple of four times the factor.
-            DataError: config.json is missing.
+            Incompatible: `image_size` is not a multiple of the factor, or `tile` not of four times the factor.
+            DataError: The file config.json is missing.
         """
         channels, factor = self._shape
         if image_size % factor or image_size <= 0:
@@ -61,7 +61,7 @@ class VAE:
         return LatentSpec(channels=channels, height=side, width=side, factor=factor)
 
     def _refuse_broken_tiles(self, factor: int) -> None:
-        """Tiles overlap by a quarter, which must be a whole number of cells."""
+        """Raise Incompatible unless a quarter of a tile, the overlap of tiles, is a whole number of cells."""
         tile, unit = self._config.tile, 4 * factor
         if tile is not None and tile % unit:
             near = max(unit, tile // unit * unit)
@@ -136,7 +136,7 @@ class VAE:
 
 
 def _preset(config: VAEConfig) -> Preset | None:
-    """The preset. None if only `path` is set: then config.json has all numbers."""
+    """Return the preset. None if only `path` is set: then config.json has all numbers."""
     if config.preset is None and config.path is not None:
         return None
     return PRESETS[config.preset or DEFAULT]

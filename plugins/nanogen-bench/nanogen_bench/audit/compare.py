@@ -57,7 +57,10 @@ def audit(first: Path | str, second: Path | str) -> Audit:
 
 def _recorded(folder: Path) -> Recorded:
     if not (folder / CONFIG).is_file() or not (folder / metrics_log.LOG).is_file():
-        raise DataError(f"{folder} is not a run folder: it must contain {CONFIG} and {metrics_log.LOG}.")
+        raise DataError(
+            f"{folder} is not a run folder: it must contain {CONFIG} and {metrics_log.LOG}. "
+            "Give the folder that `nanogen train` wrote."
+        )
     entries = metrics_log.read(folder)
     if not entries:
         raise DataError(f"The log of the run in {folder} is empty: train it for at least train.log_every steps.")
@@ -70,7 +73,7 @@ def _curves(folder: Path, entries: list[dict[str, Any]]) -> dict[str, list[tuple
             if not isinstance(value, (int, float)):
                 raise DataError(
                     f"{folder / metrics_log.LOG} is damaged: {shown(name)} of step {entry['step']} must be a number,"
-                    f" and is {shown(value)}."
+                    f" but is {shown(value)}. Restore the file."
                 )
     return logged.curves(entries)
 

@@ -89,7 +89,7 @@ def _line(
 
 
 def _may_differ(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> bool:
-    """Whether an option may differ. Options of a dataset that both tasks read may not."""
+    """Return whether an option may differ. Options of a dataset that both tasks read may not."""
     if key.startswith(NOT_TRAINING):
         return True
     same_data = values[0].get("dataset.name") == values[1].get("dataset.name")

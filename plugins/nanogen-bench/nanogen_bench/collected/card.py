@@ -21,7 +21,9 @@ def card(entries: Sequence[Entry]) -> dict[str, Any]:
     found = models(entries)
     if len(found) != 1:
         names = listing(model.name for model in found)
-        raise DataError(f"A card is about one model, and these runs are of {names}: give all of them as NAME=FOLDER.")
+        raise DataError(
+            f"A card describes one model, but these runs belong to {names}. Give each run as NAME=FOLDER with one NAME."
+        )
     model = found[0]
     tasks = dict.fromkeys(entry.task for entry in entries)
     return {

@@ -87,7 +87,9 @@ def entry(place: str) -> Entry:
     name, equals, folder = place.partition("=")
     path = user_path(folder if equals else place)
     if not is_file(path / CONFIG):
-        raise DataError(f"{path} is not a run folder: it has no {CONFIG}.")
+        raise DataError(
+            f"{path} is not a run folder: it has no {CONFIG}. Give the folder that `nanogen train --output` wrote."
+        )
     if not is_file(path / FILE):
         raise DataError(f"The run in {path} has no scores: run `nanogen evaluate {path}`.")
     config = yaml_files.read(path / CONFIG)
@@ -107,7 +109,7 @@ def entry(place: str) -> Entry:
 
 
 def _scores(path: Path) -> dict[str, Score]:
-    """Scores by name. Raises DataError if there are none."""
+    """Return the scores by name. Raises DataError if there are none."""
     found = {score.metric: score for score in read_scores(path)}
     if not found:
         raise DataError(f"{path / FILE} has no scores: run `nanogen evaluate {path}`.")
@@ -135,4 +137,4 @@ def _slot(config: Mapping[str, Any], key: str, path: Path) -> str:
 
 
 def _damaged(path: Path, key: str, expected: str, value: object) -> DataError:
-    return DataError(f"{path / CONFIG} is damaged: `{key}` must be {expected}, not {shown(value)}.")
+    return DataError(f"{path / CONFIG} is damaged: `{key}` must be {expected}, not {shown(value)}. Restore the file.")

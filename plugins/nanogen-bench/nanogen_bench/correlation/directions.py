@@ -15,7 +15,7 @@ KNOWN: Mapping[str, str] = {
     **dict.fromkeys(("geneval", "dpgbench", "dpg_bench", "genaibench", "genai_bench", "vqascore", "clipscore"), HIGHER),
     **dict.fromkeys(("accuracy", "presence", "count", "colour", "position", "scenes"), HIGHER),
 }
-#: Words of columns that are no scores.
+#: Words of columns that are not scores.
 NO_SCORE = frozenset({"error", "high", "low", "loss", "n", "rank", "seed", "seeds", "sd", "se", "std", "weight"})
 
 

@@ -71,7 +71,6 @@ def labels(name: str, table: Table) -> dict[str, str]:
 
     Args:
         name: Column of the table, or `"tokenizer"`. Without such a column, tokenizers are derived from model names.
-        table: The table.
 
     Returns:
         Model -> group. A model with an empty cell is its own group.

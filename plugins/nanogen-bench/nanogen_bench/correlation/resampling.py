@@ -69,7 +69,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
 
 
 def counted(index: Integers, size: int) -> Floats:
-    """Count units: indices [resamples, drawn] -> counts [resamples, size]."""
+    """Count how often each resample draws each of `size` units: [resamples, drawn] -> [resamples, size]."""
     flat = (index + size * np.arange(len(index))[:, None]).ravel()
     return np.bincount(flat, minlength=size * len(index)).reshape(-1, size).astype(np.float64)
 
@@ -80,7 +80,6 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
     All permutations are used if there are no more than `draws`.
 
     Args:
-        coefficient: The coefficient.
         n: Number of models.
         draws: Maximum number of permutations.
         seed: Seed of random permutations.

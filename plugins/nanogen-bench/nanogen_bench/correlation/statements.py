@@ -118,7 +118,7 @@ def probability(p: float) -> str:
 
 
 def _within_group_statements(pair: Pair) -> list[Statement]:
-    """Statements about the relation inside the groups of each grouping with two or more groups of 4 models."""
+    """Return the statements about relations within groups, for each grouping with two or more groups of 4 models."""
     by = {
         over: [one for one in pair.within_group if one.over == over] for over in {one.over for one in pair.within_group}
     }
@@ -177,7 +177,7 @@ def _outside(intervals: Sequence[Interval], value: float) -> bool:
 
 
 def _zero(intervals: Sequence[Interval]) -> str:
-    """Whether the intervals include zero, as a sentence."""
+    """Return whether the intervals include zero, as a sentence."""
     around = [one for one in intervals if not _all([one], lambda low, high: low > 0 or high < 0)]
     if around:
         return f"The interval {source(around[0])} includes zero, so there may be no relation"

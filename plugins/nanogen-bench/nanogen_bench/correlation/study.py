@@ -86,7 +86,7 @@ def _plan(
     seed: int,
 ) -> StudyPlan:
     if len(columns) < 2:
-        raise ConfigError("--y is empty: name at least one column.")
+        raise ConfigError("--y is empty. Give at least one column.")
     for column in (*columns, *directions):
         table.column(column)
     twice = next((column for column in columns if columns.count(column) > 1), None)
@@ -95,7 +95,8 @@ def _plan(
     chosen = choose(table, where)
     if len(chosen.rows) > MAX_MODELS:
         raise DataError(
-            f"The table has {len(chosen.rows):,} models, and a study can use {MAX_MODELS:,}: select rows with --where."
+            f"The table has {len(chosen.rows):,} models, but a study can use at most {MAX_MODELS:,}."
+            " Select rows with --where."
         )
     return StudyPlan(
         table=table,

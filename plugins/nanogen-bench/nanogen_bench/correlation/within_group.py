@@ -1,4 +1,4 @@
-"""Agreement inside each group of models."""
+"""Within-group correlation. Agreement is Pearson's r with the sign changed so that +1 means equal rankings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_bench.correlation.results import WithinGroup
 
 
 def within_groups(pearson: Resampled, units: Grouping, sign: int) -> list[WithinGroup]:
-    """Return the agreement inside each group of at least 4 models.
+    """Return the agreement within each group of at least 4 models.
 
     Groups with a constant column are left out.
 

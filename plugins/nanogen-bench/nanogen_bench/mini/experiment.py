@@ -66,7 +66,7 @@ def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
         return
     if PLAN not in present:
         raise TrainingError(
-            f"{output} is no experiment: it contains {present[0]} and no {PLAN}. Choose another --output."
+            f"{output} is not an experiment folder: it contains {present[0]}, but no {PLAN}. Choose another --output."
         )
     try:
         before = checked(read(output / PLAN))

@@ -62,7 +62,7 @@ def claim(folder: Path, training: Any) -> None:
 
 
 def is_failure(file: Path) -> bool:
-    """Whether the file has the form of `failure.json`."""
+    """Return whether the file has the form of `failure.json`."""
     try:
         return "error" in json_files.read_object(file)
     except DataError:

@@ -100,7 +100,6 @@ def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
     """Return the runs of methods, in running order.
 
     Args:
-        plan: The plan.
         output: Output folder.
         names: Names of the methods.
 

@@ -28,7 +28,6 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
     """Write the result files of all finished runs.
 
     Args:
-        plan: The plan.
         output: Output folder.
         jobs: All runs of the plan.
 
@@ -58,7 +57,7 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
 
 
 def _entries(jobs: Sequence[Job], plan: ExperimentPlan) -> tuple[list[Entry], list[str]]:
-    """The finished runs, and error messages about damaged ones."""
+    """Return the finished runs, and error messages about damaged ones."""
     found, problems = [], []
     for job in jobs:
         try:
@@ -69,7 +68,7 @@ def _entries(jobs: Sequence[Job], plan: ExperimentPlan) -> tuple[list[Entry], li
 
 
 def _audits(entries: Sequence[Entry]) -> tuple[dict[str, list[Audit]], list[str]]:
-    """Audits by method, of both runs of each seed, and error messages about audits that fail."""
+    """Return the audits by method, of both runs of each seed, and error messages about audits that fail."""
     by_seed: dict[tuple[str, int], list[Entry]] = {}
     for one in entries:
         by_seed.setdefault((one.model, one.seed), []).append(one)
@@ -85,7 +84,7 @@ def _audits(entries: Sequence[Entry]) -> tuple[dict[str, list[Audit]], list[str]
 
 
 def _studies(rows: Sequence[Model], plan: ExperimentPlan) -> tuple[dict[str, Study], list[str]]:
-    """Studies by x column of the plan, and error messages about studies that fail."""
+    """Return the studies by x column of the plan, and error messages about studies that fail."""
     table = Table.of(model_rows(rows), source=TABLE)
     directions = {mean.column: _direction(mean.common.higher_is_better) for row in rows for mean in row.means.values()}
     found, problems = {}, []
@@ -102,7 +101,7 @@ def _direction(higher: bool) -> str:
 
 
 def _ranking(rows: Sequence[Model], plan: ExperimentPlan) -> Iterator[str]:
-    """Rankings by the first x column and the first y column, best model first."""
+    """Return the rankings by the first x column and the first y column, best model first."""
     for column in (plan.x[0], plan.y[0]):
         means = {row.name: row.means[column] for row in rows if column in row.means}
         if means:

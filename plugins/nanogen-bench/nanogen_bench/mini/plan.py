@@ -11,7 +11,7 @@ from attrs import field, frozen, validators
 from nanogen_bench.mini.folders import braces
 from nanogen_core.config import combine, packaged
 from nanogen_core.config_layers import over
-from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
+from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss, shown
 from nanogen_core.registry import registry
 from nanogen_core.validators import at_least, count, seed_number
 from nanogen_files import yaml_files
@@ -113,17 +113,27 @@ def find(place: str) -> Path:
 
 
 def read(file: Path, *, quick: bool = False) -> dict[str, Any]:
-    """Read a plan as plain values. `quick` applies the changes of the plan's `quick` part. Raises ConfigError."""
+    """Read a plan from a YAML file as a dict. Only the section `quick` is checked.
+
+    Args:
+        file: The YAML file.
+        quick: Merge the plan's section `quick` over its other keys.
+
+    Raises:
+        ConfigError: The file is not valid YAML, or its section `quick` is not a mapping.
+    """
     raw = yaml_files.read(file)
     shorter = raw.pop("quick", {})
-    return dict(over(raw, shorter)) if quick and isinstance(shorter, Mapping) else raw
+    if not isinstance(shorter, Mapping):
+        raise ConfigError(f"{file}: `quick` must be a mapping of changed keys, got {shown(shorter)}. Correct it.")
+    return dict(over(raw, shorter)) if quick else raw
 
 
 def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
     """Convert plain values into a plan.
 
     Raises:
-        ConfigError: A value is wrong, a name is no valid folder name, or a method needs an unknown prepared run.
+        ConfigError: A value is wrong, a name is not a valid folder name, or a method needs an unknown prepared run.
     """
     plan = structure(raw, ExperimentPlan, "plan")
     for name in (*plan.methods, *plan.prepared):

@@ -28,7 +28,7 @@ def audits(found: Mapping[str, Sequence[Audit]]) -> list[Content]:
 
 
 def _named(method: str, runs: Sequence[Audit]) -> list[tuple[str, Audit]]:
-    """Audits with names. Names are numbered if the method has several pairs of runs."""
+    """Return the audits with names. Names are numbered if the method has several pairs of runs."""
     if len(runs) == 1:
         return [(method, runs[0])]
     return [(f"{method}, seed {i} of {len(runs)}", audit) for i, audit in enumerate(runs, 1)]

@@ -73,7 +73,6 @@ def columns(table: Table, xs: Iterable[str], ys: Iterable[str], directions: Mapp
     """Return the numeric columns of a table, class-conditional scores first.
 
     Args:
-        table: The table.
         xs: Columns of class-conditional scores to compare.
         ys: Columns of text-to-image scores to compare.
         directions: Directions given by the user. They override the known ones.
@@ -102,7 +101,7 @@ def _number(row: Row, name: str) -> float | None:
 
 
 def _cells(table: Table, name: str) -> list[str]:
-    """The non-empty cells of a numeric column; empty for other columns."""
+    """Return the non-empty cells of a numeric column; empty for other columns."""
     cells = [row[name] for row in table.rows]
     texts = any(number_in(cell) is None for cell in cells)
     return (
@@ -111,5 +110,5 @@ def _cells(table: Table, name: str) -> list[str]:
 
 
 def _decimals(cells: Sequence[str]) -> int:
-    """The largest number of decimals of the cells, at most `MAX_DECIMALS`."""
+    """Return the largest number of decimals of the cells, at most `MAX_DECIMALS`."""
     return min(MAX_DECIMALS, max(len(cell.lower().partition("e")[0].partition(".")[2]) for cell in cells))

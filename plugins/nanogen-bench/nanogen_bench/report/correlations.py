@@ -96,12 +96,12 @@ def _intervals(group: Group) -> list[Bounds]:
 
 
 def _kinds(group: Group) -> list[tuple[str, str]]:
-    """Units and methods of all intervals that exist."""
+    """Return the units and methods of all intervals that exist."""
     return list(dict.fromkeys((one.over, one.method) for one in _intervals(group) if one.low is not None))
 
 
 def _reasons(group: Group) -> dict[str, str]:
-    """Units without any interval -> reason."""
+    """Return the reason for each unit without any interval."""
     kinds = _kinds(group)
     return {one.over: one.reason for one in _intervals(group) if one.reason and (one.over, one.method) not in kinds}
 

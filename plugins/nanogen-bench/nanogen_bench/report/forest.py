@@ -30,7 +30,6 @@ def forest(rows: Sequence[Interval], *, low: float, high: float, zero: float, ax
     """Draw a forest plot.
 
     Args:
-        rows: The rows.
         low: Start of the axis.
         high: End of the axis.
         zero: Value without effect, which gets a stronger line.

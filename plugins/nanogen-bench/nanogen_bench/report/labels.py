@@ -22,13 +22,13 @@ class Box:
     bottom: float
 
     def meets(self, other: Box) -> bool:
-        """Whether two boxes overlap."""
+        """Return whether two boxes overlap."""
         return (
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
     def inside(self, other: Box) -> bool:
-        """Whether this box is inside another one."""
+        """Return whether this box is inside another one."""
         return (
             self.left >= other.left
             and self.right <= other.right

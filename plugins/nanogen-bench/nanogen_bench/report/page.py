@@ -123,7 +123,7 @@ def _study_sections(data: PageData) -> list[Section]:
 
 
 def _run_sections(data: PageData) -> list[Section]:
-    """Sections about the runs of an experiment folder."""
+    """Return the sections about the runs of an experiment folder."""
     sections = []
     if data.audits:
         sections.append(Section("audit", "Audit", "Comparison of the trainings on both tasks", audits(data.audits)))

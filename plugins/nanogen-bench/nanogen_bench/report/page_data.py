@@ -34,8 +34,7 @@ class PageData:
     Attributes:
         title: Heading of the page.
         about: Paragraphs below the heading.
-        table: The table.
-        columns: Its score columns.
+        columns: Score columns of the table.
         chosen: Studies over the chosen models, one per x score.
         everyone: Studies over all models; empty if all models are chosen.
         omitted: Error message for each pair that cannot be studied.

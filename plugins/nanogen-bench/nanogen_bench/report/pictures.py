@@ -33,7 +33,7 @@ def _figure(sheet: Picture, side: int) -> Markup:
 
 
 def _image(sheet: Picture, side: int) -> Markup:
-    """The image, or an error message."""
+    """Return the image, or an error message."""
     try:
         content, (width, height) = _embedded(sheet, side)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -64,7 +64,6 @@ def ranks(values: Sequence[float], *, lower: bool) -> list[float]:
     """Return ranks, 1 for the best value. Equal values share their mean rank.
 
     Args:
-        values: The values.
         lower: Whether lower values are better.
     """
     from scipy.stats import rankdata

@@ -133,9 +133,9 @@ def _shipped(place: str) -> Preset:
 
 
 def _studies(table: Table, request: Request, where: Sequence[str]) -> tuple[list[Study], list[str]]:
-    """A study for each x, and an error message for each pair that cannot be studied."""
+    """Return a study for each x, and an error message for each pair that cannot be studied."""
     if not request.xs or not request.ys:
-        return [], ["The table lacks known scores of one task: name the columns to compare with --x and --y."]
+        return [], ["The table lacks known scores of one task. Give the columns to compare with --x and --y."]
     found, omitted = [], []
     for x in request.xs:
         reasons = {y: _reason(table, x, y, request, where) for y in request.ys}

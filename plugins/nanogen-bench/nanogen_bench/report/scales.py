@@ -49,7 +49,6 @@ def around(values: Iterable[float], start: float, end: float) -> Scale:
     """Return a scale over all values with a margin. For equal values, the range extends by half of the value.
 
     Args:
-        values: The values.
         start: Position of the low end in SVG units.
         end: Position of the high end.
     """

@@ -75,7 +75,10 @@ def scatter(
 
 
 def _outermost(spots: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points by distance from the median, largest first. Outer points get their names first."""
+    """Return the indices of the points by distance from the median, largest first.
+
+    Outer points get their names first.
+    """
     middle_x, middle_y = (sorted(values)[len(spots) // 2] for values in zip(*spots, strict=True))
     return sorted(range(len(spots)), key=lambda i: -((spots[i][0] - middle_x) ** 2 + (spots[i][1] - middle_y) ** 2))
 

@@ -109,7 +109,7 @@ def _influence(pair: Pair, view: LeaveOneOut, one: LeftOut, label: Label) -> lis
 
 
 def _within(groups: Sequence[Group], label: Label) -> list[Content]:
-    """Agreement inside groups, over the largest set of models."""
+    """Agreement within groups, over the largest set of models."""
     pairs = groups[-1].pairs
     inside = list(dict.fromkeys((one.over, one.group) for pair in pairs for one in pair.within_group))
     if not inside:
@@ -120,8 +120,8 @@ def _within(groups: Sequence[Group], label: Label) -> list[Content]:
         for over, group in inside
     ]
     caption = (
-        "Pearson’s agreement inside each group of at least 4 models, with the 95 % interval by Fisher’s z. It shows"
-        " whether a relation exists inside groups, or only between them."
+        "Pearson’s agreement within each group of at least 4 models, with the 95 % interval by Fisher’s z. It shows"
+        " whether a relation exists within groups, or only between them."
     )
     return [element("h3", "Inside the groups"), tables.table(heads, rows, caption=caption)]
 

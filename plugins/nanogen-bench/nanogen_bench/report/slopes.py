@@ -30,7 +30,6 @@ def slopes(models: Sequence[Ranked], marks: Mapping[str, Mark], *, left: str, ri
     """Draw a slope chart.
 
     Args:
-        models: The models.
         marks: Mark of each family.
         left: Title of the left ranking.
         right: Title of the right ranking.
@@ -60,7 +59,7 @@ def _head(text: str, x: int, anchor: str) -> Markup:
 
 
 def _rows(models: Sequence[Ranked]) -> list[tuple[Ranked, int, int]]:
-    """Models with their row on each side. Models of equal rank are ordered by the other side."""
+    """Return the models with their row on each side. Models of equal rank are ordered by the other side."""
     left = sorted(models, key=lambda model: (model.left, model.right))
     right = sorted(models, key=lambda model: (model.right, model.left))
     return [(model, row, right.index(model)) for row, model in enumerate(left)]

@@ -23,7 +23,7 @@ from nanogen_train.logging.metrics_log import LOG
 PLAN, AUDITS, CORRELATIONS, RUNS = "plan.yaml", "audits.json", "correlations.json", "runs.csv"
 LAYOUT = "*/*/seed-*"  # TASK/METHOD/seed-N
 RUN_FILES = (CONFIG, LOG, SCORES, folders.STARTED, folders.RESULT)  # a folder with one of these is a run folder
-DERIVED = ("equal", "verdict")  # keys of a stored audit that are no fields of Audit
+DERIVED = ("equal", "verdict")  # keys of a stored audit that are not fields of Audit
 
 T = TypeVar("T")
 
@@ -95,12 +95,14 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 
     Raises:
         ConfigError: A value has the wrong type.
-        DataError: `methods` is no mapping.
+        DataError: `methods` is not a mapping.
     """
     known = {key: value for key, value in raw.items() if key in attrs.fields_dict(Preset)}
     methods = known.pop("methods", {})
     if not isinstance(methods, Mapping) or not all(isinstance(value, Mapping) for value in methods.values()):
-        raise DataError(f"{name}: `methods` must contain a mapping for each method.")
+        raise DataError(
+            f"{name}: `methods` must contain a mapping for each method. Restore the file from the experiment."
+        )
     found = {
         key: structure({"summary": value.get("summary", "")}, Method, f"methods.{key}")
         for key, value in methods.items()
@@ -111,17 +113,20 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 def _plan(file: Path) -> Preset:
     raw = yaml_files.parse(text_files.read(file), PLAN)
     if not isinstance(raw, Mapping):
-        raise DataError(f"{PLAN} must be a mapping of keys and values.")
+        raise DataError(f"{PLAN} must be a mapping of keys and values. Restore the file from the experiment.")
     return preset(raw, PLAN)
 
 
 def _directions(file: Path) -> dict[str, str]:
-    """Directions of the scores, as the metrics declared them when the studies were written."""
+    """Return the directions of the scores, as the metrics declared them when the studies were written."""
     found: dict[str, str] = {}
     for study in json_files.read_object(file).values():
         directions = study.get("directions", {}) if isinstance(study, dict) else None
         if not isinstance(directions, dict) or not set(map(str, directions.values())) <= {"lower", "higher"}:
-            raise DataError(f"{file}: `directions` must contain `lower` or `higher` for each score.")
+            raise DataError(
+                f"{file}: `directions` must contain `lower` or `higher` for each score. "
+                "Restore the file from the experiment."
+            )
         found |= directions
     return found
 
@@ -133,7 +138,7 @@ def _audits(file: Path) -> dict[str, list[Audit]]:
 
 def _audits_of(runs: Any, file: Path) -> Iterator[Audit]:
     if not isinstance(runs, list) or not all(isinstance(one, dict) for one in runs):
-        raise DataError(f"{file} must contain a list of audits for each method.")
+        raise DataError(f"{file} must contain a list of audits for each method. Restore the file from the experiment.")
     for one in runs:
         values = {key: value for key, value in one.items() if key not in DERIVED}
         yield structure(values, Audit, "audit", finite=False)

@@ -117,8 +117,8 @@ def _refuse_other_size(path: Path, expected: int) -> None:
 
 def _corrupt_shard(file: Path, detail: str, shard: Shard) -> DataError:
     return DataError(
-        f"{file} is corrupt {detail}: copy it again, or delete it and {shard.record.name} and run `nanogen data"
-        " prepare` again."
+        f"{file} is corrupt {detail}. Copy it from its source. Or delete {shard.tar.name}, {shard.index.name} and"
+        f" {shard.record.name}, and run `nanogen data prepare` again."
     )
 
 

@@ -66,8 +66,8 @@ def _refuse_auxiliaries(parts: Assembly) -> None:
     names = parts.resolved.groups.get("auxiliary", {})
     if names:
         raise TrainingError(
-            f"The auxiliary loss {listing(names)} needs images, but `train.precomputed_latents` has none. Remove it,"
-            " or train on images."
+            f"The auxiliary losses {listing(names)} need images, but `train.precomputed_latents` has none. Remove"
+            " them, or train on images."
         )
 
 

@@ -37,20 +37,21 @@ class SiTArchitecture:
 
 
 def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArchitecture:
-    """Infer the architecture.
+    """Infer the architecture of a DiT or SiT from tensor shapes.
 
     Args:
-        shapes: Shapes of the tensors by public name.
+        shapes: Shape of each tensor, by published name.
         described: JSON description. Only `num_heads` is read.
 
     Raises:
-        DataError: the tensors are not those of a DiT or SiT.
+        DataError: The tensors are not those of a DiT or SiT.
     """
     try:
         return _infer(shapes, network_part(described))
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(
             f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing or invalid."
+            " Use a published SiT checkpoint."
         ) from error
 
 
@@ -61,7 +62,7 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     if outputs not in (channels, 2 * channels):
         raise DataError(
             f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels per cell, expected"
-            f" {channels} or {2 * channels}."
+            f" {channels} or {2 * channels}. Use a published SiT checkpoint."
         )
     tokens = shapes[POSITIONS][1]
     side = isqrt(tokens)
@@ -88,11 +89,11 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
 
 
 def _ratio(inner: int, hidden: int) -> float:
-    """A ratio with `int(ratio * hidden) == inner`."""
+    """Return a ratio with `int(ratio * hidden) == inner`."""
     ratio = inner / hidden
     return ratio if int(ratio * hidden) == inner else (inner + 0.5) / hidden
 
 
 def _usual_heads(hidden: int, depth: int) -> int | None:
-    """Heads of the published size with this width and depth. None: not a published size."""
+    """Return the heads of the published size with this width and depth. None: not a published size."""
     return next((trunk.heads for trunk in DIT_SIZES.values() if (trunk.hidden, trunk.depth) == (hidden, depth)), None)

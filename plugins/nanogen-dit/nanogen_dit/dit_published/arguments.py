@@ -21,7 +21,7 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
         found: The architecture of its tensors.
 
     Raises:
-        DataError: the arguments are DiT's, have another path or prediction than SiT's linear path with
+        DataError: The arguments are DiT's, have another path or prediction than SiT's linear path with
             velocity-prediction, or another number of classes than the tensors.
     """
     arguments = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}
@@ -32,7 +32,7 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
     if arguments.get("num_classes", classes) != classes:
         raise DataError(
             f"{file.path} is inconsistent: its arguments have {arguments['num_classes']} classes, its embedding table"
-            f" has {classes} and the null class."
+            f" has {classes} and the null class. Use a published SiT checkpoint."
         )
     objective = {"name": "flow", "prediction": "velocity", "shift": 1.0, "sample_shift": 1.0}
     tokenizer = {"name": "vae", "preset": VAES[arguments["vae"]]} if arguments.get("vae") in VAES else None

@@ -116,7 +116,7 @@ def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights:
         weights: The set to read if the file has both, "ema" or "model".
 
     Raises:
-        DataError: the file cannot be read or has another layout.
+        DataError: The file cannot be read or has another layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -137,8 +137,8 @@ def from_weights(
         configuration: Must be None: SiT has no published configuration files.
 
     Raises:
-        Unrecognised: the file has another layout.
-        DataError: names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
+        Unrecognised: The file has another layout.
+        DataError: Names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
         ConfigError: `configuration` was given.
     """
     if not has(file, ANCHOR) or not any(has(file, name) for name in SIT_ONLY):
@@ -186,7 +186,9 @@ def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) 
     ]
     if faults:
         more = f"; and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise DataError(f"{path} does not have the layout of SiT; {'; '.join(faults[:4])}{more}.")
+        raise DataError(
+            f"{path} does not have the layout of SiT; {'; '.join(faults[:4])}{more}. Use a published SiT checkpoint."
+        )
     table = position_table(network.geometry.grid, network.trunk.hidden)
     if (tensors[POSITIONS][0].float() - table).abs().max() > POSITION_TOLERANCE:
         raise DataError(f"{path}: {POSITIONS} is not SiT's fixed sine-cosine table. Other positions are not supported.")

@@ -31,7 +31,7 @@ def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
 
 
 def export_sit(network: DiT) -> dict[str, Tensor]:
-    """Return the network's tensors under their public names, without a learned variance."""
+    """Return the network's tensors under their published names, without a learned variance."""
     state = network.state_dict()
     found = {
         name: part.contiguous()

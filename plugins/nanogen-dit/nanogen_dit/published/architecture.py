@@ -24,7 +24,7 @@ class Architecture:
 
     Args:
         backbone: Name of the component, "ddt" or "lightning-dit".
-        settings: Its options.
+        settings: Options of the backbone.
         latent: Shape of the state.
         condition: Shape of the condition.
         wanted: Capability words of the parts that the network has.
@@ -46,15 +46,20 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
             `cond_arch.num_c_tokens` are optional: the tables of the rotary embedding determine them too.
 
     Raises:
-        DataError: a tensor or key is missing, or shapes and description disagree.
+        DataError: A tensor or key is missing, or shapes and description disagree.
     """
     given = network_part(config)
     try:
         return _Inference(shapes, given).architecture()
     except (KeyError, IndexError) as error:
-        raise DataError(f"The checkpoint does not have the published layout: {error.args[0]} is missing.") from error
+        raise DataError(
+            f"The checkpoint does not have the published layout: {error.args[0]} is missing. Use another checkpoint."
+        ) from error
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"The JSON description or a shape of the network is invalid: {error}.") from error
+        raise DataError(
+            f"The JSON description or a shape of the network is invalid: {error}. "
+            "Correct the JSON beside the checkpoint, or use another checkpoint."
+        ) from error
 
 
 class _Inference:
@@ -111,7 +116,7 @@ class _Inference:
         return {"hidden": hidden, "heads": hidden // self.shapes[f"blocks.{block}.attn.q_norm.weight"][0]}
 
     def _mlp_ratio(self, hidden: int) -> float:
-        """A ratio with `int(2/3 * ratio * hidden) == inner`: the description's, or the middle of the possible ones."""
+        """Return the description's ratio, or the middle of those with `int(2/3 * ratio * hidden) == inner`."""
         inner = self.shapes["blocks.0.mlp.w1.weight"][0]
         ratio = float(self.config.get("mlp_ratio", 4.0))
         return ratio if int(2 / 3 * ratio * hidden) == inner else 1.5 * (inner + 0.5) / hidden
@@ -119,7 +124,7 @@ class _Inference:
     def _internal_depth(self) -> int:
         if "base_model_depth" not in self.config:
             raise DataError(
-                "The network has an internal head, and no shape determines which block it reads. Set `base_model_depth`"
+                "The network has an internal head, but no shape determines which block it reads. Set `base_model_depth`"
                 " in the JSON configuration beside the checkpoint."
             )
         return int(self.config["base_model_depth"])
@@ -178,4 +183,7 @@ class _Inference:
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():
             if name in self.config and self.config[name] != value:
-                raise DataError(f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}.")
+                raise DataError(
+                    f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}. "
+                    "Correct the JSON beside the checkpoint."
+                )

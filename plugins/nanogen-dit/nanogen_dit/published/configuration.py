@@ -43,11 +43,11 @@ class Published:
     """A parsed configuration.
 
     Args:
-        sections: All sections.
+        sections: The validated file, by section.
         tokenizer: Name of the published tokenizer class.
-        stage_1: Its arguments.
+        stage_1: Arguments of the tokenizer.
         network: Name of the published network class.
-        stage_2: Its arguments.
+        stage_2: Arguments of the network.
         text_tokens: Text tokens of a text-to-image network. None for class labels.
     """
 
@@ -128,7 +128,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         A NanoGen configuration without the backbone.
 
     Raises:
-        ConfigError: the configuration contradicts the tensors, or needs something that NanoGen does not have.
+        ConfigError: The configuration contradicts the tensors, or needs something that NanoGen does not have.
     """
     differing = [
         f"{key} is {expected}, but the file has {actual}"

@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
         weights: The set to read if the file has both, "ema" or "model". A bare state dict has one set.
 
     Raises:
-        DataError: the file is missing or damaged, contains objects other than tensors and plain values or non-finite
+        DataError: The file is missing or damaged, contains objects other than tensors and plain values or non-finite
             numbers, or has no network of the layout with these weights.
     """
     return network_in(read_weights(path), weights)

@@ -121,7 +121,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
         weights: The set to read if the file has both, "ema" or "model".
 
     Raises:
-        DataError: the file cannot be read, or its names or shapes are not those of the layout.
+        DataError: The file cannot be read, or its names or shapes are not those of the layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -142,8 +142,8 @@ def from_weights(
         configuration: The published YAML configuration.
 
     Raises:
-        DataError: the names or shapes are not those of the layout.
-        ConfigError: the configuration is invalid or contradicts the tensors.
+        DataError: The names or shapes are not those of the layout.
+        ConfigError: The configuration is invalid or contradicts the tensors.
     """
     tensors, meta, taken = network_in(file, weights)
     beside = {name: x for name, x in tensors.items() if name.startswith("repa_projector.")}
@@ -176,7 +176,6 @@ def export_published(network: Network, *, tables: bool = True) -> dict[str, Tens
     """Return the network's tensors under their published names.
 
     Args:
-        network: The network.
         tables: Whether to add the tables of the rotary embedding.
     """
     state, found = network.state_dict(), dict(rope_tables(network)) if tables else {}
@@ -207,7 +206,9 @@ def _compare(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Ten
     faults = {"missing": expected.keys() - given.keys(), "unknown": given.keys() - expected.keys(), "misshaped": shapes}
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
-        raise DataError(f"{path} does not have the published layout; {'; '.join(found)}.")
+        raise DataError(
+            f"{path} does not have the published layout; {'; '.join(found)}. Use a published DiffusionBench checkpoint."
+        )
 
 
 def _some(names: Any) -> str:

@@ -146,7 +146,7 @@ def _time(ours: str, theirs: str) -> Iterator[Entry]:
 
 
 def _condition(encoder: Encoder) -> Iterator[Entry]:
-    """Class labels (with learned tokens) have an embedding table, texts a linear map with a bias."""
+    """Yield the entries: labels (with learned tokens) have an embedding table, texts a linear map with a bias."""
     table = encoder.condition.learned is not None
     yield from _norm("encoder.condition.norm", "ctx_embedder.norm")
     yield from _linear(

@@ -203,7 +203,7 @@ def _evaluation(
 
 
 def _device() -> str:
-    """The GPU of this process, or the CPU."""
+    """Return the GPU of this process, or the CPU."""
     import os
 
     import torch

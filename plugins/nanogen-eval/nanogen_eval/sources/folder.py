@@ -45,7 +45,6 @@ class Folder:
         """List the images, and read labels and prompts.
 
         Args:
-            folder: The folder.
             count: Number of images to use; all by default.
 
         Raises:

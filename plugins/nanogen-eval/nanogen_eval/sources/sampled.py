@@ -93,7 +93,10 @@ def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
 
 
 def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
-    """Options of each guidance. A scale that was searched for is replaced by `"searched"`: it is a result."""
+    """Return the options of each guidance.
+
+    A scale that was searched for is replaced by `"searched"`: it is a result.
+    """
     parts = pipeline.config.groups["guidance"].items()
     found = {name: _read(pipeline.guidance[name], part.config) for name, part in parts}
     if sampling.guidance is not None and found:
@@ -104,13 +107,13 @@ def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
 
 
 def _read(part: Any, config: Any) -> dict[str, Any]:
-    """Options of a part, and hashes of the files that it reads."""
+    """Return the options of a part, and hashes of the files that it reads."""
     hashes = contents.of(part)
     return {**contents.options(config), **({"contents": hashes} if hashes else {})}
 
 
 def _search_results(sampling: Sampling) -> dict[str, Any]:
-    """The scale that a search chose, and the score of each scale."""
+    """Return the scale that a search chose, and the score of each scale."""
     if sampling.search is None:
         return {}
     return {"guidance": sampling.guidance, "searched": list(sampling.search.scores)}
@@ -139,5 +142,5 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _kinds(pipeline: Pipeline) -> list[str]:
-    """Slots of the parts that generate images."""
+    """Return the slots of the parts that generate images."""
     return [kind for kind in (*FROZEN, *LEARNING) if kind in pipeline.config.slots]

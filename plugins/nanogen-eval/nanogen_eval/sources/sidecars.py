@@ -61,7 +61,7 @@ def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
     if len(found) != len(names):
         raise DataError(
             f"{listed} has {len(found)} lines for {len(names)} images: write one line per image, or use {PROMPTS}"
-            " (file,prompt)."
+            " with the columns file,prompt."
         )
     return found
 
@@ -76,7 +76,7 @@ def _label(row: csv_files.Row, path: Path) -> int:
 
 
 def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
-    """The row of each image. Raises DataError if an image has no row, or more than one."""
+    """Return the row of each image. Raises DataError if an image has no row, or more than one."""
     known = frozenset(names)
     found: dict[str, csv_files.Row] = {}
     for row in csv_files.read(path, ("file", column)):

@@ -35,7 +35,7 @@ class MetricContract:
         return updated(build(), examples, parts).compute()
 
     def same(self, first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-        """Whether two results have equal names, and values within the tolerance."""
+        """Return whether two results have equal names, and values within the tolerance."""
         close = (math.isclose(first[name], second[name], rel_tol=self.tolerance, abs_tol=1e-12) for name in first)
         return first.keys() == second.keys() and all(close)
 

@@ -63,12 +63,12 @@ def subset_kid(
 
 
 def _mean_of_pairs(rows: Tensor) -> Tensor:
-    """The mean of the kernel over pairs of different rows."""
+    """Return the mean of the kernel over pairs of different rows."""
     own = (rows.square().sum(dim=1) / rows.shape[1] + 1) ** 3
     return (_sum(rows, rows) - own.sum()) / (len(rows) * (len(rows) - 1))
 
 
 def _sum(first: Tensor, second: Tensor) -> Tensor:
-    """The sum of the kernel over all pairs."""
+    """Return the sum of the kernel over all pairs."""
     blocks = [((block @ second.T / first.shape[1] + 1) ** 3).sum() for block in torch.split(first, BLOCK)]
     return torch.stack(blocks).sum()

@@ -45,7 +45,7 @@ def unit_directions(count: int, width: int, generator: torch.Generator) -> Tenso
 
 
 def _gaps(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
-    """The mean squared difference of the sorted projections on each direction [u]."""
+    """Return the mean squared difference of the sorted projections on each direction [u]."""
     sorted_x, sorted_y = ((rows @ directions.T).sort(dim=0).values for rows in (x, y))
     gaps: Tensor = (sorted_x - sorted_y).double().square().mean(dim=0)
     return gaps

@@ -60,7 +60,7 @@ class RunningMoments:
         self._join(state["index"], state["mean"], state["comoment"])
 
     def _new(self, indices: list[int]) -> list[int]:
-        """The rows of new examples, one row for each."""
+        """Return the rows of new examples, one row for each."""
         first = {index: row for row, index in reversed(list(enumerate(indices)))}
         return sorted(row for index, row in first.items() if index not in self._seen)
 

@@ -62,7 +62,7 @@ def density_coverage(generated: Tensor, real: Tensor, *, k: int = 5) -> tuple[fl
 
 
 def radii(rows: Tensor, k: int) -> Tensor:
-    """The squared distance [N] of each row [N, D] to its k-th nearest neighbour."""
+    """Return the squared distance [N] of each row [N, D] to its k-th nearest neighbour."""
     found = []
     for number, (distances, _) in enumerate(_blocks(rows, rows)):
         own = torch.arange(len(distances))
@@ -72,7 +72,7 @@ def radii(rows: Tensor, k: int) -> Tensor:
 
 
 def _inside(points: Tensor, centres: Tensor, reach: Tensor) -> float:
-    """The share of points that lie in the ball of any centre."""
+    """Return the share of points that lie in the ball of any centre."""
     found = [(distances <= reach + tie).any(dim=1) for distances, tie in _blocks(points, centres)]
     return float(torch.cat(found).double().mean())
 

@@ -27,7 +27,7 @@ def published_unit_range(pixels: Tensor) -> Tensor:
 
 
 def psnr(first: Tensor, second: Tensor) -> Tensor:
-    """The peak signal-to-noise ratio [B] in dB, at most 100, of pairs [B, C, H, W] in [0, 1].
+    """Return the peak signal-to-noise ratio [B] in dB, at most 100, of pairs [B, C, H, W] in [0, 1].
 
     Raises DataError for pairs of different shapes.
     """
@@ -37,7 +37,7 @@ def psnr(first: Tensor, second: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """The structural similarity [B] of pairs [B, C, H, W] in [0, 1].
+    """Return the structural similarity [B] of pairs [B, C, H, W] in [0, 1].
 
     Uses 11 x 11 Gaussian windows and reflected borders, and averages over pixels and channels. Raises DataError for
     images below 6 x 6 pixels, or pairs of different shapes.

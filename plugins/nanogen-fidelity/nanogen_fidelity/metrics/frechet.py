@@ -51,7 +51,7 @@ class ReferenceFrechet:
         return {"features": dict(self.features.settings), "reference": self.reference.digest}
 
     def distance(self, found: Moments) -> float:
-        """The Fréchet distance of these moments to the reference."""
+        """Return the Fréchet distance of these moments to the reference."""
         return frechet_distance(found, self.reference_moments)
 
     def warn(self, found: Moments) -> None:

@@ -40,7 +40,7 @@ class ReferenceRows(RowMetric):
 
     @abstractmethod
     def options(self) -> Mapping[str, Any]:
-        """The settings besides the feature space and the reference."""
+        """Return the settings besides the feature space and the reference."""
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {"features": self._features(images)}

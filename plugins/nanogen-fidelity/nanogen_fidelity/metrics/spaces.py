@@ -21,7 +21,7 @@ from nanogen_fidelity.spaces import STATISTICS, relative
 
 
 def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
-    """The feature extractors of the chosen spaces, by the name of the space."""
+    """Return the feature extractors of the chosen spaces, by the name of the space."""
     named = {space: {"name": space.replace("_", "-")} for space in config.spaces}
     weights = {space: {"weights": file} for space, file in config.weights.items()}
     return {space: shared({**named[space], **weights.get(space, {})}, path=f"weights.{space}") for space in named}

@@ -40,7 +40,7 @@ def _loss(network: Classifier, vae: TinyVAE, step: int, generator: Generator) ->
 
 
 def batch(vae: TinyVAE, step: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The images [96, 3, 64, 64] and labels [96] of a step: degraded emojis, then corrupted ones of the reject
+    """Return the images [96, 3, 64, 64] and labels [96] of a step: degraded emojis, then corrupted ones of the reject
     class."""
     indices = training_images.numbers(step, EMOJIS + CORRUPTED)
     indices = indices[torch.randperm(len(indices), generator=generator)]
@@ -59,7 +59,7 @@ def batch(vae: TinyVAE, step: int, generator: Generator) -> tuple[Tensor, Tensor
 
 @torch.no_grad()
 def figures(network: Classifier, vae: TinyVAE) -> dict[str, float]:
-    """The accuracy on 2,048 new images: unchanged, grey and reconstructed by the VAE, and on corrupted ones."""
+    """Return the accuracy on 2,048 new images: unchanged, grey and reconstructed by the VAE, and on corrupted ones."""
     generator = Generator().manual_seed(training_images.FRESH)
     indices = torch.arange(2048)
     labels = balanced_labels(indices)

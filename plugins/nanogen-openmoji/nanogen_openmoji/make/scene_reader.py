@@ -49,7 +49,7 @@ def _loss(network: SceneReader, vae: TinyVAE, step: int, generator: Generator) -
 
 
 def loss(cells: Cells, truth: Cells) -> Tensor:
-    """The cross-entropy of centres everywhere, and of names and colours at centres, per image.
+    """Return the cross-entropy of centres everywhere, and of names and colours at centres, per image.
 
     Args:
         cells: Predictions for B images.
@@ -64,7 +64,7 @@ def loss(cells: Cells, truth: Cells) -> Tensor:
 
 
 def targets(chosen: Sequence[Scene]) -> Cells:
-    """The targets of scenes, all [B, 8, 8].
+    """Return the targets of scenes, all [B, 8, 8].
 
     The four cells nearest to an object share its centre by bilinear weights, and have its name and colour.
     """
@@ -82,7 +82,7 @@ def targets(chosen: Sequence[Scene]) -> Cells:
 
 
 def figures(network: SceneReader, vae: TinyVAE) -> dict[str, dict[str, float]]:
-    """The accuracy of each skill on 2,048 new scenes: of the task, reconstructed by the VAE, and of all 64 classes.
+    """Return the accuracy of each skill on 2,048 new scenes: plain, reconstructed by the VAE, and of all classes.
 
     "wrong_captions" is the share of captions of other scenes that count as correct.
     """

@@ -26,7 +26,6 @@ def fit(network: nn.Module, loss_at: Callable[[int], Tensor], recipe: Recipe) ->
     """Train a network in place, and print the loss every 100 steps.
 
     Args:
-        network: The network.
         loss_at: Returns the loss [] of a step.
         recipe: The options.
 

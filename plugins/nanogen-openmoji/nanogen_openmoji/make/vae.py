@@ -42,7 +42,7 @@ def _loss(vae: TinyVAE, step: int, generator: torch.Generator) -> Tensor:
 
 
 def batch(step: int, count: int) -> Tensor:
-    """The images of a step [count, 3, 64, 64]: half single emojis, half scenes."""
+    """Return the images of a step [count, 3, 64, 64]: half single emojis, half scenes."""
     single = training_images.single_emojis(step, count // 2)
     composed = render(training_images.mixed_scenes(step, count - count // 2))
     return torch.cat([single, composed])
@@ -58,7 +58,7 @@ def measure_statistics(vae: TinyVAE) -> None:
 
 @torch.no_grad()
 def figures(vae: TinyVAE) -> dict[str, float]:
-    """The PSNR in dB on 1,024 new emojis and 1,024 new scenes, and the mean and standard deviation of latents."""
+    """Return the PSNR in dB on 1,024 new emojis and as many scenes, and the mean and standard deviation of latents."""
     images = task_images(training_images.FRESH, 1024)
     latents = vae.encode(images)
     output = vae.decode(latents)
@@ -71,7 +71,7 @@ def figures(vae: TinyVAE) -> dict[str, float]:
 
 
 def task_images(seed: int, count: int) -> Tensor:
-    """Images of both tasks [2 * count, 3, 64, 64]: `count` emojis, then `count` scenes."""
+    """Return the images of both tasks [2 * count, 3, 64, 64]: `count` emojis, then `count` scenes."""
     indices = torch.arange(count)
     composed = render(scenes(range(count), seed=seed, world=training_images.TASK_WORLD))
     return torch.cat([class_images(balanced_labels(indices), indices, seed=seed), composed])

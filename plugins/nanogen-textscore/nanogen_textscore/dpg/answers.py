@@ -124,11 +124,12 @@ class RecordedAnswers:
         return found
 
     def _number(self, tile: Tile) -> int:
-        """The number of a tile in its grid, from 0."""
+        """Return the number of a tile in its grid, from 0."""
         known = tiles(tile[2] - tile[0])
         if tile not in known:
             raise DataError(
-                f"{tile} in {self._file} is not a tile of a grid. Name an answer file of the original tool."
+                f"{self._file} has the box {tile}, which is not a cell of a 2 x 2 grid. Set `vqa.file` to an answer "
+                "file of the DPG-Bench tool."
             )
         return known.index(tile)
 

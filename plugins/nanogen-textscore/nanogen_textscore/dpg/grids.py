@@ -21,9 +21,9 @@ Tile = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def tiles(resolution: int, count: int = TILES) -> list[Tile]:
-    """The first `count` tiles of a 2 x 2 grid, row by row, each with sides of `resolution` pixels.
+    """Return the boxes of the first `count` cells of a 2 x 2 grid, in row-major order.
 
-    Raises NanoGenError unless `count` is from 1 to 4.
+    Each cell has `resolution` x `resolution` pixels. Raises NanoGenError unless `count` is from 1 to 4.
     """
     if not 1 <= count <= TILES:
         raise NanoGenError(
@@ -48,12 +48,12 @@ def join_images(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def split_grid(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
-    """The first `count` images of a grid."""
+    """Return the first `count` images of a grid."""
     return [grid.crop(tile) for tile in tiles(grid.width // 2, count)]
 
 
 def image_file(folder: Path, item: str, number: int) -> Path:
-    """The file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
+    """Return the file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
     return folder / item / f"{number:05d}.png"
 
 
@@ -61,7 +61,7 @@ def join(source: Path, target: Path) -> None:
     """Write `<target>/<item>.png` for each folder of images `<source>/<item>`. Raises DataError without folders."""
     folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir()]
     if not folders:
-        raise DataError(f"{source} has no folders of images. Name the folder that `--keep-images` wrote.")
+        raise DataError(f"{source} has no folders of images. Give the folder that `--keep-images` wrote.")
     target.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         join_images([read_image(file) for file in sorted(folder.glob("*.png"))]).save(target / f"{folder.name}.png")
@@ -72,7 +72,7 @@ def split(source: Path, target: Path) -> None:
     grids."""
     files = sorted(source.glob("*.png"))
     if not files:
-        raise DataError(f"{source} has no grids <item_id>.png. Name the image folder of the original tool.")
+        raise DataError(f"{source} has no grids <item_id>.png. Give the image folder of the original tool.")
     for file in files:
         for number, image in enumerate(split_grid(read_image(file))):
             path = image_file(target, file.stem, number)

@@ -102,7 +102,10 @@ class DPGBench(ResampledRowMetric):
         return score_answers(raw, {number: question.parents for number, question in questions.items()})
 
     def _by_category(self, answers: Tensor, numbers: Tensor) -> dict[str, float]:
-        """The share of yes answers in each category, by score name. `answers` are [N, Q], prompt numbers are [N]."""
+        """Return the share of yes answers in each category, by score name.
+
+        `answers` are [N, Q], prompt numbers are [N].
+        """
         points, means = answers.double(), {}
         for name, members in self._categories.items():
             chosen = members[numbers]  # [N, Q] bool
@@ -159,5 +162,5 @@ class DPGBench(ResampledRowMetric):
 
 
 def _score_name(category: str) -> str:
-    """The score name of a category: `"dpgbench_relation_non_spatial"` of `"relation - non-spatial"`."""
+    """Return the score name of a category: `"dpgbench_relation_non_spatial"` of `"relation - non-spatial"`."""
     return "_".join(["dpgbench", *re.findall(r"\w+", category)])

@@ -61,7 +61,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """
     prompts = _texts(path) if is_folder(path) else _json(path)
     if not prompts:
-        raise DataError(f"{path} has no prompts. Name the official folder `prompts`, or an id2prompt.json.")
+        raise DataError(f"{path} has no prompts. Give the official folder `prompts`, or an id2prompt.json.")
     return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
 
 
@@ -85,5 +85,5 @@ def _texts(folder: Path) -> dict[str, str]:
 def _json(path: Path) -> dict[str, str]:
     found = json_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise DataError(f"{path} is not a JSON object of texts by id. Name the official folder `prompts`.")
+        raise DataError(f"{path} is not a JSON object of texts by id. Give the official folder `prompts`.")
     return found

@@ -49,12 +49,12 @@ def score_answers(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]
 
 
 def category_1(about: str) -> str:
-    """The level 1 category: `"attribute"` of `"attribute - color (cat, red)"`."""
+    """Return the level 1 category: `"attribute"` of `"attribute - color (cat, red)"`."""
     return category_2(about).split("-")[0].strip()
 
 
 def category_2(about: str) -> str:
-    """The level 2 category: `"attribute - color"` of `"attribute - color (cat, red)"`."""
+    """Return the level 2 category: `"attribute - color"` of `"attribute - color (cat, red)"`."""
     return about.split("(")[0].strip()
 
 

@@ -17,7 +17,7 @@ NEGLIGIBLE = 1e-3  # pixels
 
 
 def box_of_mask(mask: NDArray[np.uint8]) -> tuple[float, float, float, float] | None:
-    """The bounding box of the nonzero pixels of a mask [H, W]; None for an empty mask."""
+    """Return the bounding box of the nonzero pixels of a mask [H, W]; None for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None

@@ -45,7 +45,7 @@ class ColourClassifier:
         return [COLOURS[number] for number in nearest.tolist()]
 
     def _text_embeddings(self, noun: str) -> Tensor:
-        """The mean text embedding of each colour over the templates [10, D], of unit length."""
+        """Return the mean text embedding of each colour over the templates [10, D], of unit length."""
         if noun not in self._cache:
             texts = [template.format(colour=colour, noun=noun) for colour in COLOURS for template in TEMPLATES]
             encoded = self._clip.texts(texts).reshape(len(COLOURS), len(TEMPLATES), -1)  # [10, 3, D]

@@ -53,7 +53,7 @@ def _item_error(
     classify_colours: ColourClassifier,
     margin: float,
 ) -> str:
-    """The first error of an item: its count, then its colour, then its position. Empty for a correct item."""
+    """Return the first error of an item: its count, then its colour, then its position. Empty for a correct item."""
     if len(objects) < item["count"]:
         return f"expected {item['class']}>={item['count']}, found {len(objects)}"
     if "color" in item and (error := _colour_error(item, classify_colours(objects, item["class"]))):
@@ -72,7 +72,7 @@ def _colour_error(item: Mapping[str, Any], found: Sequence[str]) -> str:
 def _position_error(
     item: Mapping[str, Any], objects: Sequence[Detection], matched: Sequence[Sequence[Detection]], margin: float
 ) -> str:
-    """Every object must have the relation to every object of the item that `position` refers to."""
+    """Return the error unless every object has the relation to every object of the item that `position` refers to."""
     relation, target = item["position"]
     if not matched[target]:
         return f"no target for {item['class']} to be {relation}"

@@ -57,7 +57,7 @@ def samples(folder: Path) -> Iterator[Sample]:
     homes = sorted((home for home in folder.glob("*") if _FOLDER.fullmatch(home.name)), key=lambda home: int(home.name))
     if not homes:
         raise DataError(
-            f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png. Name a folder of the "
+            f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png. Give a folder of the "
             "official tool."
         )
     for home in homes:
@@ -103,5 +103,5 @@ def read_results(file: Path) -> list[dict[str, Any]]:
     for number, one in results:
         texts = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
         if not isinstance(one.get("correct"), bool) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"Line {number} of {file} lacks `tag` or `correct`. Name a results file of GenEval.")
+            raise DataError(f"Line {number} of {file} lacks `tag` or `correct`. Give a results file of GenEval.")
     return [one for _, one in results]

@@ -28,12 +28,12 @@ def read_metadata(option: str) -> list[dict[str, Any]]:
 
 
 def tag_counts(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """The number of prompts of each tag, in the order of the first prompt of each."""
+    """Return the number of prompts of each tag, in the order of the first prompt of each."""
     return dict(Counter(line["tag"] for line in lines))
 
 
 def classes(lines: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The classes that the lines name in `include` or `exclude`."""
+    """Return the classes that the lines name in `include` or `exclude`."""
     return {item["class"] for line in lines for key in ("include", "exclude") for item in line.get(key, ())}
 
 
@@ -58,7 +58,7 @@ def format_error(line: Any) -> str:
 
 
 def _is_position(position: Any) -> bool:
-    """Whether a value is a relation and an item number, such as `["left of", 0]`."""
+    """Return whether a value is a relation and an item number, such as `["left of", 0]`."""
     return (
         isinstance(position, list)
         and len(position) == 2

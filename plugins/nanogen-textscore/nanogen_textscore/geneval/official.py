@@ -44,8 +44,8 @@ def official_metadata() -> tuple[Line, ...]:
     lines = tuple({json.dumps(line): line for line in _draws(np.random.default_rng(SEED))}.values())
     if lines_digest(lines) != DIGEST:
         raise DataError(
-            f"NumPy {np.__version__} draws other numbers than the official prompts of GenEval need. Set the option "
-            "`metadata` to the official evaluation_metadata.jsonl."
+            f"NumPy {np.__version__} cannot reproduce the official GenEval prompts. Set `metadata` to the official "
+            "evaluation_metadata.jsonl."
         )
     return lines
 
@@ -77,7 +77,7 @@ def _two(first: str, second: str) -> Line:
 
 
 def _counted(noun: str, count: int) -> Line:
-    """A prompt with a count. `exclude` rejects images with more objects."""
+    """Return a prompt with a count. `exclude` rejects images with more objects."""
     words = f"{WORDS[count]} {noun}{'es' if noun.endswith('s') else 's'}"
     return _line("counting", [_item(noun, count)], words, exclude=[_item(noun, count + 1)])
 

@@ -15,7 +15,6 @@ def part_of(files: Sequence[Path], prefix: str) -> dict[str, Tensor]:
 
     Args:
         files: The shards of the checkpoint, as safetensors or PyTorch files.
-        prefix: The prefix.
 
     Returns:
         The tensors by name, without the prefix.

@@ -66,7 +66,7 @@ class ClipT5:
         return answer_probability(logits, labels[0])
 
     def _patches(self, image: Image.Image) -> Tensor:
-        """The projected patches of an image, as T5 input embeddings [N, D]."""
+        """Return the projected patches of an image, as T5 input embeddings [N, D]."""
         mean = self._processor.image_mean
         square = padded_square(image, (int(mean[0] * 255), int(mean[1] * 255), int(mean[2] * 255)))
         pixels = self._processor(images=square, return_tensors="pt")["pixel_values"].to(self._device, self._dtype)
@@ -75,7 +75,7 @@ class ClipT5:
         return projected[0]
 
     def _embed(self, prompt: str, patches: Tensor) -> Tensor:
-        """The embeddings of a prompt [1, L, D], with the patches in place of its image token."""
+        """Return the embeddings of a prompt [1, L, D], with the patches in place of its image token."""
         ids = torch.tensor(tokenize_prompt(prompt, self._tokens)[:LONGEST], device=self._device)
         position = ids.tolist().index(IMAGE_TOKEN)
         embed = self._t5.to(self._device).get_input_embeddings()

@@ -34,7 +34,6 @@ def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
     """Read the prompt ids of each skill from a `genai_skills.json`.
 
     Args:
-        file: The file.
         known: The prompts by id.
 
     Raises:
@@ -71,7 +70,7 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
 
 
 def image_name(key: int, number: int, each: int) -> str:
-    """The file name of an image.
+    """Return the file name of an image.
 
     Args:
         key: The prompt id.
@@ -85,5 +84,5 @@ def image_name(key: int, number: int, each: int) -> str:
 
 
 def score_name(skill: str) -> str:
-    """The score name of a skill: `"genaibench_spatial_relation"` of `"spatial relation"`."""
+    """Return the score name of a skill: `"genaibench_spatial_relation"` of `"spatial relation"`."""
     return "_".join(["genaibench", *re.findall(r"\w+", skill)])

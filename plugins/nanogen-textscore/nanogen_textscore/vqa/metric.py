@@ -45,14 +45,16 @@ class VQAScore(ResampledRowMetric):
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Score each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
-            raise NanoGenError("The metric vqascore needs captions, and the images have none. Use a task with them.")
+            raise NanoGenError(
+                "The metric vqascore needs captions, but the images have none. Use a task with captions."
+            )
         return {PROMPT: caption_numbers(batch.captions), "score": self._vqascores(images, batch.captions)}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {"vqascore": float(rows["score"].mean())}
 
     def _vqascores(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        """The VQAScore of each image and text [B] float64, computed one at a time."""
+        """Return the VQAScore of each image and text [B] float64, computed one at a time."""
         self._model.to(images.device)
         found = [self._model.score(image, text) for image, text in zip(to_pil(images), texts, strict=True)]
         return torch.tensor(found, dtype=torch.float64)

@@ -22,5 +22,5 @@ def answer_probability(logits: Tensor, labels: Tensor) -> float:
 
 
 def token_probability(logits: Tensor, token: int) -> float:
-    """The probability of a token under logits [V]."""
+    """Return the probability of a token under logits [V]."""
     return float(torch.softmax(logits.double(), -1)[token])

@@ -21,7 +21,7 @@ _SYSTEM = (
 
 
 def flan_prompt(text: str) -> str:
-    """The prompt of CLIP-FlanT5 for a text, with the placeholder `<image>`."""
+    """Return the prompt of CLIP-FlanT5 for a text, with the placeholder `<image>`."""
     return f"{_SYSTEM} USER: {IMAGE}\n{FLAN_QUESTION.format(text)} ASSISTANT: "
 
 

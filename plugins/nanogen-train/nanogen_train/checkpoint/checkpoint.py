@@ -193,7 +193,6 @@ def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> d
     """Return an optimizer's tensors as `parameter|state`.
 
     Args:
-        optimizer: The optimizer.
         names: Parameter names in the order of the optimizer.
     """
     flat: dict[str, Tensor] = {}

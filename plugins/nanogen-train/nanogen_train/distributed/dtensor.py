@@ -20,7 +20,7 @@ def full_on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shard_like(tensor: Tensor, template: Tensor | None) -> Tensor:
-    """Shard a tensor, present on every process, like the template if shapes match; otherwise return it unchanged."""
+    """Shard a tensor like the template if the shapes match, else return it unchanged. Every process has the tensor."""
     if isinstance(template, DTensor) and template.shape == tensor.shape:
         device = tensor.to(template.device)
         return distribute_tensor(device, template.device_mesh, template.placements, src_data_rank=None)
@@ -28,7 +28,10 @@ def shard_like(tensor: Tensor, template: Tensor | None) -> Tensor:
 
 
 def empty_like(shape: torch.Size, dtype: torch.dtype, template: Tensor | None) -> Tensor:
-    """Return an uninitialised tensor, sharded like the template if shapes match."""
+    """Return an uninitialised tensor.
+
+    It has the device and sharding of `template` if the shapes match. Otherwise it is unsharded, on the default device.
+    """
     if template is not None and template.shape == shape:
         return torch.empty_like(template, dtype=dtype, requires_grad=False)
     return torch.empty(shape, dtype=dtype)

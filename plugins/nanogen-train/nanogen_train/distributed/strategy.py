@@ -102,8 +102,8 @@ class FSDPStrategy:
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         if len(stage.phase_names) > 1:
             raise TrainingError(
-                f"train.strategy: fsdp supports stages with one optimizer, but this one has {len(stage.phase_names)}"
-                f" ({', '.join(stage.phase_names)}): set train.strategy to ddp."
+                f"train.strategy: fsdp supports only stages with one optimizer, but this one has"
+                f" {len(stage.phase_names)} ({', '.join(stage.phase_names)}): set train.strategy to ddp."
             )
         scalars = [name for name, parameter in stage.nets.named_parameters() if not parameter.ndim]
         if scalars:

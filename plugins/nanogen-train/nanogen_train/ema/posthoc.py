@@ -58,7 +58,7 @@ def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> 
 
 
 def width_text(width: float) -> str:
-    """Return the width with three digits, or with all digits if three are not exact."""
+    """Format a width with three decimals, or with all decimals if three would round it."""
     short = f"{width:.3f}"
     return short if float(short) == width else repr(width)
 
@@ -114,7 +114,9 @@ def _check_match(
     wrong = [name for name, tensor in tensors.items() if name not in known or known[name].shape != tensor.shape]
     wrong += [name for name in known if complete and name not in tensors]
     if wrong:
-        raise DataError(f"{path} does not match the weights of {run} ({wrong[0]!r}): it has another configuration.")
+        raise DataError(
+            f"{path} does not match the weights of {run} ({wrong[0]!r}). Use the file of this configuration."
+        )
 
 
 def _save(run: Path, folder: Path, averaged: Mapping[str, Tensor]) -> None:

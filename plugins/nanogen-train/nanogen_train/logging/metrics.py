@@ -46,7 +46,6 @@ class MetricsAccumulator:
         """Add the scalars of a step.
 
         Args:
-            step: The step.
             indices: Dataset indices [B] of this process's examples.
             scalars: Scalars by name.
             images: Size of the global batch.

@@ -74,7 +74,6 @@ class StepStatistics:
         """Compute the statistics of an optimizer step, which runs in the block.
 
         Args:
-            phase: The phase.
             enabled: Compute them; otherwise the dict stays empty.
 
         Yields:
@@ -99,7 +98,11 @@ class StepStatistics:
         return _statistics(tensors)
 
     def cost(self) -> dict[str, Tensor]:
-        """Return the images and FLOPs of a step."""
+        """Return the number of images and the FLOPs of a step, as scalars on the parameters' device.
+
+        The keys are `images`, `flops.with_gradient` and `flops.without_gradient`. FLOPs are absent until they are
+        counted.
+        """
         device = self._trained(next(iter(self._optimization.optimizers)))[0].device
         figures = {"images": float(self._images), **(self.flops or {})}
         return {name: torch.tensor(value, device=device) for name, value in figures.items()}

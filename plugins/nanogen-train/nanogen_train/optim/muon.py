@@ -23,20 +23,20 @@ SCALES: Mapping[str, Callable[[int, int], float]] = {
 
 
 class MuonOptimizer(torch.optim.Optimizer):
-    """Each update is the momentum with its singular values set to about 1.
+    """Muon. Each update is the orthogonalised momentum (singular values of about 1).
 
     Each matrix of a fused parameter is orthogonalised and scaled on its own. Sharded weights (DTensor) are gathered for
     their update.
 
     Args:
-        parameters: Matrices, or fused parameters.
+        parameters: Matrices [rows, columns]. A fused parameter stacks several, such as q, k and v.
         lr: Learning rate.
         weight_decay: Decoupled weight decay.
         momentum: Momentum factor.
         nesterov: Use Nesterov momentum.
         iterations: Newton-Schulz iterations.
         scale: Step scale, a key of `SCALES`.
-        fused: Rows of the matrices in fused parameters.
+        fused: Maps each fused parameter to the row counts of its matrices.
     """
 
     def __init__(

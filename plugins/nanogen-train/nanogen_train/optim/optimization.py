@@ -21,7 +21,6 @@ class Optimization:
     The schedule of a phase starts at its first update, so a phase that starts later has its own warm-up.
 
     Args:
-        stage: The stage.
         factory: Optimizer component; `build` makes an optimizer for the parameters of a phase.
         schedule: Learning-rate schedule component.
         gradient_clip: Maximum global L2 norm of the gradients; None disables clipping.
@@ -46,7 +45,6 @@ class Optimization:
         """Clip the gradients of a phase and step its optimizer.
 
         Args:
-            phase: The phase.
             step: Steps taken so far, for the schedule.
 
         Returns:

@@ -36,8 +36,8 @@ class MuonConfig(AdamWConfig):
     `scale: shape` is the original sqrt(max(1, rows / columns)), which needs an `lr` of about 0.02.
     """
 
-    momentum: float = field(default=0.95, validator=decay)
-    nesterov: bool = True
+    momentum: float = field(default=0.95, validator=decay)  # decay of the averaged gradient
+    nesterov: bool = True  # use Nesterov momentum
     iterations: int = field(default=5, validator=at_least(1, 99))  # Newton-Schulz iterations
     scale: Literal["rms", "shape"] = "rms"
     # regular expression, searched in parameter names

@@ -12,7 +12,12 @@ from nanogen_core.validators import positive
 
 @frozen(kw_only=True)
 class GPU:
-    """Memory in GiB, and TFLOP/s of dense bf16 products."""
+    """A GPU.
+
+    Attributes:
+        memory: GiB.
+        tflops: TFLOP/s of dense bf16 products.
+    """
 
     memory: float = field(validator=positive)
     tflops: float = field(validator=positive)

@@ -11,7 +11,9 @@ WIDEST = 12**-0.5  # sigma_rel of the mean over all steps
 
 def _valid_widths(_: object, __: Attribute[tuple[float, ...]], value: tuple[float, ...]) -> None:
     if not value or len(set(value)) < len(value) or not all(0 < width <= WIDEST for width in value):
-        raise ValueError(f"must be distinct widths above 0 and at most {WIDEST:.5f}, got {list(value)}")
+        raise ValueError(
+            f"must be a non-empty list of distinct widths, each above 0 and at most {WIDEST:.5f}, got {list(value)}"
+        )
 
 
 @frozen(kw_only=True)

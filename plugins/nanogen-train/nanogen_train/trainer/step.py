@@ -45,7 +45,7 @@ def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[MicroBatch
 
     Args:
         batch: The process's share.
-        slots: Its slots in the global batch.
+        slots: Slots of the process's share in the global batch.
         count: Number of micro-batches.
 
     Raises:
