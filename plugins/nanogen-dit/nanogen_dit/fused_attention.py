@@ -55,13 +55,13 @@ class TwiceDifferentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         if torch.is_grad_enabled():  # with create_graph=True
-            inputs = ctx.saved_tensors
-            out = plain_attention(*inputs, ctx.mask)
-            return *torch.autograd.grad(out, inputs, gradient, create_graph=True), None
-        inputs = tuple(tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
+            q, k, v = ctx.saved_tensors
+            out = plain_attention(q, k, v, ctx.mask)
+            return *torch.autograd.grad(out, (q, k, v), gradient, create_graph=True), None
+        q, k, v = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
         with torch.enable_grad():
-            out = fused_attention(*inputs, ctx.mask)
-        return *torch.autograd.grad(out, inputs, gradient), None
+            out = fused_attention(q, k, v, ctx.mask)
+        return *torch.autograd.grad(out, (q, k, v), gradient), None
 
     @staticmethod
     def jvp(ctx: Any, of_q: Tensor, of_k: Tensor, of_v: Tensor, of_mask: None) -> Tensor:
@@ -82,4 +82,5 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     # softmax in float32: more accurate, and four times faster than in bf16 on a CPU
-    return scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    weights: Tensor = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return weights

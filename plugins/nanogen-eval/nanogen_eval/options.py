@@ -45,6 +45,7 @@ class Sampling:
         steps: Number of sampling steps.
         guidance: Guidance scale, or a scale for each guidance by name.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
+        tf32: Use TF32 on an NVIDIA GPU. Metrics never use it.
         search: The result of a guidance search. None: no search.
     """
 

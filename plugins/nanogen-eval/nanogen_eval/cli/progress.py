@@ -55,7 +55,7 @@ def _bars() -> Iterator[ProgressCallback]:
                 bars[what] = progress.add_task(what, total=total, rate="")
             task = bars[what]
             progress.update(task, completed=done)  # type: ignore[arg-type]
-            speed = progress.tasks[task].speed  # type: ignore[call-overload]
+            speed = progress.tasks[task].speed
             progress.update(task, rate=f"{speed:.1f} per second" if speed else "")  # type: ignore[arg-type]
 
         yield report

@@ -246,7 +246,7 @@ class Run:
             parts = [(self._prepare(part), part_slots) for part, part_slots in parts]
         # for dropout and other users of the global generator
         torch.manual_seed(key(self.seed, "step", self.step, processes.rank()))
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         scalars: dict[str, Tensor] = {}
         with self.statistics.counting(len(slots)):
             for phase in phases:
