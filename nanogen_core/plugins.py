@@ -125,7 +125,7 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 
 
 def _register_module(manager: pluggy.PluginManager, module: ModuleType) -> Plugin:
-    plugin = Plugin(module.__name__, module.__name__, "not installed", module.__name__)
+    plugin = Plugin(module.__name__, module.__name__, "(file)", module.__name__)
     return _added(manager, plugin, module)
 
 

@@ -108,7 +108,8 @@ class Registry:
             )
         reasons = "; ".join(f"{plugin.distribution}: {plugin.error}" for plugin in broken)
         unusable = f" Plugins that could not be loaded: {reasons}" if broken else ""
-        return f"There is no {what}.{near_miss(name, offers)} Installed: {listing(offers)}.{unusable}"
+        hint = near_miss(name, offers) or " If a file defines it, add `--plugin FILE`."
+        return f"There is no {what}.{hint} Installed: {listing(offers)}.{unusable}"
 
 
 @lru_cache(maxsize=1)

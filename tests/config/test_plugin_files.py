@@ -1,5 +1,8 @@
 """A plugin in one file: `--plugin FILE` and `register`, and kinds, verbs and sections of an outside plugin."""
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -155,3 +158,21 @@ print(group.advice("train"), group.advice("evaluate"), group.advice("bench"))
         "pip install nanogen-eval",
         "pip install nanogen-bench",
     ], done.stderr
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+FILES = {block[0]: block[1] for block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.S)}
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_the_files_of_the_page_on_plugins_work(folder, task):
+    assert FILES.keys() == {"my_method.py", "huber_flow.py", "count_verb.py"}
+    for name in ("huber_flow.py", "count_verb.py"):
+        (folder / name).write_text(FILES[name])
+    words = ["train", f"{task}.yaml", "--output", "run", "--plugin", "my_method.py", "--plugin", "huber_flow.py"]
+    done = nanogen(folder, *words, "--set", "objective=huber-flow", "--set", "objective.delta=0.5")
+    assert done.returncode == 0, done.stderr
+    assert "huber" in (folder / "run" / "log.jsonl").read_text()
+    counted = nanogen(folder, "count", "run", *words[4:], "--plugin", "count_verb.py")
+    assert counted.returncode == 0, counted.stderr
+    assert int(counted.stdout) > 1000
