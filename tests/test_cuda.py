@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.models import SMALL, Model, batch_of, run_of
+from nanogen_dit.attention import differentiable
+from nanogen_dit.fused_attention import plain_attention
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -106,3 +108,36 @@ def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
 def test_without_a_device_it_is_one_sentence():
     result = CliRunner().invoke(main, [])
     assert "There is no CUDA device" in str(result.exception)
+
+
+@cuda
+@pytest.mark.parametrize("model", SMALL, ids=lambda model: model.name)
+def test_a_step_does_not_wait_for_the_gpu(model):
+    """test_hidden_waits.py finds the operators that wait on a CPU; here CUDA itself reports them."""
+    run = run_of(model, compiled=False, precision="bf16")
+    given = batch_of(model, run)
+    for _ in range(2):  # the first step counts FLOPs, and kernels are loaded
+        run._one_step(given)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run._one_step(given)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@cuda
+@pytest.mark.parametrize("masked", [False, True])
+def test_fused_attention_has_the_derivatives_of_tensor_operations(masked):
+    inputs = [tensor.cuda().requires_grad_() for tensor in torch.randn(3, 2, 4, 37, 64).unbind(0)]
+    tangents = tuple(tensor.cuda() for tensor in torch.randn(3, 2, 4, 37, 64).unbind(0))
+    lengths = torch.tensor([[37], [20]], device="cuda")
+    mask = (torch.arange(37, device="cuda") < lengths)[:, None, None] if masked else None
+
+    def derivatives(kernel):
+        first = torch.autograd.grad(kernel(*inputs, mask).square().sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum((x * t).sum() for x, t in zip(first, tangents, strict=True)), inputs)
+        forward = torch.func.jvp(lambda *x: kernel(*x, mask), tuple(inputs), tangents)[1]
+        return [*first, *second, forward]
+
+    for mine, theirs in zip(derivatives(differentiable), derivatives(plain_attention), strict=True):
+        assert float((mine - theirs).abs().max()) <= 1e-4 * float(theirs.abs().max())
