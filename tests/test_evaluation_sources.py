@@ -212,7 +212,7 @@ def test_metrics_for_images_are_built():
             ["openmoji-accuracy"],
             {},
             NanoGenError,
-            r"needs labels, .* add labels.csv with the columns file,label",
+            r"needs labels, .* Add labels.csv with the columns file,label",
         ),
         (
             LABELLED._replace(labels=torch.tensor([0, 64, 1])),
@@ -226,7 +226,7 @@ def test_metrics_for_images_are_built():
             ["openmoji-scenes"],
             {},
             NanoGenError,
-            r"needs captions, .* add prompts.csv with the columns file,prompt",
+            r"needs captions, .* Add prompts.csv with the columns file,prompt",
         ),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "--set has options of kid"),
@@ -249,7 +249,7 @@ def test_images_without_prompts_get_those_of_the_metric(tmp_path):
     ((source, _),) = Images(Folder(tmp_path)).parts({"three": Three()}, None)
     assert [batch.captions for batch in source.read([range(2), range(2, 3)])] == [["a", "b"], ["c"]]
     write(tmp_path, pixels(1), ["3.png"])
-    with pytest.raises(DataError, match="There are 4 images, and three has 3 prompts"):
+    with pytest.raises(DataError, match="There are 4 images for the 3 prompts of three"):
         list(Images(Folder(tmp_path)).parts({"three": Three()}, None))
 
 

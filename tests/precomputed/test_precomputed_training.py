@@ -245,6 +245,6 @@ def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
         tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
     )
     with pytest.raises(
-        TrainingError, match=r"The auxiliary losses repa need images, but `train\.precomputed_latents` has none"
+        TrainingError, match=r"Auxiliary losses \(repa\) need images, but `train\.precomputed_latents` has none"
     ):
         training.open_latents(tmp_path / "latents", pipeline.parts)

@@ -121,7 +121,7 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
     assert [examples[index].label for index in range(3)] == [0, 1, 2]
     with pytest.raises(DataError, match=r"no column with a usual name for captions.* Set `dataset\.caption`"):
         dataset(tmp_path / "own").open("train", 16, "captions")
-    with pytest.raises(DataError, match=r"no column 'stori', only: jpg, kind, story\. Did you mean 'story'\?"):
+    with pytest.raises(DataError, match=r"no column 'stori'. It has: jpg, kind, story\. Did you mean 'story'\?"):
         dataset(tmp_path / "own", caption="stori").open("train", 16, "captions")
 
 

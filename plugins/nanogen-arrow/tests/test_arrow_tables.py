@@ -101,18 +101,22 @@ def test_the_features_say_which_bytes_are_an_image(tmp_path: Path) -> None:
     [
         ({"image": PICTURES, "text": TEXTS, "prompt": TEXTS}, "captions", "could be the captions: prompt, text"),
         ({"image": PICTURES, "cls": [0, 1], "class": [1, 0]}, "labels", "could be the labels: class, cls"),
-        ({"image": [1, 2], "text": TEXTS}, "captions", "column 'image' of .* has the type int64, and images are bytes"),
+        (
+            {"image": [1, 2], "text": TEXTS},
+            "captions",
+            "column 'image' of .* has the type int64, but images must be bytes",
+        ),
         (
             {"image": PICTURES, "caption": [1, 2]},
             "captions",
-            "column 'caption' .* has the type int64, and captions are",
+            "column 'caption' .* has the type int64, but captions must be",
         ),
         (
             {"image": PICTURES, "caption": [{"a": "b"}] * 2},
             "captions",
-            "type struct<a: string>, and captions are",
+            "type struct<a: string>, but captions must be",
         ),
-        ({"image": PICTURES, "caption": [[1], [2]]}, "captions", "type list<.*int64>, and captions are texts"),
+        ({"image": PICTURES, "caption": [[1], [2]]}, "captions", "type list<.*int64>, but captions must be texts"),
         ({"text": TEXTS}, "captions", "has no column of images"),
         ({"text": [b"a", b"b"]}, "captions", "column 'text' of .* is chosen as both the image and the caption"),
         ({"image": PICTURES}, "captions", "has no column with a usual name for captions"),

@@ -115,8 +115,8 @@ class SourceWithRequests:
         images, prompts = len(source.requests.indices), len(requests.indices)
         if images != prompts:
             raise DataError(
-                f"The metrics {listing(metrics)} need {prompts} prompts, but there are {images} images. Give one image"
-                " per prompt in prompt order, or add prompts.csv with the columns file,prompt."
+                f"There are {images} images for the {prompts} prompts of {listing(metrics)}. Give one image per prompt"
+                " in prompt order, or add prompts.csv with the columns file,prompt."
             )
         self._source = source
         self.requests = _ordered(requests, _by_layout(source, metrics))

@@ -82,10 +82,10 @@ def test_the_digest_is_of_the_content(folder, archive, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"mu": np.ones(5), "sigma": np.eye(5)}, "of 5 features"),
+        ({"mu": np.ones(5), "sigma": np.eye(5)}, "has 5 features"),
         ({"mu": np.ones(5), "sigma": np.eye(4)}, "do not fit"),
         ({"mu": np.ones(128)}, "holds mu"),
-        ({"features": np.ones((4, 5))}, "of 5 features"),
+        ({"features": np.ones((4, 5))}, "has 5 features"),
         ({"mu": np.array([object()] * 128), "sigma": np.eye(128)}, "damaged"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_class_of_the_validation_set_alone_is_refused(root: Path) -> None:
 
 
 def test_a_missing_split_names_what_is_there(root: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder 'test' in .*only: train, val"):
+    with pytest.raises(DataError, match=r"no folder 'test' in .*It has: train, val"):
         ImageNetFolder(FolderConfig(root=str(root))).open("test", 16, "labels")
 
 

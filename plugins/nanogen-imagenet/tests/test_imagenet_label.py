@@ -29,7 +29,7 @@ def test_the_null_class_comes_after_the_others() -> None:
 
 
 def test_a_batch_without_labels_is_refused() -> None:
-    with pytest.raises(NanoGenError, match="needs labels, and the batch has none"):
+    with pytest.raises(NanoGenError, match="needs labels, but the batch has none"):
         Label(LabelConfig(), classes=("a",)).encode(Batch(torch.arange(1), captions=["a dog"]))
 
 

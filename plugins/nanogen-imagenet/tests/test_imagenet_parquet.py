@@ -95,7 +95,7 @@ def test_a_missing_split_names_what_is_there(root: Path) -> None:
 
 def test_another_table_is_refused(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"picture": [1]}), tmp_path / "train-0.parquet")
-    with pytest.raises(DataError, match="has no column 'image', only: picture"):
+    with pytest.raises(DataError, match="has no column 'image'. It has: picture"):
         dataset(tmp_path).open("train", 16, "labels")
 
 

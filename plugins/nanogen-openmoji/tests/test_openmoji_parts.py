@@ -101,7 +101,7 @@ def test_latents_are_normalised_and_sizes_are_checked():
             ConfigError,
             "no class 'dgo'. Did you mean 'dog'",
         ),
-        (lambda: OpenMoji(OpenMojiConfig(objects=("apple",))), ConfigError, "Name at least two"),
+        (lambda: OpenMoji(OpenMojiConfig(objects=("apple",))), ConfigError, "Give at least two"),
         (
             lambda: OpenMoji(OpenMojiConfig()).open("test", 64, "labels"),
             DataError,

@@ -417,5 +417,5 @@ def test_heads_that_are_no_whole_number_are_refused(facts: Mapping[str, Any]) ->
 
 @pytest.mark.parametrize("architecture", [None, 3, "", "vit_pe_", [], "resnet50"])
 def test_an_architecture_without_a_size_is_refused(architecture: Any) -> None:
-    with pytest.raises(DataError, match="no Perception Encoder|Add `num_heads`"):
+    with pytest.raises(DataError, match="not a Perception Encoder|Add `num_heads`"):
         heads_of({"architecture": architecture})

@@ -54,7 +54,7 @@ def test_the_spec_is_that_of_the_encoder() -> None:
 
 
 def test_more_tokens_than_the_encoder_gives_are_refused() -> None:
-    with pytest.raises(NanoGenError, match=r"is 13, and the encoder has at most 12 tokens"):
+    with pytest.raises(NanoGenError, match=r"is 13, but the encoder has at most 12 tokens"):
         Text(TextConfig(length=13), encoder=Letters())
 
 
@@ -87,7 +87,7 @@ def test_a_memory_changes_nothing_but_the_number_of_calls() -> None:
 
 
 def test_a_batch_without_captions_is_refused() -> None:
-    with pytest.raises(NanoGenError, match="needs captions, and the batch has none"):
+    with pytest.raises(NanoGenError, match="needs captions, but the batch has none"):
         Text(TextConfig(), encoder=Letters()).encode(Batch(torch.arange(1), labels=torch.zeros(1)))
 
 

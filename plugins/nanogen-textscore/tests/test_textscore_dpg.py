@@ -189,7 +189,7 @@ def test_missing_and_damaged_answers_are_sentences(files, tmp_path):
     with pytest.raises(DataError, match="Line 1 of .*bad.txt"):
         read_answers(tmp_path / "bad.txt")
     (tmp_path / "bad.txt").write_text("x.png, (4, 0, 12, 8), Is it?, yes\n")
-    with pytest.raises(DataError, match=r"\(4, 0, 12, 8\) .* is not a tile"):
+    with pytest.raises(DataError, match=r"has the box \(4, 0, 12, 8\), which is not a cell"):
         RecordedAnswers(RecordedAnswersConfig(file=str(tmp_path / "bad.txt"), model="m")).answer(
             picture(0), ["Is it?"], ImageKey("x", 0)
         )

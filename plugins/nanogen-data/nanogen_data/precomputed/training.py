@@ -66,7 +66,7 @@ def _refuse_auxiliaries(parts: Assembly) -> None:
     names = parts.resolved.groups.get("auxiliary", {})
     if names:
         raise TrainingError(
-            f"The auxiliary losses {listing(names)} need images, but `train.precomputed_latents` has none. Remove"
+            f"Auxiliary losses ({listing(names)}) need images, but `train.precomputed_latents` has none. Remove"
             " them, or train on images."
         )
 
