@@ -35,7 +35,7 @@ def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, f
             return
         failed = fill(Matrix(plan=plan, output=output, scale=scale), names, chosen)
     except Interrupted:
-        _say("Stopped; the same command goes on.")
+        _say("Stopped. The same command resumes.")
         sys.exit(Interrupted.exit_code)
     except NanoGenError as error:
         raise SystemExit(f"Error: {error}") from error
