@@ -40,7 +40,7 @@ class ClassifierFree:
             if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):
                 return velocity_fn(state, times, condition)
             empty = null._replace(extras=condition.extras)
-            doubled = times._replace(t=times.t.repeat(2), r=times.r.repeat(2))
+            doubled = times.map(lambda x: x.repeat(2))
             both = velocity_fn(_twice(state), doubled, join_conditions(condition, empty))
             scale = self.config.scale
             value = both.value.map(lambda pair: _extrapolate(pair, scale))

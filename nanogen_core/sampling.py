@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nanogen_core.protocols import Objective, VelocityFn
 from nanogen_core.settings import SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_core.tensors import Condition, Prediction, SharedTimes, State, Times
 
 
 class Euler:
@@ -57,11 +57,11 @@ class Heun(Euler):
     ) -> State:
         t, r = times.numbers()
         span = t - r
-        start = velocity_fn(state, Times(times.t, times.t, (t, t)), condition).value
+        start = velocity_fn(state, SharedTimes.of(times.t, times.t, (t, t)), condition).value
         euler = state.map(lambda x, v: x - span * v, start)
         if r == 0.0:
             return euler
-        end = velocity_fn(euler, Times(times.r, times.r, (r, r)), condition).value
+        end = velocity_fn(euler, SharedTimes.of(times.r, times.r, (r, r)), condition).value
         return state.map(lambda x, v, w: x - span * (v + w) / 2, start, end)
 
 
@@ -70,7 +70,8 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
     points = grid.to(torch.float32).tolist()
     size = (like.shape[0],)
     for t, r in pairwise(points):
-        yield Times(torch.full(size, t, device=like.device), torch.full(size, r, device=like.device), (t, r))
+        of_t, of_r = (torch.full(size, time, device=like.device) for time in (t, r))
+        yield SharedTimes.of(of_t, of_r, (t, r))
 
 
 def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:

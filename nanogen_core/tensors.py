@@ -23,15 +23,37 @@ class Times(NamedTuple):
 
     t: Tensor  # [B] end of the interval, the time of the state
     r: Tensor  # [B] start of the interval, the time that a sampling step reaches
-    shared: tuple[float, float] | None = None  # t and r as float32 numbers, from samplers: equal for all samples
 
     def numbers(self) -> tuple[float, float]:
-        """Return t and r of the first sample. Without `shared` this waits for the device."""
-        return self.shared or (float(self.t[0]), float(self.r[0]))
+        """Return t and r of the first sample. Waits for the device, unless a sampler made the times."""
+        return float(self.t[0]), float(self.r[0])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Times:
+        """Apply `function` to t and r."""
+        return Times(function(self.t), function(self.r))
 
     def start_in(self, t_min: float, t_max: float) -> bool:
         """Return whether t_min <= t <= t_max for the first sample, in float32."""
         return _float32(t_min) <= self.numbers()[0] <= _float32(t_max)
+
+
+class SharedTimes(Times):
+    """Times of a sampling step: equal for all samples, and known as float32 numbers without reading a tensor."""
+
+    shared: tuple[float, float]
+
+    @classmethod
+    def of(cls, t: Tensor, r: Tensor, shared: tuple[float, float]) -> SharedTimes:
+        """Return times that have the numbers `shared`."""
+        times = cls(t, r)
+        times.shared = shared
+        return times
+
+    def numbers(self) -> tuple[float, float]:
+        return self.shared
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Times:
+        return SharedTimes.of(function(self.t), function(self.r), self.shared)
 
 
 class State(NamedTuple):
@@ -134,11 +156,6 @@ class Batch(NamedTuple):
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """Reshape `values` [B] to [B, 1, ...], so that they broadcast against `like` [B, ...]."""
     return values.reshape(-1, *([1] * (like.ndim - 1)))
-
-
-def rows_of(numbers: Sequence[float], like: Tensor) -> Tensor:
-    """Return `numbers` as a float32 row for each sample of `like` [B, ...], without a copy to the device."""
-    return torch.stack([torch.full((len(like),), number, device=like.device) for number in numbers], dim=1)
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:

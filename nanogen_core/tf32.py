@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import torch
 
 
-def set_tf32(enabled: bool) -> None:
-    """Allow or forbid TF32 in matrix products and convolutions of this process. CPUs are not affected."""
+def set_tf32(enabled: bool) -> bool:
+    """Allow or forbid TF32 in products and convolutions of this process. Returns whether products had it before."""
+    before = torch.get_float32_matmul_precision() != "highest"
     torch.set_float32_matmul_precision("high" if enabled else "highest")
     torch.backends.cudnn.allow_tf32 = enabled
+    return before
 
 
 @contextmanager
 def tf32(enabled: bool) -> Iterator[None]:
     """Allow or forbid TF32 in the block."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    set_tf32(enabled)
+    before = set_tf32(enabled)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
+        set_tf32(before)

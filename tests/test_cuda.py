@@ -86,7 +86,7 @@ def test_sampling_on_the_device_gives_the_picture_of_the_cpu():
     from nanogen_core.tensors import State, Times
 
     times = Times(torch.full((2,), 0.5), torch.full((2,), 0.5))
-    there = net(State(x.to(device)), Times(times.t.to(device), times.r.to(device)), condition).value.latent.cpu()
+    there = net(State(x.to(device)), times.map(lambda x: x.to(device)), condition).value.latent.cpu()
     here = net.cpu()(State(x), times, condition._replace(tokens=condition.tokens.cpu())).value.latent
     assert F.mse_loss(there, here) < 1e-6
 

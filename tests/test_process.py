@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from nanogen_core import malloc
+from nanogen_files import malloc
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

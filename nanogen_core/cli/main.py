@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from nanogen_core import malloc
 from nanogen_core.cli.lazy import PluginGroup
 from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
 from nanogen_core.plugins import VARIABLE, inherited
+from nanogen_files import malloc
 
 OUT_OF_MEMORY = (
     "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"

@@ -89,7 +89,7 @@ def test_all_mistakes_are_said_at_once_with_their_paths(small):
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("train", {"compile": "false"}, "train.compile: expected true or false, got 'false'"),
+        ("train", {"cache_latents": "false"}, "train.cache_latents: expected true or false, got 'false'"),
         ("train", {"steps": 3.9}, "train.steps: expected an integer, got 3.9"),
         ("train", {"steps": True}, "train.steps: expected an integer, got True"),
         ("image_size", "64", "image_size: expected an integer, got '64'"),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State, Times, rows_of
+from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
@@ -107,4 +107,5 @@ def _guidance(condition: Condition) -> Tensor:
     given = condition.extras.get("guidance")
     if given is not None:
         return given
-    return rows_of(UNGUIDED, condition.tokens)
+    size, device = (len(condition.tokens),), condition.tokens.device
+    return torch.stack([torch.full(size, number, device=device) for number in UNGUIDED], dim=1)

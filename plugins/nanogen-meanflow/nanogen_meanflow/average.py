@@ -135,7 +135,7 @@ class AverageVelocity(ABC):
             has_interval: Whether any sample may have r < t. If not, V = u and du/dt is not computed.
         """
         target, output = self._with_derivative(inputs) if has_interval else self._without_derivative(inputs)
-        state, t, r, u = inputs.state, inputs.times.t, inputs.times.r, output.prediction.value
+        state, (t, r), u = inputs.state, inputs.times, output.prediction.value
         forward_pass = ForwardPass(state, inputs.times, output.prediction, self.flow.denoised(u, state, t))
         error = _squared(compound_velocity(output, t - r), target)
         return MeanFlowOutput(forward_pass, target, output.du_dt, error)

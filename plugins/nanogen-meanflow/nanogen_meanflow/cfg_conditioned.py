@@ -15,7 +15,7 @@ from torch import Tensor
 from nanogen_core.errors import ConfigError
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Condition, Prediction, State, Times, rows_of
+from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_flow.times import shifted
 from nanogen_meanflow.config import CFGConditionedMeanFlowConfig, CFGConditioningConfig
 from nanogen_meanflow.improved import ImprovedMeanFlowBase
@@ -90,6 +90,7 @@ class CFGConditioning:
         numbers = (1 - 1 / self.config.scale, self.config.t_min, self.config.t_max)
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
-            return velocity_fn(state, times, set_guidance(condition, rows_of(numbers, condition.tokens)))
+            columns = [torch.full_like(times.t, number) for number in numbers]
+            return velocity_fn(state, times, set_guidance(condition, torch.stack(columns, dim=1)))
 
         return guided

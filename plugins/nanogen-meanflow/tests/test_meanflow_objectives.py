@@ -74,7 +74,7 @@ def _states() -> tuple[State, State]:
 def _by_hand(times: Times = TIMES) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """z_t, the velocity, and t and t - r as columns, in numpy."""
     clean, noise = (state.latent.double().numpy() for state in _states())
-    t, r = (x.double().numpy().reshape(4, 1, 1, 1) for x in (times.t, times.r))
+    t, r = (x.double().numpy().reshape(4, 1, 1, 1) for x in times)
     return (1 - t) * clean + t * noise, noise - clean, t, t - r
 
 
@@ -264,7 +264,7 @@ def test_times_have_their_distribution(flow_time: str, mix: str) -> None:
         KeyedRNG(0, range(8000)),
         torch.arange(8000) % 2 == 0,
     )
-    t, r, _ = objective.times(rng, has_interval)
+    t, r = objective.times(rng, has_interval)
     drawn = torch.cat([t[has_interval], r[has_interval]])
     assert (r[has_interval] < t[has_interval]).all()
     assert _distance(_normals(drawn)) < 0.0257

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen_core import malloc
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
@@ -21,7 +20,7 @@ from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
 from nanogen_data.precomputed import training as precomputed
-from nanogen_files import storage, yaml_files
+from nanogen_files import malloc, storage, yaml_files
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
 from nanogen_train.logging import metrics_log
