@@ -12,7 +12,7 @@ from nanogen_files.errors import shown as shown
 
 
 class UnknownName(NanoGenError):
-    """No installed plugin has a component or method of this name."""
+    """Nothing has this name: no component, method, recipe, preset, class or GPU."""
 
 
 class AmbiguousName(NanoGenError):

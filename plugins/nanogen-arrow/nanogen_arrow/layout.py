@@ -49,7 +49,8 @@ def parquet_files(root: Path, split: str) -> list[Path]:
     found = [files for files in sets if files]
     if len(found) > 1:
         raise DataError(
-            f"{found[0][0]} and {found[1][0]} are both of the split {split!r}. Remove one of the two sets of files."
+            f"There are two sets of files for the split {split!r}: one begins with {found[0][0]}, the other with"
+            f" {found[1][0]}. Remove all files of one set."
         )
     for files in found:
         _warn_incomplete(files)

@@ -167,7 +167,7 @@ def test_missing_files_of_a_set_are_counted(tmp_path: Path, caplog: pytest.LogCa
 def test_two_places_for_one_split_are_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "data"):
         write(folder, {"image": PICTURES, "text": TEXTS})
-    with pytest.raises(DataError, match="are both of the split 'train'. Remove one of the two sets"):
+    with pytest.raises(DataError, match="two sets of files for the split 'train'.* Remove all files of one set"):
         arrow(tmp_path)
 
 

@@ -94,7 +94,8 @@ def _reason(error: Exception) -> str:
 
 def _refuse_shape(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise _corrupt("too many pixels", name, f"it would have {width} x {height} pixels")
+        limit = f"it has {width} x {height} pixels; the limit is {MAX_PIXELS:,} in total"
+        raise _corrupt("too many pixels", name, limit)
     if min(width, height) < MIN_SIDE:
         raise _corrupt("too small", name, f"it has {width} x {height} pixels; each side needs at least {MIN_SIDE}")
     if max(width, height) > MAX_RATIO * min(width, height):

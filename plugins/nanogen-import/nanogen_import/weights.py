@@ -1,4 +1,4 @@
-"""Reading of weights files: sets of weights, and tensor names without the prefixes of wrappers."""
+"""Reads weights files: selects EMA or model weights, and removes `module` and `_orig_mod` from tensor names."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ STRIDE = 16  # image pixels per token side, for networks of any patch size: 256 
 
 
 class PublishedEncoder:
-    """A frozen encoder of the table `ENCODERS`. The first call of `encode` loads the weights.
+    """A frozen encoder of the table `ENCODERS`. Its weights are loaded when they are first needed.
 
     Args:
         name: Name of the encoder.
         config: Options.
 
     Raises:
-        ConfigError: The encoder does not have an option.
+        ConfigError: `config` sets an option that this encoder does not support.
     """
 
     def __init__(self, name: str, config: EncoderConfig):

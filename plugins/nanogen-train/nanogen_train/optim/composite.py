@@ -16,8 +16,8 @@ class CompositeOptimizer(torch.optim.Optimizer):
     the order of `parameters`.
 
     Args:
-        parameters: All parameters.
-        members: Optimizers that share the parameters.
+        parameters: The parameters of all members.
+        members: The optimizers. Each parameter belongs to exactly one of them.
     """
 
     def __init__(self, parameters: Sequence[Tensor], members: Sequence[torch.optim.Optimizer]):
