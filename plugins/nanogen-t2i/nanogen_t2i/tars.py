@@ -120,7 +120,7 @@ def read_span(path: Path, span: Span) -> bytes:
 
 
 def names_from(path: Path, header: int) -> list[str]:
-    """Return the names of a sample's files, for error messages. `header` is the byte offset of the first one's header."""
+    """Return the names of a sample's files, for error messages. `header` is the byte offset of the first header."""
     names: list[str] = []
     with suppress(Exception), open(path, "rb") as file:  # the caller reports another error
         for _ in range(MAX_FILES):
