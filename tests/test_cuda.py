@@ -123,6 +123,7 @@ def test_a_step_does_not_wait_for_the_gpu(model):
         run._one_step(given)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert run.step == 3
 
 
 @cuda

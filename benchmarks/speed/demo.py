@@ -1,4 +1,4 @@
-"""Memory of the demo on both tasks, with fewer steps, from drawings to scores."""
+"""Peak memory of a shortened demo on both tasks, from reading the drawings to the scores."""
 
 from __future__ import annotations
 

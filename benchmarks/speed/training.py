@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
@@ -15,7 +16,7 @@ from benchmarks.speed.timing import Row, in_turn, ratio
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Prediction
 from nanogen_dit.fused_attention import fused_attention
-from nanogen_dit.linear import Linear, linear
+from nanogen_dit.linear import ONEDNN, Linear, linear
 from nanogen_meanflow.derivative import AverageVelocityFn, JVPInputs, JVPOutput
 from nanogen_train.ema.ema import EMA
 from nanogen_train.logging.flops import FlopCount
@@ -23,14 +24,15 @@ from nanogen_train.trainer.loop import Run
 from nanogen_train.trainer.precision import has_bf16_units
 
 ROUNDS = {"tiny": 15, "small": 5}
-# Bounds hold on CPUs with and without AVX-512: where torch's own product is the fastest, only the rest can be faster.
 AT_LEAST = {"tiny": 0.4, "small": 0.6}  # of the machine's best product rate
+# Where torch's own product is used, only the rest of a step can be faster than the plain loop.
+EAGER, COMPILED, MEANFLOW = (1.15, 1.3, 1.3) if ONEDNN else (0.95, 1.0, 1.05)
 
 
 def steps() -> Iterator[Row]:
     """Compare our float32 step, eager and compiled, with the plain loop."""
     for size, rounds in ROUNDS.items():
-        for compiled, bound in ((False, 0.95), (True, 1.0)):
+        for compiled, bound in ((False, EAGER), (True, COMPILED)):
             given = batch()
             ours = run(pipeline(size, train=settings(compile="blocks" if compiled else "none")))
             other = plain_loop(ours.pipeline, given)
@@ -47,6 +49,7 @@ def steps() -> Iterator[Row]:
 def bf16() -> Iterator[Row]:
     """Compare our step in bf16 with that in float32, on a CPU that computes bf16 in hardware."""
     if not has_bf16_units(torch.device("cpu")):
+        print("bf16: left out, because this CPU does not compute bf16 in hardware.", file=sys.stderr)
         return
     for size, rounds in ROUNDS.items():
         given = batch()
@@ -125,7 +128,7 @@ def meanflow() -> Iterator[Row]:
         name="MeanFlow step, exact, tiny",
         against="torch.func.jvp with the MATH kernel",
         figure=median(b / a for a, b in zip(mine, theirs, strict=True)),
-        at_least=1.05,
+        at_least=MEANFLOW,
         detail=f"{median(mine) * 1e3:.1f} ms against {median(theirs) * 1e3:.1f} ms,"
         f" of which our products alone would leave {median(mixed) * 1e3:.1f} ms",
     )

@@ -31,6 +31,7 @@ SAMPLING_OPTIONS = {
     "reconstruct": "--reconstruct",
     "rounding": "--rounding",
     "compiled": "--compile",
+    "no_tf32": "--no-tf32",
 }
 
 
@@ -64,7 +65,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 )
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network with torch.compile.")
 @click.option(
-    "--tf32/--no-tf32", default=True, show_default=True, help="Sample with TF32 on an NVIDIA GPU. Metrics never use it."
+    "--no-tf32", is_flag=True, help="Sample in float32 on an NVIDIA GPU, without TF32. Metrics never use TF32."
 )
 @click.option(
     "--rounding",
@@ -132,9 +133,10 @@ def _evaluate_run(source: Path, options: dict[str, Any], report: ProgressCallbac
     pipeline, metrics = metric_factory.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
     if options["reconstruct"]:
         return _evaluate_tokenizer(source, pipeline, metrics, options, report)
-    if options["compiled"]:
+    if options["compiled"] and pipeline.backbone is not None:  # without one, sampling explains what is missing
         pipeline.backbone.compile()
-    sampling = Sampling(**{name: options[name] for name in ("steps", "guidance", "rounding", "tf32")})
+    given = {name: options[name] for name in ("steps", "guidance", "rounding")}
+    sampling = Sampling(**given, tf32=not options["no_tf32"])
     model, seeds = Model(pipeline, options["count"], sampling), options["seeds"] or (0,)
     evaluation, folder = _evaluation(source, metrics, options, report)
     if options["scales"]:

@@ -68,7 +68,7 @@ def plan(
     train = configuration.sections["train"]
     distribution = None if lengths is None else CaptionLengths.parse(lengths)
     cost = cost_of(configuration, classes=classes, by_length=distribution is not None)
-    captions = train.batch_size // gpus // train.grad_accum_steps
+    captions = max(1, train.batch_size // gpus // train.grad_accum_steps)
     flops = None if distribution is None else cost.mean_flops(distribution, captions)
     estimate = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps, flops=flops)
     click.echo(_json(estimate) if as_json else _text(estimate))
