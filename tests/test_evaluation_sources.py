@@ -255,7 +255,7 @@ def test_images_without_prompts_get_those_of_the_metric(tmp_path):
 
 def test_sampling_options_are_refused_for_images(tmp_path):
     write(tmp_path, pixels(2), ["0.png", "1.png"])
-    words = [str(tmp_path), "--metrics", "openmoji-accuracy", "--seed", "1", "--steps", "3"]
+    words = [str(tmp_path), "--metrics", "openmoji-accuracy", "--seed", "1", "--steps", "3", "--compile", "--no-tf32"]
     ran = CliRunner().invoke(evaluate, words)
     assert isinstance(ran.exception, ConfigError)
-    assert str(ran.exception).startswith("--seed, --steps: only for samples of a model")
+    assert str(ran.exception).startswith("--seed, --steps, --compile, --no-tf32: only for samples of a model")
