@@ -5,7 +5,7 @@ Public names are imported on first access, so importing the package takes millis
 
 from typing import TYPE_CHECKING
 
-from nanogen_core.exports import lazy_exports
+from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
     from nanogen_core.config import Resolved, load_config, resolve

@@ -34,7 +34,7 @@ class Absent:
 
 @frozen
 class Given:
-    """An object that the caller gave for a slot, instead of a name and options."""
+    """An object that the caller gave for a slot or a member of a group, instead of a name and options."""
 
     instance: Any
 
@@ -190,6 +190,8 @@ def _group(path: str, value: Any, problems: list[str]) -> Any:
         return members({}, {name: options for name, options in found.items() if options is not INVALID})
     if isinstance(value, (list, tuple)):
         return _listed(path, value, problems)
+    if is_object(value):
+        return {type(value).__name__: Given(value)}
     if value is not INVALID:
         what = f"{shown(value)}{_no_object(value)}"
         problems.append(f"{path}: expected names, or a mapping of names to options, got {what}")
@@ -202,20 +204,24 @@ def _listed(path: str, values: Iterable[Any], problems: list[str]) -> dict[str, 
         where = f"{path}[{index}]"
         slot = _slot(where, item, problems)
         if isinstance(slot, Given):
-            problems.append(f"{where}: expected a name or a mapping with a `name`, got {shown(item)}{_no_object(item)}")
-        elif slot is not INVALID and not slot.get("name"):
+            slot = {"name": type(item).__name__, OBJECT: slot}
+        if slot is not INVALID and not slot.get("name"):
             problems.append(f"{where}: `name` is missing")
         elif slot is not INVALID and any(same(slot["name"], name) for name in found):
             problems.append(f"{where}: {slot['name']!r} is listed twice")
         elif slot is not INVALID:
-            found[slot["name"]] = {key: option for key, option in slot.items() if key != "name"}
+            found[slot["name"]] = slot.get(OBJECT) or {key: option for key, option in slot.items() if key != "name"}
     return found
 
 
 def _options(path: str, value: Any, problems: list[str]) -> Any:
-    """Return the options of a group's member; None removes the member."""
+    """Return the options of a group's member, or Given for an object; None removes the member."""
     if value is None or (isinstance(value, Typed) and value == NULL):
         return None
+    if is_object(value):
+        return Given(value)
+    if isinstance(value, Mapping) and set(value) == {OBJECT} and isinstance(value[OBJECT], str):
+        return Given(Absent(value[OBJECT]))
     before = len(problems)
     options = _mapping(path, value, problems)
     return options if len(problems) == before else INVALID
@@ -239,7 +245,7 @@ def _string_keys(path: str, value: Mapping[Any, Any], problems: list[str]) -> di
 def _no_object(value: Any) -> str:
     if not is_object(value) and not isinstance(value, type):
         return ""
-    return " (objects are allowed for slots such as `backbone`; offer other classes as components of a plugin)"
+    return " (objects are allowed for components such as `backbone`; offer classes as components of a plugin)"
 
 
 def _opened(path: str, value: Any, problems: list[str]) -> Any:

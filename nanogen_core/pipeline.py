@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.eval_mode import eval_mode, modules_of
 from nanogen_core.kinds import groups
-from nanogen_core.protocols import VelocityFn
+from nanogen_core.protocols import Guidance, VelocityFn
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
@@ -34,8 +34,11 @@ from nanogen_files.weights import refuse_nonfinite
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # one file per trained part
 PARTS = ("task", "conditioner", "tokenizer", "latent", "backbone", "objective", "sampler")
-LEARNING = ("backbone", "conditioner", "objective")  # the parts that training may change; `save` writes them
+LEARNING = ("backbone", "conditioner", "objective")  # the parts that are saved if they have weights
 FORMAT = 1
+TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
+FREE = ("task", "dataset", "sampler", "guidance")  # parts that may be changed after training
+GuidanceChoice = float | str | Mapping[str, float] | Guidance | None
 LIMITS = {"seed": seed_number, "batch_size": batch, "steps": sampling_steps}  # limits of the options of `generate`
 
 
@@ -79,12 +82,15 @@ class Pipeline:
     objective: Any
     sampler: Any
     guidance: Mapping[str, Any]  # by name, innermost first
+    learned: tuple[str, ...]  # parts whose weights are saved: those in LEARNING, and others that the stage trained
 
     def __init__(self, config: Resolved, parts: Assembly):
         guidance = dict(sorted(parts["guidance"].items(), key=lambda item: item[1].level))
         self.__dict__.update(
             config=config, parts=parts, guidance=MappingProxyType(guidance), **{name: parts.get(name) for name in PARTS}
         )
+        trained = ("tokenizer",) if getattr(self.tokenizer, "trainable", False) else ()
+        self.__dict__["learned"] = (*LEARNING, *trained)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Raise NanoGenError for a part: the configuration, the optimizer and `save` would not use the new one."""
@@ -96,10 +102,10 @@ class Pipeline:
             )
         super().__setattr__(name, value)
 
-    def with_modules(self, **modules: nn.Module) -> Pipeline:
-        """Return a copy with other modules, such as `with_modules(backbone=ema_network)`."""
+    def with_parts(self, **parts: Any) -> Pipeline:
+        """Return a copy with other parts, such as `with_parts(backbone=ema_network)`."""
         found = copy(self)
-        found.__dict__.update(modules)
+        found.__dict__.update(parts)
         return found
 
     @property
@@ -121,7 +127,7 @@ class Pipeline:
         *,
         seed: int = 0,
         steps: int | None = None,
-        guidance: float | Mapping[str, float] | None = None,
+        guidance: GuidanceChoice = None,
         batch_size: int = 64,
         tensors: bool = False,
     ) -> list[Image.Image] | Tensor:
@@ -133,7 +139,8 @@ class Pipeline:
             prompts_or_labels: Captions, or class names and numbers; one or a list.
             seed: Seed of the noise.
             steps: Sampling steps; by default as configured.
-            guidance: Guidance scale (1 means none), or a mapping of guidance names to scales. By default as configured.
+            guidance: A guidance scale (1 means none), a mapping of guidance names to scales, a guidance object, or the
+                name of an installed guidance. Objects and names replace the configured guidance, which is the default.
             batch_size: Number of images that are computed at once.
             tensors: Return a float32 tensor [B, 3, H, W] in [-1, 1] instead of PIL images.
 
@@ -174,14 +181,15 @@ class Pipeline:
         *,
         seed: int = 0,
         steps: int | None = None,
-        guidance: float | Mapping[str, float] | None = None,
+        guidance: GuidanceChoice = None,
     ) -> Tensor:
         draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that images agree on every device
         condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
         velocity_fn: VelocityFn = velocity_field(self.objective, self.backbone)
         for wrapper in self._guidance(guidance):
             velocity_fn = wrapper.wrap(velocity_fn, null)
-        state = self.sampler.sample(self.objective, velocity_fn, self._noise(draws), condition, steps)
+        steps = self.sampler.steps if steps is None else steps
+        state = self.sampler.sample(self.objective, velocity_fn, self._noise(draws), condition, steps, draws)
         images: Tensor = self.tokenizer.decode(state.latent, draws).float()
         refuse_nonfinite_images(images)
         return images
@@ -190,17 +198,43 @@ class Pipeline:
         noise = State(draws.normal("sample.latent", self.latent.shape))  # [B, C, h, w]
         if self.latent.cls_token_width:
             noise = noise._replace(cls_token=draws.normal("sample.token", (self.latent.cls_token_width,)))
-        return noise.map(lambda x: x.to(self.device))
+        noise = noise.map(lambda x: x.to(self.device))
+        zero, one = noise.map(torch.zeros_like), torch.ones(len(draws.slots), device=self.device)
+        return self.objective.interpolate(zero, noise, one)  # type: ignore[no-any-return]
 
-    def _guidance(self, scales: float | Mapping[str, float] | None) -> list[Any]:
+    def _guidance(self, scales: GuidanceChoice) -> list[Any]:
         if scales is None:
             return list(self.guidance.values())
+        if isinstance(scales, str):
+            others: dict[str, Any] = dict.fromkeys({*self.config.groups["guidance"]} - {scales})
+            return list(self.reconfigured({"guidance": {**others, scales: {}}}).guidance.values())
+        if hasattr(scales, "wrap"):
+            return [scales]
         if not isinstance(scales, Mapping):
             scales = {_only(self.guidance): scales}
         unknown = set(scales) - set(self.guidance)
         if unknown:
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}. It has: {listing(self.guidance)}.")
         return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
+
+    def reconfigured(self, settings: Mapping[str, Any], free: Sequence[str] = FREE) -> Pipeline:
+        """Return a pipeline with other settings and the trained parts of this one.
+
+        Args:
+            settings: Configuration layer, such as `{"sampler": {"name": "heun", "steps": 20}}`.
+            free: The keys that `settings` may have.
+
+        Raises ConfigError for another key, or a wrong setting.
+        """
+        if fixed := sorted(set(settings) - set(free)):
+            raise ConfigError(
+                f"--set cannot change {listing(fixed)} of a trained pipeline. It can change: {listing(free)}."
+            )
+        resolved = resolve(self.config.as_dict(), self.config.objects(), settings)
+        kept = {name: vars(self).get(name) or self.parts[name] for name in TRAINED if name in self.parts}
+        parts = Assembly(resolved, kept)
+        parts.excuse_dataset()
+        return Pipeline(resolved, parts).with_parts(learned=self.learned)
 
     def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
         """Write `config.yaml`, `pipeline.json` and one safetensors file per trained part. Returns the folder.
@@ -210,22 +244,24 @@ class Pipeline:
             weights: Part name -> state dict to write instead of the part's own, such as EMA weights.
         """
         folder = Path(folder)
-        for name, state in {**self.state(), **(weights or {})}.items():
+        states = {**self.state(), **(weights or {})}
+        for name, state in states.items():
             storage.write_tensors(folder / WEIGHTS.format(name), state)
-        storage.write_json(folder / FACTS, self._facts())
+        storage.write_json(folder / FACTS, self._facts(states))
         storage.write_text(folder / CONFIG, yaml_files.dump(self.config.as_dict()))
         return folder
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the state dict of each trained part, by part name."""
-        modules = {name: self.parts[name] for name in LEARNING if hasattr(self.parts.get(name), "state_dict")}
+        modules = {name: self.parts[name] for name in self.learned if hasattr(self.parts.get(name), "state_dict")}
         states = {name: dict(module.state_dict()) for name, module in modules.items()}
         return {name: state for name, state in states.items() if state}
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, trained: Iterable[str]) -> dict[str, Any]:
         distributions = {part.chosen.distribution for part in self.config.slots.values()}
         return {
             "format": FORMAT,
+            "trained": sorted(set(trained) & set(self.parts)),
             "classes": list(self.parts["classes"]),
             "latent": list(self.latent.shape),
             "versions": dict(sorted(_versions(distributions).items())),
@@ -261,6 +297,7 @@ class Pipeline:
         assembly.excuse_dataset()
         _refuse_other_latent(folder, facts, assembly)  # before the network is built
         pipeline = cls(resolved, assembly)
+        pipeline = pipeline.with_parts(learned=tuple(facts.get("trained", pipeline.learned)))
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
 
@@ -295,11 +332,11 @@ def _read_facts(path: Path) -> dict[str, Any]:
             f"{path} does not have format version {FORMAT}, which this nanogen-core reads. Load it with the version"
             " that saved it."
         )
-    classes = facts.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise DataError(
-            f"{path} is damaged: `classes` must be a list of names, got {shown(classes)}. Restore the file."
-        )
+    for key, names in {"classes": facts.get("classes"), "trained": facts.get("trained", [])}.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise DataError(
+                f"{path} is damaged: `{key}` must be a list of names, got {shown(names)}. Restore the file."
+            )
     return facts
 
 

@@ -36,6 +36,7 @@ class Tokenizer(Protocol):
 
     `latents = tokenizer.encode(images)`; `images = tokenizer.decode(latents)`. Precomputed latents cannot be used after
     the tokenizer's weights change: they store a hash of `weights()`, or of `state_dict()` if there is no `weights()`.
+    A module with the attribute `trainable = True` is trained with the backbone, by the gradient through `encode`.
     """
 
     def latent(self, image_size: int) -> LatentSpec:
@@ -139,7 +140,12 @@ class VelocityFn(Protocol):
 
 @runtime_checkable
 class Objective(Protocol):
-    """Defines the training loss and how the network's prediction is integrated from noise to data."""
+    """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
+
+    All times are in [0, 1]. An objective whose paper has another time variable converts it: angle = t pi / 2
+    (TrigFlow), sigma = t sigma_max (EDM). It also scales the inputs and outputs of the network and chooses the times
+    that the network receives (preconditioning).
+    """
 
     def loss(
         self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
@@ -157,6 +163,16 @@ class Objective(Protocol):
         Returns:
             The scalar loss, its parts for the log, and the differentiated forward pass, which auxiliary losses reuse.
         """
+
+    def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return the state at times `t` ([B], or [B, N] per image token) on the path from data to noise.
+
+        The path is linear in both ends, x_t = a(t) clean + s(t) noise, with a(0) = 1 and s(0) = 0: a straight line, an
+        arc (TrigFlow), or x_t = clean + sigma(t) noise (EDM). Sampling starts at s(1) noise.
+        """
+
+    def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return dx/dt of `interpolate`. Flow matching: noise - clean."""
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """Convert the prediction and its heads to velocities dx/dt at (`state`, `times`)."""
@@ -275,17 +291,27 @@ class Guidance(Protocol):
 
 
 class Sampler(Protocol):
-    """Integrates the velocity function from noise to data."""
+    """Integrates the velocity function from noise to data. `steps` is the default number of steps."""
+
+    steps: int
 
     def sample(
-        self, objective: Objective, velocity_fn: VelocityFn, noise: State, condition: Condition, steps: int
+        self,
+        objective: Objective,
+        velocity_fn: VelocityFn,
+        noise: State,
+        condition: Condition,
+        steps: int,
+        rng: KeyedRNG,
     ) -> State:
         """Return the state at t = 0.
 
         Args:
-            objective: Provides the grid of times and, for first-order samplers, the step.
+            objective: Provides the grid of times, the path and, for first-order samplers, the step.
             velocity_fn: The velocity, with guidance applied.
-            noise: Standard normal state at t = 1.
+            noise: State at t = 1, such as standard normal numbers.
             condition: Condition tokens, one row per sample.
             steps: Number of steps.
+            rng: Random numbers of stochastic samplers, keyed by sample, on the CPU:
+                `rng.normal("sde.3", (C, h, w)).to(device)` for step 3.
         """

@@ -32,7 +32,7 @@ class Resolution:
     def __init__(self, layers: Sequence[Mapping[str, Any]], known: Registry):
         self.layers = layers
         self.known = known
-        self.instances: dict[str, Any] = {}  # slot -> object given instead of a name
+        self.instances: dict[tuple[str, str], Any] = {}  # (kind, name) -> object given instead of a name
         self.user: Layer = {}
         self.problems: list[NanoGenError] = []
 
@@ -86,16 +86,7 @@ class Resolution:
         Defaults of components may select further components, so this repeats until the components stay the same.
         """
         user = self.written()
-        self.instances = {kind: value.instance for kind, value in user.items() if isinstance(value, Given)}
-        self.problems += [
-            ConfigError(
-                f"{kind}: the saved pipeline used an object of class {given.of}. Give one: `Pipeline.load(folder,"
-                f" {kind}=...)` or `build_pipeline(config, {kind}=...)`."
-            )
-            for kind, given in self.instances.items()
-            if isinstance(given, Absent)
-        ]
-        self.user = user = {kind: value for kind, value in user.items() if kind not in self.instances}
+        self.user = user = self._without_objects(user)
         task = _name_of(user.get("task")) or ""
         below = [dict(normalise({**BASE, **defaults()}, [])), self._defaults("task", task, task)]
         above = [self._method(user.get("method"), task), user]
@@ -109,6 +100,27 @@ class Resolution:
         selected = listing(f"{kind}={name}" for kind, name in names)
         raise NanoGenError(f"The defaults of components select each other endlessly. Last selection: {selected}.")
 
+    def _without_objects(self, user: Layer) -> Layer:
+        """Move the objects of a layer to `instances`. Reports objects of a saved pipeline that were not given again."""
+        found = {(kind, _object_name(v.instance)): v for kind, v in user.items() if isinstance(v, Given)}
+        for kind in groups():
+            found |= {(kind, name): v for name, v in user.get(kind, {}).items() if isinstance(v, Given)}
+        self.instances = {key: given.instance for key, given in found.items()}
+        for (kind, name), given in self.instances.items():
+            if isinstance(given, Absent):
+                argument = f"{kind}=..." if kind in slots() else f"{kind}={{{name!r}: ...}}"
+                self.problems.append(
+                    ConfigError(
+                        f"{kind}: the saved pipeline used an object of class {given.of}. Give one:"
+                        f" `Pipeline.load(folder, {argument})` or `build_pipeline(config, {argument})`."
+                    )
+                )
+        rest = {kind: value for kind, value in user.items() if not isinstance(value, Given)}
+        return {
+            kind: {n: v for n, v in value.items() if not isinstance(v, Given)} if kind in groups() else value
+            for kind, value in rest.items()
+        }
+
     def _task(self) -> str:
         """Return the task that the last layer selects; empty for none or an object."""
         slots = [normalise({"task": raw["task"]}, []).get("task", {}) for raw in self.layers if "task" in raw]
@@ -116,7 +128,8 @@ class Resolution:
 
     def _names(self, merged: Layer) -> list[tuple[str, str]]:
         """Return (kind, name) of every component that the layers select by name, in order."""
-        return [(kind, name) for kind, name in _names(merged) if kind not in self.instances]
+        given = {kind for kind, _ in self.instances if kind in slots()}
+        return [(kind, name) for kind, name in _names(merged) if kind not in given]
 
     def _defaults(self, kind: str, name: str, task: str) -> Layer:
         """Return the defaults of a component; none for an unknown name, which `_chosen` reports."""
@@ -146,8 +159,8 @@ class Resolution:
         """Return the components by kind and name. Optional slots that no component needs are left empty: the class task
         ignores the text encoder that the defaults of a dataset select."""
         chosen: dict[str, dict[str, Chosen]] = {kind: {} for kind in groups()}
-        for kind, instance in self.instances.items():
-            chosen[kind] = {_object_name(instance): Chosen(_object_component(kind, instance), "", {})}
+        for (kind, name), instance in self.instances.items():
+            chosen.setdefault(kind, {})[name] = Chosen(_object_component(kind, instance), "", {})
         for kind, name in sorted(self._names(merged), key=lambda pair: self._optional(pair[0])):
             unused = self._optional(kind) and not capabilities.is_needed(kind, chosen)
             if unused and kind not in self.user:
@@ -160,13 +173,17 @@ class Resolution:
                 warnings.warn(note, ConfigWarning, stacklevel=1)
             elif found:
                 chosen.setdefault(kind, {})[name] = found
+        for kind, name in self.instances:
+            if kind in groups() and (others := chosen[kind].keys() - self.user.get(kind, {}).keys() - {name}):
+                note = f"{kind}: {name!r} is combined with {listing(others)}, a default. Null removes a default."
+                warnings.warn(note, ConfigWarning, stacklevel=1)
         without = self._excluded(chosen)
         return {kind: members for kind, members in chosen.items() if kind not in without}
 
     def _excluded(self, chosen: Mapping[str, Mapping[str, Chosen]]) -> frozenset[str]:
         """Return the kinds that a selected component excludes. Reports objects that were given for them."""
         without = capabilities.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
-        for kind in without & self.instances.keys():
+        for kind in without & {kind for kind, _ in self.instances}:
             by = next(c.component for m in chosen.values() for c in m.values() if kind in c.component.excludes)
             self.problems.append(Incompatible(f"{kind}: {by.kind} {by.name!r} uses no {kind}; leave out the object."))
         return without
@@ -214,7 +231,7 @@ class Resolution:
     def _part(self, kind: str, name: str, chosen: Chosen) -> Part:
         path = kind if kind in slots() else f"{kind}.{name}"
         config = self._config(chosen.component, chosen.options, path)
-        return Part(chosen, name, config, self.instances.get(kind))
+        return Part(chosen, name, config, self.instances.get((kind, name)))
 
     def _config(self, component: Component, options: Mapping[str, Any], path: str) -> Any:
         if component.config is None:

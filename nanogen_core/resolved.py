@@ -49,6 +49,12 @@ class Resolved:
         slots = {kind: (part.chosen,) for kind, part in self.slots.items()}
         return {**slots, **{kind: tuple(p.chosen for p in members.values()) for kind, members in self.groups.items()}}
 
+    def objects(self) -> dict[str, Any]:
+        """Return the parts that were given as objects, as a configuration layer."""
+        of_groups = {k: {n: p.instance for n, p in m.items() if p.instance is not None} for k, m in self.groups.items()}
+        of_slots = {kind: part.instance for kind, part in self.slots.items() if part.instance is not None}
+        return {**of_slots, **{kind: members for kind, members in of_groups.items() if members}}
+
     def as_dict(self) -> dict[str, Any]:
         """Return all options as plain values. Resolving them again gives an equal configuration."""
         method = {} if self.method is None else {"method": self.method}
@@ -60,12 +66,15 @@ class Resolved:
         return {**task, **method, **rest, **slots, **members, **sections}
 
     def _group(self, kind: str) -> dict[str, Any]:
-        configs = {name: part.config for name, part in self.groups[kind].items()}
-        members = {name: plain(config) if config is not None else {} for name, config in configs.items()}
+        members = {name: _options(part) for name, part in self.groups[kind].items()}
         return {**members, **dict.fromkeys(self.removed[kind])}
 
 
 def _written(part: Part) -> dict[str, Any]:
+    return {**({} if part.instance is not None else {"name": part.written}), **_options(part)}
+
+
+def _options(part: Part) -> dict[str, Any]:
     if part.instance is not None:
         return {OBJECT: part.name}
-    return {"name": part.written, **(plain(part.config) if part.config is not None else {})}
+    return plain(part.config) if part.config is not None else {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.protocols import Objective, VelocityFn
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.settings import SamplerConfig
 from nanogen_core.tensors import Condition, Prediction, SharedTimes, State, Times
 
@@ -19,11 +20,11 @@ class Euler:
     For flow matching this is Euler's method, x_r = x_t - (t - r) v; MeanFlow jumps by its average velocity.
 
     Example:
-        `Euler(SamplerConfig(steps=50)).sample(objective, velocity_field(objective, net), noise, condition)`
+        `Euler(SamplerConfig()).sample(objective, velocity_field(objective, net), noise, condition, steps, rng)`
     """
 
     def __init__(self, config: SamplerConfig):
-        self.config = config
+        self.steps = config.steps
 
     @torch.no_grad()
     def sample(
@@ -32,11 +33,12 @@ class Euler:
         velocity_fn: VelocityFn,
         noise: State,
         condition: Condition,
-        steps: int | None = None,
+        steps: int,
+        rng: KeyedRNG,
     ) -> State:
-        """Integrate `noise` at t = 1 to t = 0 in `steps` steps (None: `config.steps`) and return the state."""
+        """Integrate `noise` at t = 1 to t = 0 in `steps` steps and return the state. Draws no random numbers."""
         state = noise
-        for times in intervals(objective.grid(steps or self.config.steps), noise.latent):
+        for times in intervals(objective.grid(steps), noise.latent):
             state = self._step(objective, velocity_fn, state, times, condition)
         return state
 

@@ -18,11 +18,12 @@ from torch import Tensor
 class Times(NamedTuple):
     """Time inputs of the network, 0 <= r <= t <= 1. t = 0 is data, t = 1 is noise.
 
-    The network predicts the average velocity over [r, t]. Flow matching sets r = t (instantaneous velocity).
+    The network predicts the average velocity over [r, t]. Flow matching sets r = t (instantaneous velocity). Backbones
+    that provide `token-times` also accept a time for each image token, row-major: [B, N].
     """
 
-    t: Tensor  # [B] end of the interval, the time of the state
-    r: Tensor  # [B] start of the interval, the time that a sampling step reaches
+    t: Tensor  # [B] or [B, N] end of the interval, the time of the state
+    r: Tensor  # [B] or [B, N] start of the interval, the time that a sampling step reaches
 
     def numbers(self) -> tuple[float, float]:
         """Return t and r of the first sample. Waits for the device, unless a sampler made the times."""
@@ -106,10 +107,12 @@ class Prediction(NamedTuple):
 class ForwardPass(NamedTuple):
     """The forward pass that a loss differentiates. Auxiliary losses reuse it."""
 
-    state: State  # the noisy input
+    state: State  # the noisy state, `objective.interpolate(clean, noise, times.t)`
     times: Times
     prediction: Prediction  # velocities, with the requested intermediates
     denoised: State  # estimate of the clean state (x0 prediction)
+    noise: State  # the end of the path at t = 1
+    condition: Condition  # the condition that the network received
 
 
 class Losses(NamedTuple):
@@ -154,8 +157,16 @@ class Batch(NamedTuple):
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """Reshape `values` [B] to [B, 1, ...], so that they broadcast against `like` [B, ...]."""
-    return values.reshape(-1, *([1] * (like.ndim - 1)))
+    """Reshape `values` [B] to [B, 1, ...], so that they broadcast against `like` [B, ...].
+
+    `values` [B, N] of image tokens become [B, 1, h, w], each repeated over its patch of the latent `like` [B, C, h, w].
+    """
+    if values.ndim == 1:
+        return values.reshape(-1, *([1] * (like.ndim - 1)))
+    height, width = like.shape[-2:]
+    patch = round((height * width / values.shape[1]) ** 0.5)
+    cells = values.reshape(-1, 1, height // patch, width // patch)
+    return cells.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:

@@ -6,7 +6,7 @@ import torch
 from nanogen_core import build_pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes.conditioner import TinyTexts, TinyTextsConfig
+from nanogen_data.testing.fakes.conditioner import TinyTexts, TinyTextsConfig
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.stages.build import stage_of
 from nanogen_train.stages.lengths import bucket_length

@@ -23,7 +23,7 @@ PARTS = '''
 from pathlib import Path
 import torch
 from attrs import frozen
-from nanogen_core.testing.fakes import TinyTokenizer, TinyTokenizerConfig
+from nanogen_data.testing.fakes import TinyTokenizer, TinyTokenizerConfig
 from nanogen_eval.testing.fakes import TinyRedness
 
 @frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nanogen_core.config import load_config, resolve
-from nanogen_core.config_diff import flat
+from nanogen_files.config_diff import flat
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAY_DIFFER = ("task.", "conditioner.", "encoder.", "dataset.", "metric.", "guidance.cfg.scale")

@@ -5,10 +5,10 @@ import torch
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.tensors import Batch
-from nanogen_core.tf32 import set_tf32, tf32
 from nanogen_eval.image_writer import ImageWriter
 from nanogen_eval.options import Sampling
 from nanogen_eval.sources.sampled import Sampled
+from nanogen_files.tf32 import set_tf32, tf32
 
 
 class Cramped(Sampled):

@@ -19,10 +19,10 @@ from benchmarks.matrix.order import Matrix
 from benchmarks.matrix.sheet import rows
 from benchmarks.matrix.start import begin
 from nanogen_core.config import combine, resolve
-from nanogen_core.config_diff import flat
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_files import storage, yaml_files
+from nanogen_files.config_diff import flat
 from nanogen_train.trainer.loop import Interrupted
 
 PLAN = cells.read()

@@ -42,7 +42,7 @@ class Pair:
     def parameters_of(self, phase):
         return [(f"{phase}.weight", self.nets[phase].weight)]
 
-    def prepare(self, batch):
+    def prepare(self, batch, step):
         if batch.latents is not None:
             return batch
         self.prepared += len(batch.indices)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from nanogen_core.config import combine, resolve
-from nanogen_core.config_diff import flat
 from nanogen_core.registry import registry
+from nanogen_files.config_diff import flat
 from tests.fidelity.checks.published_configs import compared, leaves, published
 from tests.fidelity.recipes import names
 from tests.fidelity.recipes.ours import as_row

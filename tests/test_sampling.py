@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from nanogen_core.guidance import ClassifierFree
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions, where_null
@@ -23,6 +24,7 @@ class Straight:
 
 NOISE = State(torch.tensor([[2.0], [-1.0]])[:, :, None, None])
 CONDITION = Condition(torch.zeros(2, 1, 3))
+RNG = KeyedRNG(0, range(2))
 
 
 def exponential(state, times, condition):
@@ -31,7 +33,7 @@ def exponential(state, times, condition):
 
 
 def error(sampler, steps):
-    ends = sampler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, steps)
+    ends = sampler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, steps, RNG)
     return float((ends.latent - NOISE.latent / torch.e).abs().max())
 
 
@@ -42,13 +44,13 @@ def test_euler_is_of_first_and_heun_of_second_order():
 
 
 def test_euler_takes_the_product_of_its_steps():
-    ends = Euler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, 4)
+    ends = Euler(SamplerConfig()).sample(Straight(), exponential, NOISE, CONDITION, 4, RNG)
     assert torch.allclose(ends.latent, NOISE.latent * 0.75**4)
 
 
 def test_a_token_is_sampled_along():
     both = State(NOISE.latent, torch.ones(2, 5))
-    ends = Euler(SamplerConfig(steps=2)).sample(Straight(), exponential, both, CONDITION)
+    ends = Euler(SamplerConfig()).sample(Straight(), exponential, both, CONDITION, 2, RNG)
     assert torch.allclose(ends.cls_token, torch.full((2, 5), 0.25))
 
 
@@ -69,7 +71,7 @@ def guided(scale, t_min=0.0, t_max=1.0, steps=10):
     guidance = ClassifierFree(ClassifierFreeConfig(scale=scale, t_min=t_min, t_max=t_max))
     condition = Condition(torch.ones(2, 1, 1))
     wrapped = guidance.wrap(field, Condition(torch.zeros(2, 1, 1)))
-    ends = Euler(SamplerConfig()).sample(Straight(), wrapped, NOISE, condition, steps)
+    ends = Euler(SamplerConfig()).sample(Straight(), wrapped, NOISE, condition, steps, RNG)
     return field, NOISE.latent - ends.latent
 
 

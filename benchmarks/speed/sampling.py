@@ -13,6 +13,7 @@ from benchmarks.speed.parts import CLASSES, pipeline
 from benchmarks.speed.timing import Row, in_turn, ratio
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.pipeline import Pipeline
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.specs import ConditionSpec
@@ -38,7 +39,7 @@ def texts() -> Iterator[Row]:
         field = ClassifierFree(ClassifierFreeConfig(scale=6.0)).wrap(
             velocity_field(model.objective, net), conditions[1]
         )
-        model.sampler.sample(model.objective, field, noise, conditions[0], STEPS)
+        model.sampler.sample(model.objective, field, noise, conditions[0], STEPS, KeyedRNG(0, range(REQUESTS)))
 
     figure, detail = ratio(lambda: sample(*short), partial(sample, condition, null), rounds=7)
     yield Row(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nanogen_core.cli.options import overrides
-from nanogen_core.config_diff import ABSENT, differences
+from nanogen_files.config_diff import ABSENT, differences
 
 
 @click.group()

@@ -6,14 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS
-
-if TYPE_CHECKING:
-    from PIL import Image
+from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS, override_layer, overrides
 
 SHEET = "grid.png"
 
@@ -37,6 +33,7 @@ SHEET = "grid.png"
     type=click.Path(path_type=Path),
     help="Folder for the images. Existing files are never overwritten. [default: FOLDER/generated]",
 )
+@overrides
 def sample(
     folder: Path,
     requests: tuple[str, ...],
@@ -45,20 +42,25 @@ def sample(
     steps: int | None,
     guidance: float | None,
     output: Path | None,
+    settings: tuple[str, ...],
 ) -> None:
-    """Generate images with the pipeline in FOLDER, from class names or numbers, or from captions."""
+    """Generate images with the pipeline in FOLDER, from class names or numbers, or from captions.
+
+    --set changes the sampler and the guidance: --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
+    """
     from nanogen_core.pipeline import Pipeline
-    from nanogen_files.images import grid
+    from nanogen_files.images import grid, write_new_png
 
     output = output or folder / "generated"
     repeated = [request for request in requests for _ in range(count)]
     names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(repeated)]
     _refuse_present(output, [*names, SHEET])
-    pictures = Pipeline.load(folder).generate(repeated, seed=seed, steps=steps, guidance=guidance)
+    pipeline = Pipeline.load(folder).reconfigured(override_layer(settings))
+    pictures = pipeline.generate(repeated, seed=seed, steps=steps, guidance=guidance)
     assert isinstance(pictures, list)
     for name, picture in zip(names, pictures, strict=True):
-        _write(output / name, picture)
-    _write(output / SHEET, grid(pictures, repeated, columns=count if count > 1 else 8))
+        write_new_png(output / name, picture)
+    write_new_png(output / SHEET, grid(pictures, repeated, columns=count if count > 1 else 8))
     click.echo(f"{len(pictures)} pictures and {SHEET} are in {output}.")
 
 
@@ -70,25 +72,6 @@ def _refuse_present(output: Path, names: Sequence[str]) -> None:
     if present:
         others = f" and {len(present) - 1} more files" if len(present) > 1 else ""
         raise DataError(f"{output / present[0]}{others} would be overwritten: choose another --output.")
-
-
-def _write(path: Path, picture: Image.Image) -> None:
-    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or the disk is full."""
-    from nanogen_core.errors import DataError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("xb")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}): choose another --output.") from error
-    try:
-        with file:
-            picture.save(file, format="PNG")
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise DataError(f"{path} cannot be written ({error.strerror or error}): free disk space.") from error
-        raise
 
 
 def _slug(text: str) -> str:

@@ -10,7 +10,7 @@
         pass
 
 The docstring of a contract lists its fixtures and its class attributes, which adapt it to the tested component.
-`nanogen_core.testing.fakes` has small working components to combine with the tested one. Requires pytest.
+Requires pytest.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ import pytest
 if TYPE_CHECKING:
     from nanogen_core.testing.backbone import BackboneContract
     from nanogen_core.testing.conditioner import ConditionerContract
+    from nanogen_core.testing.guidance import GuidanceContract
     from nanogen_core.testing.objective import ObjectiveContract
     from nanogen_core.testing.plugin import PluginContract
+    from nanogen_core.testing.sampler import SamplerContract
     from nanogen_core.testing.task import TaskContract
     from nanogen_core.testing.tokenizer import TokenizerContract
 
 __all__ = [
     "BackboneContract",
     "ConditionerContract",
+    "GuidanceContract",
     "ObjectiveContract",
     "PluginContract",
+    "SamplerContract",
     "TaskContract",
     "TokenizerContract",
 ]

@@ -154,11 +154,28 @@ class BackboneContract:
                 pair = [(state, times, condition._replace(extras={name: values})) for values in (half, other)]
                 assert self._output_differs(net, *pair)
 
+    def test_equal_times_of_all_tokens_are_one_time(self, build: Build) -> None:
+        self._only_with("token-times")
+        for net, state, times, condition in self.cases(build):
+            per_token = self._per_token(net, state, times, condition)
+            pair = [net(state, given, condition).value.latent for given in (times, per_token)]
+            assert max_difference(*pair) <= self.tolerance
+
+    def test_output_depends_on_the_time_of_every_token(self, build: Build) -> None:
+        self._only_with("token-times")
+        for net, state, times, condition in self.cases(build):
+            times = self._per_token(net, state, times, condition)
+            for row in torch.eye(times.t.shape[1]):
+                moved = Times(times.t - 0.05 * row, times.r - 0.05 * row)
+                assert self._output_differs(net, (state, times, condition), (state, moved, condition))
+
     def test_every_parameter_gets_a_gradient(self, build: Build) -> None:
-        for net, *inputs in self.cases(build):
-            _scalar_of_all_outputs(net(*inputs)).backward()  # type: ignore[no-untyped-call]
-            trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-            assert [name for name, p in trained if p.grad is None or not p.grad.isfinite().all()] == []
+        for training in (False, True):
+            torch.manual_seed(0)  # for dropout
+            for net, *inputs in self.cases(build):
+                _scalar_of_all_outputs(net.train(training)(*inputs)).backward()  # type: ignore[no-untyped-call]
+                trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+                assert [name for name, p in trained if p.grad is None or not p.grad.isfinite().all()] == []
 
     def test_intermediates_are_image_tokens(self, build: Build) -> None:
         self._only_with("features")
@@ -185,6 +202,12 @@ class BackboneContract:
     def _output_differs(self, net: nn.Module, first: Sequence[Any], second: Sequence[Any]) -> bool:
         with torch.no_grad():
             return max_difference(net(*first).value.latent, net(*second).value.latent) > self.effect
+
+    def _per_token(self, net: nn.Module, state: State, times: Times, condition: Condition) -> Times:
+        """Return the times repeated for each image token, whose number the intermediates show."""
+        features = net(state, times, condition, intermediates=self.intermediates).features
+        tokens = next(iter(features.values())).shape[1]
+        return Times(times.t[:, None].repeat(1, tokens), times.r[:, None].repeat(1, tokens))
 
     def _only_with(self, word: str) -> None:
         if word not in self.provides:

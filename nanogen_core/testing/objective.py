@@ -1,11 +1,11 @@
-"""Contract tests for objectives: velocities point from data to noise, and the true prediction has the lowest loss."""
+"""Contract tests for objectives on any path: the true prediction has the lowest loss and leads from noise to data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from nanogen_core.protocols import Objective
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
-from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, per_sample, where_null
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, where_null
 from nanogen_core.testing.comparison import LATENT, global_rng_untouched, max_difference, random_state
-from nanogen_core.testing.oracle import Oracle, Predicts, condition_of
+from nanogen_core.testing.oracle import Oracle, condition_of, true_velocity
 
 ROWS = 8
 
@@ -29,13 +29,28 @@ class ObjectiveContract:
 
     Attributes:
         latent: Shape of the latents to test with.
-        predicts: What the objective's network predicts, "velocity" or "data".
+        predicts: What the objective's network predicts, "velocity" or "data". Override `true_prediction` for others.
+        steps: Numbers of sampling steps with which the true velocity leads to the data.
+        damped_below: Times below which the objective damps velocities.
         tolerance: Largest allowed difference from the exact solution.
     """
 
     latent: LatentSpec = LATENT
-    predicts: Predicts = "velocity"
+    predicts: Literal["velocity", "data"] = "velocity"
+    steps: Sequence[int] = (1, 3)
+    damped_below: float = 0.1
     tolerance: float = 1e-4
+
+    def true_prediction(self, objective: Objective, state: State, times: Times, clean: State) -> State:
+        """Return the exact output of the network for its inputs `state` and `times`, which the objective may scale.
+
+        Override it for objectives with preconditioning: EDM's network receives `c_in x` and `c_noise`.
+        """
+        return clean if self.predicts == "data" else true_velocity(objective, state, times.t, clean)
+
+    def oracle(self, objective: Objective, *, scale: float = 1.0, offset: Tensor | None = None) -> Oracle:
+        """Return a network that predicts `scale` times the truth plus `offset`."""
+        return Oracle(partial(self.true_prediction, objective), scale=scale, offset=offset)
 
     def nets(self, student: Any) -> Mapping[str, Any]:
         """Return the argument `nets` of `loss`. Override if the objective needs more networks than the student."""
@@ -49,9 +64,9 @@ class ObjectiveContract:
         """Return eight noise states."""
         return random_state(self.latent, ROWS, "noise")
 
-    def between(self, t: Tensor) -> State:
-        """Return x_t = (1 - t) x + t n, the states at t [B] on the straight paths from data x to noise n."""
-        return self.clean().map(lambda x, n: (1 - per_sample(t, x)) * x + per_sample(t, x) * n, self.noise())
+    def between(self, objective: Objective, t: Tensor) -> State:
+        """Return the states at t [B] on the paths from the clean states to the noise."""
+        return objective.interpolate(self.clean(), self.noise(), t)
 
     def loss_of(self, objective: Objective, student: Any, *, step: int = 0) -> Losses:
         """Return the loss of a student on the eight clean states with the random numbers of `step`."""
@@ -71,34 +86,55 @@ class ObjectiveContract:
             assert (float(grid[0]), float(grid[-1])) == (1.0, 0.0)
             assert (grid.diff() < 0).all()
 
-    def test_velocity_points_from_data_to_noise(self, objective: Objective) -> None:
+    def test_path_starts_at_the_data(self, objective: Objective) -> None:
+        assert max_difference(self.between(objective, torch.zeros(ROWS)).latent, self.clean().latent) <= 1e-6
+
+    def test_path_is_linear_in_data_and_noise(self, objective: Objective) -> None:
+        t, zero = torch.full((ROWS,), 0.6), self.clean().map(torch.zeros_like)
+        double = [state.map(lambda x: 2 * x) for state in (self.clean(), self.noise())]
+        ends = (double[0], zero), (zero, double[1])
+        parts = [objective.interpolate(clean, noise, t).latent / 2 for clean, noise in ends]
+        assert max_difference(sum(parts, torch.zeros(())), self.between(objective, t).latent) <= self.tolerance
+
+    def test_path_velocity_is_the_derivative(self, objective: Objective) -> None:
+        clean, noise = (state.map(torch.Tensor.double) for state in (self.clean(), self.noise()))
+        for t, h in ((0.3, 1e-4), (0.7, 1e-4)):
+            at = [torch.full((ROWS,), time, dtype=torch.float64) for time in (t - h, t, t + h)]
+            low, _, high = (objective.interpolate(clean, noise, time).latent for time in at)
+            velocity = objective.path_velocity(clean, noise, at[1]).latent
+            assert max_difference((high - low) / (2 * h), velocity) <= self.tolerance * float(velocity.abs().max())
+
+    def test_velocity_is_that_of_the_path(self, objective: Objective) -> None:
         times = _instant(0.6)
-        state = self.between(times.t)
+        state = self.between(objective, times.t)
         velocity = self._field(objective)(state, times, condition_of(self.clean())).value
-        truth = self.noise().map(torch.sub, self.clean())
-        assert max_difference(velocity.latent, truth.latent) <= self.tolerance
+        truth = objective.path_velocity(self.clean(), self.noise(), times.t)
+        assert max_difference(velocity.latent, truth.latent) <= self.tolerance * float(truth.latent.abs().max())
 
     def test_heads_are_converted_to_velocities(self, objective: Objective) -> None:
         times = _instant(0.6)
-        state = self.between(times.t)
-        value = Oracle(self.predicts)(state, times, condition_of(self.clean())).value
+        state = self.between(objective, times.t)
+        value = self.noise()
         answer = objective.velocity(Prediction(value, heads={"base": value}), state, times)
         assert max_difference(answer.heads["base"].latent, answer.value.latent) <= self.tolerance
 
-    def test_step_stays_on_the_straight_path(self, objective: Objective) -> None:
+    def test_step_stays_on_the_path(self, objective: Objective) -> None:
         times = Times(torch.full((ROWS,), 0.8), torch.full((ROWS,), 0.3))
-        moved = objective.step(self._field(objective), self.between(times.t), times, condition_of(self.clean()))
-        assert max_difference(moved.latent, self.between(times.r).latent) <= self.tolerance
+        start = self.between(objective, times.t)
+        moved = objective.step(self._field(objective), start, times, condition_of(self.clean()))
+        end = self.between(objective, times.r).latent
+        assert max_difference(moved.latent, end) <= self.tolerance * max(1, float(end.abs().max()))
 
     def test_step_of_length_zero_changes_nothing(self, objective: Objective) -> None:
         times = _instant(0.6)
-        state = self.between(times.t)
+        state = self.between(objective, times.t)
         moved = objective.step(self._field(objective), state, times, condition_of(self.clean()))
         assert max_difference(moved.latent, state.latent) <= 1e-6
 
     def test_true_velocity_leads_from_noise_to_data(self, objective: Objective) -> None:
-        for steps in (1, 3):
-            state, grid = self.noise(), objective.grid(steps).float()
+        zero, one = self.clean().map(torch.zeros_like), torch.ones(ROWS)
+        for steps in self.steps:
+            state, grid = objective.interpolate(zero, self.noise(), one), objective.grid(steps).float()
             for t, r in pairwise(grid):
                 times = Times(t.expand(ROWS), r.expand(ROWS))
                 state = objective.step(self._field(objective), state, times, condition_of(self.clean()))
@@ -106,11 +142,11 @@ class ObjectiveContract:
 
     def test_step_keeps_float32(self, objective: Objective) -> None:
         times = Times(torch.full((ROWS,), 0.8), torch.full((ROWS,), 0.3))
-        moved = objective.step(_coarse, self.between(times.t), times, condition_of(self.clean()))
+        moved = objective.step(_coarse, self.between(objective, times.t), times, condition_of(self.clean()))
         assert moved.latent.dtype == torch.float32
 
     def test_loss_is_a_scalar_with_a_gradient(self, objective: Objective) -> None:
-        student = Oracle(self.predicts, scale=0.5)
+        student = self.oracle(objective, scale=0.5)
         losses = self.loss_of(objective, student)
         losses.total.backward()  # type: ignore[no-untyped-call]
         assert losses.total.shape == ()
@@ -124,24 +160,24 @@ class ObjectiveContract:
 
         offset = KeyedRNG(5, [0]).normal("offset", self.latent.shape)[0]
         others = {
-            "of the wrong sign": Oracle(self.predicts, scale=-1.0),
-            "zero": Oracle(self.predicts, scale=0.0),
-            "half": Oracle(self.predicts, scale=0.5),
-            "too large": Oracle(self.predicts, scale=1.5),
-            "shifted": Oracle(self.predicts, offset=offset),
+            "of the wrong sign": self.oracle(objective, scale=-1.0),
+            "zero": self.oracle(objective, scale=0.0),
+            "half": self.oracle(objective, scale=0.5),
+            "too large": self.oracle(objective, scale=1.5),
+            "shifted": self.oracle(objective, offset=offset),
         }
-        truth = mean(Oracle(self.predicts))
+        truth = mean(self.oracle(objective))
         assert [name for name, student in others.items() if mean(student) <= truth] == []
 
     def test_loss_uses_only_its_rng(self, objective: Objective) -> None:
-        student = Oracle(self.predicts, scale=0.5)
+        student = self.oracle(objective, scale=0.5)
         with global_rng_untouched():
             first, again = (self.loss_of(objective, student).total.item() for _ in range(2))
         assert first == again
         assert self.loss_of(objective, student, step=1).total.item() != first
 
     def test_loss_is_independent_of_the_order(self, objective: Objective) -> None:
-        student, order = Oracle(self.predicts, scale=0.5), [5, 2, 7, 0, 3, 6, 1, 4]
+        student, order = self.oracle(objective, scale=0.5), [5, 2, 7, 0, 3, 6, 1, 4]
         clean = self.clean().map(lambda x: x[order])
         condition = condition_of(clean)
         other = objective.loss(self.nets(student), clean, condition, _null(condition), KeyedRNG(3, order))
@@ -151,27 +187,31 @@ class ObjectiveContract:
         condition = condition_of(self.clean())
         for dropped in (torch.arange(ROWS) < 3, torch.ones(ROWS, dtype=torch.bool)):
             rows = where_null(dropped, condition, _null(condition))
-            nets = self.nets(Oracle(self.predicts, scale=0.5))
+            nets = self.nets(self.oracle(objective, scale=0.5))
             assert objective.loss(nets, self.clean(), rows, _null(condition), KeyedRNG(3, range(ROWS))).total.isfinite()
 
     def test_loss_accepts_a_single_sample(self, objective: Objective) -> None:
         clean = self.clean().map(lambda x: x[:1])
         condition = condition_of(clean)
-        nets = self.nets(Oracle(self.predicts, scale=0.5))
+        nets = self.nets(self.oracle(objective, scale=0.5))
         assert objective.loss(nets, clean, condition, _null(condition), KeyedRNG(3, [0])).total.isfinite()
 
     def test_forward_pass_is_returned(self, objective: Objective) -> None:
-        forward_pass = self.loss_of(objective, partial(Oracle(self.predicts), intermediates=("block.1",))).forward_pass
+        student = partial(self.oracle(objective), intermediates=("block.1",))
+        forward_pass = self.loss_of(objective, student).forward_pass
         if forward_pass is None:
             pytest.skip("the objective returns no forward_pass, so auxiliary losses cannot be combined with it")
-        late = forward_pass.times.t > 0.1  # near the data an objective may damp velocities
+        late = forward_pass.times.t > self.damped_below
+        assert late.any()
         assert max_difference(forward_pass.denoised.latent[late], self.clean().latent[late]) <= self.tolerance
         assert set(forward_pass.prediction.features) == {"block.1"}
         assert forward_pass.denoised.latent.requires_grad
+        state = objective.interpolate(self.clean(), forward_pass.noise, forward_pass.times.t)
+        assert max_difference(forward_pass.state.latent, state.latent) <= self.tolerance
 
     def _field(self, objective: Objective) -> Any:
         """Return the velocity function of the oracle."""
-        oracle = Oracle(self.predicts).requires_grad_(False)
+        oracle = self.oracle(objective).requires_grad_(False)
         return lambda state, times, condition: objective.velocity(oracle(state, times, condition), state, times)
 
 

@@ -1,20 +1,16 @@
-"""A network that predicts the exact velocity or data, to test objectives. Condition tokens hold the clean samples.
-
-On the straight path x_t = (1 - t) data + t noise, the instantaneous velocity at t and the average velocity over any
-[r, t] are both noise - data = (x_t - data) / t. The oracle is therefore exact for flow matching and for MeanFlow.
-"""
+"""A network that predicts the exact answer, to test objectives. Condition tokens hold the clean samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
+from nanogen_core.protocols import Objective
+from nanogen_core.tensors import Condition, Prediction, State, Times
 
-Predicts = Literal["velocity", "data"]
+Truth = Callable[[State, Times, State], State]  # (network input, its times, clean state) -> exact prediction
 
 
 def condition_of(clean: State) -> Condition:
@@ -31,12 +27,20 @@ def data_of(condition: Condition, like: State) -> State:
     return State(latent, None if like.cls_token is None else row[:, size:])
 
 
+def true_velocity(objective: Objective, state: State, t: Tensor, clean: State) -> State:
+    """Return dx/dt at a state on the path to `clean`: the path's noise is solved from x_t = a clean + s noise."""
+    zero, one = clean.map(torch.zeros_like), clean.map(torch.ones_like)
+    scaled, scale = objective.interpolate(clean, zero, t), objective.interpolate(zero, one, t)
+    noise = state.map(lambda x, ax, s: (x - ax) / s, scaled, scale)
+    return objective.path_velocity(clean, noise, t)
+
+
 class Oracle(nn.Module):
     """Predicts `scale` times the truth plus `offset` [C, h, w]. Exact for scale 1 and offset 0."""
 
-    def __init__(self, predicts: Predicts = "velocity", *, scale: float = 1.0, offset: Tensor | None = None):
+    def __init__(self, truth: Truth, *, scale: float = 1.0, offset: Tensor | None = None):
         super().__init__()
-        self.predicts = predicts
+        self.truth = truth
         self.scale = nn.Parameter(torch.tensor(scale))
         self.offset = nn.Parameter(torch.zeros(()) if offset is None else offset)
 
@@ -44,8 +48,6 @@ class Oracle(nn.Module):
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
         """Return the prediction. Every requested intermediate is the input latent as tokens [B, h * w, C]."""
-        data = data_of(condition, state)
-        truth = data if self.predicts == "data" else state.map(lambda x, d: (x - d) / per_sample(times.t, x), data)
-        value = truth.map(lambda value: self.scale * value)
+        value = self.truth(state, times, data_of(condition, state)).map(lambda value: self.scale * value)
         tokens = state.latent.flatten(2).transpose(1, 2)  # [B, h * w, C]
         return Prediction(value._replace(latent=value.latent + self.offset), dict.fromkeys(intermediates, tokens))

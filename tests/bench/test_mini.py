@@ -17,10 +17,10 @@ from nanogen_bench.mini.experiment import experiment
 from nanogen_bench.mini.job import jobs
 from nanogen_bench.mini.pool import Pool
 from nanogen_core.config import resolve
-from nanogen_core.config_diff import differences
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.registry import registry
 from nanogen_files import yaml_files
+from nanogen_files.config_diff import differences
 
 MAY_DIFFER = ("task.", "conditioner.", "encoder.", "metric.", "guidance.cfg.scale")
 RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import SamplerConfig
 from nanogen_dit.published.layout import Network
@@ -46,4 +47,8 @@ def _loss(case: Case, objective: MeanFlow, network: Network) -> Iterator[tuple[s
 
 def _sample(case: Case, objective: MeanFlow, network: Network, steps: int) -> Tensor:
     velocity_fn = velocity_field(objective, network)
-    return Euler(SamplerConfig(steps=steps)).sample(objective, velocity_fn, case.noise, case.condition).latent
+    return (
+        Euler(SamplerConfig(steps=steps))
+        .sample(objective, velocity_fn, case.noise, case.condition, steps, KeyedRNG(0, []))
+        .latent
+    )

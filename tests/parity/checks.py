@@ -16,6 +16,7 @@ from nanogen_align.config import InternalConfig
 from nanogen_align.internal import Internal
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.protocols import VelocityFn
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_flow.config import PREDICTIONS, FlowConfig
@@ -115,7 +116,7 @@ def _samples(case: Case, objective: Flow, prediction: str) -> Iterator[tuple[str
 
 def _sample(case: Case, objective: Flow, velocity_fn: VelocityFn) -> Tensor:
     sampler = Euler(SamplerConfig(steps=case.config["sampling"]["steps"]))
-    return sampler.sample(objective, velocity_fn, case.noise, case.condition).latent
+    return sampler.sample(objective, velocity_fn, case.noise, case.condition, sampler.steps, KeyedRNG(0, [])).latent
 
 
 def _guided(case: Case, velocity_fn: VelocityFn) -> VelocityFn:

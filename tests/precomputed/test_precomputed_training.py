@@ -14,12 +14,12 @@ from precomputed_data import config, on_latents, picture, png, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
 from nanogen_data.loader import Example, Reading, loader
 from nanogen_data.precomputed import training
 from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_data.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 

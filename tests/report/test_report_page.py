@@ -18,7 +18,7 @@ from nanogen_bench.correlation.table import read_table
 from nanogen_bench.report.page import page
 from nanogen_bench.report.reading import Request, read
 from nanogen_core.cli.main import cli
-from nanogen_core.config_diff import Difference
+from nanogen_files.config_diff import Difference
 from nanogen_files.structure import plain
 
 pytest.importorskip("scipy")

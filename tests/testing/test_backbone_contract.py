@@ -9,7 +9,7 @@ from torch import nn
 
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_core.testing import BackboneContract
-from nanogen_core.testing.fakes import TinyBackbone, TinyBackboneConfig
+from nanogen_data.testing.fakes import TinyBackbone, TinyBackboneConfig
 
 
 class TwoTimeContract(BackboneContract):

@@ -7,7 +7,7 @@ from contracts import failures
 
 from nanogen_core.tensors import Batch, Condition
 from nanogen_core.testing import ConditionerContract
-from nanogen_core.testing.fakes import TinyTexts, TinyTextsConfig
+from nanogen_data.testing.fakes import TinyTexts, TinyTextsConfig
 
 BATCH = Batch(torch.arange(3), captions=["a red square", "two cats", "a blue car"])
 

@@ -11,13 +11,13 @@ from nanogen_core.testing import (
     PluginContract,
     TaskContract,
     TokenizerContract,
-    fakes,
 )
+from nanogen_data.testing import fakes
 
 
 @pytest.fixture
 def manifest():
-    return "nanogen_core.testing.fakes_plugin"
+    return "nanogen_data.testing.fakes_plugin"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from contracts import failures
 
-from nanogen_core.testing.fakes import TinyDataset, TinyTask
+from nanogen_data.testing.fakes import TinyDataset, TinyTask
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
 from nanogen_eval.testing.fakes import TinyColour, TinyRedness

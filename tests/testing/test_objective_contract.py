@@ -6,7 +6,7 @@ from contracts import failures
 
 from nanogen_core.tensors import Losses, Prediction, Times
 from nanogen_core.testing import ObjectiveContract
-from nanogen_core.testing.fakes import TinyFlow, TinyFlowConfig
+from nanogen_data.testing.fakes import TinyFlow, TinyFlowConfig
 
 
 class WrongSign(TinyFlow):
@@ -117,23 +117,46 @@ class WrongGuess(TinyFlow):
 
     def loss(self, nets, clean, condition, null, rng):
         losses = super().loss(nets, clean, condition, null, rng)
-        return losses._replace(seen=losses.seen._replace(guess=losses.seen.state))
+        return losses._replace(forward_pass=losses.forward_pass._replace(denoised=losses.forward_pass.state))
 
 
 class ForgetsFeatures(TinyFlow):
     def loss(self, nets, clean, condition, null, rng):
         losses = super().loss(nets, clean, condition, null, rng)
-        bare = Prediction(losses.seen.prediction.value)
-        return losses._replace(seen=losses.seen._replace(prediction=bare))
+        bare = Prediction(losses.forward_pass.prediction.value)
+        return losses._replace(forward_pass=losses.forward_pass._replace(prediction=bare))
+
+
+class BentPath(TinyFlow):
+    """A path that is not linear in the data."""
+
+    def interpolate(self, clean, noise, t):
+        return super().interpolate(clean.map(torch.tanh), noise, t)
+
+
+class WrongSlope(TinyFlow):
+    def path_velocity(self, clean, noise, t):
+        return super().path_velocity(clean, noise, t).map(lambda v: 1.01 * v)
+
+
+class OtherNoise(TinyFlow):
+    """Shows other noise than that of the state."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        losses = super().loss(nets, clean, condition, null, rng)
+        return losses._replace(forward_pass=losses.forward_pass._replace(noise=clean))
 
 
 BROKEN = {
+    BentPath: {"path_starts_at_the_data", "path_is_linear_in_data_and_noise"},
+    WrongSlope: {"path_velocity_is_the_derivative"},
+    OtherNoise: {"forward_pass_is_returned"},
     WrongGuess: {"forward_pass_is_returned"},
     ForgetsFeatures: {"forward_pass_is_returned"},
-    WrongSign: {"step_stays_on_the_straight_path", "true_velocity_leads_from_noise_to_data"},
+    WrongSign: {"step_stays_on_the_path", "true_velocity_leads_from_noise_to_data"},
     OppositeVelocity: {
-        "velocity_points_from_data_to_noise",
-        "step_stays_on_the_straight_path",
+        "velocity_is_that_of_the_path",
+        "step_stays_on_the_path",
         "true_velocity_leads_from_noise_to_data",
     },
     OppositeTarget: {"loss_is_lowest_for_the_true_prediction"},
@@ -141,7 +164,7 @@ BROKEN = {
     RisingGrid: {"grid_decreases_from_one_to_zero", "true_velocity_leads_from_noise_to_data"},
     SingleGrid: {"grid_decreases_from_one_to_zero"},
     ShortStep: {
-        "step_stays_on_the_straight_path",
+        "step_stays_on_the_path",
         "step_of_length_zero_changes_nothing",
         "true_velocity_leads_from_noise_to_data",
     },

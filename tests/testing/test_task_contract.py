@@ -5,7 +5,7 @@ import torch
 from contracts import failures
 
 from nanogen_core.testing import TaskContract
-from nanogen_core.testing.fakes import TinyDataset, TinyLabels, TinyTask
+from nanogen_data.testing.fakes import TinyDataset, TinyLabels, TinyTask
 
 CONDITIONER = TinyLabels(classes=TinyDataset.classes)
 

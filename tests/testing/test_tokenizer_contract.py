@@ -6,7 +6,7 @@ from contracts import failures
 
 from nanogen_core.specs import LatentSpec
 from nanogen_core.testing import TokenizerContract
-from nanogen_core.testing.fakes import TinyTokenizer, TinyTokenizerConfig
+from nanogen_data.testing.fakes import TinyTokenizer, TinyTokenizerConfig
 
 
 class Bounded(TokenizerContract):

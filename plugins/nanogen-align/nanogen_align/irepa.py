@@ -12,15 +12,17 @@ from nanogen_align.grids import resampled
 from nanogen_align.probe import intermediate_shape
 from nanogen_align.projectors import Convolution
 from nanogen_align.teacher import teacher_of
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
+from nanogen_train.protocols import Auxiliary
 
 EXTRA = "irepa"
 EPS = 1e-6
 
 
-class IRepa:
+class IRepa(Auxiliary):
     """REPA with a 3 x 3 convolution as projector and spatially normalised targets. The class token is not aligned.
 
     Args:
@@ -30,7 +32,7 @@ class IRepa:
         condition: Shape of the condition.
     """
 
-    cls_token_width = 0
+    nets: nn.Module
 
     def __init__(self, config: IRepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
@@ -45,11 +47,9 @@ class IRepa:
         patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.gamma)}
 
-    def cls_token(self, batch: Batch) -> None:
-        """Return None: iREPA adds no class token to the state."""
-        return
-
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted distance, and the unweighted one as the part "distance"."""
         projected = self.nets(forward_pass.prediction.features[self.intermediates[0]]).float()  # [B, N, D]
         distance = DISTANCES[self.config.distance](projected, batch.extras[EXTRA])

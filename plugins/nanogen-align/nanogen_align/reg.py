@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
 from nanogen_align.config import RegConfig
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
+from nanogen_train.protocols import Auxiliary
 
 EXTRA = "reg"
 
@@ -29,7 +31,7 @@ def mean_token(patches: Tensor, token: Tensor | None) -> Tensor:
 POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class_token, "mean": mean_token}
 
 
-class Reg:
+class Reg(Auxiliary):
     """REG: adds a teacher's class token to the state. It is noised at the time of the sample, like the latent.
 
     The objective computes the loss of the class token, with the weight `objective.cls_token_weight`.
@@ -40,9 +42,6 @@ class Reg:
     Raises:
         Incompatible: The teacher has no class token, and `token` is "class".
     """
-
-    intermediates: Sequence[str] = ()
-    nets = None
 
     def __init__(self, config: RegConfig):
         self.teacher = teacher_of(config.teacher)
@@ -63,6 +62,8 @@ class Reg:
         """Return the clean class tokens [B, D]."""
         return batch.extras[EXTRA]
 
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return a loss of 0. The objective computes the loss of the class token."""
         return Losses(batch.extras[EXTRA].new_zeros(()))

@@ -14,14 +14,16 @@ from nanogen_align.probe import intermediate_shape
 from nanogen_align.projectors import PROJECTORS
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
+from nanogen_train.protocols import Auxiliary
 
 EXTRA = "repa"
 
 
-class Repa:
+class Repa(Auxiliary):
     """REPA: `weight * distance(projector(block output), patch tokens of the teacher)`.
 
     With a class token (REG), its block output is aligned with the clean class token too, by the same projector.
@@ -36,7 +38,7 @@ class Repa:
         Incompatible: The class token of the state has another width than the teacher's tokens.
     """
 
-    cls_token_width = 0
+    nets: nn.Module
 
     def __init__(self, config: RepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
@@ -57,11 +59,9 @@ class Repa:
         patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: resampled(patches, self.count)}
 
-    def cls_token(self, batch: Batch) -> None:
-        """Return None: REPA adds no class token to the state."""
-        return
-
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted distance, and the unweighted one as the part "distance"."""
         features = forward_pass.prediction.features
         tokens = _concatenated(*(features[name] for name in self.intermediates))  # [B, (1) + N, width]

@@ -19,9 +19,9 @@ from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
+from nanogen_core.tensors import Batch, Condition, ForwardPass, Prediction, State, Times
 from nanogen_core.testing import PluginContract
-from nanogen_core.testing.fakes import TinyBackbone, TinyBackboneConfig
+from nanogen_data.testing.fakes import TinyBackbone, TinyBackboneConfig
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.ddt import DDT
 from nanogen_dit.lightning_dit import LightningDiT
@@ -33,6 +33,7 @@ LABELS = ConditionSpec(11, 1, learned=2)
 TEXTS = ConditionSpec(7, 5, normalize=True, padded=True)
 TEACHER = {"name": "tiny-vision"}
 RNG = KeyedRNG(0, range(2))
+CONDITION = Condition(torch.zeros(2, 1, 1))
 IMAGES = Batch(torch.arange(2), images=torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
 
 
@@ -58,7 +59,7 @@ def repa(latent=LATENT, **options):
 
 def forward_pass(**features):
     state = State(torch.zeros(2, *LATENT.shape))
-    return ForwardPass(state, Times(torch.ones(2), torch.ones(2)), Prediction(state, features), state)
+    return ForwardPass(state, Times(torch.ones(2), torch.ones(2)), Prediction(state, features), state, state, CONDITION)
 
 
 def looked(loss):
@@ -86,7 +87,7 @@ def test_repa_is_half_the_squared_error_of_a_linear_map():
     patches, _ = loss.teacher.encoder.encode(IMAGES.images)
     weight, bias = loss.nets.weight, loss.nets.bias
     expected = (tokens @ weight.T + bias - patches).square().mean()
-    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), RNG)
+    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), {}, RNG)
     torch.testing.assert_close(found.total, 0.5 * expected)
     torch.testing.assert_close(found.parts["distance"], expected.detach())
     found.total.backward()
@@ -99,7 +100,7 @@ def test_repa_of_the_paper_is_cosine_similarity_of_three_layers():
     projected = third(F.silu(second(F.silu(first(tokens)))))
     patches, _ = loss.teacher.encode(IMAGES.images)
     a, b = F.normalize(projected, dim=-1), F.normalize(patches, dim=-1)
-    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), RNG).total
+    found = loss.loss(forward_pass(**{"block.2": tokens}), CLEAN, looked(loss), {}, RNG).total
     torch.testing.assert_close(found, -0.5 * (a * b).sum(-1).mean())
 
 
@@ -110,7 +111,7 @@ def test_with_reg_the_token_is_aligned_too_and_comes_first():
     patches, class_token = loss.teacher.encode(IMAGES.images)
     clean = State(torch.zeros(2, *LATENT.shape), class_token)
     sum_of_squares = (loss.nets(tokens) - patches).square().sum() + (loss.nets(token) - class_token).square().sum()
-    found = loss.loss(forward_pass(**{"block.2": tokens, "block.2.cls_token": token}), clean, looked(loss), RNG)
+    found = loss.loss(forward_pass(**{"block.2": tokens, "block.2.cls_token": token}), clean, looked(loss), {}, RNG)
     torch.testing.assert_close(found.parts["distance"], (sum_of_squares / (2 * 17 * 12)).detach())
 
 
@@ -137,7 +138,7 @@ def test_irepa_normalises_over_space_and_convolves():
     around = F.pad(tokens.reshape(2, 4, 4, 16), (0, 0, 1, 1, 1, 1))
     windows = torch.stack([around[:, i : i + 4, j : j + 4] for i in range(3) for j in range(3)], dim=-2)
     projected = torch.einsum("bhwkc,dck->bhwd", windows, kernel.flatten(2)) + bias
-    found = loss.loss(forward_pass(**{"block.1": tokens}), None, batch, RNG)
+    found = loss.loss(forward_pass(**{"block.1": tokens}), None, batch, {}, RNG)
     torch.testing.assert_close(found.total, 0.5 * (projected - expected).square().mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -151,7 +152,7 @@ def test_reg_gives_the_class_token_and_no_loss_of_its_own():
     batch = looked(reg)
     assert reg.cls_token_width == 12
     torch.testing.assert_close(reg.cls_token(batch), reg.teacher.encoder.encode(IMAGES.images)[1])
-    assert reg.loss(forward_pass(), None, batch, RNG).total == 0
+    assert reg.loss(forward_pass(), None, batch, {}, RNG).total == 0
 
 
 def test_a_teacher_without_a_class_token_is_refused_by_name():

@@ -9,7 +9,7 @@ The correlation code needs SciPy and statsmodels, but not torch.
 
 from typing import TYPE_CHECKING
 
-from nanogen_core.exports import lazy_exports
+from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
     from nanogen_bench.correlation.study import study

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import torch
 import torch.nn.functional as F
 from attrs import evolve
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class DDT(nn.Module):
 
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
-            times: t and r, [B] each.
+            times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             intermediates: Names of block outputs to return in `features`, such as "block.8".
 
@@ -115,15 +116,21 @@ class DDT(nn.Module):
         requested = read_intermediates(intermediates, depth, self.geometry)
         keep = {self.internal_depth, *(each.block for each in requested)}
         encoded = self.encoder(state, times, condition, keep)
-        signal = self.connector(F.silu(encoded.tokens + encoded.time[:, None]))  # [B, (1) + N, outer]
+        signal = self.connector(F.silu(encoded.tokens + self._state_time(encoded.time)))  # [B, (1) + N, outer]
         value, outputs = self.decoder(state, F.silu(signal), keep)
         heads = {name: cast(head, state) for name, head in self._heads(encoded).items()}
         return Prediction(cast(value, state), features(requested, encoded.outputs | outputs, self.geometry), heads)
+
+    def _state_time(self, time: Tensor) -> Tensor:
+        """Return the time embedding of the state's tokens. The class token has the mean of the image tokens."""
+        if time.shape[1] == 1 or not self.geometry.leading:
+            return time
+        return torch.cat([time.mean(dim=1, keepdim=True), time], dim=1)
 
     def _heads(self, encoded: Encoded) -> dict[str, State]:
         """Apply the internal head. Its tokens are also its adaLN input."""
         if self.internal_head is None or self.internal_depth is None:
             return {}
         middle = image_tokens(encoded.outputs[self.internal_depth], self.geometry)  # [B, N, inner]
-        signal = F.silu(middle + encoded.time[:, None])
+        signal = F.silu(middle + encoded.time)
         return {"internal": self.internal_head(signal, F.silu(signal))}

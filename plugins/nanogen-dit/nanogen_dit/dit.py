@@ -63,7 +63,7 @@ class DiT(nn.Module):
 
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
-            times: t and r, [B] each.
+            times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             intermediates: Names of block outputs to return in `features`, such as "block.8".
 
@@ -76,7 +76,8 @@ class DiT(nn.Module):
         requested = read_intermediates(intermediates, self.trunk.depth, self.geometry)
         keep, outputs = {each.block for each in requested}, {}
         x = self.patch(patchify(state.latent, self.geometry.patch)) + self.positions  # [B, N, width]
-        signal = F.silu(self._time(times) + self.condition(condition.tokens, condition.mask))  # [B, width]
+        pooled = self.condition(condition.tokens, condition.mask)[:, None]
+        signal = F.silu(self._time(times) + pooled)  # [B, 1, width], or [B, N, width] with times per token
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, signal)
             if number in keep:
@@ -86,7 +87,9 @@ class DiT(nn.Module):
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)
-        return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
+        if self.interval is not None:
+            embedded = embedded + self.interval(times.t - times.r)
+        return embedded if embedded.ndim == 3 else embedded[:, None]
 
     def _initialise(self, condition: ConditionSpec) -> None:
         """Initialise as published.

@@ -57,7 +57,7 @@ class MLP(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """Attention and MLP with adaLN-Zero: shift, scale and gate come from one vector per sample.
+    """Attention and MLP with adaLN-Zero: shift, scale and gate come from one vector per sample, or per token.
 
     Args:
         trunk: Width and number of heads.
@@ -74,8 +74,8 @@ class DiTBlock(nn.Module):
         self.modulation = Linear(trunk.hidden, 6 * trunk.hidden)
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Map tokens [B, N, width] to [B, N, width]. `signal` [B, width] is the adaLN input after its SiLU."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal)[:, None].chunk(6, dim=-1)
+        """Map tokens [B, N, width] to [B, N, width]. `signal` [B, 1 or N, width] is the adaLN input after its SiLU."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal).chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale))
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
         return out
@@ -92,7 +92,7 @@ class DiTHead(nn.Module):
         self.readout = Linear(width, latent.channels * geometry.patch**2)
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Map tokens [B, N, width] to a latent. `signal` [B, width] is the adaLN input after its SiLU."""
-        shift, scale = self.modulation(signal)[:, None].chunk(2, dim=-1)
+        """Map tokens [B, N, width] to a latent. `signal` [B, 1 or N, width] is the adaLN input after its SiLU."""
+        shift, scale = self.modulation(signal).chunk(2, dim=-1)
         tokens = self.readout(modulate(self.norm(x), shift, scale))
         return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

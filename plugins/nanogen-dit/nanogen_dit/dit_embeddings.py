@@ -54,9 +54,9 @@ class TimestepEmbedding(nn.Module):
         self.mlp_out = Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed times [B]: [B, width]."""
-        angles = (self.factor * t)[:, None] * self.frequencies  # [B, 128]
-        features = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.mlp_in.weight.dtype)
+        """Embed times [B] or [B, N]: [B, width] or [B, N, width]."""
+        angles = (self.factor * t)[..., None] * self.frequencies  # [..., 128]
+        features = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp_in.weight.dtype)
         out: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
         return out
 

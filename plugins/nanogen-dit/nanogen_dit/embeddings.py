@@ -73,6 +73,11 @@ class StateEmbedding(nn.Module):
         return torch.cat([self.token(state.cls_token), image], dim=1)
 
 
+def of_sequence(embedding: Tensor) -> Tensor:
+    """Return the time embedding [B, width] of a sequence: that of the sample, or the mean over image tokens [B, N]."""
+    return embedding if embedding.ndim == 2 else embedding.mean(dim=1)
+
+
 class TimeEmbedding(nn.Module):
     """Gaussian Fourier features of a time in [0, 1], `sin` and `cos` of `2 pi t W` with fixed W, then an MLP.
 
@@ -92,15 +97,18 @@ class TimeEmbedding(nn.Module):
         self.learned = learned_tokens(tokens, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed times [B]: [B, width]."""
-        angle = 2 * math.pi * t[:, None] * self.frequencies  # [B, 256]
-        features = torch.cat([angle.sin(), angle.cos()], dim=1).to(self.mlp_in.weight.dtype)  # [B, 512]
+        """Embed times [B] or [B, N]: [B, width] or [B, N, width]."""
+        angle = 2 * math.pi * t[..., None] * self.frequencies  # [..., 256]
+        features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(self.mlp_in.weight.dtype)  # [..., 512]
         base: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
         return base
 
     def tokens(self, base: Tensor) -> Tensor:
-        """Add the embedding [B, width] to each learned token: [B, tokens, width]."""
-        return base[:, None] + self.learned
+        """Add the embedding [B, width] to each learned token: [B, tokens, width].
+
+        Of embeddings [B, N, width] the mean over the image tokens is added.
+        """
+        return of_sequence(base)[:, None] + self.learned
 
 
 class GuidanceEmbedding(nn.ModuleDict):

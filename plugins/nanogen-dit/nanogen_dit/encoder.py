@@ -23,14 +23,16 @@ class Encoded(NamedTuple):
     """Output of the encoder."""
 
     tokens: Tensor  # [B, (1) + N, width]: state tokens after the last block
-    time: Tensor  # [B, width]: the time embedding, before the learned tokens
+    time: Tensor  # [B, 1, width], or [B, N, width] per image token: the time embedding, before the learned tokens
     outputs: dict[int, Tensor]  # block number -> [B, S, width], for the requested blocks
 
 
 class Encoder(nn.Module):
     """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
-    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t.
+    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t. With
+    times per image token, the time tokens receive the mean embedding, and each image token the difference of its own
+    embedding from the mean. Equal times of all tokens are then one time.
 
     Args:
         config: Sizes and options.
@@ -71,25 +73,31 @@ class Encoder(nn.Module):
 
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
-            times: t and r, [B] each.
+            times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
         """
-        time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width]
-        x = torch.cat([self.state(state), *self._context(time, times, condition)], dim=1)  # [B, S, width]
+        time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width] or [B, N, width]
+        second = None if self.second_time is None else self.second_time(times.t)
+        tokens = self.state(state)
+        for embedding in (time, second):
+            if embedding is not None and embedding.ndim == 3:
+                difference = embedding - embedding.mean(dim=1, keepdim=True)
+                tokens = tokens + F.pad(difference, (0, 0, self.geometry.leading, 0))
+        x = torch.cat([tokens, *self._context(time, second, condition)], dim=1)  # [B, S, width]
         rotation, mask = self.rope(x.shape[1]), _key_mask(condition.mask, x.shape[1])
         outputs = {}
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, rotation, mask)
             if number in keep:
                 outputs[number] = x
-        return Encoded(x[:, : self.geometry.length], time, outputs)
+        return Encoded(x[:, : self.geometry.length], time[:, None] if time.ndim == 2 else time, outputs)
 
-    def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
+    def _context(self, time: Tensor, second: Tensor | None, condition: Condition) -> list[Tensor]:
         """Return the tokens that follow the state: times, guidance, condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
-        if self.second_time is not None:
-            tokens.append(self.second_time.tokens(self.second_time(times.t)))  # [B, T, width]
+        if self.second_time is not None and second is not None:
+            tokens.append(self.second_time.tokens(second))  # [B, T, width]
         if self.guidance is not None:
             tokens.append(self.guidance(_guidance(condition)))  # [B, 2 T, width]
         return [*tokens, self.condition(condition.tokens)]

@@ -58,7 +58,7 @@ class LightningDiT(nn.Module):
 
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
-            times: t and r, [B] each.
+            times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             intermediates: Names of block outputs to return in `features`, such as "block.8".
 

@@ -7,7 +7,9 @@ from nanogen_core.specs import Component
 
 NANOGEN_API = 1
 
-CAPABILITIES = frozenset({"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp"})
+CAPABILITIES = frozenset(
+    {"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp", "token-times"}
+)
 
 
 @hookimpl
@@ -37,7 +39,7 @@ def nanogen_components() -> list[Component]:
             target="nanogen_dit.dit:DiT",
             config="nanogen_dit.dit_config:DiTConfig",
             summary="DiT and SiT: fixed positions, adaLN-Zero from one vector of time and condition",
-            provides=frozenset({"two-time", "features", "jvp"}),
+            provides=frozenset({"two-time", "features", "jvp", "token-times"}),
             importer="nanogen_dit.dit_published.importer:from_weights",
         ),
     ]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nanogen_core.errors import ConfigError
 from nanogen_core.guidance import ClassifierFree
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_core.specs import ConditionSpec, LatentSpec
@@ -114,7 +115,9 @@ def test_samples_agree_with_sit(name: str, output: str, guidance: dict[str, Any]
         velocity_fn = ClassifierFree(config).wrap(velocity_fn, null(found, len(tensors["in.labels"])))
     condition = labels(found, tensors["in.labels"])
     sampler = Euler(SamplerConfig(steps=facts["steps"]))
-    ours = sampler.sample(objective, velocity_fn, State(tensors["in.noise"]), condition).latent
+    ours = sampler.sample(
+        objective, velocity_fn, State(tensors["in.noise"]), condition, sampler.steps, KeyedRNG(0, [])
+    ).latent
     assert far(ours, tensors[output]) < 1e-4
 
 

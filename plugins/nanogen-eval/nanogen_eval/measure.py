@@ -12,7 +12,6 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError
 from nanogen_core.tensors import Batch
-from nanogen_core.tf32 import tf32
 from nanogen_data.loader import DataShard
 from nanogen_eval.gather import gather, wait
 from nanogen_eval.image_writer import ImageWriter
@@ -21,6 +20,7 @@ from nanogen_eval.options import EvalOptions
 from nanogen_eval.progress import Progress
 from nanogen_eval.protocols import Metric
 from nanogen_eval.sources import Source
+from nanogen_files.tf32 import tf32
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,13 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import Part, Resolved, resolve
 from nanogen_core.config_layers import same
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
-from nanogen_core.pipeline import Pipeline
+from nanogen_core.pipeline import FREE, Pipeline
 from nanogen_core.registry import Chosen, import_object, registry
 from nanogen_core.tensors import Batch
 from nanogen_data.labels import from_one, wrong
 from nanogen_eval.protocols import Metric
 from nanogen_files.structure import structure
 from nanogen_files.typed import opened
-
-TRAINED = ("classes", "encoder", "conditioner", "tokenizer", "latent", "backbone", "objective")
-FREE = ("metric", "task", "dataset", "sampler", "guidance")  # parts that `--set` may change after training
 
 
 def of_pipeline(
@@ -39,18 +36,11 @@ def of_pipeline(
         Incompatible: The task lacks something that a metric needs.
         ConfigError: A setting cannot be changed after training.
     """
-    fixed = sorted(set(settings) - set(FREE))
-    if fixed:
-        raise ConfigError(
-            f"--set cannot change {', '.join(fixed)} of a trained pipeline. It can change: {listing(FREE)}."
-        )
     chosen = dict.fromkeys(names) or pipeline.config.groups["metric"]
     layer = {**settings, "metric": _options(chosen, settings)}
-    resolved = resolve(pipeline.config.as_dict(), layer)
-    known = {name: pipeline.parts[name] for name in TRAINED if name in pipeline.parts}
-    parts = Assembly(resolved, known)
-    parts.excuse_dataset()
-    return Pipeline(resolved, parts), {name: parts["metrics"][_written(name, resolved)] for name in _not_empty(chosen)}
+    changed = pipeline.reconfigured(layer, ("metric", *FREE))
+    metrics = changed.parts["metrics"]
+    return changed, {name: metrics[_written(name, changed.config)] for name in _not_empty(chosen)}
 
 
 def of_images(

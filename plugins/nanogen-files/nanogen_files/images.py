@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from nanogen_files.errors import NanoGenError, listing, near_miss
+from nanogen_files.errors import DataError, NanoGenError, listing, near_miss
 
 #: Rounding of pixel values to bytes. DiffusionBench truncates, which is half a level darker on average.
 RULES: Mapping[str, Callable[[Tensor], Tensor]] = {"round": torch.round, "truncate": torch.trunc}
@@ -157,3 +158,20 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
         else:
             lines[-1] = longer
     return lines
+
+
+def write_new_png(path: Path, picture: Image.Image) -> None:
+    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or the disk is full."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}): choose another --output.") from error
+    try:
+        with file:
+            picture.save(file, format="PNG")
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise DataError(f"{path} cannot be written ({error.strerror or error}): free disk space.") from error
+        raise

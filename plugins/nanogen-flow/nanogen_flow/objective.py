@@ -64,9 +64,9 @@ class Flow:
 
     def forward_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> ForwardPass:
         """Run the network at given noise and times `t` [B]. The prediction is returned as a velocity."""
-        state, times = interpolate(clean, noise, t), Times(t, t)
+        state, times = self.interpolate(clean, noise, t), Times(t, t)
         predicted = self.velocity(net(state, times, condition), state, times)
-        return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t))
+        return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return the mean squared error of the velocity for each sample: [B] by name.
@@ -96,6 +96,14 @@ class Flow:
     def loss_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
         """Return the loss of the latent without class token and heads, a mean over C, h, w for each sample: [B]."""
         return self.losses_at(net, clean, noise, t, condition)["flow"]
+
+    def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return `x_t = (1 - t) data + t noise` at times `t`: [B], or [B, N] per image token."""
+        return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
+
+    def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return `noise - data`, which is the same at all times."""
+        return noise.map(torch.sub, clean)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """Convert the prediction and its heads to velocities in the dtype of the state."""
@@ -137,11 +145,6 @@ class Flow:
     def _weight(self, name: str) -> float:
         weights = {"flow": 1.0, "cls_token": self.config.cls_token_weight}
         return weights.get(name, self.config.internal_weight)
-
-
-def interpolate(clean: State, noise: State, t: Tensor) -> State:
-    """Return `x_t = (1 - t) data + t noise` at times `t` [B]."""
-    return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
 
 
 def _cast(prediction: State, state: State, t: Tensor) -> State:

@@ -18,7 +18,7 @@ from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_files.structure import structure
 from nanogen_flow.config import FlowConfig
-from nanogen_flow.objective import Flow, interpolate
+from nanogen_flow.objective import Flow
 from nanogen_flow.times import sampling_grid, shifted
 
 LATENT = LatentSpec(2, 3, 3, factor=16)
@@ -92,7 +92,8 @@ def test_the_true_prediction_has_zero_loss(prediction: str) -> None:
 
 def test_above_t_eps_the_velocity_is_noise_minus_data() -> None:
     clean, noise = _states()
-    velocity = Flow(FlowConfig(), latent=LATENT).target_velocity(clean, interpolate(clean, noise, T), T)
+    flow = Flow(FlowConfig(), latent=LATENT)
+    velocity = flow.target_velocity(clean, flow.interpolate(clean, noise, T), T)
     difference = noise.latent - clean.latent
     assert torch.allclose(velocity.latent[1:], difference[1:], atol=1e-5)
     assert torch.allclose(velocity.latent[0], difference[0] * 0.01 / 0.05, atol=1e-5)

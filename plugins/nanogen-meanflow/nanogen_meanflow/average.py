@@ -20,7 +20,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, State, Times
 from nanogen_flow.config import FlowConfig
-from nanogen_flow.objective import Flow, interpolate
+from nanogen_flow.objective import Flow
 from nanogen_flow.times import logit_normal, shifted
 from nanogen_meanflow.config import AverageVelocityConfig
 from nanogen_meanflow.derivative import METHODS, JVPInputs, JVPOutput, compound_velocity
@@ -123,9 +123,9 @@ class AverageVelocity(ABC):
         self, net: Network, clean: State, noise: State, times: Times, condition: Condition, null: Condition
     ) -> MeanFlowInputs:
         """Noise `clean` to `times.t` and collect the inputs of the step. The shapes are those of `loss`."""
-        state = interpolate(clean, noise, times.t)
+        state = self.interpolate(clean, noise, times.t)
         velocity = self.flow.target_velocity(clean, state, times.t).latent
-        return MeanFlowInputs(self._velocity_fn(net), state, times, velocity, condition, null)
+        return MeanFlowInputs(self._velocity_fn(net), state, noise, times, velocity, condition, null)
 
     def evaluate(self, inputs: MeanFlowInputs, has_interval: bool) -> MeanFlowOutput:
         """Evaluate the network, du/dt and the target.
@@ -136,7 +136,8 @@ class AverageVelocity(ABC):
         """
         target, output = self._with_derivative(inputs) if has_interval else self._without_derivative(inputs)
         state, (t, r), u = inputs.state, inputs.times, output.prediction.value
-        forward_pass = ForwardPass(state, inputs.times, output.prediction, self.flow.denoised(u, state, t))
+        denoised = self.flow.denoised(u, state, t)
+        forward_pass = ForwardPass(state, inputs.times, output.prediction, denoised, inputs.noise, inputs.condition)
         error = _squared(compound_velocity(output, t - r), target)
         return MeanFlowOutput(forward_pass, target, output.du_dt, error)
 
@@ -151,6 +152,14 @@ class AverageVelocity(ABC):
         smaller, larger = drawn.sort(dim=1).values.unbind(1)
         flow_time = larger if self.config.flow_time == "maximum" else drawn[:, 0]
         return Times(torch.where(has_interval, larger, flow_time), torch.where(has_interval, smaller, flow_time))
+
+    def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return `x_t = (1 - t) data + t noise` at times `t` [B]."""
+        return self.flow.interpolate(clean, noise, t)
+
+    def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return `noise - data`."""
+        return self.flow.path_velocity(clean, noise, t)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """Convert the prediction and its heads to average velocities over `times`."""

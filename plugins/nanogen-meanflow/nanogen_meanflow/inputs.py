@@ -21,6 +21,7 @@ class MeanFlowInputs:
     Args:
         velocity_fn: The network, with its prediction as an average velocity.
         state: z_t, the state at `times.t`.
+        noise: The state at t = 1 on the same path.
         times: t and r, [B] each.
         velocity: `(z_t - data) / max(t, t_eps)` [B, C, h, w].
         condition: The conditions. Rows may be dropped (`condition.null`).
@@ -30,6 +31,7 @@ class MeanFlowInputs:
 
     velocity_fn: VelocityFn
     state: State
+    noise: State
     times: Times
     velocity: Tensor
     condition: Condition

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import ConvNeXtConfig
 from nanogen_pixel.convnext_network import PooledFeatures
 from nanogen_pixel.early import mean_over_batch, rows_below
 from nanogen_pixel.views import compared_images
+from nanogen_train.protocols import Auxiliary
 
 
-class ConvNeXt:
+class ConvNeXt(Auxiliary):
     """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = |f(x_hat) - f(x)|^2`, for samples with t < `below`.
 
     f is the spatial mean of the last feature map, after the final LayerNorm. Images are in [-1, 1] without ImageNet
@@ -27,23 +29,13 @@ class ConvNeXt:
         DataError: The model is not available.
     """
 
-    intermediates: Sequence[str] = ()
-    nets = None
-    cls_token_width = 0
-
     def __init__(self, config: ConvNeXtConfig):
         self.config = config
         self.network = PooledFeatures.load(config.path)
 
-    def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return no extras: the loss compares with the clean latent, which is the image."""
-        return {}
-
-    def cls_token(self, batch: Batch) -> None:
-        """Return None: the loss adds no class token to the state."""
-        return
-
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from nanogen_align.vgg import PerceptualDistance
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import LpipsConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
 from nanogen_pixel.views import compared_images
+from nanogen_train.protocols import Auxiliary
 
 
-class Lpips:
+class Lpips(Auxiliary):
     """`weight * LPIPS(x_hat, x)` for samples with t < `below`. x_hat is the predicted image.
 
     Args:
@@ -24,23 +26,13 @@ class Lpips:
         DataError: A file of weights is missing.
     """
 
-    intermediates: Sequence[str] = ()
-    nets = None
-    cls_token_width = 0
-
     def __init__(self, config: LpipsConfig):
         self.config = config
         self.network = PerceptualDistance.load(config.folder)
 
-    def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return no extras: the loss compares with the clean latent, which is the image."""
-        return {}
-
-    def cls_token(self, batch: Batch) -> None:
-        """Return None: the loss adds no class token to the state."""
-        return
-
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
         network = self.network.to(clean.latent.device)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from nanogen_align.teacher import teacher_of
+from nanogen_core.protocols import Network
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import PatchTokensConfig
 from nanogen_pixel.early import mean_over_batch, rows_below
+from nanogen_train.protocols import Auxiliary
 
 EXTRA = "patch-tokens"
 
 
-class PatchTokens:
+class PatchTokens(Auxiliary):
     """`weight * mean((tokens(x_hat) - tokens(x))^2)` for samples with t < `below`. x_hat is the predicted image.
 
     Args:
         config: Options of the loss.
     """
-
-    intermediates: Sequence[str] = ()
-    nets = None
-    cls_token_width = 0
 
     def __init__(self, config: PatchTokensConfig):
         self.config = config
@@ -35,11 +33,9 @@ class PatchTokens:
         assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self.teacher.encode(batch.images)[0]}
 
-    def cls_token(self, batch: Batch) -> None:
-        """Return None: the loss adds no class token to the state."""
-        return
-
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 

@@ -26,7 +26,7 @@ from nanogen_core import build_pipeline, resolve
 from nanogen_core.config import combine
 from nanogen_core.errors import DataError, Incompatible
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
+from nanogen_core.tensors import Batch, Condition, ForwardPass, Prediction, State, Times
 from nanogen_files.structure import structure
 from nanogen_pixel.config import ConvNeXtConfig, LpipsConfig
 from nanogen_pixel.convnext import ConvNeXt
@@ -101,7 +101,7 @@ def by_hand(file: dict[str, Tensor], images: Tensor) -> Tensor:
 
 def forward_pass(denoised: Tensor, times: list[float]) -> ForwardPass:
     state, t = State(denoised), torch.tensor(times)
-    return ForwardPass(state, Times(t, t), Prediction(state), state)
+    return ForwardPass(state, Times(t, t), Prediction(state), state, state, Condition(torch.zeros(len(t), 1, 1)))
 
 
 def loss_of(folder: Path, **options: Any) -> ConvNeXt:
@@ -118,7 +118,7 @@ def test_the_features_are_pooled_and_normalised_without_the_head(folder: Path) -
 def test_the_loss_is_its_equation(folder: Path) -> None:
     """`0.1 d / (sg(d) + 0.01)`, d the squared distance of the features of crops, where t < 0.8; the mean over all."""
     file, denoised = load_file(folder / "model.safetensors"), DENOISED.clone().requires_grad_()
-    found = loss_of(folder).loss(forward_pass(denoised, [0.2, 0.8, 0.7999]), State(IMAGES), BATCH, RNG)
+    found = loss_of(folder).loss(forward_pass(denoised, [0.2, 0.8, 0.7999]), State(IMAGES), BATCH, {}, RNG)
     crops = random_crops(KeyedRNG(0, range(3)), 64, 64)
     ours = DENOISED.clone().requires_grad_()
     pair = [by_hand(file, cropped(images, crops, 224)) for images in (ours, IMAGES)]
@@ -145,7 +145,7 @@ def test_without_crop_and_norm_it_is_the_plain_distance(folder: Path) -> None:
 
 def test_lpips_takes_the_same_crops_and_norm(lpips_folder: Path) -> None:
     config = LpipsConfig(folder=str(lpips_folder), weight=0.4, below=0.8, crop=48, norm_p=1.0)
-    found = Lpips(config).loss(forward_pass(DENOISED, [0.2, 0.9, 0.1]), State(IMAGES), BATCH, RNG)
+    found = Lpips(config).loss(forward_pass(DENOISED, [0.2, 0.9, 0.1]), State(IMAGES), BATCH, {}, RNG)
     crops = random_crops(KeyedRNG(0, range(3)), 64, 64)
     distance = PerceptualDistance.load(str(lpips_folder))(*(cropped(x, crops, 48) for x in (DENOISED, IMAGES)))
     torch.testing.assert_close(found.total, 0.4 * (distance / (distance + 0.01))[[0, 2]].sum() / 3)
@@ -155,7 +155,7 @@ def test_lpips_takes_the_same_crops_and_norm(lpips_folder: Path) -> None:
 def test_the_network_is_frozen_and_not_evaluated_for_noise(folder: Path) -> None:
     loss = loss_of(folder)
     assert not any(parameter.requires_grad for parameter in loss.network.parameters())
-    assert loss.loss(forward_pass(DENOISED, [0.8, 0.9, 1.0]), State(IMAGES), BATCH, RNG).total == 0
+    assert loss.loss(forward_pass(DENOISED, [0.8, 0.9, 1.0]), State(IMAGES), BATCH, {}, RNG).total == 0
 
 
 def test_the_first_convnext_is_taken_too(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from nanogen_align.vgg_files import HEADS, VGG
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import DataError, Incompatible, NanoGenError
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Batch, ForwardPass, Prediction, State, Times
+from nanogen_core.tensors import Batch, Condition, ForwardPass, Prediction, State, Times
 from nanogen_pixel import patch_tokens
 from nanogen_pixel.config import LpipsConfig, PatchTokensConfig
 from nanogen_pixel.lpips import Lpips
@@ -58,7 +58,7 @@ def weights(tmp_path_factory):
 
 def forward_pass(denoised, times):
     state, t = State(denoised), torch.tensor(times)
-    return ForwardPass(state, Times(t, t), Prediction(state), state)
+    return ForwardPass(state, Times(t, t), Prediction(state), state, state, Condition(torch.zeros(len(t), 1, 1)))
 
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -69,7 +69,7 @@ RNG = KeyedRNG(0, range(3))
 
 def test_lpips_is_the_weighted_mean_over_the_batch_where_there_is_little_noise(weights):
     loss, denoised = Lpips(LpipsConfig(folder=str(weights))), DENOISED.clone().requires_grad_()
-    found = loss.loss(forward_pass(denoised, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH, RNG)
+    found = loss.loss(forward_pass(denoised, [0.2, 0.7, 0.6999]), State(IMAGES), BATCH, {}, RNG)
     one, _, three = PerceptualDistance.load(str(weights))(DENOISED, IMAGES)
     torch.testing.assert_close(found.total, 0.1 * (one + three) / 3)
     torch.testing.assert_close(found.parts["distance"], (one + three) / 3)
@@ -80,7 +80,7 @@ def test_lpips_is_the_weighted_mean_over_the_batch_where_there_is_little_noise(w
 def test_patch_tokens_are_the_weighted_squared_error(teacher):
     loss, denoised = patch_tokens.PatchTokens(PatchTokensConfig()), DENOISED.clone().requires_grad_()
     batch = BATCH._replace(images=None, extras=loss.prepare(BATCH))
-    found = loss.loss(forward_pass(denoised, [0.2, 0.9, 0.1]), State(IMAGES), batch, RNG)
+    found = loss.loss(forward_pass(denoised, [0.2, 0.9, 0.1]), State(IMAGES), batch, {}, RNG)
     apart = (teacher.encoder.net(DENOISED) - teacher.encoder.net(IMAGES)).square().flatten(1).mean(dim=1)
     torch.testing.assert_close(found.total, 0.01 * (apart[0] + apart[2]) / 3)
     found.total.backward()
@@ -89,7 +89,7 @@ def test_patch_tokens_are_the_weighted_squared_error(teacher):
 
 def test_noisy_samples_have_no_loss(teacher, weights):
     for loss in (Lpips(LpipsConfig(folder=str(weights))), patch_tokens.PatchTokens(PatchTokensConfig())):
-        assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, RNG).total == 0
+        assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, {}, RNG).total == 0
 
 
 def test_lpips_of_equal_images_is_zero_and_grows_with_the_difference(weights):

@@ -71,7 +71,7 @@ class DecoderTraining:
         """Return the named parameters of the network that a phase trains."""
         return [(f"{phase}.{name}", tensor) for name, tensor in self.nets[phase].named_parameters()]
 
-    def prepare(self, batch: Batch) -> Batch:
+    def prepare(self, batch: Batch, step: int | None) -> Batch:
         """Encode the images: the tokens [B, C, h, w] become `latents`, the images move to `extras`."""
         if batch.latents is not None or batch.images is None:
             return batch

@@ -87,7 +87,7 @@ def step(pipeline: Pipeline, net: torch.nn.Module, folder: Path) -> torch.Tensor
     """The loss of one training step through `net`."""
     run = Run(pipeline, folder)
     run.stage.nets["student"] = net
-    batch = run.stage.prepare(next(pipeline.task.batches("train", 4)))
+    batch = run.stage.prepare(next(pipeline.task.batches("train", 4)), 0)
     return run.stage.loss("student", batch, KeyedRNG(0, range(4))).total
 
 
@@ -133,7 +133,7 @@ def test_guided_sampling_has_an_unconditional_branch_without_condition_tokens(
     pipeline = built(config("flow", backbone))
     net = Asked(pipeline.backbone)
     batch = pipeline.task.make_batch(["two cats", "a red apple"])
-    plain, guided = (pipeline.with_modules(backbone=net).sample(batch, guidance=w) for w in (1.0, 6.0))
+    plain, guided = (pipeline.with_parts(backbone=net).sample(batch, guidance=w) for w in (1.0, 6.0))
     assert guided.isfinite().all()
     assert not torch.equal(plain, guided)
     for condition in net.conditions[-2:]:  # both steps of the guided run: conditional rows, then unconditional ones
@@ -151,6 +151,6 @@ def test_an_empty_caption_is_sampled_and_guidance_leaves_it_alone(
     torch.testing.assert_close(guided, plain, rtol=1e-4, atol=1e-5)
     mixed = pipeline.generate(["", "two cats"], tensors=True)  # beside a longer caption
     torch.testing.assert_close(mixed[0], plain[0], rtol=1e-4, atol=1e-5)
-    asked = pipeline.with_modules(backbone=Asked(pipeline.backbone, without=True))
+    asked = pipeline.with_parts(backbone=Asked(pipeline.backbone, without=True))
     without = asked.sample(pipeline.task.make_batch(["", ""]), guidance=1.0)
     torch.testing.assert_close(without, plain, rtol=1e-4, atol=1e-5)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from nanogen_core.exports import lazy_exports
+from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from nanogen_train.distributed.processes import gather_rows
     from nanogen_train.optim.optimizers import AdamW, Muon
     from nanogen_train.optim.schedules import Constant, ConstantLinear, Cosine
     from nanogen_train.optim.settings import AdamWConfig, ConstantConfig, ConstantLinearConfig, CosineConfig, MuonConfig
@@ -32,6 +33,7 @@ __all__ = [
     "Snapshotting",
     "Stage",
     "TrainConfig",
+    "gather_rows",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -54,5 +56,6 @@ __getattr__, __dir__ = lazy_exports(
         "Snapshotting": "protocols",
         "Stage": "protocols",
         "TrainConfig": "settings",
+        "gather_rows": "distributed.processes",
     },
 )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nanogen_core.pipeline import Pipeline
+    from nanogen_core.protocols import Network
     from nanogen_core.randomness import KeyedRNG
     from nanogen_core.tensors import Batch, ForwardPass, Losses, State
     from nanogen_train.optim.fused import FusedRows
@@ -18,32 +19,57 @@ if TYPE_CHECKING:
 class Auxiliary(Protocol):
     """An additional loss on the objective's forward pass, such as REPA or a perceptual loss.
 
-    A component that provides `cls-token` adds a `State.cls_token` of width `cls_token_width` (REG). Its constructor
-    must not require the backbone, because the backbone is built with that width. Networks to train are in `nets`.
+    Inherit from this class and define `loss`; the other members have the defaults below. A component that provides
+    `cls-token` adds a `State.cls_token` of width `cls_token_width` (REG). Its constructor must not require the
+    backbone, because the backbone is built with that width.
+
+    Attributes:
+        intermediates: Names of block outputs to provide in `forward_pass.prediction.features`.
+        nets: Networks that are trained with the backbone, averaged and checkpointed; not part of a saved pipeline.
+        cls_token_width: Width of the class token; 0 for none.
+        needs_images: Whether `loss` reads `batch.images`. Otherwise they are discarded after `prepare`.
     """
 
-    intermediates: Sequence[str]  # names of block outputs to provide in `forward_pass.prediction.features`
-    nets: nn.Module | None  # trained with the backbone; not part of a saved pipeline
-    cls_token_width: int  # 0 for no token
+    intermediates: Sequence[str] = ()
+    nets: nn.Module | None = None
+    cls_token_width: int = 0
+    needs_images: bool = False
+
+    def active(self, step: int) -> bool:
+        """Return whether the loss is used at a step, counted from 0. By default always.
+
+        At other steps neither `prepare` nor `loss` is called.
+        """
+        return True
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """Compute what the loss needs from the images [B, 3, H, W], without gradient.
 
-        Stored by name in `batch.extras`, [B, ...].
+        Stored by name in `batch.extras`, [B, ...]. By default nothing.
         """
+        return {}
 
     def cls_token(self, batch: Batch) -> Tensor | None:
-        """Return the clean class token [B, cls_token_width] of each example, or None."""
+        """Return the clean class token [B, cls_token_width] of each example. By default None."""
+        return None
 
-    def loss(self, forward_pass: ForwardPass, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+    ) -> Losses:
         """Return the weighted loss. Its `parts` are logged under the auxiliary's name.
 
         Args:
             forward_pass: The objective's forward pass.
             clean: Clean latents and class token.
-            batch: The batch, after `prepare`.
-            rng: Random numbers of the step.
+            batch: The batch, or micro-batch, after `prepare`.
+            nets: The networks of the stage by name: "student" is the backbone in training, "ema" its average. A network
+                takes `(state, times, condition, intermediates=(...))`.
+            rng: Random numbers of these samples. `rng.step` is the step, counted from 0.
+
+        A loss that couples the samples of a batch sees the micro-batch of one process.
+        `nanogen_train.gather_rows(tensor)` returns the rows of all processes, with gradient.
         """
+        raise NotImplementedError
 
 
 class Stage(Protocol):
@@ -63,8 +89,13 @@ class Stage(Protocol):
     def phases(self, step: int) -> Sequence[str]:
         """Return the phases that update at a step, in order."""
 
-    def prepare(self, batch: Batch) -> Batch:
-        """Run the frozen networks, such as the tokenizer, outside the differentiated step. Idempotent."""
+    def prepare(self, batch: Batch, step: int | None) -> Batch:
+        """Run the frozen networks, such as the tokenizer, outside the differentiated step. Idempotent.
+
+        Args:
+            batch: Examples with images, or with precomputed latents.
+            step: The step, counted from 0. None if the result is cached and used at every step.
+        """
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """Return the loss of a phase.

@@ -11,9 +11,9 @@ from attrs import frozen
 from nanogen_bench.audit import configured, logged
 from nanogen_bench.audit.lines import Audit, Series
 from nanogen_core.config import CONFIG
-from nanogen_core.config_diff import differences
 from nanogen_core.errors import DataError, shown
 from nanogen_files import yaml_files
+from nanogen_files.config_diff import differences
 from nanogen_train.logging import metrics_log
 
 POINTS = 200  # maximum number of points of a curve

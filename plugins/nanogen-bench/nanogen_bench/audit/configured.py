@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanogen_bench.audit.lines import DIFFERS, EQUAL, EXPECTED, Line
-from nanogen_core.config_diff import ABSENT, Difference, flat
+from nanogen_files.config_diff import ABSENT, Difference, flat
 
 #: Name of an audit line -> prefixes of its options.
 NAMED: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from nanogen_core.config_diff import Difference
+from nanogen_files.config_diff import Difference
 
 EQUAL, DIFFERS, EXPECTED, UNKNOWN = "equal", "differs", "expected", "unknown"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from nanogen_bench.collected.entries import Entry
 from nanogen_bench.collected.models import Mean, models
-from nanogen_core.config_diff import differences
 from nanogen_core.errors import DataError, listing
+from nanogen_files.config_diff import differences
 from nanogen_files.structure import plain
 
 FORMAT = 1

@@ -13,13 +13,13 @@ from torch import Tensor
 from nanogen_core.errors import NanoGenError
 from nanogen_core.pipeline import LEARNING, Pipeline
 from nanogen_core.tensors import Batch
-from nanogen_core.tf32 import tf32
 from nanogen_data import contents
 from nanogen_eval.options import Sampling
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.score import DIGITS, fingerprint
 from nanogen_files import storage
 from nanogen_files.structure import plain
+from nanogen_files.tf32 import tf32
 
 FROZEN = ("encoder", "tokenizer")
 
@@ -133,7 +133,8 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
         Hashes of the trained weights, of the configuration, and of the files that frozen parts read.
     """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
-    read = {kind: contents.of(pipeline.parts[kind], state=kind not in LEARNING) for kind in _kinds(pipeline)}
+    learned = pipeline.state()
+    read = {kind: contents.of(pipeline.parts[kind], state=kind not in learned) for kind in _kinds(pipeline)}
     return {
         "weights": storage.tensors_hash(state)[:DIGITS],
         "config": fingerprint(contents.configuration(pipeline.config)),
@@ -143,4 +144,4 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
 
 def _kinds(pipeline: Pipeline) -> list[str]:
     """Return the slots of the parts that generate images."""
-    return [kind for kind in (*FROZEN, *LEARNING) if kind in pipeline.config.slots]
+    return [kind for kind in dict.fromkeys((*FROZEN, *LEARNING)) if kind in pipeline.config.slots]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes.dataset import COLOURS
+from nanogen_data.testing.fakes.dataset import COLOURS
 from nanogen_eval.row_metric import ResampledRowMetric
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather as all_gather_with_gradient
 
 from nanogen_core.errors import NanoGenError
 
@@ -31,6 +32,16 @@ def all_gather(value: T) -> list[T]:
     values: list[Any] = [None] * world()
     dist.all_gather_object(values, value)
     return values
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows [B, ...] of all processes in rank order, [world * B, ...], with gradient to those of each.
+
+    For losses that couple the samples of a batch. Every process must have equally many rows.
+    """
+    if world() == 1:
+        return rows
+    return torch.cat(all_gather_with_gradient(rows))  # type: ignore[no-untyped-call]
 
 
 def split_indices(count: int) -> list[int]:

@@ -13,9 +13,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import LoggerType
 from PIL import Image
 
-from nanogen_core.config_diff import flat
 from nanogen_core.errors import ConfigError, TrainingError, listing, near_miss
 from nanogen_core.resolved import Resolved
+from nanogen_files.config_diff import flat
 
 AUTO = "auto"
 TENSORBOARD = str(LoggerType.TENSORBOARD)

@@ -29,25 +29,27 @@ NETS = {
     "backbone": (PHASE, EMA_NAME),
     "conditioner": ("conditioner", "ema_conditioner"),
     "objective": ("objective", "ema_objective"),
+    "tokenizer": ("tokenizer", "ema_tokenizer"),
 }
 
 
 def learning_parts(pipeline: Pipeline) -> dict[str, nn.Module]:
-    """Return the backbone, and the conditioner and objective if they have trainable parameters."""
+    """Return the backbone, and the conditioner, objective and trainable tokenizer if they have parameters to train."""
     parts = {part: getattr(pipeline, part) for part in NETS}
-    return {part: module for part, module in parts.items() if part == "backbone" or _learns(module)}
-
-
-def _learns(part: Any) -> bool:
-    return isinstance(part, nn.Module) and is_trained(part)
+    frozen = set() if getattr(pipeline.tokenizer, "trainable", False) else {"tokenizer"}
+    return {
+        part: module
+        for part, module in parts.items()
+        if part == "backbone" or (part not in frozen and isinstance(module, nn.Module) and is_trained(module))
+    }
 
 
 class Diffusion:
     """Trains the backbone, `nets["student"]`, with the objective and auxiliary losses.
 
-    A conditioner or objective with parameters is trained too, as `nets["conditioner"]` and `nets["objective"]`, and so
-    are the `nets` of auxiliaries, under their names. EMA weights (`nets["ema"]` for the backbone) are sampled and
-    saved.
+    A conditioner, objective or tokenizer with trainable parameters is trained too, as `nets["conditioner"]`,
+    `nets["objective"]` and `nets["tokenizer"]`, and so are the `nets` of auxiliaries, under their names. EMA weights
+    (`nets["ema"]` for the backbone) are sampled and saved.
 
     Args:
         config: Options of the stage.
@@ -70,7 +72,9 @@ class Diffusion:
             config.ema_snapshots, pipeline.backbone, pipeline.config.sections["train"].steps
         )
         self.nets.update(self._power_emas.nets)
-        self._intermediates = tuple(dict.fromkeys(name for a in self.auxiliaries.values() for name in a.intermediates))
+        self._learns_latents = "tokenizer" in learning
+        readers = (pipeline.conditioner, pipeline.objective, *self.auxiliaries.values())
+        self._keeps_images = self._learns_latents or any(getattr(part, "needs_images", False) for part in readers)
 
     def phases(self, step: int) -> Sequence[str]:
         """Return the only phase; it updates at every step."""
@@ -81,13 +85,20 @@ class Diffusion:
         return [(name, tensor) for name, tensor in self.nets.named_parameters() if tensor.requires_grad]
 
     @torch.no_grad()
-    def prepare(self, batch: Batch) -> Batch:
-        """Replace the images of a batch by latents and the extras that auxiliaries need."""
+    def prepare(self, batch: Batch, step: int | None) -> Batch:
+        """Replace the images of a batch by latents and the extras that auxiliaries need.
+
+        The images are kept if a part needs them (`needs_images`), or if the tokenizer is trained.
+        """
         if batch.latents is not None or batch.images is None:
             return batch
         latents = self.pipeline.tokenizer.encode(batch.images).float()  # [B, C, h, w]
-        extras = {name: value for a in self.auxiliaries.values() for name, value in a.prepare(batch).items()}
-        return batch._replace(latents=latents, extras=extras, images=None)
+        extras = {name: value for _, a in self._active(step) for name, value in a.prepare(batch).items()}
+        return batch._replace(latents=latents, extras=extras, images=batch.images if self._keeps_images else None)
+
+    def _active(self, step: int | None) -> list[tuple[str, Auxiliary]]:
+        """Return the auxiliaries that are used at a step; all for None."""
+        return [(name, a) for name, a in self.auxiliaries.items() if step is None or a.active(step)]
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """Return the loss of the objective and the auxiliaries. Drops the condition of a random share of samples."""
@@ -95,10 +106,22 @@ class Diffusion:
         null = self.pipeline.conditioner.null(len(batch.indices))
         condition = self._condition(batch)
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
-        clean = State(batch.latents, self._cls_token(batch))
-        nets: dict[str, Any] = {**self.nets, PHASE: self._student()}
+        clean = State(self._latents(batch), self._cls_token(batch))
+        nets: dict[str, Any] = {**self.nets, PHASE: self._student(rng.step)}
         losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
         return self._with_auxiliaries(losses, clean, batch, rng)
+
+    def _latents(self, batch: Batch) -> Tensor:
+        """Return the latents, with gradient if the tokenizer is trained."""
+        assert batch.latents is not None
+        if not self._learns_latents:
+            return batch.latents
+        if batch.images is None:
+            raise TrainingError(
+                "The tokenizer is trained, but the batch has precomputed latents and no images: train on images."
+            )
+        latents: Tensor = self.pipeline.tokenizer.encode(batch.images)
+        return latents.float()
 
     def _condition(self, batch: Batch) -> Condition:
         """Return the condition of a batch, padded to one of few lengths, so that compiled graphs are reused."""
@@ -106,9 +129,10 @@ class Diffusion:
         condition: Condition = conditioner.encode(batch) if batch.condition is None else batch.condition
         return condition.padded(bucket_length(condition.tokens.shape[1], conditioner.spec.length))
 
-    def _student(self) -> Any:
-        """Return the backbone, with the intermediates that auxiliaries need."""
-        return partial(self.nets[PHASE], intermediates=self._intermediates) if self._intermediates else self.nets[PHASE]
+    def _student(self, step: int) -> Any:
+        """Return the backbone, with the intermediates that the auxiliaries of a step need."""
+        names = tuple(dict.fromkeys(name for _, a in self._active(step) for name in a.intermediates))
+        return partial(self.nets[PHASE], intermediates=names) if names else self.nets[PHASE]
 
     def _cls_token(self, batch: Batch) -> Tensor | None:
         tokens = [token for a in self.auxiliaries.values() if (token := a.cls_token(batch)) is not None]
@@ -123,11 +147,17 @@ class Diffusion:
                 " (Losses.forward_pass), which auxiliary losses need: remove them, or choose another objective."
             )
         total, parts = losses.total, dict(losses.parts)
-        for name, auxiliary in self.auxiliaries.items():
-            more = auxiliary.loss(losses.forward_pass, clean, batch, rng)
+        for name, auxiliary in self._active(rng.step):
+            more = auxiliary.loss(losses.forward_pass, clean, batch, self.nets, rng)  # type: ignore[arg-type]
             total = total + more.total
             parts.update({name: more.total.detach(), **{f"{name}.{part}": v for part, v in more.parts.items()}})
-        return Losses(total, parts)
+        return Losses(total + self._zero_of_inactive(rng.step), parts)
+
+    def _zero_of_inactive(self, step: int) -> Tensor | float:
+        """Return 0, with zero gradients for the networks of inactive auxiliaries: DDP waits for all gradients."""
+        active = dict(self._active(step))
+        idle = [a.nets for name, a in self.auxiliaries.items() if name not in active and a.nets is not None]
+        return sum((0.0 * parameter.sum() for net in idle for parameter in net.parameters()), 0.0)
 
     def after_step(self, step: int) -> None:
         """Update the EMA weights."""
@@ -143,7 +173,7 @@ class Diffusion:
         """Draw the task's evaluation examples with the EMA weights. Every process draws an equal share."""
         questions = self.pipeline.task.eval_batch(count)
         own_share = rows(questions, processes.split_indices(count))
-        averaged = self.pipeline.with_modules(**{part: ema_.net for part, ema_ in self._emas.items()})
+        averaged = self.pipeline.with_parts(**{part: ema_.net for part, ema_ in self._emas.items()})
         images = averaged.sample(own_share, seed=self.pipeline.config.seed)
         return torch.cat(processes.all_gather(images.cpu()))[:count], self.pipeline.task.captions(questions)
 

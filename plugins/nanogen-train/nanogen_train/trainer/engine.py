@@ -12,8 +12,8 @@ from accelerate.utils import ProjectConfiguration
 from torch import nn
 
 from nanogen_core.errors import TrainingError
-from nanogen_core.tf32 import set_tf32
 from nanogen_data import process_group
+from nanogen_files.tf32 import set_tf32
 from nanogen_train.distributed.blocks import COMPILERS, apply_activation_checkpointing
 from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers

@@ -228,14 +228,20 @@ class Run:
         if settings.cache_latents:
             split = task.iter_once("train", ENCODING_BATCH, num_workers=num_workers)
             return cache.loader(
-                cache.encode_all(split, self._prepare), settings.batch_size, seed=self.seed, start=self.step
+                cache.encode_all(split, self._prepare_for_all_steps),
+                settings.batch_size,
+                seed=self.seed,
+                start=self.step,
             )
         return iter(
             task.batches("train", settings.batch_size, seed=self.seed, start=self.step, num_workers=num_workers)
         )
 
     def _prepare(self, batch: Batch) -> Batch:
-        return self.stage.prepare(batch.to(self.engine.device))
+        return self.stage.prepare(batch.to(self.engine.device), self.step)
+
+    def _prepare_for_all_steps(self, batch: Batch) -> Batch:
+        return self.stage.prepare(batch.to(self.engine.device), None)
 
     def _one_step(self, batch: Batch) -> None:
         with_statistics = self._is_log_step(self.step + 1)

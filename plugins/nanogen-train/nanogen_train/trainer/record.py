@@ -11,10 +11,10 @@ import torch
 
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.config import CONFIG
-from nanogen_core.config_diff import Difference, differences
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
 from nanogen_data.precomputed import identity
 from nanogen_files import storage, yaml_files
+from nanogen_files.config_diff import Difference, differences
 from nanogen_files.reading import is_file
 from nanogen_train.distributed import processes
 from nanogen_train.trainer.run_folder import RECORD

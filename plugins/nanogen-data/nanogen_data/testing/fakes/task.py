@@ -12,7 +12,7 @@ from nanogen_core.errors import NanoGenError, listing
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch
-from nanogen_core.testing.fakes.dataset import TinyDataset
+from nanogen_data.testing.fakes.dataset import TinyDataset
 
 
 class TinyTask:

@@ -32,11 +32,20 @@ class TinyFlow:
         """Return the mean of (v - (noise - data))^2 over batch and latent."""
         t = self.config.earliest + (1 - self.config.earliest) * rng.uniform("time")  # [B]
         noise = clean.map(lambda x: rng.normal(f"noise.{x.ndim}", x.shape[1:]))
-        state = clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
-        prediction: Prediction = nets["student"](state, Times(t, t), condition)
+        state, times = self.interpolate(clean, noise, t), Times(t, t)
+        prediction: Prediction = nets["student"](state, times, condition)
         error = (prediction.value.latent - (noise.latent - clean.latent)).square().mean()
         denoised = state.map(lambda x, v: x - per_sample(t, x) * v, prediction.value)
-        return Losses(error, {"velocity": error.detach()}, ForwardPass(state, Times(t, t), prediction, denoised))
+        forward_pass = ForwardPass(state, times, prediction, denoised, noise, condition)
+        return Losses(error, {"velocity": error.detach()}, forward_pass)
+
+    def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return (1 - t) clean + t noise."""
+        return clean.map(lambda x, n: torch.lerp(x, n, per_sample(t, x)), noise)
+
+    def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
+        """Return noise - clean."""
+        return noise.map(torch.sub, clean)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
         """Return the prediction, which is a velocity already."""

@@ -8,7 +8,7 @@ from nanogen_core.hookspecs import hookimpl
 from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
-HOME = "nanogen_core.testing.fakes"
+HOME = "nanogen_data.testing.fakes"
 VIEWS: dict[str, Any] = {"provides": {"labels", "captions"}}
 
 
