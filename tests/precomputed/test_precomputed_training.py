@@ -12,15 +12,18 @@ import torch
 import webdataset
 from precomputed_data import config, on_latents, picture, png, resolved
 
-from nanogen_core import build_pipeline
+from nanogen_core import ConditionSpec, build_pipeline
 from nanogen_core.errors import DataError, TrainingError
+from nanogen_core.tensors import Condition, Losses
 from nanogen_data.loader import Example, Reading, loader
 from nanogen_data.precomputed import training
 from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.prepare import Options, prepare
 from nanogen_data.testing.fakes import TinyTexts, TinyTextsConfig, TinyTokenizer, TinyTokenizerConfig
+from nanogen_train import Auxiliary
 from nanogen_train.logging import metrics_log
+from nanogen_train.trainer.image_readers import refuse_image_readers
 from nanogen_train.trainer.loop import Run
 
 SMALL = Options(shard_size=5, batch_size=4)
@@ -239,12 +242,53 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
         examples[5]
 
 
-def test_auxiliary_losses_are_refused(folders: Path, tmp_path: Path) -> None:
+def test_losses_that_read_images_are_refused(folders: Path, tmp_path: Path) -> None:
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
-    pipeline = on_latents(
-        tmp_path / "latents", "imagenet", folders, auxiliary={"repa": {"teacher": "openmoji-classifier", "block": 1}}
-    )
-    with pytest.raises(
-        TrainingError, match=r"Auxiliary losses \(repa\) need images, but `train\.precomputed_latents` has none"
-    ):
-        training.open_latents(tmp_path / "latents", pipeline.parts)
+    repa = {"repa": {"teacher": "openmoji-classifier", "block": 1}}
+    pipeline = on_latents(tmp_path / "latents", "imagenet", folders, auxiliary=repa)
+    with pytest.raises(TrainingError, match=r"repa needs images, but `train\.precomputed_latents` has none"):
+        refuse_image_readers(pipeline)
+
+
+class OfLatents(Auxiliary):
+    """A loss that reads no image."""
+
+    def loss(self, forward_pass, clean, batch, nets, rng):
+        return Losses(forward_pass.denoised.latent.square().mean())
+
+
+def test_a_loss_that_reads_no_image_trains_on_latents(folders: Path, tmp_path: Path) -> None:
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    pipeline = on_latents(tmp_path / "latents", "imagenet", folders, auxiliary=OfLatents())
+    Run(pipeline, tmp_path / "run").train()
+    assert "OfLatents" in metrics_log.read(tmp_path / "run")[0]
+
+
+class ImageTokens:
+    """A conditioner whose two tokens are the mean colours of the left and the right half of the image."""
+
+    needs_images = True
+    spec = ConditionSpec(width=3, length=2)
+
+    def __init__(self, config, *, classes):
+        pass
+
+    def encode(self, batch):
+        return Condition(torch.stack([half.mean(dim=(2, 3)) for half in batch.images.chunk(2, dim=3)], dim=1))
+
+    def null(self, count):
+        return Condition(torch.zeros(count, 2, 3))
+
+
+def test_conditions_made_of_images_are_those_of_the_pixels(folders: Path, tmp_path: Path, monkeypatch) -> None:
+    """A flip exchanges the tokens, so every variant has its own condition."""
+    monkeypatch.setattr("nanogen_imagenet.label.Label", ImageTokens)
+    prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    pipeline, pairs = both(tmp_path / "latents", "imagenet", folders, 9)
+    for pixels, latents in pairs:
+        expected = pipeline.conditioner.encode(pixels).tokens
+        torch.testing.assert_close(latents.condition.tokens, expected, rtol=1e-5, atol=1e-5)
+        assert (expected[:, 0] - expected[:, 1]).abs().max() > 0.01
+    on_pixels = losses(build_pipeline(config("imagenet", folders)), tmp_path / "pixels")
+    stored = losses(on_latents(tmp_path / "latents", "imagenet", folders), tmp_path / "run")
+    assert stored == pytest.approx(on_pixels, rel=1e-4)

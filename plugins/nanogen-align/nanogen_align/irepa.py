@@ -12,7 +12,7 @@ from nanogen_align.grids import resampled
 from nanogen_align.probe import intermediate_shape
 from nanogen_align.projectors import Convolution
 from nanogen_align.teacher import teacher_of
-from nanogen_core.protocols import Network
+from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
@@ -48,7 +48,7 @@ class IRepa(Auxiliary):
         return {EXTRA: spatially_normalised(resampled(patches, self.count), self.config.gamma)}
 
     def loss(
-        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the weighted distance, and the unweighted one as the part "distance"."""
         projected = self.nets(forward_pass.prediction.features[self.intermediates[0]]).float()  # [B, N, D]

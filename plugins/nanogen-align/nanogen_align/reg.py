@@ -9,7 +9,7 @@ from torch import Tensor
 from nanogen_align.config import RegConfig
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
-from nanogen_core.protocols import Network
+from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_train.protocols import Auxiliary
@@ -63,7 +63,7 @@ class Reg(Auxiliary):
         return batch.extras[EXTRA]
 
     def loss(
-        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return a loss of 0. The objective computes the loss of the class token."""
         return Losses(batch.extras[EXTRA].new_zeros(()))

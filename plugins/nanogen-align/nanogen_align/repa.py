@@ -14,7 +14,7 @@ from nanogen_align.probe import intermediate_shape
 from nanogen_align.projectors import PROJECTORS
 from nanogen_align.teacher import teacher_of
 from nanogen_core.errors import Incompatible
-from nanogen_core.protocols import Network
+from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
@@ -60,7 +60,7 @@ class Repa(Auxiliary):
         return {EXTRA: resampled(patches, self.count)}
 
     def loss(
-        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the weighted distance, and the unweighted one as the part "distance"."""
         features = forward_pass.prediction.features

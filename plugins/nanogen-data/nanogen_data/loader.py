@@ -45,7 +45,8 @@ class Example(NamedTuple):
         label: Class index.
         caption: Caption, or several; each epoch uses one, keyed by (seed, epoch, index).
         latents: Precomputed latents [V, C, h, w], one for each variant of the transform, such as mirrored or not.
-        states: Precomputed token states [n, D] of the caption, or of each caption.
+        states: Precomputed token states [n, D] of the caption, or of each caption; for conditions made of images, of
+            each caption of the first variant, then of the second, and so on.
     """
 
     image: Image.Image | Tensor | None
@@ -302,7 +303,8 @@ class _Reader:
         latents = [rows[ref.number % len(rows)] for rows, ref in _column(pairs, "latents")]
         labels = [checked(label, None, f"example {ref.row}") for label, ref in _column(pairs, "label")]
         captions = [_caption(captions, ref) for captions, ref in _column(pairs, "caption")]
-        states = [_states(states, ref) for states, ref in _column(pairs, "states")]
+        _column(pairs, "states")  # refuses a batch in which some examples have none
+        states = [_states(example, ref) for example, ref in pairs if example.states is not None]
         return Batch(
             indices=torch.tensor([ref.row for ref in refs]),
             images=torch.stack(images) if images else None,  # [B, 3, S, S]
@@ -340,8 +342,15 @@ def _caption(captions: str | Sequence[str], ref: SampleRef) -> str:
     return text
 
 
-def _states(states: Tensor | Sequence[Tensor], ref: SampleRef) -> Tensor:
-    return states if isinstance(states, Tensor) else states[choice(states, ref.number)]
+def _states(example: Example, ref: SampleRef) -> Tensor:
+    """Return the token states of the variant and caption that an epoch uses."""
+    states = example.states
+    assert states is not None
+    if isinstance(states, Tensor):
+        return states
+    captions = 1 if example.caption is None or isinstance(example.caption, str) else len(example.caption)
+    variant = 0 if example.latents is None or len(states) == captions else ref.number % len(example.latents)
+    return states[variant * captions + choice(range(captions), ref.number)]
 
 
 def _padded(states: Sequence[Tensor]) -> Condition:

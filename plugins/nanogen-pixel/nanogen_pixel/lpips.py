@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from nanogen_align.vgg import PerceptualDistance
-from nanogen_core.protocols import Network
+from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import LpipsConfig
@@ -31,7 +31,7 @@ class Lpips(Auxiliary):
         self.network = PerceptualDistance.load(config.folder)
 
     def loss(
-        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the weighted batch mean, and the mean distance as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)

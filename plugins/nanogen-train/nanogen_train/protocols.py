@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nanogen_core.pipeline import Pipeline
-    from nanogen_core.protocols import Network
+    from nanogen_core.protocols import Backbone
     from nanogen_core.randomness import KeyedRNG
     from nanogen_core.tensors import Batch, ForwardPass, Losses, State
     from nanogen_train.optim.fused import FusedRows
@@ -54,7 +54,7 @@ class Auxiliary(Protocol):
         return None
 
     def loss(
-        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Network], rng: KeyedRNG
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the weighted loss. Its `parts` are logged under the auxiliary's name.
 

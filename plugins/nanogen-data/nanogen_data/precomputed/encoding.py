@@ -76,8 +76,9 @@ class Encoder:
 
     @torch.no_grad()
     def _encoded(self, numbers: Sequence[int], examples: Sequence[Example]) -> Iterator[Member]:
-        latents = torch.stack([self._latents(images) for images in self._images(examples)], dim=1)  # [B, V, C, h, w]
-        states = self._states(examples)
+        variants = list(self._images(examples))
+        latents = torch.stack([self._latents(images) for images in variants], dim=1)  # [B, V, C, h, w]
+        states = self._states(examples, variants)
         for row, (number, example) in enumerate(zip(numbers, examples, strict=True)):
             label = None if example.label is None else checked(example.label, None, f"example {number}")
             self._refuse_nonfinite(number, latents[row], states[row])
@@ -107,15 +108,31 @@ class Encoder:
         latents: Tensor = self._tokenizer.encode(images.to(self._device))
         return latents.to(self._dtype).cpu()
 
-    def _states(self, examples: Sequence[Example]) -> Sequence[Sequence[Tensor]]:
-        """Return the unpadded token states [n, D] of each caption of each example; empty if conditions are cheap."""
-        if not self._conditioner.spec.padded:
-            return [()] * len(examples)
+    def _states(self, examples: Sequence[Example], variants: Sequence[Tensor]) -> Sequence[Sequence[Tensor]]:
+        """Return the unpadded token states [n, D] of each caption of each example; empty if conditions are cheap.
+
+        Conditions made of images are computed for each variant [B, 3, S, S].
+        """
+        if getattr(self._conditioner, "needs_images", False):
+            of_variants = [self._states_of(examples, images.to(self._device)) for images in variants]
+            return [[rows for states in of_example for rows in states] for of_example in zip(*of_variants, strict=True)]
+        return self._states_of(examples, None) if self._conditioner.spec.padded else [()] * len(examples)
+
+    def _states_of(self, examples: Sequence[Example], images: Tensor | None) -> list[list[Tensor]]:
         captions = [texts_of(example.caption or "") for example in examples]
-        flat = [text for texts in captions for text in texts]
-        condition = self._conditioner.encode(Batch(torch.arange(len(flat)), captions=flat))
+        owner = [row for row, texts in enumerate(captions) for _ in texts]  # the example of each caption
+        labels = [0 if example.label is None else int(example.label) for example in examples]
+        condition = self._conditioner.encode(
+            Batch(
+                torch.arange(len(owner)),
+                images=None if images is None else images[owner],
+                labels=torch.tensor(labels)[owner],
+                captions=[text for texts in captions for text in texts],
+            )
+        )
         tokens = condition.tokens.to(self._dtype).cpu()
-        rows = iter([row[mask] for row, mask in zip(tokens, condition.mask.cpu(), strict=True)])
+        masks = [slice(None)] * len(owner) if condition.mask is None else condition.mask.cpu()
+        rows = iter([row[mask] for row, mask in zip(tokens, masks, strict=True)])
         return [list(islice(rows, len(texts))) for texts in captions]
 
 

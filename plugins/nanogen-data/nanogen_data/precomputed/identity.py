@@ -91,13 +91,15 @@ def _text(parts: Assembly) -> dict[str, Any] | None:
     `null_tokens` is the number of unmasked tokens of the null text. It tells current latents (0) from older ones (1),
     whose empty captions have an unmasked token.
     """
-    spec = parts["condition"]
-    if not spec.padded:
+    spec, conditioner = parts["condition"], parts["conditioner"]
+    of_images = getattr(conditioner, "needs_images", False)
+    if not spec.padded and not of_images:
         return None
-    null_tokens = int(parts["conditioner"].null(1).mask.sum())
-    shape = {"length": spec.length, "width": spec.width, "null_tokens": null_tokens}
-    if "encoder" not in parts.resolved.slots:
-        return {**_options(parts.resolved.slots["conditioner"]), **shape}
+    null_mask = conditioner.null(1).mask
+    shape = {"length": spec.length, "width": spec.width, "null_tokens": int(null_mask.sum()) if spec.padded else None}
+    if of_images or "encoder" not in parts.resolved.slots:
+        weights = _hashes(conditioner) if of_images else {}
+        return {**_options(parts.resolved.slots["conditioner"]), **shape, **weights}
     encoder = parts.resolved.slots["encoder"]
     return {**_options(encoder), **shape, **_hashes(parts["encoder"])}
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.assembly import AbsentDataset, Assembly
-from nanogen_core.errors import DataError, TrainingError, listing
+from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.eval_mode import modules_of
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import loader
@@ -48,27 +48,16 @@ def open_latents(folder: Path, parts: Assembly) -> Latents:
 
     Raises:
         DataError: They are incomplete or do not match.
-        TrainingError: The configuration trains parts that need images or captions.
+        TrainingError: The conditioner is trained.
     """
     folder = folder.expanduser()
     stored = manifest.read(folder)
     if not stored.complete:
         raise DataError(f"The latents in {folder} are incomplete: run `nanogen data prepare` again to complete them.")
-    _refuse_auxiliaries(parts)
     _refuse_learning_conditioner(stored, parts)
     manifest.refuse_mismatch(folder, stored.identity, identity.identity_of(parts))
     _refuse_other_source(folder, stored, parts)
     return Latents(folder, stored)
-
-
-def _refuse_auxiliaries(parts: Assembly) -> None:
-    """Raise TrainingError for auxiliary losses, which need images."""
-    names = parts.resolved.groups.get("auxiliary", {})
-    if names:
-        raise TrainingError(
-            f"Auxiliary losses ({listing(names)}) need images, but `train.precomputed_latents` has none. Remove"
-            " them, or train on images."
-        )
 
 
 def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:
@@ -76,7 +65,7 @@ def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:
     modules = modules_of(parts["conditioner"])
     if stored.identity.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
         raise TrainingError(
-            "The conditioner is trained, but `train.precomputed_latents` contains captions encoded by its initial"
+            "The conditioner is trained, but `train.precomputed_latents` contains conditions encoded by its initial"
             " weights. Train on images."
         )
 

@@ -127,6 +127,8 @@ class Diffusion:
         """Return the condition of a batch, padded to one of few lengths, so that compiled graphs are reused."""
         conditioner = self.pipeline.conditioner
         condition: Condition = conditioner.encode(batch) if batch.condition is None else batch.condition
+        if not conditioner.spec.padded:
+            condition = condition._replace(mask=None)
         return condition.padded(bucket_length(condition.tokens.shape[1], conditioner.spec.length))
 
     def _student(self, step: int) -> Any:

@@ -32,6 +32,7 @@ from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer import cache, failure_report, outputs, record, run_folder
 from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.engine import Engine
+from nanogen_train.trainer.image_readers import refuse_image_readers
 from nanogen_train.trainer.outputs import report_full_disk
 from nanogen_train.trainer.run_lock import run_lock
 from nanogen_train.trainer.signals import stop_request
@@ -221,6 +222,7 @@ class Run:
     def _batches(self) -> Iterator[Batch]:
         task, settings, num_workers = self.pipeline.task, self.settings, self.engine.num_workers
         if settings.precomputed_latents is not None:
+            refuse_image_readers(self.pipeline)
             options = {"seed": self.seed, "start": self.step, "num_workers": num_workers}
             return precomputed.batches(
                 Path(settings.precomputed_latents), self.pipeline.parts, settings.batch_size, **options

@@ -1,0 +1,27 @@
+"""Parts that read images, which precomputed latents do not contain."""
+
+from __future__ import annotations
+
+from nanogen_core.errors import TrainingError, listing
+from nanogen_core.pipeline import Pipeline
+from nanogen_train.protocols import Auxiliary
+
+
+def refuse_image_readers(pipeline: Pipeline) -> None:
+    """Raise TrainingError for auxiliaries and objectives that read images.
+
+    The conditions of a conditioner that reads images are part of precomputed latents.
+    """
+    auxiliaries = pipeline.parts["auxiliaries"].items()
+    names = [name for name, auxiliary in auxiliaries if _reads_images(auxiliary)]
+    if getattr(pipeline.objective, "needs_images", False):
+        names.append(pipeline.config.slots["objective"].name)
+    if names:
+        raise TrainingError(
+            f"{listing(names)} needs images, but `train.precomputed_latents` has none. Remove it, or train on images."
+        )
+
+
+def _reads_images(auxiliary: Auxiliary) -> bool:
+    """Return whether an auxiliary reads images: in its loss, or in a `prepare` of its own."""
+    return auxiliary.needs_images or getattr(type(auxiliary), "prepare", None) is not Auxiliary.prepare

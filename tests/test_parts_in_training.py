@@ -1,0 +1,235 @@
+"""What training offers to its parts: auxiliaries that stop, networks, images; trainable tokenizers; given objects."""
+
+import pytest
+import torch
+from torch import nn
+
+from nanogen_core import (
+    ClassifierFree,
+    ClassifierFreeConfig,
+    ConfigError,
+    Euler,
+    Heun,
+    LatentSpec,
+    Pipeline,
+    build_pipeline,
+)
+from nanogen_core.errors import ConfigWarning, TrainingError
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.tensors import Losses, per_sample
+from nanogen_files import storage
+from nanogen_train import Auxiliary
+from nanogen_train.checkpoint import checkpoint
+from nanogen_train.trainer.loop import Run
+
+
+class Noting(Auxiliary):
+    """Notes what it receives. Its network learns until it stops after two steps."""
+
+    intermediates = ("block.1",)
+
+    def __init__(self, *, needs_images=False, last=2):
+        self.nets = nn.Linear(16, 1)
+        self.needs_images = needs_images
+        self.last = last
+        self.steps, self.prepared, self.images, self.names, self.noise = [], 0, [], set(), []
+
+    def active(self, step):
+        return step < self.last
+
+    def prepare(self, batch):
+        self.prepared += 1
+        return {"mean": batch.images.mean(dim=(1, 2, 3))}
+
+    def loss(self, forward_pass, clean, batch, nets, rng):
+        self.steps.append(rng.step)
+        self.images.append(batch.images)
+        self.names |= set(nets)
+        with torch.no_grad():
+            teacher = nets["ema"](
+                forward_pass.state, forward_pass.times, forward_pass.condition, intermediates=("block.1",)
+            )
+        assert teacher.features["block.1"].shape == forward_pass.prediction.features["block.1"].shape
+        t = per_sample(forward_pass.times.t, clean.latent)
+        self.noise.append(
+            (forward_pass.state.latent - (1 - t) * clean.latent - t * forward_pass.noise.latent).abs().max()
+        )
+        loss = self.nets(forward_pass.prediction.features["block.1"]).square().mean()
+        return Losses(loss, {"size": loss.detach()})
+
+
+def run_of(small, folder, auxiliary, **train):
+    small["train"].update(train)
+    return Run(build_pipeline(small, auxiliary=auxiliary), folder)
+
+
+def test_an_auxiliary_receives_step_networks_noise_and_condition(small, tmp_path):
+    noting = Noting(last=100)
+    run_of(small, tmp_path, noting).train()
+    assert noting.steps == [0, 1, 2, 3, 4, 5]
+    assert {"student", "ema"} <= noting.names
+    assert max(noting.noise) < 1e-5
+    assert noting.images == [None] * 6
+
+
+def test_an_auxiliary_that_stops_is_neither_prepared_nor_trained(small, tmp_path):
+    noting = Noting(last=2)
+    run_of(small, tmp_path, noting, checkpoint_every=1, keep_last=9).train()
+    assert (noting.steps, noting.prepared) == ([0, 1], 2)
+    weights = [checkpoint.load(tmp_path, step)[0]["nets"]["Noting.bias"] for step in (1, 2, 6)]
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_with_cached_latents_it_is_prepared_for_all_steps(small, tmp_path):
+    noting = Noting(last=2)
+    run_of(small, tmp_path, noting, cache_latents=True).train()
+    assert noting.steps == [0, 1]
+    assert noting.prepared == 1
+
+
+def test_images_are_kept_for_a_part_that_needs_them(small, tmp_path):
+    noting = Noting(needs_images=True)
+    run_of(small, tmp_path, noting).train()
+    assert {tuple(images.shape) for images in noting.images} == {(8, 3, 16, 16)}
+
+
+class Scaled(nn.Module):
+    """A tokenizer that multiplies images by a learned number and says that it is trained."""
+
+    trainable = True
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), 0.9))
+
+    def latent(self, image_size):
+        return LatentSpec(channels=3, height=image_size, width=image_size, factor=1)
+
+    def encode(self, images):
+        return images * self.scale
+
+    def decode(self, latents, rng=None):
+        return latents / self.scale
+
+
+def test_a_trainable_tokenizer_is_trained_averaged_saved_and_loaded(small, tmp_path):
+    Run(build_pipeline(small, tokenizer=Scaled()), tmp_path).train()
+    nets = checkpoint.load(tmp_path, 6)[0]["nets"]
+    assert float(nets["tokenizer.scale"]) != pytest.approx(0.9)
+    assert float(nets["ema_tokenizer.scale"]) not in (0.9, float(nets["tokenizer.scale"]))
+    assert torch.equal(storage.read_tensors(tmp_path / "tokenizer.safetensors")["scale"], nets["ema_tokenizer.scale"])
+    loaded = Pipeline.load(tmp_path, tokenizer=Scaled())
+    assert torch.equal(loaded.tokenizer.scale, nets["ema_tokenizer.scale"])
+
+
+def test_a_tokenizer_with_parameters_that_does_not_say_so_is_refused(small, tmp_path):
+    tokenizer = Scaled()
+    tokenizer.trainable = False
+    with pytest.raises(TrainingError, match=r"No optimizer trains the tokenizer's parameter 'scale'"):
+        Run(build_pipeline(small, tokenizer=tokenizer), tmp_path)
+
+
+def test_the_weights_of_a_frozen_tokenizer_are_not_saved(small, tmp_path):
+    build_pipeline(small).save(tmp_path)
+    assert not (tmp_path / "tokenizer.safetensors").exists()
+
+
+# -- guidance and samplers as objects, names and settings ------------------------------------------------------------
+
+
+def images_of(pipeline, **options):
+    return pipeline.generate([0, 1], tensors=True, **options)
+
+
+@pytest.fixture
+def pipeline(small):
+    found = build_pipeline(small, guidance={"cfg": {"scale": 3.0}})
+    with torch.no_grad():
+        for parameter in found.backbone.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    return found
+
+
+def test_guidance_is_a_scale_a_name_a_mapping_or_an_object(pipeline):
+    configured = images_of(pipeline)
+    unguided = images_of(pipeline, guidance=1.0)
+    assert not torch.equal(configured, unguided)
+    for same in (3.0, "cfg", {"cfg": 3.0}, ClassifierFree(ClassifierFreeConfig(scale=3.0))):
+        assert torch.equal(images_of(pipeline, guidance=same), configured)
+
+
+def test_an_object_replaces_the_configured_guidance(pipeline):
+    assert torch.equal(
+        images_of(pipeline, guidance=ClassifierFree(ClassifierFreeConfig())), images_of(pipeline, guidance=1.0)
+    )
+
+
+def test_a_pipeline_is_built_with_a_guidance_object(small, pipeline):
+    mine = ClassifierFree(ClassifierFreeConfig(scale=3.0))
+    built = build_pipeline(small, guidance={"mine": mine, "cfg": None})
+    built.backbone.load_state_dict(pipeline.backbone.state_dict())
+    assert torch.equal(images_of(built), images_of(pipeline))
+
+
+def test_a_default_beside_an_object_is_named(small):
+    with pytest.warns(ConfigWarning, match="guidance: 'ClassifierFree' is combined with cfg, a default"):
+        build_pipeline({**small, "method": "vae"}, guidance=ClassifierFree(ClassifierFreeConfig(scale=3.0)))
+
+
+def test_a_saved_pipeline_needs_its_guidance_object_again(small, tmp_path):
+    mine = ClassifierFree(ClassifierFreeConfig(scale=3.0))
+    build_pipeline(small, guidance={"mine": mine}).save(tmp_path)
+    with pytest.raises(ConfigError, match=r"Pipeline.load\(folder, guidance=\{'mine': \.\.\.\}\)"):
+        Pipeline.load(tmp_path)
+    assert Pipeline.load(tmp_path, guidance={"mine": mine}).guidance["mine"] is mine
+
+
+def test_other_settings_keep_the_trained_parts(pipeline):
+    other = pipeline.reconfigured({"sampler": {"name": "heun", "steps": 5}, "guidance": {"cfg": {"scale": 1.0}}})
+    assert other.backbone is pipeline.backbone
+    assert other.sampler.steps == 5
+    assert [type(each.sampler) for each in (pipeline, other)] == [Euler, Heun]
+    with pytest.raises(ConfigError, match="cannot change backbone of a trained pipeline"):
+        pipeline.reconfigured({"backbone": "ddt"})
+
+
+class Stochastic:
+    """Adds numbers of the rng: the definite number of steps and the keys are what a sampler receives."""
+
+    steps = 3
+
+    def sample(self, objective, velocity_fn, noise, condition, steps, rng):
+        self.received = (steps, rng.slots)
+        return noise.map(lambda x: x + rng.normal(f"mine.{steps}", x.shape[1:]))
+
+
+def test_a_sampler_receives_a_number_of_steps_and_keyed_numbers(small):
+    sampler = Stochastic()
+    pipeline = build_pipeline(small, sampler=sampler)
+    whole = images_of(pipeline)
+    assert sampler.received == (3, (0, 1))
+    assert torch.allclose(images_of(pipeline, batch_size=1), whole, atol=1e-5)
+    assert not torch.allclose(images_of(pipeline, steps=4), whole, atol=1e-2)
+    assert sampler.received[0] == 4
+
+
+def test_sampling_starts_at_the_end_of_the_path(small):
+    pipeline = build_pipeline(small, sampler=Stochastic())
+    flow = pipeline.objective
+
+    class Wide(type(flow)):
+        def interpolate(self, clean, noise, t):
+            return super().interpolate(clean, noise.map(lambda x: 80 * x), t)
+
+    wide = pipeline.with_parts(objective=Wide(flow.config, latent=flow.latent))
+    rng = KeyedRNG(0, [0, 1])
+    assert torch.allclose(wide._noise(rng).latent, 80 * pipeline._noise(rng).latent)
+    assert torch.equal(pipeline._noise(rng).latent, rng.normal("sample.latent", pipeline.latent.shape))
+
+
+def test_a_batch_is_refused_without_images_for_a_trained_tokenizer(small, tmp_path):
+    run = Run(build_pipeline(small, tokenizer=Scaled()), tmp_path)
+    batch = next(run.pipeline.task.batches("train", 4))
+    batch = run.stage.prepare(batch, 0)._replace(images=None)
+    with pytest.raises(TrainingError, match="The tokenizer is trained, but the batch has precomputed latents"):
+        run.stage.loss("student", batch, KeyedRNG(0, range(4)))
