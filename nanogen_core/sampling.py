@@ -59,7 +59,7 @@ class Heun(Euler):
     ) -> State:
         t, r = times.numbers()
         span = t - r
-        start = velocity_fn(state, SharedTimes.of(times.t, times.t, (t, t)), condition).value
+        start = velocity_fn(state, times.instant(), condition).value
         euler = state.map(lambda x, v: x - span * v, start)
         if r == 0.0:
             return euler

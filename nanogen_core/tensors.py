@@ -33,6 +33,10 @@ class Times(NamedTuple):
         """Apply `function` to t and r."""
         return Times(function(self.t), function(self.r))
 
+    def instant(self) -> Times:
+        """Return the times with r = t, at which the network predicts the instantaneous velocity."""
+        return Times(self.t, self.t)
+
     def start_in(self, t_min: float, t_max: float) -> bool:
         """Return whether t_min <= t <= t_max for the first sample, in float32."""
         return _float32(t_min) <= self.numbers()[0] <= _float32(t_max)
@@ -51,7 +55,11 @@ class SharedTimes(Times):
         return times
 
     def numbers(self) -> tuple[float, float]:
-        return self.shared
+        return getattr(self, "shared", None) or super().numbers()  # `_replace` returns times without numbers
+
+    def instant(self) -> Times:
+        t = self.numbers()[0]
+        return SharedTimes.of(self.t, self.t, (t, t))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Times:
         return SharedTimes.of(function(self.t), function(self.r), self.shared)

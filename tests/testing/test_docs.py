@@ -10,6 +10,7 @@ from nanogen_core import hookspecs, testing
 from nanogen_core.registry import registry
 from nanogen_core.specs import Component, Kind, Method
 from nanogen_eval import testing as eval_testing
+from nanogen_train import testing as train_testing
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
@@ -41,7 +42,7 @@ def test_the_page_names_every_kind():
 
 
 def test_the_page_names_every_contract():
-    contracts = {*testing.__all__, *eval_testing.__all__, "FilesContract"}
+    contracts = {*testing.__all__, *eval_testing.__all__, *train_testing.__all__, "FilesContract"}
     assert set(re.findall(r"^\| `(\w+)`", section("Testing it"), flags=re.M)) == contracts
 
 
