@@ -14,9 +14,8 @@ from nanogen_train.testing import AuxiliaryContract
 from nanogen_train.trainer.loop import Run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
-FILES = {
-    text.splitlines()[0].removeprefix("# "): text for text in re.findall(r"```python\n(# \w+\.py\n.*?)```", PAGE, re.S)
-}
+BLOCKS = re.findall(r"```python\n(# \w+\.py\n.*?)```", PAGE, re.S)
+FILES = {text.splitlines()[0].removeprefix("# "): text for text in BLOCKS}
 
 
 @pytest.fixture
@@ -50,9 +49,9 @@ def test_the_objective_passes_its_contract(example):
 
 
 def test_the_sampler_passes_its_contract(example):
-    module = example("ancestral_sampler.py")
+    module = example("noisy_euler.py")
     contract = type("Contract", (SamplerContract,), {"order": 0, "steps": 200})
-    assert failures(contract, sampler=module.Ancestral(module.AncestralConfig())) == set()
+    assert failures(contract, sampler=module.NoisyEuler(module.NoisyEulerConfig())) == set()
 
 
 def test_the_auxiliary_passes_its_contract(example, small):
@@ -66,11 +65,11 @@ def test_the_auxiliary_passes_its_contract(example, small):
 
 
 def test_the_examples_train_and_sample_together(example, small, tmp_path):
-    for name in ("arc_flow.py", "ancestral_sampler.py", "earlier_alignment.py"):
+    for name in ("arc_flow.py", "noisy_euler.py", "earlier_alignment.py"):
         example(name)
         register(tmp_path / name)
     small["backbone"]["depth"] = 2
-    parts = {"objective": "arc-flow", "sampler": {"name": "ancestral", "steps": 3}, "auxiliary": "earlier"}
+    parts = {"objective": "arc-flow", "sampler": {"name": "noisy-euler", "steps": 3}, "auxiliary": "earlier"}
     pipeline = build_pipeline({**small, **parts})
     trained = Run(pipeline, tmp_path / "run").train()
     assert trained.generate([0, 1], tensors=True).isfinite().all()
