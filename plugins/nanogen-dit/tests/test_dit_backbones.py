@@ -186,7 +186,7 @@ def test_with_two_times_t_and_r_are_used(make: Make, inputs: Make) -> None:
 def test_the_first_of_two_times_is_the_interval(make: Make, inputs: Make) -> None:
     encoder = make(wanted=("two-time",)).encoder
     state, times, condition = inputs()
-    assert torch.allclose(encoder(state, times, condition).time, encoder.time(times.t - times.r))
+    assert torch.allclose(encoder(state, times, condition).time[:, 0], encoder.time(times.t - times.r))
 
 
 def _guided(condition: Condition) -> Condition:
