@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nanogen_core.hookspecs import hookimpl
-from nanogen_core.specs import Kind
+from nanogen_core.specs import Component, Kind
 
 NANOGEN_API = 1
 
@@ -13,6 +13,19 @@ def nanogen_kinds() -> list[Kind]:
     return [
         Kind(name="metric", place="group", protocol="nanogen_eval.protocols:Metric", keyword="metrics"),
         Kind(name="features", place="named", protocol="nanogen_eval.protocols:Features"),
+    ]
+
+
+@hookimpl
+def nanogen_components() -> list[Component]:
+    return [
+        Component(
+            kind="evaluator",
+            name="samples",
+            target="nanogen_eval.while_training:Samples",
+            config="nanogen_eval.while_training_config:SamplesConfig",
+            summary="scores samples of the averaged weights during training (train.evaluate)",
+        )
     ]
 
 

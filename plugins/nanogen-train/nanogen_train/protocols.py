@@ -147,6 +147,14 @@ class Schedule(Protocol):
 
 
 @runtime_checkable
+class Averaged(Protocol):
+    """A stage whose current averaged weights can be sampled, for `train.evaluate`."""
+
+    def averaged(self) -> Pipeline:
+        """Return the pipeline with the current averaged weights. It shares the other parts."""
+
+
+@runtime_checkable
 class Snapshotting(Protocol):
     """A stage that saves EMA snapshots of its backbone, from which EMAs of other widths are computed after training."""
 

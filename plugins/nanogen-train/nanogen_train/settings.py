@@ -23,6 +23,26 @@ _positive_or_none: Any = validators.optional(positive)
 
 
 @frozen(kw_only=True)
+class EvaluateConfig:
+    """Evaluation while training: scores of the averaged weights. Does not change the training.
+
+    Args:
+        every: Period in steps; 0 evaluates only at the end.
+        metrics: Names of the metrics; by default those of the configuration.
+        count: Number of samples.
+        at_end: Also evaluate after the last step.
+        best: Name of a score. The pipeline with its best value is kept in the folder `best` of the run. A score of that
+            pipeline is optimistic, because it was selected by this score.
+    """
+
+    every: int = field(default=25_000, validator=count_or_none)
+    metrics: tuple[str, ...] = ()
+    count: int = field(default=2048, validator=count)
+    at_end: bool = True
+    best: str | None = None
+
+
+@frozen(kw_only=True)
 class TrainConfig:
     """Settings of the training loop. The defaults are the published recipe.
 
@@ -52,6 +72,7 @@ class TrainConfig:
         keep_last: Number of newest checkpoints to keep.
         keep_every: Also keep checkpoints of every `keep_every`-th step; 0 keeps none of them.
         trackers: Trackers of accelerate (wandb, mlflow, ...). "auto" is TensorBoard if it is installed.
+        evaluate: Evaluation while training, such as `{every: 25000, count: 2048}`; null for none.
     """
 
     steps: int = field(default=100_000, validator=count)
@@ -74,6 +95,7 @@ class TrainConfig:
     keep_last: int = field(default=2, validator=count)
     keep_every: int = field(default=0, validator=count_or_none)
     trackers: tuple[str, ...] = ("auto",)
+    evaluate: EvaluateConfig | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return the class names from the manifest of precomputed latents; empty without them."""

@@ -171,12 +171,15 @@ class Diffusion:
         """Return the EMA snapshots that are due, by width."""
         return self._power_emas.due(step)
 
+    def averaged(self) -> Pipeline:
+        """Return the pipeline with the EMA weights."""
+        return self.pipeline.with_parts(**{part: ema_.net for part, ema_ in self._emas.items()})
+
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Draw the task's evaluation examples with the EMA weights. Every process draws an equal share."""
         questions = self.pipeline.task.eval_batch(count)
         own_share = rows(questions, processes.split_indices(count))
-        averaged = self.pipeline.with_parts(**{part: ema_.net for part, ema_ in self._emas.items()})
-        images = averaged.sample(own_share, seed=self.pipeline.config.seed)
+        images = self.averaged().sample(own_share, seed=self.pipeline.config.seed)
         return torch.cat(processes.all_gather(images.cpu()))[:count], self.pipeline.task.captions(questions)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:

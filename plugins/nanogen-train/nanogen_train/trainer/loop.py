@@ -32,6 +32,7 @@ from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer import cache, failure_report, outputs, record, run_folder
 from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.engine import Engine
+from nanogen_train.trainer.evaluation import Evaluations
 from nanogen_train.trainer.image_readers import refuse_image_readers
 from nanogen_train.trainer.outputs import report_full_disk
 from nanogen_train.trainer.run_lock import run_lock
@@ -96,6 +97,7 @@ class Run:
             self.engine.accelerator.scaler,
         )
         refuse_untrained(pipeline.parts.built(), self.optimization.trained())
+        self.evaluations = None if self.settings.evaluate is None else Evaluations(self, self.settings.evaluate)
         self.statistics = StepStatistics(self.optimization, self.settings.batch_size)
         self.step, self.metrics = 0, MetricsAccumulator()
         if resume_step is not None:
@@ -180,6 +182,8 @@ class Run:
     def _steps(self) -> None:
         if self.step and self._sheet_due() and not outputs.sheet_path(self).exists():
             outputs.draw(self)  # stopped between this step's checkpoint and its sample sheet
+        if self.step and self.evaluations is not None and self.evaluations.missing():
+            outputs.evaluate(self, self.evaluations)
         agreement = processes.StopAgreement()
         with (
             stop_request() as stop,
@@ -298,6 +302,8 @@ class Run:
             outputs.save(self)
         if self._sheet_due():
             outputs.draw(self)
+        if self.evaluations is not None and self.evaluations.due():
+            outputs.evaluate(self, self.evaluations)
 
     def _sheet_due(self) -> bool:
         """Return whether a sample sheet is due after this step."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from nanogen_train.logging import metrics_log
 from nanogen_train.protocols import Snapshotting
 
 if TYPE_CHECKING:
+    from nanogen_train.trainer.evaluation import Evaluations
     from nanogen_train.trainer.loop import Run
 
 GRID_COLUMNS = 8
@@ -56,6 +57,12 @@ def draw(run: Run) -> None:
             sheet.save(file, "PNG")
             storage.write_bytes(sheet_path(run), file.getvalue())
             run.engine.trackers.log_images(run.step, {SAMPLES: sheet})
+
+
+def evaluate(run: Run, evaluations: Evaluations) -> None:
+    """Score the averaged weights. With one process, an error is logged, and training continues."""
+    with warn_on_error("The evaluation of step %d failed", run.step) if processes.world() == 1 else nullcontext():
+        evaluations.evaluate()
 
 
 @contextmanager

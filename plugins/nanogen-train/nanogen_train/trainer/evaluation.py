@@ -1,0 +1,107 @@
+"""Evaluation while training: scores of the averaged weights at some steps (`train.evaluate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nanogen_core.errors import ConfigError, TrainingError
+from nanogen_core.named_components import build_named
+from nanogen_core.pipeline import Pipeline
+from nanogen_core.registry import registry
+from nanogen_files import storage
+from nanogen_train.distributed import processes
+from nanogen_train.logging import metrics_log
+from nanogen_train.protocols import Averaged
+
+if TYPE_CHECKING:
+    from nanogen_train.settings import EvaluateConfig
+    from nanogen_train.trainer.loop import Run
+
+KIND, NAME = "evaluator", "samples"
+PREFIX = "score."  # of the scores in the log
+BEST, SELECTION = "best", "selection.json"
+
+
+class Result(Protocol):
+    """A score: its name, value and direction."""
+
+    metric: str
+    value: float
+    higher_is_better: bool
+
+
+class Evaluator(Protocol):
+    """Scores pipelines during training. A component of the kind `evaluator`."""
+
+    def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]:
+        """Score a pipeline after `step` steps, and add the scores to the files of the run's folder.
+
+        Called on all processes, which divide the samples. Returns the scores on the first process.
+        """
+
+
+class Evaluations:
+    """The evaluations of a run.
+
+    Args:
+        run: The run.
+        config: When and what to evaluate.
+
+    Raises:
+        ConfigError: nanogen-eval is not installed, the stage has no averaged pipeline, or the strategy shards weights.
+    """
+
+    def __init__(self, run: Run, config: EvaluateConfig):
+        self.run, self.config = run, config
+        if not isinstance(run.stage, Averaged):
+            raise ConfigError("train.evaluate: this stage trains no pipeline that can be sampled. Leave it out.")
+        if run.settings.strategy == "fsdp":
+            raise ConfigError("train.evaluate does not support train.strategy: fsdp. Evaluate the finished run.")
+        if NAME not in registry().components.get(KIND, {}):
+            raise ConfigError("train.evaluate needs nanogen-eval: run `pip install nanogen-eval`.")
+        options = {"name": NAME, "metrics": list(config.metrics), "count": config.count}
+        self.evaluator: Evaluator = build_named(KIND, options, path="train.evaluate", pipeline=run.pipeline)
+
+    def due(self) -> bool:
+        """Return whether an evaluation is due after this step."""
+        step, every = self.run.step, self.config.every
+        return bool(every and step % every == 0) or (self.config.at_end and step == self.run.settings.steps)
+
+    def missing(self) -> bool:
+        """Return whether the evaluation of this step is due and was interrupted."""
+        entries = processes.broadcast_from_main(lambda: metrics_log.read(self.run.folder))
+        return self.due() and not any(entry["step"] == self.run.step and _scores(entry) for entry in entries)
+
+    def evaluate(self) -> None:
+        """Score the averaged weights. Writes the scores to the log, the trackers and `scores.jsonl`."""
+        assert isinstance(self.run.stage, Averaged)
+        averaged = self.run.stage.averaged()
+        results = self.evaluator.scores(averaged, self.run.folder, self.run.step)
+        if self.run.engine.is_main:
+            scalars = {f"{PREFIX}{result.metric}": float(result.value) for result in results}
+            metrics_log.append(self.run.folder, {"step": self.run.step, "seconds": self.run.metrics.seconds, **scalars})
+            self.run.engine.trackers.log(self.run.step, scalars)
+            if self.config.best is not None:
+                self._keep_best(results)
+
+    def _keep_best(self, results: Sequence[Result]) -> None:
+        """Save the averaged pipeline in `best` if its score is better than that of every earlier evaluation."""
+        name = self.config.best
+        found = next((result for result in results if result.metric == name), None)
+        if found is None:
+            raise TrainingError(
+                f"train.evaluate.best: no metric computes {name!r}. Scores: {', '.join(r.metric for r in results)}."
+            )
+        values = [entry[f"{PREFIX}{name}"] for entry in metrics_log.read(self.run.folder) if f"{PREFIX}{name}" in entry]
+        if found.value != (max if found.higher_is_better else min)(values):
+            return
+        folder = self.run.folder / BEST
+        self.run.pipeline.save(folder, weights=self.run.stage.weights())
+        fact = {"score": name, "value": found.value, "step": self.run.step, "candidates": len(values)}
+        storage.write_json(folder / SELECTION, fact)
+
+
+def _scores(entry: Mapping[str, object]) -> list[str]:
+    return [name for name in entry if name.startswith(PREFIX)]
