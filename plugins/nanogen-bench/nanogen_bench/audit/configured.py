@@ -43,6 +43,7 @@ NOT_TRAINING = (  # affect only sampling, evaluation, logging and storage
     "train.precomputed_latents",
     "train.compile",
     "train.trackers",
+    "train.evaluate",
 )
 EXACT = "all options equal"
 BY_TASK = "may differ, because the tasks differ"

@@ -37,6 +37,7 @@ PERMITTED = (
     "train.num_workers",
     "train.tf32",
     "train.trackers",
+    "train.evaluate",
     "train.strategy",
     "train.shard_by",
     "train.grad_accum_steps",
