@@ -50,8 +50,8 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a feature map [B, C, H, W] to [B, D, ceil(H / stride), ceil(W / stride)]."""
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + y if self.is_residual else y
 
 

@@ -42,7 +42,7 @@ class OpenMojiConfig:
     hold_out: int = field(default=0, validator=_held_out)
 
 
-def _named(_: object, attribute: Attribute[object], value: object) -> None:
+def _named(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, (str, Mapping)):
         raise ValueError(f"must be a name, or a mapping with `name` and options, got {shown(value)}")
 
