@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Cell:
         logged: Logged values to show as scores, for a cell that only prepares another one.
         cost: Time of a training step, relative to that of the plain cell.
         statistics: File in the cell's folder for its latent statistics, which other cells read.
+        package: Optional package that the cell needs. Without it the cell runs only if it is named.
     """
 
     summary: str
@@ -50,6 +52,12 @@ class Cell:
     config: Mapping[str, Any] = field(factory=dict)
     start_from: Start | None = None
     statistics: str | None = None
+    package: str | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the package that the cell needs is installed."""
+        return self.package is None or find_spec(self.package) is not None
 
     @property
     def needs(self) -> list[str]:
@@ -83,12 +91,12 @@ class Plan:
         return cell.steps * cell.cost * self.step + self.around
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:
-        """Return the given cells (all if none is given) and the cells that they need, in the order of the file."""
+        """Return the given cells (all available ones if none is given) and the cells that they need, in order."""
         for name in names:
             if name not in self.cells:
                 known = f"Known: {listing(self.cells)}."
                 raise UnknownName(f"There is no cell {name!r}.{near_miss(name, self.cells)} {known}")
-        wanted = set(names or self.cells)
+        wanted = set(names or (name for name, cell in self.cells.items() if cell.is_available))
         for name in reversed(self.cells):
             wanted |= set(self.cells[name].needs) if name in wanted else set()
         return [name for name in self.cells if name in wanted]

@@ -1,4 +1,4 @@
-"""The metric `openmoji-frechet`."""
+"""The metrics `openmoji-frechet` and `openmoji-kid`: distances to the held-out images of the dataset."""
 
 from __future__ import annotations
 
@@ -14,29 +14,37 @@ from torch import Tensor
 from nanogen_core.protocols import Dataset, Examples, Task
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard, iter_once
-from nanogen_eval.row_metric import ResampledRowMetric
+from nanogen_eval.row_metric import ResampledRowMetric, RowMetric
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
+from nanogen_fidelity.distances.kid import kid
+from nanogen_fidelity.extractor import shared
 from nanogen_files.images import to_tensor, to_uint8
 from nanogen_openmoji.classifier import SIZE
-from nanogen_openmoji.features import ClassifierFeatures
+from nanogen_openmoji.settings import DistanceConfig
 
 BATCH = 256
+DEFAULT = DistanceConfig()
+WIDE, FEW = 512, 100  # above WIDE features one bootstrap draw takes seconds, so the interval uses FEW draws
 
 
-class Frechet(ResampledRowMetric):
-    """`frechet`: the Fréchet distance in the classifier's 128 features to all held-out images of the dataset.
+class HeldOut(RowMetric):
+    """Base of the distances to all held-out images of the dataset, in one feature space.
 
     The reference always has 64 px, the training size of the classifier, so models of different image sizes are
-    comparable. The distance grows for fewer images: compare only scores of equally many images.
+    comparable. Compare only scores of equally many images: the Fréchet distance grows for fewer images.
+
+    Args:
+        config: Options.
+        task: Chooses between labelled images and scenes.
+        dataset: Has the held-out images.
     """
 
     higher_is_better = False
-    score_names = ("frechet",)
 
-    def __init__(self, *, task: Task, dataset: Dataset) -> None:
+    def __init__(self, config: DistanceConfig = DEFAULT, *, task: Task, dataset: Dataset) -> None:
         super().__init__()
         self._task, self._dataset = task, dataset
-        self._features = ClassifierFeatures()
+        self._features = shared(config.features)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -47,14 +55,10 @@ class Frechet(ResampledRowMetric):
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {"features": self._features(images)}
 
-    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """Return the distance; empty for fewer than two images, which have no covariance."""
-        features = rows["features"]
-        return {"frechet": frechet_distance(moments(features), self._reference)} if len(features) > 1 else {}
-
     @cached_property
-    def _reference(self) -> Moments:
-        return moments(torch.cat([self._features(images) for images in self._images()]))
+    def reference(self) -> Tensor:
+        """The features of all held-out images [M, D]."""
+        return torch.cat([self._features(images) for images in self._images()])
 
     def _identity(self) -> str:
         """Return the identity of the held-out examples, or the SHA-256 of their pixels if they have none."""
@@ -76,6 +80,38 @@ class Frechet(ResampledRowMetric):
     def _examples(self) -> Examples:
         view = "captions" if self._task.eval_batch(1).labels is None else "labels"
         return self._dataset.open("val", SIZE, view)
+
+
+class Frechet(HeldOut, ResampledRowMetric):
+    """`frechet`: the Fréchet distance to all held-out images of the dataset."""
+
+    score_names = ("frechet",)
+
+    def __init__(self, config: DistanceConfig = DEFAULT, *, task: Task, dataset: Dataset) -> None:
+        super().__init__(config, task=task, dataset=dataset)
+        self.interval_draws = FEW if self._features.width > WIDE else 1000
+
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """Return the distance; empty for fewer than two images, which have no covariance."""
+        features = rows["features"]
+        return {"frechet": frechet_distance(moments(features), self._moments)} if len(features) > 1 else {}
+
+    @cached_property
+    def _moments(self) -> Moments:
+        return moments(self.reference)
+
+
+class Kid(HeldOut):
+    """`kid`: the kernel Inception distance (arXiv 1801.01401) of all pairs to all held-out images of the dataset.
+
+    It has no bootstrap interval: a repeated image would have distance 0 to itself.
+    """
+
+    score_names = ("kid",)
+
+    def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """Return the distance; empty for fewer than two images, which are no pair."""
+        return {"kid": kid(rows["features"], self.reference)} if len(rows["features"]) > 1 else {}
 
 
 def _square(image: Image.Image, number: int) -> Tensor:

