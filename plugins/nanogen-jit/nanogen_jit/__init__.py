@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from nanogen_core.exports import lazy_exports
+from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
     from nanogen_jit.config import JiTConfig, ScaledPixelConfig

@@ -18,6 +18,7 @@ from nanogen_core import build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
 from nanogen_core.guidance import ClassifierFree
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.registry import registry
 from nanogen_core.sampling import Euler, Heun, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
@@ -127,7 +128,8 @@ def test_guided_samples_agree(method: str, sampler: type[Euler]) -> None:
     guidance = ClassifierFree(ClassifierFreeConfig(scale=2.5, t_max=0.899))
     velocity_fn = guidance.wrap(velocity_field(objective, network(NOISE_SCALE)), labels(5, 5, 5))
     state = State(RECORDED["in.start"])
-    ours = sampler(SamplerConfig(steps=6)).sample(objective, velocity_fn, state, labels(0, 3, 4)).latent
+    rng = KeyedRNG(0, range(3))
+    ours = sampler(SamplerConfig()).sample(objective, velocity_fn, state, labels(0, 3, 4), 6, rng).latent
     assert far(ours * NOISE_SCALE, RECORDED[f"out.{method}"]) < 1e-4
 
 
