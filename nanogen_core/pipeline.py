@@ -261,6 +261,9 @@ class Pipeline:
         assembly.excuse_dataset()
         _refuse_other_latent(folder, facts, assembly)  # before the network is built
         pipeline = cls(resolved, assembly)
+        for options in resolved.sections.values():
+            if callable(getattr(options, "before_load", None)):
+                options.before_load(pipeline)
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
 
@@ -270,6 +273,27 @@ class Pipeline:
             tensors = storage.read_tensors(path)
             refuse_nonfinite(tensors, path)
             load_exactly(self.parts[name], tensors, expected=state, source=path)
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """Return the files of the saved pipeline in a folder, without those of a run; empty if there is no pipeline."""
+    if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
+        return []
+    names = (CONFIG, FACTS, *(WEIGHTS.format(part) for part in LEARNING))
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def load_frozen(folder: str | Path) -> Pipeline:
+    """Load a saved pipeline or run as a frozen teacher: in evaluation mode, without gradients for its weights.
+
+    Its files enter the fingerprints of a component whose option names the folder (`nanogen_data.contents`). The
+    component must not register the parts of the teacher as its own modules, which would be trained and saved.
+    """
+    pipeline = Pipeline.load(folder)
+    for part in (pipeline.backbone, pipeline.conditioner, pipeline.objective, pipeline.tokenizer):
+        for module in modules_of(part):
+            module.eval().requires_grad_(False)
+    return pipeline
 
 
 def _no_backbone(config: Resolved) -> str:

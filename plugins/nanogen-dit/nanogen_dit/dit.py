@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_core.adaptation import Adapted, Origin, zeroed
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
@@ -83,6 +84,11 @@ class DiT(nn.Module):
                 outputs[number] = x
         value = cast(State(self.head(x, signal)), state)
         return Prediction(value, features(requested, outputs, self.geometry))
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Start the embedding of t - r at zero if the weights have one time: the output is that of their network."""
+        missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
+        return zeroed(self, "interval.mlp_out") if missing else {}
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_core.adaptation import FRESH, Adapted, Origin, renamed
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
-from nanogen_dit.embeddings import UNGUIDED, ConditionEmbedding, GuidanceEmbedding, StateEmbedding, TimeEmbedding
+from nanogen_dit.embeddings import (
+    UNGUIDED,
+    ConditionEmbedding,
+    GuidanceEmbedding,
+    IntervalEmbedding,
+    StateEmbedding,
+    TimeEmbedding,
+)
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.rope import RoPE
+
+
+ADDED_TOKENS = (
+    "the tokens for t - r are new, so that at r = t the output differs from that of the given network;"
+    " `backbone.interval: sum` keeps it"
+)
 
 
 class Encoded(NamedTuple):
@@ -30,7 +44,8 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
-    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t.
+    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t; with
+    `interval: sum` there is no second one, and an embedding of h is added to that of t.
 
     Args:
         config: Sizes and options.
@@ -52,8 +67,10 @@ class Encoder(nn.Module):
         self.geometry = Geometry.of(latent, config.patch_size)
         self.state = StateEmbedding(latent, self.geometry.patch, trunk.hidden)
         self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
-        two_times = "two-time" in wanted
+        two_times = "two-time" in wanted and config.interval == "tokens"
         self.second_time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if two_times else None
+        summed = "two-time" in wanted and not two_times
+        self.interval = IntervalEmbedding(trunk.hidden, config.time_scale) if summed else None
         self.guidance = (
             GuidanceEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
             if "cfg-conditioned" in wanted
@@ -75,7 +92,7 @@ class Encoder(nn.Module):
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
         """
-        time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width]
+        time = self._time(times)  # [B, width]
         x = torch.cat([self.state(state), *self._context(time, times, condition)], dim=1)  # [B, S, width]
         rotation, mask = self.rope(x.shape[1]), _key_mask(condition.mask, x.shape[1])
         outputs = {}
@@ -85,6 +102,26 @@ class Encoder(nn.Module):
                 outputs[number] = x
         return Encoded(x[:, : self.geometry.length], time, outputs)
 
+    def _time(self, times: Times) -> Tensor:
+        if self.second_time is not None:
+            return self.time(times.t - times.r)  # type: ignore[no-any-return]
+        embedded: Tensor = self.time(times.t)
+        return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Match the time embeddings by what they read: that of t with that of t, that of t - r with that of t - r.
+
+        With `interval: sum` the embedding of t - r is zero if the weights have none, so that the output is that of the
+        given network.
+        """
+        if not any(name.startswith("time.") for name in state):
+            return {}
+        found = renamed(self, state, *(_reads_t(names) for names in (state, self.state_dict())))
+        if self.second_time is not None and not any(name.startswith("second_time.") for name in state):
+            new = FRESH._replace(note=ADDED_TOKENS)
+            found |= {name: new for name in self.state_dict() if name.startswith("time.")}
+        return found
+
     def _context(self, time: Tensor, times: Times, condition: Condition) -> list[Tensor]:
         """Return the tokens that follow the state: times, guidance, condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
@@ -93,6 +130,11 @@ class Encoder(nn.Module):
         if self.guidance is not None:
             tokens.append(self.guidance(_guidance(condition)))  # [B, 2 T, width]
         return [*tokens, self.condition(condition.tokens)]
+
+
+def _reads_t(names: Iterable[str]) -> str:
+    """Return the time embedding that reads t, from the names of an encoder's tensors."""
+    return "second_time" if any(name.startswith("second_time.") for name in names) else "time"
 
 
 def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from nanogen_core.exports import lazy_exports
 
 if TYPE_CHECKING:
+    from nanogen_train.init.report import InitReport
+    from nanogen_train.init.start import start_from
     from nanogen_train.optim.optimizers import AdamW, Muon
     from nanogen_train.optim.schedules import Constant, ConstantLinear, Cosine
     from nanogen_train.optim.settings import AdamWConfig, ConstantConfig, ConstantLinearConfig, CosineConfig, MuonConfig
@@ -26,12 +28,14 @@ __all__ = [
     "CosineConfig",
     "Diffusion",
     "DiffusionConfig",
+    "InitReport",
     "Muon",
     "MuonConfig",
     "Run",
     "Snapshotting",
     "Stage",
     "TrainConfig",
+    "start_from",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -48,11 +52,13 @@ __getattr__, __dir__ = lazy_exports(
         "CosineConfig": "optim.settings",
         "Diffusion": "stages.diffusion",
         "DiffusionConfig": "stages.diffusion_settings",
+        "InitReport": "init.report",
         "Muon": "optim.optimizers",
         "MuonConfig": "optim.settings",
         "Run": "trainer.loop",
         "Snapshotting": "protocols",
         "Stage": "protocols",
         "TrainConfig": "settings",
+        "start_from": "init.start",
     },
 )
