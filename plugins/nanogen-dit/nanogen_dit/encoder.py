@@ -26,7 +26,6 @@ from nanogen_dit.embeddings import (
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.rope import RoPE
 
-
 ADDED_TOKENS = (
     "the tokens for t - r are new, so that at r = t the output differs from that of the given network;"
     " `backbone.interval: sum` keeps it"

@@ -44,8 +44,8 @@ class Adapter:
             module = frozen[0].rpartition(".")[0]
             raise TrainingError(
                 f"train.adapter: {len(frozen)} parameters of the backbone, such as {frozen[0]!r}, are not in the"
-                f" weights of {self._settings.init}, and the adapter would freeze their initial values. Train their modules"
-                f" with the adapter, such as `modules_to_save: [{module}]`."
+                f" weights of {self._settings.init}, and the adapter would freeze their initial values. Train their"
+                f" modules with the adapter, such as `modules_to_save: [{module}]`."
             )
 
     def save(self, run: Path, backbone: Mapping[str, Tensor]) -> None:

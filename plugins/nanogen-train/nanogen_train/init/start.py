@@ -101,7 +101,7 @@ def _decided(net: nn.Module, given: Mapping[str, Tensor], origin: Origin) -> dic
             continue
         prefix = f"{path}." if path else ""
         state = {name.removeprefix(prefix): tensor for name, tensor in given.items() if name.startswith(prefix)}
-        own = module.state_dict()
+        own = net.get_submodule(path).state_dict()
         for name, adapted in module.adapt_state(state, origin).items():
             _check(f"{type(module).__name__}.adapt_state", name, adapted, own)
             full = adapted._replace(sources=tuple(prefix + source for source in adapted.sources))

@@ -152,7 +152,10 @@ class Run:
         return adapter
 
     def _resume(self, step: int) -> None:
-        templates = {"nets": checkpoint.nets_state(self.stage.nets), **self.optimization.parameters}
+        templates: dict[str, Mapping[str, Tensor]] = {
+            "nets": checkpoint.nets_state(self.stage.nets),
+            **self.optimization.parameters,
+        }
         states, facts = checkpoint.load(self.folder, step, templates)
         checkpoint.load_nets(self.stage.nets, states["nets"], self.folder)
         self.optimization.load_state(states, facts)
