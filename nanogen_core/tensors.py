@@ -110,6 +110,7 @@ class ForwardPass(NamedTuple):
     times: Times
     prediction: Prediction  # velocities, with the requested intermediates
     denoised: State  # estimate of the clean state (x0 prediction)
+    condition: Condition | None = None  # the condition that the objective received; stages set it for auxiliaries
 
 
 class Losses(NamedTuple):

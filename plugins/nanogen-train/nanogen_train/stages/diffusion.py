@@ -98,8 +98,9 @@ class Diffusion:
         dropped = rng.uniform("condition.dropout") < self.config.condition_dropout  # [B]
         clean = State(batch.latents, self._cls_token(batch))
         nets: dict[str, Any] = {**self.nets, PHASE: self._student()}
-        losses = self.pipeline.objective.loss(nets, clean, where_null(dropped, condition, null), null, rng)
-        return self._with_auxiliaries(losses, clean, batch, rng)
+        condition = where_null(dropped, condition, null)
+        losses = self.pipeline.objective.loss(nets, clean, condition, null, rng)
+        return self._with_auxiliaries(losses, clean, condition, batch, rng)
 
     def _condition(self, batch: Batch) -> Condition:
         """Return the condition of a batch, padded to one of few lengths, so that compiled graphs are reused."""
@@ -115,7 +116,9 @@ class Diffusion:
         tokens = [token for a in self.auxiliaries.values() if (token := a.cls_token(batch)) is not None]
         return torch.cat(tokens, dim=1) if tokens else None  # [B, width]
 
-    def _with_auxiliaries(self, losses: Losses, clean: State, batch: Batch, rng: KeyedRNG) -> Losses:
+    def _with_auxiliaries(
+        self, losses: Losses, clean: State, condition: Condition, batch: Batch, rng: KeyedRNG
+    ) -> Losses:
         if not self.auxiliaries:
             return Losses(losses.total, losses.parts)
         if losses.forward_pass is None:
@@ -123,9 +126,10 @@ class Diffusion:
                 f"The objective {self.pipeline.config.slots['objective'].name!r} returns no forward pass"
                 " (Losses.forward_pass), which auxiliary losses need: remove them, or choose another objective."
             )
+        forward_pass = losses.forward_pass._replace(condition=condition)
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self.auxiliaries.items():
-            more = auxiliary.loss(losses.forward_pass, clean, batch, rng)
+            more = auxiliary.loss(forward_pass, clean, batch, rng)
             total = total + more.total
             parts.update({name: more.total.detach(), **{f"{name}.{part}": v for part, v in more.parts.items()}})
         return Losses(total, parts)
