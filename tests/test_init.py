@@ -10,7 +10,7 @@ from torch import nn
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.adaptation import Adapted, resize_positions
-from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
+from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError, TrainingError
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_core.testing.fakes import TinyBackbone, TinyBackboneConfig
 from nanogen_data import contents
@@ -303,6 +303,44 @@ def test_weights_that_do_not_fit_are_refused_with_the_difference(small, tmp_path
         start_from(build_pipeline(small, backbone={"hidden": 32}), str(folder))
     with pytest.raises(Incompatible, match="The backbone is 'lightning-dit' there and 'dit' here"):
         start_from(build_pipeline({**small, "backbone": BACKBONES["dit"]}), str(folder))
+
+
+def test_a_folder_that_would_be_moved_aside_is_no_source(small, tmp_path):
+    train(small, tmp_path / "x")
+    config = {**small, "train": {**small["train"], "init": str(tmp_path / "x")}}
+    with pytest.raises(TrainingError, match="which --overwrite would move aside"):
+        Run(build_pipeline(config), tmp_path / "x", overwrite=True)
+    assert (tmp_path / "x" / "run.json").exists()
+
+
+class Scaled(nn.Module):
+    """Labels whose tokens are scaled by a learned number."""
+
+    def __init__(self, inner, scale):
+        super().__init__()
+        self.inner, self.spec, self.scale = inner, inner.spec, nn.Parameter(torch.tensor([scale]))
+
+    def encode(self, batch):
+        return Condition(self.inner.encode(batch).tokens * self.scale)
+
+    def null(self, count):
+        return Condition(self.inner.null(count).tokens * self.scale)
+
+
+def test_a_learned_conditioner_is_taken_and_one_of_another_condition_is_not(small, tmp_path):
+    def pipeline(scale, size=32):
+        config = {**small, "dataset": {**small["dataset"], "train": size}}
+        return build_pipeline(config, conditioner=Scaled(build_pipeline(config).conditioner, scale))
+
+    folder = pipeline(3.0).save(tmp_path)
+    second = pipeline(1.0)
+    assert start_from(second, str(folder)).parts["conditioner"].names("taken") == ["scale"]
+    assert second.conditioner.scale == 3.0
+    facts = storage.read_json(folder / "pipeline.json")
+    storage.write_json(folder / "pipeline.json", {**facts, "classes": facts["classes"][::-1]})
+    third = pipeline(1.0)
+    report = start_from(third, str(folder)).parts["conditioner"]
+    assert (report.names("fresh"), list(report.unused), float(third.conditioner.scale)) == (["scale"], ["scale"], 1.0)
 
 
 def test_a_wrong_source_is_refused(small, tmp_path):

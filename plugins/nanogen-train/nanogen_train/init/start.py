@@ -96,7 +96,7 @@ def adapt(
 def _decided(net: nn.Module, given: Mapping[str, Tensor], origin: Origin) -> dict[str, Adapted]:
     """Return the tensors that modules adapt, by full name. Outer modules decide first."""
     found: dict[str, Adapted] = {}
-    for path, module in net.named_modules():
+    for path, module in net.named_modules() if isinstance(net, nn.Module) else ():
         if not isinstance(module, Adaptable):
             continue
         prefix = f"{path}." if path else ""

@@ -112,6 +112,11 @@ class Run:
     # -- setting up --------------------------------------------------------------------------------------------------
 
     def _move_aside(self) -> None:
+        source = None if self.settings.init is None else Path(self.settings.init).expanduser().resolve()
+        if source is not None and self.folder.resolve() in (source, *source.parents):
+            raise TrainingError(
+                f"train.init is in {self.folder}, which --overwrite would move aside: choose another --output."
+            )
         moved = run_folder.move_aside(self.folder)
         if moved is not None:
             log.warning("Moved the content of %s to %s.", self.folder, moved)
