@@ -176,6 +176,10 @@ def test_the_commands_merge_and_dry_run(small, base, tmp_path):
         ({"type": "lora", "target_modules": ["nowhere"]}, "peft cannot add 'lora' to the backbone"),
         ({"type": "prompt_tuning"}, "prompt_tuning"),
         ({"type": "lora", "r": 0}, "train.adapter"),
+        ({"type": "lora", "lora_dropout": 0.1}, "train.adapter.lora_dropout: .* a resumed run would differ"),
+        ({"type": "adalora", "total_step": 10}, "'adalora' changes its ranks by calls during training"),
+        ({"type": "vera"}, "peft cannot add 'vera' to the backbone"),
+        ({"type": "ia3"}, "train.adapter"),
     ],
 )
 def test_wrong_options_are_refused(small, base, adapter, message, tmp_path):

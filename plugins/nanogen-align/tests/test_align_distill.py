@@ -77,11 +77,30 @@ def test_the_loss_is_the_distance_of_two_networks_at_the_same_state(small, task,
     net = Pipeline.load(folder).backbone.eval()
     with torch.no_grad():
         target = net(given.state, given.times, given.condition).value.latent
-    expected = (given.prediction.value.latent - target).square().mean()
-    assert float(seen["losses"].total) == pytest.approx(float(expected), rel=1e-5)
+    expected = (given.prediction.value.latent.detach() - target).square().mean()
+    assert float(seen["losses"].total.detach()) == pytest.approx(float(expected), rel=1e-5)
     run.pipeline.backbone.load_state_dict(Pipeline.load(folder).backbone.state_dict())
     run.first_step()
-    assert float(seen["losses"].total) < 1e-10
+    assert float(seen["losses"].total.detach()) < 1e-10
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_a_teacher_that_encodes_the_batch_itself_sees_the_same_null_rows(small, task, tmp_path):
+    config = texts(small) if task == "t2i" else small
+    run = Run(build_pipeline(student(config, teacher_of(config, tmp_path / "teacher"))), tmp_path / "run")
+    auxiliary = run.stage.auxiliaries["distill"]
+    assert auxiliary._same_condition
+    run.stage.config = type(run.stage.config)(condition_dropout=0.5)
+    inner, found = auxiliary.loss, []
+
+    def loss(*arguments):
+        for auxiliary._same_condition in (True, False):
+            found.append(inner(*arguments))
+        return found[0]
+
+    auxiliary.loss = loss
+    run.first_step()
+    assert float(found[1].total) == pytest.approx(float(found[0].total), rel=1e-5)
 
 
 def test_a_flow_teacher_is_compared_with_meanflow_where_r_is_t(small, tmp_path):

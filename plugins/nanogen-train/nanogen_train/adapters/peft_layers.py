@@ -31,6 +31,12 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     for name in given:
         if name not in known:
             raise ConfigError(f"train.adapter.{name}: is no option of {cls.__name__}.{near_miss(name, known)}")
+    dropout = next((name for name, value in given.items() if "dropout" in name and value), None)
+    if dropout is not None:
+        raise ConfigError(
+            f"train.adapter.{dropout}: dropout draws from the global random numbers, so that a resumed run would differ"
+            " from one without interruption. Set it to 0."
+        )
     if TARGETS in known and given.get(TARGETS) is None:
         given[TARGETS] = linear_layers(backbone)
     try:
@@ -64,7 +70,7 @@ def linear_layers(backbone: nn.Module) -> list[str]:
 def _config_class(kind: str) -> Any:
     try:
         from peft import PeftType
-        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
     except ImportError as error:
         raise ConfigError("train.adapter needs peft: `pip install nanogen-train[peft]`.") from error
     types = {each.value.lower(): each for each in PeftType}
@@ -72,4 +78,10 @@ def _config_class(kind: str) -> Any:
         raise ConfigError(
             f"train.adapter.type: peft has no type {kind!r}.{near_miss(kind, types)} Types: {listing(sorted(types))}."
         )
-    return PEFT_TYPE_TO_CONFIG_MAPPING[types[kind.lower()]]
+    peft_type = types[kind.lower()]
+    if hasattr(PEFT_TYPE_TO_TUNER_MAPPING.get(peft_type), "update_and_allocate"):
+        raise ConfigError(
+            f"train.adapter.type: {kind!r} changes its ranks by calls during training, which the loop does not make."
+            " Choose another type."
+        )
+    return PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]
