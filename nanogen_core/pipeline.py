@@ -298,6 +298,8 @@ class Pipeline:
         _refuse_other_latent(folder, facts, assembly)  # before the network is built
         pipeline = cls(resolved, assembly)
         pipeline = pipeline.with_parts(learned=tuple(facts.get("trained", pipeline.learned)))
+        for options in resolved.sections.values():
+            getattr(options, "before_load", lambda built: None)(pipeline)
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
 

@@ -142,9 +142,8 @@ class VelocityFn(Protocol):
 class Objective(Protocol):
     """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
 
-    All times are in [0, 1]. An objective whose paper has another time variable converts it: angle = t pi / 2
-    (TrigFlow), sigma = t sigma_max (EDM). It also scales the inputs and outputs of the network and chooses the times
-    that the network receives (preconditioning).
+    All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
+    It scales the inputs and outputs of the network and chooses the times that it receives (preconditioning).
     """
 
     def loss(
@@ -167,8 +166,7 @@ class Objective(Protocol):
     def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
         """Return the state at times `t` ([B], or [B, N] per image token) on the path from data to noise.
 
-        The path is linear in both ends, x_t = a(t) clean + s(t) noise, with a(0) = 1 and s(0) = 0: a straight line, an
-        arc (TrigFlow), or x_t = clean + sigma(t) noise (EDM). Sampling starts at s(1) noise.
+        The path is linear in both ends, x_t = a(t) clean + s(t) noise, with a(0) = 1, s(0) = 0. Sampling begins at t = 1.
         """
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:

@@ -129,7 +129,7 @@ class Resolution:
     def _names(self, merged: Layer) -> list[tuple[str, str]]:
         """Return (kind, name) of every component that the layers select by name, in order."""
         given = {kind for kind, _ in self.instances if kind in slots()}
-        return [(kind, name) for kind, name in _names(merged) if kind not in given]
+        return [pair for pair in _names(merged) if pair[0] not in given]
 
     def _defaults(self, kind: str, name: str, task: str) -> Layer:
         """Return the defaults of a component; none for an unknown name, which `_chosen` reports."""

@@ -1,17 +1,20 @@
-"""Auxiliary losses that align a backbone with a vision encoder (REPA, iREPA, REG), and internal guidance."""
+"""Auxiliary losses that align a backbone with a vision encoder (REPA, iREPA, REG) or a pipeline, internal guidance."""
 
 from typing import TYPE_CHECKING
 
 from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
-    from nanogen_align.config import InternalConfig, IRepaConfig, RegConfig, RepaConfig
+    from nanogen_align.config import DistillConfig, InternalConfig, IRepaConfig, RegConfig, RepaConfig
+    from nanogen_align.distill import Distill
     from nanogen_align.internal import Internal
     from nanogen_align.irepa import IRepa
     from nanogen_align.reg import Reg
     from nanogen_align.repa import Repa
 
 __all__ = [
+    "Distill",
+    "DistillConfig",
     "IRepa",
     "IRepaConfig",
     "Internal",
@@ -25,6 +28,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "Distill": "distill",
+        "DistillConfig": "config",
         "IRepa": "irepa",
         "IRepaConfig": "config",
         "Internal": "internal",

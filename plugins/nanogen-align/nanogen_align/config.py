@@ -70,6 +70,25 @@ class RegConfig:
 
 
 @frozen(kw_only=True)
+class DistillConfig:
+    """Options of `Distill`.
+
+    Args:
+        teacher: Folder of a run or saved pipeline with the same latents. Its contents enter the fingerprint of the run.
+        match: Compare "velocity" or "features" (block outputs).
+        weight: Weight of the loss.
+        block: Block of the backbone whose output is compared, counted from 1.
+        teacher_block: Block of the teacher. Null takes `block`.
+    """
+
+    teacher: str = ""
+    match: Literal["velocity", "features"] = "velocity"
+    weight: float = field(default=1.0, validator=factor)
+    block: int = field(default=8, validator=_block)
+    teacher_block: int | None = field(default=None, validator=validators.optional(_block))
+
+
+@frozen(kw_only=True)
 class InternalConfig:
     """Options of `Internal`.
 

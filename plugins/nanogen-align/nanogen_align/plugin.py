@@ -1,4 +1,4 @@
-"""Plugin manifest: three auxiliary losses and a guidance. Does not import torch."""
+"""Plugin manifest: four auxiliary losses and a guidance. Does not import torch."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ _REG = Component(
     needs={"backbone": {"cls-token"}},
 )
 
+_DISTILL = Component(
+    kind="auxiliary",
+    name="distill",
+    target="nanogen_align.distill:Distill",
+    config="nanogen_align.config:DistillConfig",
+    summary="Distillation of the velocity or the features of another pipeline",
+)
+
 _INTERNAL = Component(
     kind="guidance",
     name="internal",
@@ -58,16 +66,28 @@ def nanogen_kinds() -> list[Kind]:
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    return [_REPA, _IREPA, _REG, _INTERNAL]
+    return [_REPA, _IREPA, _REG, _DISTILL, _INTERNAL]
 
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message for each teacher that is no installed vision encoder."""
+    """Return an error message for each teacher that is no installed vision encoder, and for features that do not
+    exist.
+    """
     from nanogen_align.config import DEFAULT_TEACHER  # not at the top: the plugin scan must stay fast
     from nanogen_align.naming import teacher_problem
 
     chosen = config.get("auxiliary", {})
     losses = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
     teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in losses.items()}
-    return [line for name, teacher in teachers.items() if (line := teacher_problem(f"auxiliary.{name}", teacher))]
+    lines = [line for name, teacher in teachers.items() if (line := teacher_problem(f"auxiliary.{name}", teacher))]
+    return [*lines, *_without_features(parts, chosen)]
+
+
+def _without_features(parts: Mapping[str, Chosen], chosen: Mapping[str, Any]) -> list[str]:
+    """Return an error message if `distill` compares features and the backbone has none."""
+    options, backbone = chosen.get(_DISTILL.name) or {}, parts.get("backbone")
+    if options.get("match") != "features" or backbone is None or "features" in backbone.component.provides:
+        return []
+    name = backbone.component.name
+    return [f"auxiliary.distill.match: the backbone {name!r} does not provide 'features'. Set it to velocity."]

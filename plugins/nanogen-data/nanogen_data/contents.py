@@ -2,7 +2,8 @@
 
 Collected in the same way for every kind of component:
 
-- A string option that is an existing path stands for the file or folder there.
+- A string option that is an existing path stands for the file or folder there. Of a run or saved pipeline, only the
+  files of the pipeline count: a run that evaluates itself or writes checkpoints is the same teacher.
 - `files()` returns further files. Weight files are recognised by their suffix.
 - `weights()`, or else `state_dict()`, returns tensors. It is used if the component has no weight file.
 """
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from nanogen_core.named_components import options_of
 from nanogen_core.resolved import Resolved
+from nanogen_data.saved_pipelines import saved_files
 from nanogen_files import storage
 from nanogen_files.hashing import content_hash, files_hash
 from nanogen_files.structure import plain
@@ -41,7 +43,7 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
     """
     paths = dict(_option_paths(options_of(part)))
     files = files_of(part)
-    hashes = {name: content_hash(path) for name, path in paths.items()}
+    hashes = {name: path_hash(path) for name, path in paths.items()}
     if files:
         hashes["files"] = _hash_of(files)
     known = any(map(_has_weights, [*files, *paths.values()]))
@@ -50,7 +52,13 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
 def of_values(values: Any) -> dict[str, str]:
     """Return the hashes of the existing paths in plain values, by dotted name."""
-    return {name: content_hash(path) for name, path in _paths(values, "")}
+    return {name: path_hash(path) for name, path in _paths(values, "")}
+
+
+def path_hash(path: Path) -> str:
+    """Return the hash of a file, of the pipeline in the folder of a run, or of all files in another folder."""
+    saved = saved_files(path) if path.is_dir() else []
+    return files_hash(path, saved) if saved else content_hash(path)
 
 
 def options(config: Any) -> dict[str, Any]:
@@ -144,7 +152,7 @@ def _with_hashes(value: Any, paths: Mapping[str, Path], name: str) -> Any:
         return {key: _with_hashes(item, paths, _dotted(name, key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_with_hashes(item, paths, _dotted(name, index)) for index, item in enumerate(value)]
-    return f"sha256:{content_hash(paths[name])}" if name in paths else value
+    return f"sha256:{path_hash(paths[name])}" if name in paths else value
 
 
 def _dotted(name: str, key: Any) -> str:

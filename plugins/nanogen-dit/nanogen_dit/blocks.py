@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from nanogen_dit.attention import Attention, Kernel
 from nanogen_dit.config import Trunk
 from nanogen_dit.layers import RMSNorm, SwiGLU, ZeroLinear, modulate
 from nanogen_dit.rope import Rotation
+from nanogen_files.adaptation import Adapted, Origin, zeroed
 
 
 class Block(nn.Module):
@@ -32,6 +35,10 @@ class Block(nn.Module):
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Make a block that the given weights do not have the identity: its residual branches begin at zero."""
+        return {} if state else zeroed(self, "attention.proj", "mlp.w3")
+
 
 class AdaLNBlock(Block):
     """Block with adaLN-Zero (arXiv 2212.09748): shift, scale and gate of attention and MLP, for each token."""
@@ -46,3 +53,7 @@ class AdaLNBlock(Block):
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation)
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
         return out
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Leave a new block as it is: its gates are zero. Zero branches besides would never get a gradient."""
+        return {}

@@ -54,6 +54,9 @@ class Trunk:
 #: Initial weights: those of the published code, or Xavier-uniform (see `initial_weights.py`).
 INITS = ("published", "xavier")
 
+#: How a network with two times reads t - r (see `BackboneConfig`).
+INTERVALS = ("tokens", "sum")
+
 SIZES: Mapping[str, Trunk] = {
     "tiny": Trunk(128, 6, 4),
     "small": Trunk(384, 12, 6),
@@ -106,6 +109,9 @@ class BackboneConfig:
         patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
             image pixels.
         time_tokens: Tokens of each time embedding.
+        interval: How a network with two times reads t - r. "tokens": by tokens of its own, as published. "sum": its
+            embedding, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447), so that a network that starts
+            from weights with one time computes the same function.
         init: Initial weights, "published" or "xavier".
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
         internal_head_depth: Encoder block, counted from 1, that the internal head reads. Null builds no head, unless
@@ -118,6 +124,7 @@ class BackboneConfig:
     mlp_ratio: float = field(default=4.0, validator=_positive)
     patch_size: int | None = field(default=None, validator=_positive)
     time_tokens: int = field(default=4, validator=_positive)
+    interval: str = field(default="tokens", validator=_one_of(INTERVALS))
     init: str = field(default="published", validator=_one_of(INITS))
     time_scale: float = field(default=1.0, validator=_positive)
     internal_head_depth: int | None = field(default=None, validator=_positive)

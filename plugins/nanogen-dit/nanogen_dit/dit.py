@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from nanogen_dit.heads import cast
 from nanogen_dit.intermediates import features, read_intermediates
 from nanogen_dit.layers import EMBEDDING_STD
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import Adapted, Origin, zeroed
 
 
 class DiT(nn.Module):
@@ -84,6 +85,11 @@ class DiT(nn.Module):
                 outputs[number] = x
         value = cast(State(self.head(x, signal)), state)
         return Prediction(value, features(requested, outputs, self.geometry))
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Start the embedding of t - r at zero if the weights have one time: the output is that of their network."""
+        missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
+        return zeroed(self, "interval.mlp_out") if missing else {}
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t if self.reverse_time else times.t)

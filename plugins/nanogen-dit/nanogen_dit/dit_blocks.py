@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,8 +12,9 @@ from nanogen_dit.attention import Kernel
 from nanogen_dit.config import Trunk
 from nanogen_dit.embeddings import unpatchify
 from nanogen_dit.geometry import Geometry
-from nanogen_dit.layers import EPS, FusedLinear, modulate
+from nanogen_dit.layers import EPS, FusedLinear, grown_mlp, modulate
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import Adapted, Origin
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
@@ -54,6 +57,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.outlet(F.gelu(self.inlet(x), approximate="tanh"))
         return out
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Grow narrower weights to this inner width. The columns of `outlet` for new units are zero."""
+        return grown_mlp(self, state, "inlet", "outlet", parts=1)
 
 
 class DiTBlock(nn.Module):

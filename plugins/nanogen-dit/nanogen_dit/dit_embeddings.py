@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from nanogen_core.specs import ConditionSpec
 from nanogen_dit.layers import RMSNorm
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import Adapted, Origin, fresh
 
 FEATURES = 256  # sine and cosine features of a time
 MAX_PERIOD = 10_000
@@ -89,3 +91,7 @@ class PooledCondition(nn.Module):
             pooled = total / real.sum(dim=1).clamp(min=1)
         out: Tensor = self.proj(pooled.to(self.proj.weight.dtype))
         return out
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Take no weights of another condition: other tokens have another meaning."""
+        return {} if origin.same_condition else fresh(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import State
-from nanogen_dit.layers import EmbeddingLinear, PatchLinear, RMSNorm, learned_tokens
+from nanogen_dit.layers import EmbeddingLinear, PatchLinear, RMSNorm, ZeroLinear, learned_tokens
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import Adapted, Origin, fresh
 
 FREQUENCIES = 256
 
@@ -78,23 +80,22 @@ def of_sequence(embedding: Tensor) -> Tensor:
     return embedding if embedding.ndim == 2 else embedding.mean(dim=1)
 
 
-class TimeEmbedding(nn.Module):
+class FourierEmbedding(nn.Module):
     """Gaussian Fourier features of a time in [0, 1], `sin` and `cos` of `2 pi t W` with fixed W, then an MLP.
 
     Args:
         width: Width of the embedding.
-        tokens: Number of learned tokens.
         scale: Standard deviation of W.
+        outlet: Class of the last linear map.
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int, tokens: int, scale: float):
+    def __init__(self, width: int, scale: float, outlet: type[Linear] = EmbeddingLinear):
         super().__init__()
         self.register_buffer("frequencies", torch.randn(FREQUENCIES) * scale)
         self.mlp_in = EmbeddingLinear(2 * FREQUENCIES, width)
-        self.mlp_out = EmbeddingLinear(width, width)
-        self.learned = learned_tokens(tokens, width)
+        self.mlp_out = outlet(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
         """Embed times [B] or [B, N]: [B, width] or [B, N, width]."""
@@ -102,6 +103,27 @@ class TimeEmbedding(nn.Module):
         features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(self.mlp_in.weight.dtype)  # [..., 512]
         base: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
         return base
+
+
+class IntervalEmbedding(FourierEmbedding):
+    """Embedding of t - r that is added to the embedding of t. It is zero at first."""
+
+    def __init__(self, width: int, scale: float):
+        super().__init__(width, scale, ZeroLinear)
+
+
+class TimeEmbedding(FourierEmbedding):
+    """Fourier embedding of a time as learned tokens.
+
+    Args:
+        width: Width of the embedding.
+        tokens: Number of learned tokens.
+        scale: Standard deviation of the frequencies.
+    """
+
+    def __init__(self, width: int, tokens: int, scale: float):
+        super().__init__(width, scale)
+        self.learned = learned_tokens(tokens, width)
 
     def tokens(self, base: Tensor) -> Tensor:
         """Add the embedding [B, width] to each learned token: [B, tokens, width].
@@ -161,3 +183,7 @@ class ConditionEmbedding(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         projected: Tensor = self.proj(self.norm(tokens))
         return projected if self.learned is None else projected + self.learned
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Take no weights of another condition: other tokens have another meaning."""
+        return {} if origin.same_condition else fresh(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import torch
@@ -14,9 +14,22 @@ from nanogen_core.tensors import Condition, State, Times
 from nanogen_dit.attention import kernel_for
 from nanogen_dit.blocks import Block
 from nanogen_dit.config import DDTConfig, LightningDiTConfig
-from nanogen_dit.embeddings import UNGUIDED, ConditionEmbedding, GuidanceEmbedding, StateEmbedding, TimeEmbedding
+from nanogen_dit.embeddings import (
+    UNGUIDED,
+    ConditionEmbedding,
+    GuidanceEmbedding,
+    IntervalEmbedding,
+    StateEmbedding,
+    TimeEmbedding,
+)
 from nanogen_dit.geometry import Geometry
 from nanogen_dit.rope import RoPE
+from nanogen_files.adaptation import FRESH, Adapted, Origin, renamed
+
+ADDED_TOKENS = (
+    "the tokens for t - r are new, so that at r = t the output differs from that of the given network;"
+    " `backbone.interval: sum` keeps it"
+)
 
 
 class Encoded(NamedTuple):
@@ -30,9 +43,11 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
-    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t. With
-    times per image token, the time tokens receive the mean embedding, and each image token the difference of its own
-    embedding from the mean. Equal times of all tokens are then one time.
+    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t; with
+    `interval: sum` there is no second one, and an embedding of h is added to that of t.
+
+    With times per image token, the time tokens receive the mean embedding, and each image token the difference of its
+    own embedding from the mean. Equal times of all tokens are then one time.
 
     Args:
         config: Sizes and options.
@@ -54,8 +69,10 @@ class Encoder(nn.Module):
         self.geometry = Geometry.of(latent, config.patch_size)
         self.state = StateEmbedding(latent, self.geometry.patch, trunk.hidden)
         self.time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
-        two_times = "two-time" in wanted
+        two_times = "two-time" in wanted and config.interval == "tokens"
         self.second_time = TimeEmbedding(trunk.hidden, config.time_tokens, config.time_scale) if two_times else None
+        summed = "two-time" in wanted and not two_times
+        self.interval = IntervalEmbedding(trunk.hidden, config.time_scale) if summed else None
         self.guidance = (
             GuidanceEmbedding(trunk.hidden, config.time_tokens, config.time_scale)
             if "cfg-conditioned" in wanted
@@ -77,7 +94,7 @@ class Encoder(nn.Module):
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
         """
-        time = self.time(times.t if self.second_time is None else times.t - times.r)  # [B, width] or [B, N, width]
+        time = self._time(times)  # [B, width] or [B, N, width]
         second = None if self.second_time is None else self.second_time(times.t)
         tokens = self.state(state)
         for embedding in (time, second):
@@ -93,6 +110,26 @@ class Encoder(nn.Module):
                 outputs[number] = x
         return Encoded(x[:, : self.geometry.length], time[:, None] if time.ndim == 2 else time, outputs)
 
+    def _time(self, times: Times) -> Tensor:
+        if self.second_time is not None:
+            return self.time(times.t - times.r)  # type: ignore[no-any-return]
+        embedded: Tensor = self.time(times.t)
+        return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Match the time embeddings by what they read: that of t with that of t, that of t - r with that of t - r.
+
+        With `interval: sum` the embedding of t - r is zero if the weights have none, so that the output is that of the
+        given network.
+        """
+        if not any(name.startswith("time.") for name in state):
+            return {}
+        found = renamed(self, state, *(_reads_t(names) for names in (state, self.state_dict())))
+        if self.second_time is not None and not any(name.startswith("second_time.") for name in state):
+            new = FRESH._replace(note=ADDED_TOKENS)
+            found |= {name: new for name in self.state_dict() if name.startswith("time.")}
+        return found
+
     def _context(self, time: Tensor, second: Tensor | None, condition: Condition) -> list[Tensor]:
         """Return the tokens that follow the state: times, guidance, condition."""
         tokens = [self.time.tokens(time)]  # [B, T, width]
@@ -101,6 +138,11 @@ class Encoder(nn.Module):
         if self.guidance is not None:
             tokens.append(self.guidance(_guidance(condition)))  # [B, 2 T, width]
         return [*tokens, self.condition(condition.tokens)]
+
+
+def _reads_t(names: Iterable[str]) -> str:
+    """Return the time embedding that reads t, from the names of an encoder's tensors."""
+    return "second_time" if any(name.startswith("second_time.") for name in names) else "time"
 
 
 def _key_mask(mask: Tensor | None, length: int) -> Tensor | None:

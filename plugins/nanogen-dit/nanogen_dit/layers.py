@@ -5,11 +5,14 @@ Initial weights are those of the published code. `Linear` has torch's default: u
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import Adapted, Origin, grown
 
 EPS = 1e-6
 EMBEDDING_STD = 0.02
@@ -85,6 +88,43 @@ class SwiGLU(nn.Module):
         gate, value = self.w12(x).chunk(2, dim=-1)
         out: Tensor = self.w3(F.silu(gate) * value)
         return out
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Grow narrower weights to this inner width. The columns of `w3` for new units are zero."""
+        return grown_mlp(self, state, "w12", "w3", parts=2)
+
+
+def grown_mlp(
+    module: nn.Module, state: Mapping[str, Tensor], inlet: str, outlet: str, parts: int
+) -> dict[str, Adapted]:
+    """Grow the maps of an MLP to more inner units, without a change of its output.
+
+    Args:
+        module: The MLP.
+        state: The given weights.
+        inlet: Name of the map to the inner units. Its new rows keep the initial weights of the module.
+        outlet: Name of the map from the inner units. Its new columns are zero.
+        parts: Number of equal maps that `inlet` consists of.
+
+    Returns:
+        The four tensors; nothing if the weights have as many units, or more, or another width.
+    """
+    own = module.state_dict()
+    names = [f"{linear}.{kind}" for linear in (inlet, outlet) for kind in ("weight", "bias")]
+    if not all(name in own and name in state for name in names):
+        return {}
+    columns, wider = state[f"{outlet}.weight"], own[f"{outlet}.weight"]
+    fits = len(columns) == len(wider) and len(state[f"{inlet}.weight"]) == parts * columns.shape[1]
+    if not fits or columns.shape[1] >= wider.shape[1]:
+        return {}
+
+    def rows(name: str) -> Adapted:
+        pairs = zip(state[name].chunk(parts), own[name].chunk(parts), strict=True)
+        return Adapted(torch.cat([grown(old, new) for old, new in pairs]), "grown", (name,))
+
+    name = f"{outlet}.weight"
+    padded = Adapted(grown(columns, torch.zeros_like(wider)), "grown", (name,))
+    return {f"{inlet}.weight": rows(f"{inlet}.weight"), f"{inlet}.bias": rows(f"{inlet}.bias"), name: padded}
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from attrs import evolve
 
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import Incompatible, NanoGenError
 from nanogen_core.protocols import Backbone
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times
@@ -22,6 +22,7 @@ from nanogen_dit.ddt import DDT
 from nanogen_dit.embeddings import GUIDANCE, UNGUIDED
 from nanogen_dit.fused_attention import fused_attention, plain_attention
 from nanogen_dit.lightning_dit import LightningDiT
+from nanogen_dit.published.importer import export_published
 
 Make = Callable[..., Any]
 LATENT = LatentSpec(3, 4, 6, factor=16)
@@ -47,6 +48,31 @@ class TestDDT(BackboneContract):
     def build(self) -> Make:
         config = DDTConfig(hidden=32, depth=2, heads=2, decoder_hidden=48, decoder_depth=1, decoder_heads=3)
         return partial(DDT, config, wanted=ABLE)
+
+
+class TestSummedLightningDiT(BackboneContract):
+    provides = ABLE
+
+    @pytest.fixture
+    def build(self) -> Make:
+        config = LightningDiTConfig(hidden=32, depth=2, heads=2, interval="sum")
+        return partial(LightningDiT, config, wanted=ABLE)
+
+
+class TestSummedDDT(BackboneContract):
+    provides = ABLE
+
+    @pytest.fixture
+    def build(self) -> Make:
+        sizes = {"hidden": 32, "depth": 2, "heads": 2, "decoder_hidden": 48, "decoder_depth": 1, "decoder_heads": 3}
+        return partial(DDT, DDTConfig(**sizes, interval="sum"), wanted=ABLE)
+
+
+def test_the_published_layout_has_no_name_for_a_summed_interval() -> None:
+    config = LightningDiTConfig(hidden=32, depth=1, heads=2, interval="sum")
+    net = LightningDiT(config, latent=LATENT, condition=LABEL, wanted=frozenset({"two-time"}))
+    with pytest.raises(Incompatible, match=r"no name for 'encoder.interval.*set `backbone.interval: tokens`"):
+        export_published(net)
 
 
 def test_it_is_a_backbone_with_the_shapes_of_its_state(make: Make, inputs: Make) -> None:

@@ -6,6 +6,8 @@ from nanogen_files.exports import lazy_exports
 
 if TYPE_CHECKING:
     from nanogen_train.distributed.processes import gather_rows
+    from nanogen_train.init.report import InitReport
+    from nanogen_train.init.start import start_from
     from nanogen_train.optim.optimizers import AdamW, Muon
     from nanogen_train.optim.schedules import Constant, ConstantLinear, Cosine
     from nanogen_train.optim.settings import AdamWConfig, ConstantConfig, ConstantLinearConfig, CosineConfig, MuonConfig
@@ -27,6 +29,7 @@ __all__ = [
     "CosineConfig",
     "Diffusion",
     "DiffusionConfig",
+    "InitReport",
     "Muon",
     "MuonConfig",
     "Run",
@@ -34,6 +37,7 @@ __all__ = [
     "Stage",
     "TrainConfig",
     "gather_rows",
+    "start_from",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -50,6 +54,7 @@ __getattr__, __dir__ = lazy_exports(
         "CosineConfig": "optim.settings",
         "Diffusion": "stages.diffusion",
         "DiffusionConfig": "stages.diffusion_settings",
+        "InitReport": "init.report",
         "Muon": "optim.optimizers",
         "MuonConfig": "optim.settings",
         "Run": "trainer.loop",
@@ -57,5 +62,6 @@ __getattr__, __dir__ = lazy_exports(
         "Stage": "protocols",
         "TrainConfig": "settings",
         "gather_rows": "distributed.processes",
+        "start_from": "init.start",
     },
 )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen, validators
 
 from nanogen_core.errors import shown
 from nanogen_core.validators import at_least, batch, count, count_or_none, positive
+
+if TYPE_CHECKING:
+    from nanogen_core.pipeline import Pipeline
 
 EVERY = re.compile("every_([1-9][0-9]{0,3})")
 
@@ -17,6 +21,12 @@ EVERY = re.compile("every_([1-9][0-9]{0,3})")
 def _recomputed(_: object, attribute: Any, value: str) -> None:
     if value not in ("none", "all") and not EVERY.fullmatch(value):
         raise ValueError(f'{attribute.name}: must be "none", "all" or such as "every_2", got {shown(value)}')
+
+
+def _adapter(_: object, attribute: Any, value: Any) -> None:
+    named = isinstance(value, Mapping) and isinstance(value.get("type"), str)
+    if value is not None and not named:
+        raise ValueError(f"{attribute.name}: must be a mapping such as {{type: lora, r: 8}}, got {shown(value)}")
 
 
 _positive_or_none: Any = validators.optional(positive)
@@ -65,6 +75,9 @@ class TrainConfig:
             GPU up to 8, if the cores suffice.
         cache_latents: Encode the training split once and keep its latents in memory.
         precomputed_latents: Folder that `nanogen data prepare` wrote. Replaces the images.
+        init: Weights to start from: the folder of a run or saved pipeline, or a file of weights of a backbone.
+        adapter: Train an adapter of `peft` on the weights of `init`, such as `{type: lora, r: 8}`: its type, and the
+            options of peft's configuration class. Targets are by default the linear layers of the blocks.
         log_every: Period of log lines, in steps.
         sample_every: Period of sample sheets, in steps; 0 disables them.
         sample_count: Images per sample sheet.
@@ -88,6 +101,8 @@ class TrainConfig:
     num_workers: int | None = field(default=None, validator=validators.optional(at_least(0, 1024)))
     cache_latents: bool = False
     precomputed_latents: str | None = None
+    init: str | None = None
+    adapter: Any = field(default=None, validator=_adapter)
     log_every: int = field(default=50, validator=count)
     sample_every: int = field(default=5_000, validator=count_or_none)
     sample_count: int = field(default=32, validator=at_least(1, 10_000))
@@ -107,19 +122,39 @@ class TrainConfig:
 
     def contents(self) -> dict[str, str]:
         """Return hashes in place of the options that are paths."""
-        if self.precomputed_latents is None:
-            return {}
-        from nanogen_files.hashing import file_hash
-        from nanogen_files.storage import MANIFEST
+        found = {}
+        if self.precomputed_latents is not None:
+            from nanogen_files.hashing import file_hash
+            from nanogen_files.storage import MANIFEST
 
-        file = Path(self.precomputed_latents).expanduser() / MANIFEST
-        return {"precomputed_latents": file_hash(file) if file.is_file() else self.precomputed_latents}
+            file = Path(self.precomputed_latents).expanduser() / MANIFEST
+            found["precomputed_latents"] = file_hash(file) if file.is_file() else self.precomputed_latents
+        if self.init is not None:
+            from nanogen_data.contents import path_hash
+
+            weights = Path(self.init).expanduser()
+            found["init"] = path_hash(weights) if weights.exists() else self.init
+        return found
+
+    def before_load(self, pipeline: Pipeline) -> None:
+        """Add the layers of the adapter to the backbone of a saved pipeline before its weights are loaded."""
+        if self.adapter is not None:
+            from nanogen_train.adapters.peft_layers import inject
+
+            inject(pipeline.backbone, self.adapter)
 
     @property
     def recomputed_every(self) -> int:
         """Recompute the activations of every n-th block; 0 recomputes none."""
         every = EVERY.fullmatch(self.activation_checkpointing)
         return int(every[1]) if every else int(self.activation_checkpointing == "all")
+
+    @adapter.validator
+    def _can_be_trained(self, _: object, value: Any) -> None:
+        if value is not None and self.init is None:
+            raise ValueError("adapter: trains layers beside given weights: set train.init to a run or pipeline")
+        if value is not None and self.strategy == "fsdp":
+            raise ValueError("adapter: is not supported by train.strategy: fsdp; set it to ddp")
 
     @grad_accum_steps.validator
     def _divides_the_batch(self, _: object, value: int) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nanogen_core.errors import Incompatible
 from nanogen_dit.ddt import DDT
 from nanogen_dit.encoder import Encoder
 from nanogen_dit.lightning_dit import LightningDiT
@@ -66,10 +67,18 @@ def attention(heads: int) -> Change:
 
 
 def entries(network: Network) -> list[Entry]:
-    """Return one entry for each tensor of the network's state dict."""
+    """Return one entry for each tensor of the network's state dict.
+
+    Raises:
+        Incompatible: The published layout has no name for a tensor, such as those of `interval: sum`.
+    """
     state = network.state_dict()
-    found = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)
-    return [entry for entry in found if entry.ours in state]
+    every = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)
+    found = [entry for entry in every if entry.ours in state]
+    missing = sorted(state.keys() - {entry.ours for entry in found})
+    if missing:
+        raise Incompatible(f"The published layout has no name for {missing[0]!r}: set `backbone.interval: tokens`.")
+    return found
 
 
 def rope_tables(network: Network) -> dict[str, Tensor]:

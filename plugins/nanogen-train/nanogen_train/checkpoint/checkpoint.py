@@ -210,6 +210,18 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def nets_state(nets: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of networks without further names of shared parameters, such as those of an EMA of an
+    adapter, which shares the frozen weights.
+    """
+    seen: set[int] = set()
+    further = set()
+    for name, parameter in nets.named_parameters(remove_duplicate=False):
+        further |= {name} if id(parameter) in seen else set()
+        seen.add(id(parameter))
+    return {name: tensor for name, tensor in nets.state_dict().items() if name not in further}
+
+
 def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
     """Load the networks of a stage.
 
@@ -221,11 +233,11 @@ def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
     Raises:
         TrainingError: Names or shapes differ. Names the first difference.
     """
-    expected = nets.state_dict()
+    expected = nets_state(nets)
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     wrong_shape = [name for name in expected if name in tensors and expected[name].shape != tensors[name].shape]
     if not (missing or unknown or wrong_shape):
-        nets.load_state_dict(dict(tensors))
+        nets.load_state_dict(dict(tensors), strict=False)  # further names of shared parameters are absent
         return
     if wrong_shape:
         name = wrong_shape[0]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of the run; default: runs/NAME of the configuration.",
 )
+@click.option(
+    "--init", help="Start from the weights of a run, a saved pipeline or a file. Same as --set train.init=..."
+)
 @click.option("--resume", is_flag=True, help="Resume from the newest checkpoint.")
 @click.option("--overwrite", is_flag=True, help="Move the content of the output folder aside and start a new run.")
 @click.option(
@@ -28,7 +31,13 @@ if TYPE_CHECKING:
 )
 @overrides
 def train(
-    config: str, output: Path | None, resume: bool, overwrite: bool, dry_run: bool, settings: tuple[str, ...]
+    config: str,
+    output: Path | None,
+    init: str | None,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+    settings: tuple[str, ...],
 ) -> None:
     """Train CONFIG: a YAML file, a recipe's name, or, with --resume, the folder of a run."""
     from nanogen_core.cli.options import resolved
@@ -39,6 +48,9 @@ def train(
         raise click.UsageError("--dry-run takes the first step of a new run: remove --resume.")
     if resume and overwrite:
         raise click.UsageError("--resume continues a run and --overwrite moves it aside: use only one of them.")
+    if resume and init is not None:
+        raise click.UsageError("--init starts a new run: remove --resume, which continues with the weights of the run.")
+    settings = (*settings, f"train.init={init}") if init is not None else settings
     folder = Path(config)
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
@@ -48,11 +60,14 @@ def train(
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # imports torch, so only after the configuration is checked
     from nanogen_train.distributed import processes
+    from nanogen_train.init import source
     from nanogen_train.logging import trackers
     from nanogen_train.trainer.loop import Run
 
     train_config = configuration.sections["train"]
     trackers.chosen(train_config.trackers)  # reports an unknown tracker before anything is loaded
+    if train_config.init is not None and not resume:
+        source.find(train_config.init)  # likewise
     if dry_run:
         from nanogen_train.trainer.dry_run import run_dry
 
@@ -61,8 +76,11 @@ def train(
             click.echo(_described(result))
         return
     pipeline = build_pipeline(configuration.as_dict())
-    with training_progress(train_config.steps) as report:
-        Run(pipeline, output, resume=resume, overwrite=overwrite, report=report).train()
+    run = Run(pipeline, output, resume=resume, overwrite=overwrite)
+    if run.init is not None and processes.rank() == 0:
+        click.echo(str(run.init))
+    with training_progress(train_config.steps) as run.report:
+        run.train()
     if processes.rank() == 0:
         click.echo(f"Trained {train_config.steps} steps. The pipeline, its log and its samples are in {output}.")
 
@@ -71,6 +89,7 @@ def _described(result: DryRun) -> str:
     scalars = "  ".join(f"{name} {result.scalars[name]:.4f}" for name in ("loss", "grad_norm"))
     total = [sum(column) for column in zip(*result.counts.values(), strict=True)]
     lines = [
+        *([] if result.init is None else [result.init, ""]),
         "  ".join(f"{name} {value}" for name, value in result.setting.items()),
         "",
         *(f"{name:18}{shape}" for name, shape in result.shapes.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 
 import torch
@@ -17,10 +18,12 @@ class EMA:
 
     Args:
         source: The network to average.
+        shared: Frozen parameters of it that `net` shares instead of copying, such as those below an adapter.
     """
 
-    def __init__(self, source: nn.Module):
-        self.net = deepcopy(source).eval().requires_grad_(False)
+    def __init__(self, source: nn.Module, shared: Iterable[nn.Parameter] = ()):
+        self._shared = {id(parameter): parameter for parameter in shared}
+        self.net = deepcopy(source, dict(self._shared)).eval().requires_grad_(False)
         self._source = source
         self._weights: tuple[list[Tensor], list[Tensor]] | None = None
         self._buffers: list[tuple[Tensor, Tensor]] = []
@@ -33,9 +36,16 @@ class EMA:
         for buffer, source_buffer in self._buffers:
             buffer.copy_(source_buffer)
 
+    def averaged(self) -> dict[str, nn.Parameter]:
+        """Return the averaged parameters of `net` by name."""
+        return {name: p for name, p in self.net.named_parameters() if id(p) not in self._shared}
+
     def _collect(self) -> tuple[list[Tensor], list[Tensor]]:
         """Collect the weights of both networks once, because this takes longer than averaging a small network."""
-        averaged, current = (dtensor.local_shards(net.parameters()) for net in (self.net, self._source))
+        averaged, current = (
+            dtensor.local_shards(p for p in net.parameters() if id(p) not in self._shared)
+            for net in (self.net, self._source)
+        )
         self._weights = averaged, current
         self._buffers = list(zip(self.net.buffers(), self._source.buffers(), strict=True))
         return self._weights

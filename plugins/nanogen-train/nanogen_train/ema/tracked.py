@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from nanogen_train.adapters.base import base_parameters
 from nanogen_train.ema import power_function as power_ema
 from nanogen_train.ema.ema import EMA
 from nanogen_train.stages.diffusion_settings import SnapshotConfig
@@ -24,7 +25,7 @@ class PowerFunctionEMA:
 
     def __init__(self, config: SnapshotConfig | None, net: nn.Module, last_step: int):
         self.widths = {} if config is None else {_name(width): width for width in config.sigma_rel}
-        self._emas = {name: EMA(net) for name in self.widths}
+        self._emas = {name: EMA(net, base_parameters(net)) for name in self.widths}
         self.nets = {name: ema_.net for name, ema_ in self._emas.items()}
         self._gammas = {name: power_ema.gamma_of(width) for name, width in self.widths.items()}
         self._every, self._last_step = (config.every if config else 1), last_step
@@ -38,7 +39,7 @@ class PowerFunctionEMA:
         """Return the parameters of each EMA by width if a snapshot is due after this step, otherwise an empty dict."""
         if step % self._every and step != self._last_step:
             return {}
-        return {width: dict(self.nets[name].named_parameters()) for name, width in self.widths.items()}
+        return {width: self._emas[name].averaged() for name, width in self.widths.items()}
 
 
 def _name(width: float) -> str:

@@ -13,6 +13,7 @@ from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
+from nanogen_train.adapters.base import base_parameters
 from nanogen_train.distributed import processes
 from nanogen_train.ema.ema import EMA
 from nanogen_train.ema.tracked import PowerFunctionEMA
@@ -64,7 +65,7 @@ class Diffusion:
         self.pipeline = pipeline
         self.auxiliaries = dict(auxiliaries)
         learning = learning_parts(pipeline)
-        self._emas = {part: EMA(module) for part, module in learning.items()}
+        self._emas = {part: EMA(module, base_parameters(module)) for part, module in learning.items()}
         self.nets = nn.ModuleDict({NETS[part][0]: module for part, module in learning.items()})
         self.nets.update({NETS[part][1]: ema_.net for part, ema_ in self._emas.items()})
         self.nets.update({name: a.nets for name, a in self.auxiliaries.items() if a.nets is not None})

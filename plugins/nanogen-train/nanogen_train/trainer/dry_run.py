@@ -48,6 +48,7 @@ class DryRun:
     seconds: float  # duration of the first step, including its batch and compilation
     flops: float  # of one step, over all processes
     peak: Mapping[str, int]  # peak memory of the process and of its device, bytes
+    init: str | None = None  # table of the weights that `train.init` gave
 
 
 def run_dry(config: Resolved) -> DryRun:
@@ -80,6 +81,7 @@ def run_dry(config: Resolved) -> DryRun:
         seconds=seconds,
         flops=sum((run.statistics.flops or {}).values()),
         peak=_peak(run.engine.device),
+        init=None if run.init is None else str(run.init),
     )
 
 

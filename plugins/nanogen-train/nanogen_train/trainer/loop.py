@@ -21,8 +21,11 @@ from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
 from nanogen_data.precomputed import training as precomputed
 from nanogen_files import malloc, storage, yaml_files
+from nanogen_train.adapters.adapter import Adapter
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
+from nanogen_train.init.report import InitReport
+from nanogen_train.init.start import start_from
 from nanogen_train.logging import metrics_log
 from nanogen_train.logging.metrics import MetricsAccumulator
 from nanogen_train.logging.statistics import RecordingRNG, StepStatistics
@@ -62,8 +65,12 @@ class Run:
         restart: Start again in a folder whose run has no checkpoint yet.
         report: Called with the step and its scalars at every log line.
 
+    Attributes:
+        init: What a new run took from the weights of `train.init`; None without them.
+
     Raises:
         TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
+        ConfigError, DataError: The weights of `train.init` are missing, damaged, or do not fit.
     """
 
     def __init__(
@@ -86,6 +93,8 @@ class Run:
         self._steps_at_start = processes.broadcast_from_main(lambda: checkpoint.steps_in(self.folder))
         resume_step = processes.broadcast_from_main(partial(self._claim, resume, restart))
         self.record = processes.broadcast_from_main(partial(self._record, resume_step))
+        self.init = self._start() if resume_step is None else None
+        self.adapter = self._add_adapter()
         pipeline.to(self.engine.device)
         self.stage = stage_of(pipeline)
         self.model = self.engine.wrap(self.stage)
@@ -106,6 +115,11 @@ class Run:
     # -- setting up --------------------------------------------------------------------------------------------------
 
     def _move_aside(self) -> None:
+        source = None if self.settings.init is None else Path(self.settings.init).expanduser().resolve()
+        if source is not None and self.folder.resolve() in (source, *source.parents):
+            raise TrainingError(
+                f"train.init is in {self.folder}, which --overwrite would move aside: choose another --output."
+            )
         moved = run_folder.move_aside(self.folder)
         if moved is not None:
             log.warning("Moved the content of %s to %s.", self.folder, moved)
@@ -128,8 +142,28 @@ class Run:
             return record.new_record(parts, precision)
         return record.resumed_record(self.folder, parts, resume_step, precision)
 
+    def _start(self) -> InitReport | None:
+        """Load the weights of `train.init`, if any, and record where they come from."""
+        if self.settings.init is None:
+            return None
+        report = start_from(self.pipeline, self.settings.init)
+        self.record["init"] = report.as_dict()
+        return report
+
+    def _add_adapter(self) -> Adapter | None:
+        """Add the layers of `train.adapter`, if any, beside the loaded weights."""
+        if self.settings.adapter is None:
+            return None
+        adapter = Adapter(self.pipeline.backbone, self.settings, self.seed)
+        if self.init is not None:
+            adapter.refuse_frozen(self.init.backbone)
+        return adapter
+
     def _resume(self, step: int) -> None:
-        templates = {"nets": self.stage.nets.state_dict(), **self.optimization.parameters}
+        templates: dict[str, Mapping[str, Tensor]] = {
+            "nets": checkpoint.nets_state(self.stage.nets),
+            **self.optimization.parameters,
+        }
         states, facts = checkpoint.load(self.folder, step, templates)
         checkpoint.load_nets(self.stage.nets, states["nets"], self.folder)
         self.optimization.load_state(states, facts)

@@ -105,7 +105,9 @@ def save(run: Run) -> None:
     if run.engine.is_main:
         metrics_log.sync(run.folder)
         run.pipeline.save(run.folder, weights=weights)
-    states = {"nets": run.stage.nets.state_dict(), **run.optimization.state()}
+        if run.adapter is not None:
+            run.adapter.save(run.folder, weights["backbone"])
+    states = {"nets": checkpoint.nets_state(run.stage.nets), **run.optimization.state()}
     run.engine.strategy.save(run.folder, run.step, states, facts)
     if run.engine.is_main:
         checkpoint.prune(run.folder, run.settings.keep_last, run.settings.keep_every)

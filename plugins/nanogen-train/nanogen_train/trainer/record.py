@@ -1,4 +1,4 @@
-"""`run.json`: the data and machine of a run at its start, and the changes made when resuming."""
+"""`run.json`: the data, machine and given weights of a run at its start, and the changes made when resuming."""
 
 from __future__ import annotations
 
@@ -194,6 +194,7 @@ def _read(folder: Path) -> dict[str, Any]:
             "data": {**record["data"], "classes": list(record["data"]["classes"])},
             "machine": dict(record["machine"]),
             "changes": list(record["changes"]),
+            **({"init": dict(record["init"])} if "init" in record else {}),
         }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / RECORD} is corrupt: restore it, or start a new run.") from error

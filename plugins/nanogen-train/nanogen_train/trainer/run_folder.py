@@ -16,7 +16,7 @@ from nanogen_train.trainer.run_lock import training_process
 RECORD = "run.json"
 PIPELINE = "pipeline.json"
 FILES = (CONFIG, RECORD, LOG, PIPELINE)
-FOLDERS = ("checkpoints", "samples", "snapshots", "history")
+FOLDERS = ("checkpoints", "samples", "snapshots", "history", "adapter")
 
 
 def run_files(folder: Path) -> list[str]:

@@ -1,0 +1,107 @@
+"""Adaptation of given weights to a network: the optional method `adapt_state` of modules, and functions for it.
+
+`train.init` copies each tensor whose name and shape a network and the given weights share. A module whose weights need
+more than that defines `adapt_state(state, origin)`, which returns the tensors that it decides about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from attrs import field, frozen
+from torch import Tensor, nn
+
+Action = Literal["taken", "renamed", "resized", "grown", "zeroed", "fresh"]
+
+
+class Adapted(NamedTuple):
+    """The initial value of one tensor of a module.
+
+    `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` are the
+    names, relative to the module, of the given tensors that it is made of. `note` is a sentence for the report.
+    """
+
+    value: Tensor | None
+    action: Action
+    sources: Sequence[str] = ()
+    note: str = ""
+
+
+FRESH = Adapted(None, "fresh")
+
+
+@frozen(kw_only=True)
+class Origin:
+    """What is known about given weights.
+
+    Args:
+        options: Options of their backbone, with its `name`. Empty if unknown.
+        latent: Shape [C, h, w] of their latents. None if unknown.
+        same_condition: Whether they have the same conditioner, text encoder and classes, so that condition tokens have
+            the same meaning. True if unknown.
+    """
+
+    options: Mapping[str, Any] = field(factory=dict)
+    latent: tuple[int, ...] | None = None
+    same_condition: bool = True
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A module that adapts given weights, such as a backbone or one of its blocks."""
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Return the tensors of this module that are not simply those of the same name and shape.
+
+        An outer module decides before the modules inside it. What no module decides is taken by name and shape.
+
+        Args:
+            state: The given tensors whose names begin with the path of this module, without that path.
+            origin: What is known about the given weights.
+        """
+
+
+def fresh(module: nn.Module) -> dict[str, Adapted]:
+    """Return `FRESH` for every tensor of a module: none of them is taken."""
+    return dict.fromkeys(module.state_dict(), FRESH)
+
+
+def zeroed(module: nn.Module, *names: str) -> dict[str, Adapted]:
+    """Return zeros for the tensors of a module whose names begin with one of `names`."""
+    own = module.state_dict()
+    return {n: Adapted(torch.zeros_like(own[n]), "zeroed") for n in own if n.startswith(tuple(f"{p}." for p in names))}
+
+
+def renamed(module: nn.Module, state: Mapping[str, Tensor], old: str, new: str) -> dict[str, Adapted]:
+    """Return the tensors `new.*` of a module with the values of `old.*`. Tensors of other shapes are fresh."""
+    action: Action = "taken" if old == new else "renamed"
+    found = {}
+    for name, tensor in module.state_dict().items():
+        if name.startswith(f"{new}."):
+            source = old + name.removeprefix(new)
+            fits = source in state and state[source].shape == tensor.shape
+            found[name] = Adapted(state[source], action, (source,)) if fits else FRESH
+    return found
+
+
+def grown(old: Tensor, new: Tensor) -> Tensor:
+    """Return `new` with its leading corner replaced by the smaller tensor `old`, of the same number of dimensions."""
+    found = new.clone()
+    found[tuple(slice(0, size) for size in old.shape)] = old
+    return found
+
+
+def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Resize a learned position table [..., rows * columns, D] to another grid by bicubic interpolation.
+
+    Args:
+        table: Positions, row-major. Leading dimensions are kept.
+        old, new: Rows and columns of the table and of the result.
+    """
+    lead, width = table.shape[:-2], table.shape[-1]
+    image = table.reshape(-1, *old, width).permute(0, 3, 1, 2).float()
+    resized = F.interpolate(image, new, mode="bicubic", align_corners=False)
+    return resized.permute(0, 2, 3, 1).reshape(*lead, new[0] * new[1], width).to(table.dtype)
