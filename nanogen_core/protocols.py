@@ -166,7 +166,7 @@ class Objective(Protocol):
     def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
         """Return the state at times `t` ([B], or [B, N] per image token) on the path from data to noise.
 
-        The path is linear in both ends, x_t = a(t) clean + s(t) noise, with a(0) = 1, s(0) = 0. Sampling begins at t = 1.
+        The path is linear in both ends: x_t = a(t) clean + s(t) noise, a(0) = 1, s(0) = 0. Sampling begins at t = 1.
         """
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
