@@ -144,7 +144,8 @@ class Objective(Protocol):
 
     All times are in [0, 1]. An objective whose paper has another time variable converts it: angle = t pi / 2
     (TrigFlow), sigma = t sigma_max (EDM). It also scales the inputs and outputs of the network and chooses the times
-    that the network receives (preconditioning).
+    that the network receives (preconditioning): outputs in `velocity`, inputs in the optional method
+    `network_inputs(state, times)`, which returns the state and times for the network.
     """
 
     def loss(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
@@ -76,6 +76,16 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
         yield SharedTimes.of(of_t, of_r, (t, r))
 
 
+def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
+    """Return the inputs of the network at (`state`, `times`).
+
+    Objectives with preconditioning scale them by a method `network_inputs(state, times)`. Others leave them as they
+    are.
+    """
+    scaled: Callable[[State, Times], tuple[State, Times]] | None = getattr(objective, "network_inputs", None)
+    return (state, times) if scaled is None else scaled(state, times)
+
+
 def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
     """Return a function that evaluates `net` and converts its prediction and heads to float32 velocities.
 
@@ -83,7 +93,7 @@ def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
     """
 
     def velocity_fn(state: State, times: Times, condition: Condition) -> Prediction:
-        prediction = objective.velocity(net(state, times, condition), state, times)
+        prediction = objective.velocity(net(*network_inputs(objective, state, times), condition), state, times)
         return Prediction(_float32(prediction.value), heads={n: _float32(v) for n, v in prediction.heads.items()})
 
     return velocity_fn

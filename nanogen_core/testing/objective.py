@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nanogen_core.protocols import Objective
 from nanogen_core.randomness import KeyedRNG
+from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, where_null
 from nanogen_core.testing.comparison import LATENT, global_rng_untouched, max_difference, random_state
@@ -212,7 +213,7 @@ class ObjectiveContract:
     def _field(self, objective: Objective) -> Any:
         """Return the velocity function of the oracle."""
         oracle = self.oracle(objective).requires_grad_(False)
-        return lambda state, times, condition: objective.velocity(oracle(state, times, condition), state, times)
+        return velocity_field(objective, oracle)
 
 
 def _instant(t: float) -> Times:
