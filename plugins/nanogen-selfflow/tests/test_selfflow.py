@@ -210,10 +210,9 @@ def test_the_teacher_of_a_run_is_the_averaged_network(small: dict[str, Any], tmp
 def test_combinations_that_cannot_work_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(Incompatible, match=r"class token \(REG\)"):
         resolve({**small, "auxiliary": {"reg": {"teacher": "openmoji-classifier", "token": "mean"}}})
+    deep = {**small, "auxiliary": {"self-flow": {"block": 1, "teacher_block": 20}}}
     with pytest.raises(NanoGenError, match=r"'block.20'"):
-        _ = build_pipeline({**small, "auxiliary": {"self-flow": {"teacher_block": 20}}}).parts["auxiliaries"][
-            "self-flow"
-        ]
+        _ = build_pipeline(deep).parts["auxiliaries"]["self-flow"]
     with pytest.raises(Incompatible, match="at least two image tokens"):
         _ = build_pipeline({**small, "backbone": {**small["backbone"], "patch_size": 2}}).objective
 
