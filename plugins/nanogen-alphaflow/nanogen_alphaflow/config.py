@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import field, frozen, validators
 
 from nanogen_core.validators import between, count_or_none, not_below, positive, unit
 from nanogen_meanflow.config import MIXES, MeanFlowConfig
+
+_limit: Any = validators.optional(positive)  # mypy takes the type of the default for that of the option
 
 
 @frozen(kw_only=True)
@@ -37,4 +41,4 @@ class AlphaFlowConfig(MeanFlowConfig):
     alpha_end: int = field(default=400_000, validator=[count_or_none, not_below("alpha_start")])
     alpha_gamma: float = field(default=25.0, validator=positive)
     alpha_clamp: float = field(default=0.005, validator=between(0, 0.5, below=True))
-    clamp: float | None = field(default=4.0, validator=validators.optional(positive))
+    clamp: float | None = field(default=4.0, validator=_limit)

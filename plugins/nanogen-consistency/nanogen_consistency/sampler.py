@@ -39,9 +39,7 @@ class ConsistencySampler:
         state = noise
         for number, t in enumerate(self._starts(objective, steps)):
             if number:
-                fresh = state.map(
-                    lambda x, n=number: rng.normal(f"consistency.{n}.{x.ndim}", x.shape[1:]).to(x.device)  # type: ignore[misc]
-                )
+                fresh = state.map(lambda x, n=number: rng.normal(f"consistency.{n}.{x.ndim}", x.shape[1:]).to(x.device))
                 state = objective.interpolate(state, fresh, torch.full((len(state.latent),), t).to(state.latent.device))
             jump = next(intervals(torch.tensor([t, 0.0], dtype=torch.float64), state.latent))
             state = objective.step(velocity_fn, state, jump, condition)
