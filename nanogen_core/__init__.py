@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nanogen_core.protocols import Backbone, Conditioner, Dataset, Guidance, Objective, Sampler, Task, Tokenizer
     from nanogen_core.randomness import KeyedRNG
     from nanogen_core.registry import register
-    from nanogen_core.sampling import Euler, Heun, velocity_field
+    from nanogen_core.sampling import Euler, Heun, network_inputs, velocity_field
     from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
     from nanogen_core.specs import Component, ConditionSpec, Kind, LatentSpec, Method
     from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times
@@ -55,6 +55,7 @@ __all__ = [
     "build_pipeline",
     "hookimpl",
     "load_config",
+    "network_inputs",
     "register",
     "resolve",
     "velocity_field",
@@ -69,7 +70,7 @@ _MODULES = {
     "protocols": "Backbone Conditioner Dataset Guidance Objective Sampler Task Tokenizer",
     "randomness": "KeyedRNG",
     "registry": "register",
-    "sampling": "Euler Heun velocity_field",
+    "sampling": "Euler Heun network_inputs velocity_field",
     "settings": "ClassifierFreeConfig SamplerConfig",
     "specs": "Component ConditionSpec Kind LatentSpec Method",
     "tensors": "Batch Condition Losses Prediction State Times",

@@ -26,10 +26,7 @@ def nanogen_kinds() -> list[Kind]:
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
-        "config": (
-            "nanogen_core.cli.config:config",
-            "Show a resolved configuration, or compare two.",
-        ),
+        "config": ("nanogen_core.cli.config:config", "Show a resolved configuration, or compare two."),
         "plugins": ("nanogen_core.cli.plugins:plugins", "List the installed plugins, their components and methods."),
         "recipes": ("nanogen_core.cli.recipes:recipes", "List the published configurations of the installed plugins."),
         "sample": ("nanogen_core.cli.sample:sample", "Generate images with a saved pipeline or a run."),

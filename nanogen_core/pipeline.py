@@ -218,13 +218,9 @@ class Pipeline:
         return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
     def reconfigured(self, settings: Mapping[str, Any], free: Sequence[str] = FREE) -> Pipeline:
-        """Return a pipeline with other settings and the trained parts of this one.
+        """Return a pipeline with other settings, such as `{"sampler": "heun"}`, and the trained parts of this one.
 
-        Args:
-            settings: Configuration layer, such as `{"sampler": {"name": "heun", "steps": 20}}`.
-            free: The keys that `settings` may have.
-
-        Raises ConfigError for another key, or a wrong setting.
+        Raises ConfigError for a key that is not in `free`, and for a wrong setting.
         """
         if fixed := sorted(set(settings) - set(free)):
             raise ConfigError(

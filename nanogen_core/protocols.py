@@ -143,7 +143,8 @@ class Objective(Protocol):
     """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
 
     All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
-    It scales the inputs and outputs of the network and chooses the times that it receives (preconditioning).
+    Preconditioning is its own: outputs in `velocity`, inputs in the optional method `network_inputs(state, times)`,
+    which returns the state and times for the network.
     """
 
     def loss(

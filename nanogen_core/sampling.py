@@ -76,6 +76,12 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
         yield SharedTimes.of(of_t, of_r, (t, r))
 
 
+def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
+    """Return the inputs of the network. Objectives with preconditioning scale them by their method of this name."""
+    scaled: tuple[State, Times] = getattr(objective, "network_inputs", lambda *inputs: inputs)(state, times)
+    return scaled
+
+
 def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
     """Return a function that evaluates `net` and converts its prediction and heads to float32 velocities.
 
@@ -83,7 +89,7 @@ def velocity_field(objective: Objective, net: torch.nn.Module) -> VelocityFn:
     """
 
     def velocity_fn(state: State, times: Times, condition: Condition) -> Prediction:
-        prediction = objective.velocity(net(state, times, condition), state, times)
+        prediction = objective.velocity(net(*network_inputs(objective, state, times), condition), state, times)
         return Prediction(_float32(prediction.value), heads={n: _float32(v) for n, v in prediction.heads.items()})
 
     return velocity_fn

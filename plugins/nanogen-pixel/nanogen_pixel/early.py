@@ -12,8 +12,9 @@ from nanogen_pixel.config import PerceptualConfig
 
 
 def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
-    """Return the indices of the samples with t < limit: int64 [A]."""
-    return torch.nonzero(forward_pass.times.t < limit)[:, 0]
+    """Return the indices of the samples with t < limit, for all tokens if each has a time: int64 [A]."""
+    t = forward_pass.times.t
+    return torch.nonzero((t if t.ndim == 1 else t.amax(dim=1)) < limit)[:, 0]
 
 
 def mean_over_batch(

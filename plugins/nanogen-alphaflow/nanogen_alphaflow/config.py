@@ -1,0 +1,44 @@
+"""Options of AlphaFlow. Does not import torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen, validators
+
+from nanogen_core.validators import between, count_or_none, not_below, positive, unit
+from nanogen_meanflow.config import MIXES, MeanFlowConfig
+
+_limit: Any = validators.optional(positive)  # mypy takes the type of the default for that of the option
+
+
+@frozen(kw_only=True)
+class AlphaFlowConfig(MeanFlowConfig):
+    """Options of `AlphaFlow` (arXiv 2510.20771), in addition to those of MeanFlow.
+
+    The defaults are those of the public code for its model B/2 without guidance and 400,000 steps.
+
+    Args:
+        probability: Probability of r < t.
+        mix: Whether r < t is drawn for each "sample" or each "step".
+        norm_eps: The loss of a sample is `factor e / (sg(e) + norm_eps)` for its mean squared error e, with the factor
+            alpha where r < t and alpha > 0, and 1 elsewhere.
+        omega, kappa: Weights of the guided target, as in MeanFlow.
+        t_min, t_max: Interval of times with guidance in the target, both ends excluded.
+        alpha_start, alpha_end: Steps between which alpha falls from 1 to 0. It is 1/2 in the middle.
+        alpha_gamma: Steepness of the sigmoid between them.
+        alpha_clamp: alpha below this is 0, and above 1 minus this 1.
+        clamp: Limit of the absolute values of the targets while 0 < alpha. Null for none.
+    """
+
+    probability: float = field(default=0.5, validator=unit)
+    mix: str = field(default="sample", validator=validators.in_(MIXES))
+    norm_eps: float = field(default=1e-3, validator=positive)
+    kappa: float = field(default=0.0, validator=between(0, 1, below=True))
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])
+    alpha_start: int = field(default=0, validator=count_or_none)
+    alpha_end: int = field(default=400_000, validator=[count_or_none, not_below("alpha_start")])
+    alpha_gamma: float = field(default=25.0, validator=positive)
+    alpha_clamp: float = field(default=0.005, validator=between(0, 0.5, below=True))
+    clamp: float | None = field(default=4.0, validator=_limit)
