@@ -58,8 +58,7 @@ class SharedTimes(Times):
         return getattr(self, "shared", None) or super().numbers()  # `_replace` returns times without numbers
 
     def instant(self) -> Times:
-        t = self.numbers()[0]
-        return SharedTimes.of(self.t, self.t, (t, t))
+        return SharedTimes.of(self.t, self.t, (self.numbers()[0],) * 2)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Times:
         return SharedTimes.of(function(self.t), function(self.r), self.shared)
