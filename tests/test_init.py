@@ -18,6 +18,7 @@ from nanogen_files.adaptation import Adapted, resize_positions
 from nanogen_train import InitReport, Run, start_from
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.train import train as train_command
+from nanogen_train.init.start import _identified
 
 BACKBONES = {
     "lightning-dit": {"name": "lightning-dit", "hidden": 16, "depth": 2, "heads": 1},
@@ -173,6 +174,17 @@ def test_a_grown_network_computes_the_same_at_first(config, base, larger):
     assert not new or max(new) > 0
 
 
+def test_a_new_block_of_a_decoder_is_the_identity_and_learns(small, tmp_path):
+    config = {**small, "backbone": BACKBONES["ddt"]}
+    folder = saved(config, tmp_path / "base")
+    _, _, _, pipeline = initialised({**config, "backbone": {**config["backbone"], "decoder_depth": 2}}, folder)
+    state, t, condition = inputs(pipeline)
+    expected = output(Pipeline.load(folder), state, Times(t, t), condition)
+    assert torch.allclose(output(pipeline, state, Times(t, t), condition), expected, atol=1e-5)
+    pipeline.backbone(state, Times(t, t), condition).value.latent.square().sum().backward()
+    assert pipeline.backbone.decoder.blocks[1].modulation.weight.grad.abs().max() > 0
+
+
 def blocks(pipeline):
     net = pipeline.backbone
     return list(net.encoder.blocks if hasattr(net, "encoder") else net.blocks)
@@ -241,6 +253,14 @@ def test_other_classes_make_the_class_embedding_fresh(small, tmp_path):
     storage.write_json(folder / "pipeline.json", facts)
     _, report, _, _ = initialised(small, folder)
     assert set(report.names("fresh")) == {"encoder.condition.proj.weight", "encoder.condition.learned"}
+
+
+def test_equal_files_in_another_place_are_the_same_condition(tmp_path):
+    for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text(text, encoding="utf-8")
+    found = [_identified({"encoder": {"name": "bert", "folder": str(tmp_path / name)}}) for name in "abc"]
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_resumed_run_keeps_the_record_and_needs_no_source(small, tmp_path):
@@ -340,7 +360,7 @@ def test_a_learned_conditioner_is_taken_and_one_of_another_condition_is_not(smal
     storage.write_json(folder / "pipeline.json", {**facts, "classes": facts["classes"][::-1]})
     third = pipeline(1.0)
     report = start_from(third, str(folder)).parts["conditioner"]
-    assert (report.names("fresh"), list(report.unused), float(third.conditioner.scale)) == (["scale"], ["scale"], 1.0)
+    assert (report.names("fresh"), list(report.unused), third.conditioner.scale.item()) == (["scale"], ["scale"], 1.0)
 
 
 def test_a_wrong_source_is_refused(small, tmp_path):

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
 from nanogen_core.pipeline import Pipeline
+from nanogen_data import contents
 from nanogen_files.adaptation import FRESH, Adaptable, Adapted, Origin
-from nanogen_files.config_diff import ABSENT, differences
+from nanogen_files.config_diff import ABSENT, differences, flat
 from nanogen_train.init.report import Entry, InitReport, PartReport
 from nanogen_train.init.source import Source, read
 
@@ -146,9 +147,15 @@ def _same_condition(pipeline: Pipeline, source: Source) -> bool | None:
         return None
     here = pipeline.config.as_dict()
     classes = source.facts.get("classes", list(pipeline.parts["classes"]))
-    same_parts = all(source.config.get(kind) == here.get(kind) for kind in CONDITIONING)
+    same_parts = _identified(source.config) == _identified(here)
     needs_classes = "labels" in pipeline.config.slots["task"].chosen.component.provides
     return same_parts and (not needs_classes or list(classes) == list(pipeline.parts["classes"]))
+
+
+def _identified(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the conditioning parts, with hashes in place of paths."""
+    options = {kind: config.get(kind) for kind in CONDITIONING}
+    return {**dict(flat(options)), **contents.of_values(options)}
 
 
 def _same_part(pipeline: Pipeline, source: Source, part: str) -> bool:
