@@ -95,7 +95,10 @@ def _step(path: Sequence[PathPoint], state: State, past: Sequence[State]) -> Sta
 
 
 def _exponential(path: Sequence[PathPoint], state: State, data: State) -> State:
-    """Integrate exactly for constant data: (s_r / s_t) x - a_r (exp(-h) - 1) data, with exp(-h) = a_t s_r / (s_t a_r)."""
+    """Integrate exactly for constant data: (s_r / s_t) x - a_r (exp(-h) - 1) data.
+
+    exp(-h) = a_t s_r / (s_t a_r), which is finite at both ends of the path.
+    """
     start, end = path
     shrink = end.s / start.s
     gain = end.a - start.a * shrink
