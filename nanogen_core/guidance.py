@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from attrs import evolve
-from torch import Tensor
 
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.settings import ClassifierFreeConfig
@@ -34,33 +33,38 @@ class ClassifierFree:
         It calls `velocity_fn` once with 2B rows, conditional ones first. `Condition.null` marks the unconditional rows
         for guidances of a lower level. `null` is the null condition of the batch, B rows.
         """
-        null = null._replace(null=torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device))
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):
                 return velocity_fn(state, times, condition)
-            empty = null._replace(extras=condition.extras)
-            doubled = times.map(lambda x: x.repeat(2))
-            both = velocity_fn(_twice(state), doubled, join_conditions(condition, empty))
+            conditional, unconditional = branches(velocity_fn, state, times, condition, null)
             scale = self.config.scale
-            value = both.value.map(lambda pair: _extrapolate(pair, scale))
-            return Prediction(self._of_channels(value, both.value))
+            value = conditional.map(lambda c, u: u + scale * (c - u), unconditional)
+            return Prediction(self._of_channels(value, conditional))
 
         return guided
 
-    def _of_channels(self, guided: State, pair: State) -> State:
-        """Replace the channels from `config.channels` on by the conditional ones of `pair` (2B rows)."""
+    def _of_channels(self, guided: State, conditional: State) -> State:
+        """Replace the channels from `config.channels` on by the conditional ones."""
         count = self.config.channels
         if count is None:
             return guided
-        conditional, _ = pair.latent.chunk(2)
-        return guided._replace(latent=torch.cat([guided.latent[:, :count], conditional[:, count:]], dim=1))
+        return guided._replace(latent=torch.cat([guided.latent[:, :count], conditional.latent[:, count:]], dim=1))
+
+
+def branches(
+    velocity_fn: VelocityFn, state: State, times: Times, condition: Condition, null: Condition
+) -> tuple[State, State]:
+    """Return the conditional and the unconditional velocities of B samples, by one call with 2B rows.
+
+    `Condition.null` of the call marks the unconditional rows, which come last. `null` is the null condition, B rows.
+    """
+    marked = torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device)
+    empty = null._replace(null=marked, extras=condition.extras)
+    doubled = times.map(lambda x: x.repeat(2))
+    both = velocity_fn(_twice(state), doubled, join_conditions(condition, empty)).value
+    return both.map(lambda pair: pair.chunk(2)[0]), both.map(lambda pair: pair.chunk(2)[1])
 
 
 def _twice(state: State) -> State:
     return state.map(lambda x: x.repeat(2, *([1] * (x.ndim - 1))))  # [2B, ...]
-
-
-def _extrapolate(pair: Tensor, scale: float) -> Tensor:
-    conditional, unconditional = pair.chunk(2)
-    return unconditional + scale * (conditional - unconditional)

@@ -10,8 +10,13 @@ from nanogen_align.internal import Internal
 from nanogen_core import build_pipeline, resolve
 from nanogen_core.errors import Incompatible
 from nanogen_core.guidance import ClassifierFree
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.sampling import velocity_field
 from nanogen_core.settings import ClassifierFreeConfig
+from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_flow.config import FlowConfig
+from nanogen_flow.objective import Flow
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
@@ -75,6 +80,16 @@ def test_a_scale_of_one_is_no_guidance_and_with_scale_sets_both():
     internal = Internal(InternalConfig(scale=3.0, null_scale=2.0))
     assert guided(internal.with_scale(1.0))[0] == [2.0, 3.0]
     assert internal.with_scale(1.5).config == InternalConfig(scale=1.5)
+
+
+def test_with_data_prediction_it_is_the_repa_guidance_of_raev2():
+    """arXiv 2605.18324, equation 3: data = full + w (full - head), then v = (x_t - data) / t. The scale is 1 + w."""
+    flow = Flow(FlowConfig(prediction="x"), latent=LatentSpec(3, 4, 4))
+    x, full, head = (KeyedRNG(0, range(2)).normal(name, (3, 4, 4)) for name in ("x", "full", "head"))
+    network = lambda *_: Prediction(State(full), heads={"internal": State(head)})  # noqa: E731
+    internal = Internal(InternalConfig(scale=1.78, t_min=0.1))
+    found = internal.wrap(velocity_field(flow, network), NULL)(State(x), at(0.6), LABELS).value
+    assert torch.allclose(found.latent, (x - (full + 0.78 * (full - head))) / 0.6, atol=1e-5)
 
 
 def test_it_needs_a_backbone_with_an_internal_head(small):

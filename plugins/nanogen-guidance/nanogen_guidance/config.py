@@ -1,0 +1,65 @@
+"""Options of the guidances. Does not import torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from nanogen_core.validators import between, count_or_none, factor, guidance_scale, not_below, unit
+
+
+def _named(instance: object, attribute: object, value: str) -> None:
+    if not value.strip():
+        raise ValueError("pipeline: must be the folder of a run or saved pipeline, such as runs/weak")
+
+
+@frozen(kw_only=True)
+class AutoGuidanceConfig:
+    """Options of `AutoGuidance`.
+
+    Args:
+        pipeline: Folder of the weaker model: a run, or what `Pipeline.save` wrote.
+        scale: Guidance scale w; 1 means no guidance. The default is the paper's for EDM2-S at 512 px.
+        t_min, t_max: Interval of times with guidance, both ends included.
+    """
+
+    pipeline: str = field(validator=_named)
+    scale: float = field(default=2.1, validator=guidance_scale)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])
+
+
+@frozen(kw_only=True)
+class CFGZeroStarConfig:
+    """Options of `CFGZeroStar`.
+
+    Args:
+        scale: Guidance scale w; 1 means no guidance, without zero-init. The paper uses each model's usual scale.
+        zero_steps: Number of sampling steps at the start whose velocity is zero. The paper recommends 4% of the steps.
+        t_min, t_max: Interval of times with guidance, both ends included. Zero-init does not depend on it.
+    """
+
+    scale: float = field(default=4.0, validator=guidance_scale)
+    zero_steps: int = field(default=1, validator=count_or_none)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])
+
+
+@frozen(kw_only=True)
+class ProjectedConfig:
+    """Options of `AdaptiveProjected`.
+
+    Args:
+        scale: Guidance scale w; 1 means no guidance. The paper uses each model's usual scale and higher ones.
+        parallel: Factor eta of the component parallel to the prediction; 1 keeps it, 0 removes it.
+        norm: Largest norm r of the update, over all values of a latent; 0 for no limit. It should grow with the root of
+            their number.
+        momentum: Momentum beta, negative to turn away from earlier updates; 0 for none.
+        t_min, t_max: Interval of times with guidance, both ends included.
+    """
+
+    scale: float = field(default=4.0, validator=guidance_scale)
+    parallel: float = field(default=0.0, validator=factor)
+    norm: float = field(default=5.0, validator=factor)
+    momentum: float = field(default=-0.5, validator=between(-1, 1, above=True, below=True))
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

@@ -1,0 +1,69 @@
+"""Coefficients of a linear path, and the data and noise that a state and its velocity imply."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nanogen_core.eval_mode import modules_of
+from nanogen_core.protocols import Objective
+from nanogen_core.tensors import State
+
+NO_DATA = 1e-6  # a / s below which a state is pure noise, for objectives that round a(1) = 0
+
+
+class PathPoint(NamedTuple):
+    """The path x_t = a data + s noise at one time, and its derivatives by t.
+
+    The velocity is v = a' data + s' noise, so data = (s' x - s v) / d and noise = (a v - a' x) / d with the determinant
+    d = a s' - a' s.
+    """
+
+    a: float  # a(t)
+    s: float  # s(t)
+    a_rate: float  # a'(t)
+    s_rate: float  # s'(t)
+
+    @property
+    def determinant(self) -> float:
+        """d = a s' - a' s: positive on a path from data to noise; 1 on the straight path."""
+        return self.a * self.s_rate - self.a_rate * self.s
+
+    @property
+    def log_snr(self) -> float:
+        """log(a / s), half of the logarithm of the signal-to-noise ratio; infinite at the ends."""
+        if self.s <= 0:
+            return math.inf
+        return math.log(self.a / self.s) if self.a > NO_DATA * self.s else -math.inf
+
+    def data(self, state: State, velocity: State) -> State:
+        """Return the predicted data."""
+        of_state, of_velocity = self.s_rate / self.determinant, self.s / self.determinant
+        return state.map(lambda x, v: of_state * x - of_velocity * v, velocity)
+
+    def noise(self, state: State, velocity: State) -> State:
+        """Return the predicted noise."""
+        of_state, of_velocity = self.a_rate / self.determinant, self.a / self.determinant
+        return state.map(lambda x, v: of_velocity * v - of_state * x, velocity)
+
+
+def path_points(objective: Objective, times: Tensor) -> list[PathPoint]:
+    """Return the path of an objective at times [K], in float64: `path_points(objective, objective.grid(50).float())`.
+
+    `.float()` rounds the times like those that the network receives.
+    """
+    t = times.to(_device(objective)).double()
+    zero, one = (State(torch.full((len(t), 1, 1, 1), value, dtype=t.dtype, device=t.device)) for value in (0.0, 1.0))
+    ends = ((one, zero), (zero, one))
+    columns = [f(*end, t).latent.flatten() for f in (objective.interpolate, objective.path_velocity) for end in ends]
+    return [PathPoint(*row) for row in torch.stack(columns, dim=1).double().tolist()]
+
+
+def _device(objective: Objective) -> torch.device:
+    """Return the device of an objective with tensors, such as a learned path; the CPU for others."""
+    tensors = (chain(module.parameters(), module.buffers()) for module in modules_of(objective))
+    return next((tensor.device for tensor in chain.from_iterable(tensors)), torch.device("cpu"))
