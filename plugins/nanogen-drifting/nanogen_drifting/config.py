@@ -1,0 +1,68 @@
+"""Options of the stage `drifting`. Does not import torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import Attribute, field, frozen
+
+from nanogen_align.naming import is_slot
+from nanogen_core.validators import at_least, between, count, decay, positive
+from nanogen_train.stages.diffusion_settings import SnapshotConfig
+
+_samples = at_least(2, 4096)
+
+
+def _valid_temperatures(_: object, attribute: Attribute[tuple[float, ...]], value: tuple[float, ...]) -> None:
+    if not value:
+        raise ValueError(f"{attribute.name}: must have at least one temperature")
+    for temperature in value:
+        positive.check(attribute.name, temperature)
+
+
+def _slot_or_none(instance: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None:
+        is_slot(instance, attribute, value)
+
+
+@frozen(kw_only=True)
+class DriftingConfig:
+    """Options of `Drifting`. The defaults are those of the model B in the authors' public code (ImageNet, latents).
+
+    Args:
+        generated: Samples that are generated for each condition. They are also the negatives.
+        positives: Real samples for each condition, of which one is the training example itself.
+        unconditional: Unconditional real samples for each condition, the additional negatives of guidance.
+        bank_size: Real latents that are remembered for each label.
+        queue_size: Real latents that are remembered without regard to labels.
+        temperatures: Temperatures of the kernel, relative to the mean distance.
+        scale_max, scale_power: Training guidance scales have the density `scale^-scale_power` on [1, scale_max].
+        features: A vision encoder, by name or as a mapping with a `name` and options, in whose tokens the samples
+            drift. The latents are decoded for it. Null for none.
+        latent_features: Whether the samples drift in features of the latent.
+        group_by: Which real samples are positives of a condition: those of its "label", or those with the most similar
+            "condition". "auto" is "label" if the conditioner has labels, otherwise "condition".
+        condition_temperature: Temperature of the weights of positives with another condition, by cosine similarity.
+        ema_decay: EMA decay per step.
+        ema_snapshots: Additional EMAs to save; none by default.
+    """
+
+    generated: int = field(default=64, validator=_samples)
+    positives: int = field(default=64, validator=count)
+    unconditional: int = field(default=32, validator=count)
+    bank_size: int = field(default=128, validator=count)
+    queue_size: int = field(default=1000, validator=count)
+    temperatures: tuple[float, ...] = field(default=(0.02, 0.05, 0.2), validator=_valid_temperatures)
+    scale_max: float = field(default=4.0, validator=between(1, 1000))
+    scale_power: float = field(default=5.0, validator=between(0, 100))
+    features: Any = field(default=None, validator=_slot_or_none)
+    latent_features: bool = field(default=True)
+    group_by: Literal["auto", "label", "condition"] = "auto"
+    condition_temperature: float = field(default=0.05, validator=positive)
+    ema_decay: float = field(default=0.999, validator=decay)
+    ema_snapshots: SnapshotConfig | None = None
+
+    @latent_features.validator
+    def _has_features(self, attribute: Attribute[bool], value: bool) -> None:
+        if not value and self.features is None:
+            raise ValueError("latent_features: must be true, or `features` must name a vision encoder")
