@@ -88,4 +88,4 @@ def nanogen_recipes() -> dict[str, str]:
 
 @hookimpl
 def nanogen_plans() -> dict[str, str]:
-    return {"mini": "nanogen_openmoji:plans/mini.yaml"}
+    return {name: f"nanogen_openmoji:plans/{name}.yaml" for name in ("mini", "perturb")}

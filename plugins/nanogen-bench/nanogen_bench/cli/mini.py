@@ -14,7 +14,7 @@ PLAN = "mini"
 @click.command()
 @click.option("--plan", "place", default=PLAN, show_default=True, help="Plan of an installed plugin, or a YAML file.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Output folder; by default runs/mini, or runs/mini-quick."
+    "--output", type=click.Path(path_type=Path), help="Output folder; by default runs/PLAN, or runs/PLAN-quick."
 )
 @click.option("--jobs", "slots", type=WORKERS, help="Number of parallel runs; by default one per core.")
 @click.option("--quick", is_flag=True, help="Use the plan's quick variant: fewer steps and images.")
@@ -28,7 +28,8 @@ def mini(place: str, output: Path | None, slots: int | None, quick: bool, only: 
     from nanogen_bench.mini.experiment import experiment
 
     raw = plan.read(plan.find(place), quick=quick)
-    output = output or Path("runs") / (f"{PLAN}-quick" if quick else PLAN)
+    name = Path(place).stem
+    output = output or Path("runs") / (f"{name}-quick" if quick else name)
     failed = experiment(raw, output, only=only, slots=slots, log=lambda line: click.echo(line, err=True))
     if failed:
         raise SystemExit(1)

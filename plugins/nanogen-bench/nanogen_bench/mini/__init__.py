@@ -12,6 +12,8 @@ Files of the output folder (by default `runs/mini`):
     runs.csv                    one row per run: model, family, task, seed, scores, n, cost
     table.csv                   one row per method: model, family, means of the scores over seeds, standard deviations
                                 (NAME_sd), number of seeds, notes about differing fingerprints
+    perturbed/NAME/TASK/...     the runs of a perturbation of the plan
+    perturbations.json          correlation of each retraining, and its spread, if the plan has perturbations
     correlations.json           x column -> study, as in `nanogen bench correlate --json`
     audits.json                 method -> audits of its two runs for each seed
 

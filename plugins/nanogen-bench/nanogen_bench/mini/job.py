@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from nanogen_bench.mini import folders
-from nanogen_bench.mini.plan import ExperimentPlan, configuration
+from nanogen_bench.mini.plan import NONE, PERTURBED, ExperimentPlan, configuration, perturbed
 from nanogen_core.errors import DataError
 from nanogen_files import storage
 
@@ -30,6 +30,7 @@ class Job:
         eval_samples: Number of samples for the scores; 0 for a prepared run.
         statistics: File in the folder for the latent statistics of a prepared run.
         after: Prepared runs that must finish first, by name.
+        perturbation: Name of the perturbation; NONE without one.
     """
 
     name: str
@@ -41,11 +42,13 @@ class Job:
     eval_samples: int = 0
     statistics: str | None = None
     after: Mapping[str, Job] = {}
+    perturbation: str = NONE
 
     @property
     def title(self) -> str:
-        """Name for messages, such as `t2i rae seed 0`."""
-        return f"{self.task} {self.name}" + (f" seed {self.seed}" if self.eval_samples else "")
+        """Name for messages, such as `t2i rae seed 0 lr-half`."""
+        seed = f" seed {self.seed}" if self.eval_samples else ""
+        return f"{self.task} {self.name}{seed}" + ("" if self.perturbation == NONE else f" {self.perturbation}")
 
     @property
     def training(self) -> dict[str, Any]:
@@ -113,13 +116,15 @@ def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
 
 def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[Job]:
     for seed in plan.seeds:
-        for name in names:
-            for task in plan.tasks:
-                yield _method(plan, output, task, name, seed)
+        for perturbation, changed in {NONE: plan, **perturbed(plan)}.items():
+            for name in names:
+                for task in plan.tasks:
+                    yield _method(changed, output, task, name, seed, perturbation)
 
 
-def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int) -> Job:
+def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int, perturbation: str) -> Job:
     variant = plan.methods[name]
+    home = output if perturbation == NONE else output / PERTURBED / perturbation
     template = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
     return Job(
         name=name,
@@ -127,7 +132,8 @@ def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int)
         seed=seed,
         config=folders.filled(template, lambda need: str(output / PREPARED / need)),
         template=template,
-        folder=output / task / name / f"seed-{seed}",
+        folder=home / task / name / f"seed-{seed}",
+        perturbation=perturbation,
         eval_samples=plan.eval_samples,
         after={need: _prepared(plan, output, need) for need in variant.needs},
     )

@@ -15,8 +15,9 @@ from nanogen_bench.collected.tables import model_rows, run_rows, text
 from nanogen_bench.correlation.results import Study
 from nanogen_bench.correlation.study import study
 from nanogen_bench.correlation.table import Table
+from nanogen_bench.mini import perturbations
 from nanogen_bench.mini.job import Job
-from nanogen_bench.mini.plan import ExperimentPlan
+from nanogen_bench.mini.plan import NONE, ExperimentPlan
 from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
 
@@ -34,6 +35,7 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
     Yields:
         Lines of the summary, and error messages about damaged runs.
     """
+    everything, jobs = jobs, [job for job in jobs if job.perturbation == NONE]
     finished = {job.folder: result for job in jobs if job.eval_samples and (result := job.result)}
     entries, problems = _entries([job for job in jobs if job.folder in finished], plan)
     yield from problems
@@ -53,7 +55,21 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
     storage.write_json(output / CORRELATIONS, {x: found.as_dict() for x, found in studies.items()})
     yield from (line for found in studies.values() for line in found.summary)
     yield from problems
+    if plan.perturbations:
+        yield from _perturbations(plan, output, everything, studies)
     yield f"Tables, correlations and audits: {output}. For an HTML page: nanogen bench report {output}"
+
+
+def _perturbations(
+    plan: ExperimentPlan, output: Path, jobs: Sequence[Job], studies: Mapping[str, Study]
+) -> Iterator[str]:
+    """Write the correlations of all retrainings. Yields their summary, and error messages about damaged runs."""
+    entries: dict[str, list[Entry]] = {}
+    for name in (NONE, *plan.perturbations):
+        finished = [job for job in jobs if job.perturbation == name and job.eval_samples and job.result]
+        entries[name], problems = _entries(finished, plan)
+        yield from problems if name != NONE else ()
+    yield from perturbations.write(plan, output, entries, studies)
 
 
 def _entries(jobs: Sequence[Job], plan: ExperimentPlan) -> tuple[list[Entry], list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import evolve, field, frozen, validators
 
 from nanogen_bench.mini.folders import braces
 from nanogen_core.config import combine, packaged
@@ -18,7 +18,9 @@ from nanogen_files import yaml_files
 from nanogen_files.names import check_name
 from nanogen_files.structure import structure
 
-RESERVED = ("prepared", "logs")  # other folders of an experiment; no task may have such a name
+NONE = "none"  # name of the unperturbed trainings
+PERTURBED = "perturbed"  # folder of the runs with a perturbation
+RESERVED = ("prepared", "logs", PERTURBED)  # other folders of an experiment; no task may have such a name
 
 
 @frozen(kw_only=True)
@@ -76,6 +78,7 @@ class ExperimentPlan:
         x: Score columns of the first task to correlate.
         y: Score columns of the second task to correlate.
         prepared: Runs that methods need, by name.
+        perturbations: Changes of the base configuration by name. With each of them, every method is trained again.
         quick: Changes of the plan for `--quick`.
     """
 
@@ -88,6 +91,7 @@ class ExperimentPlan:
     x: tuple[str, ...]
     y: tuple[str, ...]
     prepared: Mapping[str, Prepared] = field(factory=dict)
+    perturbations: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     quick: Mapping[str, Any] = field(factory=dict)
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:
@@ -97,6 +101,14 @@ class ExperimentPlan:
                 near = near_miss(name, self.methods)
                 raise UnknownName(f"The plan has no method {name!r}.{near} Its methods: {listing(self.methods)}.")
         return [name for name in self.methods if not names or name in names]
+
+
+def perturbed(plan: ExperimentPlan) -> dict[str, ExperimentPlan]:
+    """Return the plan of each perturbation: the same methods and seeds on a changed base configuration."""
+    return {
+        name: evolve(plan, base=over(plan.base, overlay), perturbations={})
+        for name, overlay in plan.perturbations.items()
+    }
 
 
 def find(place: str) -> Path:
@@ -136,8 +148,11 @@ def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
         ConfigError: A value is wrong, a name is not a valid folder name, or a method needs an unknown prepared run.
     """
     plan = structure(raw, ExperimentPlan, "plan")
-    for name in (*plan.methods, *plan.prepared):
-        check_name(name, "plan.methods" if name in plan.methods else "plan.prepared")
+    for key in ("methods", "prepared", "perturbations"):
+        for name in getattr(plan, key):
+            check_name(name, f"plan.{key}")
+    if NONE in plan.perturbations:
+        raise ConfigError(f"plan.perturbations: {NONE!r} means the unperturbed trainings: choose another name.")
     for task in plan.tasks:
         if check_name(task, "plan.tasks") in RESERVED:
             raise ConfigError(f"plan.tasks: {task!r} is reserved for another folder: choose another name.")

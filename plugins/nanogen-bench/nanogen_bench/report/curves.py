@@ -19,8 +19,8 @@ def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Mark
 
     Args:
         name: Name of the logged value.
-        pair: Curves of both runs, as (step, value) pairs.
-        tasks: Tasks of both runs.
+        pair: Curves of both runs, as (step, value) pairs. The second may be empty.
+        tasks: Tasks of the runs with a curve.
 
     Returns:
         The plot; None if there are fewer than two steps.
@@ -31,7 +31,7 @@ def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Mark
         return None
     x = Axis("step", around([step for step, _ in points], axes.LEFT, axes.WIDTH - axes.RIGHT))
     y = Axis(name, around([value for _, value in points], axes.HEIGHT - axes.BOTTOM, axes.TOP))
-    summary = ", ".join(f"{task} {_summary(series)}" for task, series in zip(tasks, both, strict=True))
+    summary = ", ".join(f"{task} {_summary(series)}" for task, series in zip(tasks, both, strict=False))
     return element(
         "svg",
         axes.frame(x, y),

@@ -19,7 +19,9 @@ from nanogen_bench.report.families import marks
 from nanogen_bench.report.leaderboard import leaderboard
 from nanogen_bench.report.markup import Content, Markup, digest, element, raw
 from nanogen_bench.report.page_data import PageData
+from nanogen_bench.report.perturbations import perturbations
 from nanogen_bench.report.pictures import pictures
+from nanogen_bench.report.progress import progress
 from nanogen_bench.report.rank_changes import rank_changes
 from nanogen_bench.report.scatter_plots import scatter_plots
 from nanogen_bench.report.sensitivity import sensitivity
@@ -125,6 +127,12 @@ def _study_sections(data: PageData) -> list[Section]:
 def _run_sections(data: PageData) -> list[Section]:
     """Return the sections about the runs of an experiment folder."""
     sections = []
+    if data.perturbations:
+        content = perturbations(data.perturbations, title)
+        sections.append(Section("perturbations", "Perturbations", "Correlations of retrainings", content))
+    if data.progress or data.selected:
+        content = progress(data.progress, data.selected)
+        sections.append(Section("progress", "Progress", "Scores during training", content))
     if data.audits:
         sections.append(Section("audit", "Audit", "Comparison of the trainings on both tasks", audits(data.audits)))
     if data.pictures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -13,6 +14,7 @@ from nanogen_bench.correlation.results import Study
 from nanogen_bench.correlation.table import Row, Table
 from nanogen_bench.report.columns import Column
 from nanogen_bench.report.groups import Group
+from nanogen_bench.report.progress import Scores
 
 FAMILY, NOTE = "family", "note"
 
@@ -41,6 +43,9 @@ class PageData:
         left_out: Error message for each damaged run and file.
         audits: Method -> audits of its pairs of runs.
         pictures: Contact sheets of samples.
+        perturbations: Content of `perturbations.json`; empty without perturbations.
+        progress: Scores during training, by run.
+        selected: A sentence for each checkpoint that was selected by a score.
     """
 
     title: str
@@ -53,6 +58,9 @@ class PageData:
     left_out: Sequence[str] = ()
     audits: Mapping[str, Sequence[Audit]] = field(factory=dict)
     pictures: Sequence[Picture] = ()
+    perturbations: Mapping[str, Any] = field(factory=dict)
+    progress: Scores = field(factory=dict)
+    selected: Sequence[str] = ()
 
     @property
     def groups(self) -> list[Group]:

@@ -88,6 +88,9 @@ def read(request: Request) -> PageData:
         omitted=list(dict.fromkeys([*omitted, *omitted_all])),
         left_out=files.left_out,
         audits=files.audits,
+        perturbations=files.perturbations,
+        progress=files.progress,
+        selected=files.selected,
         pictures=list(_pictures(request.folder, files.preset)) if request.folder else (),
     )
 

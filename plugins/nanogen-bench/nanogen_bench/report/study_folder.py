@@ -13,6 +13,7 @@ from attrs import field, frozen
 from nanogen_bench.audit.lines import Audit
 from nanogen_bench.collected.entries import entry
 from nanogen_bench.mini import folders
+from nanogen_bench.report import perturbations, progress
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_eval.record import FILE as SCORES
@@ -56,12 +57,18 @@ class StudyFolder:
         directions: Column -> `"lower"` or `"higher"`, from the metrics.
         audits: Method -> audits of its pairs of runs.
         left_out: Error message for each damaged or unfinished file and run.
+        perturbations: Content of `perturbations.json`; empty without perturbations.
+        progress: Scores during training, by run.
+        selected: A sentence for each checkpoint that was selected by a score.
     """
 
     preset: Preset = field(factory=Preset)
     directions: Mapping[str, str] = field(factory=dict)
     audits: Mapping[str, list[Audit]] = field(factory=dict)
     left_out: tuple[str, ...] = ()
+    perturbations: Mapping[str, Any] = field(factory=dict)
+    progress: progress.Scores = field(factory=dict)
+    selected: tuple[str, ...] = ()
 
 
 def study_folder(folder: Path) -> StudyFolder:
@@ -71,8 +78,12 @@ def study_folder(folder: Path) -> StudyFolder:
     directions = _read(folder / CORRELATIONS, _directions, left_out)
     audits = _read(folder / AUDITS, _audits, left_out)
     in_table = _read(folder / RUNS, _in_table, left_out)
+    perturbed = _read(folder / perturbations.FILE, perturbations.read, left_out)
     left_out += _damaged_runs(folder, in_table)
-    return StudyFolder(plan or Preset(), directions or {}, audits or {}, tuple(left_out))
+    scores, selected = progress.read(folder, LAYOUT)
+    return StudyFolder(
+        plan or Preset(), directions or {}, audits or {}, tuple(left_out), perturbed or {}, scores, tuple(selected)
+    )
 
 
 def _read(file: Path, reader: Callable[[Path], T], left_out: list[str]) -> T | None:

@@ -1,0 +1,87 @@
+"""Section of the scores during training (`train.evaluate`): one plot for each score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from nanogen_bench.audit.lines import Series
+from nanogen_bench.report.curves import curves
+from nanogen_bench.report.markup import Content, element
+from nanogen_core.errors import NanoGenError
+from nanogen_files import json_files
+from nanogen_train.logging import metrics_log
+
+PREFIX = "score."
+BEST = Path("best") / "selection.json"
+
+Scores = Mapping[str, Mapping[str, Series]]  # run -> score -> curve
+
+
+def read(folder: Path, layout: str) -> tuple[dict[str, dict[str, Series]], list[str]]:
+    """Return the scores during training of each run, and a sentence for each selected checkpoint.
+
+    Args:
+        folder: Folder of the experiment.
+        layout: Pattern of its run folders.
+    """
+    found, selected = {}, []
+    for run in sorted(folder.glob(layout)):
+        name = run.relative_to(folder).as_posix()
+        if curves_of_run := _curves(metrics_log.read(run)):
+            found[name] = curves_of_run
+        if (run / BEST).is_file():
+            selected.append(_selected(name, run / BEST))
+    return found, selected
+
+
+def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
+    """Return the last score of each step, by name."""
+    by_name: dict[str, dict[int, float]] = {}
+    for entry in entries:
+        for name, value in entry.items():
+            if name.startswith(PREFIX) and isinstance(value, (int, float)):
+                by_name.setdefault(name.removeprefix(PREFIX), {})[entry["step"]] = float(value)
+    return {name: sorted(points.items()) for name, points in by_name.items()}
+
+
+def _selected(name: str, file: Path) -> str:
+    try:
+        facts = json_files.read_object(file)
+        count, score, step = facts["candidates"], facts["score"], facts["step"]
+    except (NanoGenError, KeyError):
+        return f"{name}: the record of its selected checkpoint is damaged."
+    return (
+        f"{name}: the checkpoint of step {step} was selected among {count} by {score}. Its {score} is optimistic,"
+        " because the best of several values is also lucky."
+    )
+
+
+def progress(found: Scores, selected: Sequence[str]) -> list[Content]:
+    """Return the section: notes on selected checkpoints, and the curves of each run."""
+    notes = [element("p", sentence, class_="note") for sentence in selected]
+    figures = [
+        element("figure", element("figcaption", f"{run}: {name}"), drawing) for run, name, drawing in _drawings(found)
+    ]
+    few = element("p", "Fewer than two evaluations: no curves.") if not figures else None
+    return [notes, few, element("div", figures, class_="charts small") if figures else None]
+
+
+def _drawings(found: Scores) -> Iterator[tuple[str, str, Content]]:
+    """Yield each plot. The two tasks of a method and seed share a plot if they have the score in common."""
+    for rest, runs in groupby(sorted(found, key=_without_task), key=_without_task):
+        members = list(runs)
+        names = dict.fromkeys(name for run in members for name in found[run])
+        for name in names:
+            having = [run for run in members if name in found[run]][:2]
+            series = [found[run][name] for run in having]
+            drawing = curves(name, (series[0], series[1] if len(series) > 1 else []), [r.split("/")[0] for r in having])
+            if drawing is not None:
+                tasks = " and ".join(run.partition("/")[0] for run in having)
+                yield f"{rest}, {tasks}", name, drawing
+
+
+def _without_task(run: str) -> str:
+    return run.partition("/")[2]
