@@ -106,6 +106,7 @@ class AuxiliaryContract:
         assert (0 if token is None else token.shape[1]) == auxiliary.cls_token_width
 
     def test_loss_uses_only_its_rng(self, pipeline: Pipeline) -> None:
+        self.auxiliary(pipeline)  # built before: initial weights come from the global generator
         with global_rng_untouched():
             first, again = (self.loss_of(pipeline).total.item() for _ in range(2))
         assert first == again
