@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "third_party_method"
 PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
-PROJECTS = {"nanogen-core": ROOT, **PLUGINS, "contrastive-nanogen": EXAMPLE}
+PROJECTS = {"nanogen-core": ROOT, **PLUGINS, "direction-nanogen": EXAMPLE}
 BELOW_THE_CORE = {"nanogen-files"}  # it is no plugin
 ASK_EVERY_PART = """
 from nanogen_core.config import import_object
@@ -75,7 +75,7 @@ from nanogen_core.tensors import State
 from nanogen_core.testing import fakes
 dataset = fakes.TinyDataset()
 pipeline = build_pipeline(
-    method="contrastive", task=fakes.TinyTask(dataset=dataset, image_size=16), dataset=dataset,
+    method="direction", task=fakes.TinyTask(dataset=dataset, image_size=16), dataset=dataset,
     conditioner=fakes.TinyLabels(classes=dataset.classes), tokenizer=fakes.TinyTokenizer(fakes.TinyTokenizerConfig()),
     backbone={"name": "lightning-dit", "size": "tiny"}, image_size=16,
 )
@@ -290,16 +290,16 @@ def test_every_import_is_declared(name, wheels):
 @pytest.fixture(scope="module")
 def outside(install):
     """The environment of the example."""
-    return install("contrastive-nanogen", "test", "demo")
+    return install("direction-nanogen", "test", "demo")
 
 
 def test_an_outside_method_is_listed(outside):
     listed = run(str(outside / "nanogen"), "plugins")
-    assert "contrastive-nanogen" in listed
+    assert "direction-nanogen" in listed
 
 
 def test_an_outside_method_trains(outside):
-    assert python(outside, TRAIN_ONE_STEP).split() == ["ContrastiveFlow", "(16,", "16)", "(16,", "16)"]
+    assert python(outside, TRAIN_ONE_STEP).split() == ["DirectionFlow", "(16,", "16)", "(16,", "16)"]
 
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
@@ -312,7 +312,7 @@ def test_the_tutorial_trains_on_both_tasks(outside, task, tmp_path):
         "sampler.steps": 1,
     }
     settings = [f"--set={key}={value}" for key, value in {**short, "task": task}.items()]
-    run(str(outside / "nanogen"), "train", str(EXAMPLE / "contrastive.yaml"), *settings, "--output", str(tmp_path))
+    run(str(outside / "nanogen"), "train", str(EXAMPLE / "direction.yaml"), *settings, "--output", str(tmp_path))
     assert list(tmp_path.rglob("*.safetensors"))
 
 

@@ -1,21 +1,21 @@
 """Tests the objective and the manifest against the contracts of NanoGen."""
 
 import pytest
-from contrastive_nanogen.config import ContrastiveFlowConfig
-from contrastive_nanogen.objective import ContrastiveFlow
+from direction_nanogen.config import DirectionFlowConfig
+from direction_nanogen.objective import DirectionFlow
 
 from nanogen_core.testing import ObjectiveContract, PluginContract
 
 
 @pytest.fixture
 def manifest():
-    return "contrastive_nanogen.plugin"
+    return "direction_nanogen.plugin"
 
 
 @pytest.fixture
 def objective(request):
-    config = ContrastiveFlowConfig(prediction="x" if request.cls.predicts == "data" else "velocity")
-    return ContrastiveFlow(config, latent=request.cls.latent)
+    config = DirectionFlowConfig(prediction="x" if request.cls.predicts == "data" else "velocity")
+    return DirectionFlow(config, latent=request.cls.latent)
 
 
 class TestPlugin(PluginContract):

@@ -1,15 +1,14 @@
-"""Tests the loss and the calibration of the objective."""
+"""Tests the loss of the objective."""
 
 import pytest
 import torch
-from contrastive_nanogen.config import ContrastiveFlowConfig
-from contrastive_nanogen.objective import ContrastiveFlow, negatives
+from direction_nanogen.config import DirectionFlowConfig
+from direction_nanogen.objective import DirectionFlow, direction_error
 from torch import nn
 
-from nanogen_core.errors import NanoGenError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
-from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_core.tensors import Condition, Prediction, State
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow
 
@@ -19,70 +18,60 @@ CONDITION = Condition(torch.zeros(6, 1, 1))
 
 
 class Constant(nn.Module):
-    """Predicts one velocity everywhere."""
+    """Predicts one velocity everywhere, and the class token of the state."""
 
     def __init__(self):
         super().__init__()
-        self.value = nn.Parameter(torch.zeros(LATENT.shape))
+        self.value = nn.Parameter(torch.ones(LATENT.shape))
 
     def forward(self, state, times, condition, intermediates=()):
-        return Prediction(State(self.value.expand_as(state.latent)))
+        return Prediction(state._replace(latent=self.value.expand_as(state.latent)))
 
 
-def contrastive(**options):
-    return ContrastiveFlow(ContrastiveFlowConfig(**options), latent=LATENT)
+def loss(objective, *, clean=CLEAN, net=None):
+    return objective.loss({"student": net or Constant()}, clean, CONDITION, CONDITION, KeyedRNG(1, range(6)))
 
 
-def loss(objective, *, rows=6, net=None):
-    clean = CLEAN.map(lambda x: x[:rows])
-    condition = Condition(CONDITION.tokens[:rows])
-    return objective.loss({"student": net or Constant()}, clean, condition, condition, KeyedRNG(1, range(rows)))
+def direction_flow(**options):
+    return DirectionFlow(DirectionFlowConfig(**options), latent=LATENT)
 
 
-def test_without_repulsion_it_is_the_flow():
+def test_without_weight_it_is_the_flow():
     plain = loss(Flow(FlowConfig(), latent=LATENT)).total
-    assert loss(contrastive(repulsion=0.0)).total.item() == pytest.approx(plain.item(), rel=1e-6)
-
-
-def test_a_single_sample_is_not_repelled_by_itself():
-    plain = loss(Flow(FlowConfig(), latent=LATENT), rows=1).total
-    assert loss(contrastive(repulsion=0.5), rows=1).total.item() == pytest.approx(plain.item(), rel=1e-6)
+    assert loss(direction_flow(direction=0.0)).total.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
 def test_the_equation_holds():
-    losses = loss(contrastive(repulsion=0.1))
-    expected = losses.parts["flow"] - 0.1 * losses.parts["flow-other"]
-    assert losses.total.item() == pytest.approx(expected.item(), rel=1e-6)
+    found = loss(direction_flow(direction=0.5))
+    expected = found.parts["flow"] + 0.5 * found.parts["direction"]
+    assert found.total.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_nobody_is_their_own_negative():
-    others = negatives(KeyedRNG(0, range(50)))
-    assert sorted(others.tolist()) == list(range(50))
-    assert not (others == torch.arange(50)).any()
+def test_the_direction_is_that_of_the_channels_of_a_cell():
+    target = torch.tensor([3.0, 4.0])[None, :, None, None].expand(1, 2, 2, 2)
+    assert direction_error(2 * target, target).item() == pytest.approx(0, abs=1e-6)
+    assert direction_error(-target, target).item() == pytest.approx(2)
+    turned = torch.stack([-target[:, 1], target[:, 0]], dim=1)
+    assert direction_error(turned, target).item() == pytest.approx(1)
+    half = torch.where(torch.tensor([True, False])[:, None], target, turned)  # a row of cells each
+    assert direction_error(half, target).item() == pytest.approx(0.5)
 
 
-def test_the_loss_is_bounded_for_every_repulsion_that_is_allowed():
-    with pytest.raises(ValueError, match="repulsion"):
-        ContrastiveFlowConfig(repulsion=1.0)
-
-
-def test_calibration_scales_what_is_sampled_and_not_what_is_learnt():
-    state, times = State(torch.ones(1, *LATENT.shape)), Times(torch.ones(1), torch.ones(1))
-    calibrated = contrastive(repulsion=0.1, calibrated=True)
-    assert calibrated.velocity(Prediction(state), state, times).value.latent.mean().item() == pytest.approx(0.9)
-    assert loss(calibrated).total.item() == pytest.approx(loss(contrastive(repulsion=0.1)).total.item())
-
-
-def test_the_optimum_is_the_flow_pushed_from_the_mean_of_all_flows():
-    """For a constant field the gradient at the mean velocity is zero with any repulsion: it is both means."""
+def test_the_length_of_a_velocity_has_no_effect_on_its_direction():
     net = Constant()
-    loss(contrastive(repulsion=0.0), net=net).total.backward()
-    plain = net.value.grad.clone()
+    loss(direction_flow(direction=1.0), net=net).total.backward()
+    with_direction = net.value.grad.clone()
     net.value.grad = None
-    loss(contrastive(repulsion=0.3), net=net).total.backward()
-    assert torch.allclose(net.value.grad, 0.7 * plain, atol=1e-6)
+    loss(direction_flow(direction=0.0), net=net).total.backward()
+    added = with_direction - net.value.grad
+    assert added.abs().max() > 1e-3
+    assert (added * net.value).sum(dim=0).abs().max() < 1e-5  # orthogonal to the velocity in every cell
 
 
-def test_a_further_token_is_refused():
-    with pytest.raises(NanoGenError, match="REG"):
-        ContrastiveFlow(ContrastiveFlowConfig(), latent=LatentSpec(2, 4, 4, cls_token_width=3))
+def test_the_class_token_keeps_its_loss():
+    latent = LatentSpec(2, 4, 4, cls_token_width=3)
+    clean = CLEAN._replace(cls_token=torch.ones(6, 3))
+    found = loss(DirectionFlow(DirectionFlowConfig(direction=0.0), latent=latent), clean=clean)
+    plain = loss(Flow(FlowConfig(), latent=latent), clean=clean)
+    assert found.total.item() == pytest.approx(plain.total.item(), rel=1e-6)
+    assert found.parts["cls_token"] == plain.parts["cls_token"]

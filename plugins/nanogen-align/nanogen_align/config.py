@@ -25,6 +25,7 @@ class RepaConfig:
         projector: "linear" is one linear map, "mlp" three layers with SiLU.
         mlp_width: Inner width of the "mlp".
         distance: Mean squared error, or negative cosine similarity.
+        until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -33,6 +34,7 @@ class RepaConfig:
     projector: Literal["linear", "mlp"] = "linear"
     mlp_width: int = field(default=2048, validator=at_least(1, 65_536))
     distance: Literal["mse", "cosine"] = "mse"
+    until: int | None = field(default=None, validator=validators.optional(at_least(0)))
 
 
 @frozen(kw_only=True)
@@ -46,6 +48,7 @@ class IRepaConfig:
         gamma: Fraction of the mean that is removed: targets are `(y - gamma mean(y)) / std(y)` over the tokens of an
             image.
         distance: Mean squared error, or negative cosine similarity.
+        until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -53,6 +56,7 @@ class IRepaConfig:
     weight: float = field(default=0.5, validator=factor)
     gamma: float = field(default=0.6, validator=unit)
     distance: Literal["mse", "cosine"] = "mse"
+    until: int | None = field(default=None, validator=validators.optional(at_least(0)))
 
 
 @frozen(kw_only=True)

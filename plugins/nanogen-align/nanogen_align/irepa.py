@@ -41,6 +41,10 @@ class IRepa(Auxiliary):
         self.count, width = intermediate_shape(backbone, self.intermediates[0], latent, condition)
         self.nets = Convolution(width, self.teacher.width).to(next(backbone.parameters()).device)
 
+    def active(self, step: int) -> bool:
+        """Return whether a step is one of the first `config.until`. Later the teacher does not run."""
+        return self.config.until is None or step < self.config.until
+
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the teacher's normalised patch tokens [B, N, D] on the backbone's grid."""
         assert batch.images is not None, "the batch has no images for the teacher"

@@ -53,6 +53,10 @@ class Repa(Auxiliary):
         project = PROJECTORS[config.projector](config, width, self.teacher.width)
         self.nets = project.to(next(backbone.parameters()).device)
 
+    def active(self, step: int) -> bool:
+        """Return whether a step is one of the first `config.until`. Later the teacher does not run."""
+        return self.config.until is None or step < self.config.until
+
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the teacher's patch tokens [B, N, D] on the backbone's grid."""
         assert batch.images is not None, "the batch has no images for the teacher"

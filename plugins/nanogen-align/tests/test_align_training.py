@@ -73,3 +73,39 @@ def test_the_other_task_differs_in_one_line(aligned, tmp_path):
     aligned["train"]["steps"] = 1
     run(aligned, tmp_path).train()
     assert metrics_log.read(tmp_path)[0]["repa"] > 0
+
+
+def test_the_losses_end_after_their_steps_and_the_teacher_rests(aligned, tmp_path):
+    for name in ("repa", "irepa"):
+        aligned["auxiliary"] = {**aligned["auxiliary"], name: {**ALL[name], "until": 2}}
+    del aligned["auxiliary"]["reg"]
+    training = run(aligned, tmp_path / "until")
+    teacher = training.stage.auxiliaries["repa"].teacher.encoder
+    calls = teacher.calls
+    training.train()
+    assert teacher.calls == calls + 2  # one for each of the first two steps
+    entries = metrics_log.read(tmp_path / "until")
+    assert all({"repa", "irepa"} <= entry.keys() for entry in entries[:2])
+    assert not any({"repa", "irepa"} & entry.keys() for entry in entries[2:])
+    assert entries[3]["loss"] == pytest.approx(entries[3]["flow"])
+    before, after = (checkpoint.load(tmp_path / "until", step)[0]["nets"] for step in (2, 4))
+    assert not torch.equal(
+        before["student.encoder.blocks.0.attention.qkv.weight"], after["student.encoder.blocks.0.attention.qkv.weight"]
+    )
+
+
+def test_the_first_steps_are_those_without_an_end_and_none_is_no_alignment(aligned, tmp_path):
+    aligned["auxiliary"] = {"repa": ALL["repa"]}
+    run(aligned, tmp_path / "always").train()
+    for until, name in ((2, "until"), (0, "never")):
+        aligned["auxiliary"] = {"repa": {**ALL["repa"], "until": until}}
+        run(aligned, tmp_path / name).train()
+    aligned["auxiliary"] = {}
+    run(aligned, tmp_path / "without").train()
+    losses = {
+        name: [entry["flow"] for entry in metrics_log.read(tmp_path / name)]
+        for name in ("always", "until", "never", "without")
+    }
+    assert losses["until"][:3] == losses["always"][:3]  # the third step starts from the same weights
+    assert losses["until"][3] != losses["always"][3]
+    assert losses["never"] == pytest.approx(losses["without"], rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -76,6 +77,8 @@ class DDT(nn.Module):
             selects attention with forward-mode derivatives.
     """
 
+    encoder_type: ClassVar[type[Encoder]] = Encoder
+
     def __init__(
         self,
         config: DDTConfig,
@@ -86,7 +89,7 @@ class DDT(nn.Module):
     ):
         super().__init__()
         inner, outer = config.trunk.hidden, config.decoder.hidden
-        self.encoder = Encoder(config, latent, condition, wanted)
+        self.encoder = self.encoder_type(config, latent, condition, wanted)
         self.geometry = self.encoder.geometry
         self.connector = Linear(inner, outer) if inner != outer else nn.Identity()
         self.decoder = Decoder(config, latent, wanted)

@@ -23,7 +23,7 @@ from nanogen_dit.embeddings import (
     TimeEmbedding,
 )
 from nanogen_dit.geometry import Geometry
-from nanogen_dit.rope import RoPE
+from nanogen_dit.rope import RoPE, Rotation
 from nanogen_files.adaptation import FRESH, Adapted, Origin, renamed
 
 ADDED_TOKENS = (
@@ -32,11 +32,20 @@ ADDED_TOKENS = (
 )
 
 
+class Embedded(NamedTuple):
+    """Input of the encoder's blocks."""
+
+    tokens: Tensor  # [B, S, width]
+    rotation: Rotation
+    mask: Tensor | None  # [B, 1, 1, S], False at keys to ignore
+    time: Tensor  # [B, 1, width], or [B, N, width] per image token: the time embedding, before the learned tokens
+
+
 class Encoded(NamedTuple):
     """Output of the encoder."""
 
     tokens: Tensor  # [B, (1) + N, width]: state tokens after the last block
-    time: Tensor  # [B, 1, width], or [B, N, width] per image token: the time embedding, before the learned tokens
+    time: Tensor  # that of `Embedded`
     outputs: dict[int, Tensor]  # block number -> [B, S, width], for the requested blocks
 
 
@@ -94,6 +103,16 @@ class Encoder(nn.Module):
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
         """
+        embedded = self.embed(state, times, condition)
+        x, outputs = embedded.tokens, {}
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, embedded.rotation, embedded.mask)
+            if number in keep:
+                outputs[number] = x
+        return Encoded(x[:, : self.geometry.length], embedded.time, outputs)
+
+    def embed(self, state: State, times: Times, condition: Condition) -> Embedded:
+        """Return the sequence of state, times and condition, with its rotation and key mask."""
         time = self._time(times)  # [B, width] or [B, N, width]
         second = None if self.second_time is None else self.second_time(times.t)
         tokens = self.state(state)
@@ -103,12 +122,7 @@ class Encoder(nn.Module):
                 tokens = tokens + F.pad(difference, (0, 0, self.geometry.leading, 0))
         x = torch.cat([tokens, *self._context(time, second, condition)], dim=1)  # [B, S, width]
         rotation, mask = self.rope(x.shape[1]), _key_mask(condition.mask, x.shape[1])
-        outputs = {}
-        for number, block in enumerate(self.blocks, start=1):
-            x = block(x, rotation, mask)
-            if number in keep:
-                outputs[number] = x
-        return Encoded(x[:, : self.geometry.length], time[:, None] if time.ndim == 2 else time, outputs)
+        return Embedded(x, rotation, mask, time[:, None] if time.ndim == 2 else time)
 
     def _time(self, times: Times) -> Tensor:
         if self.second_time is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from attrs import evolve
 from torch import nn
@@ -33,6 +34,8 @@ class LightningDiT(nn.Module):
         >>> net(State(latents), Times(t, t), Condition(one_hot_labels[:, None])).value.latent  # [B, 4, 32, 32]
     """
 
+    encoder_type: ClassVar[type[Encoder]] = Encoder
+
     def __init__(
         self,
         config: LightningDiTConfig,
@@ -43,7 +46,7 @@ class LightningDiT(nn.Module):
     ):
         super().__init__()
         width = config.trunk.hidden
-        self.encoder = Encoder(config, latent, condition, wanted)
+        self.encoder = self.encoder_type(config, latent, condition, wanted)
         self.geometry = self.encoder.geometry
         self.head = Head(latent, self.geometry, width)
         self.internal_depth = config.internal_depth(config.trunk, wanted)

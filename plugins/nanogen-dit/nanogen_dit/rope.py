@@ -18,8 +18,8 @@ BASE = 10_000.0
 class Rotation(NamedTuple):
     """Factors of `rotate`: cosines, and sines with a negative sign in the first half of a head."""
 
-    cos: Tensor  # [S, 1, d]
-    sin: Tensor  # [S, 1, d]
+    cos: Tensor  # [S, 1, d], or [B, S, 1, d] if the positions differ between samples
+    sin: Tensor  # as cos
 
 
 def angles(height: int, width: int, head: int) -> Tensor:

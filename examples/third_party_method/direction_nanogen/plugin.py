@@ -13,10 +13,10 @@ def nanogen_components() -> list[Component]:
     return [
         Component(
             kind="objective",
-            name="contrastive-flow",
-            target="contrastive_nanogen.objective:ContrastiveFlow",
-            config="contrastive_nanogen.config:ContrastiveFlowConfig",
-            summary="contrastive flow matching (arXiv 2506.05350)",
+            name="direction-flow",
+            target="direction_nanogen.objective:DirectionFlow",
+            config="direction_nanogen.config:DirectionFlowConfig",
+            summary="flow matching with a loss of the velocity's direction (arXiv 2410.10356)",
             provides=frozenset({"instantaneous-velocity"}),
         )
     ]
@@ -26,8 +26,8 @@ def nanogen_components() -> list[Component]:
 def nanogen_methods() -> list[Method]:
     return [
         Method(
-            name="contrastive",
-            summary="contrastive flow matching on the latents of a VAE",
-            defaults={"objective": "contrastive-flow", "backbone": "lightning-dit", "tokenizer": "vae"},
+            name="direction",
+            summary="flow matching with a loss of the direction on the latents of a VAE",
+            defaults={"objective": "direction-flow", "backbone": "lightning-dit", "tokenizer": "vae"},
         )
     ]

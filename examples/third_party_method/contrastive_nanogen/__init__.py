@@ -1,1 +1,0 @@
-"""Contrastive flow matching for NanoGen."""

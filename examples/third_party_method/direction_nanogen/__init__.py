@@ -1,0 +1,1 @@
+"""Flow matching with a loss of the velocity's direction for NanoGen."""

@@ -1,0 +1,81 @@
+"""Options of the backbones. Does not import torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen, validators
+
+from nanogen_core.errors import ConfigError
+from nanogen_core.validators import at_least, decay
+from nanogen_dit.config import DDTConfig, LightningDiTConfig, Trunk
+
+GROUP = 4  # tokens of a group, 2 x 2
+
+_block = validators.optional(at_least(1, 1000))
+
+
+@frozen(kw_only=True, slots=False)
+class RouteOptions:
+    """Options of the route: the blocks of the encoder that process a part of the image tokens in training.
+
+    Args:
+        route_from, route_to: First and last block of the route, counted from 1. Null leaves `DENSE` blocks before and
+            after it, or fewer in a shallow encoder.
+        share: Share of the image tokens that skip the route, in [0, 1). 0 trains on all tokens.
+        selection: How the tokens of a sample are drawn: "random", or in "groups": equally many in each 2 x 2 group of
+            neighbours, which needs an even grid and a share of 0.25, 0.5 or 0.75.
+    """
+
+    DENSE: ClassVar[tuple[int, int]]
+    trunk: ClassVar[Trunk]
+
+    route_from: int | None = field(default=None, validator=_block)
+    route_to: int | None = field(default=None, validator=_block)
+    share: float = field(default=0.5, validator=decay)
+    selection: Literal["random", "groups"] = "random"
+
+    @property
+    def route(self) -> range:
+        """Numbers of the blocks of the route, counted from 1."""
+        before, after = self.DENSE
+        depth = self.trunk.depth
+        first = min(before + 1, (depth + 1) // 2) if self.route_from is None else self.route_from
+        last = max(first, depth - after) if self.route_to is None else self.route_to
+        return range(first, last + 1)
+
+    def check_route(self) -> None:
+        """Raise ConfigError if the blocks or the share do not exist."""
+        route, depth = self.route, self.trunk.depth
+        if not route or route[-1] > depth:
+            raise ConfigError(
+                f"route_to: the route must end between block {route.start} (route_from) and block {depth}, got"
+                f" {route.stop - 1}."
+            )
+        if self.selection == "groups" and (self.share * GROUP) % 1:
+            raise ConfigError(f"share: must be 0.25, 0.5 or 0.75 with `selection: groups`, got {self.share}.")
+
+
+@frozen(kw_only=True, slots=False)
+class TreadOptions(RouteOptions):
+    """Options of TREAD. The defaults are those of the public code: blocks 3 to 9 of 12, half of the tokens."""
+
+    DENSE: ClassVar[tuple[int, int]] = (2, 3)
+
+
+@frozen(kw_only=True)
+class TreadLightningDiTConfig(LightningDiTConfig, TreadOptions):
+    """Options of `TreadLightningDiT`: those of `LightningDiT` and of TREAD."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.check_route()
+
+
+@frozen(kw_only=True)
+class TreadDDTConfig(DDTConfig, TreadOptions):
+    """Options of `TreadDDT`: those of `DDT` and of TREAD."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.check_route()

@@ -1,0 +1,85 @@
+"""SRA: self-representation alignment (Jiang et al., arXiv 2505.02831)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanogen_align.probe import intermediate_shape
+from nanogen_core.errors import TrainingError
+from nanogen_core.protocols import Backbone, Objective
+from nanogen_core.randomness import KeyedRNG
+from nanogen_core.specs import ConditionSpec, LatentSpec
+from nanogen_core.tensors import Batch, ForwardPass, Losses, State, Times
+from nanogen_dit.linear import Linear
+from nanogen_selfsupervised.config import SelfAlignmentConfig
+from nanogen_train.protocols import Auxiliary
+
+TEACHER = "ema"
+
+
+class SelfAlignment(Auxiliary):
+    """`weight * distance(projector(block output), deeper block output of the EMA at an earlier time)`.
+
+    The teacher's time is t - k u with u uniform in [0, 1], and at least 0. Its state is on the same path, with the same
+    data and noise, and its condition is the student's. The teacher runs in evaluation mode and without gradient, which
+    costs one forward pass.
+
+    Args:
+        config: Options of the loss.
+        backbone: The backbone. Its widths determine those of the projector.
+        latent: Shape of the state.
+        condition: Shape of the condition.
+        objective: Its path gives the teacher's state.
+    """
+
+    nets: nn.Module
+
+    def __init__(
+        self,
+        config: SelfAlignmentConfig,
+        *,
+        backbone: nn.Module,
+        latent: LatentSpec,
+        condition: ConditionSpec,
+        objective: Objective,
+    ):
+        self.config, self.objective = config, objective
+        self.intermediates: Sequence[str] = (f"block.{config.block}",)
+        self.teacher_block = f"block.{config.teacher_block}"
+        _, width = intermediate_shape(backbone, self.intermediates[0], latent, condition)
+        _, out = intermediate_shape(backbone, self.teacher_block, latent, condition)
+        project = nn.Sequential(Linear(width, width + out), nn.SiLU(), Linear(width + out, out))
+        self.nets = project.to(next(backbone.parameters()).device)
+
+    def loss(
+        self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
+    ) -> Losses:
+        """Return the weighted distance, and the unweighted one as the part "distance"."""
+        projected = self.nets(forward_pass.prediction.features[self.intermediates[0]]).float()  # [B, N, width]
+        target = self._target(forward_pass, clean, nets, rng).float()
+        distance = self._distance(projected, target)
+        return Losses(self.config.weight * distance, {"distance": distance.detach()})
+
+    @torch.no_grad()
+    def _target(self, forward_pass: ForwardPass, clean: State, nets: Mapping[str, Backbone], rng: KeyedRNG) -> Tensor:
+        if TEACHER not in nets:
+            raise TrainingError("auxiliary.sra needs the averaged backbone, nets['ema'], which this stage lacks.")
+        times = earlier(forward_pass.times, self.config.interval * rng.uniform("sra.time"))
+        state = self.objective.interpolate(clean, forward_pass.noise, times.t)
+        prediction = nets[TEACHER](state, times, forward_pass.condition, intermediates=(self.teacher_block,))
+        return prediction.features[self.teacher_block]
+
+    def _distance(self, projected: Tensor, target: Tensor) -> Tensor:
+        if self.config.distance == "cosine":
+            return 1 - F.cosine_similarity(projected, target, dim=-1).mean()
+        return F.smooth_l1_loss(projected, target, beta=self.config.beta)
+
+
+def earlier(times: Times, by: Tensor) -> Times:
+    """Return the times minus `by` [B], at least 0. An r after the new t becomes t."""
+    t = (times.t - by.reshape(-1, *[1] * (times.t.ndim - 1))).clamp(min=0)
+    return Times(t, torch.minimum(times.r, t))
