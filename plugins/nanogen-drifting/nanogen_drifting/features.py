@@ -28,7 +28,8 @@ def multi_scale(name: str, maps: Tensor) -> dict[str, Tensor]:
     height, width = maps.shape[-2:]
     sides = [side for side in PATCHES if height % side == width % side == 0 and min(height, width) > side]
     for label, rows, columns in [("", height, width), *((str(side), side, side) for side in sides)]:
-        squares = maps.unflatten(3, (-1, columns)).unflatten(2, (-1, rows))  # [n, D, h', rows, w', columns]
+        n, width, high, wide = maps.shape
+        squares = maps.reshape(n, width, high // rows, rows, wide // columns, columns)
         squares = squares.transpose(3, 4).flatten(4).flatten(2, 3)  # [n, D, h' w', rows columns]
         found[f"{name}.mean{label}"] = squares.mean(dim=3).mT
         found[f"{name}.std{label}"] = (squares.var(dim=3, correction=0) + EPS).sqrt().mT
@@ -65,7 +66,7 @@ def combined(parts: list[Features]) -> Features:
 
 def in_rows(vectors: Tensor, rows: int) -> Tensor:
     """Reshape vectors [rows * K, T, D] of K samples in each row to [rows * T, K, D], one row for each location."""
-    return vectors.unflatten(0, (rows, -1)).transpose(1, 2).flatten(0, 1)
+    return vectors.reshape(rows, -1, *vectors.shape[1:]).transpose(1, 2).flatten(0, 1)
 
 
 def repeated(weights: Tensor, locations: int) -> Tensor:

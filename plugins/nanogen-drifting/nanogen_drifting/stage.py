@@ -106,20 +106,25 @@ class Drifting(Diffusion):
         """Return the positives of each row: its own latent, then latents from memory."""
         count = self.drifting.positives - 1
         if self._by_label:
-            bank: Bank = self.nets[BANK]
+            bank = self._memory(BANK)
             indices = bank.draw(groups, rng.uniform("drifting.positives", (bank.size,)), count)
             latents, weights = bank.take(groups, indices, own), torch.ones_like(indices, dtype=torch.float32)
         else:
-            queue: Bank = self.nets[QUEUE]
+            queue = self._memory(QUEUE)
             similarity = groups @ queue.keys[0].T  # [B, size]
             indices = queue.draw(_zeros(groups), -similarity, count)  # the most similar
             latents = queue.take(_zeros(groups), indices, own)
             weights = ((similarity.gather(1, indices) - 1) / self.drifting.condition_temperature).exp()
         return Real(torch.cat([own[:, None], latents], dim=1), F.pad(weights, (1, 0), value=1.0))
 
+    def _memory(self, name: str) -> Bank:
+        found = self.nets[name]
+        assert isinstance(found, Bank)
+        return found
+
     def _negatives(self, own: Tensor, scales: Tensor, rng: KeyedRNG) -> Real:
         """Return the unconditional negatives of each row from memory, with the weights of its guidance scale [B]."""
-        queue: Bank = self.nets[QUEUE]
+        queue = self._memory(QUEUE)
         count, priority = self.drifting.unconditional, rng.uniform("drifting.negatives", (queue.size,))
         weights = (scales - 1) * (self.drifting.generated - 1) / count
         indices = queue.draw(_zeros(scales), priority, count)
@@ -150,8 +155,8 @@ class Drifting(Diffusion):
             return
         latents, groups = (processes.gather_rows(torch.cat(values)) for values in zip(*parts, strict=True))
         if self._by_label:
-            self.nets[BANK].push(latents, groups)
-        self.nets[QUEUE].push(latents, _zeros(groups), None if self._by_label else groups)
+            self._memory(BANK).push(latents, groups)
+        self._memory(QUEUE).push(latents, _zeros(groups), None if self._by_label else groups)
 
 
 def _features(config: DriftingConfig, pipeline: Pipeline) -> Features:
