@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from attrs import field, frozen, validators
 
 from nanogen_core.errors import ConfigError
-from nanogen_core.validators import at_least, decay
+from nanogen_core.validators import at_least, decay, guidance_scale, not_below, unit
 from nanogen_dit.config import DDTConfig, LightningDiTConfig, Trunk
 
 GROUP = 4  # tokens of a group, 2 x 2
@@ -79,3 +79,50 @@ class TreadDDTConfig(DDTConfig, TreadOptions):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.check_route()
+
+
+@frozen(kw_only=True, slots=False)
+class SprintOptions(RouteOptions):
+    """Options of SPRINT. The defaults are those of the paper: two dense blocks on either side, a quarter of the tokens.
+
+    Args:
+        path_drop: Probability that the deep path of a sample is dropped in training.
+    """
+
+    DENSE: ClassVar[tuple[int, int]] = (2, 2)
+
+    share: float = field(default=0.75, validator=decay)
+    selection: Literal["random", "groups"] = "groups"
+    path_drop: float = field(default=0.1, validator=decay)
+
+
+@frozen(kw_only=True)
+class SprintLightningDiTConfig(LightningDiTConfig, SprintOptions):
+    """Options of `SprintLightningDiT`: those of `LightningDiT` and of SPRINT."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.check_route()
+
+
+@frozen(kw_only=True)
+class SprintDDTConfig(DDTConfig, SprintOptions):
+    """Options of `SprintDDT`: those of `DDT` and of SPRINT."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.check_route()
+
+
+@frozen(kw_only=True)
+class PathDropConfig:
+    """Options of `PathDrop`.
+
+    Args:
+        scale: Guidance scale w; 1 means no guidance.
+        t_min, t_max: Interval of times with guidance, both ends included.
+    """
+
+    scale: float = field(default=3.0, validator=guidance_scale)
+    t_min: float = field(default=0.0, validator=unit)
+    t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

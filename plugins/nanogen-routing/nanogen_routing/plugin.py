@@ -1,4 +1,4 @@
-"""Plugin manifest: backbones with token routing. Does not import torch."""
+"""Plugin manifest: four backbones with token routing, and a guidance. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ HOME = "nanogen_routing."
 CAPABILITIES = frozenset(
     {"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp", "token-times"}
 )
+PATH_DROP = "path-drop"  # the backbone reads `Condition.extras["path_drop"]`
 SEPARATE_PASSES = ("forward", "central", "backward")
 DERIVATIVE = (
     "objective.derivative: {!r} compares forward passes, but the backbone {!r} draws other tokens in each of them. Set"
-    " `objective.derivative: exact`, or `backbone.share: 0`."
+    " `objective.derivative: exact`."
 )
 
 
@@ -43,6 +44,31 @@ def nanogen_components() -> list[Component]:
             summary="DDT whose middle encoder blocks train on half of the tokens (TREAD, arXiv 2501.04765)",
             provides=CAPABILITIES,
         ),
+        Component(
+            kind="backbone",
+            name="sprint-lightning-dit",
+            target="nanogen_routing.sprint:SprintLightningDiT",
+            config="nanogen_routing.config:SprintLightningDiTConfig",
+            summary="LightningDiT with a deep path on a quarter of the tokens (SPRINT, arXiv 2510.21986)",
+            provides=CAPABILITIES | {PATH_DROP},
+        ),
+        Component(
+            kind="backbone",
+            name="sprint-ddt",
+            target="nanogen_routing.sprint:SprintDDT",
+            config="nanogen_routing.config:SprintDDTConfig",
+            summary="DDT with a deep path on a quarter of the tokens (SPRINT, arXiv 2510.21986)",
+            provides=CAPABILITIES | {PATH_DROP},
+        ),
+        Component(
+            kind="guidance",
+            name=PATH_DROP,
+            target="nanogen_routing.path_drop:PathDrop",
+            config="nanogen_routing.config:PathDropConfig",
+            summary="Path-drop guidance: away from the unconditional prediction without the deep path (SPRINT)",
+            needs={"backbone": {PATH_DROP}},
+            defaults={"guidance": {"cfg": None}},
+        ),
     ]
 
 
@@ -53,6 +79,7 @@ def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> lis
     if backbone is None or objective is None or not backbone.component.target.startswith(HOME):
         return []
     method = objective.options.get("derivative")
-    if method not in SEPARATE_PASSES or backbone.options.get("share") == 0:
+    random = ["share", "path_drop"] if PATH_DROP in backbone.component.provides else ["share"]
+    if method not in SEPARATE_PASSES or all(backbone.options.get(name) == 0 for name in random):
         return []
     return [DERIVATIVE.format(method, backbone.component.name)]

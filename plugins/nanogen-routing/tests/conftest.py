@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_routing import TreadDDT, TreadDDTConfig, TreadLightningDiT, TreadLightningDiTConfig
+from nanogen_routing import (
+    SprintDDT,
+    SprintDDTConfig,
+    SprintLightningDiT,
+    SprintLightningDiTConfig,
+    TreadDDT,
+    TreadDDTConfig,
+    TreadLightningDiT,
+    TreadLightningDiTConfig,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from routing_reference import DECODER, LATENT, SIZES, TEXT, built
@@ -29,6 +38,24 @@ def _tread_ddt(**options: Any) -> tuple[type, Any]:
 
 @pytest.fixture(params=[_tread_lightning_dit, _tread_ddt], ids=["lightning-dit", "ddt"])
 def tread(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    def make(
+        latent: LatentSpec = LATENT, condition: ConditionSpec = TEXT, wanted: tuple[str, ...] = (), **options: Any
+    ) -> Any:
+        return built(request.param(**options), latent, condition, wanted)
+
+    return make
+
+
+def _sprint_lightning_dit(**options: Any) -> tuple[type, Any]:
+    return SprintLightningDiT, SprintLightningDiTConfig(**SIZES, **options)
+
+
+def _sprint_ddt(**options: Any) -> tuple[type, Any]:
+    return SprintDDT, SprintDDTConfig(**SIZES, **DECODER, **options)
+
+
+@pytest.fixture(params=[_sprint_lightning_dit, _sprint_ddt], ids=["lightning-dit", "ddt"])
+def sprint(request: pytest.FixtureRequest) -> Callable[..., Any]:
     def make(
         latent: LatentSpec = LATENT, condition: ConditionSpec = TEXT, wanted: tuple[str, ...] = (), **options: Any
     ) -> Any:

@@ -15,8 +15,7 @@ from nanogen_train.planning.cost import cost_of
 from nanogen_train.trainer.loop import Run
 
 DECODER = {"decoder_hidden": 24, "decoder_depth": 1, "decoder_heads": 1}
-BACKBONES = {"tread-lightning-dit": {}, "tread-ddt": DECODER}
-SEEN = {"name": "openmoji", "train": 32, "val": 16}
+BACKBONES = {"tread-lightning-dit": {}, "tread-ddt": DECODER, "sprint-lightning-dit": {}, "sprint-ddt": DECODER}
 
 
 def with_backbone(config, name, **options):
@@ -77,6 +76,21 @@ def test_derivatives_that_compare_forward_passes_are_refused(small, derivative):
         resolve(config)
     resolve({**config, "backbone": {**config["backbone"], "share": 0.0}})
     resolve({**config, "objective": {"name": "meanflow"}})
+    sprint = {**config["backbone"], "name": "sprint-lightning-dit", "share": 0.0}
+    with pytest.raises(Incompatible, match="'sprint-lightning-dit'"):  # paths are dropped at random
+        resolve({**config, "backbone": sprint})
+    resolve({**config, "backbone": {**sprint, "path_drop": 0.0}})
+
+
+def test_path_drop_guidance_replaces_the_classifier_free_one(small, tmp_path):
+    config = {**with_backbone(small, "sprint-lightning-dit"), "guidance": {"path-drop": {"scale": 2.0}}}
+    config["train"] |= {"steps": 1}
+    assert resolve(config).groups["guidance"].keys() == {"path-drop"}
+    trained = train(config, tmp_path)
+    images = [trained.generate([0], tensors=True, seed=0, guidance=scale) for scale in (1.0, 2.0)]
+    assert not torch.equal(*images)
+    with pytest.raises(Incompatible, match="'path-drop' needs a backbone that provides 'path-drop'"):
+        resolve({**small, "guidance": {"path-drop": {}}})
 
 
 def block_flops(tokens, width, ratio=4.0):
@@ -92,16 +106,16 @@ def plan_flops(config, **options):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_plan_counts_the_blocks_of_the_route_with_the_tokens_that_are_left(small, name):
-    """A block costs three times its forward pass; the difference of two shares leaves nothing else."""
+    """A block costs three times its forward pass, and the shares differ in nothing but the blocks of the route."""
     config = with_backbone(small, name, hidden=32)
     others = 4 + 8  # time and label tokens
     full, routed = (plan_flops(config, share=share) for share in (0.0, 0.75))
     saved = 3 * 2 * (block_flops(16 + others, 32) - block_flops(4 + others, 32))
     assert full - routed == pytest.approx(saved, rel=1e-9)
-    plain = with_backbone(small, name, hidden=32)["backbone"]
-    plain = {key: value for key, value in plain.items() if not key.startswith("route")}
-    plain["name"] = name.removeprefix("tread-")
-    assert plan_flops({**config, "backbone": plain}) == full
+    fusion = 3 * 2 * (16 + others) * 64 * 32 if name.startswith("sprint") else 0
+    plain = {key: value for key, value in config["backbone"].items() if not key.startswith("route")}
+    plain["name"] = name.partition("-")[2]
+    assert full - plan_flops({**config, "backbone": plain}) == pytest.approx(fusion, rel=1e-9)
 
 
 def test_the_published_half_of_the_tokens_saves_what_the_formula_says(small):
