@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
@@ -28,7 +28,12 @@ class RouteOptions:
     """
 
     DENSE: ClassVar[tuple[int, int]]
-    trunk: ClassVar[Trunk]
+
+    if TYPE_CHECKING:
+
+        @property
+        def trunk(self) -> Trunk:
+            """Size of the encoder, of the backbone's options."""
 
     route_from: int | None = field(default=None, validator=_block)
     route_to: int | None = field(default=None, validator=_block)
