@@ -52,7 +52,7 @@ class AdaptiveProjected:
             if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):
                 return velocity_fn(state, times, condition)
             conditional, unconditional = branches(velocity_fn, state, times, condition, null)
-            (point,) = path_points(self.objective, times.t.new_tensor([times.numbers()[0]]))
+            (point,) = path_points(self.objective, torch.tensor([times.numbers()[0]]))
             data, other = point.data(state, conditional), point.data(state, unconditional)
             difference = data.map(torch.sub, other)
             momentum = difference if momentum is None else difference.map(self._accumulated, momentum)

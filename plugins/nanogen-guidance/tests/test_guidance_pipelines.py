@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from attrs import evolve
 
 from nanogen_core import Pipeline, build_pipeline, resolve
 from nanogen_core.errors import DataError, Incompatible
-from nanogen_core.named_components import record_options
+from nanogen_core.named_components import options_of, record_options
 from nanogen_core.tensors import State
 from nanogen_core.testing import PluginContract
 from nanogen_data import contents
@@ -198,6 +199,19 @@ def test_other_parts_are_refused(weak):
         other = type(model)(str(weak), evolve(main, **{name: part}))
         with pytest.raises(Incompatible, match=message):
             other.velocity_fn(torch.device("cpu"))
+
+
+def test_a_tokenizer_that_was_trained_to_other_weights_is_refused(weak):
+    model = guided_by(tiny(), weak).guidance["autoguidance"]._weak
+    loaded = Pipeline.load(weak)
+    trained = loaded.with_parts(learned=(*loaded.learned, "tokenizer"))
+    assert list(model._problems(trained)) == []
+    other = deepcopy(model.main.tokenizer)
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-3)
+    record_options(other, options_of(model.main.tokenizer))
+    model.main = evolve(model.main, tokenizer=other)
+    assert list(model._problems(trained)) == ["its trained tokenizer has other weights"]
 
 
 class TestFingerprint(FilesContract):
