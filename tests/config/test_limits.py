@@ -26,10 +26,10 @@ SUSPECT = (-1, 0)
 
 #: Why a suspect value, or a huge one, is meant all the same.
 ALLOWED = {
-    "the momentum of APG is negative by default": {
-        "ProjectedConfig.momentum": [-1, 0],
-    },
     "a factor of 0 turns a loss, a term or noise off": {
+        "ProjectedConfig.momentum": [0],
+        "EDMConfig.cls_token_weight": [0],
+        "EDMConfig.internal_weight": [0],
         "DistillConfig.weight": [0],
         "AlphaFlowConfig.norm_p": [0],
         "AlphaFlowConfig.internal_weight": [0],
@@ -145,6 +145,7 @@ ALLOWED = {
         "DecoderStageConfig.discriminator_from": [0],
     },
     "the mean of a normal number has either sign": {
+        "EDMConfig.level_mean": [-1, 0],
         "AlphaFlowConfig.time_mean": [-1, 0],
         "SCMConfig.level_mean": [-1, 0],
         "TrigFlowConfig.level_mean": [-1, 0],
