@@ -57,9 +57,9 @@ def test_the_two_tasks_of_a_cell_differ_in_task_alone(name):
     assert not {key for key in differing if not key.startswith(MAY_DIFFER)}
 
 
-def test_the_matrix_without_optional_packages_fits_ninety_minutes():
+def test_the_matrix_without_optional_packages_fits_two_hours():
     seconds = [PLAN.seconds(name) for name, cell in PLAN.cells.items() if cell.package is None]
-    assert sum(seconds) * len(PLAN.tasks) <= 5400
+    assert sum(seconds) * len(PLAN.tasks) <= 7200
 
 
 def test_a_cell_without_its_package_runs_only_if_it_is_named(tmp_path):

@@ -130,8 +130,9 @@ def test_a_method_that_the_backbone_cannot_serve_is_refused_with_what_could(smal
         resolve({**small, "objective": "meanflow", "backbone": OneTime()})
     sentence = str(caught.value)
     assert sentence.startswith("objective 'meanflow' needs a backbone that provides 'jvp' and 'two-time'; backbone ")
-    able = "Set backbone='ddt' or backbone='dit' or backbone='lightning-dit', or choose another objective."
-    assert sentence.endswith(able)
+    assert "Set backbone='ddt' or backbone='dit' or backbone='" in sentence
+    assert "backbone='lightning-dit'" in sentence
+    assert sentence.endswith(", or choose another objective.")
 
 
 def test_a_missing_part_is_named(small):

@@ -1,6 +1,7 @@
 """The page on protocols: its tuples are those of the code, and its examples pass their contracts."""
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -8,10 +9,10 @@ from pathlib import Path
 import pytest
 from contracts import failures
 
-from nanogen_core import build_pipeline, register, tensors
+from nanogen_core import build_pipeline, tensors
 from nanogen_core.testing import ObjectiveContract, SamplerContract
 from nanogen_train.testing import AuxiliaryContract
-from nanogen_train.trainer.loop import Run
+from tests.processes import forked
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(# \w+\.py\n.*?)```", PAGE, re.S)
@@ -64,12 +65,24 @@ def test_the_auxiliary_passes_its_contract(example, small):
     assert failures(AuxiliaryContract, pipeline=with_it) == set()
 
 
-def test_the_examples_train_and_sample_together(example, small, tmp_path):
+TOGETHER = """
+import json
+from pathlib import Path
+from nanogen_core import build_pipeline, register
+from nanogen_train import Run
+for name in ("arc_flow.py", "noisy_euler.py", "earlier_alignment.py"):
+    register(name)
+trained = Run(build_pipeline(json.loads(Path("config.json").read_text())), Path("run")).train()
+assert trained.generate([0, 1], tensors=True).isfinite().all()
+"""
+
+
+def test_the_examples_train_and_sample_together(small, tmp_path):
+    """In another process, because registered plugins stay."""
     for name in ("arc_flow.py", "noisy_euler.py", "earlier_alignment.py"):
-        example(name)
-        register(tmp_path / name)
+        (tmp_path / name).write_text(FILES[name], encoding="utf-8")
     small["backbone"]["depth"] = 2
     parts = {"objective": "arc-flow", "sampler": {"name": "noisy-euler", "steps": 3}, "auxiliary": "earlier"}
-    pipeline = build_pipeline({**small, **parts})
-    trained = Run(pipeline, tmp_path / "run").train()
-    assert trained.generate([0, 1], tensors=True).isfinite().all()
+    (tmp_path / "config.json").write_text(json.dumps({**small, **parts}), encoding="utf-8")
+    done = forked.python(TOGETHER, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
