@@ -72,7 +72,7 @@ torch.set_num_threads(1)
 from nanogen_core import build_pipeline
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import State
-from nanogen_core.testing import fakes
+from nanogen_data.testing import fakes
 dataset = fakes.TinyDataset()
 pipeline = build_pipeline(
     method="direction", task=fakes.TinyTask(dataset=dataset, image_size=16), dataset=dataset,

@@ -13,6 +13,7 @@ def nanogen_kinds() -> list[Kind]:
     return [
         Kind(name="metric", place="group", protocol="nanogen_eval.protocols:Metric", keyword="metrics"),
         Kind(name="features", place="named", protocol="nanogen_eval.protocols:Features"),
+        Kind(name="evaluator", place="named", protocol="nanogen_eval.protocols:Evaluator"),
     ]
 
 

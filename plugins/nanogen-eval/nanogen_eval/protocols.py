@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
+    from nanogen_core.pipeline import Pipeline
     from nanogen_core.tensors import Batch
+    from nanogen_eval.score import Score
 
 
 class Features(Protocol):
@@ -66,3 +70,13 @@ class Resampled(Protocol):
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
         """Return the scores over units [n] int64 in [0, `units`). A unit may occur several times."""
+
+
+class Evaluator(Protocol):
+    """Scores pipelines during training (`train.evaluate`). Built with the keyword `pipeline`."""
+
+    def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Score]:
+        """Score a pipeline after `step` steps, and add the scores to the files of the run's folder.
+
+        Called on all processes, which divide the samples. Returns the scores on the first process.
+        """

@@ -27,7 +27,6 @@ def nanogen_kinds() -> list[Kind]:
             default="constant-linear",
         ),
         Kind(name="auxiliary", place="group", protocol="nanogen_train.protocols:Auxiliary", keyword="auxiliaries"),
-        Kind(name="evaluator", place="named", protocol="nanogen_train.trainer.evaluation:Evaluator"),
     ]
 
 

@@ -33,13 +33,9 @@ class Result(Protocol):
 
 
 class Evaluator(Protocol):
-    """Scores pipelines during training. A component of the kind `evaluator`."""
+    """What training uses of a component of the kind `evaluator`, which nanogen-eval declares."""
 
-    def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]:
-        """Score a pipeline after `step` steps, and add the scores to the files of the run's folder.
-
-        Called on all processes, which divide the samples. Returns the scores on the first process.
-        """
+    def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]: ...
 
 
 class Evaluations:
