@@ -8,7 +8,8 @@ from tests.architecture.imports_of import ROOT, distributions
 
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "```mermaid\n", "```\n"
-OPTIONAL = {("nanogen_rae", "nanogen_openmoji")}  # an extra: nanogen-rae offers its encoder where both are installed
+#: Extras: nanogen-rae offers its encoder, and nanogen-repae its VAE, where both are installed.
+OPTIONAL = {("nanogen_rae", "nanogen_openmoji"), ("nanogen_repae", "nanogen_openmoji")}
 
 
 def diagram() -> str:

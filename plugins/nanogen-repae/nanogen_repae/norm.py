@@ -1,0 +1,72 @@
+"""Batch normalisation of latents, without learned parameters (arXiv 2504.10483, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nanogen_train.distributed import processes
+
+
+class Moments(NamedTuple):
+    """Mean and unbiased variance of each channel over the batches of all processes, [C] each."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class LatentNorm(nn.Module):
+    """`latent = (z - running_mean) / sqrt(running_var + eps)`, per channel.
+
+    `forward` uses the running statistics and `by_batch` those of the batch, as BatchNorm does in evaluation and in
+    training. `update` is separate, so that computing a loss changes nothing.
+
+    Args:
+        mean: First running mean [C].
+        std: First running standard deviation [C].
+        eps: Added to the variance.
+        momentum: Weight of a batch in the running statistics.
+    """
+
+    running_mean: Tensor  # [C]
+    running_var: Tensor  # [C]
+
+    def __init__(self, mean: Tensor, std: Tensor, *, eps: float, momentum: float):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.register_buffer("running_mean", mean.detach().clone().float())
+        self.register_buffer("running_var", std.detach().float().square())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalise z [B, C, h, w] by the running statistics."""
+        return (z - _wide(self.running_mean)) * _wide((self.running_var + self.eps).rsqrt())
+
+    def inverse(self, latents: Tensor) -> Tensor:
+        """Invert `forward`: latents [B, C, h, w] to z [B, C, h, w]."""
+        return latents * _wide((self.running_var + self.eps).sqrt()) + _wide(self.running_mean)
+
+    @torch.no_grad()
+    def by_batch(self, z: Tensor) -> tuple[Tensor, Moments]:
+        """Normalise z [B, C, h, w] by its own statistics, over all processes. A collective call, without gradient.
+
+        Returns:
+            The latents, and the moments for `update`.
+        """
+        wide = z.double()
+        first, second = processes.mean(torch.stack([wide.mean(dim=(0, 2, 3)), wide.square().mean(dim=(0, 2, 3))]))
+        variance = (second - first.square()).clamp(min=0)
+        count = processes.world() * z.numel() // z.shape[1]
+        latents = (wide - _wide(first)) * _wide((variance + self.eps).rsqrt())
+        return latents.float(), Moments(first.float(), (variance * count / max(1, count - 1)).float())
+
+    @torch.no_grad()
+    def update(self, moments: Moments) -> None:
+        """Move the running statistics towards those of a batch by `momentum`."""
+        self.running_mean.lerp_(moments.mean, self.momentum)
+        self.running_var.lerp_(moments.variance, self.momentum)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values[:, None, None]
