@@ -27,6 +27,10 @@ SUSPECT = (-1, 0)
 #: Why a suspect value, or a huge one, is meant all the same.
 ALLOWED = {
     "a factor of 0 turns a loss, a term or noise off": {
+        "RepaEConfig.align_weight": [0],
+        "RepaEConfig.l1_weight": [0],
+        "RepaEConfig.perceptual_weight": [0],
+        "RepaEConfig.kl_weight": [0],
         "ProjectedConfig.momentum": [0],
         "EDMConfig.cls_token_weight": [0],
         "EDMConfig.internal_weight": [0],
@@ -86,6 +90,7 @@ ALLOWED = {
         "InternalConfig.null_scale": [0],
     },
     "a decay of 0 keeps nothing of the past": {
+        "RepaEConfig.ema_decay": [0],
         "DriftingConfig.ema_decay": [0],
         "DiffusionConfig.ema_decay": [0],
         "DecoderStageConfig.ema_decay": [0],
@@ -96,6 +101,7 @@ ALLOWED = {
         "MuonConfig.momentum": [0],
     },
     "a share or probability of 0 is none": {
+        "RepaEConfig.condition_dropout": [0],
         "AlphaFlowConfig.probability": [0],
         "AlphaFlowConfig.alpha_clamp": [0],
         "SprintDDTConfig.share": [0],

@@ -58,7 +58,7 @@ class Diffusion:
         auxiliaries: Auxiliary losses by name.
     """
 
-    phase_names = (PHASE,)
+    phase_names: Sequence[str] = (PHASE,)
 
     def __init__(self, config: DiffusionConfig, *, pipeline: Pipeline, auxiliaries: Mapping[str, Auxiliary]):
         self.config = config
