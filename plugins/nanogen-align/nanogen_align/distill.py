@@ -16,6 +16,7 @@ from nanogen_core.errors import ConfigError, Incompatible
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
+from nanogen_core.sampling import network_inputs
 from nanogen_core.tensors import Batch, Condition, ForwardPass, Losses, Prediction, State, where_null
 from nanogen_data import contents
 from nanogen_data.saved_pipelines import load_frozen
@@ -85,7 +86,8 @@ class Distill(Auxiliary):
         teacher, state, times = self.teacher, forward_pass.state, forward_pass.times
         teacher.backbone.to(state.latent.device)
         condition = self._condition(forward_pass.condition, batch)
-        prediction = teacher.backbone(state, times, condition, intermediates=self._of_teacher)
+        inputs = network_inputs(teacher.objective, state, times)
+        prediction = teacher.backbone(*inputs, condition, intermediates=self._of_teacher)
         velocity: Prediction = teacher.objective.velocity(prediction, state, times)
         return velocity._replace(features=prediction.features)
 
