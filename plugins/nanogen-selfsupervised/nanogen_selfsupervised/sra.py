@@ -12,6 +12,7 @@ from nanogen_align.probe import intermediate_shape
 from nanogen_core.errors import TrainingError
 from nanogen_core.protocols import Backbone, Objective
 from nanogen_core.randomness import KeyedRNG
+from nanogen_core.sampling import network_inputs
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State, Times
 from nanogen_dit.linear import Linear
@@ -70,7 +71,8 @@ class SelfAlignment(Auxiliary):
             raise TrainingError("auxiliary.sra needs the averaged backbone, nets['ema'], which this stage lacks.")
         times = earlier(forward_pass.times, self.config.interval * rng.uniform("sra.time"))
         state = self.objective.interpolate(clean, forward_pass.noise, times.t)
-        prediction = nets[TEACHER](state, times, forward_pass.condition, intermediates=(self.teacher_block,))
+        inputs = network_inputs(self.objective, state, times)
+        prediction = nets[TEACHER](*inputs, forward_pass.condition, intermediates=(self.teacher_block,))
         return prediction.features[self.teacher_block]
 
     def _distance(self, projected: Tensor, target: Tensor) -> Tensor:
