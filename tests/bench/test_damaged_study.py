@@ -282,6 +282,9 @@ def test_the_page_names_a_damaged_run(study, name, kind):
         assert second == "1 runs or files left out."
         assert f"<li>{DAMAGED} (the table contains its earlier scores): " in page
         assert str(study) not in page
+    elif shown_as_damaged(name, kind) and name == "log.jsonl":
+        one_line(said.stderr.splitlines()[0], f"{DAMAGED}/log.jsonl is damaged: ")
+        assert f"<li>{DAMAGED}/log.jsonl is damaged: " in page
     else:
         assert (said.stderr, "damaged or unfinished" in page) == ("", False)
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from nanogen_core import Pipeline
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.tensors import Batch, State, Times
 from nanogen_files.storage import read_json
@@ -58,7 +59,7 @@ def test_a_saved_import_samples_as_recorded(name, prediction, tmp_path):
     velocity_fn = velocity_field(pipeline.objective, pipeline.backbone)
     guided = pipeline.guidance["cfg"].wrap(velocity_fn, pipeline.conditioner.null(len(condition.tokens)))
     noise = State(recorded["in.noise"])
-    ours = pipeline.sampler.sample(pipeline.objective, guided, noise, condition).latent
+    ours = pipeline.sampler.sample(pipeline.objective, guided, noise, condition, said["steps"], KeyedRNG(0, [])).latent
     assert far(ours, recorded[f"out.sample_cfg_{prediction}"]) < 1e-4
     other = "x" if prediction == "velocity" else "velocity"
     assert far(ours, recorded[f"out.sample_cfg_{other}"]) > 1e-2  # the choice is not idle

@@ -12,6 +12,7 @@ from test_undecided import SD_VAE, recipes_in, refusal
 
 from nanogen_core import Pipeline
 from nanogen_core.errors import ConfigError, DataError
+from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, State
@@ -70,7 +71,8 @@ def test_the_recipe_gives_the_published_samples(tmp_path):
     condition = pipeline.conditioner.encode(Batch(torch.arange(len(labels)), labels=labels))
     velocity_fn = velocity_field(pipeline.objective, pipeline.backbone)
     velocity_fn = pipeline.guidance["cfg"].wrap(velocity_fn, pipeline.conditioner.null(len(labels)))
-    ours = pipeline.sampler.sample(pipeline.objective, velocity_fn, State(recorded["in.noise"]), condition).latent
+    noise, rng = State(recorded["in.noise"]), KeyedRNG(0, [])
+    ours = pipeline.sampler.sample(pipeline.objective, velocity_fn, noise, condition, facts["steps"], rng).latent
     theirs = recorded["out.sample_cfg_three"]
     assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-4
     told = list(map(str, imported.decisions))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from nanogen_bench.audit.lines import Series
 from nanogen_bench.report.curves import curves
 from nanogen_bench.report.markup import Content, element
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import DataError
 from nanogen_files import json_files
 from nanogen_train.logging import metrics_log
 
@@ -20,41 +19,39 @@ BEST = Path("best") / "selection.json"
 Scores = Mapping[str, Mapping[str, Series]]  # run -> score -> curve
 
 
-def read(folder: Path, layout: str) -> tuple[dict[str, dict[str, Series]], list[str]]:
-    """Return the scores during training of each run, and a sentence for each selected checkpoint.
+def curves_of(log: Path) -> dict[str, Series]:
+    """Return the scores during training: the last one of each step, by name.
 
     Args:
-        folder: Folder of the experiment.
-        layout: Pattern of its run folders.
+        log: `log.jsonl` of a run.
+
+    Raises:
+        DataError: If the log cannot be read.
     """
-    found, selected = {}, []
-    for run in sorted(folder.glob(layout)):
-        name = run.relative_to(folder).as_posix()
-        if curves_of_run := _curves(metrics_log.read(run)):
-            found[name] = curves_of_run
-        if (run / BEST).is_file():
-            selected.append(_selected(name, run / BEST))
-    return found, selected
-
-
-def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
-    """Return the last score of each step, by name."""
     by_name: dict[str, dict[int, float]] = {}
-    for entry in entries:
+    for entry in metrics_log.read(log.parent):
         for name, value in entry.items():
             if name.startswith(PREFIX) and isinstance(value, (int, float)):
                 by_name.setdefault(name.removeprefix(PREFIX), {})[entry["step"]] = float(value)
     return {name: sorted(points.items()) for name, points in by_name.items()}
 
 
-def _selected(name: str, file: Path) -> str:
+def selection(file: Path) -> str:
+    """Return a sentence on the checkpoint that a score selected.
+
+    Args:
+        file: `best/selection.json` of a run.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    facts = json_files.read_object(file)
     try:
-        facts = json_files.read_object(file)
         count, score, step = facts["candidates"], facts["score"], facts["step"]
-    except (NanoGenError, KeyError):
-        return f"{name}: the record of its selected checkpoint is damaged."
+    except KeyError as error:
+        raise DataError(f"{file}: the key {error} is missing. Restore the file.") from error
     return (
-        f"{name}: the checkpoint of step {step} was selected among {count} by {score}. Its {score} is optimistic,"
+        f"the checkpoint of step {step} was selected among {count} by {score}. Its {score} is optimistic,"
         " because the best of several values is also lucky."
     )
 

@@ -80,20 +80,32 @@ def study_folder(folder: Path) -> StudyFolder:
     in_table = _read(folder / RUNS, _in_table, left_out)
     perturbed = _read(folder / perturbations.FILE, perturbations.read, left_out)
     left_out += _damaged_runs(folder, in_table)
-    scores, selected = progress.read(folder, LAYOUT)
+    runs = {run.relative_to(folder).as_posix(): run for run in sorted(folder.glob(LAYOUT))}
+    curves = {name: _read(run / LOG, progress.curves_of, left_out, folder) for name, run in runs.items()}
+    selected = {name: _read(run / progress.BEST, progress.selection, left_out, folder) for name, run in runs.items()}
     return StudyFolder(
-        plan or Preset(), directions or {}, audits or {}, tuple(left_out), perturbed or {}, scores, tuple(selected)
+        preset=plan or Preset(),
+        directions=directions or {},
+        audits=audits or {},
+        left_out=tuple(left_out),
+        perturbations=perturbed or {},
+        progress={name: found for name, found in curves.items() if found},
+        selected=tuple(f"{name}: {sentence}" for name, sentence in selected.items() if sentence),
     )
 
 
-def _read(file: Path, reader: Callable[[Path], T], left_out: list[str]) -> T | None:
-    """Read a file. Returns None if it does not exist or is damaged, and adds the error to `left_out`."""
+def _read(file: Path, reader: Callable[[Path], T], left_out: list[str], folder: Path | None = None) -> T | None:
+    """Read a file. Returns None if it does not exist or is damaged, and adds the error to `left_out`.
+
+    The error names the file relative to `folder`, by default the folder that contains the file.
+    """
     if not os.path.lexists(file):
         return None
     try:
         return reader(file)
     except NanoGenError as error:
-        left_out.append(f"{file.name} is damaged: {_message(error, file.parent)}")
+        folder = folder or file.parent
+        left_out.append(f"{file.relative_to(folder)} is damaged: {_message(error, folder)}")
         return None
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen_files import storage
+from nanogen_files import reading, storage
 
 LOG = "log.jsonl"
 log = logging.getLogger(__name__)
@@ -31,7 +32,11 @@ def sync(run: Path) -> None:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """Return the entries of the log. Skips corrupt lines with a warning."""
+    """Return the entries of the log; none if it does not exist. Skips corrupt lines with a warning.
+
+    Raises:
+        DataError: If the log exists but cannot be read.
+    """
     return [entry for entry, _ in _lines(run)]
 
 
@@ -44,8 +49,7 @@ def cut_after(run: Path, step: int) -> None:
 def _lines(run: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield each valid line as an entry and as bytes."""
     path = run / LOG
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_content(path).split(b"\n"), start=1):
         if not line.strip():
             continue
         entry = _entry(line)
@@ -55,11 +59,18 @@ def _lines(run: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
             yield entry, line
 
 
+def _content(path: Path) -> bytes:
+    if not os.path.lexists(path):
+        return b""
+    with reading.opened(path) as file:
+        return file.read()
+
+
 def _entry(line: bytes) -> dict[str, Any] | None:
     """Parse a line; None if it is invalid."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     valid = isinstance(entry, dict) and isinstance(entry.get("step"), int)
     return entry if valid else None
