@@ -16,13 +16,12 @@ from click.testing import CliRunner
 from nanogen_bench.audit.compare import audit
 from nanogen_bench.cli.collect import collect
 from nanogen_bench.cli.report import report
-from nanogen_bench.mini import folders, outcome, plan
+from nanogen_bench.mini import outcome, plan
 from nanogen_bench.mini.job import jobs
 from nanogen_core.errors import DataError
-from nanogen_eval.record import write_scores
-from nanogen_eval.score import Score
 from nanogen_files import storage, yaml_files
 from nanogen_train.cli.runs import runs
+from tests.bench.finished_runs import write_finished
 
 METHODS = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.5}  # their scores
 PLAN = {
@@ -35,27 +34,8 @@ PLAN = {
     "base": {"method": "vae"},
     "methods": {name: {"summary": f"summary of {name}", "family": "vae"} for name in METHODS},
 }
-STEP = {"step": 4, "loss": 0.5, "images_per_second": 9.0, "seconds": 2.0}
 DAMAGED = "imagenet/c/seed-0"
 NAMES = ("config.yaml", "log.jsonl", "run.json", "result.json", "scores.json")
-
-
-def score(metric, value):
-    return Score(metric=metric, value=value, higher_is_better=True, n=8, component="judge", values=(value,), seeds=(0,))
-
-
-def lay(job):
-    """The folder of a finished run."""
-    folders.claim(job.folder, job.training)
-    value, metric = METHODS[job.name], "accuracy" if job.task == "imagenet" else "presence"
-    config = {"task": {"name": job.task}, "method": "vae", "seed": 0, "tokenizer": {"name": "openmoji-vae"}}
-    config["train"] = {"steps": 4, "batch_size": 8}
-    (job.folder / "config.yaml").write_text(yaml_files.dump(config))
-    (job.folder / "log.jsonl").write_text("".join(json.dumps({**STEP, "step": n}) + "\n" for n in (1, 2, 3, 4)))
-    storage.write_json(job.folder / "run.json", {"format": 1, "data": {}, "machine": {}, "changes": []})
-    (job.folder / "backbone.safetensors").write_bytes(b"")
-    write_scores(job.folder, [score(metric, value)])
-    folders.write_result(job.folder, {"request": job.request, "scores": {metric: value}, "steps": 4, "seconds": 2.0})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +48,7 @@ def made():
     checked = plan.checked(PLAN)
     todo = jobs(checked, folder, list(METHODS))
     for job in todo:
-        lay(job)
+        write_finished(job, METHODS[job.name])
     list(outcome.write(checked, folder, todo))
     assert (
         CliRunner().invoke(report, [str(folder), "--draws", "100"]).exit_code == 0
