@@ -136,7 +136,7 @@ def test_the_loss_is_its_equation(folder: Path) -> None:
 
 def test_without_crop_and_norm_it_is_the_plain_distance(folder: Path) -> None:
     found = loss_of(folder, crop=None, norm_p=0.0, weight=2.0).loss(
-        forward_pass(DENOISED, [0.1] * 3), State(IMAGES), BATCH, RNG
+        forward_pass(DENOISED, [0.1] * 3), State(IMAGES), BATCH, {}, RNG
     )
     file = load_file(folder / "model.safetensors")
     distance = (by_hand(file, DENOISED) - by_hand(file, IMAGES)).square().sum(1).mean()
