@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError, TrainingError
-from nanogen_files import storage
+from nanogen_files import storage, yaml_files
 from nanogen_train.checkpoint import checkpoint, integrity
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
@@ -256,6 +256,27 @@ def test_a_log_line_has_the_steps_before_the_checkpoint_too(small: dict[str, Any
     run(small, tmp_path / "parts", resume=True).train()
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
     assert [entry["step"] for entry in metrics_log.read(tmp_path / "parts")] == [5, 10]
+
+
+def test_options_that_the_run_s_version_lacked_may_have_their_defaults_only(
+    small: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small["train"].update(steps=4, log_every=1, checkpoint_every=2)
+    run(small, tmp_path / "whole").train()
+    run(small, tmp_path / "parts").train()
+    remove_checkpoints_after(tmp_path / "parts", 2)
+    file = tmp_path / "parts" / "config.yaml"
+    old = yaml_files.read(file)
+    del old["train"]["init"], old["optimizer"]["weight_decay"]
+    storage.write_text(file, yaml_files.dump(old))
+    other = {**small, "optimizer": {"weight_decay": 0.125}}
+    with pytest.raises(TrainingError, match=r"optimizer.weight_decay was '\(absent\)' and is now 0.125"):
+        run(other, tmp_path / "parts", resume=True)
+    run(small, tmp_path / "parts", resume=True).train()
+    (warning,) = [r.message for r in caplog.records if "started without" in r.message]
+    assert "train.init: None" in warning
+    assert "optimizer.weight_decay: " in warning
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
 def remove_checkpoints_after(folder: Path, step: int) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from nanogen_core.assembly import AbsentDataset, Assembly
-from nanogen_core.config import CONFIG
+from nanogen_core.config import CONFIG, resolve
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
 from nanogen_data.precomputed import identity
 from nanogen_files import storage, yaml_files
-from nanogen_files.config_diff import Difference, differences
+from nanogen_files.config_diff import ABSENT, Difference, differences, flat
 from nanogen_files.reading import is_file
 from nanogen_train.distributed import processes
 from nanogen_train.trainer.run_folder import RECORD
@@ -122,7 +122,8 @@ def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]
             f"The run in {folder} has already taken {step} steps, but train.steps is {steps}: raise train.steps."
         )
     changed = differences(old, parts.resolved.as_dict())
-    refused = [line for line in changed if not permitted(line.key)]
+    added = _added_defaults(old, parts)
+    refused = [line for line in changed if line.key not in added and not permitted(line.key)]
     if refused:
         shown = "; ".join(f"{line.key} was {line.first!r} and is now {line.second!r}" for line in refused[:MAX_SHOWN])
         more = f"; and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
@@ -130,7 +131,20 @@ def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]
             f"The run in {folder} cannot be resumed with these changes: {shown}{more}. Undo them, or"
             " start a new run with another --output."
         )
+    if added:
+        shown = ", ".join(f"{key}: {value!r}" for key, value in added.items())
+        log.warning("The run started without some options, and continues with their defaults: %s.", shown)
     return changed
+
+
+def _added_defaults(old: Mapping[str, Any], parts: Assembly) -> dict[str, Any]:
+    """Return the options that an older version did not write and that have their defaults now, by key."""
+    try:
+        completed = resolve(old, parts.resolved.objects()).as_dict()
+    except NanoGenError:  # this version lacks an option of the run, which is a change
+        return {}
+    before, now = dict(flat(old)), dict(flat(parts.resolved.as_dict()))
+    return {key: value for key, value in flat(completed) if key not in before and now.get(key, ABSENT) == value}
 
 
 def permitted(key: str) -> bool:
