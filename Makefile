@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases wheels bundle clean
+.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases wheels release bundle clean
 
 install: $(STAMP)
 
@@ -69,9 +69,14 @@ evaluation-cases: install
 wheels: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS) plugins/nanogen-openmoji
 
+# Wheels and sdists of all distributions, checked and installed into the environments of release/environments.yaml.
+release: install
+	rm -rf dist
+	$(BIN)/python -m release $(foreach name,$(ENVIRONMENT),--environment $(name))
+
 # A folder for a CUDA machine without a package index: its run.sh gives the CUDA tests and the table in seven minutes.
 bundle: install
 	$(BIN)/python -m benchmarks.bundle $(or $(OUTPUT),dist/bundle)
 
 clean:
-	rm -rf $(VENV) dist runs
+	rm -rf $(VENV) dist build runs

@@ -154,9 +154,9 @@ def _added(manager: pluggy.PluginManager, plugin: Plugin, module: ModuleType) ->
 
 
 def _check_api(module: ModuleType) -> None:
-    stated = getattr(module, "NANOGEN_API", None)
-    if stated != hookspecs.API:
-        raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but must have {hookspecs.API}: update the plugin")
+    if (stated := getattr(module, "NANOGEN_API", None)) != hookspecs.API:
+        needed = f"must have {hookspecs.API}: update the plugin, or nanogen-core if the plugin is newer"
+        raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but {needed}")
 
 
 def _broken(plugin: Plugin, error: Exception) -> Plugin:

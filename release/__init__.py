@@ -1,0 +1,1 @@
+"""Releases: build, check, install and describe all distributions. `python -m release --help`."""
