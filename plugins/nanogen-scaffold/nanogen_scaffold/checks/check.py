@@ -20,10 +20,10 @@ from nanogen_core.pipeline import build_pipeline
 from nanogen_core.plugins import Plugin
 from nanogen_core.registry import Offer, registry
 from nanogen_core.specs import Component
-from nanogen_scaffold.checks.contracts import contract_checks
+from nanogen_scaffold.checks.contract_run import contract_checks
 from nanogen_scaffold.checks.report import FAILED, LEFT_OUT, Check, Report
 from nanogen_scaffold.checks.tested import Tested, explained, unmet_needs
-from nanogen_scaffold.checks.typing_check import check_types
+from nanogen_scaffold.checks.typing_check import MYPY, TYPES, check_types
 from nanogen_scaffold.small import register_small_parts, train_resolved
 
 STEPS = 5
@@ -44,15 +44,16 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
     """
     register_small_parts()
     plugins, offers = _find(name)
-    checks = _checks(plugins, [Tested(offer, settings or {}) for offer in offers])
-    excused = [
-        evolve(check, state=LEFT_OUT, reason=REQUEST) if any(text in check.name for text in left_out) else check
-        for check in checks
-    ]
+    checks = _checks(plugins, [Tested(offer, settings or {}) for offer in offers], left_out)
+    excused = [evolve(c, state=LEFT_OUT, reason=REQUEST) if _is_in(c.name, left_out) else c for c in checks]
     return Report(plugins[0].distribution, plugins[0].version, excused)
 
 
-def _checks(plugins: Sequence[Plugin], tested: Sequence[Tested]) -> list[Check]:
+def _is_in(name: str, left_out: Sequence[str]) -> bool:
+    return any(text in name for text in left_out)
+
+
+def _checks(plugins: Sequence[Plugin], tested: Sequence[Tested], left_out: Sequence[str]) -> list[Check]:
     checks = [check for plugin in plugins for check in _discovery(plugin)]
     if any(check.state == FAILED for check in checks):
         reason = "The plugin cannot be loaded."
@@ -62,10 +63,13 @@ def _checks(plugins: Sequence[Plugin], tested: Sequence[Tested]) -> list[Check]:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         checks += contract_checks([plugin.module for plugin in plugins], selectable)
         checks += [Check(t.title, "contract", LEFT_OUT, NO_KEY) for t in tested if not t.selectable]
-        checks += [check_types(module) for module in dict.fromkeys(plugin.module for plugin in plugins)]
-        for each in selectable:
-            for task in each.tasks:
-                checks.append(_training(each, task, Path(folder) / str(len(checks))))
+        if _is_in(MYPY, left_out):
+            checks.append(Check(TYPES, MYPY))
+        else:
+            checks += [check_types(module) for module in dict.fromkeys(plugin.module for plugin in plugins)]
+        for number, (each, task) in enumerate((t, task) for t in selectable for task in t.tasks):
+            name, run = f"{each.title} on {task}", Path(folder) / str(number)
+            checks.append(Check(TRAINING, name) if _is_in(name, left_out) else _training(each, task, name, run))
     return checks
 
 
@@ -151,9 +155,8 @@ def _needs(tested: Tested) -> Iterator[Check]:
         yield Check(tested.title, "installed components meet its needs", *state)
 
 
-def _training(tested: Tested, task: str, folder: Path) -> Check:
+def _training(tested: Tested, task: str, name: str, folder: Path) -> Check:
     """Train for a few steps, save, load, sample, and score if the component is a metric."""
-    name = f"{tested.title} on {task}"
     try:
         resolved = tested.resolved(task, train={"steps": STEPS})
         trained = train_resolved(resolved, folder)

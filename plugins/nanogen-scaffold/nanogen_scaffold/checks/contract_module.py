@@ -1,5 +1,5 @@
-"""The test module that `contracts` gives to pytest. It contains the contract classes of the checked plugin."""
+"""The test module that `contract_run` gives to pytest. It contains the contract classes of the checked plugin."""
 
-from nanogen_scaffold.checks.contracts import Recorder
+from nanogen_scaffold.checks.contract_run import Recorder
 
-globals().update(Recorder.classes)
+globals().update(Recorder.current.classes())

@@ -1,12 +1,10 @@
-"""Runs the contracts of a plugin's components with pytest."""
+"""Contract classes for the components of a plugin. Imported inside pytest, so that a failed assert shows values."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -28,32 +26,29 @@ from nanogen_core.testing import (
 from nanogen_data.testing.fakes import TinyDataset
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
-from nanogen_scaffold.checks.report import FAILED, LEFT_OUT, Check
+from nanogen_scaffold.checks.report import Check
 from nanogen_scaffold.checks.tested import Tested, explained
 from nanogen_train.testing import AuxiliaryContract, StageContract
 
-MODULE = Path(__file__).parent / "contract_module.py"
 CAPTIONS = ("a red square", "two green squares", "something blue")
 IMAGE_SIZES = (32, 33)
-REASON = 600  # characters of a reason
 
 
-def contract_checks(manifests: Iterable[str], tested: Iterable[Tested]) -> list[Check]:
-    """Run the contract of each manifest and of each component, and return a check for each of their tests."""
-    checks, cases = [], {}
-    for manifest in manifests:
-        cases[f"manifest {manifest}"] = _case(PluginContract, manifest=lambda manifest=manifest: manifest)
+def cases(manifests: Iterable[str], tested: Iterable[Tested]) -> tuple[list[Check], dict[str, type]]:
+    """Return a check for each component that was built, and the contract classes by title."""
+    checks: list[Check] = []
+    found = {f"manifest {name}": _case(PluginContract, manifest=partial(str, name)) for name in manifests}
     for each in tested:
         for task in each.tasks:
-            title = each.title if len(each.tasks) == 1 or each.kind not in PER_TASK else f"{each.title}, {task}"
+            title = f"{each.title}, {task}" if each.kind in PER_TASK else each.title
             try:
-                found = _cases(each, task)
+                made = _cases(each, task)
             except Exception as error:
                 checks.append(Check(title, f"builds for {task}", *explained(error)))
                 continue
             checks.append(Check(title, f"builds for {task}"))
-            cases |= {title + suffix: case for suffix, case in found.items() if title + suffix not in cases}
-    return checks + _run(cases)
+            found |= {title + suffix: case for suffix, case in made.items() if title + suffix not in found}
+    return checks, found
 
 
 def _cases(tested: Tested, task: str) -> dict[str, type]:
@@ -209,55 +204,3 @@ def _fixture(make: Callable[[], Any]) -> Any:
         return make()
 
     return value
-
-
-# -- pytest ------------------------------------------------------------------------------------------------------------
-
-
-class Recorder:
-    """A pytest plugin that provides the contract classes, and records a check for each test."""
-
-    classes: ClassVar[dict[str, type]] = {}  # class name -> class, read by `contract_module`
-
-    def __init__(self, cases: Mapping[str, type]):
-        self.titles = {f"Test{number}": title for number, title in enumerate(cases)}
-        self.checks: list[Check] = []
-        Recorder.classes = dict(zip(self.titles, cases.values(), strict=True))
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" and report.passed:
-            return
-        case, test = report.nodeid.split("::")[-2:]
-        name = test.removeprefix("test_").replace("_", " ")
-        self.checks.append(Check(self.titles[case], name, *_outcome(report)))
-
-
-def _outcome(report: pytest.TestReport) -> tuple[Any, ...]:
-    if report.passed:
-        return ()
-    if report.skipped:
-        return LEFT_OUT, str(report.longrepr[2]).removeprefix("Skipped: ")  # type: ignore[index]
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash else str(report.longrepr)
-    return FAILED, text[:REASON]
-
-
-def _run(cases: Mapping[str, type]) -> list[Check]:
-    """Run the tests of the contract classes in this process. Reads no configuration and no plugins of the user."""
-    recorder = Recorder(cases)
-    before = os.environ.get(AUTOLOAD)
-    os.environ[AUTOLOAD] = "1"
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            empty = Path(folder) / "pytest.ini"
-            empty.write_text("[pytest]\n", encoding="utf-8")
-            options = ["-p", "no:terminal", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", str(empty)]
-            pytest.main([*options, f"--rootdir={folder}", str(MODULE)], plugins=[recorder])
-    finally:
-        os.environ.pop(AUTOLOAD)
-        if before is not None:
-            os.environ[AUTOLOAD] = before
-    return recorder.checks
-
-
-AUTOLOAD = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"

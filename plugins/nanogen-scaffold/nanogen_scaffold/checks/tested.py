@@ -81,7 +81,8 @@ class Tested:
 
     def _selection(self) -> dict[str, Any]:
         if self.kind == "method":
-            return {"method": self.name, "tokenizer": "tiny-tokenizer"}
+            # the defaults of a method may be networks of billions of parameters, or need weights
+            return {"method": self.name, "tokenizer": "tiny-tokenizer", "backbone": "tiny-backbone"}
         chosen: dict[str, Any] = {self.kind: {"name": self.name} if self.kind in slots() else {self.name: {}}}
         if self.kind == "task":
             chosen["conditioner"] = "tiny-labels" if "labels" in self.provides else "tiny-texts"

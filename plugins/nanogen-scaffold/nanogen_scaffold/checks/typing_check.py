@@ -12,27 +12,27 @@ from pathlib import Path
 
 from nanogen_scaffold.checks.report import FAILED, LEFT_OUT, Check
 
-GROUP, NAME = "types", "mypy --strict"
+TYPES, MYPY = "types", "mypy --strict"
 SHOWN = 10  # lines of mypy in a report
 
 
 def check_types(module: str) -> Check:
     """Run mypy on the package, or the single module, of a manifest. Left out without mypy or without `py.typed`."""
     if find_spec("mypy") is None:
-        return Check(GROUP, NAME, LEFT_OUT, "mypy is not installed: run `pip install mypy`.")
+        return Check(TYPES, MYPY, LEFT_OUT, "mypy is not installed: run `pip install mypy`.")
     package = module.partition(".")[0]
     origin = getattr(sys.modules[package], "__file__", None)
     if origin is None:
-        return Check(GROUP, NAME, FAILED, f"The package {package} has no __init__.py.")
+        return Check(TYPES, MYPY, FAILED, f"The package {package} has no __init__.py.")
     path = Path(origin)
     path = path.parent if path.name == "__init__.py" else path
     if path.is_dir() and not (path / "py.typed").is_file():
-        return Check(GROUP, NAME, LEFT_OUT, f"{package} has no file py.typed, so other code does not use its types.")
+        return Check(TYPES, MYPY, LEFT_OUT, f"{package} has no file py.typed, so other code does not use its types.")
     lines = mypy_errors([path])
     if not lines:
-        return Check(GROUP, NAME)
+        return Check(TYPES, MYPY)
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return Check(GROUP, NAME, FAILED, "\n".join([*lines[:SHOWN], *more]))
+    return Check(TYPES, MYPY, FAILED, "\n".join([*lines[:SHOWN], *more]))
 
 
 def mypy_errors(paths: Sequence[Path]) -> list[str]:

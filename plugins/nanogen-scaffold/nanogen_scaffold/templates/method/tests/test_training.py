@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nanogen_scaffold import short_training
 
-SMALL = {"backbone": {"name": "lightning-dit", "size": "tiny"}, "tokenizer": "tiny-tokenizer"}
+SMALL = {"backbone": "tiny-backbone", "tokenizer": "tiny-tokenizer"}
 
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])

@@ -67,8 +67,8 @@ class Placeholder:
         """Update the average."""
         for average, value in zip(self.nets["ema"].parameters(), self.nets[PHASE].parameters(), strict=True):
             average.lerp_(value, 1 - self.config.ema_decay)
-        for buffer, value in zip(self.nets["ema"].buffers(), self.nets[PHASE].buffers(), strict=True):
-            buffer.copy_(value)
+        for buffer, source in zip(self.nets["ema"].buffers(), self.nets[PHASE].buffers(), strict=True):
+            buffer.copy_(source)
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Draw samples with the averaged weights: images [count, 3, H, W] in [-1, 1] and their captions."""
