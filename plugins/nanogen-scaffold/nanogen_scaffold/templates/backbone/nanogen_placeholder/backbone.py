@@ -28,9 +28,8 @@ class Placeholder(nn.Module):
         super().__init__()
         width, patch = config.width, latent.patch_size
         if latent.height % patch or latent.width % patch:
-            raise NanoGenError(
-                f"placeholder: a latent of {latent.height} x {latent.width} has no {patch} x {patch} patches."
-            )
+            size = f"{latent.height} x {latent.width}"
+            raise NanoGenError(f"placeholder: a latent of {size} has no {patch} x {patch} patches.")
         self.patch, self.rows = patch, latent.height // patch
         tokens = self.rows * (latent.width // patch)
         self.inlet = nn.Linear(latent.channels * patch**2, width)
@@ -47,7 +46,8 @@ class Placeholder(nn.Module):
         """Predict from the latent [B, C, h, w], the time [B] and the condition tokens [B, L, D]."""
         names = [f"block.{number}" for number in range(1, len(self.blocks) + 1)]
         if unknown := sorted({*intermediates} - {*names}):
-            raise NanoGenError(f"placeholder has no intermediate {unknown[0]!r}; it has block.1 to {names[-1]}.")
+            known = f"block.1 to {names[-1]}"
+            raise NanoGenError(f"placeholder has no intermediate {unknown[0]!r}; it has {known}.")
         patches = F.pixel_unshuffle(state.latent, self.patch).flatten(2).transpose(1, 2)  # [B, N, C p^2]
         image = self.inlet(patches) + self.positions
         given = self.condition(condition.tokens)  # [B, L, width]

@@ -29,9 +29,16 @@ class Placeholder:
 
     phase_names: Sequence[str] = (PHASE,)
 
-    def __init__(self, config: PlaceholderConfig, *, pipeline: Pipeline, auxiliaries: Mapping[str, Any]):
+    def __init__(
+        self,
+        config: PlaceholderConfig,
+        *,
+        pipeline: Pipeline,
+        auxiliaries: Mapping[str, Any],
+    ):
         if auxiliaries:
-            raise NanoGenError(f"The stage 'placeholder' cannot use auxiliary losses: remove {', '.join(auxiliaries)}.")
+            names = ", ".join(auxiliaries)
+            raise NanoGenError(f"The stage 'placeholder' has no auxiliary losses: remove {names}.")
         self.config, self.pipeline = config, pipeline
         average = deepcopy(pipeline.backbone).eval().requires_grad_(False)
         self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": average})

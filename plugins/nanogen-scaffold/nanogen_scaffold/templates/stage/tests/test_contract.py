@@ -31,5 +31,6 @@ class TestPlaceholder(StageContract):
 
 
 def test_auxiliary_losses_are_refused(pipeline: Pipeline) -> None:
+    config = PlaceholderConfig()
     with pytest.raises(NanoGenError, match="remove repa"):
-        Placeholder(PlaceholderConfig(), pipeline=pipeline, auxiliaries={"repa": None})
+        Placeholder(config, pipeline=pipeline, auxiliaries={"repa": None})

@@ -59,7 +59,7 @@ class Placeholder:
         """Make a batch of captions without images. Raises NanoGenError for a number."""
         captions = [request for request in prompts_or_labels if isinstance(request, str)]
         if not captions or len(captions) < len(prompts_or_labels):
-            raise NanoGenError(f"The task 'placeholder' needs captions, got {list(prompts_or_labels)}.")
+            raise NanoGenError(f"'placeholder' needs captions, got {list(prompts_or_labels)}.")
         return Batch(torch.arange(len(captions)), captions=captions)
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:

@@ -17,7 +17,8 @@ def manifest() -> str:
 
 @pytest.fixture
 def task() -> Placeholder:
-    return Placeholder(PlaceholderConfig(), image_size=16, dataset=TinyDataset())
+    config = PlaceholderConfig()
+    return Placeholder(config, image_size=16, dataset=TinyDataset())
 
 
 @pytest.fixture
