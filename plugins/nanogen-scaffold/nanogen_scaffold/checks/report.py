@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from attrs import asdict, frozen
 
-PASSED, FAILED, LEFT_OUT = "passed", "failed", "left out"
 State = Literal["passed", "failed", "left out"]
+PASSED: State = "passed"
+FAILED: State = "failed"
+LEFT_OUT: State = "left out"
 
 
 @frozen
