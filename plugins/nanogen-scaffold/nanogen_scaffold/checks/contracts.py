@@ -59,7 +59,9 @@ def _cases(tested: Tested, task: str) -> dict[str, type]:
         return {}
     if tested.kind not in ("stage", "auxiliary"):  # these are built with a pipeline
         tested.part(resolved)
-    made = CASES.get(tested.kind, lambda tested, task: {})(tested, task)
+    if tested.kind not in CASES:
+        return {}
+    made = CASES[tested.kind](tested, task)
     return made if isinstance(made, dict) else {"": made}
 
 
