@@ -24,6 +24,8 @@ def modules(package: str) -> dict[str, Path]:
     folder = packages()[package]
     found = {}
     for file in sorted(folder.rglob("*.py")):
+        if "templates" in file.parts:  # of generated projects, whose package does not exist here
+            continue
         parts = file.relative_to(folder.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
     return found

@@ -303,8 +303,8 @@ class _Reader:
         latents = [rows[ref.number % len(rows)] for rows, ref in _column(pairs, "latents")]
         labels = [checked(label, None, f"example {ref.row}") for label, ref in _column(pairs, "label")]
         captions = [_caption(captions, ref) for captions, ref in _column(pairs, "caption")]
-        _column(pairs, "states")  # refuses a batch in which some examples have none
-        states = [_states(example, ref) for example, ref in pairs if example.states is not None]
+        has_states = bool(_column(pairs, "states"))  # refuses a batch in which some examples have none
+        states = [_states(example, ref) for example, ref in pairs] if has_states else []
         return Batch(
             indices=torch.tensor([ref.row for ref in refs]),
             images=torch.stack(images) if images else None,  # [B, 3, S, S]

@@ -1,0 +1,62 @@
+"""The result of the checks of a plugin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from attrs import asdict, frozen
+
+State = Literal["passed", "failed", "left out"]
+PASSED: State = "passed"
+FAILED: State = "failed"
+LEFT_OUT: State = "left out"
+
+
+@frozen
+class Check:
+    """One check.
+
+    Args:
+        group: What is checked: "discovery", "types", "training", or a component, such as "objective my-objective".
+        name: The statement that was checked.
+        state: "passed", "failed" or "left out".
+        reason: Why it failed or was left out.
+    """
+
+    group: str
+    name: str
+    state: State = "passed"
+    reason: str = ""
+
+
+@frozen
+class Report:
+    """The checks of one distribution."""
+
+    distribution: str
+    version: str
+    checks: Sequence[Check]
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.state == FAILED]
+
+    def summary(self) -> str:
+        """Return one line with the number of checks in each state."""
+        counts = Counter(check.state for check in self.checks)
+        return f"{len(self.checks)} checks: " + ", ".join(f"{counts[s]} {s}" for s in (PASSED, FAILED, LEFT_OUT))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        counts = Counter(check.state for check in self.checks)
+        return {
+            "distribution": self.distribution,
+            "version": self.version,
+            "passed": counts[PASSED],
+            "failed": counts[FAILED],
+            "left_out": counts[LEFT_OUT],
+            "checks": [asdict(check) for check in self.checks],
+        }

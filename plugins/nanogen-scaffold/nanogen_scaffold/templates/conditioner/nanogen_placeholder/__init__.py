@@ -1,0 +1,22 @@
+"""Class names or captions as a sequence of bytes."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_files.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_placeholder.conditioner import Placeholder
+    from nanogen_placeholder.config import PlaceholderConfig
+
+__all__ = [
+    "Placeholder",
+    "PlaceholderConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Placeholder": "conditioner",
+        "PlaceholderConfig": "config",
+    },
+)

@@ -1,0 +1,22 @@
+"""Flow matching with logit-normal times."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_files.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_placeholder.config import PlaceholderConfig
+    from nanogen_placeholder.objective import Placeholder
+
+__all__ = [
+    "Placeholder",
+    "PlaceholderConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Placeholder": "objective",
+        "PlaceholderConfig": "config",
+    },
+)

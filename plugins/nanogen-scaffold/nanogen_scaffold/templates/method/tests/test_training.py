@@ -1,0 +1,16 @@
+"""A short training on both tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nanogen_scaffold import short_training
+
+SMALL = {"backbone": "tiny-backbone", "tokenizer": "tiny-tokenizer"}
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_training(task: str, tmp_path: Path) -> None:
+    trained = short_training(task, tmp_path, method="placeholder", **SMALL)
+    assert sum(trained.losses[-5:]) < sum(trained.losses[:5])

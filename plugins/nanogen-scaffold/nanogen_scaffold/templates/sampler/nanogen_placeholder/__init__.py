@@ -1,0 +1,22 @@
+"""The midpoint method, second order."""
+
+from typing import TYPE_CHECKING
+
+from nanogen_files.exports import lazy_exports
+
+if TYPE_CHECKING:
+    from nanogen_placeholder.config import PlaceholderConfig
+    from nanogen_placeholder.sampler import Placeholder
+
+__all__ = [
+    "Placeholder",
+    "PlaceholderConfig",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Placeholder": "sampler",
+        "PlaceholderConfig": "config",
+    },
+)

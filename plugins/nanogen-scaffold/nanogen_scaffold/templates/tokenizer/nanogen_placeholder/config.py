@@ -1,0 +1,19 @@
+"""Options of `placeholder`. Does not import torch."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from nanogen_core.validators import between, positive
+
+
+@frozen(kw_only=True)
+class PlaceholderConfig:
+    """Options of `placeholder`.
+
+    Args:
+        factor: Pixels per latent cell and side.
+        std: Standard deviation of the pixels, by which latents are divided.
+    """
+
+    factor: int = field(default=8, validator=between(1, 64))
+    std: float = field(default=0.5, validator=positive)
