@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.pipeline import load_exactly
+from nanogen_files.weights import load_exactly
 from nanogen_efficientnet.network import EfficientNetLite0
 from nanogen_efficientnet.stages import STAGES
 from nanogen_files.weights import read_weights

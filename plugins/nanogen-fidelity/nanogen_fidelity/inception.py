@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nanogen_core.pipeline import load_exactly
+from nanogen_files.weights import load_exactly
 from nanogen_fidelity.config import InceptionConfig
 from nanogen_fidelity.extractor import Extractor
 from nanogen_fidelity.inception_network import SIDE, WIDTH, InceptionNetwork

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import Incompatible
 from nanogen_core.named_components import build_named
-from nanogen_core.pipeline import load_exactly
+from nanogen_files.weights import load_exactly
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_files import storage
