@@ -70,6 +70,8 @@ class Source:
                 f"There is no {CONFIG} in {folder}, which contains a whole pipeline. Set `tokenizer.subfolder` to"
                 " 'vae'."
             )
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder}: check `tokenizer.path` and `tokenizer.subfolder`.")
         raise DataError(f"There is no {CONFIG} in {folder}. Set `tokenizer.path` to a folder that diffusers saved.")
 
     def _fetched_config(self) -> Path:
