@@ -148,8 +148,7 @@ class Pipeline:
         if not isinstance(prompts_or_labels, Iterable | int):
             raise NanoGenError(f"Expected a label, a caption or a list of them, got {shown(prompts_or_labels)}.")
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
-        given = {"seed": seed, "batch_size": batch_size, **({} if steps is None else {"steps": steps})}
-        for name, value in given.items():
+        for name, value in {"seed": seed, "batch_size": batch_size, "steps": 1 if steps is None else steps}.items():
             _refuse_outside(name, value)
         if not requests:
             raise NanoGenError("The list of requests is empty: give at least one label or caption.")
@@ -302,18 +301,18 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
-        """Load a pipeline from the Hugging Face hub (`"user/name"`), or from a folder, which is used first if it exists.
+        """Load a pipeline from a folder, or if there is none of this name, `"user/name"` from the Hugging Face hub.
 
         `revision` is a branch, tag or commit on the hub; `options` are those of `load`.
         """
         return cls.load(hub.pipeline_folder(name, revision), **options)
 
     def push_to_hub(self, name: str, **options: Any) -> str:
-        """Upload the pipeline with a model card as `user/name`; options as in `nanogen_hub.push_to_hub`. Returns the URL."""
+        """Upload the pipeline with a model card, and return the URL. `nanogen_hub.push_to_hub` has the options."""
         return str(_offered("nanogen_hub:push_to_hub")(self, name, **options))
 
     def to_diffusers(self, folder: str | Path) -> Path:
-        """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`. Returns the folder."""
+        """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`, and return it."""
         return Path(_offered("nanogen_hub:to_diffusers")(self, folder))
 
     def _load_state(self, folder: Path) -> None:

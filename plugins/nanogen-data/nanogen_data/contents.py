@@ -23,8 +23,8 @@ from nanogen_core.named_components import options_of
 from nanogen_core.resolved import Resolved
 from nanogen_data.saved_pipelines import saved_files
 from nanogen_files import storage
-from nanogen_files.hub import address_folder, is_address
 from nanogen_files.hashing import content_hash, files_hash
+from nanogen_files.hub import address_folder, is_address
 from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")

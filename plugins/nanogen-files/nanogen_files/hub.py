@@ -86,8 +86,8 @@ def with_folder(values: Any, folder: Path) -> Any:
 def reachable() -> bool:
     """Return whether the hub answers within 5 seconds. Makes one request, without retries."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     if constants.HF_HUB_OFFLINE:
         return False
@@ -148,9 +148,11 @@ def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator
         ) from error
     except known.HfHubHTTPError as error:
         raise DataError(f"{what}: {_refusal(name, error)}") from error
-    except (known.HTTPError, OSError) as error:
+    except (known.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{what}: the transfer from or to the hub {ENDPOINT} broke off ({reason}): repeat it.") from error
+        raise DataError(
+            f"{what}: the transfer from or to the hub {ENDPOINT} broke off ({reason}): repeat it."
+        ) from error
 
 
 def _refusal(name: str, error: Any) -> str:

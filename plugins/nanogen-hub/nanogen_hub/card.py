@@ -65,7 +65,11 @@ def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: 
     tags = [LIBRARY, *filter(None, [config.method]), config.task, *([] if text else ["class-conditional"])]
     results = [
         EvalResult(
-            task_type=task, dataset_type=dataset, dataset_name=dataset, metric_type=score.metric, metric_value=score.value
+            task_type=task,
+            dataset_type=dataset,
+            dataset_name=dataset,
+            metric_type=score.metric,
+            metric_value=score.value,
         )
         for score in scores
     ]
@@ -90,7 +94,7 @@ def _samples(sheet: Sheet) -> list[str]:
 
 def _use(pipeline: Pipeline, name: str, sheet: Sheet) -> list[str]:
     request = sheet.requests[0] if sheet.requests else "a red apple"
-    call = "images = pipeline.generate([%r], seed=0)" % request
+    call = f"images = pipeline.generate([{request!r}], seed=0)"
     if pipeline.backbone is None:
         call = "latents = pipeline.tokenizer.encode(images)"
     return [
@@ -159,7 +163,9 @@ def _licences(pipeline: Pipeline, licence: str | None) -> list[str]:
         f"{kind} {part.name}" for kind, part in parts_of(pipeline.config) if kind in ("dataset", "tokenizer", "encoder")
     ]
     rows = [("weights of this repository", licence or "not stated")]
-    rows += [(name, known.get(name, "not known to NanoGen: check its source")) for name in dict.fromkeys([*frozen, *known])]
+    rows += [
+        (name, known.get(name, "not known to NanoGen: check its source")) for name in dict.fromkeys([*frozen, *known])
+    ]
     return _table(("", "licence"), rows)
 
 
@@ -175,11 +181,13 @@ def _missing(pipeline: Pipeline, paths: Public) -> Iterator[str]:
         yield f"{what}. `Pipeline.from_pretrained` needs it as an argument or by `--plugin`."
     hosted = [f"{kind} {part.written}" for kind, part in parts_of(pipeline.config) if kind in ("tokenizer", "encoder")]
     if hosted:
-        yield f"Weights that were frozen in training come with their package or from their own source: {', '.join(hosted)}."
+        yield f"Weights that were frozen in training. They come from a package or their source: {', '.join(hosted)}."
     for option, name in sorted(paths.included.items()):
         yield f"Not left out: `{option}`, a frozen model (`{name}`), is in the folder `frozen`."
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
+    return [
+        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    ]

@@ -15,10 +15,14 @@ from nanogen_core.cli.options import SEED, SavedPipeline
 @click.option("--licence", "--license", "licence", help="Licence of the weights, such as apache-2.0 or cc-by-sa-4.0.")
 @click.option("--private", is_flag=True, help="Create the repository as private.")
 @click.option("--revision", help="Branch to upload to. [default: main]")
-@click.option("--include-frozen", is_flag=True, help="Also upload frozen models in local folders. Check their licences.")
+@click.option(
+    "--include-frozen", is_flag=True, help="Also upload frozen models in local folders. Check their licences."
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the sample sheet.")
 @click.option("--message", help="Commit message.")
-@click.option("--dry-run", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the files there, upload none.")
+@click.option(
+    "--dry-run", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the files there, upload none."
+)
 def push(
     run: Path,
     name: str,

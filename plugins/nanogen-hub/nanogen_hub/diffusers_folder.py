@@ -50,7 +50,7 @@ if missing():
 try:
     from nanogen_hub.diffusers_pipeline import {name}
 except ImportError as error:
-    raise ImportError(f"This model needs NanoGen, which cannot be imported ({{error}}). Run: pip install " + " ".join(PACKAGES))
+    raise ImportError(f"NanoGen cannot be imported ({{error}}). Run: pip install " + " ".join(PACKAGES)) from error
 '''
 
 

@@ -25,7 +25,7 @@ class NanoGenModel(ModelMixin):  # type: ignore[misc, unused-ignore]
     """
 
     def __init__(self, pipeline: Pipeline):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.backbone = pipeline.backbone
         self.pipeline = pipeline
 
@@ -58,8 +58,10 @@ class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
     _optional_components = ["vae", "text_encoder", "tokenizer"]
 
     def __init__(self, model: Any, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None):
-        super().__init__()
-        self.register_modules(model=model, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.model: Any  # set by register_modules, as are the others
+        parts: dict[str, Any] = {"model": model, "vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer}
+        self.register_modules(**parts)  # type: ignore[attr-defined, unused-ignore]
         given = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer}
         models = {name: value for name, value in given.items() if value is not None}
         for part in (model.pipeline.tokenizer, model.pipeline.parts.get("encoder")):
@@ -111,7 +113,9 @@ class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
             tensors=True,
         )
         images = _converted(pixels, output_type)
-        return ImagePipelineOutput(images=images) if return_dict else (images,)
+        if not return_dict:
+            return (images,)
+        return ImagePipelineOutput(images=images)  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def _converted(pixels: torch.Tensor, output_type: str) -> list[Image.Image] | Any:

@@ -95,7 +95,7 @@ def _copied(name: str, path: Path, folder: Path) -> str:
     else:
         files, source = saved_files(path) or sorted(file for file in path.rglob("*") if file.is_file()), path
     files = [file for file in files if file.suffix in COPIED]
-    if not any(file.suffix in WEIGHTS for file in files) and path.is_dir() or not files:
+    if (not any(file.suffix in WEIGHTS for file in files) and path.is_dir()) or not files:
         raise DataError(
             f"{name} is {path}, which has no safetensors file. Pickled weights are not published: save the model as"
             " safetensors."

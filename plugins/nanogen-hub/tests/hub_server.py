@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         known = name in self.hub.repos
         self.hub.repos.setdefault(name, {"main": {}})
         self.hub.private.setdefault(name, asked.get("private", asked.get("visibility") == "private"))
-        self._json({"url": f"{self.hub.url}/{name}"}, 409 if known else 200)
+        return self._json({"url": f"{self.hub.url}/{name}"}, 409 if known else 200)
 
     def _api(self, body: bytes, name: str, verb: str, revision: str) -> None:
         if name not in self.hub.repos:
@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
         data = files[file]
         headers = {"ETag": f'"{oid(data)}"', "X-Repo-Commit": commit_of(files)}
-        self._send(200, data, headers, broken=self.command == "GET" and file == self.hub.truncated)
+        return self._send(200, data, headers, broken=self.command == "GET" and file == self.hub.truncated)
 
     def _json(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +19,67 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
 
 BACKBONE = {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}
-SCRIPT = """
-import sys
+SERVE = """
+import json, sys
 import numpy, torch
 torch.set_num_threads(1)
 from diffusers import DiffusionPipeline
-pipeline = DiffusionPipeline.from_pretrained(sys.argv[1], trust_remote_code=True, local_files_only=True)
-options = {"output_type": "raw", "num_inference_steps": 2}
-seeded = pipeline(sys.argv[3:], seed=3, **options).images
-generated = pipeline(sys.argv[3:], generator=torch.Generator().manual_seed(3), **options).images
-assert torch.equal(seeded, generated)
-assert pipeline(sys.argv[3:4]).images[0].size == (16, 16)
-numpy.save(sys.argv[2], seeded.numpy())
-print("components", *sorted(name for name, part in pipeline.components.items() if part is not None))
+for line in sys.stdin:
+    folder, output, requests = json.loads(line)
+    pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True, local_files_only=True)
+    options = {"output_type": "raw", "num_inference_steps": 2}
+    seeded = pipeline(requests, seed=3, **options).images
+    generated = pipeline(requests, generator=torch.Generator().manual_seed(3), **options).images
+    assert torch.equal(seeded, generated)
+    assert pipeline(requests[:1]).images[0].size == (16, 16)
+    numpy.save(output, seeded.numpy())
+    print(json.dumps(sorted(name for name, part in pipeline.components.items() if part is not None)), flush=True)
 """
+InDiffusers = Callable[..., tuple[np.ndarray, list[str]]]
 
 
-def in_diffusers(folder: Path, output: Path, *requests: str) -> tuple[np.ndarray, list[str]]:
-    """Return the samples of an exported folder, and the names of its components."""
-    environment = {**os.environ, "HF_HOME": str(output.parent / "home"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(output), *requests]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return np.load(output), done.stdout.split()[1:]
+@pytest.fixture(scope="module")
+def in_diffusers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InDiffusers]:
+    """Return a function for the samples of an exported folder and the names of its components, in another process."""
+    home = tmp_path_factory.mktemp("diffusers")
+    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", SERVE]
+    with (home / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def run(folder: Path, *requests: str) -> tuple[np.ndarray, list[str]]:
+        output = str(home / "samples.npy")
+        print(json.dumps([str(folder), output, requests]), file=process.stdin, flush=True)
+        line = process.stdout.readline()
+        assert line, (home / "errors").read_text(encoding="utf-8")[-3000:]
+        return np.load(output), json.loads(line)
+
+    yield run
+    process.stdin.close()
+    process.wait()
 
 
 def sampled(pipeline: Pipeline, *requests: str) -> np.ndarray:
     return pipeline.sample(pipeline.task.make_batch(list(requests)), seed=3, steps=2).numpy()
 
 
-def test_a_run_gives_the_same_pixels(run: Path, tmp_path: Path) -> None:
+def test_a_run_gives_the_same_pixels(run: Path, tmp_path: Path, in_diffusers: InDiffusers) -> None:
     from nanogen_hub.cli import export
 
     folder = tmp_path / "exported"
     result = CliRunner().invoke(export, [str(run), "--diffusers", str(folder)])
     assert result.exit_code == 0, result.output
-    found, components = in_diffusers(folder, tmp_path / "samples.npy", "apple", "dog")
+    found, components = in_diffusers(folder, "apple", "dog")
     assert components == ["model"]
     assert np.array_equal(found, sampled(Pipeline.load(run), "apple", "dog"))
 
 
-def test_a_vae_and_a_text_encoder_are_standard_subfolders(tmp_path: Path) -> None:
+def test_a_vae_and_a_text_encoder_are_standard_subfolders(tmp_path: Path, in_diffusers: InDiffusers) -> None:
     from diffusers import AutoencoderKL
-
-    from nanogen_core.pipeline import Pipeline as Loaded
 
     torch.manual_seed(0)
     blocks = {"block_out_channels": (4, 4), "norm_num_groups": 2, "layers_per_block": 1}
@@ -84,11 +103,11 @@ def test_a_vae_and_a_text_encoder_are_standard_subfolders(tmp_path: Path) -> Non
     folder = pipeline.to_diffusers(tmp_path / "exported")
     for name in ("a", "b"):
         (tmp_path / name).rename(tmp_path / f"gone-{name}")
-    found, components = in_diffusers(folder, tmp_path / "samples.npy", "a red apple", "a dog")
+    found, components = in_diffusers(folder, "a red apple", "a dog")
     assert components == ["model", "text_encoder", "tokenizer", "vae"]
     assert np.array_equal(found, expected)
     assert AutoencoderKL.from_pretrained(folder, subfolder="vae").config.scaling_factor == 0.5
-    assert np.array_equal(sampled(Loaded.load(folder / "model"), "a red apple", "a dog"), expected)
+    assert np.array_equal(sampled(Pipeline.load(folder / "model"), "a red apple", "a dog"), expected)
 
 
 _BLOCKS = {"down_block_types": "DownEncoder", "up_block_types": "UpDecoder"}

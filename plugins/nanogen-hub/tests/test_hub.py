@@ -119,7 +119,9 @@ def test_a_revision_that_does_not_exist(pushed: Any) -> None:
 
 
 def test_a_repository_that_does_not_exist(pushed: Any) -> None:
-    with pytest.raises(DataError, match=r"no folder me/smal, and the hub was tried: me/smal is not on the hub .*private"):
+    with pytest.raises(
+        DataError, match=r"no folder me/smal, and the hub was tried: me/smal is not on the hub .*private"
+    ):
         Pipeline.from_pretrained("me/smal")
 
 

@@ -71,7 +71,9 @@ class HFText:
     def files(self) -> list[Path]:
         """Return the files that are read from a local folder; empty for a name on the hub."""
         folders = [Path(place).expanduser() for place in (self.source, self._tokenizer_source)]
-        return sorted({file for folder in folders for pattern in READ for file in folder.glob(pattern) if file.is_file()})
+        return sorted(
+            {file for folder in folders for pattern in READ for file in folder.glob(pattern) if file.is_file()}
+        )
 
     def library_models(self) -> Mapping[str, Any]:
         """Return the models of transformers: `{"text_encoder": model, "tokenizer": tokenizer}`."""

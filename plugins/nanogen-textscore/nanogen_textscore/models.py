@@ -124,8 +124,8 @@ class Model:
         from huggingface_hub.errors import HFValidationError
 
         try:
-            wanted = {"allow_patterns": [*SMALL, *patterns], "local_files_only": not reachable()}
-            return Path(snapshot_download(self.path, **wanted))
+            local = not reachable()
+            return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns], local_files_only=local))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:
             raise DataError(
                 f"The model {self.path!r} is not a local folder and cannot be downloaded from the Hugging Face hub. "
