@@ -168,21 +168,18 @@ class HFText:
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        """The config.json of a local folder; empty for a name on the hub.
+        """The config.json of a local folder; empty for a name on the hub."""
+        file = Path(self.source).expanduser() / "config.json"
+        return json_files.read_object(file) if file.is_file() else {}
 
-        Raises:
-            DataError: The folder contains a whole pipeline of diffusers.
-        """
-        folder = Path(self.source).expanduser()
-        if (folder / "config.json").is_file():
-            return json_files.read_object(folder / "config.json")
-        if (folder / PIPELINE).is_file():
-            parts = sorted(file.parent.name for file in folder.glob("text_encoder*/config.json"))
+    def _refuse_pipeline(self, folder: Path) -> None:
+        """Raise DataError if the folder contains a whole pipeline of diffusers."""
+        if (folder / PIPELINE).is_file() and not (folder / "config.json").is_file():
+            parts = sorted(str(file.parent) for file in folder.glob("text_encoder*/config.json"))
             raise DataError(
                 f"{folder} contains a whole pipeline of diffusers. Set `encoder.path` to the folder of its text encoder"
-                f" ({', '.join(str(folder / name) for name in parts) or 'it has none'})."
+                f" ({', '.join(parts) or 'it has none'})."
             )
-        return {}
 
     @property
     def _encoder_class(self) -> str:
@@ -203,6 +200,7 @@ class HFText:
     def _loaded(self, kind: Any, source: str | None = None, **options: Any) -> Any:
         """Load by `kind.from_pretrained`. Raises DataError if that fails. A local folder needs no network access."""
         folder = Path(self.source).expanduser()
+        self._refuse_pipeline(folder)
         try:
             return from_pretrained(kind, source or self.source, **options)
         except (OSError, ValueError) as error:
