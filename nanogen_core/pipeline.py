@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from nanogen_core.assembly import Assembly
-from nanogen_core.config import CONFIG, Resolved, layered, load_config, resolve
+from nanogen_core.config import CONFIG, Resolved, import_object, layered, load_config, resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
 from nanogen_core.eval_mode import eval_mode, modules_of
 from nanogen_core.kinds import groups
@@ -26,10 +27,11 @@ from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State
 from nanogen_core.validators import batch, sampling_steps, seed_number
-from nanogen_files import storage, yaml_files
+from nanogen_files import hub, storage, yaml_files
 from nanogen_files.images import refuse_nonfinite as refuse_nonfinite_images
 from nanogen_files.images import to_pil
-from nanogen_files.weights import refuse_nonfinite
+from nanogen_files.reading import user_path
+from nanogen_files.weights import load_exactly, refuse_nonfinite
 
 FACTS = "pipeline.json"
 WEIGHTS = "{}.safetensors"  # one file per trained part
@@ -60,11 +62,8 @@ def build_pipeline(
 
     Raises NanoGenError for a wrong configuration, before any part is built.
     """
-    if isinstance(config, Resolved) and not options:
-        resolved = config
-    else:
-        config = config.as_dict() if isinstance(config, Resolved) else config
-        resolved = resolve(*layered(config, options))
+    given = config.as_dict() if isinstance(config, Resolved) and options else config
+    resolved = given if isinstance(given, Resolved) else resolve(*layered(given, options))
     torch.manual_seed(resolved.seed)  # for the initial weights; all later random numbers come from KeyedRNG
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
@@ -149,8 +148,7 @@ class Pipeline:
         if not isinstance(prompts_or_labels, Iterable | int):
             raise NanoGenError(f"Expected a label, a caption or a list of them, got {shown(prompts_or_labels)}.")
         requests = [prompts_or_labels] if isinstance(prompts_or_labels, (str, int)) else list(prompts_or_labels)
-        given = {"seed": seed, "batch_size": batch_size, **({} if steps is None else {"steps": steps})}
-        for name, value in given.items():
+        for name, value in {"seed": seed, "batch_size": batch_size, "steps": 1 if steps is None else steps}.items():
             _refuse_outside(name, value)
         if not requests:
             raise NanoGenError("The list of requests is empty: give at least one label or caption.")
@@ -211,7 +209,9 @@ class Pipeline:
         if hasattr(scales, "wrap"):
             return [scales]
         if not isinstance(scales, Mapping):
-            scales = {_only(self.guidance): scales}
+            if not self.guidance:
+                raise NanoGenError("This pipeline has no guidance: add `guidance: cfg` to its configuration.")
+            scales = {list(self.guidance)[-1]: scales}  # a scale without a name applies to the outermost guidance
         unknown = set(scales) - set(self.guidance)
         if unknown:
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}. It has: {listing(self.guidance)}.")
@@ -268,23 +268,23 @@ class Pipeline:
         """Load a saved pipeline, or the newest state of a run. Does not need the training data.
 
         Args:
-            folder: Folder that `save`, a training run or `nanogen import` wrote.
+            folder: Folder that `save`, a training run or `nanogen import` wrote, or an address `hf://user/name`.
             device: Device of the parts; the CPU by default.
             objects: Parts that were given as objects, such as `backbone=network`. The saved weights are loaded into
-                them.
+                them. Also options, such as `tokenizer={"path": "my-vae"}`.
 
         Raises:
             ConfigError: Such an object is missing.
             DataError: The folder has no pipeline, or a damaged one.
         """
-        folder = Path(folder)
+        folder = user_path(str(folder))
         if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
             raise DataError(
-                f"There is no saved pipeline in {folder} ({CONFIG} or {FACTS} is missing). Give the folder of a run, or"
-                " one that Pipeline.save or `nanogen import` wrote."
+                f"There is no saved pipeline in {folder} ({CONFIG} or {FACTS} is missing). Give the folder of a run,"
+                " one that Pipeline.save or `nanogen import` wrote, or hf://user/name for a model on the hub."
             )
         facts = _read_facts(folder / FACTS)
-        config = load_config(folder / CONFIG)
+        config = hub.with_folder(load_config(folder / CONFIG), folder)
         try:
             resolved = resolve(config, objects)
         except ConfigError as error:
@@ -299,12 +299,36 @@ class Pipeline:
         pipeline._load_state(folder)
         return pipeline.to(device or "cpu")
 
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
+        """Load a pipeline from a folder, or if there is none of this name, `"user/name"` from the Hugging Face hub.
+
+        `revision` is a branch, tag or commit on the hub; `options` are those of `load`.
+        """
+        return cls.load(hub.pipeline_folder(name, revision), **options)
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Upload the pipeline with a model card, and return the URL. `nanogen_hub.push_to_hub` has the options."""
+        return str(_offered("nanogen_hub:push_to_hub")(self, name, **options))
+
+    def to_diffusers(self, folder: str | Path) -> Path:
+        """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`, and return it."""
+        return Path(_offered("nanogen_hub:to_diffusers")(self, folder))
+
     def _load_state(self, folder: Path) -> None:
         for name, state in self.state().items():
             path = folder / WEIGHTS.format(name)
             tensors = storage.read_tensors(path)
             refuse_nonfinite(tensors, path)
             load_exactly(self.parts[name], tensors, expected=state, source=path)
+
+
+def _offered(function: str) -> Any:
+    """Import a function of another distribution. Raises NanoGenError with the pip command if it is not installed."""
+    package = function.partition(":")[0]
+    if find_spec(package) is None:
+        raise NanoGenError(f"This needs another package: run `pip install {package.replace('_', '-')}`.")
+    return import_object(function)
 
 
 def _no_backbone(config: Resolved) -> str:
@@ -359,24 +383,6 @@ def _assembly(resolved: Resolved) -> Assembly:
     return assembly
 
 
-def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], source: Path) -> None:
-    """Load a state dict that must have the names and shapes of `expected`.
-
-    Raises DataError for the first name or shape that differs; the message names the file `source`.
-    """
-    missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
-    if missing or extra:
-        what = f"lacks the tensor {missing[0]!r}" if missing else f"has the unknown tensor {extra[0]!r}"
-        raise DataError(f"{source} {what}. Use the file of this configuration.")
-    for name, value in expected.items():
-        if state[name].shape != value.shape:
-            raise DataError(
-                f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
-                f" {tuple(value.shape)}. Use the file of this configuration."
-            )
-    module.load_state_dict(state)
-
-
 def chunks(batch: Batch, size: int) -> Iterator[Batch]:
     """Split a batch into parts of at most `size` examples."""
     if size < 1:
@@ -399,10 +405,3 @@ def _scaled(name: str, guidance: Any, scale: float) -> Any:
         return guidance.with_scale(scale)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"guidance {name!r}: {error.args[0]}.") from error
-
-
-def _only(guidance: Mapping[str, Any]) -> str:
-    """Return the name of the outermost guidance, to which a scale without a name applies."""
-    if not guidance:
-        raise NanoGenError("This pipeline has no guidance: add `guidance: cfg` to its configuration.")
-    return list(guidance)[-1]

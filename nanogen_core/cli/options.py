@@ -11,6 +11,7 @@ from nanogen_core import validators
 from nanogen_core.config import Resolved, layered, resolve
 from nanogen_core.errors import ConfigError, shown
 from nanogen_core.kinds import groups, slots
+from nanogen_files.reading import user_path
 from nanogen_files.typed import NULL, Typed, opened
 
 DEPTH = 20  # limit of the keys in one path
@@ -31,6 +32,15 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         if not self.limits.holds(number):
             self.fail(f"{shown(number)} is out of range: it must be {self.limits}.", param, ctx)
         return number
+
+
+class SavedPipeline(click.ParamType):  # type: ignore[type-arg]
+    """A click parameter type for the folder of a saved pipeline. Downloads an address `hf://user/name[@revision]`."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return user_path(str(value))
 
 
 #: A count whose results are kept in memory at once.

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS, override_layer, overrides
+from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS, SavedPipeline, override_layer, overrides
 
 SHEET = "grid.png"
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=SavedPipeline())
 @click.option(
     "--label",
     "--prompt",
@@ -44,14 +44,15 @@ def sample(
     output: Path | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Generate images with the pipeline in FOLDER, from class names or numbers, or from captions.
+    """Generate images with the pipeline in FOLDER or at hf://user/name, from class names or numbers, or from captions.
 
     --set changes the sampler and the guidance: --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
     """
     from nanogen_core.pipeline import Pipeline
+    from nanogen_files.hub import output_folder
     from nanogen_files.images import grid, write_new_png
 
-    output = output or folder / "generated"
+    output = output or output_folder(folder) / "generated"
     repeated = [request for request in requests for _ in range(count)]
     names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(repeated)]
     _refuse_present(output, [*names, SHEET])

@@ -24,6 +24,7 @@ from nanogen_core.resolved import Resolved
 from nanogen_data.saved_pipelines import saved_files
 from nanogen_files import storage
 from nanogen_files.hashing import content_hash, files_hash
+from nanogen_files.hub import address_folder, is_address
 from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
@@ -162,7 +163,7 @@ def _dotted(name: str, key: Any) -> str:
 def _existing(text: str) -> Path | None:
     """Return the text as a path if it exists."""
     try:
-        path = Path(text).expanduser()
+        path = address_folder(text) if is_address(text) else Path(text).expanduser()
         return path if text.strip() and path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long, a NUL character, an unknown user
         return None

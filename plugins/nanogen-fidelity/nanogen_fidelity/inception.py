@@ -9,13 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nanogen_core.pipeline import load_exactly
 from nanogen_fidelity.config import InceptionConfig
 from nanogen_fidelity.extractor import Extractor
 from nanogen_fidelity.inception_network import SIDE, WIDTH, InceptionNetwork
 from nanogen_fidelity.weights import hub_file
 from nanogen_files.hashing import file_hash
-from nanogen_files.weights import read_weights
+from nanogen_files.weights import load_exactly, read_weights
 
 #: The files of torch-fidelity (release v0.2.0) and pytorch-fid.
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")

@@ -82,3 +82,14 @@ def near_miss(word: str, known: Iterable[str]) -> str:
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
     """Return the names as `"a, b, c"` in alphabetical order, or `empty` if there are none."""
     return ", ".join(sorted(names)) or empty
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that the machine or its GPU ran out of memory. Does not import torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "Storage size calculation overflowed")

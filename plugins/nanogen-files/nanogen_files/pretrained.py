@@ -9,13 +9,14 @@ from typing import Any
 from safetensors import SafetensorError
 
 from nanogen_files.errors import DataError
+from nanogen_files.hub import reachable
 from nanogen_files.weights import refuse_nonfinite
 
 REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """Call `kind.from_pretrained(source)`. A local folder never uses the network.
+    """Call `kind.from_pretrained(source)`. A local folder never uses the network, and a name only if the hub answers.
 
     Args:
         kind: Model, tokenizer or configuration class of transformers or diffusers.
@@ -29,6 +30,8 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
     folder = None if source is None else Path(source).expanduser()
     place = str(folder) if folder is not None and folder.is_dir() else source
     defaults: dict[str, Any] = {"local_files_only": place is not source or isinstance(source, Path)}
+    if source is not None and not {**defaults, **options}["local_files_only"]:
+        defaults["local_files_only"] = not reachable()
     if kind.__name__.startswith("Auto"):  # the Auto classes accept this option
         defaults[REMOTE] = False
     try:

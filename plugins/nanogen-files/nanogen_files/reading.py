@@ -12,16 +12,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nanogen_files.errors import DataError
+from nanogen_files.hub import address_folder, is_address
 
 MOST_BYTES = 1 << 28  # 256 MiB; a larger text file is probably the wrong file
 
 
 def user_path(text: str) -> Path:
-    """Return the path that a user typed, with `~` expanded. Raises DataError if it is not a valid path."""
+    """Return the path that a user typed, with `~` expanded. Raises DataError if it is not a valid path.
+
+    An address `hf://user/name[@revision]` is downloaded from the Hugging Face hub. The result is the local folder.
+    """
     if not text.strip():
         raise DataError("The path is empty: give a path, or `.` for the current folder.")
     if "\0" in text:
         raise DataError(f"{text!r} is not a valid path: it contains a NUL character.")
+    if is_address(text):
+        return address_folder(text)
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # ~nobody

@@ -123,3 +123,21 @@ def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
         return content
     wrapped = (content.get(name) for name in WRAPPERS)
     return next((value for value in wrapped if isinstance(value, Mapping)), content)
+
+
+def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], source: Path) -> None:
+    """Load a state dict that must have the names and shapes of `expected`.
+
+    Raises DataError for the first name or shape that differs; the message names the file `source`.
+    """
+    missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+    if missing or extra:
+        what = f"lacks the tensor {missing[0]!r}" if missing else f"has the unknown tensor {extra[0]!r}"
+        raise DataError(f"{source} {what}. Use the file of this configuration.")
+    for name, value in expected.items():
+        if state[name].shape != value.shape:
+            raise DataError(
+                f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
+                f" {tuple(value.shape)}. Use the file of this configuration."
+            )
+    module.load_state_dict(state)

@@ -19,6 +19,7 @@ from nanogen_core.protocols import Objective, VelocityFn
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_data import contents
+from nanogen_files.reading import user_path
 from nanogen_samplers.path import PathPoint, path_points
 
 OPTION = "guidance.autoguidance.pipeline"
@@ -47,7 +48,7 @@ class WeakModel:
     """
 
     def __init__(self, folder: str, main: Parts):
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         self.main = main
         self._model: tuple[Any, torch.nn.Module] | None = None  # objective and backbone
         self._device: torch.device | None = None

@@ -12,9 +12,10 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved, import_object, resolve
 from nanogen_core.config_layers import Layer, merge, named
 from nanogen_core.errors import ConfigError, DataError, listing
-from nanogen_core.pipeline import Pipeline, load_exactly
+from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import registry
 from nanogen_core.specs import LatentSpec
+from nanogen_files.weights import load_exactly
 from nanogen_import.candidates import Candidate, agreed, candidates, same_family, shown
 from nanogen_import.checkpoint import Checkpoint, Importer, Undecided, Unrecognised
 from nanogen_import.checks import check

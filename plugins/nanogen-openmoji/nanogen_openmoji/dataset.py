@@ -26,6 +26,8 @@ SPLITS = {"train": 0, "val": 1}  # added to twice the seed, so the splits have d
 class OpenMoji:
     """Generates images on access, at any size. Each image is a pure function of (seed, split, index)."""
 
+    licence = "CC BY-SA 4.0"  # for the card of a model
+
     def __init__(self, config: OpenMojiConfig):
         self.config = config
         self.classes: Sequence[str] = class_names()

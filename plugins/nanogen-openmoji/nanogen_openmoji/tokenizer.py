@@ -13,6 +13,8 @@ from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
 class OpenMojiVAE(nn.Module):
     """A tiny VAE: latents of 8 channels at 1/8 of the image's side, with zero mean and unit variance."""
 
+    licence = "CC BY-SA 4.0"  # for the card of a model
+
     def __init__(self) -> None:
         super().__init__()
         self.vae = TinyVAE.load()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
+from nanogen_files.hub import reachable
 
 MODEL_TYPES = ("convnext", "convnextv2")
 EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses 1e-12
@@ -37,13 +38,12 @@ class PooledFeatures(nn.Module):
         """
         folder = Path(path).expanduser()
         local = folder.is_dir()
-        options = {"local_files_only": True} if local else {}
         source = str(folder) if local else path
         transformers = _transformers()
         try:
             with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
                 network, report = transformers.AutoModel.from_pretrained(
-                    source, use_safetensors=True, output_loading_info=True, **options
+                    source, use_safetensors=True, output_loading_info=True, local_files_only=local or not reachable()
                 )
         except Exception as error:  # the hub, its cache, the network and file readers raise many types
             raise DataError(_missing(source, local, error)) from error

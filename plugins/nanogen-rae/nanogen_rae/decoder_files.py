@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError, DataError
-from nanogen_core.pipeline import load_exactly
-from nanogen_files.weights import read_content, refuse_nonfinite
+from nanogen_files.weights import load_exactly, read_content, refuse_nonfinite
 
 Output = Literal["pixels", "normalised"]  # in [0, 1], or normalised by the encoder's mean and standard deviation
 Weights = Literal["ema", "model"]  # sets of weights in a training checkpoint

@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 
 from nanogen_core.errors import DataError
-from nanogen_files import json_files
+from nanogen_files import hub, json_files
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_files.weights import read_weights
 from nanogen_rae.families import Family
@@ -129,9 +129,7 @@ class Source:
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(self.folder / name)
             return self.folder / name
-        from huggingface_hub import hf_hub_download  # not at the top: the import is slow
-
-        return Path(hf_hub_download(self.path, name))
+        return hub.model_file(self.path, name)
 
     def _missing(self) -> str:
         files = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import Incompatible
 from nanogen_core.named_components import build_named
-from nanogen_core.pipeline import load_exactly
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_files import storage
+from nanogen_files.weights import load_exactly
 from nanogen_repae.autoencoder import KIND, Autoencoder, Posterior
 from nanogen_repae.config import BatchNormVAEConfig
 from nanogen_repae.norm import LatentNorm

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 #: Widths of published encoders, so `nanogen plan` works without their files.
 WIDTHS = {"Qwen/Qwen3-0.6B": 1024}
+#: Classes of text encoders for which AutoModel would load a decoder or a vision part as well.
+ENCODERS = ("T5EncoderModel", "UMT5EncoderModel", "MT5EncoderModel", "CLIPTextModel", "CLIPTextModelWithProjection")
+PIPELINE = "model_index.json"
 READ = (
     "config.json",
     "tokenizer*",
@@ -67,8 +70,20 @@ class HFText:
 
     def files(self) -> list[Path]:
         """Return the files that are read from a local folder; empty for a name on the hub."""
-        folder = Path(self.source).expanduser()
-        return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
+        folders = [Path(place).expanduser() for place in (self.source, self._tokenizer_source)]
+        return sorted(
+            {file for folder in folders for pattern in READ for file in folder.glob(pattern) if file.is_file()}
+        )
+
+    def library_models(self) -> Mapping[str, Any]:
+        """Return the models of transformers: `{"text_encoder": model, "tokenizer": tokenizer}`."""
+        return {"text_encoder": self._model, "tokenizer": self._tokenizer}
+
+    def set_library_models(self, models: Mapping[str, Any]) -> None:
+        """Use the model `text_encoder` instead of loading it. The tokenizer is loaded from its files."""
+        if "text_encoder" in models:
+            model = models["text_encoder"].to(getattr(torch, self._config.dtype))
+            self.__dict__["_model"] = model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], length: int) -> Condition:
@@ -123,33 +138,71 @@ class HFText:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        tokenizer = self._loaded(AutoTokenizer, padding_side="right")
+        tokenizer = self._loaded(AutoTokenizer, self._tokenizer_source, padding_side="right")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
     @cached_property
     def _model(self) -> Any:
-        from transformers import AutoModel
+        import transformers
 
+        kind = getattr(transformers, self._encoder_class)
         with _without_progress_bar():
-            model = self._loaded(AutoModel, use_safetensors=True, dtype=getattr(torch, self._config.dtype))
+            model = self._loaded(kind, use_safetensors=True, dtype=getattr(torch, self._config.dtype))
+        if getattr(model.config, "is_encoder_decoder", False):
+            raise DataError(
+                f"The model {self.source} is an encoder with a decoder. Set `encoder.path` to a folder with its encoder"
+                " alone, such as one saved as T5EncoderModel."
+            )
         refuse_damaged(model, self.source)
         return model.eval().requires_grad_(False)
 
     def _hidden_size(self) -> int:
         file = Path(self.source).expanduser() / "config.json"
-        if file.is_file():
-            return json_files.whole_number(json_files.read_object(file), "hidden_size", file)
+        if "hidden_size" in self._settings:
+            return json_files.whole_number(self._settings, "hidden_size", file)
         from transformers import AutoConfig
 
         return int(self._loaded(AutoConfig).hidden_size)
 
-    def _loaded(self, kind: Any, **options: Any) -> Any:
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """The config.json of a local folder; empty for a name on the hub."""
+        file = Path(self.source).expanduser() / "config.json"
+        return json_files.read_object(file) if file.is_file() else {}
+
+    def _refuse_pipeline(self, folder: Path) -> None:
+        """Raise DataError if the folder contains a whole pipeline of diffusers."""
+        if (folder / PIPELINE).is_file() and not (folder / "config.json").is_file():
+            parts = sorted(str(file.parent) for file in folder.glob("text_encoder*/config.json"))
+            raise DataError(
+                f"{folder} contains a whole pipeline of diffusers. Set `encoder.path` to the folder of its text encoder"
+                f" ({', '.join(parts) or 'it has none'})."
+            )
+
+    @property
+    def _encoder_class(self) -> str:
+        """The transformers class: that of config.json if it is an encoder without its decoder or vision part."""
+        named = self._settings.get("architectures")
+        name = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+        return name if name in ENCODERS else "AutoModel"
+
+    @property
+    def _tokenizer_source(self) -> str:
+        """The place of the tokenizer: that of the model, or for FOLDER/text_encoder of diffusers FOLDER/tokenizer."""
+        folder = Path(self.source).expanduser()
+        beside = folder.with_name(folder.name.replace("text_encoder", "tokenizer"))
+        if any(folder.glob("tokenizer*")) or beside == folder or not beside.is_dir():
+            return self.source
+        return str(beside)
+
+    def _loaded(self, kind: Any, source: str | None = None, **options: Any) -> Any:
         """Load by `kind.from_pretrained`. Raises DataError if that fails. A local folder needs no network access."""
         folder = Path(self.source).expanduser()
+        self._refuse_pipeline(folder)
         try:
-            return from_pretrained(kind, self.source, **options)
+            return from_pretrained(kind, source or self.source, **options)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"The text encoder {self.source!r} is not a local folder and cannot be downloaded from the Hugging "

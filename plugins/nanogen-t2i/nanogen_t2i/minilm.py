@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from nanogen_core.errors import DataError
 from nanogen_t2i.config import HFTextConfig, MiniLMConfig
@@ -21,9 +23,14 @@ class MiniLM(HFText):
     pooling."""
 
     width = 384
+    licence = "Apache-2.0"
 
     def __init__(self, config: MiniLMConfig):
         super().__init__(HFTextConfig(path=PACKAGE, max_length=config.max_length, dtype=config.dtype))
+
+    def library_models(self) -> Mapping[str, Any]:
+        """Return nothing: an export need not contain the model of an installed package."""
+        return {}
 
     @property
     def source(self) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_files.hashing import file_hash, files_hash
+from nanogen_files.hub import reachable
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
@@ -123,7 +124,8 @@ class Model:
         from huggingface_hub.errors import HFValidationError
 
         try:
-            return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns]))
+            local = not reachable()
+            return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns], local_files_only=local))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:
             raise DataError(
                 f"The model {self.path!r} is not a local folder and cannot be downloaded from the Hugging Face hub. "

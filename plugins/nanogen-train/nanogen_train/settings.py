@@ -11,6 +11,7 @@ from attrs import field, frozen, validators
 
 from nanogen_core.errors import shown
 from nanogen_core.validators import at_least, batch, count, count_or_none, positive
+from nanogen_files.reading import user_path
 
 if TYPE_CHECKING:
     from nanogen_core.pipeline import Pipeline
@@ -132,7 +133,7 @@ class TrainConfig:
         if self.init is not None:
             from nanogen_data.contents import path_hash
 
-            weights = Path(self.init).expanduser()
+            weights = user_path(self.init)
             found["init"] = path_hash(weights) if weights.exists() else self.init
         return found
 

@@ -91,10 +91,33 @@ class QwenImage(KL):
         model.enable_tiling(side, side, side * 3 // 4, side * 3 // 4)  # tiles overlap by a quarter, as in AutoencoderKL
 
 
+class Deterministic:
+    """An encoder without a posterior: its output is the latent. Tiles are not supported."""
+
+    def shape(self, config: Mapping[str, Any]) -> Shape:
+        return Shape(config["latent_channels"], 2 ** (len(config["encoder_block_out_channels"]) - 1))
+
+    def encode(self, model: Any, images: Tensor) -> Tensor:
+        z: Tensor = model.encode(images, return_dict=False)[0]
+        return z
+
+    def decode(self, model: Any, z: Tensor) -> Tensor:
+        images: Tensor = model.decode(z, return_dict=False)[0]
+        return images
+
+    def affine(self, model: Any, numbers: Numbers | None) -> Affine:
+        return affine_of(model.config, numbers)
+
+    def tile(self, model: Any, side: int) -> None:
+        raise Incompatible(f"`tokenizer.tile` is not supported for {type(model).__name__}: leave it out.")
+
+
 FAMILIES: Mapping[str, Family] = {
     "AutoencoderKL": KL(),
     "AutoencoderKLFlux2": Flux2(),
     "AutoencoderKLQwenImage": QwenImage(),
+    "AutoencoderDC": Deterministic(),
+    "AutoencoderTiny": Deterministic(),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from attrs import frozen
 
 from nanogen_core.errors import DataError
-from nanogen_files import json_files
+from nanogen_files import hub, json_files
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 CONFIG = "config.json"
@@ -70,13 +70,13 @@ class Source:
                 f"There is no {CONFIG} in {folder}, which contains a whole pipeline. Set `tokenizer.subfolder` to"
                 " 'vae'."
             )
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder}: check `tokenizer.path` and `tokenizer.subfolder`.")
         raise DataError(f"There is no {CONFIG} in {folder}. Set `tokenizer.path` to a folder that diffusers saved.")
 
     def _fetched_config(self) -> Path:
-        from huggingface_hub import hf_hub_download
-
         try:
-            return Path(hf_hub_download(self.path, CONFIG, subfolder=self.subfolder))
+            return hub.model_file(self.path, CONFIG, self.subfolder)
         except (OSError, ValueError) as error:
             raise DataError(self._missing(CONFIG)) from error
 

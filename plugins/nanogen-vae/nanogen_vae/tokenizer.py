@@ -78,6 +78,15 @@ class VAE:
         """Return the config.json, which has the normalisation of the latents. Raises DataError if it is missing."""
         return [self._source.config_file()]
 
+    def library_models(self) -> Mapping[str, Any]:
+        """Return the model of diffusers as `{"vae": model}`."""
+        return {"vae": self._loaded}
+
+    def set_library_models(self, models: Mapping[str, Any]) -> None:
+        """Use the model `vae` instead of loading it."""
+        if "vae" in models:
+            self.__dict__["_loaded"] = self._prepared(models["vae"].to(self._dtype))
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Encode images [B, 3, H, W] in [-1, 1] to latents [B, C, h, w], float32, without gradient."""
@@ -123,7 +132,9 @@ class VAE:
 
     @cached_property
     def _loaded(self) -> Any:
-        model = self._source.load(self._file["_class_name"], self._dtype)
+        return self._prepared(self._source.load(self._file["_class_name"], self._dtype))
+
+    def _prepared(self, model: Any) -> Any:
         if self._config.slicing:
             model.enable_slicing()
         if self._config.tile is not None:

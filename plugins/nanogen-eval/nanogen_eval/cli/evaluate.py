@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nanogen_core.cli.options import BATCH, IMAGES, SCALE, SEED, STEPS, Number, overrides
+from nanogen_core.cli.options import BATCH, IMAGES, SCALE, SEED, STEPS, Number, SavedPipeline, overrides
 from nanogen_core.validators import BILLION, at_least, between
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("source", type=SavedPipeline())
 @click.option("--metrics", callback=_names, default="", help="Metrics NAME,NAME; by default those of the run.")
 @click.option(
     "--count",
@@ -102,9 +102,12 @@ def evaluate(source: Path, as_json: bool, **options: Any) -> None:
     Writes the scores with their settings and intervals to scores.json. Run the same command again to resume an
     interrupted evaluation. Under torchrun, the processes divide the images.
     """
+    from nanogen_core.errors import DataError
     from nanogen_data.loader import DataShard
     from nanogen_eval.cli.progress import progress_reporter
 
+    if not source.exists():
+        raise DataError(f"{source} does not exist. Give a run, a saved pipeline, hf://user/name, or images.")
     with progress_reporter() as report:
         run = _evaluate_run if _is_run(source) else _evaluate_images
         scores, folder = run(source, options, report)
@@ -187,8 +190,9 @@ def _evaluation(
 ) -> tuple[Evaluation, Path]:
     from nanogen_eval.evaluate import Evaluation
     from nanogen_eval.options import BootstrapConfig, EvalOptions
+    from nanogen_files.hub import output_folder
 
-    beside = source if source.is_dir() else source.with_name(f"{source.stem}.scores")
+    beside = output_folder(source) if source.is_dir() else source.with_name(f"{source.stem}.scores")
     folder = options["output"] or beside
     evaluation = Evaluation(
         metrics=metrics,

@@ -15,6 +15,7 @@ from nanogen_core.pipeline import FACTS, LEARNING, WEIGHTS, Pipeline
 from nanogen_data.contents import path_hash
 from nanogen_data.saved_pipelines import saved_files
 from nanogen_files import reading, storage, yaml_files
+from nanogen_files.hub import with_folder
 from nanogen_files.weights import read_weights, refuse_nonfinite
 from nanogen_train.adapters.base import has_adapter
 
@@ -74,7 +75,7 @@ def read(text: str) -> Source:
     sha256 = path_hash(path)
     folder = path if path.is_dir() else path.parent
     described = path.is_dir() or path.name == BACKBONE
-    config = yaml_files.read(folder / CONFIG) if described and (folder / CONFIG).is_file() else {}
+    config = with_folder(yaml_files.read(folder / CONFIG), folder) if described and (folder / CONFIG).is_file() else {}
     facts = storage.read_json(folder / FACTS) if described and (folder / FACTS).is_file() else {}
     if not isinstance(facts, dict):
         raise DataError(f"{folder / FACTS} is damaged: it must be a JSON object. Restore the file.")

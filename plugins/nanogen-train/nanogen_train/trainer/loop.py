@@ -21,6 +21,7 @@ from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
 from nanogen_data.precomputed import training as precomputed
 from nanogen_files import malloc, storage, yaml_files
+from nanogen_files.reading import user_path
 from nanogen_train.adapters.adapter import Adapter
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
@@ -115,7 +116,7 @@ class Run:
     # -- setting up --------------------------------------------------------------------------------------------------
 
     def _move_aside(self) -> None:
-        source = None if self.settings.init is None else Path(self.settings.init).expanduser().resolve()
+        source = None if self.settings.init is None else user_path(self.settings.init).resolve()
         if source is not None and self.folder.resolve() in (source, *source.parents):
             raise TrainingError(
                 f"train.init is in {self.folder}, which --overwrite would move aside: choose another --output."

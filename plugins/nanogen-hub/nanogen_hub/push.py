@@ -1,0 +1,118 @@
+"""Upload of a pipeline with its model card to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nanogen_core.config import CONFIG
+from nanogen_core.errors import DataError
+from nanogen_core.pipeline import Pipeline
+from nanogen_eval.record import FILE as SCORES
+from nanogen_eval.record import read_scores
+from nanogen_files import hub, storage, yaml_files
+from nanogen_hub.card import model_card
+from nanogen_hub.frozen import public
+from nanogen_hub.sheet import SHEET, write_sheet
+
+CARD = "README.md"
+
+
+def push_to_hub(
+    pipeline: Pipeline,
+    name: str,
+    *,
+    run: str | Path | None = None,
+    licence: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
+    message: str | None = None,
+    include_frozen: bool = False,
+    seed: int = 0,
+    dry_run: str | Path | None = None,
+) -> str:
+    """Upload a pipeline as the model repository `user/name`. An existing repository gets a new commit.
+
+    Args:
+        pipeline: The pipeline.
+        name: Name of the repository, `user/name`.
+        run: Folder of the run, for its training steps and scores in the card.
+        licence: Licence of the weights for the card, such as "apache-2.0". The program cannot know it.
+        private: Create the repository as private. An existing one stays as it is.
+        revision: Branch to upload to; `main` by default. It is created if it does not exist.
+        token: Token of the hub; by default the one of `hf auth login` or HF_TOKEN.
+        message: Commit message.
+        include_frozen: Also upload frozen models that the configuration names by a local path.
+        seed: Seed of the sample sheet.
+        dry_run: Folder to write the files to instead of uploading them.
+
+    Returns:
+        The URL of the commit, or the folder of a dry run.
+
+    Raises:
+        DataError: The name is wrong, a frozen model is local, or the hub refuses or cannot be reached.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        raise DataError(f"{name!r} is no name of a model on the hub: write user/name.")
+    options = {"run": run, "licence": licence, "include_frozen": include_frozen, "seed": seed}
+    if dry_run is not None:
+        return str(write_repository(pipeline, Path(dry_run), name, **options))  # type: ignore[arg-type]
+    from huggingface_hub import HfApi
+
+    _refuse_offline(name)
+    with TemporaryDirectory() as temporary:
+        folder = write_repository(pipeline, Path(temporary) / "model", name, **options)  # type: ignore[arg-type]
+        with hub.errors(name, revision):
+            api = HfApi(token=token)
+            api.create_repo(name, private=private, exist_ok=True)
+            if revision is not None:
+                api.create_branch(name, branch=revision, exist_ok=True)
+            text = message or "Upload a NanoGen pipeline"
+            commit = api.upload_folder(repo_id=name, folder_path=folder, revision=revision, commit_message=text)
+    return str(commit.commit_url)
+
+
+def write_repository(
+    pipeline: Pipeline,
+    folder: Path,
+    name: str,
+    *,
+    run: str | Path | None = None,
+    licence: str | None = None,
+    include_frozen: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Write the files of a model repository: the saved pipeline, scores, a sample sheet and the card.
+
+    Args as in `push_to_hub`. Returns the folder.
+
+    Raises:
+        DataError: The folder is not empty, or a frozen model is local.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not an empty folder: choose another one.")
+    run = None if run is None else Path(run)
+    scores = read_scores(run) if run is not None and (run / SCORES).is_file() else []
+    folder.mkdir(parents=True, exist_ok=True)
+    found = public(pipeline.config.as_dict(), folder, include=include_frozen)
+    pipeline.save(folder)
+    storage.write_text(folder / CONFIG, yaml_files.dump(found.config))
+    if run is not None and scores:
+        shutil.copyfile(run / SCORES, folder / SCORES)
+    sheet = write_sheet(pipeline, folder / SHEET, seed)
+    card = model_card(pipeline, name, run=run, scores=scores, licence=licence, paths=found, sheet=sheet)
+    storage.write_text(folder / CARD, card)
+    return folder
+
+
+def _refuse_offline(name: str) -> None:
+    if not hub.reachable():
+        from huggingface_hub.constants import ENDPOINT
+
+        raise DataError(
+            f"{name} cannot be uploaded, because the hub {ENDPOINT} cannot be reached. `--dry-run FOLDER` (dry_run)"
+            " writes the files without a network."
+        )
