@@ -23,6 +23,8 @@ from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.registry import registry
 from nanogen_files import yaml_files
 from nanogen_files.config_diff import differences
+from nanogen_files.folder_lock import holder_of
+from tests.bench.finished_runs import write_finished
 
 MAY_DIFFER = ("task.", "conditioner.", "encoder.", "metric.", "guidance.cfg.scale")
 RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}
@@ -134,9 +136,7 @@ def test_an_unknown_plan_or_method_is_a_sentence(tmp_path):
 def test_a_wrong_configuration_is_found_before_anything_starts(tmp_path):
     methods = {"bad": {"summary": "c", "family": "c", "config": {"backbone": {"hidden": "wide"}}}}
     with pytest.raises(ConfigError, match="imagenet bad seed 0: .*backbone.hidden"):
-        experiment(
-            tiny(methods=methods), tmp_path / "out", only=(), queue=LocalQueue(), options=Options(), log=print
-        )
+        experiment(tiny(methods=methods), tmp_path / "out", only=(), queue=LocalQueue(), options=Options(), log=print)
     assert not (tmp_path / "out").exists()
 
 
@@ -331,15 +331,17 @@ def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):
     methods = {"vae": TINY["methods"]["vae"]}
     raw = tiny(methods=methods, prepared={}, steps=20_000, base=base)
     (tmp_path / "tiny.yaml").write_text(yaml_files.dump(raw))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plan.yaml").write_text(yaml_files.dump({**plan.read(tmp_path / "tiny.yaml")}))
+    write_finished(jobs(plan.checked(plan.read(tmp_path / "tiny.yaml")), tmp_path / "out", ["vae"])[1], 0.5)
     process = start(tmp_path)
     seen(tmp_path, "out/imagenet/vae/seed-0/log.jsonl")
-    seen(tmp_path, "out/t2i/vae/seed-0/log.jsonl")
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert "the same command resumes" in told
-    for task in ("imagenet", "t2i"):
-        assert list((tmp_path / "out" / task / "vae" / "seed-0" / "checkpoints").glob("step-*"))
+    assert list((tmp_path / "out" / "imagenet" / "vae" / "seed-0" / "checkpoints").glob("step-*"))
+    assert holder_of(tmp_path / "out" / "imagenet" / "vae" / ".seed-0.lock") is None  # its process has ended
 
 
 @pytest.mark.parametrize("section", ["null", "5", "[1]"])

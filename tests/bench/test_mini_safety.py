@@ -327,7 +327,7 @@ def test_jobs_are_started_that_way(tmp_path):
     (job, _) = jobs(plan.checked(PLAN), tmp_path, ["vae"])
     words = Scheduler(tmp_path, LocalQueue(), Options(), print).command(job).words
     assert words[:4] == [sys.executable, "-u", launcher.__file__, "nanogen_bench.mini.work"]
-    assert PYTHON == f"{sys.executable} -u {launcher.__file__}"  # starts submitit in the job
+    assert f"{sys.executable} -u {launcher.__file__}" == PYTHON  # starts submitit in the job
 
 
 def test_the_commands_of_jobs_start_their_own_processes_that_way(tmp_path, monkeypatch):

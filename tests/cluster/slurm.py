@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from submitit import SlurmJob
+
 STAND_IN = Path(__file__).with_name("slurm_stand_in.py")
 
 
@@ -16,6 +18,7 @@ class Slurm:
     def __init__(self, folder, monkeypatch):
         self.folder = folder / "slurm"
         self.folder.mkdir()
+        SlurmJob.watcher.clear()  # every test has jobs of the same numbers
         monkeypatch.setenv("SLURM_STAND_IN", str(self.folder))
         runpy.run_path(str(STAND_IN))["install"](folder / "bin")
         monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")

@@ -47,13 +47,14 @@ def sbatch(script):
     last = int(given["array"].partition("%")[0].partition("-")[2]) if "array" in given else None
     for job in [number] if last is None else [f"{number}_{index}" for index in range(last + 1)]:
         set_state(job, "PENDING")
-        subprocess.Popen(
-            [sys.executable, __file__, "run", job],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(HOME / job / "errors", "w"),
-            start_new_session=True,
-        )
+        with open(HOME / job / "errors", "w") as errors:
+            subprocess.Popen(
+                [sys.executable, __file__, "run", job],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
     print(f"Submitted batch job {number}")
 
 

@@ -1,6 +1,5 @@
 """Commands as jobs of this machine and of SLURM: logs, stopping, requeuing, dependencies, records."""
 
-
 import pytest
 
 from nanogen_cluster.command import Command

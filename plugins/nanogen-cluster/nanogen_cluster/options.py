@@ -30,7 +30,12 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         executor: str,
         **others: Any,
     ) -> Any:
-        used = {"--hours": hours is not None, "--partition": partition is not None, "--slurm": slurm, "--no-wait": not wait}
+        used = {
+            "--hours": hours is not None,
+            "--partition": partition is not None,
+            "--slurm": slurm,
+            "--no-wait": not wait,
+        }
         if executor != SLURM and (unused := [option for option, given in used.items() if given]):
             raise click.UsageError(f"{', '.join(unused)}: only with --executor slurm.")
         limit = {} if hours is None else {"hours": hours}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from nanogen_cluster import launcher
 from nanogen_cluster.options import LOCAL, SLURM
 from nanogen_cluster.resources import Resources
-from nanogen_files.errors import DataError, NanoGenError
 from nanogen_files import storage
+from nanogen_files.errors import DataError, NanoGenError
 
 RECORD = "job.json"  # in the folder of a job's logs, while it is submitted to SLURM
 CONTROLLER = "controller.txt"  # output of submitit's local controller, beside the logs of its job
@@ -154,12 +155,23 @@ class SlurmQueue:
         executor = _slurm_executor(logs, self.resources, title, [one.job.job_id for one in after])
         with _submission_errors():
             job = executor.submit(command)
-        self.remember(logs, job.job_id, attempt)
+        storage.write_json(logs / RECORD, {"id": job.job_id, "attempt": attempt})
         return Submission(job, attempt)
 
-    def remember(self, logs: Path, number: str, attempt: int = 1) -> None:
-        """Write the record of a submitted job."""
-        storage.write_json(logs / RECORD, {"id": number, "attempt": attempt})
+    def submit_array(
+        self, commands: Sequence[Callable[[], Any]], logs: Path, *, title: str, after: Sequence[str] = ()
+    ) -> list[str]:
+        """Submit a job array. Returns the numbers of its tasks. Writes no record.
+
+        Args:
+            commands: Function of each task.
+            logs: As in `submit`.
+            title: Name of the jobs.
+            after: Numbers of jobs that must succeed first.
+        """
+        executor = _slurm_executor(logs, self.resources, title, after)
+        with _submission_errors():
+            return [job.job_id for job in executor.submit_array(commands)]
 
     def submitted(self, logs: Path) -> Submission | None:
         """Return the job that was submitted with these logs and is not forgotten yet."""
@@ -205,12 +217,12 @@ def _slurm_executor(logs: Path, resources: Resources, title: str, after: Sequenc
 @contextmanager
 def _submission_errors() -> Iterator[None]:
     """Turn a failed submission into a NanoGenError."""
-    try:
-        yield
-    except FileNotFoundError as error:
+    if shutil.which("sbatch") is None:
         raise NanoGenError(
             "`sbatch` was not found: run this command on a login node of a SLURM cluster, or use --executor local."
-        ) from error
+        )
+    try:
+        yield
     except (FailedJobError, FailedSubmissionError) as error:
         reason = str(error).strip().replace("\n", " ")
         raise NanoGenError(

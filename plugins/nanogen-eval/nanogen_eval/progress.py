@@ -42,10 +42,15 @@ class Progress:
         self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has finished
         self._own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
 
-    def load(self) -> None:
-        """Load the files of this process, and of processes that no longer exist, into the metrics."""
+    def load(self, *, own: bool = False) -> None:
+        """Load the files of this process, and of processes that no longer exist, into the metrics.
+
+        Args:
+            own: Load only the file of this process, because the others run independently.
+        """
+        rank, world = self._share
         for number, path in enumerate(self._usable()):
-            if number % self._share.world == self._share.rank:
+            if path.name == NAME.format(rank) if own else number % world == rank:
                 self._load(path)
 
     def save(self) -> None:
