@@ -72,7 +72,7 @@ def measure(
             wait(share)  # no process may save while another one still loads
         if writer is not None:
             restore(source, writer, progress.done, options.batch_size, share)
-    finished = int(progress.done.sum())
+    finished = int((progress.own if alone else progress.done).sum())
     total = finished + sum(map(len, progress.todo(options.batch_size)))  # images of this process
     began = saved = time.monotonic()
     before = finished

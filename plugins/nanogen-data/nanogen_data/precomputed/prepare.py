@@ -81,7 +81,7 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
 
 
 def claim(resolved: Resolved, folder: Path, options: Options) -> None:
-    """Write the initial manifest of a folder, so that `prepare_part` can write its shards. Arguments as in `prepare`."""
+    """Write the manifest that `prepare_part` needs into an empty folder. Arguments as in `prepare`."""
     with folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)):
         parts = Assembly(resolved)
         _claim(folder, _manifest(parts, reading_of(parts), options))
