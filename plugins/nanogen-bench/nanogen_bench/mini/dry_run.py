@@ -24,8 +24,8 @@ from nanogen_train.planning.plan import Setting, plan_for
 
 CLASSES = 1000  # if the data is absent
 EXCLUDED = (
-    "Not counted: auxiliary losses and their teachers, tokenizers and text encoders (precompute latents), prepared runs,"
-    " evaluations, and gradient transfers between GPUs."
+    "Not counted: auxiliary losses and their teachers, tokenizers and text encoders (precompute latents), prepared"
+    " runs, evaluations, and gradient transfers between GPUs."
 )
 MISSING_SPEED = (
     "GPU hours: unknown without the GPU's speed. Give --gpu-tflops and --utilisation, or --measured METHOD=RATE with"
