@@ -77,6 +77,15 @@ def test_a_signal_that_nohup_ignores_is_not_heard():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_second_sigterm_is_ignored_and_a_second_ctrl_c_is_not():
+    with stop_request() as stop:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):  # SLURM and torchrun both send SIGTERM
+            os.kill(os.getpid(), number)
+        assert stop
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_reader_of_the_output_that_goes_away_costs_nothing(config, tmp_path):
     process = started(config, tmp_path / "run", "--set", "train.steps=12")
     process.stderr.close()

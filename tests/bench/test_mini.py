@@ -15,12 +15,16 @@ from attrs import evolve
 from nanogen_bench.mini import folders, outcome, plan
 from nanogen_bench.mini.experiment import experiment
 from nanogen_bench.mini.job import jobs
-from nanogen_bench.mini.pool import Pool
+from nanogen_bench.mini.scheduler import Options, Scheduler, Slots
+from nanogen_bench.mini.work import find
+from nanogen_cluster.queues import LocalQueue, Submission
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, UnknownName
 from nanogen_core.registry import registry
 from nanogen_files import yaml_files
 from nanogen_files.config_diff import differences
+from nanogen_files.folder_lock import holder_of
+from tests.bench.finished_runs import write_finished
 
 MAY_DIFFER = ("task.", "conditioner.", "encoder.", "metric.", "guidance.cfg.scale")
 RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}
@@ -132,7 +136,7 @@ def test_an_unknown_plan_or_method_is_a_sentence(tmp_path):
 def test_a_wrong_configuration_is_found_before_anything_starts(tmp_path):
     methods = {"bad": {"summary": "c", "family": "c", "config": {"backbone": {"hidden": "wide"}}}}
     with pytest.raises(ConfigError, match="imagenet bad seed 0: .*backbone.hidden"):
-        experiment(tiny(methods=methods), tmp_path / "out", only=(), slots=1, log=print)
+        experiment(tiny(methods=methods), tmp_path / "out", only=(), queue=LocalQueue(), options=Options(), log=print)
     assert not (tmp_path / "out").exists()
 
 
@@ -161,25 +165,60 @@ def test_a_result_counts_while_the_question_is_the_same(tmp_path):
         assert jobs(plan.checked(tiny(**changes)), tmp_path, ["rae"])[1].result is None
 
 
-def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch):
-    """Without any process: the first job of the pool ends at once, with nothing to show."""
-    monkeypatch.setattr(Pool, "_process", lambda self, job: Ended())
-    told = []
-    todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
-    Pool(tmp_path, 2, told.append).run(todo)
-    assert "ended with status 9" in todo[0].error
-    assert todo[1].error == "This run needs imagenet decoder, which failed."
-    assert len(told) == 4
-
-
 class Ended:
-    """A process that is over."""
+    """A queue whose jobs end at once, with nothing to show."""
 
-    returncode = 9
-    stdin = None
+    def __init__(self):
+        self.titles, self.job_id = [], "9"
+        self.paths = self
+        self.stdout = "9.out"
 
-    def poll(self):
-        return 9
+    def submit(self, command, logs, *, title, attempt=1, after=()):
+        self.titles.append(title)
+        return Submission(self, attempt)
+
+    def submitted(self, logs):
+        return None
+
+    def forget(self, logs):
+        pass
+
+    def close(self):
+        pass
+
+    def done(self):
+        return True
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch, retries):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    told, queue = [], Ended()
+    todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
+    Scheduler(tmp_path, queue, Options(slots=Slots(count=2), retries=retries), told.append).run(todo)
+    assert todo[0].error == "It ended without a result: job 9 (log: 9.out)."
+    assert todo[1].error == "This run needs imagenet decoder, which failed."
+    assert queue.titles == ["nanogen imagenet decoder"] * (1 + retries)
+    assert len(told) == 4 + retries
+
+
+def test_a_run_of_a_perturbation_is_found_by_its_folder(tmp_path):
+    changed = tiny(perturbations={"slow": {"optimizer": {"lr": 1e-4}}})
+    (tmp_path / "plan.yaml").write_text(yaml_files.dump(changed))
+    todo = jobs(plan.checked(changed), tmp_path, ["vae"])
+    assert [find(tmp_path, str(job.folder.relative_to(tmp_path))).title for job in todo] == [job.title for job in todo]
+    assert len({job.title for job in todo}) == 4
+
+
+def test_the_gpus_of_this_machine_are_divided_among_the_slots(tmp_path):
+    slots = Slots(count=2, gpus=("4", "5", "6", "7"), processes=2, threads=3)
+    scheduler = Scheduler(tmp_path, LocalQueue(), Options(slots=slots), print)
+    job = jobs(plan.checked(TINY), tmp_path, ["vae"])[0]
+    commands = [scheduler.command(job, slot) for slot in (0, 1)]
+    assert [one.environment["CUDA_VISIBLE_DEVICES"] for one in commands] == ["4,5", "6,7"]
+    assert commands[0].environment["OMP_NUM_THREADS"] == "3"
+    assert "torch.distributed.run" in commands[0].words
+    assert commands[0].words[-2:] == [str(tmp_path), "imagenet/vae/seed-0"]
 
 
 # -- from end to end -------------------------------------------------------------------------------------------------
@@ -189,7 +228,7 @@ def start(folder):
     """The command in a folder with stray modules, which none of its processes may run."""
     for name in ("filelock", "torch", "yaml"):
         (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write('{name} ')")
-    words = ["bench", "mini", "--plan", str(folder / "tiny.yaml"), "--output", str(folder / "out"), "--jobs", "2"]
+    words = ["bench", "mini", "--plan", str(folder / "tiny.yaml"), "--output", str(folder / "out"), "--slots", "2"]
     places = os.pathsep.join(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     command = [str(Path(sys.executable).with_name("nanogen")), *words]
@@ -292,15 +331,17 @@ def test_a_stopped_experiment_leaves_checkpoints_and_no_process(tmp_path):
     methods = {"vae": TINY["methods"]["vae"]}
     raw = tiny(methods=methods, prepared={}, steps=20_000, base=base)
     (tmp_path / "tiny.yaml").write_text(yaml_files.dump(raw))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plan.yaml").write_text(yaml_files.dump({**plan.read(tmp_path / "tiny.yaml")}))
+    write_finished(jobs(plan.checked(plan.read(tmp_path / "tiny.yaml")), tmp_path / "out", ["vae"])[1], 0.5)
     process = start(tmp_path)
     seen(tmp_path, "out/imagenet/vae/seed-0/log.jsonl")
-    seen(tmp_path, "out/t2i/vae/seed-0/log.jsonl")
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert "the same command resumes" in told
-    for task in ("imagenet", "t2i"):
-        assert list((tmp_path / "out" / task / "vae" / "seed-0" / "checkpoints").glob("step-*"))
+    assert list((tmp_path / "out" / "imagenet" / "vae" / "seed-0" / "checkpoints").glob("step-*"))
+    assert holder_of(tmp_path / "out" / "imagenet" / "vae" / ".seed-0.lock") is None  # its process has ended
 
 
 @pytest.mark.parametrize("section", ["null", "5", "[1]"])

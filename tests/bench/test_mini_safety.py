@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nanogen_bench import launcher
 from nanogen_bench.cli.mini import mini
 from nanogen_bench.cli.report import report
 from nanogen_bench.mini import folders, outcome, plan, work
 from nanogen_bench.mini.experiment import experiment
 from nanogen_bench.mini.job import jobs
-from nanogen_bench.mini.pool import Pool
+from nanogen_bench.mini.scheduler import Options, Scheduler
+from nanogen_cluster import launcher
+from nanogen_cluster.command import Command
+from nanogen_cluster.queues import PYTHON, LocalQueue
 from nanogen_core.errors import ConfigError, DataError, TrainingError
 from nanogen_eval import progress
 from nanogen_files import storage, yaml_files
@@ -80,8 +82,8 @@ def beside(tmp_path):
 def run(raw, output, monkeypatch):
     """The experiment without its processes."""
     with monkeypatch.context() as patch:
-        patch.setattr(Pool, "run", lambda self, todo: None)
-        return experiment(raw, output, only=(), slots=1, log=print)
+        patch.setattr(Scheduler, "run", lambda self, todo: None)
+        return experiment(raw, output, only=(), queue=LocalQueue(), options=Options(), log=print)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -250,8 +252,8 @@ def test_a_damaged_result_is_left_as_it_is_and_the_rest_goes_on(finished, monkey
     else:
         (first.folder / "result.json").write_text(content)
     before, told = tree(finished), []
-    monkeypatch.setattr(Pool, "_process", lambda self, job: pytest.fail(f"{job.title} was started"))
-    Pool(finished, 1, told.append).run([first, second])
+    monkeypatch.setattr(LocalQueue, "submit", lambda self, command, logs, **options: pytest.fail(f"{logs} was started"))
+    Scheduler(finished, LocalQueue(), Options(), told.append).run([first, second])
     assert f"{first.title} is skipped:" in told[0]
     assert "result.json is damaged" in told[0]
     assert (first.result, second.result is None) == (None, False)
@@ -321,25 +323,29 @@ def test_a_stray_module_in_the_current_folder_is_not_run(tmp_path):
     assert not mark.exists()
 
 
-def test_jobs_are_started_that_way(tmp_path, monkeypatch):
-    started = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.append((command, options)))
+def test_jobs_are_started_that_way(tmp_path):
     (job, _) = jobs(plan.checked(PLAN), tmp_path, ["vae"])
-    Pool(tmp_path, 1, print)._process(job)
-    ((command, options),) = started
-    assert command[:3] == [sys.executable, launcher.__file__, "nanogen_bench.mini.work"]
-    assert options["env"]["PYTHONSAFEPATH"] == "1"
-    assert "-m" not in command
+    words = Scheduler(tmp_path, LocalQueue(), Options(), print).command(job).words
+    assert words[:4] == [sys.executable, "-u", launcher.__file__, "nanogen_bench.mini.work"]
+    assert f"{sys.executable} -u {launcher.__file__}" == PYTHON  # starts submitit in the job
+
+
+def test_the_commands_of_jobs_start_their_own_processes_that_way(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **options: started.append(options))
+    Command(["true"], cwd=tmp_path, environment={"HOME": None})._start(10)
+    assert started[0]["env"]["PYTHONSAFEPATH"] == "1"
+    assert "HOME" not in started[0]["env"]
 
 
 def test_what_the_launcher_starts_sees_its_own_arguments(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "shown.py").write_text("import sys; print(__name__, sys.argv[1:], sys.path[0] == '')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'home'}"}
-    command = [sys.executable, launcher.__file__, "shown", "a", "b c"]
+    command = [sys.executable, launcher.__file__, "-u", "-m", "shown", "a", "b c"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout.strip() == "__main__ ['a', 'b c'] False"
-    assert Path(launcher.__file__).parent.name == "nanogen_bench"
+    assert Path(launcher.__file__).parent.name == "nanogen_cluster"
 
 
 # -- what the program did not write ------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from nanogen_bench.collected.entries import entry
 from nanogen_bench.mini import plan
 from nanogen_bench.mini.experiment import experiment
 from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.scheduler import Options
+from nanogen_cluster.queues import LocalQueue
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError
 from nanogen_files import storage, yaml_files
@@ -25,6 +27,7 @@ METHODS = {
     }
     for width in (8, 12, 16, 24)
 }
+QUIET = {"queue": LocalQueue(), "options": Options(), "log": lambda line: None}
 TWO = {
     **{key: value for key, value in TINY.items() if key not in ("prepared", "quick")},
     "methods": METHODS,
@@ -70,7 +73,7 @@ def output(tmp_path_factory):
     values = random.Random(0)
     for job in jobs(plan.checked(TWO), folder, list(METHODS)):
         write_finished(job, values.random())
-    assert experiment(TWO, folder, only=(), slots=2, log=lambda line: None) == []
+    assert experiment(TWO, folder, only=(), **QUIET) == []
     return folder
 
 
@@ -101,7 +104,7 @@ def test_the_correlation_of_each_retraining_is_that_of_its_runs(output):
 def test_a_second_call_repeats_nothing(output):
     before = {path: path.stat().st_mtime_ns for path in output.rglob("result.json")}
     assert len(before) == 4 * 2 * 2 * 3
-    experiment(TWO, output, only=(), slots=2, log=lambda line: None)
+    experiment(TWO, output, only=(), **QUIET)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("result.json")} == before
 
 

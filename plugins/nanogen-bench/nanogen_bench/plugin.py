@@ -15,3 +15,8 @@ def nanogen_commands() -> dict[str, tuple[str, str]]:
             "DiffusionBench: compare model rankings of two tasks.",
         )
     }
+
+
+@hookimpl
+def nanogen_plans() -> dict[str, str]:
+    return {"paper": "nanogen_bench:plans/paper.yaml"}

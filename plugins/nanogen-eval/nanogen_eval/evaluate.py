@@ -126,6 +126,32 @@ class Evaluation:
                 progress.clear(self._states.pop())
         return scores
 
+    def measure_part(self, target: EvalTarget, seeds: Sequence[int], part: DataShard) -> None:
+        """Measure one part of the images and save its state, which `scores` then combines.
+
+        The parts may run at the same time, before `scores` and without communication.
+
+        Args:
+            target: As in `scores`.
+            seeds: As in `scores`.
+            part: Index and number of the parts.
+        """
+        assert self.folder is not None
+        assert not self.keep_images
+        with isolated_rng():
+            for one in self._passes(target, seeds):
+                if one.state is not None and not (one.state / progress.RESULT).exists():
+                    report = partial(self.report, f"part {part.rank + 1} of {part.world}")
+                    measure(
+                        one.source,
+                        one.metrics,
+                        options=self.options,
+                        report=report,
+                        folder=one.state,
+                        share=part,
+                        alone=True,
+                    )
+
     def searched(self, model: Model, scales: Sequence[float], *, seeds: Sequence[int], by: str | None = None) -> Model:
         """Search for the best guidance scale, with a seed that the evaluation does not use.
 

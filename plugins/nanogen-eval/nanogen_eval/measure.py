@@ -41,6 +41,7 @@ def measure(
     writer: ImageWriter | None = None,
     after_first_batch: Callable[[Mapping[str, Metric]], None] | None = None,
     share: DataShard = ONE_PROCESS,
+    alone: bool = False,
 ) -> None:
     """Reset the metrics and update them with every image of the source. Rank 0 ends with the values of all processes.
 
@@ -55,6 +56,7 @@ def measure(
         writer: Writes each batch as files.
         after_first_batch: Called once with the metrics, after the first batch or at the end of an empty pass.
         share: Rank and number of the processes that divide the images.
+        alone: The processes run independently of each other. Each saves its state, and nothing is gathered.
 
     Raises:
         NanoGenError: The folder cannot be written.
@@ -65,11 +67,12 @@ def measure(
             metric.compare_with(source)
     progress = Progress(folder or Path(), metrics, len(source.requests.indices), share, options.batch_size)
     if folder is not None:
-        progress.load()
-        wait(share)  # no process may save while another one still loads
+        progress.load(own=alone)
+        if not alone:
+            wait(share)  # no process may save while another one still loads
         if writer is not None:
             restore(source, writer, progress.done, options.batch_size, share)
-    finished = int(progress.done.sum())
+    finished = int((progress.own if alone else progress.done).sum())
     total = finished + sum(map(len, progress.todo(options.batch_size)))  # images of this process
     began = saved = time.monotonic()
     before = finished
@@ -95,7 +98,8 @@ def measure(
         writer.flush()
     seconds = time.monotonic() - began
     log.info("%d images in %.1f s: %.1f images/s", finished - before, seconds, (finished - before) / max(seconds, 1e-9))
-    gather(metrics, share)
+    if not alone:
+        gather(metrics, share)
 
 
 def _save(progress: Progress, writer: ImageWriter | None) -> None:

@@ -40,12 +40,17 @@ class Progress:
     def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: DataShard, batch_size: int = 0):
         self._folder, self._metrics, self._share, self._batch_size = folder, metrics, share, batch_size
         self.done = torch.zeros(count, dtype=torch.bool)  # rows that any process has finished
-        self._own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
+        self.own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
 
-    def load(self) -> None:
-        """Load the files of this process, and of processes that no longer exist, into the metrics."""
+    def load(self, *, own: bool = False) -> None:
+        """Load the files of this process, and of processes that no longer exist, into the metrics.
+
+        Args:
+            own: Load only the file of this process, because the others run independently.
+        """
+        rank, world = self._share
         for number, path in enumerate(self._usable()):
-            if number % self._share.world == self._share.rank:
+            if path.name == NAME.format(rank) if own else number % world == rank:
                 self._load(path)
 
     def save(self) -> None:
@@ -56,11 +61,11 @@ class Progress:
         path = self._folder / NAME.format(self._share.rank)
         with writing(path):
             size = torch.tensor(self._batch_size)
-            storage.write_tensors(path, {**tensors, DONE: self._own, BATCH_SIZE: size})
+            storage.write_tensors(path, {**tensors, DONE: self.own, BATCH_SIZE: size})
 
     def add(self, rows: Tensor) -> None:
         """Mark rows [B] int64 as finished by this process."""
-        self._own[rows] = True
+        self.own[rows] = True
         self.done[rows] = True
 
     def todo(self, batch_size: int) -> Iterator[range]:
@@ -89,7 +94,7 @@ class Progress:
             tensors = storage.read_tensors(path)
         except DataError as error:
             raise DataError(f"{error} {DELETE}") from error
-        self._own |= tensors.pop(DONE)
+        self.own |= tensors.pop(DONE)
         warn_other_batch_size(int(tensors.pop(BATCH_SIZE, torch.tensor(self._batch_size))), self._batch_size)
         for name, metric in self._metrics.items():
             state = {key.partition("|")[2]: value for key, value in tensors.items() if key.partition("|")[0] == name}

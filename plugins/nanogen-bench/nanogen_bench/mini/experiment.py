@@ -9,16 +9,23 @@ from typing import Any
 from nanogen_bench.mini import outcome
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import ExperimentPlan, checked, read
-from nanogen_bench.mini.pool import Log, Pool, cores
+from nanogen_bench.mini.scheduler import Log, Options, Scheduler
 from nanogen_bench.mini.work import PLAN
-from nanogen_core.config import resolve
+from nanogen_cluster.queues import LocalQueue, SlurmQueue
+from nanogen_core.config import Resolved, resolve
 from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_files import storage, text_files, yaml_files
 from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
 
 
 def experiment(
-    raw: Mapping[str, Any], output: Path, *, only: tuple[str, ...], slots: int | None, log: Log
+    raw: Mapping[str, Any],
+    output: Path,
+    *,
+    only: tuple[str, ...],
+    queue: LocalQueue | SlurmQueue,
+    options: Options,
+    log: Log,
 ) -> list[Job]:
     """Run the unfinished runs of a plan, and write the tables of all finished ones.
 
@@ -26,7 +33,8 @@ def experiment(
         raw: The plan as plain values.
         output: Output folder.
         only: Methods to run; all if empty.
-        slots: Number of parallel runs; by default one per core.
+        queue: Runs the trainings as jobs.
+        options: Limits, retries and waiting.
         log: Receives lines of progress and results.
 
     Returns:
@@ -41,15 +49,15 @@ def experiment(
     output = output.resolve()
     todo = jobs(plan, output, plan.chosen(only))
     for job in todo:
-        _resolve(job)
+        resolved(job)
     _refuse_others(output, plan)
     with folder_lock(output / LOCK, lambda holder: _busy(output, holder)):
         _refuse_others(output, plan)
         _write_plan(output / PLAN, raw)
-        Pool(output, slots or cores(), log).run(todo)
+        Scheduler(output, queue, options, log).run(todo)
         for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
             log(line)
-    return [job for job in todo if job.result is None]
+    return [job for job in todo if job.error is not None]
 
 
 def _busy(output: Path, holder: str) -> TrainingError:
@@ -95,9 +103,9 @@ def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
     storage.write_text(file, yaml_files.dump(dict(raw)))
 
 
-def _resolve(job: Job) -> None:
-    """Check the configuration of a run. Raises NanoGenError with the name of the run."""
+def resolved(job: Job) -> Resolved:
+    """Resolve the configuration of a run. Raises NanoGenError with the name of the run."""
     try:
-        resolve(job.config)
+        return resolve(job.config)
     except NanoGenError as error:
         raise type(error)(f"{job.title}: {error}") from error

@@ -69,6 +69,12 @@ def is_failure(file: Path) -> bool:
         return False
 
 
+def clear_failure(folder: Path) -> None:
+    """Delete the `failure.json` of an earlier attempt. A file of another form stays."""
+    if is_failure(folder / FAILURE):
+        (folder / FAILURE).unlink()
+
+
 def finished_result(folder: Path, request: Any) -> dict[str, Any] | None:
     """Read the result of a finished run.
 

@@ -125,7 +125,7 @@ def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[J
 def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int, perturbation: str) -> Job:
     variant = plan.methods[name]
     home = output if perturbation == NONE else output / PERTURBED / perturbation
-    template = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps)
+    template = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps, recipe=variant.recipe)
     return Job(
         name=name,
         task=task,

@@ -30,11 +30,13 @@ class Variant:
     Attributes:
         summary: Description for the report.
         family: Group of related methods, which are not independent of each other.
+        recipe: Recipe or configuration file below the base; None for none.
         config: Configuration that overrides the base.
     """
 
     summary: str
     family: str
+    recipe: str | None = None
     config: Mapping[str, Any] = field(factory=dict)
 
     @property
@@ -71,7 +73,7 @@ class ExperimentPlan:
     Attributes:
         tasks: Names of the two tasks.
         seeds: Training seeds.
-        steps: Training steps of each run.
+        steps: Training steps of each run; None for those of its recipe.
         eval_samples: Number of samples for the scores of each run.
         base: Configuration that all runs share.
         methods: The methods by name.
@@ -84,7 +86,7 @@ class ExperimentPlan:
 
     tasks: tuple[str, ...] = field(validator=[validators.min_len(2), validators.max_len(2)])
     seeds: tuple[int, ...] = field(validator=[validators.min_len(1), validators.deep_iterable(seed_number)])
-    steps: int = field(validator=count)
+    steps: int | None = field(validator=validators.optional(count))
     eval_samples: int = field(validator=at_least(2))
     base: Mapping[str, Any]
     methods: Mapping[str, Variant] = field(validator=validators.min_len(1))
@@ -168,7 +170,13 @@ def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
 
 
 def configuration(
-    plan: ExperimentPlan, overlay: Mapping[str, Any], *, task: str, seed: int, steps: int
+    plan: ExperimentPlan,
+    overlay: Mapping[str, Any],
+    *,
+    task: str,
+    seed: int,
+    steps: int | None,
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     """Return the configuration of one run.
 
@@ -177,10 +185,12 @@ def configuration(
         overlay: Configuration that overrides the base.
         task: Name of the task.
         seed: Training seed.
-        steps: Number of training steps. They also determine the learning-rate schedule, see `lengths`.
+        steps: Number of training steps. They also determine the learning-rate schedule, see `lengths`. None leaves
+            both as configured.
+        recipe: Recipe or configuration file below the base.
     """
-    own = {"task": task, "seed": seed, **lengths(steps)}
-    return combine(plan.base, overlay, own)
+    own = {"task": task, "seed": seed, **({} if steps is None else lengths(steps))}
+    return combine(recipe, plan.base, overlay, own)
 
 
 def lengths(steps: int) -> dict[str, Any]:

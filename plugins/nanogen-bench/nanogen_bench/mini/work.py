@@ -1,7 +1,7 @@
-"""Process of one run of a plan: `python launcher.py nanogen_bench.mini.work OUTPUT TASK NAME SEED`.
+"""Process of one run of a plan: `python launcher.py nanogen_bench.mini.work OUTPUT FOLDER`.
 
-It resumes from the newest checkpoint. When its parent process ends, its standard input closes. It then saves a
-checkpoint and stops, as after Ctrl-C.
+It resumes from the newest checkpoint. When its job ends, its standard input closes. It then saves a checkpoint and
+stops, as after Ctrl-C. Under torchrun, several processes share the run.
 """
 
 from __future__ import annotations
@@ -32,28 +32,33 @@ STATISTICS_BATCHES, STATISTICS_BATCH = 32, 128  # number and size of image batch
 EVAL_BATCH = 128  # samples per batch of the evaluation
 
 
-def find(output: Path, task: str, name: str, seed: int) -> Job:
-    """Find a run in the plan of an output folder."""
+def find(output: Path, folder: str) -> Job:
+    """Find a run in the plan of an output folder by the relative path of its folder."""
     plan = checked(read(output / PLAN))
-    return next(j for j in jobs(plan, output, list(plan.methods)) if (j.task, j.name, j.seed) == (task, name, seed))
+    return next(job for job in jobs(plan, output, list(plan.methods)) if job.folder == output / folder)
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Train and evaluate a run. Returns the result, which is also written into the folder of the run."""
+    """Train and evaluate a run. Returns the result, which rank 0 also writes into the folder of the run."""
     from nanogen_core.pipeline import build_pipeline
+    from nanogen_data.loader import DataShard, unsharded
+    from nanogen_eval import gather
     from nanogen_train.checkpoint import checkpoint
     from nanogen_train.logging import metrics_log
     from nanogen_train.trainer.loop import Run
 
-    folders.claim(job.folder, job.training)
+    share = DataShard.here()
+    if not share.rank:
+        folders.claim(job.folder, job.training)
     pipeline = build_pipeline(job.config)
     run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), restart=True, report=_report)
     pipeline = run.train()
     trained = time.perf_counter()
     scores = _evaluate(pipeline, job) if job.eval_samples else []
-    if job.statistics:
-        batches = islice(pipeline.task.iter_once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
-        pipeline.tokenizer.compute_statistics(batches, job.folder / job.statistics)
+    if job.statistics and not share.rank:
+        with unsharded():
+            batches = islice(pipeline.task.iter_once("train", STATISTICS_BATCH), STATISTICS_BATCHES)
+            pipeline.tokenizer.compute_statistics(batches, job.folder / job.statistics)
     phases = run.stage.phase_names
     result = {
         "request": job.request,
@@ -64,8 +69,10 @@ def work(job: Job) -> dict[str, Any]:
         "parameters": sum(p.numel() for phase in phases for _, p in run.stage.parameters_of(phase)),
         "precision": run.engine.precision,
     }
-    folders.write_result(job.folder, result)
-    checkpoint.remove_all(job.folder)  # the checkpoints of 50 runs would fill a disk
+    gather.wait(share)
+    if not share.rank:
+        folders.write_result(job.folder, result)
+        checkpoint.remove_all(job.folder)  # the checkpoints of 50 runs would fill a disk
     return result
 
 
@@ -83,8 +90,7 @@ def _evaluate(pipeline: Pipeline, job: Job) -> list[Score]:
 def attempt(job: Job) -> int:
     """Execute `work`, and write `failure.json` if it fails. Returns the exit status."""
     failure = job.folder / folders.FAILURE
-    if folders.is_failure(failure):
-        failure.unlink()
+    folders.clear_failure(job.folder)
     try:
         work(job)
     except Exception as error:  # any error: the other runs must continue
@@ -101,17 +107,19 @@ def _report(step: int, scalars: Any) -> None:
 
 
 def _stop_with_parent() -> None:
-    """Wait until the parent process ends, then send SIGTERM to this process."""
-    sys.stdin.read()
+    """Wait until the standard input closes, then send SIGTERM to this process."""
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(output: str, task: str, name: str, seed: str) -> int:
+def main(output: str, folder: str) -> int:
     Thread(target=_stop_with_parent, daemon=True).start()
-    job = find(Path(output), task, name, int(seed))
+    job = find(Path(output), folder)
+    if os.environ.get("RANK", "0") != "0":  # rank 0 holds the lock
+        return attempt(job)
     lock = job.folder.parent / f".{job.folder.name}.lock"
     with folder_lock(lock, lambda holder: _busy(job, holder), timeout=120):  # an orphaned run may still be saving
-        return attempt(job)
+        return 0 if job.result is not None else attempt(job)
 
 
 def _busy(job: Job, holder: str) -> TrainingError:

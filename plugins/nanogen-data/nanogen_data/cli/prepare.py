@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+from attrs import evolve
 
-from nanogen_core.cli.options import BATCH, WORKERS, overrides
+from nanogen_cluster.options import SLURM, job_options
+from nanogen_cluster.resources import Resources
+from nanogen_core.cli.options import BATCH, FEW, WORKERS, overrides
+
+if TYPE_CHECKING:
+    from nanogen_core.config import Resolved
+    from nanogen_data.precomputed.manifest import Manifest
+    from nanogen_data.precomputed.prepare import Options
 
 
 @click.command()
@@ -19,6 +29,8 @@ from nanogen_core.cli.options import BATCH, WORKERS, overrides
 @click.option("--shard-size", type=BATCH, default=1000, show_default=True, help="Examples per shard.")
 @click.option("--batch-size", type=BATCH, default=32, show_default=True, help="Images per encoding batch.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option("--jobs", type=FEW, help="Number of SLURM jobs that divide the shards.")
+@job_options
 @overrides
 def prepare(
     source: str,
@@ -28,13 +40,19 @@ def prepare(
     shard_size: int,
     batch_size: int,
     dtype: str,
+    jobs: int | None,
+    executor: str,
+    resources: Resources,
+    wait: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Precompute latents and text encodings of the training data in SOURCE, for `train.precomputed_latents`.
 
     SOURCE is a folder of class folders, a Hugging Face dataset on disk, a folder or pattern of webdataset tars, or the
     name of a dataset. DESTINATION is the folder to write. A stopped command can be run again; it keeps finished shards.
+    With `--executor slurm --jobs N`, N jobs of a SLURM array divide the shards, and a last job completes the folder.
     """
+    from nanogen_cluster.arrays import logs_beside, refuse_submitted
     from nanogen_core.cli.options import override_layer
     from nanogen_core.config import combine
     from nanogen_data.precomputed.sources import with_source
@@ -43,8 +61,16 @@ def prepare(
     # imports torch, so only after the configuration is checked
     from nanogen_data.precomputed.prepare import Options, prepare
 
+    if (executor == SLURM) != (jobs is not None):
+        raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both.")
     options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype, workers=workers or _cpus())
-    manifest = prepare(resolved, destination, options, _report())
+    if jobs is not None:
+        manifest = _submit(resolved, destination, options, workers, jobs, resources, wait)
+        if manifest is None:
+            return
+    else:
+        refuse_submitted(logs_beside(destination))
+        manifest = prepare(resolved, destination, options, _report())
     size = sum(shard["bytes"] for shard in manifest.shards) / 1e6
     skipped = sum(manifest.skipped.values())
     click.echo(
@@ -53,6 +79,62 @@ def prepare(
     for reason, count in manifest.skipped.items():
         click.echo(f"Skipped {count}: {reason}.")
     click.echo(f"{size:.1f} MB are in {destination}. Train on them with --set train.precomputed_latents={destination}.")
+
+
+def prepare_part(
+    config: dict[str, Any], folder: Path, options: Options, workers: int | None, part: int, parts: int
+) -> None:
+    """Write one part of the shards, with progress on standard error.
+
+    Args:
+        config: The configuration as plain values.
+        folder: Folder to write.
+        options: Options; their number of workers is that of the submitting machine.
+        workers: Number of workers; None for one per CPU of the job.
+        part: Index of the part.
+        parts: Number of parts.
+    """
+    from nanogen_data.precomputed import prepare
+
+    prepare.prepare_part(config, folder, evolve(options, workers=workers or _cpus()), part, parts, _report())
+
+
+def complete(config: dict[str, Any], folder: Path, options: Options, workers: int | None) -> Manifest:
+    """Complete a folder whose shards are written. Arguments as in `prepare_part`. Returns its manifest."""
+    from nanogen_core.config import resolve
+    from nanogen_data.precomputed import prepare
+
+    return prepare.prepare(resolve(config), folder, evolve(options, workers=workers or _cpus()), _report())
+
+
+def _submit(
+    resolved: Resolved,
+    destination: Path,
+    options: Options,
+    workers: int | None,
+    jobs: int,
+    resources: Resources,
+    wait: bool,
+) -> Manifest | None:
+    """Submit the work to SLURM. Returns the manifest if it has ended."""
+    from attrs import asdict
+
+    from nanogen_cluster.arrays import ArrayWork, Call, logs_beside, run_array
+    from nanogen_cluster.queues import SlurmQueue
+    from nanogen_data.precomputed.prepare import claim
+
+    config, folder = resolved.as_dict(), destination.absolute()
+    claim(resolved, folder, options)
+    common: dict[str, Any] = {"config": config, "folder": folder, "options": options, "workers": workers}
+    work = ArrayWork(
+        parts=[Call(prepare_part, **common, part=part, parts=jobs) for part in range(jobs)],
+        last=Call(complete, **common),
+        request=json.loads(json.dumps({"config": config, "options": asdict(options), "jobs": jobs})),
+        logs=logs_beside(folder),
+        title=f"nanogen prepare {folder.name}",
+    )
+    _, manifest = run_array(work, SlurmQueue(resources), wait=wait, log=lambda line: click.echo(line, err=True))
+    return cast("Manifest | None", manifest)
 
 
 def _cpus() -> int:

@@ -26,6 +26,10 @@ SPLIT = "train"
 Report = Callable[[int, int], None]  # called with (finished examples, total examples)
 
 
+def no_report(done: int, total: int) -> None:
+    """Do nothing. The default progress callback."""
+
+
 @frozen(kw_only=True)
 class Options:
     """Options of `prepare`.
@@ -43,7 +47,7 @@ class Options:
     workers: int = field(default=1, validator=at_least(1, 1024))
 
 
-def prepare(resolved: Resolved, folder: Path, options: Options, report: Report = lambda done, total: None) -> Manifest:
+def prepare(resolved: Resolved, folder: Path, options: Options, report: Report = no_report) -> Manifest:
     """Encode the training split of a configuration into a folder.
 
     Args:
@@ -67,13 +71,50 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
         reading = reading_of(parts)
         target = _manifest(parts, reading, options)
         _claim(folder, target)
-        shards = [Shard(folder, number) for number in range(-(-target.examples // options.shard_size))]
+        shards = _shards(folder, target)
         counter = CorruptionCounter(target.examples, getattr(reading.examples, "max_corrupt", DEFAULT_LIMIT))
-        _write_shards(shards, counter, _worker(resolved, folder, target), options.workers, report)
+        _write_shards(shards, range(len(shards)), counter, _worker(resolved, folder, target), options.workers, report)
         facts = [{key: value for key, value in shard.facts().items() if key != "skipped"} for shard in shards]
         complete = evolve(target, **target.shard_fields(facts, counter))
         complete.write(folder)
     return complete
+
+
+def claim(resolved: Resolved, folder: Path, options: Options) -> None:
+    """Write the manifest that `prepare_part` needs into an empty folder. Arguments as in `prepare`."""
+    with folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)):
+        parts = Assembly(resolved)
+        _claim(folder, _manifest(parts, reading_of(parts), options))
+
+
+def prepare_part(
+    config: Mapping[str, Any], folder: Path, options: Options, part: int, parts: int, report: Report = no_report
+) -> None:
+    """Write every `parts`-th shard of a claimed folder, beginning with number `part`.
+
+    The parts may run at the same time. `prepare` then completes the folder.
+
+    Args:
+        config: The configuration as plain values.
+        folder: Folder that `claim` has prepared.
+        options: As in `prepare`.
+        part: Index of the part.
+        parts: Number of parts.
+        report: As in `prepare`, for the examples of this part.
+
+    Raises:
+        DataError: The folder contains other latents, the disk is full, or too many samples are corrupt.
+    """
+    with translate_write_errors(lambda reason: _disk_full(folder, reason)):
+        resolved = resolve(config)
+        assembly = Assembly(resolved)
+        reading = reading_of(assembly)
+        target = _manifest(assembly, reading, options)
+        manifest.refuse_mismatch(folder, _identity(manifest.read(folder)), _identity(target))
+        shards = _shards(folder, target)
+        counter = CorruptionCounter(target.examples, getattr(reading.examples, "max_corrupt", DEFAULT_LIMIT))
+        own = range(part, len(shards), parts)
+        _write_shards(shards, own, counter, _worker(resolved, folder, target), options.workers, report)
 
 
 def reading_of(parts: Assembly) -> Reading:
@@ -129,14 +170,24 @@ def _identity(stored: Manifest) -> dict[str, Any]:
     return {**stored.identity, "source": stored.source, **{name: getattr(stored, name) for name in fields}}
 
 
+def _shards(folder: Path, target: Manifest) -> list[Shard]:
+    return [Shard(folder, number) for number in range(-(-target.examples // target.shard_size))]
+
+
 def _write_shards(
-    shards: Sequence[Shard], counter: CorruptionCounter, worker: Mapping[str, Any], count: int, report: Report
+    shards: Sequence[Shard],
+    own: Sequence[int],
+    counter: CorruptionCounter,
+    worker: Mapping[str, Any],
+    count: int,
+    report: Report,
 ) -> None:
-    finished_shards = [number for number, shard in enumerate(shards) if shard.done]
+    """Write those of the shards `own` that are missing."""
+    finished_shards = [number for number in own if shards[number].done]
     for number in finished_shards:
         _count_skipped(shards[number], counter)
     examples = sum(int(shards[number].facts()["examples"]) for number in finished_shards)
-    missing = [number for number, shard in enumerate(shards) if not shard.done]
+    missing = [number for number in own if not shards[number].done]
     for number in workers.run(missing, build, worker, count) if missing else ():
         examples += _count_skipped(shards[number], counter)
         report(examples, counter.total)

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nanogen_core.cli.options import BATCH, IMAGES, SCALE, SEED, STEPS, Number, SavedPipeline, overrides
+from nanogen_cluster.options import SLURM, job_options
+from nanogen_cluster.resources import Resources
+from nanogen_core.cli.options import BATCH, FEW, IMAGES, SCALE, SEED, STEPS, Number, SavedPipeline, overrides
 from nanogen_core.validators import BILLION, at_least, between
 
 if TYPE_CHECKING:
-    from nanogen_core.pipeline import Pipeline
     from nanogen_eval.evaluate import Evaluation
     from nanogen_eval.options import ProgressCallback
     from nanogen_eval.protocols import Metric
     from nanogen_eval.score import Interval, Score
+    from nanogen_eval.targets import EvalTarget
 
 
 #: Options that apply only to samples of a model: parameter -> option.
@@ -94,25 +96,105 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
     show_default=True,
     help="Seconds between saved states.",
 )
+@click.option("--jobs", type=FEW, help="Number of SLURM jobs that divide the images.")
+@job_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @overrides
-def evaluate(source: Path, as_json: bool, **options: Any) -> None:
+def evaluate(
+    source: Path,
+    as_json: bool,
+    jobs: int | None,
+    executor: str,
+    resources: Resources,
+    wait: bool,
+    **options: Any,
+) -> None:
     """Score the samples of a run or saved pipeline, a folder of images, or an .npz file of images.
 
     Writes the scores with their settings and intervals to scores.json. Run the same command again to resume an
-    interrupted evaluation. Under torchrun, the processes divide the images.
+    interrupted evaluation. Under torchrun, the processes divide the images. With `--executor slurm --jobs N`, N jobs
+    of a SLURM array divide them, and a last job combines their parts.
     """
+    from nanogen_cluster.arrays import logs_beside, refuse_submitted
     from nanogen_core.errors import DataError
     from nanogen_data.loader import DataShard
-    from nanogen_eval.cli.progress import progress_reporter
 
     if not source.exists():
         raise DataError(f"{source} does not exist. Give a run, a saved pipeline, hf://user/name, or images.")
-    with progress_reporter() as report:
-        run = _evaluate_run if _is_run(source) else _evaluate_images
-        scores, folder = run(source, options, report)
+    if executor == SLURM:
+        if (found := _submit(source, options, jobs, resources, wait)) is not None:
+            _show(*found, as_json)
+        return
+    if jobs is not None:
+        raise click.UsageError("--jobs: only with --executor slurm.")
+    if not DataShard.here().rank:
+        refuse_submitted(logs_beside(_folder(source, options)))
+    scores, folder = evaluate_source(source, options)
     if not DataShard.here().rank:
         _show(scores, folder, as_json)
+
+
+def evaluate_source(source: Path, options: dict[str, Any]) -> tuple[list[Score], Path]:
+    """Return the scores of a model or of images, and the folder of their file.
+
+    Args:
+        source: As in the command.
+        options: Options of the command, by parameter.
+    """
+    from nanogen_eval.cli.progress import progress_reporter
+
+    with progress_reporter() as report:
+        evaluation, target, seeds = _prepared(source, options, report)
+        return evaluation.scores(target, seeds), _folder(source, options)
+
+
+def evaluate_part(source: Path, options: dict[str, Any], part: int, parts: int) -> None:
+    """Measure one part of the images of `evaluate_source`, and save it.
+
+    Args:
+        source: As in the command.
+        options: Options of the command, by parameter.
+        part: Index of the part.
+        parts: Number of parts.
+    """
+    from nanogen_data.loader import DataShard
+    from nanogen_eval.cli.progress import progress_reporter
+
+    with progress_reporter() as report:
+        evaluation, target, seeds = _prepared(source, options, report)
+        evaluation.measure_part(target, seeds, DataShard(part, parts))
+
+
+def _submit(
+    source: Path, options: dict[str, Any], jobs: int | None, resources: Resources, wait: bool
+) -> tuple[list[Score], Path] | None:
+    """Submit the evaluation to SLURM. Returns the scores and their folder if it has ended."""
+    from nanogen_cluster.arrays import ArrayWork, Call, logs_beside, run_array
+    from nanogen_cluster.queues import SlurmQueue
+
+    if jobs is None:
+        raise click.UsageError("--executor slurm needs --jobs, the number of jobs that divide the images.")
+    for name in ("scales", "keep_images"):
+        if options[name]:
+            raise click.UsageError(f"{SAMPLING_OPTIONS[name]} is not possible with --executor slurm: use torchrun.")
+    source = source.absolute()
+    options = {**options, "output": options["output"] and options["output"].absolute()}
+    work = ArrayWork(
+        parts=[Call(evaluate_part, source=source, options=options, part=part, parts=jobs) for part in range(jobs)],
+        last=Call(evaluate_source, source=source, options=options),
+        request={"source": str(source), "jobs": jobs, "options": json.loads(json.dumps(options, default=str))},
+        logs=logs_beside(_folder(source, options)),
+        title=f"nanogen evaluate {source.name}",
+    )
+    ended, result = run_array(work, SlurmQueue(resources), wait=wait, log=lambda line: click.echo(line, err=True))
+    return result if ended else None
+
+
+def _prepared(
+    source: Path, options: dict[str, Any], report: ProgressCallback
+) -> tuple[Evaluation, EvalTarget, Sequence[int]]:
+    """Return the evaluation of a source, what it evaluates, and the sampling seeds."""
+    return (_prepared_run if _is_run(source) else _prepared_images)(source, options, report)
 
 
 def _is_run(source: Path) -> bool:
@@ -121,45 +203,40 @@ def _is_run(source: Path) -> bool:
     return (source / CONFIG).is_file()
 
 
-def _evaluate_run(source: Path, options: dict[str, Any], report: ProgressCallback) -> tuple[list[Score], Path]:
-    """Return the scores of a model, and the folder of their file."""
+def _prepared_run(
+    source: Path, options: dict[str, Any], report: ProgressCallback
+) -> tuple[Evaluation, EvalTarget, Sequence[int]]:
+    """Load a model and search for its guidance scale, if the options say so."""
     from nanogen_core.cli.options import override_layer
     from nanogen_core.errors import ConfigError
     from nanogen_core.pipeline import Pipeline
     from nanogen_eval import metric_factory
     from nanogen_eval.options import Sampling
-    from nanogen_eval.targets import Model
+    from nanogen_eval.targets import Model, Reconstructions
 
     if options["scales"] and options["guidance"] is not None:
         raise ConfigError("--guidance and --guidance-search exclude each other: give one of them.")
     loaded = Pipeline.load(source, device=_device())
     pipeline, metrics = metric_factory.of_pipeline(loaded, options["metrics"], override_layer(options["settings"]))
     if options["reconstruct"]:
-        return _evaluate_tokenizer(source, pipeline, metrics, options, report)
+        _refuse_sampling_options({**options, "reconstruct": False, "rounding": None})
+        reconstructions = Reconstructions(pipeline, options["count"], options["rounding"])
+        return _evaluation(source, metrics, options, report), reconstructions, ()
     if options["compiled"] and pipeline.backbone is not None:  # without one, sampling explains what is missing
         pipeline.backbone.compile()
     given = {name: options[name] for name in ("steps", "guidance", "rounding")}
     sampling = Sampling(**given, tf32=not options["no_tf32"])
     model, seeds = Model(pipeline, options["count"], sampling), options["seeds"] or (0,)
-    evaluation, folder = _evaluation(source, metrics, options, report)
+    evaluation = _evaluation(source, metrics, options, report)
     if options["scales"]:
         model = evaluation.searched(model, options["scales"], seeds=seeds, by=options["guidance_by"])
-    return evaluation.scores(model, seeds), folder
+    return evaluation, model, seeds
 
 
-def _evaluate_tokenizer(
-    source: Path, pipeline: Pipeline, metrics: dict[str, Metric], options: dict[str, Any], report: ProgressCallback
-) -> tuple[list[Score], Path]:
-    """Return the scores of reconstructions, and the folder of their file."""
-    from nanogen_eval.targets import Reconstructions
-
-    _refuse_sampling_options({**options, "reconstruct": False, "rounding": None})
-    evaluation, folder = _evaluation(source, metrics, options, report)
-    return evaluation.scores(Reconstructions(pipeline, options["count"], options["rounding"])), folder
-
-
-def _evaluate_images(source: Path, options: dict[str, Any], report: ProgressCallback) -> tuple[list[Score], Path]:
-    """Return the scores of existing images, and the folder of their file."""
+def _prepared_images(
+    source: Path, options: dict[str, Any], report: ProgressCallback
+) -> tuple[Evaluation, EvalTarget, Sequence[int]]:
+    """Open a folder or file of images."""
     from nanogen_core.cli.options import override_layer
     from nanogen_core.config import load_config
     from nanogen_eval import metric_factory
@@ -172,8 +249,7 @@ def _evaluate_images(source: Path, options: dict[str, Any], report: ProgressCall
     context = None if options["config"] is None else load_config(options["config"])
     settings = override_layer(options["settings"])
     metrics = metric_factory.of_images(images.requests, options["metrics"], settings, context)
-    evaluation, folder = _evaluation(source, metrics, options, report)
-    return evaluation.scores(Images(images)), folder
+    return _evaluation(source, metrics, options, report), Images(images), ()
 
 
 def _refuse_sampling_options(options: dict[str, Any]) -> None:
@@ -187,16 +263,13 @@ def _refuse_sampling_options(options: dict[str, Any]) -> None:
 
 def _evaluation(
     source: Path, metrics: dict[str, Metric], options: dict[str, Any], report: ProgressCallback
-) -> tuple[Evaluation, Path]:
+) -> Evaluation:
     from nanogen_eval.evaluate import Evaluation
     from nanogen_eval.options import BootstrapConfig, EvalOptions
-    from nanogen_files.hub import output_folder
 
-    beside = output_folder(source) if source.is_dir() else source.with_name(f"{source.stem}.scores")
-    folder = options["output"] or beside
-    evaluation = Evaluation(
+    return Evaluation(
         metrics=metrics,
-        folder=folder,
+        folder=_folder(source, options),
         options=EvalOptions(
             batch_size=options["batch_size"] or (64 if _device() == "cpu" else 256), save_every=options["save_every"]
         ),
@@ -205,7 +278,14 @@ def _evaluation(
         keep_images=options["keep_images"],
         report=report,
     )
-    return evaluation, folder
+
+
+def _folder(source: Path, options: dict[str, Any]) -> Path:
+    """Return the folder of the scores."""
+    from nanogen_files.hub import output_folder
+
+    beside = output_folder(source) if source.is_dir() else source.with_name(f"{source.stem}.scores")
+    return Path(options["output"] or beside)
 
 
 def _device() -> str:

@@ -12,7 +12,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class StopRequest:
-    """Becomes true when a signal arrives. A second signal raises KeyboardInterrupt."""
+    """Becomes true when a signal arrives. A further Ctrl-C raises KeyboardInterrupt.
+
+    Further signals of other kinds are ignored: SLURM and torchrun both send SIGTERM to a process when a job ends.
+    """
 
     def __init__(self) -> None:
         self._requested = False
@@ -22,7 +25,7 @@ class StopRequest:
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self._requested:
+        if self._requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._requested = True
 

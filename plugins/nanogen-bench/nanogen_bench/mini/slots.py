@@ -1,0 +1,45 @@
+"""Number of parallel jobs on this machine, and their shares of its GPUs and CPU cores."""
+
+from __future__ import annotations
+
+import os
+
+from nanogen_bench.mini.scheduler import Slots
+from nanogen_core.errors import ConfigError
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def local_slots(count: int | None, gpus: int | None) -> Slots:
+    """Divide this machine among parallel jobs.
+
+    Args:
+        count: Number of parallel jobs; by default as many as the GPUs allow, or one per core.
+        gpus: GPUs per job; None: every job sees all GPUs.
+
+    Raises:
+        ConfigError: The machine has too few GPUs.
+    """
+    if gpus is None:
+        count = count or cores()
+        return Slots(count=count, threads=max(1, cores() // count))
+    names = _visible_gpus()
+    count = count or len(names) // gpus
+    if not count or count * gpus > len(names):
+        raise ConfigError(
+            f"{max(count, 1)} jobs with {gpus} GPUs each need {max(count, 1) * gpus} GPUs, but this machine has"
+            f" {len(names)}: lower --slots or --gpus-per-job."
+        )
+    return Slots(count=count, gpus=names, processes=gpus, threads=max(1, cores() // (count * gpus)))
+
+
+def _visible_gpus() -> tuple[str, ...]:
+    """Return the GPUs that this process sees, by the names that CUDA_VISIBLE_DEVICES takes."""
+    import torch
+
+    number = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(named[:number]) if named else tuple(map(str, range(number)))

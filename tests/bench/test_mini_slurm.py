@@ -1,0 +1,169 @@
+"""The experiment on SLURM: submitted, preempted, requeued and collected; failures, retries, and the cost of a plan."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nanogen_bench.mini import dry_run, plan, scheduler
+from nanogen_bench.mini.dry_run import Speed
+from nanogen_bench.mini.experiment import experiment
+from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.scheduler import Options, Scheduler, Slots
+from nanogen_cluster.command import Command
+from nanogen_cluster.queues import LocalQueue, SlurmQueue
+from nanogen_cluster.resources import Resources
+from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_files import yaml_files
+from tests.bench.finished_runs import write_finished
+from tests.bench.test_mini import TINY, tiny
+from tests.cluster.slurm import Slurm, shell, until
+
+ONE = tiny(methods={"vae": TINY["methods"]["vae"]}, prepared={})
+QUEUE = SlurmQueue(Resources(hours=1))
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "SLURM_POLL", 0.2)
+    return Slurm(tmp_path, monkeypatch)
+
+
+def run(raw, output, told, *, only=(), queue=QUEUE, **options):
+    return experiment(raw, output, only=only, queue=queue, options=Options(**options), log=told.append)
+
+
+def test_a_training_is_submitted_preempted_requeued_and_collected(tmp_path, slurm):
+    raw, output, told = {**ONE, "steps": 60}, tmp_path / "out", []
+    job, other = jobs(plan.checked(raw), output, ["vae"])
+    output.mkdir()
+    (output / "plan.yaml").write_text(yaml_files.dump(raw))
+    write_finished(other, 0.5)
+    assert run(raw, output, told, wait=False) == []
+    assert "1 runs are in SLURM's queue: run the same command to collect them." in told
+    (number,) = slurm.scripts
+    until(lambda: (job.folder / "log.jsonl").exists() and (job.folder / "log.jsonl").read_text())
+    with pytest.raises(NanoGenError, match=f"was submitted to SLURM as job {number}: use --executor slurm"):
+        run(raw, output, told, queue=LocalQueue())
+    slurm.cancel(number, "--signal", "USR2")
+    assert run(raw, output, told) == []  # waits for it
+    assert slurm.runs(number) == 2
+    assert list(slurm.scripts) == [number]  # submitted once
+    steps = [json.loads(line)["step"] for line in (job.folder / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 61))
+    log = (output / "logs" / "imagenet" / "vae" / "seed-0" / f"{number}_0_log.out").read_text()
+    assert "Caught signal SIGUSR2" in log
+    assert log.count("step 1 ") == 1  # it resumed
+    assert (output / "table.csv").is_file()
+    told.clear()
+    assert run(raw, output, told) == []
+    assert told[0] == "2 of 2 runs are already finished."
+    assert list(slurm.scripts) == [number]
+
+
+def test_a_job_that_dies_is_submitted_again_and_then_failed(tmp_path, slurm, monkeypatch):
+    monkeypatch.setattr(Scheduler, "command", lambda self, job, slot: Command(shell("kill -9 $$"), cwd=tmp_path))
+    told = []
+    failed = run(TINY, tmp_path / "out", told, only=("rae",), retries=1)
+    assert [job.title for job in failed] == ["imagenet decoder", "imagenet rae seed 0", "t2i rae seed 0"]
+    decoder, *others = (job.error for job in failed)
+    assert decoder.startswith("It ended without a result: job ")
+    assert others == ["This run needs imagenet decoder, which failed."] * 2
+    names = [line for text in slurm.scripts.values() for line in text.splitlines() if "job-name" in line]
+    assert names.count("#SBATCH --job-name=nanogen-imagenet-decoder") == 2
+    assert not list(tmp_path.glob("out/logs/**/job.json"))
+
+
+def test_a_failure_is_collected_once_and_the_next_command_submits_again(tmp_path, slurm, monkeypatch):
+    def fail(self, job, slot):
+        file = job.folder / "failure.json"
+        text = f"""mkdir -p {file.parent}; echo '{{"error": "Too large."}}' > {file}; exit 1"""
+        return Command(shell(text), cwd=tmp_path)
+
+    monkeypatch.setattr(Scheduler, "command", fail)
+    told, slots = [], Slots(count=1)
+    assert run(ONE, tmp_path / "out", told, wait=False, slots=slots) == []
+    assert told[-2].endswith("1 runs wait for a free slot.")
+    slurm.wait("1000", "FAILED")
+    (failed,) = run(ONE, tmp_path / "out", told, wait=False, slots=slots)
+    assert "[1/2] imagenet vae seed 0: failed: Too large.  (0 min left)" in told
+    assert failed.error == "Too large."
+    assert list(slurm.scripts) == ["1000", "1001"]  # the second is t2i
+    slurm.wait("1001", "FAILED")
+    run(ONE, tmp_path / "out", told, wait=False)  # collects t2i and submits imagenet again
+    assert sum("job-name=nanogen-imagenet-vae-seed-0" in text for text in slurm.scripts.values()) == 2
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+PUBLISHED = Path(__file__).parents[1] / "data" / "published_recipes.csv"
+
+
+def test_the_paper_plan_trains_the_published_recipes_with_their_own_lengths(tmp_path):
+    import csv
+
+    from nanogen_bench.mini.experiment import resolved
+
+    paper = plan.checked(plan.read(plan.find("paper")))
+    with PUBLISHED.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["task"] == "imagenet" and row["image_size"] == "256"]
+    assert len(paper.methods) == len(rows) == 26
+    todo = jobs(paper, tmp_path, list(paper.methods))
+    assert len(todo) == 52
+    found = []
+    for job in todo:
+        configuration = resolved(job).as_dict()
+        steps = {"imagenet": 100_080, "t2i": 100_000}[job.task]  # 80 epochs of 1,251; as published
+        assert (configuration["train"]["steps"], configuration["train"]["batch_size"]) == (steps, 1024)
+        assert configuration["seed"] == 42
+        if job.task == "imagenet" and job.config["method"] != "meanflow":
+            found.append(configuration["guidance"]["cfg"]["scale"])
+    assert sorted(found) == sorted(float(row["cfg_scale"]) for row in rows if row["method"] != "MeanFlow")
+
+
+def test_the_cost_of_a_plan_is_a_product_of_known_numbers(tmp_path, monkeypatch):
+    """FLOPs per image are set to 2 TFLOPs here: 4 steps of 8 images, two tasks and two seeds."""
+    counted = []
+    monkeypatch.setattr(dry_run, "cost_of", lambda configuration, classes: counted.append(1) or Cost())
+    raw = {**ONE, "seeds": [0, 1], "steps": 4}
+
+    def lines(queue=QUEUE, **speed):
+        return list(dry_run.dry_run(raw, tmp_path / "out", only=(), queue=queue, speed=Speed(**speed)))
+
+    nothing = "\n".join(lines())
+    assert "4 trainings: 0.0 EFLOPs." in nothing
+    assert "GPU hours: unknown without the GPU's speed" in nothing
+    assert len(counted) == 2  # one for each task
+    # 4 x 32 images x 2 TFLOPs = 256 TFLOPs: at 40% of 0.1 TFLOP/s 6,400 s
+    told = "\n".join(lines(gpu_tflops=0.1, utilisation=0.4))
+    assert f"4 trainings: 0.0 EFLOPs, {6400 / 3600:.1f} GPU hours." in told
+    assert "Assumed speed: 40% of 0.1 TFLOP/s per GPU, both as given." in told
+    # 0.02 images/s: 128 images take 6,400 s
+    told = "\n".join(lines(measured="vae=0.02"))
+    assert f", {6400 / 3600:.1f} GPU hours." in told
+    scripts = sorted(path.name for path in (tmp_path / "out.scripts").iterdir())
+    assert scripts == [f"{task}-vae-seed-{seed}.sh" for task in ("imagenet", "t2i") for seed in (0, 1)]
+    assert "#SBATCH --time=60" in (tmp_path / "out.scripts" / scripts[0]).read_text()
+    assert not (tmp_path / "out").exists()
+
+
+class Cost:
+    """A cost whose only known number is its FLOPs per image."""
+
+    flops, parameters, state_bytes, copies, activations, checkpointed, block_parameters, tokens = 2e12, *[1] * 7
+    latent = type("Latent", (), {"dimension": 1})
+
+
+@pytest.mark.parametrize(
+    ("speed", "sentence"),
+    [
+        ({"gpu_tflops": 1.0}, "--gpu-tflops and --utilisation belong together"),
+        ({"gpu_tflops": 1.0, "utilisation": 0.5, "measured": "vae=1"}, "exclude each other"),
+        ({"measured": "vea=1"}, "--measured vea=1: write METHOD=RATE"),
+        ({"measured": "vae=fast"}, "--measured vae=fast: write METHOD=RATE"),
+    ],
+)
+def test_a_wrong_speed_is_a_sentence(tmp_path, monkeypatch, speed, sentence):
+    monkeypatch.setattr(dry_run, "cost_of", lambda configuration, classes: Cost())
+    with pytest.raises(ConfigError, match=sentence):
+        list(dry_run.dry_run(ONE, tmp_path, only=(), queue=LocalQueue(), speed=Speed(**speed)))
