@@ -215,7 +215,7 @@ def _usage(name: str, command: click.Command) -> str:
     rows = []
     for option in command.get_params(context):
         record = option.get_help_record(context) if not isinstance(option, click.Argument) else None
-        if record and option.name != "help":
+        if record and "--help" not in option.opts:
             rows.append(f"| {_code(record[0])} | {_cell(record[1])} |")
     table = "\n".join(["| Option | Meaning |", "|---|---|", *rows]) + "\n" if rows else ""
     return f"```text\n{name} {usage}\n```\n\n{table}"
@@ -264,7 +264,7 @@ def _components(offers: list[Any]) -> list[str]:
         lines.append(f"{_sentence(offers[0].what.summary)}\n")
     else:
         rows = [f"| `{offer.what.name}` | {_cell(_sentence(offer.what.summary))} |" for offer in offers]
-        lines += ["| Name | |", "|---|---|", *rows, ""]
+        lines += ["| Name | Description |", "|---|---|", *rows, ""]
     lines.append(f"Distribution: {_distribution(offers[0].distribution)}\n")
     component = offers[0].what
     if component.provides:
@@ -302,7 +302,7 @@ def _methods() -> str:
             lines += [f"## `{name}`\n", f"{_sentence(offer.what.summary)}\n", f"Distribution: {_distribution(offer.distribution)}\n"]
             per_task = {task: dict(layer) for task, layer in offer.what.per_task.items()}
             defaults = {**offer.what.defaults, **({"per_task": per_task} if per_task else {})}
-            lines.append(f"```yaml\n{yaml.safe_dump(_plain(defaults), sort_keys=False, default_flow_style=None)}```\n")
+            lines.append(f"```yaml\n{yaml.safe_dump(_plain(defaults), sort_keys=False)}```\n")
     return "\n".join(lines)
 
 
@@ -324,7 +324,7 @@ def option_table(config: type) -> str:
     for field in attrs.fields(config):
         meaning = _cell(meanings.get(field.name, ""))
         rows.append(f"| `{field.name}` | {_type(field)} | {_default(field)} | {meaning} |")
-    return "\n".join(rows) + "\n"
+    return "\n".join(['<div class="options" markdown>\n', *rows, "\n</div>\n"])
 
 
 def option_meanings(config: type) -> dict[str, str]:

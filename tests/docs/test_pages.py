@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -161,9 +162,9 @@ def _examples(run: Path) -> int:
 
 def test_images_made_elsewhere(tmp_path):
     generate = (
-        "from PIL import Image\nfrom nanogen_openmoji.class_images import class_images\n"
+        "import torch\nfrom PIL import Image\nfrom nanogen_openmoji.class_images import class_images\n"
         "def generate(label):\n"
-        "    image = class_images([label], [label], size=64)[0]\n"
+        "    image = class_images(torch.tensor([label]), torch.tensor([label]), size=64)[0]\n"
         "    return Image.fromarray(((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())\n"
     )
     make = "import numpy as np\nnp.savez('samples.npz', np.stack([np.asarray(generate(i)) for i in range(64)]), np.arange(64))"
@@ -179,13 +180,18 @@ def test_images_made_elsewhere(tmp_path):
 def test_the_published_plugin_passes_its_tests(tmp_path):
     run_page("howto/publish-plugin.md", tmp_path, small={}, without=("plugins",))
     root = tmp_path / "nanogen-huber"
+    installed = root / "nanogen_huber-0.1.0.dist-info"  # as pip writes it
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.4\nName: nanogen-huber\nVersion: 0.1.0\n", encoding="utf-8")
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    name, value = re.search(r'entry-points\.nanogen\]\n(\w+) = "(.*?)"', text).groups()
+    (installed / "entry_points.txt").write_text(f"[nanogen]\n{name} = {value}\n", encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(root), str(root)]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
-    code = "import nanogen_huber.plugin, nanogen_core; nanogen_core.register(nanogen_huber.plugin)\n"
-    code += "from nanogen_core import resolve\n"
+    code = "from nanogen_core import resolve\n"
     code += "print(resolve({'task': 'imagenet', 'method': 'vae', 'objective': 'huber-flow'}).as_dict()['objective'])"
     listed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "'delta': 1.0" in listed.stdout, listed.stderr
