@@ -150,13 +150,14 @@ def public_names(package: str) -> str:
     if not names:
         return ""
     listed = "\n\n".join(f"::: {package}.{name}" for name in names)
-    return f"\n## Python\n\nNames in `{package}.__all__`. Import them from the package: `from {package} import {names[0]}`.\n\n{listed}\n"
+    usage = f"Import them from the package: `from {package} import {names[0]}`."
+    return f"\n## Python\n\nNames in `{package}.__all__`. {usage}\n\n{listed}\n"
 
 
 def gallery() -> str:
     """Return the page of the matrix: its cells, and the results in `docs/gallery/`.
 
-    That folder has copies of `runs/matrix/results.csv`, and of each `runs/matrix/TASK/NAME/grid.png` as `TASK-NAME.png`.
+    The folder has copies of `runs/matrix/results.csv`, and of `runs/matrix/TASK/NAME/grid.png` as `TASK-NAME.png`.
     """
     text = _read(ROOT / "docs" / "gallery.in.md")
     matrix = yaml.safe_load(_read(ROOT / "benchmarks" / "matrix" / "cells.yaml"))
@@ -194,8 +195,8 @@ def commands() -> str:
     """Return the page of the command line."""
     lines = [
         "# Command line\n",
-        "`--plugin FILE` loads a plugin from a Python file, and `--debug` shows the traceback of an error. Both work with"
-        " every verb. `nanogen VERB --help` prints the text of this page.\n",
+        "`--plugin FILE` loads a plugin from a Python file, and `--debug` shows the traceback of an error. Both work"
+        " with every verb. `nanogen VERB --help` prints the text of this page.\n",
     ]
     owners = {verb: command.distribution for verb, command in registry().commands.items()}
     for name, command in verbs():
@@ -285,7 +286,7 @@ def _sections() -> str:
 
 CORE_KEYS = """| Key | Meaning |
 |---|---|
-| `task`, and the other [kinds of component](../../plugins.md#kinds) | a component's name, or a mapping with `name` and options |
+| `task`, and the other [kinds](../../plugins.md#kinds) | a component's name, or a mapping with `name` and options |
 | `method` | a combination of components ([methods](methods.md)) |
 | `image_size` | width and height of the images, in pixels |
 | `seed` | seed of all random numbers |
@@ -299,7 +300,11 @@ def _methods() -> str:
     lines = ["# Methods\n", "`method: NAME` selects a combination of components. Other keys override it.\n"]
     for name, offers in sorted(registry().methods.items()):
         for offer in offers:
-            lines += [f"## `{name}`\n", f"{_sentence(offer.what.summary)}\n", f"Distribution: {_distribution(offer.distribution)}\n"]
+            lines += [
+                f"## `{name}`\n",
+                f"{_sentence(offer.what.summary)}\n",
+                f"Distribution: {_distribution(offer.distribution)}\n",
+            ]
             per_task = {task: dict(layer) for task, layer in offer.what.per_task.items()}
             defaults = {**offer.what.defaults, **({"per_task": per_task} if per_task else {})}
             lines.append(f"```yaml\n{yaml.safe_dump(_plain(defaults), sort_keys=False)}```\n")
@@ -307,7 +312,10 @@ def _methods() -> str:
 
 
 def _recipes() -> str:
-    lines = ["# Recipes\n", "`nanogen train NAME` runs a recipe. [Published recipes](../../recipes.md) describes their settings.\n"]
+    lines = [
+        "# Recipes\n",
+        "`nanogen train NAME` runs a recipe. [Published recipes](../../recipes.md) describes their settings.\n",
+    ]
     for name, target in sorted(registry().recipes.items()):
         package, _, path = target.partition(":")
         text = _read(Path(str(import_module(package).__file__)).parent / path)
@@ -349,7 +357,9 @@ def _type(field: Any) -> str:
     literal = re.fullmatch(r"Literal\[(.*)\]", written)
     if literal:
         return " or ".join(_code(value.strip()) for value in literal[1].split(","))
-    return _code({"Any": "any", "str | None": "str or null"}.get(written, written.replace("None", "null").replace(" | ", " or ")))
+    return _code(
+        {"Any": "any", "str | None": "str or null"}.get(written, written.replace("None", "null").replace(" | ", " or "))
+    )
 
 
 def _default(field: Any) -> str:

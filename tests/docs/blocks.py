@@ -57,6 +57,6 @@ def _after_nanogen(words: list[str]) -> Iterator[list[str]]:
     launched = words[:1] in (["torchrun"], ["accelerate"])
     for index, word in enumerate(words):
         program = word == "nanogen" and (index == 0 or launched)
-        if program or word == "nanogen_core" and words[index - 1 : index] == ["-m"]:
+        if program or (word == "nanogen_core" and words[index - 1 : index] == ["-m"]):
             yield [word for word in words[index + 1 :] if word != "..."]
             return

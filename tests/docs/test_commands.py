@@ -1,4 +1,4 @@
-"""The commands, options and configuration keys that the documentation names exist, and those that exist are documented."""
+"""Commands, options and configuration keys in the documentation exist, and all that exist are documented."""
 
 from __future__ import annotations
 

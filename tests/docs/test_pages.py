@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from nanogen_train.checkpoint import checkpoint
 from tests.docs.blocks import ROOT, blocks, lines
 from tests.processes import forked
 
@@ -154,10 +156,7 @@ def test_own_captions_in_tars_and_parquet(tmp_path):
 
 
 def _examples(run: Path) -> int:
-    import json
-
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    return next(record[key] for key in ("examples", "train_examples", "num_examples") if key in record)
+    return int(json.loads((run / "run.json").read_text(encoding="utf-8"))["data"]["examples"])
 
 
 def test_images_made_elsewhere(tmp_path):
@@ -167,7 +166,10 @@ def test_images_made_elsewhere(tmp_path):
         "    image = class_images(torch.tensor([label]), torch.tensor([label]), size=64)[0]\n"
         "    return Image.fromarray(((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())\n"
     )
-    make = "import numpy as np\nnp.savez('samples.npz', np.stack([np.asarray(generate(i)) for i in range(64)]), np.arange(64))"
+    make = (
+        "import numpy as np\nimages = np.stack([np.asarray(generate(label)) for label in range(64)])\n"
+        "np.savez('samples.npz', images, np.arange(64))"
+    )
     assert forked.python(f"{generate}{make}", cwd=tmp_path).returncode == 0
     without = ("imagenet-samples", "text-samples", "geneval-images")  # their metrics need weights that are not here
     ran = run_page("howto/foreign-images.md", tmp_path, small={}, before=generate, without=without)
@@ -182,7 +184,9 @@ def test_the_published_plugin_passes_its_tests(tmp_path):
     root = tmp_path / "nanogen-huber"
     installed = root / "nanogen_huber-0.1.0.dist-info"  # as pip writes it
     installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.4\nName: nanogen-huber\nVersion: 0.1.0\n", encoding="utf-8")
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: nanogen-huber\nVersion: 0.1.0\n", encoding="utf-8"
+    )
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     name, value = re.search(r'entry-points\.nanogen\]\n(\w+) = "(.*?)"', text).groups()
     (installed / "entry_points.txt").write_text(f"[nanogen]\n{name} = {value}\n", encoding="utf-8")
@@ -199,8 +203,10 @@ def test_the_published_plugin_passes_its_tests(tmp_path):
 
 SRUN = """#!{python}
 import os, subprocess, sys
-tasks = [subprocess.Popen(sys.argv[1:], env={{**os.environ, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i), "SLURM_NTASKS": "2"}})
-         for i in range(2)]
+tasks = []
+for task in "01":
+    environment = {{**os.environ, "SLURM_PROCID": task, "SLURM_LOCALID": task, "SLURM_NTASKS": "2"}}
+    tasks.append(subprocess.Popen(sys.argv[1:], env=environment))
 sys.exit(max(task.wait() for task in tasks))
 """
 
@@ -214,15 +220,14 @@ def test_the_job_script_trains_on_two_processes_and_resumes(tmp_path):
         (tmp_path / name).chmod(stat.S_IRWXU)
     small = merged({"task": "imagenet", "method": "vae"}, DRAWINGS)
     small["train"]["checkpoint_every"] = 1
-    environment = {**os.environ, "PATH": os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]]),
-                   "CONFIG": "small.yaml", "OUTPUT": "run", "SLURM_JOB_ID": str(os.getpid()),
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "CONFIG": "small.yaml", "OUTPUT": "run", "SLURM_JOB_ID": str(os.getpid()),
                    "SLURM_JOB_NODELIST": "localhost", "OMP_NUM_THREADS": "1"}  # fmt: skip
     for steps in (1, 2):
         small["train"]["steps"] = steps
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
-        done = subprocess.run(["bash"], input=script.text, cwd=tmp_path, env=environment, capture_output=True, text=True,
-                              check=False, timeout=300)  # fmt: skip
+        done = subprocess.run(
+            ["bash"], input=script.text, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr[-3000:]
-        from nanogen_train.checkpoint import checkpoint
-
         assert checkpoint.load(tmp_path / "run", steps)[1]["processes"] == 2

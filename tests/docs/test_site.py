@@ -28,7 +28,9 @@ def site(tmp_path_factory):
 
 
 def test_the_pages_load_nothing_from_other_hosts(site):
-    loaded = re.compile(r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"']?(?:https?:)?//[^\"'> ]+|<link[^>]*rel=[\"']?(?:stylesheet|preconnect|icon)[\"']?[^>]*href=[\"']?https?://[^>]+")
+    loaded = re.compile(
+        r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"']?(?:https?:)?//[^\"'> ]+|<link[^>]*rel=[\"']?(?:stylesheet|preconnect|icon)[\"']?[^>]*href=[\"']?https?://[^>]+"
+    )
     pages = [path for path in site.rglob("*.html") if path.name != "published.html"]
     assert len(pages) > 80
     assert {path.name: loaded.findall(path.read_text(encoding="utf-8")) for path in pages
@@ -40,7 +42,7 @@ def test_every_public_name_with_a_docstring_has_an_entry(site):
     for name in generate().DISTRIBUTIONS:
         package = name.replace("-", "_")
         page = (site / "reference" / "python" / name / "index.html").read_text(encoding="utf-8")
-        names = [one for one in getattr(import_module(package), "__all__", ())]
+        names = list(getattr(import_module(package), "__all__", ()))
         documented = [one for one in names if getattr(getattr(import_module(package), one), "__doc__", None)]
         anchors = set(re.findall(r'id="?([\w.]+)', page))
         assert {one for one in documented if not any(anchor.endswith(f".{one}") for anchor in anchors)} == set(), name
