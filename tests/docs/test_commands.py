@@ -140,7 +140,13 @@ def unknown(key: str) -> bool:
 
 
 #: Keys of an example's plugin, tensors of networks, and files.
-OTHERS = {"objective.direction", "encoder.fusion", "encoder.mask_token", "train.sbatch"}
+OTHERS = {
+    *(f"{part}.safetensors" for part in ("backbone", "conditioner", "objective", "tokenizer")),
+    "objective.direction",
+    "encoder.fusion",
+    "encoder.mask_token",
+    "train.sbatch",
+}
 
 
 def test_every_configuration_key_in_the_pages_exists():
