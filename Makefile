@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases wheels release bundle clean
+.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases docs wheels release bundle clean
 
 install: $(STAMP)
 
@@ -66,6 +66,10 @@ evaluation-cases: install
 	$(BIN)/python -m tests.evaluation_cases --known tests/data/evaluation_cases.json \
 		$${NANOGEN_EVALUATION_CASES:-tests/data/evaluation_cases.json}
 
+# The documentation site: site/index.html. A broken link or an unknown name is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheels: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . $(PLUGINS) plugins/nanogen-openmoji
 
@@ -79,4 +83,4 @@ bundle: install
 	$(BIN)/python -m benchmarks.bundle $(or $(OUTPUT),dist/bundle)
 
 clean:
-	rm -rf $(VENV) dist build runs
+	rm -rf $(VENV) dist build runs site

@@ -1,4 +1,4 @@
-"""The commands and blocks of "Start from weights" in docs/training.md run, in their order, with a tiny base.yaml."""
+"""The commands and blocks of docs/weights.md run, in their order, with a tiny base.yaml."""
 
 import re
 import shlex
@@ -12,12 +12,11 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.cli.main import cli
 from nanogen_train import Run
 
-PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
-SECTION = PAGE.split("## Start from weights\n")[1].split("\n## ")[0]
+PAGE = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
 PLUGINS = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
-def blocks(language, text=SECTION):
+def blocks(language, text=PAGE):
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
@@ -38,7 +37,7 @@ def run(line):
     return done.output
 
 
-def test_every_command_of_the_section_runs(here):
+def test_every_command_of_the_page_runs(here):
     pytest.importorskip("peft")  # an extra of nanogen-train
     commands = [line for block in blocks("console") for line in block.splitlines() if not line.startswith("pip ")]
     assert len(commands) == 8
@@ -53,7 +52,7 @@ def test_every_command_of_the_section_runs(here):
     for line in shown.splitlines()[1:]:  # its names and rows; the numbers depend on the sizes
         assert re.sub(r"[\d,]+", "", line).split() == re.sub(r"[\d,]+", "", _row(words, line)).split()
     (python,) = blocks("python")
-    exec(compile(python, "docs/training.md", "exec"), {})
+    exec(compile(python, "docs/weights.md", "exec"), {})
 
 
 def _row(output, line):
@@ -61,7 +60,7 @@ def _row(output, line):
     return next(row for row in output.splitlines() if row.split()[:1] == [key])
 
 
-def test_the_distillation_of_the_section_trains(here):
+def test_the_distillation_of_the_page_trains(here):
     build_pipeline(here).save("runs/base")
     (block,) = blocks("yaml")
     Run(build_pipeline({**here, **yaml.safe_load(block)}), Path("run")).train()

@@ -160,15 +160,16 @@ print(group.advice("train"), group.advice("evaluate"), group.advice("bench"))
     ], done.stderr
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
-FILES = {block[0]: block[1] for block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.S)}
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("plugins.md", "method.md"))
+FILES = dict(re.findall(r"```python[^\n]*\n# (\w+\.py)\n(.*?)```", PAGES, flags=re.S))
 
 
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
-def test_the_files_of_the_page_on_plugins_work(folder, task):
-    assert FILES.keys() == {"my_method.py", "huber_flow.py", "count_verb.py"}
-    for name in ("huber_flow.py", "count_verb.py"):
-        (folder / name).write_text(FILES[name])
+def test_the_files_of_the_pages_on_plugins_work(folder, task):
+    assert FILES.keys() == {"huber_flow.py", "count_verb.py"}
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
     words = ["train", f"{task}.yaml", "--output", "run", "--plugin", "my_method.py", "--plugin", "huber_flow.py"]
     done = nanogen(folder, *words, "--set", "objective=huber-flow", "--set", "objective.delta=0.5")
     assert done.returncode == 0, done.stderr

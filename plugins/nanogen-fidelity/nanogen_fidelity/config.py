@@ -64,7 +64,12 @@ class FrechetConfig:
 class FidConfig:
     """Options of the metric `fid`: those of `FrechetConfig`.
 
-    `keep_rows` is off by default, because 50,000 rows of Inception features take 400 MB.
+    Args:
+        reference: An `.npz` with moments, features or images, or a folder of images.
+        features: The feature space: a component of the kind `features`.
+        keep_rows: Whether to store the features of every image, which gives an interval. Off by default, because
+            50,000 rows of Inception features take 400 MB.
+        extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
 
     reference: str
@@ -77,8 +82,12 @@ class FidConfig:
 class RfidConfig:
     """Options of the metric `rfid`: those of `FidConfig`, with an optional reference.
 
-    Without `reference`, images are compared with the originals in their batch (`nanogen evaluate --reconstruct`). Only
-    moments are then stored.
+    Args:
+        reference: As for `fid`. Null compares images with the originals in their batch (`nanogen evaluate
+            --reconstruct`) and stores moments only.
+        features: The feature space: a component of the kind `features`.
+        keep_rows: Whether to store the features of every image, which gives an interval.
+        extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
 
     reference: str | None = None

@@ -19,7 +19,14 @@ def _pattern(_: object, attribute: Attribute[str], value: str) -> None:
 
 @frozen(kw_only=True)
 class AdamWConfig:
-    """Options of AdamW."""
+    """Options of AdamW.
+
+    Args:
+        lr: Peak learning rate. The schedule multiplies it.
+        beta1, beta2: Decay of the averages of the gradient and of its square.
+        eps: Added to the root of the average of squares.
+        weight_decay: Decoupled weight decay per unit of the learning rate.
+    """
 
     lr: float = field(default=2e-4, validator=between(0, 100, above=True))
     beta1: float = field(default=0.9, validator=decay)
@@ -34,26 +41,42 @@ class MuonConfig(AdamWConfig):
 
     `scale: rms` gives Muon's updates the RMS of AdamW's, so that both use the same `lr` (Liu et al., arXiv 2502.16982).
     `scale: shape` is the original sqrt(max(1, rows / columns)), which needs an `lr` of about 0.02.
+
+    Args:
+        momentum: Decay of the averaged gradient.
+        nesterov: Use Nesterov momentum.
+        iterations: Newton-Schulz iterations.
+        scale: Scale of the updates.
+        hidden: Regular expression that is searched in parameter names.
     """
 
-    momentum: float = field(default=0.95, validator=decay)  # decay of the averaged gradient
-    nesterov: bool = True  # use Nesterov momentum
-    iterations: int = field(default=5, validator=at_least(1, 99))  # Newton-Schulz iterations
+    momentum: float = field(default=0.95, validator=decay)
+    nesterov: bool = True
+    iterations: int = field(default=5, validator=at_least(1, 99))
     scale: Literal["rms", "shape"] = "rms"
-    # regular expression, searched in parameter names
     hidden: str = field(default=r"(blocks|layers)\.\d+\.", validator=_pattern)
 
 
 @frozen(kw_only=True)
 class ConstantConfig:
-    """Constant after a linear warm-up of `warmup_steps`."""
+    """Constant after a linear warm-up.
+
+    Args:
+        warmup_steps: Steps of the warm-up.
+    """
 
     warmup_steps: int = field(default=0, validator=count_or_none)
 
 
 @frozen(kw_only=True)
 class CosineConfig:
-    """Half a cosine from 1 at the end of `warmup_steps` to `final` at `end_step`."""
+    """Half a cosine from 1 at the end of `warmup_steps` to `final` at `end_step`.
+
+    Args:
+        warmup_steps: Steps of the linear warm-up.
+        end_step: Step from which on the factor is `final`.
+        final: Factor of the learning rate at the end.
+    """
 
     warmup_steps: int = field(default=0, validator=count_or_none)
     end_step: int = field(default=100_000, validator=count)
@@ -71,6 +94,12 @@ class ConstantLinearConfig:
 
     The defaults are the published ones for text-to-image: 5 and 100 virtual epochs of 10,000 steps. The ImageNet
     recipes use 40 and 800 epochs of 1,251 steps. Published runs end before `end_step`.
+
+    Args:
+        warmup_steps: Steps of the linear warm-up.
+        constant_steps: Step at which the linear decrease begins.
+        end_step: Step from which on the factor is `final`.
+        final: Factor of the learning rate at the end.
     """
 
     warmup_steps: int = field(default=0, validator=count_or_none)
