@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from attrs import evolve
 
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
 from nanogen_eval.record import FILE as SCORES
-from nanogen_eval.record import read_scores
+from nanogen_eval.record import HISTORY, read_scores, write_scores
 from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.card import model_card
-from nanogen_hub.frozen import public
+from nanogen_hub.frozen import public, without_paths
 from nanogen_hub.sheet import SHEET, write_sheet
 
 CARD = "README.md"
@@ -100,8 +101,9 @@ def write_repository(
     found = public(pipeline.config.as_dict(), folder, include=include_frozen)
     pipeline.save(folder)
     storage.write_text(folder / CONFIG, yaml_files.dump(found.config))
-    if run is not None and scores:
-        shutil.copyfile(run / SCORES, folder / SCORES)
+    if scores:
+        write_scores(folder, [evolve(score, about=without_paths(score.about)) for score in scores])
+        (folder / HISTORY).unlink()
     sheet = write_sheet(pipeline, folder / SHEET, seed)
     card = model_card(pipeline, name, run=run, scores=scores, licence=licence, paths=found, sheet=sheet)
     storage.write_text(folder / CARD, card)

@@ -17,6 +17,7 @@ from huggingface_hub import ModelCard, constants
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data import contents
+from nanogen_eval.record import read_scores
 from nanogen_files import hub as hub_files
 
 NAME = "me/small"
@@ -60,6 +61,17 @@ def test_only_data_files_are_downloaded(pushed: Any) -> None:
     folder = hub_files.pipeline_folder(NAME)
     found = {file.name for file in folder.rglob("*") if file.is_file()}
     assert found == {"backbone.safetensors", "config.yaml", "pipeline.json", "scores.json"}
+
+
+def test_the_scores_are_those_of_the_run_without_its_path(pushed: Any, run: Path, tmp_path: Path) -> None:
+    files = pushed.repos[NAME]["main"]
+    assert str(run.parent) in (run / "scores.json").read_text(encoding="utf-8")
+    assert not any(str(run.parent).encode() in content for content in files.values())
+    (tmp_path / "scores.json").write_bytes(files["scores.json"])
+    found, expected = read_scores(tmp_path), read_scores(run)
+    assert [(s.metric, s.value, s.interval, s.fingerprint) for s in found] == [
+        (s.metric, s.value, s.interval, s.fingerprint) for s in expected
+    ]
 
 
 def test_the_card_has_what_the_run_recorded(pushed: Any, run: Path) -> None:
