@@ -15,6 +15,7 @@ from nanogen_eval.record import FILE as SCORES
 from nanogen_eval.record import HISTORY, read_scores, write_scores
 from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.card import model_card
+from nanogen_hub.contents import flat_state
 from nanogen_hub.frozen import public, without_paths
 from nanogen_hub.sheet import SHEET, write_sheet
 
@@ -96,7 +97,9 @@ def write_repository(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not an empty folder: choose another one.")
     run = None if run is None else Path(run)
-    scores = read_scores(run) if run is not None and (run / SCORES).is_file() else []
+    known = read_scores(run) if run is not None and (run / SCORES).is_file() else []
+    weights = storage.tensors_hash(flat_state(pipeline))
+    scores = [score for score in known if weights.startswith(score.about.get("weights") or weights)]
     folder.mkdir(parents=True, exist_ok=True)
     found = public(pipeline.config.as_dict(), folder, include=include_frozen)
     pipeline.save(folder)
@@ -105,7 +108,16 @@ def write_repository(
         write_scores(folder, [evolve(score, about=without_paths(score.about)) for score in scores])
         (folder / HISTORY).unlink()
     sheet = write_sheet(pipeline, folder / SHEET, seed)
-    card = model_card(pipeline, name, run=run, scores=scores, licence=licence, paths=found, sheet=sheet)
+    card = model_card(
+        pipeline,
+        name,
+        run=run,
+        scores=scores,
+        licence=licence,
+        paths=found,
+        sheet=sheet,
+        outdated=len(known) - len(scores),
+    )
     storage.write_text(folder / CARD, card)
     return folder
 

@@ -111,6 +111,17 @@ def test_what_is_unknown_is_said(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "files" / "scores.json").exists()
 
 
+def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(run)
+    with torch.no_grad():
+        next(pipeline.backbone.parameters()).add_(1)
+    pipeline.push_to_hub(NAME, run=run, dry_run=tmp_path / "files")
+    card = (tmp_path / "files" / "README.md").read_text(encoding="utf-8")
+    assert "There are no scores: the run has none for these weights." in card
+    assert "- Scores of the run that belong to other weights: 1." in card
+    assert not (tmp_path / "files" / "scores.json").exists()
+
+
 def test_an_existing_repository_gets_a_new_commit(pushed: Any, run: Path) -> None:
     pushed.repos[NAME]["main"]["other.txt"] = b"kept"
     Pipeline.load(run).push_to_hub(NAME, run=run, licence="apache-2.0")
