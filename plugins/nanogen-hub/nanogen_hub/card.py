@@ -25,6 +25,7 @@ def model_card(
     licence: str | None,
     paths: Public,
     sheet: Sheet,
+    outdated: int = 0,
 ) -> str:
     """Return the README.md of a model repository.
 
@@ -36,6 +37,7 @@ def model_card(
         licence: Licence of the weights, if known.
         paths: The published configuration.
         sheet: The sample sheet.
+        outdated: Number of scores of the run that belong to other weights. They are not in `scores`.
     """
     from huggingface_hub import ModelCard
 
@@ -46,7 +48,7 @@ def model_card(
         "Training": _training(pipeline, run),
         "Scores": _scores(scores, run),
         "Licences": _licences(pipeline, licence),
-        "Left out": _left_out(pipeline, paths),
+        "Left out": _left_out(pipeline, paths, outdated),
         "Configuration": ["```yaml", yaml_files.dump(paths.config).rstrip(), "```"],
     }
     body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
@@ -135,7 +137,7 @@ def _training(pipeline: Pipeline, run: Path | None) -> list[str]:
 
 def _scores(scores: Sequence[Score], run: Path | None) -> list[str]:
     if not scores:
-        return ["There are no scores: " + ("`nanogen evaluate` was not run." if run else "no run was given.")]
+        return ["There are no scores: " + ("the run has none for these weights." if run else "no run was given.")]
     rows = [
         (
             f"{score.metric} {'↑' if score.higher_is_better else '↓'}",
@@ -169,8 +171,9 @@ def _licences(pipeline: Pipeline, licence: str | None) -> list[str]:
     return _table(("", "licence"), rows)
 
 
-def _left_out(pipeline: Pipeline, paths: Public) -> list[str]:
-    return [f"- {line}" for line in _missing(pipeline, paths)]
+def _left_out(pipeline: Pipeline, paths: Public, outdated: int) -> list[str]:
+    other = [f"Scores of the run that belong to other weights: {outdated}."] if outdated else []
+    return [f"- {line}" for line in (*other, *_missing(pipeline, paths))]
 
 
 def _missing(pipeline: Pipeline, paths: Public) -> Iterator[str]:

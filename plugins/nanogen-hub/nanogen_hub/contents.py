@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from nanogen_core.config import import_object
 from nanogen_core.errors import NanoGenError
 from nanogen_core.pipeline import Pipeline
@@ -76,6 +78,11 @@ def data_facts(run: Path | None) -> Mapping[str, Any]:
     record = storage.read_json(run / RECORD)
     data = record.get("data") if isinstance(record, dict) else None
     return data if isinstance(data, dict) else {}
+
+
+def flat_state(pipeline: Pipeline) -> dict[str, Tensor]:
+    """Return the saved tensors by part and name. Scores record the hash of these (`Score.about["weights"]`)."""
+    return {f"{part}.{name}": tensor for part, state in pipeline.state().items() for name, tensor in state.items()}
 
 
 def trained_parts(pipeline: Pipeline) -> dict[str, int]:

@@ -67,6 +67,12 @@ def public(config: Mapping[str, Any], folder: Path, *, include: bool) -> Public:
     return found
 
 
+def without_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values with the last part in place of each local path."""
+    replaced: dict[str, Any] = _replaced(values, {name: path.name for name, path in _local(values, "")}, "")
+    return replaced
+
+
 def _local(values: Any, name: str) -> Iterator[tuple[str, Path]]:
     """Yield the texts that are local paths, by dotted name: existing paths with a separator, and all absolute ones."""
     if isinstance(values, Mapping):

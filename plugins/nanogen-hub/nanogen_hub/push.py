@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from attrs import evolve
 
 from nanogen_core.config import CONFIG
 from nanogen_core.errors import DataError
 from nanogen_core.pipeline import Pipeline
 from nanogen_eval.record import FILE as SCORES
-from nanogen_eval.record import read_scores
+from nanogen_eval.record import HISTORY, read_scores, write_scores
 from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.card import model_card
-from nanogen_hub.frozen import public
+from nanogen_hub.contents import flat_state
+from nanogen_hub.frozen import public, without_paths
 from nanogen_hub.sheet import SHEET, write_sheet
 
 CARD = "README.md"
@@ -95,15 +97,27 @@ def write_repository(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not an empty folder: choose another one.")
     run = None if run is None else Path(run)
-    scores = read_scores(run) if run is not None and (run / SCORES).is_file() else []
+    known = read_scores(run) if run is not None and (run / SCORES).is_file() else []
+    weights = storage.tensors_hash(flat_state(pipeline))
+    scores = [score for score in known if weights.startswith(score.about.get("weights") or weights)]
     folder.mkdir(parents=True, exist_ok=True)
     found = public(pipeline.config.as_dict(), folder, include=include_frozen)
     pipeline.save(folder)
     storage.write_text(folder / CONFIG, yaml_files.dump(found.config))
-    if run is not None and scores:
-        shutil.copyfile(run / SCORES, folder / SCORES)
+    if scores:
+        write_scores(folder, [evolve(score, about=without_paths(score.about)) for score in scores])
+        (folder / HISTORY).unlink()
     sheet = write_sheet(pipeline, folder / SHEET, seed)
-    card = model_card(pipeline, name, run=run, scores=scores, licence=licence, paths=found, sheet=sheet)
+    card = model_card(
+        pipeline,
+        name,
+        run=run,
+        scores=scores,
+        licence=licence,
+        paths=found,
+        sheet=sheet,
+        outdated=len(known) - len(scores),
+    )
     storage.write_text(folder / CARD, card)
     return folder
 

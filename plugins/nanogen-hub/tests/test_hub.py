@@ -17,6 +17,7 @@ from huggingface_hub import ModelCard, constants
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data import contents
+from nanogen_eval.record import read_scores
 from nanogen_files import hub as hub_files
 
 NAME = "me/small"
@@ -62,6 +63,17 @@ def test_only_data_files_are_downloaded(pushed: Any) -> None:
     assert found == {"backbone.safetensors", "config.yaml", "pipeline.json", "scores.json"}
 
 
+def test_the_scores_are_those_of_the_run_without_its_path(pushed: Any, run: Path, tmp_path: Path) -> None:
+    files = pushed.repos[NAME]["main"]
+    assert str(run.parent) in (run / "scores.json").read_text(encoding="utf-8")
+    assert not any(str(run.parent).encode() in content for content in files.values())
+    (tmp_path / "scores.json").write_bytes(files["scores.json"])
+    found, expected = read_scores(tmp_path), read_scores(run)
+    assert [(s.metric, s.value, s.interval, s.fingerprint) for s in found] == [
+        (s.metric, s.value, s.interval, s.fingerprint) for s in expected
+    ]
+
+
 def test_the_card_has_what_the_run_recorded(pushed: Any, run: Path) -> None:
     card = ModelCard(pushed.repos[NAME]["main"]["README.md"].decode())
     score = json.loads((run / "scores.json").read_text())["scores"][0]
@@ -96,6 +108,17 @@ def test_what_is_unknown_is_said(run: Path, tmp_path: Path) -> None:
     assert "There are no scores: no run was given." in card
     assert "| optimizer steps | not known |" in card
     assert "| training examples | not known |" in card
+    assert not (tmp_path / "files" / "scores.json").exists()
+
+
+def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(run)
+    with torch.no_grad():
+        next(pipeline.backbone.parameters()).add_(1)
+    pipeline.push_to_hub(NAME, run=run, dry_run=tmp_path / "files")
+    card = (tmp_path / "files" / "README.md").read_text(encoding="utf-8")
+    assert "There are no scores: the run has none for these weights." in card
+    assert "- Scores of the run that belong to other weights: 1." in card
     assert not (tmp_path / "files" / "scores.json").exists()
 
 
