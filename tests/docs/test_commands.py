@@ -43,7 +43,8 @@ def parsed(words: list[str]) -> list[str]:
         options, extra, _ = command.make_parser(context).parse_args(_completed(command, rest))
     except click.UsageError as error:
         return [error.format_message()]
-    problems = [f"unexpected argument {word!r}" for word in extra]
+    variables = {word for word in extra if word.startswith("$")}  # which may be empty
+    problems = [f"unexpected argument {word!r}" for word in extra if word not in variables]
     for parameter in command.params:
         given = options.get(parameter.name)
         if isinstance(parameter.type, click.Choice) and given:

@@ -222,7 +222,7 @@ def test_the_job_script_trains_on_two_processes_and_resumes(tmp_path):
     small["train"]["checkpoint_every"] = 1
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "CONFIG": "small.yaml", "OUTPUT": "run",
-                   "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost", "OMP_NUM_THREADS": "1"}  # fmt: skip
+                   "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost"}  # fmt: skip
     for steps in (1, 2):
         small["train"]["steps"] = steps
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
