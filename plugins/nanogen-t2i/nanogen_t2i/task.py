@@ -86,7 +86,7 @@ class T2I:
         examples = self._open("val")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
         read = partial(_caption_of, examples)
-        return [first_good(read, index, len(examples), [])[1] for index in order[:count].tolist()]
+        return [first_good(read, index, range(len(examples)), [])[1] for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
         return self._dataset.open(split, self.image_size, VIEW)
