@@ -47,6 +47,7 @@ PERMITTED = (
     "train.cache_latents",
     "train.precomputed_latents",
     "dataset.root",
+    "dataset.patience",
     "sampler",
     "metric",
 )
