@@ -15,6 +15,7 @@ from nanogen_core.tensors import Batch
 from nanogen_data.captions import choice, texts_of
 from nanogen_data.corrupt import first_good
 from nanogen_data.loader import Reading, iter_once, loader
+from nanogen_data.streams import refuse_stream
 from nanogen_t2i.crop import ResizeAndCrop
 
 VIEW = "captions"
@@ -89,7 +90,9 @@ class T2I:
         return [first_good(read, index, range(len(examples)), [])[1] for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
-        return self._dataset.open(split, self.image_size, VIEW)
+        examples = self._dataset.open(split, self.image_size, VIEW)
+        refuse_stream(examples)
+        return examples
 
 
 def _caption_of(examples: Examples, index: int) -> str:
