@@ -104,8 +104,7 @@ def _caption_of(examples: Examples, index: int) -> str:
     captions = read(index) if read is not None else examples[index].caption
     if captions is None:
         raise NanoGenError(f"Example {index} of the split 'val' has no caption. Use a dataset with captions.")
-    texts = texts_of(captions)
-    return texts[choice(texts, key("once", index))]
+    return texts_of(captions)[choice(captions, key("once", index))]
 
 
 def _caption(prompt: str | int) -> str:

@@ -46,7 +46,8 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
         parts: The assembled pipeline components.
         reading: Examples and transform of the split.
     """
-    facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
+    options = {name: value for name, value in _options(parts.resolved.slots["dataset"]).items() if value != {}}
+    facts = {**options, "examples": len(reading.examples)}
     mixing = mixing_of(reading.examples)
     if mixing is not None:
         facts[ROOTS] = list(mixing.sizes)
