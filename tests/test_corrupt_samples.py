@@ -116,7 +116,7 @@ def test_the_first_ten_are_named_and_a_place_counts_once(caplog: pytest.LogCaptu
 
 def test_first_good_says_what_it_passed() -> None:
     bad: list[CorruptSample] = []
-    assert first_good(Numbers().__getitem__, 9, 10, bad)[0] == 0
+    assert first_good(Numbers().__getitem__, 9, range(10), bad)[0] == 0
     assert bad == [CorruptSample(9, "odd", "Number 9 is bad.")]
 
 

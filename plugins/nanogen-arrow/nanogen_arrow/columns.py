@@ -11,6 +11,7 @@ from pyarrow import types
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.features import features, of_type
 from nanogen_core.errors import DataError, listing, near_miss
+from nanogen_data.captions import numbered
 
 IMAGE, LABEL, CAPTION = "image", "label", "caption"
 LABELS = ("labels", "cls", "class")
@@ -67,12 +68,31 @@ def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, vi
         likely = [*of_type(features(schema, path), "ClassLabel"), *LABELS]
         return _chosen(schema, LABEL, config.label, likely, path)
     column = _chosen(schema, CAPTION, config.caption, CAPTIONS, path)
-    if column is not None and not _is_caption(schema.field(column).type):
+    if column is not None:
+        _refuse_no_caption(schema, column, CAPTION, path)
+    return column
+
+
+def _refuse_no_caption(schema: pyarrow.Schema, column: str, option: str, path: Path) -> None:
+    if not _is_caption(schema.field(column).type):
         raise DataError(
             f"The column {column!r} of {path} has the type {schema.field(column).type}, but captions must be "
-            f"texts or lists of texts. Set `dataset.caption` to another column."
+            f"texts or lists of texts. Set `dataset.{option}` to another column."
         )
-    return column
+
+
+def caption_columns(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> dict[str, tuple[str, int | None]]:
+    """Return the column and the number of the caption in it (None: all) for each key of the option `captions`.
+
+    Raises DataError for a column that is missing, or is neither texts nor lists of texts.
+    """
+    found: dict[str, tuple[str, int | None]] = {}
+    for key in config.captions:
+        column, number = (key, None) if key in schema.names else numbered(key)
+        _chosen(schema, "captions", column, (), path)
+        _refuse_no_caption(schema, column, "captions", path)
+        found[key] = (column, number)
+    return found
 
 
 def has_captions(schema: pyarrow.Schema) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from nanogen_arrow.columns import CONDITIONS, condition_column, has_captions, image_column
+import pyarrow
+from attrs import frozen
+
+from nanogen_arrow.columns import CONDITIONS, caption_columns, condition_column, has_captions, image_column
 from nanogen_arrow.config import ArrowConfig
 from nanogen_arrow.features import class_names
 from nanogen_arrow.images import image_file, paths_without_bytes, read_cell_image
@@ -18,17 +21,18 @@ from nanogen_arrow.label_check import refuse_wrong_labels
 from nanogen_arrow.layout import files_of, is_saved, parquet_files
 from nanogen_arrow.pieces import Piece, pieces_of, read_piece, schema_of, value, without_nulls
 from nanogen_core.errors import DataError, listing
-from nanogen_data.captions import Captions, captions_of
+from nanogen_data.captions import Captions, captions_of, mixed, nth
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.labels import checked
 from nanogen_data.loader import Example, data_folder
+from nanogen_data.mixture import RootsDataset
 from nanogen_files import text_files
 from nanogen_files.reading import is_file, user_path
 
 CLASSES = "classes.txt"
 
 
-class Arrow:
+class Arrow(RootsDataset[ArrowConfig]):
     """Reads folders of `datasets.save_to_disk` and parquet files of the hub, without the library `datasets`.
 
     Args:
@@ -37,16 +41,19 @@ class Arrow:
     """
 
     def __init__(self, config: ArrowConfig, home: str = "arrow"):
-        self._config, self._home = config, home
+        super().__init__(config)
+        self._home = home
 
     @cached_property
     def root(self) -> Path:
         """The folder of the dataset. Raises DataError if it is missing."""
         return data_folder(self._config.root, self._home)
 
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, from the features of the label column or from `classes.txt` in the root or in `data`.
+    def _with(self, config: ArrowConfig) -> Arrow:
+        return Arrow(config, self._home)
+
+    def _classes(self) -> tuple[str, ...]:
+        """Return the class names, from the features of the label column or from `classes.txt` in the root or `data`.
 
         Empty without either. Raises DataError if both exist and differ.
         """
@@ -64,16 +71,10 @@ class Arrow:
             )
         return written
 
-    def open(self, split: str, image_size: int, view: str) -> Rows:
-        """Open a split.
+    def _open(self, split: str, view: str) -> Rows:
+        """Open a split of the root.
 
-        Args:
-            split: `"train"` or `"val"`.
-            image_size: Not used: images have their original size.
-            view: `"labels"` or `"captions"`.
-
-        Raises:
-            DataError: The split is missing, has no column for the view, or has a label out of range.
+        Raises DataError if the split is missing, has no column for the view, or has a label out of range.
         """
         files = files_of(self.root, split)
         columns = self._columns(files, view)
@@ -83,8 +84,8 @@ class Arrow:
                     f"The labels in {self.root} have no names. Write {self.root / CLASSES} with one name per line, in "
                     f"the order of the labels."
                 )
-            refuse_wrong_labels(files, columns[1], len(self.classes))
-        return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config.max_corrupt)
+            refuse_wrong_labels(files, columns.condition, len(self.classes))
+        return Rows(self.root, files, columns, len(self.classes) if view == "labels" else 0, self._config)
 
     @staticmethod
     def recognises(source: str) -> bool:
@@ -95,34 +96,62 @@ class Arrow:
         files = parquet_files(folder, "train")
         return bool(files) and has_captions(schema_of(files[0]))
 
-    def _columns(self, files: Sequence[Path], view: str) -> tuple[str, str]:
+    def _columns(self, files: Sequence[Path], view: str) -> Columns:
         """Return the columns of images and of labels or captions.
 
-        Raises DataError unless all files have both columns.
+        Raises DataError unless all files have all columns.
         """
         schema = schema_of(files[0])
         image = image_column(schema, self._config, files[0])
-        condition = condition_column(schema, self._config, files[0], view)
+        captions = caption_columns(schema, self._config, files[0]) if view == "captions" else {}
+        condition = next((name for name, _ in captions.values()), None)
+        condition = condition or condition_column(schema, self._config, files[0], view)
         if condition is None:
             raise DataError(
                 f"{files[0]} has no column with a usual name for {view}. Columns: {listing(schema.names)}. Set "
                 f"`dataset.{CONDITIONS[view]}` to one of them."
             )
-        if image == condition:
+        columns = Columns(image, condition, captions)
+        if image in columns.conditions:
             raise DataError(
                 f"The column {image!r} of {files[0]} is chosen as both the image and the {CONDITIONS[view]}. Set "
                 f"`dataset.image` and `dataset.{CONDITIONS[view]}` to different columns."
             )
         for file in files[1:]:
             other = schema_of(file)
-            for name in (image, condition):
+            for name in columns.names:
                 if other.names.count(name) != 1 or other.field(name).type != schema.field(name).type:
                     found = other.field(name).type if other.names.count(name) == 1 else "missing"
                     raise DataError(
                         f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}. "
                         f"Write all files of a split with the same columns."
                     )
-        return image, condition
+        return columns
+
+
+@frozen
+class Columns:
+    """The columns that a split reads.
+
+    Args:
+        image: The column of images.
+        condition: The column of labels or captions; the first of several.
+        captions: Column, and number of the caption in it, of each key of the option `captions`.
+    """
+
+    image: str
+    condition: str
+    captions: Mapping[str, tuple[str, int | None]]
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The columns of labels or captions."""
+        return tuple(dict.fromkeys([self.condition, *(name for name, _ in self.captions.values())]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns."""
+        return (self.image, *self.conditions)
 
 
 class Rows:
@@ -131,13 +160,14 @@ class Rows:
     Args:
         root: The folder of the dataset.
         files: The tables.
-        columns: The columns of the image and of its label or caption.
+        columns: The columns of the image and of its label or captions.
         classes: The number of classes. 0: examples have captions.
-        max_corrupt: The accepted share of corrupt examples.
+        config: The options.
     """
 
-    def __init__(self, root: Path, files: Sequence[Path], columns: tuple[str, str], classes: int, max_corrupt: float):
-        self.max_corrupt = max_corrupt
+    def __init__(self, root: Path, files: Sequence[Path], columns: Columns, classes: int, config: ArrowConfig):
+        self.max_corrupt = config.max_corrupt
+        self._probabilities = dict(config.captions)
         self._root, self._files, self._columns, self._classes = root, list(files), columns, classes
         found = [pair for file in files for pair in pieces_of(file)]
         self._pieces = [piece for piece, _ in found]
@@ -149,10 +179,13 @@ class Rows:
     def __getitem__(self, index: int) -> Example:
         """Read an RGB image in its original size, and its label or captions. Raises CorruptSampleError."""
         piece, row, place = self._locate(index)
-        table = read_piece(piece, self._columns)
-        image, condition = self._columns
-        fields = self._condition(value(table, condition, row, place), place)
-        cell = value(table, image, row, place)
+        table = read_piece(piece, self._columns.names)
+        if self._classes:
+            cell = value(table, self._columns.condition, row, place)
+            fields: dict[str, Any] = {"label": checked(cell, self._classes, place.removeprefix("in "))}
+        else:
+            fields = {"caption": self._captions(table, row, place)}
+        cell = value(table, self._columns.image, row, place)
         return Example(read_cell_image(cell, self._root, piece.path, place), **fields)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
@@ -163,8 +196,7 @@ class Rows:
     def caption(self, index: int) -> Captions:
         """Read only the captions of a row. Raises CorruptSampleError."""
         piece, row, place = self._locate(index)
-        condition = self._columns[1]
-        return captions_of(value(read_piece(piece, (condition,)), condition, row, place), place)
+        return self._captions(read_piece(piece, self._columns.conditions), row, place)
 
     def files(self) -> list[Path]:
         """Return the tables in order, then the image files that they refer to."""
@@ -176,7 +208,7 @@ class Rows:
         Missing ones are left out: their rows are corrupt examples.
         """
         found: set[Path] = set()
-        column = self._columns[0]
+        column = self._columns.image
         for piece in self._pieces:
             if without_nulls(piece, f"{column}.bytes"):
                 continue  # no paths; reading the column would read all images
@@ -191,7 +223,12 @@ class Rows:
         piece, row = self._pieces[number], index - self._starts[number]
         return piece, row, f"in row {piece.first + row} of {piece.path}"
 
-    def _condition(self, cell: Any, place: str) -> dict[str, Any]:
-        if self._classes:
-            return {"label": checked(cell, self._classes, place.removeprefix("in "))}
-        return {"caption": captions_of(cell, place)}
+    def _captions(self, table: pyarrow.Table, row: int, place: str) -> Captions:
+        if not self._probabilities:
+            return captions_of(value(table, self._columns.condition, row, place), place)
+
+        def read(key: str) -> Captions:
+            column, number = self._columns.captions[key]
+            return nth(captions_of(value(table, column, row, place), place), number, place)
+
+        return mixed(self._probabilities, read, place)

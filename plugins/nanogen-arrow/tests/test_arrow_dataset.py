@@ -171,3 +171,27 @@ def test_a_state_with_a_malformed_entry_says_which(root: Path) -> None:
     (root / "train/state.json").write_text(json.dumps(state))
     with pytest.raises(DataError, match=r"lists a data file without a name: \{'file': 'other.arrow'\}"):
         dataset(root).open("train", 16, "labels")
+
+
+def test_several_columns_of_captions_with_probabilities(tmp_path: Path) -> None:
+    picture = BytesIO()
+    Image.new("RGB", (16, 16)).save(picture, "PNG")
+    columns = {
+        "image": [picture.getvalue()] * 3,
+        "long": ["long 0", "long 1", None],
+        "short": [["s0", "s1"], ["s2"], ["s3", "s4"]],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "train-00000-of-00001.parquet")
+    config = ArrowConfig(root=str(tmp_path), captions={"long": 0.75, "short#2": 0.25})
+    rows = Arrow(config).open("train", 16, "captions")
+    found = [rows[index].caption for index in range(3)]
+    assert [(tuple(each), each.weights, each.missing) for each in found] == [
+        (("long 0", "s1"), (0.75, 0.25), ()),
+        (("long 1",), (1.0,), ("short#2",)),
+        (("s4",), (1.0,), ("long",)),
+    ]
+    assert rows.caption(0) == found[0]
+    with pytest.raises(DataError, match=r"no column 'shrot'.*Set `dataset\.captions`"):
+        Arrow(ArrowConfig(root=str(tmp_path), captions={"shrot": 1.0})).open("train", 16, "captions")
+    with pytest.raises(ValueError, match="sum to 1"):
+        ArrowConfig(captions={"long": 0.5})

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
 
 from nanogen_core.errors import DataError, shown
 from nanogen_core.randomness import key
@@ -17,6 +21,82 @@ log = logging.getLogger(__name__)
 _STRINGIFIED_LIST = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
 MAX_BYTES = 1 << 20  # of one caption
 Captions = str | tuple[str, ...]  # one caption, or several; each epoch uses one of them
+ABSENT = ("no caption", "empty caption")  # reasons that make a caption key missing
+_NUMBERED = re.compile(r"(.+)#([1-9][0-9]{0,5})", re.DOTALL)
+_WORD = 1 << 32
+
+
+class WeightedCaptions(tuple[str, ...]):
+    """Several captions of an image with their probabilities.
+
+    Args:
+        texts: The captions.
+        weights: Probability of each; they sum to 1.
+        missing: Keys of `dataset.captions` that the example lacks. The probabilities of the others are scaled up.
+    """
+
+    weights: tuple[float, ...]
+    missing: tuple[str, ...]
+
+    def __new__(cls, texts: Iterable[str], weights: Iterable[float], missing: Iterable[str] = ()) -> WeightedCaptions:
+        self = super().__new__(cls, texts)
+        self.weights, self.missing = tuple(weights), tuple(missing)
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:  # for pickle
+        return tuple(self), self.weights, self.missing
+
+
+def mixed(probabilities: Mapping[str, float], read: Callable[[str], Captions], name: str) -> WeightedCaptions:
+    """Return the captions under several keys, with the probability of each.
+
+    The probability of a key is shared equally by the captions under it. If keys are missing, the probabilities of the
+    others are scaled to the sum 1.
+
+    Args:
+        probabilities: Probability of each key.
+        read: Returns the captions under a key. Raises CorruptSampleError, with a reason in `ABSENT` if there are none.
+        name: Place of the example in error messages.
+
+    Raises:
+        CorruptSampleError: All keys are missing, or a caption is damaged.
+    """
+    texts: list[str] = []
+    weights: list[float] = []
+    missing: dict[str, CorruptSampleError] = {}
+    for key_, probability in probabilities.items():
+        try:
+            found = texts_of(read(key_))
+        except CorruptSampleError as error:
+            if error.reason not in ABSENT:
+                raise
+            missing[key_] = error
+            continue
+        texts += found
+        weights += [probability / len(found)] * len(found)
+    if not texts:
+        raise CorruptSampleError(
+            "no caption",
+            f"The image {name} has none of the captions {', '.join(probabilities)}. {next(iter(missing.values()))}",
+        )
+    total = sum(weights)
+    return WeightedCaptions(texts, [weight / total for weight in weights], missing)
+
+
+def numbered(text: str) -> tuple[str, int | None]:
+    """Split `"txt#2"`, the second caption under a key, into key and number (from 1). None: no number."""
+    found = _NUMBERED.fullmatch(text)
+    return (found[1], int(found[2])) if found else (text, None)
+
+
+def nth(captions: Captions, number: int | None, name: str) -> Captions:
+    """Return caption `number` (from 1), or all for None. Raises CorruptSampleError if there are fewer."""
+    if number is None:
+        return captions
+    texts = texts_of(captions)
+    if number > len(texts):
+        raise CorruptSampleError("no caption", f"The image {name} has {len(texts)} captions, but no caption {number}.")
+    return texts[number - 1]
 
 
 def decode_caption(data: bytes, name: str) -> str:
@@ -73,7 +153,41 @@ def captions_of(value: object, name: str) -> Captions:
 
 def choice(captions: str | Sequence[object], number: int) -> int:
     """Return the index of the caption that an epoch uses; `number` is keyed by (seed, epoch, index)."""
-    return 0 if isinstance(captions, str) else key("caption", number) % len(captions)
+    if isinstance(captions, str):
+        return 0
+    drawn = key("caption", number)
+    if not isinstance(captions, WeightedCaptions):
+        return drawn % len(captions)
+    ends = list(accumulate(captions.weights))
+    return min(bisect_right(ends, drawn / _WORD * ends[-1]), len(captions) - 1)
+
+
+class MissingCaptions:
+    """Count the examples that lack a key of `dataset.captions`. Logs the first, and each doubling of the count."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.counts: Counter[str] = Counter()
+
+    def add(self, missing: Iterable[Sequence[str]]) -> None:
+        """Count examples by their missing keys; an example without missing keys has an empty list."""
+        for keys in missing:
+            self.read += 1
+            for name in keys:
+                self.counts[name] += 1
+                count = self.counts[name]
+                if count & (count - 1) == 0:  # 1, 2, 4, 8 ...
+                    log.warning(
+                        "The caption key %r is missing in %d of %d examples read. Their other captions are used.",
+                        name,
+                        count,
+                        self.read,
+                    )
+
+
+def missing_of(captions: object) -> tuple[str, ...]:
+    """Return the keys of `dataset.captions` that an example lacks."""
+    return captions.missing if isinstance(captions, WeightedCaptions) else ()
 
 
 def texts_of(captions: str | Sequence[str]) -> list[str]:

@@ -46,13 +46,13 @@ class CorruptSample(NamedTuple):
     message: str
 
 
-def first_good(fetch: Callable[[int], T], index: int, length: int, corrupt: list[CorruptSample]) -> tuple[int, T]:
+def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list[CorruptSample]) -> tuple[int, T]:
     """Fetch an example, or the next good one if it is corrupt. Wraps around at the end.
 
     Args:
         fetch: Returns the example at an index, or raises CorruptSampleError.
         index: Index of the example.
-        length: Number of examples.
+        rows: Indices of the examples that may replace it: those of its root.
         corrupt: The skipped samples are appended to this list.
 
     Returns:
@@ -61,12 +61,13 @@ def first_good(fetch: Callable[[int], T], index: int, length: int, corrupt: list
     Raises:
         DataError: 100 examples in a row are corrupt, or all of them.
     """
-    tried = min(length, MAX_CONSECUTIVE)
-    for position in range(index, index + tried):
+    tried = min(len(rows), MAX_CONSECUTIVE)
+    for offset in range(tried):
+        row = rows[(index - rows.start + offset) % len(rows)]
         try:
-            return position % length, fetch(position % length)
+            return row, fetch(row)
         except CorruptSampleError as error:
-            corrupt.append(CorruptSample(position % length, error.reason, str(error)))
+            corrupt.append(CorruptSample(row, error.reason, str(error)))
     raise DataError(f"No usable example from index {index} on (tried {tried}). First: {corrupt[-tried].message}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nanogen_core.errors import DataError, shown
 from nanogen_core.protocols import Example, Examples
+from nanogen_data.streams import refuse_stream
 
 HUGE = 10**18  # larger than any number of classes
 
@@ -48,6 +49,7 @@ class CheckedLabels:
     """Wrap the examples of any dataset and check each label when it is read."""
 
     def __init__(self, examples: Examples, classes: int):
+        refuse_stream(examples)
         self._examples, self._classes = examples, classes
         if hasattr(examples, "__getitems__"):
             self.__getitems__ = self._many

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from itertools import count
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +26,13 @@ from nanogen_core.errors import DataError, NanoGenError, TrainingError
 from nanogen_core.protocols import Examples
 from nanogen_core.randomness import key
 from nanogen_core.tensors import Batch, Condition
-from nanogen_data.captions import choice
+from nanogen_data.captions import MissingCaptions, choice, missing_of
 from nanogen_data.corrupt import DEFAULT_LIMIT, CorruptionCounter, CorruptSample, CorruptSampleError, first_good
 from nanogen_data.labels import checked
+from nanogen_data.mixture import Mixing, mixing_of
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image as decode_image
+from nanogen_data.streams import refuse_stream
 from nanogen_files.reading import is_folder, user_path
 
 log = logging.getLogger(__name__)
@@ -144,12 +147,71 @@ class EpochOrder:
         epoch, offset = divmod(position, self.length)
         if epoch != self._epoch:
             self._epoch, self._permutation = epoch, self._shuffled(epoch)
-        index = int(self._permutation[offset])
-        return SampleRef(index, key(self.seed, "augment", epoch, index))
+        return self._ref(epoch, int(self._permutation[offset]))
 
     def _shuffled(self, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(key(self.seed, "order", epoch))
-        return torch.randperm(self.length, generator=generator)
+        return _permutation(self.length, self.seed, "order", epoch)
+
+    def _ref(self, epoch: int, slot: int) -> SampleRef:
+        return SampleRef(slot, key(self.seed, "augment", epoch, slot))
+
+
+class MixedOrder(EpochOrder):
+    """The concatenated epochs over several roots, see `nanogen_data.mixture`.
+
+    The random number of a draw is keyed by (seed, pass, index), where `pass` counts the earlier draws of the example.
+
+    Args:
+        mixing: Sizes and weights of the roots.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, mixing: Mixing, seed: int):
+        super().__init__(sum(mixing.sizes), seed)
+        self._sizes, self._starts, self._quotas = mixing.sizes, mixing.starts, mixing.quotas
+        self._firsts = list(accumulate(self._quotas, initial=0))[:-1]  # slot of the first draw of each root
+        self._rows = torch.empty(0, dtype=torch.int64)
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        self._rows = torch.cat([self._draws(root, epoch) for root in range(len(self._sizes))])  # [N]
+        return super()._shuffled(epoch)
+
+    def _draws(self, root: int, epoch: int) -> Tensor:
+        """Return the examples that an epoch draws of a root, as indices in the dataset [quota]."""
+        size, quota = self._sizes[root], self._quotas[root]
+        begin, end = epoch * quota, (epoch + 1) * quota
+        passes = range(begin // size, -(-end // size))
+        whole = torch.cat([_permutation(size, self.seed, "order", root, number) for number in passes])
+        first = begin - passes.start * size
+        return whole[first : first + quota] + self._starts[root]
+
+    def _ref(self, epoch: int, slot: int) -> SampleRef:
+        root = bisect_right(self._firsts, slot) - 1
+        draw = epoch * self._quotas[root] + slot - self._firsts[root]
+        row = int(self._rows[slot])
+        return SampleRef(row, key(self.seed, "augment", draw // self._sizes[root], row))
+
+
+def epoch_order(length: int, seed: int, mixing: Mixing | None = None) -> EpochOrder:
+    """Return the order of training.
+
+    Args:
+        length: Number of examples.
+        seed: Seed of the run.
+        mixing: Sizes and weights of the roots, if there are several.
+
+    Raises:
+        DataError: A root would never be drawn.
+    """
+    if mixing is None:
+        return EpochOrder(length, seed)
+    warn_once(log, f"Training draws from {mixing}")
+    return MixedOrder(mixing, seed)
+
+
+def _permutation(length: int, *words: object) -> Tensor:
+    generator = torch.Generator().manual_seed(key(*words))
+    return torch.randperm(length, generator=generator)
 
 
 def loader(
@@ -177,9 +239,9 @@ def loader(
         DataError: The split is empty.
         TrainingError: The processes cannot share the batch equally.
     """
-    _refuse_empty(examples)
+    _refuse_unusable(examples)
     slots = (share or DataShard.here()).of(batch_size)
-    order = EpochOrder(len(examples), seed)
+    order = epoch_order(len(examples), seed, mixing_of(examples))
     refs = ([order[batch * batch_size + slot] for slot in slots] for batch in count(start))
     return _read(examples, refs, transform, num_workers)
 
@@ -201,7 +263,7 @@ def iter_once(
     Raises:
         DataError: The split is empty.
     """
-    _refuse_empty(examples)
+    _refuse_unusable(examples)
     rank, world = share or DataShard.here()
     firsts = range(rank * batch_size, len(examples), world * batch_size)
     spans = (range(first, min(first + batch_size, len(examples))) for first in firsts)
@@ -233,7 +295,9 @@ def data_folder(root: str | None, name: str) -> Path:
     return folder
 
 
-def _refuse_empty(examples: Examples) -> None:
+def _refuse_unusable(examples: Examples) -> None:
+    """Raise DataError for a stream and for an empty split."""
+    refuse_stream(examples)
     if not len(examples):
         raise DataError("The dataset has no examples in this split: check the folder that its `root` names.")
 
@@ -250,11 +314,13 @@ def _read(
         generator=torch.Generator(),  # keeps the global random state unchanged
     )
     counter = CorruptionCounter(len(examples), getattr(examples, "max_corrupt", DEFAULT_LIMIT))
+    missing = MissingCaptions()
     for result in batches:
         if isinstance(result, NanoGenError):
             raise result
-        batch, corrupt = result
+        batch, corrupt, captions = result
         counter.add(corrupt)
+        missing.add(captions)
         yield batch
 
 
@@ -279,11 +345,17 @@ class _Reader:
         self._examples = examples
         self._transform = transform
         self._get_many = getattr(examples, "__getitems__", None)
+        self._mixing = mixing_of(examples)
 
-    def __getitems__(self, refs: list[SampleRef]) -> tuple[Batch, list[CorruptSample]] | NanoGenError:
+    def __getitems__(
+        self, refs: list[SampleRef]
+    ) -> tuple[Batch, list[CorruptSample], list[tuple[str, ...]]] | NanoGenError:
+        """Return the batch, its corrupt samples, and the missing caption keys of each example."""
         corrupt: list[CorruptSample] = []
         try:
-            return self._batch(*self._good(refs, corrupt)), corrupt
+            refs, examples = self._good(refs, corrupt)
+            missing = [missing_of(getattr(each, "caption", None)) for each in examples]
+            return self._batch(refs, examples), corrupt, missing
         except NanoGenError as error:  # returned, because DataLoader would wrap a raised error
             return error
 
@@ -292,10 +364,13 @@ class _Reader:
         if self._get_many is not None:
             with suppress(CorruptSampleError):
                 return refs, self._get_many([ref.row for ref in refs])
-        length = len(self._examples)
-        values = [first_good(self._examples.__getitem__, ref.row, length, corrupt) for ref in refs]
+        values = [first_good(self._examples.__getitem__, ref.row, self._replacements(ref.row), corrupt) for ref in refs]
         moved = [SampleRef(index, ref.number) for (index, _), ref in zip(values, refs, strict=True)]
         return moved, [example for _, example in values]  # type: ignore[misc]
+
+    def _replacements(self, row: int) -> range:
+        """Return the indices of the examples that may replace a corrupt one: those of its root."""
+        return range(len(self._examples)) if self._mixing is None else self._mixing.rows(row)
 
     def _batch(self, refs: list[SampleRef], examples: Sequence[Example]) -> Batch:
         pairs = list(zip(examples, refs, strict=True))
@@ -334,7 +409,7 @@ def _column(pairs: Sequence[tuple[Example, SampleRef]], name: str) -> list[tuple
 
 
 def _caption(captions: str | Sequence[str], ref: SampleRef) -> str:
-    if not isinstance(captions, str) and ref.number == key("once", ref.row):
+    if not isinstance(captions, str) and len(captions) > 1 and ref.number == key("once", ref.row):
         warn_once(log, "Images have several captions. This pass uses one fixed caption of each.")
     text = captions if isinstance(captions, str) else captions[choice(captions, ref.number)]
     if not isinstance(text, str):
@@ -350,7 +425,7 @@ def _states(example: Example, ref: SampleRef) -> Tensor:
         return states
     captions = 1 if example.caption is None or isinstance(example.caption, str) else len(example.caption)
     variant = 0 if example.latents is None or len(states) == captions else ref.number % len(example.latents)
-    return states[variant * captions + choice(range(captions), ref.number)]
+    return states[variant * captions + choice(example.caption or "", ref.number)]
 
 
 def _padded(states: Sequence[Tensor]) -> Condition:

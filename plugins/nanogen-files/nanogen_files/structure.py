@@ -170,6 +170,17 @@ def _untyped(finite: bool) -> Any:
     return check
 
 
+def _options(finite: bool) -> Any:
+    """Return the conversion of options that are items of a list."""
+
+    def convert(value: Any, kind: type) -> Any:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"expected a mapping, got {shown(value)}")
+        return structure(value, kind, "", finite=finite)
+
+    return convert
+
+
 def _choice(value: Any, literal: Any) -> Any:
     choices = get_args(literal)
     if not any(type(value) is type(choice) and value == choice for choice in choices):
@@ -183,6 +194,7 @@ def _converter(finite: bool) -> cattrs.Converter:
     converter.register_structure_hook(float, _primitive(float, (int, float), finite))
     converter.register_structure_hook(bool, _primitive(bool, (bool,), finite))
     converter.register_structure_hook(str, _primitive(str, (str,), finite))
+    converter.register_structure_hook_func(attrs.has, _options(finite))
     converter.register_structure_hook_func(lambda kind: kind is Any, _untyped(finite))
     converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, _choice)  # type: ignore[comparison-overlap]
     return converter

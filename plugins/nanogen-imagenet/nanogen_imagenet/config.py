@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from nanogen_core.validators import at_least, unit
+from nanogen_data.roots import Root, check_roots
 
 
 @frozen(kw_only=True)
@@ -35,10 +36,13 @@ class FolderConfig:
 
     Args:
         root: The folder with the subfolders `train` and `val`. None: the folder `imagenet` under NANOGEN_DATA.
+        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. They have
+            the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None
+    roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     max_corrupt: float = field(default=0.01, validator=unit)
 
 
@@ -49,8 +53,11 @@ class ParquetConfig:
     Args:
         root: A folder with parquet files in it or in its subfolder `data`. None: the folder `imagenet` under
             NANOGEN_DATA.
+        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. They have
+            the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None
+    roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     max_corrupt: float = field(default=0.01, validator=unit)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nanogen_core.errors import DataError, listing, near_miss
 from nanogen_data.loader import Example, data_folder
+from nanogen_data.mixture import RootsDataset
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, read_image
 from nanogen_files.reading import entries, is_folder, user_path
@@ -22,7 +23,7 @@ from nanogen_imagenet.names import folder_names
 log = logging.getLogger(__name__)
 
 
-class ImageNetFolder:
+class ImageNetFolder(RootsDataset[FolderConfig]):
     """Images in class folders.
 
     The classes are the folders in `train` that contain images, in alphabetical order. Their names come from
@@ -30,7 +31,7 @@ class ImageNetFolder:
     """
 
     def __init__(self, config: FolderConfig):
-        self._config = config
+        super().__init__(config)
         self._found: dict[str, scan.Found] = {}
 
     @cached_property
@@ -42,21 +43,13 @@ class ImageNetFolder:
     def _folders(self) -> tuple[str, ...]:
         return tuple(self._scanned("train").files)
 
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in label order."""
+    def _classes(self) -> tuple[str, ...]:
         return folder_names(self.root, self._folders)
 
-    def open(self, split: str, image_size: int, view: str) -> FolderExamples:
-        """Open a split.
+    def _open(self, split: str, view: str) -> FolderExamples:
+        """Open a split of the root.
 
-        Args:
-            split: `"train"` or `"val"`.
-            image_size: Not used: images have their original size.
-            view: Not used: examples have labels.
-
-        Raises:
-            DataError: The folder is missing, has no class, or has a class that `train` lacks.
+        Raises DataError if the folder is missing, has no class, or has a class that `train` lacks.
         """
         found = self._scanned(split)
         folder = self.root / split

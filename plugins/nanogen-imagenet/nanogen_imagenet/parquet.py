@@ -16,7 +16,9 @@ class ImageNetParquet(Arrow):
 
     def __init__(self, config: ParquetConfig):
         columns = {"image": IMAGE, "label": LABEL}
-        super().__init__(ArrowConfig(root=config.root, max_corrupt=config.max_corrupt, **columns), "imagenet")
+        super().__init__(
+            ArrowConfig(root=config.root, roots=config.roots, max_corrupt=config.max_corrupt, **columns), "imagenet"
+        )
 
     @staticmethod
     def recognises(source: str) -> bool:

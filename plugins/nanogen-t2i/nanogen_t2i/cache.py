@@ -1,60 +1,72 @@
-"""Caches tar indices on disk, because reading all headers of a large tar takes seconds."""
+"""Caches tar indices on disk, because reading all headers takes seconds, or minutes over a network."""
 
 from __future__ import annotations
 
+import io
 import os
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from nanogen_t2i.tars import IMAGES, index_tar
+from nanogen_data.stored_files import StoredFile
+from nanogen_files import storage
+from nanogen_t2i.tars import IMAGES, index_tar, width
 
-FORMAT = 3  # version of the cached rows
+FORMAT = 4  # version of the cached rows
 
 
-def cached_index(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
-    """Return `index_tar(path, images, caption)`, from the cache if the file is unchanged.
+def cached_index(
+    tar: StoredFile, images: frozenset[str] = IMAGES, captions: Sequence[str] = ("txt",)
+) -> NDArray[np.int64]:
+    """Return `index_tar(tar, images, captions)`, from the cache if the file is unchanged.
 
-    A file is unchanged if its name, size and modification time are. Cached rows are memory-mapped. If the cache folder
+    A file is unchanged if its name, size and modification time are; a remote file, if its URL, size and version are.
+    Cached rows are memory-mapped. Of several processes, one makes the index and the others wait. If the cache folder
     cannot be written, the rows are held in memory.
 
     Args:
-        path: The tar.
+        tar: The tar.
         images: Keys of images.
-        caption: The key of captions.
+        captions: Keys of captions.
 
     Raises:
         DataError: See `index_tar`.
     """
-    cached = _cache_file(path, [*sorted(images), caption])
+    cached, columns = _cache_file(tar, [*sorted(images), *captions]), width(captions)
     with suppress(OSError, ValueError, EOFError):  # missing or damaged: index again
-        return _mapped(cached)
-    rows = index_tar(path, images, caption)
-    with suppress(OSError):
-        _write(cached, rows)
-        return _mapped(cached)
+        return _mapped(cached, columns)
+    with ExitStack() as locked:
+        with suppress(OSError):  # a folder that cannot be written
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            locked.enter_context(FileLock(cached.with_suffix(".lock")))
+        with suppress(OSError, ValueError, EOFError):  # another process made it meanwhile
+            return _mapped(cached, columns)
+        rows = index_tar(tar, images, captions)
+        with suppress(OSError):
+            storage.write_bytes(cached, _content(rows))
+            return _mapped(cached, columns)
     return rows
 
 
-def _mapped(cached: Path) -> NDArray[np.int64]:
+def _mapped(cached: Path, columns: int) -> NDArray[np.int64]:
     rows: NDArray[np.int64] = np.load(cached, mmap_mode="r", allow_pickle=False)
-    if rows.ndim != 2 or rows.shape[1] != 5 or rows.dtype != np.int64:
+    if rows.ndim != 2 or rows.shape[1] != columns or rows.dtype != np.int64:
         raise ValueError(f"{cached} is not a tar index")
     return rows
 
 
-def _write(cached: Path, rows: NDArray[np.int64]) -> None:
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cached.with_name(f"{cached.stem}.{os.getpid()}.npy")  # renamed when complete, for concurrent readers
-    np.save(temporary, rows)
-    os.replace(temporary, cached)
+def _content(rows: NDArray[np.int64]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, rows)
+    return content.getvalue()
 
 
-def _cache_file(path: Path, keys: list[str]) -> Path:
-    state = path.stat()
-    words = f"{FORMAT}\n{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}\n{keys}"
+def _cache_file(tar: StoredFile, keys: list[str]) -> Path:
+    words = f"{FORMAT}\n{tar.identity}\n{keys}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "nanogen" / "tar-index" / f"{sha256(words.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npy"

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-from nanogen_core.validators import at_least, count_or_none, unit
+from nanogen_core.validators import at_least, between, count_or_none, unit
+from nanogen_data.roots import Root, check_captions, check_roots
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 _tokens = at_least(1, 100_000)
+CAPTION = "txt"  # the usual key of captions
+_KEY = r"[^\s/:]+(:.+)?"
+
+
+def _check_captions(instance: Any, attribute: Any, value: Mapping[str, float]) -> None:
+    check_captions(instance, attribute, value)
+    if value and instance.caption != CAPTION:
+        raise ValueError(f"captions: set either caption or captions, not both (caption is {instance.caption!r})")
+    odd = next((name for name in value if not re.fullmatch(_KEY, name)), None)
+    if odd is not None:
+        raise ValueError(f"captions: {odd!r} is not a key of a file, such as txt, or of a field, such as json:prompt")
 
 
 @frozen(kw_only=True)
@@ -18,20 +32,28 @@ class WebDatasetConfig:
     """Options of the dataset `webdataset`. A key is the part of a file's name after the first dot.
 
     Args:
-        root: The training tars: a tar, a folder of tars, a folder with the subfolder `train`, a glob, or a brace
-            pattern such as `/data/{00000..00099}.tar`. None: the folder `t2i` under NANOGEN_DATA.
-        validation: The held-out tars, in the same forms. None: the folder `val` under `root`.
+        root: The training tars: a tar, a folder of tars, a folder with the subfolder `train`, a glob, a brace pattern
+            such as `/data/{00000..00099}.tar`, or a URL or brace pattern of URLs (`https://`, `s3://`). None: the
+            folder `t2i` under NANOGEN_DATA.
+        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`.
+        validation: The held-out tars, in the same forms. None: the folder `val` under `root`, or under each of `roots`.
         image: The key of images. None: the only file of a sample with an image suffix.
         caption: The key of captions. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
+        captions: Several keys of captions with probabilities, in place of `caption`: `{txt: 0.8, "json:alt": 0.2}`.
+            `txt#2` is the second caption under a key.
         caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.
+        patience: Seconds that a read of a remote tar may take, with its retries.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
     root: str | None = None
+    roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     validation: str | None = None
     image: str | None = None
-    caption: str = field(default="txt", validator=validators.matches_re(r"[^\s/:]+(:.+)?"))
+    caption: str = field(default=CAPTION, validator=validators.matches_re(_KEY))
+    captions: Mapping[str, float] = field(factory=dict, validator=_check_captions)
     caption_lines: bool = False
+    patience: float = field(default=120.0, validator=between(0, 86_400, above=True))
     max_corrupt: float = field(default=0.01, validator=unit)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 from webdataset.tariterators import base_plus_ext
 
 from nanogen_core.errors import DataError, listing, shown
-from nanogen_data.captions import Captions, captions_of, decode_caption
+from nanogen_data.captions import Captions, captions_of, decode_caption, mixed, nth, numbered
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
+from nanogen_data.stored_files import StoredFile
 from nanogen_files import json_files, text_files
+from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.tars import IMAGES, MISSING, Row, names_from
 
 log = logging.getLogger(__name__)
@@ -23,24 +25,26 @@ NAMED = 6  # file names in an error message
 
 @frozen
 class CaptionKey:
-    """Where the captions of a sample are stored."""
+    """Where captions of a sample are stored."""
 
     key: str  # key of the file
-    field: str | None  # field of a JSON file
+    field: str | None  # field of a JSON file: a name, or names with dots between
     lines: bool  # whether each line is a caption
+    number: int | None = None  # which of several captions, from 1; None: all
 
     @classmethod
     def of(cls, text: str, *, lines: bool) -> CaptionKey:
-        """Parse the option `caption`: a key such as `"txt"`, or a field such as `"json:prompt"`.
+        """Parse a key such as `"txt"`, a field such as `"json:meta.prompt"`, or one of several, `"txt#2"`.
 
         Raises DataError for `"json"` without a field.
         """
-        key, colon, field = text.partition(":")
+        whole, number = numbered(text)
+        key, colon, field = whole.partition(":")
         if key.lower() == JSON and not colon:
             raise DataError(
-                f"`dataset.caption` is {text!r}, a file with several values. Set it to one of them as `json:FIELD`."
+                f"The caption key {text!r} is a file with several values. Set it to one of them as `json:FIELD`."
             )
-        return cls(key.lower(), field or None, lines)
+        return cls(key.lower(), field or None, lines or number is not None, number)
 
     def captions(self, data: bytes, place: str) -> Captions:
         """Decode the captions of a file.
@@ -52,6 +56,9 @@ class CaptionKey:
         Raises:
             CorruptSampleError: The content cannot be decoded.
         """
+        return nth(self._all(data, place), self.number, place)
+
+    def _all(self, data: bytes, place: str) -> Captions:
         if self.field is not None:
             return captions_of(self._value(data, place), place)
         text = decode_caption(data, place)
@@ -72,29 +79,84 @@ class CaptionKey:
             found = json_files.parse(text_files.decode(data, name), name)
         except DataError as error:
             raise CorruptSampleError("caption not JSON", str(error)) from error
-        if not isinstance(found, dict) or self.field not in found:
-            there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
-            raise CorruptSampleError(
-                "no caption",
-                f"{name} has no field {self.field!r}. It has: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
-            )
-        return found[self.field]
+        assert self.field is not None
+        for value in _at(found, self.field):
+            return value
+        there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
+        raise CorruptSampleError(
+            "no caption",
+            f"{name} has no field {self.field!r}. It has: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
+        )
 
 
-def missing_part_error(path: Path, row: Row, caption: CaptionKey) -> CorruptSampleError:
+def _at(value: object, path: str) -> Iterator[object]:
+    """Yield the value of a field, or nothing. `a.b` is the field `a.b`, or else the field `b` of the field `a`."""
+    if not isinstance(value, dict):
+        return
+    if path in value:
+        yield value[path]
+        return
+    for dot in (position for position, letter in enumerate(path) if letter == "."):
+        if path[:dot] in value:
+            yield from _at(value[path[:dot]], path[dot + 1 :])
+
+
+class CaptionKeys:
+    """The captions of samples: one key, or several with probabilities.
+
+    Args:
+        config: The options `caption`, `captions` and `caption_lines`.
+    """
+
+    def __init__(self, config: WebDatasetConfig):
+        self._probabilities = dict(config.captions)
+        names = list(self._probabilities) or [config.caption]
+        self._keys = {name: CaptionKey.of(name, lines=config.caption_lines) for name in names}
+        self.files = tuple(dict.fromkeys(key.key for key in self._keys.values()))  # keys of the files, in order
+
+    def captions(self, contents: Sequence[bytes | None], places: Sequence[str], sample: str) -> Captions:
+        """Decode the captions of a sample.
+
+        Args:
+            contents: The content of each of `files`; None for a missing one.
+            places: Where each file is, for error messages.
+            sample: Where the sample is, for error messages.
+
+        Raises:
+            CorruptSampleError: There are none, or one is damaged.
+        """
+        stored = dict(zip(self.files, zip(contents, places, strict=True), strict=True))
+
+        def read(name: str) -> Captions:
+            key = self._keys[name]
+            data, place = stored[key.key]
+            if data is None:
+                raise CorruptSampleError("no caption", f"There is no file {key.key!r}.")
+            return key.captions(data, place)
+
+        if not self._probabilities:
+            return read(next(iter(self._keys)))
+        return mixed(self._probabilities, read, sample)
+
+    def __str__(self) -> str:
+        option = "captions" if self._probabilities else "caption"
+        return f"`dataset.{option}` is {' and '.join(map(repr, self._keys))}"
+
+
+def missing_part_error(tar: StoredFile, row: Row, captions: CaptionKeys) -> CorruptSampleError:
     """Make the error for a sample without an image or caption.
 
     Args:
-        path: The tar.
+        tar: The tar.
         row: The sample.
-        caption: Where captions are expected.
+        captions: Where captions are expected.
     """
-    names = names_from(path, row.first)
+    names = names_from(tar, row.first)
     keys = [base_plus_ext(name)[1] for name in names]
     part = "image" if row.image.offset == MISSING else "caption"
     has = ", ".join([*names[:NAMED], *(["..."] if names[NAMED:] else [])]) or f"a file at byte {row.first}"
-    message = f"A sample of {path} has no {part}. Its files are: {has}."
-    return CorruptSampleError(f"no {part}", message + (_dots(names, keys) or _advice(part, keys, caption)))
+    message = f"A sample of {tar} has no {part}. Its files are: {has}."
+    return CorruptSampleError(f"no {part}", message + (_dots(names, keys) or _advice(part, keys, captions)))
 
 
 def _dots(names: list[str], keys: list[str]) -> str:
@@ -111,9 +173,9 @@ def _dots(names: list[str], keys: list[str]) -> str:
     )
 
 
-def _advice(part: str, keys: list[str], caption: CaptionKey) -> str:
+def _advice(part: str, keys: list[str], captions: CaptionKeys) -> str:
     if part == "image":
         return " Set `dataset.image` to the key of the images, unless they have a usual suffix."
     if JSON in keys:
-        return f" `dataset.caption` is {caption.key!r}. Set it to `json:FIELD` for captions in JSON files."
-    return f" `dataset.caption` is {caption.key!r}. Set it to the key of the caption files."
+        return f" {captions}. Set it to `json:FIELD` for captions in JSON files."
+    return f" {captions}. Set it to the key of the caption files."

@@ -1,4 +1,4 @@
-"""Finds the tars of an option: a file, a folder, a glob or a brace pattern.
+"""Finds the tars of an option: a file, a folder, a glob, a brace pattern or a URL.
 
 The name of an existing file or folder is never read as a pattern.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import glob
 import logging
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nanogen_core.errors import DataError, listing, shown
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, suffix
+from nanogen_data.roots import is_url
+from nanogen_data.stored_files import PATIENCE, LocalFile, RemoteFile, matches, over_files, remote_file
 from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.braces import expand
 
@@ -23,6 +26,7 @@ MAGIC = frozenset("*?[{}")
 TAR = ".tar"
 LONGEST = 200  # characters of a pattern in an error message
 SEPARATOR = "::"  # between patterns, as in webdataset
+_NEXT_URL = re.compile(rf"{SEPARATOR}(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
 def is_pattern(text: str) -> bool:
@@ -31,8 +35,37 @@ def is_pattern(text: str) -> bool:
     return bool((MAGIC & set(text)) or SEPARATOR in text) and not (is_folder(path) or is_file(path))
 
 
-def tars_of(text: str, setting: str) -> list[Path]:
+def stored_tars(text: str, setting: str, patience: float = PATIENCE) -> list[LocalFile] | list[RemoteFile]:
     """Return the tars of an option, in order.
+
+    Args:
+        text: A file, folder, pattern or URL.
+        setting: The name of the option, for error messages.
+        patience: Seconds that a read of a remote tar may take, with its retries.
+
+    Raises:
+        DataError: A tar is missing or named twice.
+    """
+    if not is_url(text):
+        return [LocalFile(path) for path in tars_of(text, setting)]
+    urls = [url for part in _NEXT_URL.split(text) for url in _urls(part, setting)]
+    _refuse_twice(text, urls, setting)
+    return over_files(lambda url: remote_file(url, patience), urls, remote=True)
+
+
+def _urls(pattern: str, setting: str) -> list[str]:
+    """Return the URLs of a pattern with braces, and with `*` for object stores."""
+    found: list[str] = []
+    for url in expand(pattern):
+        urls = matches(url) if "*" in url else [url]
+        if not urls:
+            raise DataError(f"No file matches {shown(url, LONGEST)}. Correct `{setting}`.")
+        found += urls
+    return found
+
+
+def tars_of(text: str, setting: str) -> list[Path]:
+    """Return the tars of an option on this machine, in order.
 
     Args:
         text: A file, folder or pattern.
@@ -57,12 +90,16 @@ def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
                 f" Correct `{setting}`."
             )
         found += files
-    twice = next((tar for tar, count in Counter(found).items() if count > 1), None)
+    _refuse_twice(pattern, found, setting)
+    return found
+
+
+def _refuse_twice(pattern: str, names: Sequence[object], setting: str) -> None:
+    twice = next((tar for tar, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise DataError(
             f"{shown(pattern, LONGEST)} names {twice} twice, so its samples would count twice. Correct `{setting}`."
         )
-    return found
 
 
 def first_of_pattern(pattern: str) -> Path | None:

@@ -6,18 +6,18 @@ import logging
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from pathlib import PurePosixPath
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from webdataset.tariterators import base_plus_ext
 
-from nanogen_core.errors import DataError, shown
+from nanogen_core.errors import DataError, NanoGenError, shown
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import MAX_BYTES, SUFFIXES, is_hidden
-from nanogen_files.reading import opened
+from nanogen_data.stored_files import StoredFile
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ COMPRESSED = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zstd":
 MAX_HEADER = 1 << 20  # bytes of a header with a long name
 LONG_NAME = 200  # characters of a name in a log message
 MAX_FILES = 16  # headers that `names_from` reads
+MAX_GAP = 1 << 16  # bytes between two parts of a sample that are read together
 
 
 class Span(NamedTuple):
@@ -42,7 +43,7 @@ class Row(NamedTuple):
     """The position of a sample in a tar."""
 
     image: Span
-    caption: Span
+    captions: tuple[Span, ...]  # of each key of captions
     first: int  # offset of the header of its first file
 
 
@@ -57,29 +58,32 @@ class Member(NamedTuple):
 NOWHERE = Span(MISSING, 0)
 
 
-def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt") -> NDArray[np.int64]:
+def index_tar(
+    tar: StoredFile, images: frozenset[str] = IMAGES, captions: Sequence[str] = ("txt",)
+) -> NDArray[np.int64]:
     """Index the samples of a tar.
 
     As in webdataset, a sample consists of the files with equal names up to the first dot after the folder. The rest of
     the name is the key of the file. Hidden files and system files (`__MACOSX`) are ignored.
 
     Args:
-        path: The tar.
+        tar: The tar.
         images: Keys of images.
-        caption: The key of captions.
+        captions: Keys of captions.
 
     Returns:
-        One row per sample [N, 5], see `Row`, with offset -1 for a missing part. A truncated or damaged tar has one more
-        row with offsets -2 for the lost part.
+        One row per sample [N, 3 + 2 len(captions)], see `Row`, with offset -1 for a missing part. A truncated or
+        damaged tar has one more row with offsets -2 for the lost part.
 
     Raises:
         DataError: The tar is compressed, or has a duplicate name, several images in one sample, or a sparse file.
     """
     samples: dict[str, dict[str, Member]] = {}
     left: list[str] = []
-    for member in _files(path):
+    for member in _files(tar):
         if member.span.offset == CUT:
-            return np.vstack([_whole(path, samples, images, caption), np.array([[*member.span, *member.span, 0]])])
+            cut = np.array([[*member.span * (1 + len(captions)), 0]])
+            return np.vstack([_whole(tar, samples, images, captions), cut])
         if any(is_hidden(part) for part in PurePosixPath(member.name).parts if part != ".."):
             left.append(member.name)
             continue
@@ -88,44 +92,62 @@ def index_tar(path: Path, images: frozenset[str] = IMAGES, caption: str = "txt")
             continue  # a name without an extension, or of a hidden file, belongs to no sample
         parts = samples.setdefault(base, {})
         if extension.lower() in parts:
-            raise DataError(f"{path} contains {member.name} twice. Write each sample once.")
+            raise DataError(f"{tar} contains {member.name} twice. Write each sample once.")
         parts[extension.lower()] = member
     if left:
-        warn_once(log, f"Ignored in {path}: {len(left)} hidden or system files, such as {shown(left[0], LONG_NAME)}.")
-    return _rows(path, samples, images, caption)
+        warn_once(log, f"Ignored in {tar}: {len(left)} hidden or system files, such as {shown(left[0], LONG_NAME)}.")
+    return _rows(tar, samples, images, captions)
 
 
 def row_of(values: Sequence[int] | NDArray[np.int64]) -> Row:
     """Convert a row of the index to a `Row`."""
-    image, image_size, caption, caption_size, first = map(int, values)
-    return Row(Span(image, image_size), Span(caption, caption_size), first)
+    *numbers, first = map(int, values)
+    image, *captions = map(Span, numbers[::2], numbers[1::2])
+    return Row(image, tuple(captions), first)
 
 
-def read_span(path: Path, span: Span) -> bytes:
-    """Read a range of bytes. Opens the file each time, because worker processes would share an open file's position.
+def read_spans(tar: StoredFile, spans: Sequence[Span]) -> list[bytes]:
+    """Read ranges of bytes; those that lie close together by one read.
+
+    Opens a local file each time, because worker processes would share an open file's position.
 
     Raises:
         DataError: The file cannot be read.
-        CorruptSampleError: The range is too large for an image.
+        CorruptSampleError: A range is too large for an image.
     """
-    if span.size > MAX_BYTES:
+    large = next((span for span in spans if span.size > MAX_BYTES), None)
+    if large is not None:
         raise CorruptSampleError(
             "too many bytes",
-            f"The file at byte {span.offset} of {path} has {span.size:,} bytes, more than the limit of {MAX_BYTES:,}. "
+            f"The file at byte {large.offset} of {tar} has {large.size:,} bytes, more than the limit of {MAX_BYTES:,}. "
             "Remove it or write it again.",
         )
-    with opened(path) as file:
-        file.seek(span.offset)
-        return file.read(span.size)
+    found: dict[Span, bytes] = {}
+    for group in _close_together(sorted(set(spans))):
+        start = group[0].offset
+        data = tar.read(start, max(span.offset + span.size for span in group) - start)
+        found.update({span: data[span.offset - start : span.offset - start + span.size] for span in group})
+    return [found[span] for span in spans]
 
 
-def names_from(path: Path, header: int) -> list[str]:
+def _close_together(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Group sorted ranges whose gaps are at most MAX_GAP."""
+    group: list[Span] = []
+    for span in spans:
+        if group and span.offset > group[-1].offset + group[-1].size + MAX_GAP:
+            yield group
+            group = []
+        group.append(span)
+    if group:
+        yield group
+
+
+def names_from(tar: StoredFile, header: int) -> list[str]:
     """Return the names of a sample's files, for error messages. `header` is the byte offset of the first header."""
     names: list[str] = []
-    with suppress(Exception), open(path, "rb") as file:  # the caller reports another error
+    with suppress(Exception):  # the caller reports another error
         for _ in range(MAX_FILES):
-            file.seek(header)
-            member = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
+            member = tarfile.TarInfo.frombuf(tar.read(header, BLOCK), "utf-8", "surrogateescape")
             base = base_plus_ext(member.name)[0] if member.isreg() else None
             if names and base not in (None, base_plus_ext(names[0])[0]):
                 break
@@ -134,71 +156,88 @@ def names_from(path: Path, header: int) -> list[str]:
     return names
 
 
+def width(captions: Sequence[str]) -> int:
+    """Return the number of columns of an index."""
+    return 3 + 2 * len(captions)
+
+
 def _rows(
-    path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
+    tar: StoredFile, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], captions: Sequence[str]
 ) -> NDArray[np.int64]:
-    rows = [_row(path, parts, images, caption) for parts in samples.values()]
-    return np.array(rows, dtype=np.int64).reshape(-1, 5)
+    rows = [_row(tar, parts, images, captions) for parts in samples.values()]
+    return np.array(rows, dtype=np.int64).reshape(-1, width(captions))
 
 
-def _row(path: Path, parts: Mapping[str, Member], images: frozenset[str], caption: str) -> tuple[int, ...]:
+def _row(
+    tar: StoredFile, parts: Mapping[str, Member], images: frozenset[str], captions: Sequence[str]
+) -> tuple[int, ...]:
     pictures = sorted(images & parts.keys())
     if len(pictures) > 1:
         raise DataError(
-            f"{path} has several images in one sample, {' and '.join(parts[key].name for key in pictures)}. Set "
+            f"{tar} has several images in one sample, {' and '.join(parts[key].name for key in pictures)}. Set "
             f"`dataset.image` to one of the keys {', '.join(pictures)}."
         )
     image = parts[pictures[0]].span if pictures else NOWHERE
-    text = parts[caption].span if caption in parts else NOWHERE
-    return (*image, *text, min(member.header for member in parts.values()))
+    texts = [number for key in captions for number in (parts[key].span if key in parts else NOWHERE)]
+    return (*image, *texts, min(member.header for member in parts.values()))
 
 
 def _whole(
-    path: Path, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], caption: str
+    tar: StoredFile, samples: Mapping[str, Mapping[str, Member]], images: frozenset[str], captions: Sequence[str]
 ) -> NDArray[np.int64]:
     """Return the rows of complete samples in a truncated tar: without the last one if that lacks a part."""
-    rows = _rows(path, samples, images, caption)
+    rows = _rows(tar, samples, images, captions)
     return rows[:-1] if len(rows) and MISSING in rows[-1] else rows
 
 
-def _files(path: Path) -> Iterator[Member]:
+def _files(tar: StoredFile) -> Iterator[Member]:
     """Yield the complete files of a tar without extracting them. Links, devices and folders are skipped."""
-    _refuse_compressed(path)
-    size, end = path.stat().st_size, 0
-    for member in _members(path):
+    _refuse_compressed(tar)
+    size, end = tar.size, 0
+    for member in _members(tar):
         if member.offset < end or member.size < 0:
             break  # a damaged header that points backwards would loop forever
         end = member.offset
         if member.issparse():
-            raise DataError(f"{path} contains {member.name} as a sparse file. Write the tar without `--sparse`.")
+            raise DataError(f"{tar} contains {member.name} as a sparse file. Write the tar without `--sparse`.")
         if member.offset_data + member.size > size:
             break
         if member.isreg():
             yield Member(member.name, Span(member.offset_data, member.size), member.offset_data - BLOCK)
         end = member.offset_data + BLOCK * -(-member.size // BLOCK)
     # tarfile reads a damaged header as the end of the tar, so check that an end block follows
-    if read_span(path, Span(end, BLOCK)) != bytes(BLOCK):
+    if tar.read(end, BLOCK) != bytes(BLOCK):
         yield Member("", Span(CUT, end), 0)
 
 
-def _refuse_compressed(path: Path) -> None:
-    with opened(path) as file:
-        start = file.read(BLOCK)
+def _refuse_compressed(tar: StoredFile) -> None:
+    start = tar.read(0, BLOCK)
     found = next((name for name, magic in COMPRESSED.items() if start.startswith(magic)), None)
     if found:
         raise DataError(
-            f"{path} is compressed ({found}), but random access needs an uncompressed tar. Decompress it first."
+            f"{tar} is compressed ({found}), but random access needs an uncompressed tar. Decompress it first."
         )
 
 
-def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield headers up to the first unreadable one, for which tarfile raises errors of many types."""
-    with opened(path) as file, suppress(Exception):
-        headers: Any = _Headers(file)
-        tar = tarfile.open(fileobj=headers, mode="r:")  # noqa: SIM115
-        while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # tarfile's own index would take memory
-            yield member
+def _members(tar: StoredFile) -> Iterator[tarfile.TarInfo]:
+    """Yield headers up to the first damaged one, for which tarfile raises errors of many types.
+
+    Raises DataError if the file cannot be read, as for a server that does not answer.
+    """
+    with tar.opened() as file:
+        headers = _Headers(file)
+        try:
+            archive = tarfile.open(fileobj=headers, mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+            while (member := archive.next()) is not None:
+                archive.members = []  # tarfile's own index would take memory
+                yield member
+        except NanoGenError:
+            raise
+        except Exception:
+            if headers.failure is None:
+                return
+        if headers.failure is not None:  # a failed read is not a damaged tar, whatever tarfile makes of it
+            raise headers.failure
 
 
 class _Headers:
@@ -207,8 +246,13 @@ class _Headers:
     def __init__(self, file: BinaryIO):
         self._file = file
         self.seek, self.tell = file.seek, file.tell
+        self.failure: NanoGenError | OSError | None = None
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= MAX_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes is damaged")
-        return self._file.read(size)
+        try:
+            return self._file.read(size)
+        except (NanoGenError, OSError) as error:
+            self.failure = error
+            raise

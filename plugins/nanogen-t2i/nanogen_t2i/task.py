@@ -15,6 +15,7 @@ from nanogen_core.tensors import Batch
 from nanogen_data.captions import choice, texts_of
 from nanogen_data.corrupt import first_good
 from nanogen_data.loader import Reading, iter_once, loader
+from nanogen_data.streams import refuse_stream
 from nanogen_t2i.crop import ResizeAndCrop
 
 VIEW = "captions"
@@ -86,10 +87,12 @@ class T2I:
         examples = self._open("val")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
         read = partial(_caption_of, examples)
-        return [first_good(read, index, len(examples), [])[1] for index in order[:count].tolist()]
+        return [first_good(read, index, range(len(examples)), [])[1] for index in order[:count].tolist()]
 
     def _open(self, split: str) -> Examples:
-        return self._dataset.open(split, self.image_size, VIEW)
+        examples = self._dataset.open(split, self.image_size, VIEW)
+        refuse_stream(examples)
+        return examples
 
 
 def _caption_of(examples: Examples, index: int) -> str:
@@ -101,8 +104,7 @@ def _caption_of(examples: Examples, index: int) -> str:
     captions = read(index) if read is not None else examples[index].caption
     if captions is None:
         raise NanoGenError(f"Example {index} of the split 'val' has no caption. Use a dataset with captions.")
-    texts = texts_of(captions)
-    return texts[choice(texts, key("once", index))]
+    return texts_of(captions)[choice(captions, key("once", index))]
 
 
 def _caption(prompt: str | int) -> str:

@@ -21,6 +21,7 @@ from nanogen_core.errors import DataError
 from nanogen_data import notes
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
+from nanogen_data.stored_files import LocalFile
 from nanogen_t2i.braces import MAX_NAMES, expand
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
@@ -287,7 +288,7 @@ def resummed(block: bytearray) -> bytearray:
 def test_sparse_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(sparse())
     with pytest.raises(DataError, match=r"0\.tar contains a\.png as a sparse file. Write the tar without `--sparse`"):
-        index_tar(tmp_path / "0.tar")
+        index_tar(LocalFile(tmp_path / "0.tar"))
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -309,7 +310,7 @@ def test_sizes_that_lie_end_the_tar_at_once(tmp_path: Path, size: int, kind: byt
     path = tmp_path / "0.tar"
     path.write_bytes(good + header("b.png", size, kind) + bytes(2048))
     began = time.monotonic()
-    rows = index_tar(path)
+    rows = index_tar(LocalFile(path))
     assert time.monotonic() - began < 5
     assert len(rows) >= 1
     assert rows[0, 0] == 512
@@ -325,7 +326,7 @@ def test_a_tar_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("builtins.open", refused)
     with pytest.raises(DataError, match=r"0\.tar cannot be read: permission denied for this user"):
-        index_tar(path)
+        index_tar(LocalFile(path))
 
 
 def test_a_json_that_is_no_caption_file_costs_nothing(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from PIL import Image
 from nanogen_core.errors import DataError
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import loader
+from nanogen_data.stored_files import LocalFile
 from nanogen_t2i import cache
 from nanogen_t2i.config import WebDatasetConfig
 from nanogen_t2i.crop import ResizeAndCrop
 from nanogen_t2i.dataset import WebDataset
-from nanogen_t2i.tars import CUT, index_tar, read_span, row_of
+from nanogen_t2i.tars import CUT, index_tar, read_spans, row_of
 from nanogen_t2i.task import T2I
 
 
@@ -92,9 +93,9 @@ def test_names_follow_webdataset_up_to_the_first_dot(tmp_path: Path) -> None:
     with tarfile.open(path, "w") as tar:
         for name in ["a/b.JPG", "a/b.txt", "a/b.seg.png", "c.webp", "c.txt", "._c.txt", "no_extension"]:
             add(tar, name, name.encode())
-    rows = index_tar(path)
-    assert [read_span(path, row_of(row).image) for row in rows] == [b"a/b.JPG", b"c.webp"]
-    assert [read_span(path, row_of(row).caption) for row in rows] == [b"a/b.txt", b"c.txt"]
+    rows = index_tar(LocalFile(path))
+    assert [read_spans(LocalFile(path), [row_of(row).image])[0] for row in rows] == [b"a/b.JPG", b"c.webp"]
+    assert [read_spans(LocalFile(path), [row_of(row).captions[0]])[0] for row in rows] == [b"a/b.txt", b"c.txt"]
 
 
 def test_samples_without_a_part_are_skipped_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,18 +119,18 @@ def test_a_name_twice_in_one_tar_is_refused(tmp_path: Path) -> None:
         add(tar, "1.txt", b"one")
         add(tar, "1.txt", b"another")
     with pytest.raises(DataError, match=r"twice\.tar contains 1\.txt twice"):
-        index_tar(tmp_path / "twice.tar")
+        index_tar(LocalFile(tmp_path / "twice.tar"))
 
 
 def test_a_tar_cut_anywhere_keeps_what_is_whole_and_one_bad_example_that_names_it(tmp_path: Path) -> None:
     path = write(tmp_path / "whole.tar", range(3))
     whole = path.read_bytes()
-    ends = [int(max(row[0] + row[1], row[2] + row[3])) for row in index_tar(path)]  # of the samples
+    ends = [int(max(row[0] + row[1], row[2] + row[3])) for row in index_tar(LocalFile(path))]  # of the samples
     cut = tmp_path / "cut.tar"
     for size in range(1, len(whole.rstrip(b"\0")), 97):  # what comes after is padding and the end mark
         cut.write_bytes(whole[:size])
-        rows = index_tar(cut)
-        assert np.array_equal(rows[:-1], index_tar(path)[: sum(end <= size for end in ends)]), size
+        rows = index_tar(LocalFile(cut))
+        assert np.array_equal(rows[:-1], index_tar(LocalFile(path))[: sum(end <= size for end in ends)]), size
         assert (rows[-1] == CUT).tolist() == [True, False, True, False, False]
     with pytest.raises(CorruptSampleError, match=r"cut\.tar is truncated or damaged"):
         dataset(str(cut) + "*").open("train", 16, "captions")[len(rows) - 1]
@@ -140,13 +141,13 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[1024 : 1024 + 300] = b"\xff" * 300
     path.write_bytes(data)
-    assert index_tar(path)[-1, 0] == CUT
+    assert index_tar(LocalFile(path))[-1, 0] == CUT
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar"], ids=["empty", "text"])
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
-    assert index_tar(tmp_path / "x.tar").tolist() == [[CUT, 0, CUT, 0, 0]]
+    assert index_tar(LocalFile(tmp_path / "x.tar")).tolist() == [[CUT, 0, CUT, 0, 0]]
     with pytest.raises(DataError, match=r"\(tried 1\)\. .*x\.tar is truncated or damaged"):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
@@ -271,10 +272,10 @@ def test_hidden_and_system_files_in_a_tar_are_left_out_and_said(tmp_path, caplog
             add(tar, f"{name}.png", shaded(7))
             add(tar, f"{name}.txt", b"seven")
     with caplog.at_level(logging.WARNING):
-        rows = index_tar(path)
+        rows = index_tar(LocalFile(path))
     assert len(rows) == 2
     assert f"Ignored in {path}: 5 hidden or system files, such as '__MACOSX/0.png'." in caplog.text
-    assert [read_span(path, row_of(row).caption) for row in rows] == [b"seven", b"seven"]
+    assert [read_spans(LocalFile(path), [row_of(row).captions[0]])[0] for row in rows] == [b"seven", b"seven"]
 
 
 def test_tars_beside_the_folder_train_are_said(root, caplog):

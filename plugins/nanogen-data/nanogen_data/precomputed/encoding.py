@@ -12,7 +12,7 @@ from torch import Tensor
 from nanogen_core.assembly import Assembly
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
-from nanogen_data.captions import texts_of
+from nanogen_data.captions import MissingCaptions, missing_of, texts_of
 from nanogen_data.corrupt import CorruptSample, CorruptSampleError
 from nanogen_data.labels import checked
 from nanogen_data.loader import Example, Reading
@@ -37,6 +37,7 @@ class Encoder:
         self._tokenizer, self._conditioner = parts["tokenizer"], parts["conditioner"]
         self._variants, self._batch_size = variants, batch_size
         self._dtype: torch.dtype = getattr(torch, dtype)
+        self._missing = MissingCaptions()
         self._device = device()
         for part in (self._tokenizer, self._conditioner):
             if callable(getattr(part, "to", None)):
@@ -76,6 +77,7 @@ class Encoder:
 
     @torch.no_grad()
     def _encoded(self, numbers: Sequence[int], examples: Sequence[Example]) -> Iterator[Member]:
+        self._missing.add(missing_of(getattr(example, "caption", None)) for example in examples)
         variants = list(self._images(examples))
         latents = torch.stack([self._latents(images) for images in variants], dim=1)  # [B, V, C, h, w]
         states = self._states(examples, variants)

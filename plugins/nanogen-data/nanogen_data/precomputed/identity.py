@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from nanogen_core.errors import NanoGenError
 from nanogen_core.resolved import Part
 from nanogen_data import contents
 from nanogen_data.loader import Reading
-from nanogen_data.precomputed.manifest import CONTENTS, READ
+from nanogen_data.mixture import mixing_of, parts_of
+from nanogen_data.precomputed.manifest import CONTENTS, READ, ROOTS, VERSIONS
+from nanogen_data.stored_files import RemoteFile
 from nanogen_files.hashing import sample_hash
 from nanogen_files.structure import plain
 
-IGNORED = ("max_corrupt",)  # options that do not change latents
+IGNORED = ("max_corrupt", "patience", "roots")  # options that do not change latents
 
 
 def identity_of(parts: Assembly) -> dict[str, Any]:
@@ -35,19 +38,40 @@ def identity_of(parts: Assembly) -> dict[str, Any]:
 def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Return the identity of a split: its dataset, options, length and file hashes.
 
-    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`). Datasets whose
-    examples have no `files()` are identified by their options only.
+    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`), and `versions` the
+    ETags of remote files. Several roots are hashed one by one, so each may move. Datasets whose examples have no
+    `files()` are identified by their options only.
 
     Args:
         parts: The assembled pipeline components.
         reading: Examples and transform of the split.
     """
-    listing = getattr(reading.examples, "files", None)
-    facts = {**_options(parts.resolved.slots["dataset"]), "examples": len(reading.examples)}
-    if listing is None:
+    options = {name: value for name, value in _options(parts.resolved.slots["dataset"]).items() if value != {}}
+    facts = {**options, "examples": len(reading.examples)}
+    mixing = mixing_of(reading.examples)
+    if mixing is not None:
+        facts[ROOTS] = list(mixing.sizes)
+    if not hasattr(reading.examples, "files"):
         return facts
-    files = listing()
-    return {**facts, "files": files_hash(files), CONTENTS: sample_hash(files)}
+    found = [_hashes_of_files(each) for each in parts_of(reading.examples)]
+    joined = {name: _joined([each[name] for each in found]) for name in found[0]}
+    return {**facts, **{name: value for name, value in joined.items() if value is not None}}
+
+
+def _hashes_of_files(examples: Any) -> dict[str, str | None]:
+    """Return the hashes of the files of one root. `contents` is None if none is local, `versions` if none is remote."""
+    files = examples.files()
+    remote: list[RemoteFile] = getattr(examples, "remote_files", list)()
+    versions = sha256("\n".join(file.version for file in remote).encode()).hexdigest() if remote else None
+    contents_ = None if remote else sample_hash(files)
+    return {"files": files_hash([*files, *remote]), CONTENTS: contents_, VERSIONS: versions}
+
+
+def _joined(hashes: list[str | None]) -> str | None:
+    """Return the hash of several roots; the hash itself of one."""
+    if len(hashes) == 1 or not any(hashes):
+        return hashes[0]
+    return sha256("\n".join(each or "" for each in hashes).encode()).hexdigest()
 
 
 def common_folder(reading: Reading) -> str:
@@ -68,19 +92,20 @@ def variants(reading: Reading, task: str) -> int:
     return int(count)
 
 
-def files_hash(files: list[Path]) -> str:
+def files_hash(files: Sequence[Path | RemoteFile]) -> str:
     """Return the SHA-256 over the names, relative to their common folder, and sizes of files."""
-    root = os.path.commonpath([file.parent for file in files])
+    names = [file.name if isinstance(file, RemoteFile) else file for file in files]
+    root = os.path.commonpath([name.parent for name in names])
     total = sha256()
-    for file in files:
-        total.update(f"{os.path.relpath(file, root)}\t{_size(file)}\n".encode("utf-8", "surrogateescape"))
+    for name, file in zip(names, files, strict=True):
+        total.update(f"{os.path.relpath(name, root)}\t{_size(file)}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
-def _size(file: Path) -> int:
+def _size(file: Path | RemoteFile) -> int:
     """Return the size of a file, or -1 if it is missing. Reading the example reports the missing file."""
     try:
-        return file.stat().st_size
+        return file.size if isinstance(file, RemoteFile) else file.stat().st_size
     except OSError:
         return -1
 

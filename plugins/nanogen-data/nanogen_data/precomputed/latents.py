@@ -9,6 +9,7 @@ from pathlib import Path
 from nanogen_core.errors import DataError
 from nanogen_data.corrupt import CorruptSampleError
 from nanogen_data.loader import Example
+from nanogen_data.mixture import Mixing
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.members import unpack
 from nanogen_data.precomputed.shards import ENTRY, Shard
@@ -26,7 +27,8 @@ class Latents:
 
     max_corrupt = 1.0  # `nanogen data prepare` has applied the limit
 
-    def __init__(self, folder: Path, manifest: Manifest):
+    def __init__(self, folder: Path, manifest: Manifest, mixing: Mixing | None = None):
+        self.mixing = mixing  # of the roots, by the weights of the configuration
         self._length, self._size = manifest.examples, manifest.shard_size
         self._shards = [Shard(folder, number) for number in range(len(manifest.shards))]
         self._shard_facts = manifest.shards

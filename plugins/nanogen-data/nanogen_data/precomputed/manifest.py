@@ -18,6 +18,8 @@ NAME = "manifest.json"
 FORMAT = 1
 HASH = "sha256"  # key of the hash over all other values
 CONTENTS = "contents"  # key of the hash over a sample of the source's bytes; older manifests have none
+VERSIONS = "versions"  # key of the hash over the ETags of remote files; None if all are local
+ROOTS = "roots"  # key of the numbers of examples of several roots
 READ = "read"  # key of the hash of a component's other files; None if it does not list them
 
 #: Messages for differences of the data, and of the networks.
@@ -25,6 +27,8 @@ DATA = {
     "source.examples": "they had {stored} examples and now have {current}",
     "source.files": "their files have other names or sizes",
     f"source.{CONTENTS}": "their files have other contents, under the same names and sizes",
+    f"source.{VERSIONS}": "their remote files were written again, under the same names and sizes",
+    f"source.{ROOTS}": "their roots had {stored} examples and now have {current} (None: a single root)",
     "classes": "their class names or the order of these differ",
 }
 PARTS = {
@@ -137,7 +141,7 @@ def _change(name: str, stored: Any, current: Any) -> str:
 def _differences(stored: Any, current: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(stored, Mapping) and isinstance(current, Mapping) and stored.get("name") == current.get("name"):
         for key in dict.fromkeys([*stored, *current]):
-            if key in (CONTENTS, READ) and None in (stored.get(key), current.get(key)):
+            if key in (CONTENTS, VERSIONS, READ) and None in (stored.get(key), current.get(key)):
                 continue  # unknown on one side, as for a model on the hub
             yield from _differences(stored.get(key), current.get(key), f"{name}.{key}".lstrip("."))
     elif isinstance(stored, Mapping) and isinstance(current, Mapping):

@@ -2,7 +2,7 @@
 
 `latents` [V, C, h, w] has one latent per variant of the image. `states` [n, D] has the unmasked tokens of a caption (n
 is 0 for an empty caption); `states.1`, ... are those of further captions. Label and captions are JSON under one
-metadata key, so that equal examples have equal bytes.
+metadata key, so that equal examples have equal bytes. `weights` are the probabilities of several captions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from nanogen_data.captions import WeightedCaptions
 from nanogen_data.loader import Example
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -32,7 +33,10 @@ def pack(latents: Tensor, states: Sequence[Tensor], label: int | None, caption: 
         caption: Caption, several captions, or None.
     """
     tensors = {"latents": latents, **{_states(number): rows for number, rows in enumerate(states)}}
-    metadata = {key: value for key, value in (("label", label), ("caption", caption)) if value is not None}
+    metadata: dict[str, Any] = {"label": label, "caption": caption}
+    metadata = {key: value for key, value in metadata.items() if value is not None}
+    if isinstance(caption, WeightedCaptions):
+        metadata |= {"weights": caption.weights, "missing": caption.missing}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return bytes(save(contiguous, {CONDITION: json.dumps(metadata, sort_keys=True)}))
 
@@ -54,6 +58,8 @@ def _unpacked(data: bytearray) -> Example:
     rows = tuple(_tensor(data, header[name], 8 + size) for name in names)
     caption = metadata.get("caption")
     captions = tuple(caption) if isinstance(caption, list) else caption
+    if "weights" in metadata:
+        captions = WeightedCaptions(caption, metadata["weights"], metadata["missing"])
     states = (rows if len(rows) > 1 else rows[0]) if rows else None
     return Example(None, metadata.get("label"), captions, latents=latents, states=states)
 

@@ -18,6 +18,7 @@ from nanogen_data.precomputed import identity, manifest, workers
 from nanogen_data.precomputed.encoding import Encoder
 from nanogen_data.precomputed.manifest import Manifest
 from nanogen_data.precomputed.shards import Shard
+from nanogen_data.streams import refuse_stream
 from nanogen_files import storage
 from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
 from nanogen_files.write_errors import translate_write_errors
@@ -126,6 +127,7 @@ def reading_of(parts: Assembly) -> Reading:
             f"which returns the examples and transform of a split. Train on images."
         )
     reading: Reading = task.reading(SPLIT)
+    refuse_stream(reading.examples)
     if not len(reading.examples):
         raise DataError("The dataset has no training examples: check the folder that its `root` names.")
     return reading

@@ -31,6 +31,11 @@ def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
     candidates = plugins.providing("dataset", required)
     if source in candidates and not Path(source).exists():
         return resolve(raw, {"dataset": {"name": source}})
+    if getattr(original.slots["dataset"].config, "roots", ()):
+        raise DataError(
+            f"The configuration has `dataset.roots`, and the source {source} is another one. To prepare all roots, "
+            f"give {dataset} as the source."
+        )
     readers = [name for name in candidates if _recognises(plugins, name, source)]
     if dataset in readers:
         readers = [dataset]

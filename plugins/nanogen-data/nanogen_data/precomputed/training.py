@@ -13,9 +13,10 @@ from nanogen_core.errors import DataError, TrainingError
 from nanogen_core.eval_mode import modules_of
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import loader
+from nanogen_data.mixture import Mixing
 from nanogen_data.precomputed import identity, manifest
 from nanogen_data.precomputed.latents import Latents
-from nanogen_data.precomputed.manifest import Manifest
+from nanogen_data.precomputed.manifest import ROOTS, Manifest
 from nanogen_data.precomputed.prepare import reading_of
 
 
@@ -57,7 +58,22 @@ def open_latents(folder: Path, parts: Assembly) -> Latents:
     _refuse_learning_conditioner(stored, parts)
     manifest.refuse_mismatch(folder, stored.identity, identity.identity_of(parts))
     _refuse_other_source(folder, stored, parts)
-    return Latents(folder, stored)
+    return Latents(folder, stored, _mixing(folder, stored, parts))
+
+
+def _mixing(folder: Path, stored: Manifest, parts: Assembly) -> Mixing | None:
+    """Return the sizes of the roots of the latents, with the weights of the configuration.
+
+    Raises DataError if the configuration has another number of roots. (The data themselves may be absent.)
+    """
+    sizes = tuple(stored.source.get(ROOTS) or ())
+    roots = tuple(getattr(parts.resolved.slots["dataset"].config, "roots", ()))
+    if len(sizes) != len(roots):
+        raise DataError(
+            f"The latents in {folder} were prepared from {len(sizes) or 'a single'} root(s), but `dataset.roots` has "
+            f"{len(roots)}. Restore the roots, or prepare the data again into another folder."
+        )
+    return Mixing(tuple(each.path for each in roots), sizes, tuple(each.weight for each in roots)) if roots else None
 
 
 def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nanogen_core.tensors import Batch
-from nanogen_data.loader import DataShard, EpochOrder
+from nanogen_data.loader import DataShard, epoch_order
+from nanogen_data.mixture import Mixing
 from nanogen_train.distributed import processes
 
 
@@ -43,7 +44,9 @@ def _merge(parts: Iterable[Batch]) -> list[Batch]:
     return [part for _, part in merged]
 
 
-def loader(split: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> Iterator[Batch]:
+def loader(
+    split: Batch, batch_size: int, *, seed: int = 0, start: int = 0, mixing: Mixing | None = None
+) -> Iterator[Batch]:
     """Yield global batches without end, in the order of `nanogen_data.loader`.
 
     Args:
@@ -51,8 +54,9 @@ def loader(split: Batch, batch_size: int, *, seed: int = 0, start: int = 0) -> I
         batch_size: Size of the global batch. Each batch contains this process's share.
         seed: Seed of the order.
         start: Index of the first global batch.
+        mixing: Sizes and weights of the roots, if there are several.
     """
-    order = EpochOrder(len(split.indices), seed)
+    order = epoch_order(len(split.indices), seed, mixing)
     slots = DataShard.here().of(batch_size)
     for number in count(start):
         yield rows(split, [order[number * batch_size + slot].row for slot in slots])

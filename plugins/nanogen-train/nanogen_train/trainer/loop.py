@@ -19,6 +19,7 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG, key
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
+from nanogen_data.mixture import mixing_of
 from nanogen_data.precomputed import training as precomputed
 from nanogen_files import malloc, storage, yaml_files
 from nanogen_files.reading import user_path
@@ -273,6 +274,7 @@ class Run:
                 settings.batch_size,
                 seed=self.seed,
                 start=self.step,
+                mixing=mixing_of(task.reading("train").examples) if hasattr(task, "reading") else None,
             )
         return iter(
             task.batches("train", settings.batch_size, seed=self.seed, start=self.step, num_workers=num_workers)

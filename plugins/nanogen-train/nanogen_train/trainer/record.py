@@ -12,6 +12,7 @@ import torch
 from nanogen_core.assembly import AbsentDataset, Assembly
 from nanogen_core.config import CONFIG, resolve
 from nanogen_core.errors import DataError, NanoGenError, TrainingError
+from nanogen_data.mixture import mixing_of
 from nanogen_data.precomputed import identity
 from nanogen_files import storage, yaml_files
 from nanogen_files.config_diff import ABSENT, Difference, differences, flat
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 HISTORY = "history"  # folder of configurations replaced when resuming
 MAX_SHOWN = 4
-FILES = ("files", "contents")  # hashes that identify the files of the data
+FILES = ("files", "contents", "versions")  # hashes that identify the files of the data
 #: Options that may change when resuming. They affect the weights of later steps by rounding at most.
 PERMITTED = (
     "train.steps",
@@ -46,6 +47,7 @@ PERMITTED = (
     "train.cache_latents",
     "train.precomputed_latents",
     "dataset.root",
+    "dataset.patience",
     "sampler",
     "metric",
 )
@@ -68,10 +70,13 @@ def data_of(parts: Assembly) -> dict[str, Any]:
     if reading is None or isinstance(parts["dataset"], AbsentDataset):
         return facts
     try:
-        source = identity.source_identity(parts, reading("train"))
+        opened = reading("train")
+        source = identity.source_identity(parts, opened)
     except DataError:  # no images here; training fails later if it needs them
         return facts
-    return {**facts, **{name: source[name] for name in ("examples", *FILES) if name in source}}
+    mixing = mixing_of(opened.examples)
+    roots = {} if mixing is None else {"roots": mixing.facts()}
+    return {**facts, **{name: source[name] for name in ("examples", *FILES) if name in source}, **roots}
 
 
 def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> dict[str, Any]:
@@ -123,7 +128,8 @@ def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]
         )
     changed = differences(old, parts.resolved.as_dict())
     added = _added_defaults(old, parts)
-    refused = [line for line in changed if line.key not in added and not permitted(line.key)]
+    unlike = [line for line in changed if line.key not in added and not _other_paths_only(line)]
+    refused = [line for line in unlike if not permitted(line.key)]
     if refused:
         shown = "; ".join(f"{line.key} was {line.first!r} and is now {line.second!r}" for line in refused[:MAX_SHOWN])
         more = f"; and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
@@ -150,6 +156,14 @@ def _added_defaults(old: Mapping[str, Any], parts: Assembly) -> dict[str, Any]:
 def permitted(key: str) -> bool:
     """Return whether a configuration line may change when resuming."""
     return any(key == name or key.startswith(f"{name}.") for name in PERMITTED)
+
+
+def _other_paths_only(line: Difference) -> bool:
+    """Return whether only the paths of `dataset.roots` changed, not their number or weights."""
+    if line.key != "dataset.roots" or not (isinstance(line.first, list) and isinstance(line.second, list)):
+        return False
+    old, new = ([{**root, "path": None} for root in roots] for roots in (line.first, line.second))
+    return old == new
 
 
 def _refuse_other_classes(folder: Path, data: Mapping[str, Any], parts: Assembly) -> None:
