@@ -10,7 +10,6 @@ from photos_pictures import CLASSES, HUES, write_pictures
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.testing import PluginContract
 from nanogen_files.structure import structure
-from nanogen_photos import plugin
 from nanogen_photos.config import BACKGROUNDS, STAMPS, PhotosConfig, stamp_table
 from nanogen_photos.dataset import Photos
 from nanogen_photos.pictures import find_pictures
@@ -24,8 +23,8 @@ from nanogen_textscore.geneval.official import official_metadata
 
 class TestPlugin(PluginContract):
     @pytest.fixture
-    def plugin(self):
-        return plugin
+    def manifest(self):
+        return "nanogen_photos.plugin"
 
 
 @pytest.fixture(scope="module")
