@@ -85,14 +85,14 @@ class NanoDet(nn.Module):
         Returns:
             Class scores [B, N, 80] in [0, 1], and logits of the distances of the four box sides [B, N, 4, 11].
         """
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(self.stem(pixels), 3, stride=2, padding=1)
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
         outputs = torch.cat([head(x) for head, x in zip(self.heads, self._pyramid(maps[1:]), strict=True)], dim=1)
-        scores, distances = outputs.split([CLASSES, 4 * BINS], dim=2)
-        return scores.sigmoid(), distances.unflatten(2, (4, BINS))
+        return outputs[..., :CLASSES].sigmoid(), outputs[..., CLASSES:].unflatten(2, (4, BINS))
 
     def _pyramid(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Path aggregation (arXiv 1803.01534): from coarse to fine and back, by bilinear resizing and addition."""
@@ -114,8 +114,8 @@ def decode(distances: Tensor) -> Tensor:
     """
     sides = distances.softmax(-1) @ torch.arange(BINS, dtype=distances.dtype, device=distances.device)  # [B, N, 4]
     centres, strides = (x.to(distances) for x in _cells())
-    left_top, right_bottom = (sides * strides[:, None]).split(2, dim=-1)
-    return torch.cat([centres - left_top, centres + right_bottom], dim=-1).clamp(0, SIDE)
+    sides = sides * strides[:, None]
+    return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1).clamp(0, SIDE)
 
 
 def _cells() -> tuple[Tensor, Tensor]:

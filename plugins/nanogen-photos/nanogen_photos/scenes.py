@@ -18,16 +18,17 @@ from nanogen_photos.prompts import TAGS, Line
 T = TypeVar("T")
 
 CENTRE = ((0.5, 0.5),)
-ACROSS = ((0.27, 0.5), (0.73, 0.5))
-DOWN = ((0.5, 0.27), (0.5, 0.73))
+ACROSS = ((0.25, 0.5), (0.75, 0.5))
+DOWN = ((0.5, 0.25), (0.5, 0.75))
 SLOTS = {
     1: CENTRE,
     2: ACROSS,
-    3: ((0.27, 0.27), (0.73, 0.27), (0.5, 0.73)),
-    4: ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)),
+    3: ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75)),
+    4: ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)),
 }
-SIZES = {1: (0.6, 0.9), 2: (0.38, 0.48), 3: (0.36, 0.44), 4: (0.36, 0.44)}  # long side as a share of the image
-JITTER = {1: 0.08, 2: 0.03, 3: 0.03, 4: 0.03}  # of a centre, as a share of the image
+# Several cut-outs never overlap: the distance of two slots, 0.5, exceeds the largest size and twice the jitter.
+SIZES = {1: (0.6, 0.9), 2: (0.38, 0.46), 3: (0.36, 0.44), 4: (0.36, 0.44)}  # long side as a share of the image
+JITTER = {1: 0.08, 2: 0.015, 3: 0.015, 4: 0.015}  # of a centre, as a share of the image
 CROP = (0.6, 1.0)  # side of the square of a photograph, as a share of its short side
 
 

@@ -1,6 +1,7 @@
 """Scenes on stamps that the tests draw: what they show, that they are deterministic, and errors for missing files."""
 
 from collections import Counter
+from itertools import combinations
 
 import pytest
 import torch
@@ -73,6 +74,16 @@ def test_scenes_show_their_captions(config):
                 placed = dict(zip((one.name for one in scene.cutouts), boxes(scene, data.pictures), strict=True))
                 target, item = line["include"]
                 assert item["position"][0] in relations(placed[item["class"]], placed[target["class"]], margin=0.1)
+
+
+def test_cut_outs_lie_in_the_image_and_do_not_overlap(config):
+    data = Photos(config)
+    lines = [line for family in all_lines(data.classes).values() for line in family]
+    for number in range(400):
+        placed = boxes(compose(lines[number % len(lines)], f"overlap {number}", data.pictures), data.pictures)
+        assert all(min(box) >= -1e-9 and max(box) <= 1 + 1e-9 for box in placed)
+        for a, b in combinations(placed, 2):
+            assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
 
 
 def test_pixels_lie_in_the_boxes(config):
