@@ -18,9 +18,10 @@ $(STAMP): Makefile pyproject.toml constraints.txt $(wildcard plugins/*/pyproject
 		-e ".[dev]" $(addprefix -e ,$(PLUGINS)) -e "plugins/nanogen-openmoji[demo]"
 	touch $@
 
-# make demo, make demo TASK=t2i, make demo SEED=1
+# make demo, make demo TASK=t2i, make demo SEED=1, make demo DATA=photos (which says what to install)
 demo: install
-	$(BIN)/nanogen demo $(if $(TASK),--task $(TASK)) $(if $(SEED),--set seed=$(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+	$(BIN)/nanogen demo $(if $(filter-out openmoji,$(DATA)),--recipe demo-$(DATA) --samples 256) \
+		$(if $(TASK),--task $(TASK)) $(if $(SEED),--set seed=$(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 # Every method on both tasks: runs/matrix/report.html. Goes on where it was stopped. make matrix SCALE=0.1 ONLY=vae
 matrix: install

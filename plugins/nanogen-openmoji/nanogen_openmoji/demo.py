@@ -1,4 +1,4 @@
-"""`nanogen demo`: trains the recipe `demo`, evaluates the model and writes samples."""
+"""`nanogen demo`: trains a demo recipe, evaluates the model and writes samples."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below a row of real images
 
 
 @click.command()
+@click.option("--recipe", default=RECIPE, show_default=True, help="The recipe, such as demo-photos.")
 @click.option("--task", help="The task: imagenet (default) or t2i.")
-@click.option("--output", type=click.Path(path_type=Path), help="The folder. Default: runs/demo, or runs/demo-TASK.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="The folder. Default: runs/RECIPE, or runs/RECIPE-TASK."
+)
 @click.option("--samples", type=IMAGES, default=SAMPLES, show_default=True, help="Samples to evaluate.")
 @overrides
-def demo(task: str | None, output: Path | None, samples: int, settings: tuple[str, ...]) -> None:
-    """Train on OpenMoji emojis, evaluate the model and write samples. A finished demo is moved aside."""
+def demo(recipe: str, task: str | None, output: Path | None, samples: int, settings: tuple[str, ...]) -> None:
+    """Train a demo recipe, evaluate the model and write samples. A finished demo is moved aside."""
     from nanogen_eval import evaluate_pipeline
     from nanogen_eval.record import write_scores
     from nanogen_files import storage
 
     chosen = (*settings, *([f"task={task}"] if task else []))
-    output = output or Path("runs") / (f"demo-{task}" if task else "demo")
-    run, pipeline = _train(chosen, output)
+    output = output or Path("runs") / (f"{recipe}-{task}" if task else recipe)
+    run, pipeline = _train(recipe, chosen, output)
     click.echo(f"Evaluating {samples} samples ...", err=True)
     scores = evaluate_pipeline(pipeline, samples, seed=pipeline.config.seed)
     write_scores(output, scores)
@@ -43,22 +46,29 @@ def demo(task: str | None, output: Path | None, samples: int, settings: tuple[st
     click.echo("  ".join(f"{name} {value}" for name, value in summary.items()))
 
 
-def _train(settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
+def _train(recipe: str, settings: tuple[str, ...], output: Path) -> tuple[Run, Pipeline]:
     from nanogen_core.cli.options import resolved
     from nanogen_core.pipeline import build_pipeline
     from nanogen_train.checkpoint import checkpoint
     from nanogen_train.cli.progress import training_progress
     from nanogen_train.trainer.loop import Run
 
-    configuration = resolved(RECIPE, settings)
+    configuration = resolved(recipe, settings)
     finished = (output / "summary.json").exists()
     resume = bool(checkpoint.steps_in(output)) and not finished
     pipeline = build_pipeline(configuration.as_dict())
+    _check_metrics(pipeline)
     steps = configuration.sections["train"].steps
     click.echo(f"Training {steps} steps into {output} ...", err=True)
     with training_progress(steps) as report:
         run = Run(pipeline, output, resume=resume, overwrite=finished, restart=True, report=report)
         return run, run.train()
+
+
+def _check_metrics(pipeline: Pipeline) -> None:
+    """Read the settings of all metrics. Raises DataError for missing weights, before the training."""
+    for metric in pipeline.task.metrics().values():
+        getattr(metric, "settings", None)
 
 
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:

@@ -56,10 +56,10 @@ class GenEval(ResampledRowMetric):
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {
-            "prompts": lines_digest(self._lines),
+            "prompts": lines_digest(self.lines),
             "images_per_prompt": self._config.images_per_prompt,
             "detector": self._detector.settings,
-            "clip": self._clip.settings,
+            **({"clip": self._clip.settings} if self._has_colours else {}),
             "rules": {name: getattr(self._config, name) for name in Rules.__annotations__},
         }
 
@@ -73,14 +73,14 @@ class GenEval(ResampledRowMetric):
 
     def layout(self, folder: Path) -> list[Path]:
         """Write the official folders, and return the file of each image in them."""
-        return write_layout(folder, self._lines, self._config.images_per_prompt)
+        return write_layout(folder, self.lines, self._config.images_per_prompt)
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Check each image against its prompt. Images are processed one at a time."""
         numbers = self._prompts.numbers(batch)
         self._move(images.device)
         pairs = zip(to_pil(images), numbers.tolist(), strict=True)
-        correct = [bool(self.evaluate_image(image, self._lines[number])["correct"]) for image, number in pairs]
+        correct = [bool(self.evaluate_image(image, self.lines[number])["correct"]) for image, number in pairs]
         return {PROMPT: numbers, "correct": torch.tensor(correct, dtype=torch.bool)}
 
     def evaluate_image(self, image: Image.Image, line: Mapping[str, Any], file: str = "") -> dict[str, Any]:
@@ -126,7 +126,7 @@ class GenEval(ResampledRowMetric):
     @cached_property
     def _checked_detector(self) -> Detector:
         """The detector. Raises DataError if it does not know a class of the prompts."""
-        unknown = classes(self._lines) - self._detector.classes
+        unknown = classes(self.lines) - self._detector.classes
         if unknown:
             raise DataError(
                 f"The detector {self._detector.settings['model']!r} does not know the classes "
@@ -135,19 +135,24 @@ class GenEval(ResampledRowMetric):
         return self._detector
 
     @cached_property
-    def _lines(self) -> Sequence[Mapping[str, Any]]:
+    def lines(self) -> Sequence[Mapping[str, Any]]:
+        """The metadata lines of the prompts. A subclass may override it. Raises DataError if `metadata` is missing."""
         chosen = self._config.metadata
         return official_metadata() if chosen is None else read_metadata(chosen)
 
+    @property
+    def _has_colours(self) -> bool:
+        return any("color" in item for line in self.lines for item in line["include"])
+
     @cached_property
     def _prompts(self) -> Prompts:
-        return Prompts("GenEval", [line["prompt"] for line in self._lines], self._config.images_per_prompt)
+        return Prompts("GenEval", [line["prompt"] for line in self.lines], self._config.images_per_prompt)
 
     @cached_property
     def _names(self) -> list[str]:
-        return list(tag_counts(self._lines))
+        return list(tag_counts(self.lines))
 
     @cached_property
     def _tags(self) -> Tensor:
         """The tag of each prompt, as an index into `_names` [P]."""
-        return torch.tensor([self._names.index(line["tag"]) for line in self._lines])
+        return torch.tensor([self._names.index(line["tag"]) for line in self.lines])

@@ -1,0 +1,19 @@
+"""Options of several subcommands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from nanogen_photos.config import BACKGROUNDS, STAMPS
+
+detector_option = click.option("--weights", help="Weights of NanoDet. Default: those of `nanogen photos convert`.")
+
+
+def dataset_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--stamps` and `--backgrounds` to a command."""
+    stamps = click.option("--stamps", default=STAMPS, show_default=True, help="Folder of tuxpaint-stamps-default.")
+    behind = click.option("--backgrounds", default=BACKGROUNDS, show_default=True, help="Folder of photographs.")
+    return stamps(behind(command))

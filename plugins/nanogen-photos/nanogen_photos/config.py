@@ -1,0 +1,133 @@
+"""Options of this plugin's components. Does not import torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from attrs import Attribute, field, frozen
+
+from nanogen_core.errors import listing, near_miss, shown
+from nanogen_core.validators import at_least, pixels, seed_number, unit
+
+STAMPS = "/usr/share/tuxpaint/stamps"
+BACKGROUNDS = "/usr/share/backgrounds/mate/nature"
+
+_count = at_least(1, 100_000_000)
+
+
+@lru_cache(maxsize=1)
+def stamp_table() -> Mapping[str, tuple[str, ...]]:
+    """Return the stamps of each class, as paths below the folder of stamps without suffix, in a fixed order."""
+    found: dict[str, tuple[str, ...]] = {}
+    table = files("nanogen_photos").joinpath("stamps.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(table.splitlines()):
+        found[row["class"]] = (*found.get(row["class"], ()), row["stamp"])
+    return found
+
+
+def _classes(_: object, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for name in value:
+        if name not in stamp_table():
+            raise ValueError(
+                f"there is no class {name!r}.{near_miss(name, stamp_table())} Use {listing(stamp_table())}"
+            )
+    if value and (len(value) < 2 or len(set(value)) < len(value)):
+        raise ValueError(f"needs at least two different classes, got {shown(list(value))}")
+
+
+def _named(_: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, (str, Mapping)):
+        raise ValueError(f"must be a name, or a mapping with `name` and options, got {shown(value)}")
+
+
+@frozen(kw_only=True)
+class PhotosConfig:
+    """Options of the dataset `photos`.
+
+    Args:
+        train: The number of training images.
+        val: The number of held-out images.
+        seed: The seed of all images.
+        classes: The classes, in the order of their labels. Empty: all 22.
+        stamps: The folder of tuxpaint-stamps-default.
+        backgrounds: The folder of photographs, .jpg files. The default is that of mate-backgrounds.
+    """
+
+    train: int = field(default=20_480, validator=_count)
+    val: int = field(default=1_024, validator=_count)
+    seed: int = field(default=0, validator=seed_number)
+    classes: tuple[str, ...] = field(default=(), validator=_classes)
+    stamps: str = STAMPS
+    backgrounds: str = BACKGROUNDS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names, in the order of their labels."""
+        return self.classes or tuple(stamp_table())
+
+
+@frozen(kw_only=True)
+class NanoDetConfig:
+    """Options of the detector `nanodet`.
+
+    Args:
+        weights: The file that `nanogen photos convert` wrote. None: nanogen/nanodet.safetensors in the user's cache.
+    """
+
+    weights: str | None = None
+
+
+@frozen(kw_only=True)
+class DetectedConfig:
+    """Options of the metric `photos-detected`.
+
+    Args:
+        detector: A component of the kind `detector`.
+        threshold: The score above which a detection counts.
+    """
+
+    detector: Any = field(default="nanodet", validator=_named)
+    threshold: float = field(default=0.3, validator=unit)
+
+
+@frozen(kw_only=True)
+class ScenesConfig:
+    """Options of the metric `photos-geneval`. All rules but `counting_threshold` have the official defaults.
+
+    Args:
+        prompts_per_tag: Prompts of each tag.
+        images_per_prompt: Images per prompt.
+        detector: A component of the kind `detector`.
+        threshold: The score above which a detection counts.
+        counting_threshold: The same, for prompts of the tag `counting`. The official 0.9 is for Mask2Former. NanoDet's
+            scores are lower.
+        max_objects: The maximum number of detections per class.
+        max_overlap: Drop a detection that overlaps a higher-scoring one by at least this IoU. 1 keeps all.
+        position_threshold: The share of the objects' sizes that their distance must exceed for a relation.
+    """
+
+    prompts_per_tag: int = field(default=22, validator=at_least(1, 10_000))
+    images_per_prompt: int = field(default=4, validator=at_least(1, 10_000))
+    detector: Any = field(default="nanodet", validator=_named)
+    threshold: float = field(default=0.3, validator=unit)
+    counting_threshold: float = field(default=0.3, validator=unit)
+    max_objects: int = field(default=16, validator=at_least(1, 10_000))
+    max_overlap: float = field(default=1.0, validator=unit)
+    position_threshold: float = field(default=0.1, validator=unit)
+
+
+@frozen(kw_only=True)
+class DistanceConfig:
+    """Options of the metrics `photos-frechet` and `photos-kid`.
+
+    Args:
+        features: The feature space: a component of the kind `features`.
+        size: Side of the held-out images in pixels. Use the image size of the model.
+    """
+
+    features: Any = field(default="efficientnet-lite0", validator=_named)
+    size: int = field(default=64, validator=pixels)
