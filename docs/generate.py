@@ -118,7 +118,6 @@ def _without_mermaid(text: str) -> str:
         rows = [f"| `{user}` | {', '.join(used)} |" for user, used in imports.items()]
         return "\n".join(["| Distribution | imports |", "|---|---|", *rows])
 
-    text = re.sub(r"An arrow points to a distribution that is imported\. ", "", text)
     return re.sub(r"```mermaid\n.*?```", table, text, flags=re.S)
 
 
