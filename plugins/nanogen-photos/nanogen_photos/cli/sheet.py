@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -37,10 +38,10 @@ def sheet(
 
     data = Photos(PhotosConfig(val=count, stamps=stamps, backgrounds=backgrounds))
     examples = [data.open("val", size, view)[number] for number in range(count)]
-    images = to_pil(torch.stack([example.image for example in examples]))
+    images = to_pil(torch.stack([cast(torch.Tensor, example.image) for example in examples]))
     if detections:
         detector = NanoDetector(NanoDetConfig(weights=weights))
         images = [drawn(image, detector.detect(image, 0.3)) for image in images]
-    texts = [example.caption or data.classes[example.label or 0] for example in examples]
+    texts = [cast(str, example.caption) or data.classes[example.label or 0] for example in examples]
     grid(images, texts, columns=8, tile=192).save(output)
     click.echo(output)
