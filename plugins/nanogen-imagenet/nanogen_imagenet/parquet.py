@@ -15,10 +15,10 @@ class ImageNetParquet(Arrow):
     """Images in parquet files. The file name gives the split (`train-00000-of-00294.parquet`, `validation-...`)."""
 
     def __init__(self, config: ParquetConfig):
-        columns = {"image": IMAGE, "label": LABEL}
-        super().__init__(
-            ArrowConfig(root=config.root, roots=config.roots, max_corrupt=config.max_corrupt, **columns), "imagenet"
+        options = ArrowConfig(
+            root=config.root, roots=config.roots, image=IMAGE, label=LABEL, max_corrupt=config.max_corrupt
         )
+        super().__init__(options, "imagenet")
 
     @staticmethod
     def recognises(source: str) -> bool:
