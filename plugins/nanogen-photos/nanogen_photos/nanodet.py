@@ -92,7 +92,7 @@ class NanoDet(nn.Module):
             x = stage(x)
             maps.append(x)
         outputs = torch.cat([head(x) for head, x in zip(self.heads, self._pyramid(maps[1:]), strict=True)], dim=1)
-        return outputs[..., :CLASSES].sigmoid(), outputs[..., CLASSES:].unflatten(2, (4, BINS))
+        return outputs[..., :CLASSES].sigmoid(), outputs[..., CLASSES:].reshape(*outputs.shape[:2], 4, BINS)
 
     def _pyramid(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Path aggregation (arXiv 1803.01534): from coarse to fine and back, by bilinear resizing and addition."""
