@@ -19,7 +19,10 @@ BATCH = 32
 
 
 def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> dict[str, float]:
-    """Return the share of scenes in which the detector finds the labelled class, by class, and `detected`, their mean.
+    """Return the share of scenes in which the detector finds the labelled class, by class.
+
+    `detected` is the mean over the classes. `elsewhere` is the share of pairs of a scene and a class that it does not
+    show in which the class is found.
 
     Args:
         data: The dataset. Its held-out split has at least `count` scenes of each class.
@@ -31,9 +34,14 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
     examples, names = data.open("val", size, "labels"), data.classes
     indices = range(count * len(names))
     images = (to_pil(cast(Tensor, examples[index].image)[None])[0] for index in indices)
-    found = [metric.finds(image, names[index % len(names)]) for index, image in zip(indices, images, strict=True)]
-    by_class = {name: sum(found[label :: len(names)]) / count for label, name in enumerate(names)}
-    return {**by_class, "detected": sum(found) / len(found)}
+    found = [metric.found(image) for image in images]
+    by_class = {
+        name: sum(name in one for one in found[label :: len(names)]) / count for label, name in enumerate(names)
+    }
+    right = sum(by_class.values()) * count
+    others = sum(len(one & set(names)) for one in found) - right
+    pairs = len(found) * (len(names) - 1)
+    return {**by_class, "detected": right / len(found), "elsewhere": others / pairs}
 
 
 def geneval(data: Photos, size: int, per_tag: int, detector: Any = "nanodet") -> Mapping[str, float]:

@@ -57,18 +57,15 @@ class Detected(ResampledRowMetric):
         assert batch.labels is not None
         self._detector.to(images.device)
         names = [self._pictures.classes[label] for label in batch.labels.tolist()]
-        found = [self.finds(image, name) for image, name in zip(to_pil(images), names, strict=True)]
-        lines = [single(name) for name in names]
-        real = [
-            self.finds(image, name)
-            for image, name in zip(_real(lines, images, batch, self._pictures), names, strict=True)
-        ]
+        found = [name in self.found(image) for image, name in zip(to_pil(images), names, strict=True)]
+        scenes = _real([single(name) for name in names], images, batch, self._pictures)
+        real = [name in self.found(image) for image, name in zip(scenes, names, strict=True)]
         return {"found": torch.tensor(found), "real": torch.tensor(real)}
 
-    def finds(self, image: Image.Image, name: str) -> bool:
-        """Return whether the detector finds a class in an image."""
-        found = self._detector.detect(image, self._config.threshold)
-        return name in select_detections(found, "single_object", Rules(threshold=self._config.threshold))
+    def found(self, image: Image.Image) -> set[str]:
+        """Return the classes that the detector finds in an image."""
+        detections = self._detector.detect(image, self._config.threshold)
+        return set(select_detections(detections, "single_object", Rules(threshold=self._config.threshold)))
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
         found, real = (float(rows[name].double().mean()) for name in ("found", "real"))

@@ -168,8 +168,18 @@ def test_the_metrics_need_this_dataset():
 def test_calibration_measures_real_scenes(data, monkeypatch):
     monkeypatch.setattr("nanogen_photos.metrics.build_named", lambda *_, **__: HueDetector())
     monkeypatch.setattr("nanogen_textscore.geneval.metric.build_named", lambda *_, **__: HueDetector())
-    assert recalls(data, 48, 2) == {"apple": 1, "dog": 1, "bird": 1, "detected": 1}
+    assert recalls(data, 48, 2) == {"apple": 1, "dog": 1, "bird": 1, "detected": 1, "elsewhere": 0}
     assert set(geneval(data, 96, 4).values()) == {1}
+
+
+def test_calibration_counts_what_is_found_elsewhere(data, monkeypatch):
+    class SeesDogs(HueDetector):
+        def detect(self, image, threshold):
+            return {"dog": [Detection((0.0, 0.0, 9.0, 9.0), 0.9)]}
+
+    monkeypatch.setattr("nanogen_photos.metrics.build_named", lambda *_, **__: SeesDogs())
+    found = recalls(data, 48, 2)  # in two of three scenes a class that is not there, of two such classes each
+    assert found == pytest.approx({"apple": 0, "dog": 1, "bird": 0, "detected": 1 / 3, "elsewhere": 1 / 3})
 
 
 def test_the_distance_is_to_held_out_scenes_of_the_chosen_size(data):
