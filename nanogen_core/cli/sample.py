@@ -44,7 +44,8 @@ def sample(
 ) -> None:
     """Generate images with the pipeline in FOLDER or at hf://user/name, from class names or numbers, or from captions.
 
-    Existing files are never overwritten. --set changes the sampler and the guidance: --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
+    Existing files are never overwritten. --set changes the sampler and the guidance:
+    --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
     """
     from nanogen_core.pipeline import Pipeline, offered
     from nanogen_files.hub import output_folder

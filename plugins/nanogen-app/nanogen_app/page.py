@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 
 from nanogen_app.generation import LARGEST, LoadedRun, Settings, samplers
-from nanogen_core.errors import NanoGenError, is_out_of_memory
+from nanogen_core.errors import NanoGenError, is_out_of_memory, shown
 
 AS_CONFIGURED = "as configured"
 FONTS = ("system-ui", "sans-serif")  # of the reader's system: other fonts would come from another server
 CSS = """
-.gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
 .small-images img { image-rendering: pixelated; }
 """
 log = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ def generator(runs: Sequence[LoadedRun]) -> Any:
         request: str,
         count: float,
         seed: float | None,
-        steps: float | None,
-        guidance: float | None,
+        steps: str,
+        guidance: str,
         sampler: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio recognizes the default)
     ) -> list[Any]:
@@ -62,8 +62,8 @@ def generator(runs: Sequence[LoadedRun]) -> Any:
                     request=str(request or ""),
                     count=_integer("The number of images", count),
                     seed=_integer("The seed", seed),
-                    steps=None if steps is None else _integer("The number of steps", steps),
-                    guidance=guidance,
+                    steps=None if not steps.strip() else _integer("The number of steps", _number("Steps", steps)),
+                    guidance=None if not guidance.strip() else _number("Guidance scale", guidance),
                     sampler=None if sampler == AS_CONFIGURED else sampler,
                 )
                 made = run.generate(settings, show)
@@ -116,13 +116,11 @@ def _options(runs: Sequence[LoadedRun]) -> list[gr.components.Component]:
     return [
         gr.Slider(1, LARGEST, value=4, step=1, label="Images"),
         gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed"),
-        gr.Number(None, label="Steps", precision=0, placeholder=_hint(steps)),
-        gr.Number(
-            None,
+        gr.Textbox(label="Steps", placeholder=_hint(steps)),
+        gr.Textbox(
             label="Guidance scale",
             placeholder=AS_CONFIGURED if scales else "none in this run",
             interactive=bool(scales),
-            step=0.5,
         ),
         gr.Dropdown([(_hint(configured), AS_CONFIGURED), *samplers()], value=AS_CONFIGURED, label="Sampler"),
     ]
@@ -135,21 +133,25 @@ def _hint(values: set[Any]) -> str:
 def _results(name: str, run: LoadedRun) -> list[gr.components.Component]:
     """Return the images, the strip and the note of a run."""
     small = ["small-images"] if run.pipeline.task.image_size <= 128 else []
+    look: dict[str, Any] = {"format": "png", "columns": 4, "interactive": False, "height": "auto"}
     with gr.Column(min_width=300):
-        images = gr.Gallery(
-            label=f"Images of {name}", format="png", columns=4, elem_classes=small, interactive=False, height="auto"
-        )
-        strip = gr.Gallery(
-            label="From noise to image", format="png", columns=4, elem_classes=small, interactive=False, height="auto"
-        )
+        images = gr.Gallery(label=f"Images of {name}", elem_classes=["images", *small], **look)
+        strip = gr.Gallery(label="From noise to image", elem_classes=["strip", *small], **look)
         note = gr.Markdown(visible=False)
     return [images, strip, note]
 
 
 def _integer(what: str, value: float | None) -> int:
-    if value is None or value != int(value):
+    if value is None or not float(value).is_integer():
         raise NanoGenError(f"{what} must be an integer, got {value if value is not None else 'nothing'}.")
     return int(value)
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise NanoGenError(f"{what}: {shown(text)} is not a number.") from None
 
 
 def _sentence(error: Exception, name: str) -> str:

@@ -46,8 +46,8 @@ def _lines(console: Console) -> Listener:
     return show
 
 
-def _progress(state: RecordedState) -> str:
-    return f"image {state.slot + 1}, state {state.number}, t = {state.time:.3f}"
+def _progress(state: RecordedState) -> Text:
+    return Text(f"image {state.slot + 1}, state {state.number}, t = {state.time:.3f}")
 
 
 def half_blocks(image: Image.Image, columns: int, rows: int) -> Text:
