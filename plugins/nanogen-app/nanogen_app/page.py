@@ -15,6 +15,12 @@ AS_CONFIGURED = "as configured"
 FONTS = ("system-ui", "sans-serif")  # of the reader's system: other fonts would come from another server
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
+.images .grid-wrap, .strip .grid-wrap { padding-top: 32px !important; 
+  min-height: 0 !important; height: auto !important; }
+.images .grid-container, .strip .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important;
+  grid-template-rows: none !important; height: auto !important;
+}
 .small-images img { image-rendering: pixelated; }
 """
 log = logging.getLogger(__name__)
@@ -115,7 +121,7 @@ def _options(runs: Sequence[LoadedRun]) -> list[gr.components.Component]:
     scales = {name for run in runs for name in run.pipeline.guidance}
     return [
         gr.Slider(1, LARGEST, value=4, step=1, label="Images"),
-        gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed"),
+        gr.Number(0, label="Seed", precision=0, elem_id="seed"),
         gr.Textbox(label="Steps", placeholder=_hint(steps)),
         gr.Textbox(
             label="Guidance scale",
