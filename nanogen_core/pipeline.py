@@ -309,11 +309,11 @@ class Pipeline:
 
     def push_to_hub(self, name: str, **options: Any) -> str:
         """Upload the pipeline with a model card, and return the URL. `nanogen_hub.push_to_hub` has the options."""
-        return str(_offered("nanogen_hub:push_to_hub")(self, name, **options))
+        return str(offered("nanogen_hub:push_to_hub")(self, name, **options))
 
     def to_diffusers(self, folder: str | Path) -> Path:
         """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`, and return it."""
-        return Path(_offered("nanogen_hub:to_diffusers")(self, folder))
+        return Path(offered("nanogen_hub:to_diffusers")(self, folder))
 
     def _load_state(self, folder: Path) -> None:
         for name, state in self.state().items():
@@ -323,7 +323,7 @@ class Pipeline:
             load_exactly(self.parts[name], tensors, expected=state, source=path)
 
 
-def _offered(function: str) -> Any:
+def offered(function: str) -> Any:
     """Import a function of another distribution. Raises NanoGenError with the pip command if it is not installed."""
     package = function.partition(":")[0]
     if find_spec(package) is None:

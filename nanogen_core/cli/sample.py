@@ -28,11 +28,8 @@ SHEET = "grid.png"
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--steps", type=STEPS, help="Sampling steps. [default: as configured]")
 @click.option("--guidance", type=SCALE, help="Guidance scale, 1 for none. [default: as configured]")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for the images. Existing files are never overwritten. [default: FOLDER/generated]",
-)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the images. [default: FOLDER/generated]")
+@click.option("--watch", is_flag=True, help="Show the first image while it forms (needs nanogen-app).")
 @overrides
 def sample(
     folder: Path,
@@ -42,13 +39,15 @@ def sample(
     steps: int | None,
     guidance: float | None,
     output: Path | None,
+    watch: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Generate images with the pipeline in FOLDER or at hf://user/name, from class names or numbers, or from captions.
 
-    --set changes the sampler and the guidance: --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
+    Existing files are never overwritten. --set changes the sampler and the guidance:
+    --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
     """
-    from nanogen_core.pipeline import Pipeline
+    from nanogen_core.pipeline import Pipeline, offered
     from nanogen_files.hub import output_folder
     from nanogen_files.images import grid, write_new_png
 
@@ -57,6 +56,7 @@ def sample(
     names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(repeated)]
     _refuse_present(output, [*names, SHEET])
     pipeline = Pipeline.load(folder).reconfigured(override_layer(settings))
+    pipeline = offered("nanogen_app:watched")(pipeline) if watch else pipeline
     pictures = pipeline.generate(repeated, seed=seed, steps=steps, guidance=guidance)
     assert isinstance(pictures, list)
     for name, picture in zip(names, pictures, strict=True):

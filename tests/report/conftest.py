@@ -73,7 +73,7 @@ class Browser:
     # -- what the tests ask --------------------------------------------------------------------------------------
 
     def open(self, path, *, width=1280, height=900, dark=False, media="", scripts=True):
-        """Loads a file in a window of this size; forgets what was heard before."""
+        """Loads a file or an address in a window of this size; forgets what was heard before."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.call(
@@ -81,7 +81,7 @@ class Browser:
         )
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
