@@ -15,7 +15,7 @@ AS_CONFIGURED = "as configured"
 FONTS = ("system-ui", "sans-serif")  # of the reader's system: other fonts would come from another server
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
-.images .grid-wrap, .strip .grid-wrap { padding-top: 32px !important; 
+.images .grid-wrap, .strip .grid-wrap { padding-top: 32px !important;
   min-height: 0 !important; height: auto !important; }
 .images .grid-container, .strip .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important;
