@@ -31,6 +31,7 @@ def app(runs: tuple[Path, ...], host: str, port: int | None, share: bool, device
 
     loaded = [LoadedRun.load(folder, device=device) for folder in runs]
     server = serve(page(loaded), host=host, port=port, share=share)
-    for address in filter(None, (server.local_url, server.share_url)):
+    addresses: tuple[str | None, ...] = (server.local_url, server.share_url)
+    for address in filter(None, addresses):
         click.echo(f"The page is at {address}. Press Ctrl-C to stop.")
     server.block_thread()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -42,7 +42,7 @@ def page(runs: Sequence[LoadedRun]) -> gr.Blocks:
                 outputs = [part for name, run in zip(names, runs, strict=True) for part in _results(name, run)]
         events = [button.click, *([inputs[0].submit] if isinstance(inputs[0], gr.Textbox) else [])]
         gr.on(events, generator(runs), inputs, outputs, api_name="generate", concurrency_limit=1)
-    return blocks
+    return cast(gr.Blocks, blocks)
 
 
 def generator(runs: Sequence[LoadedRun]) -> Any:
@@ -95,7 +95,7 @@ def serve(blocks: gr.Blocks, *, host: str, port: int | None, share: bool) -> gr.
         footer_links=[],
         prevent_thread_lock=True,
     )
-    return blocks
+    return cast(gr.Blocks, blocks)
 
 
 def _names(runs: Sequence[LoadedRun]) -> list[str]:

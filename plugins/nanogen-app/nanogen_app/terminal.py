@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PIL import Image
 from rich.console import Console, Group
 from rich.live import Live
@@ -60,7 +62,7 @@ def half_blocks(image: Image.Image, columns: int, rows: int) -> Text:
     """
     scale = min(1.0, min(columns, COLUMNS) / image.width, 2 * max(1, rows) / image.height)
     width, height = max(1, round(image.width * scale)), 2 * max(1, round(image.height * scale / 2))
-    pixels = image.convert("RGB").resize((width, height), Image.Resampling.BOX).load()
+    pixels: Any = image.convert("RGB").resize((width, height), Image.Resampling.BOX).load()
     text = Text(no_wrap=True)
     for y in range(0, height, 2):
         for x in range(width):
