@@ -95,7 +95,7 @@ def serve(blocks: gr.Blocks, *, host: str, port: int | None, share: bool) -> gr.
         footer_links=[],
         prevent_thread_lock=True,
     )
-    return cast(gr.Blocks, blocks)
+    return blocks
 
 
 def _names(runs: Sequence[LoadedRun]) -> list[str]:
