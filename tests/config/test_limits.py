@@ -125,6 +125,11 @@ ALLOWED = {
         "GenEvalConfig.counting_threshold": [0],
         "GenEvalConfig.max_overlap": [0],
         "GenEvalConfig.position_threshold": [0],
+        "DetectedConfig.threshold": [0],
+        "ScenesConfig.threshold": [0],
+        "ScenesConfig.counting_threshold": [0],
+        "ScenesConfig.max_overlap": [0],
+        "ScenesConfig.position_threshold": [0],
     },
     "time 0 is the data, the end of sampling": {
         "AlphaFlowConfig.t_min": [0],
@@ -192,6 +197,7 @@ ALLOWED = {
         "KidConfig.seed": [0, 10**12],
         "Mind6Config.seed": [0, 10**12],
         "OpenMojiConfig.seed": [0, 10**12],
+        "PhotosConfig.seed": [0, 10**12],
     },
 }
 REASONS = {name: values for names in ALLOWED.values() for name, values in names.items()}

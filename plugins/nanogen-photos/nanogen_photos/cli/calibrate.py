@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
+from nanogen_core.cli.options import FEW, Number
+from nanogen_core.validators import between
 from nanogen_photos.cli.options import dataset_options, detector_option
 
 
 @click.command()
 @click.option(
-    "--size", "sizes", type=click.IntRange(8, 1024), multiple=True, help="Image size; repeatable. Default: 64."
+    "--size", "sizes", type=Number(int, between(8, 1024)), multiple=True, help="Image size; repeatable. Default: 64."
 )
-@click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Scenes of each class.")
-@click.option("--per-tag", type=click.IntRange(1), default=22, show_default=True, help="Prompts of each tag.")
+@click.option("--count", type=FEW, default=20, show_default=True, help="Scenes of each class.")
+@click.option("--per-tag", type=FEW, default=22, show_default=True, help="Prompts of each tag.")
 @dataset_options
 @detector_option
 def calibrate(

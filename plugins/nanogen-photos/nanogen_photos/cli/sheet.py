@@ -7,14 +7,18 @@ from typing import cast
 
 import click
 
+from nanogen_core.cli.options import Number
+from nanogen_core.validators import between
 from nanogen_photos.cli.options import dataset_options, detector_option
 
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--view", type=click.Choice(["labels", "captions"]), default="labels", show_default=True)
-@click.option("--size", type=click.IntRange(8, 1024), default=192, show_default=True, help="Image size in pixels.")
-@click.option("--count", type=click.IntRange(1, 1000), default=44, show_default=True, help="Number of scenes.")
+@click.option(
+    "--size", type=Number(int, between(8, 1024)), default=192, show_default=True, help="Image size in pixels."
+)
+@click.option("--count", type=Number(int, between(1, 1000)), default=44, show_default=True, help="Number of scenes.")
 @click.option("--detections", is_flag=True, help="Draw the detections on the scenes.")
 @dataset_options
 @detector_option
