@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_pil
@@ -33,7 +32,7 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
     metric = Detected(DetectedConfig(detector=detector), dataset=data)
     examples, names = data.open("val", size, "labels"), data.classes
     indices = range(count * len(names))
-    images = (to_pil(cast(Tensor, examples[index].image)[None])[0] for index in indices)
+    images = (to_pil(render(examples.scene(index), size, data.pictures)[None])[0] for index in indices)
     found = [metric.found(image) for image in images]
     by_class = {
         name: sum(name in one for one in found[label :: len(names)]) / count for label, name in enumerate(names)

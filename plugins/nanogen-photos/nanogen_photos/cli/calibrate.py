@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import click
 
-from nanogen_core.cli.options import FEW, Number
-from nanogen_core.validators import between
-from nanogen_photos.cli.options import dataset_options, detector_option
+from nanogen_photos.cli.options import COUNT, SIZE, dataset_options, detector_option
 
 
 @click.command()
-@click.option(
-    "--size", "sizes", type=Number(int, between(8, 1024)), multiple=True, help="Image size; repeatable. Default: 64."
-)
-@click.option("--count", type=FEW, default=20, show_default=True, help="Scenes of each class.")
-@click.option("--per-tag", type=FEW, default=22, show_default=True, help="Prompts of each tag.")
+@click.option("--size", "sizes", type=SIZE, multiple=True, help="Image size; repeatable. Default: 64.")
+@click.option("--count", type=COUNT, default=20, show_default=True, help="Scenes of each class.")
+@click.option("--per-tag", type=COUNT, default=22, show_default=True, help="Prompts of each tag.")
 @dataset_options
 @detector_option
 def calibrate(

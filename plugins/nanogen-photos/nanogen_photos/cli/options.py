@@ -7,8 +7,12 @@ from typing import Any
 
 import click
 
+from nanogen_core.cli.options import Number
+from nanogen_core.validators import at_least
 from nanogen_photos.config import BACKGROUNDS, STAMPS
 
+SIZE = Number(int, at_least(8, 1024))  # pixels
+COUNT = Number(int, at_least(1, 10_000))
 detector_option = click.option("--weights", help="Weights of NanoDet. Default: those of `nanogen photos convert`.")
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import click
 
-from nanogen_core.cli.options import Number
-from nanogen_core.validators import between
-from nanogen_photos.cli.options import dataset_options, detector_option
+from nanogen_photos.cli.options import COUNT, SIZE, dataset_options, detector_option
 
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--view", type=click.Choice(["labels", "captions"]), default="labels", show_default=True)
-@click.option(
-    "--size", type=Number(int, between(8, 1024)), default=192, show_default=True, help="Image size in pixels."
-)
-@click.option("--count", type=Number(int, between(1, 1000)), default=44, show_default=True, help="Number of scenes.")
+@click.option("--size", type=SIZE, default=192, show_default=True, help="Image size in pixels.")
+@click.option("--count", type=COUNT, default=44, show_default=True, help="Number of scenes.")
 @click.option("--detections", is_flag=True, help="Draw the detections on the scenes.")
 @dataset_options
 @detector_option
@@ -39,13 +34,15 @@ def sheet(
     from nanogen_photos.config import NanoDetConfig, PhotosConfig
     from nanogen_photos.dataset import Photos
     from nanogen_photos.detector import NanoDetector, drawn
+    from nanogen_photos.scenes import render
 
     data = Photos(PhotosConfig(val=count, stamps=stamps, backgrounds=backgrounds))
-    examples = [data.open("val", size, view)[number] for number in range(count)]
-    images = to_pil(torch.stack([cast(torch.Tensor, example.image) for example in examples]))
+    examples = data.open("val", size, view)
+    scenes = [examples.scene(number) for number in range(count)]
+    images = to_pil(torch.stack([render(scene, size, data.pictures) for scene in scenes]))
     if detections:
         detector = NanoDetector(NanoDetConfig(weights=weights))
         images = [drawn(image, detector.detect(image, 0.3)) for image in images]
-    texts = [cast(str, example.caption) or data.classes[example.label or 0] for example in examples]
+    texts = [scene.cutouts[0].name if view == "labels" else scene.line["prompt"] for scene in scenes]
     grid(images, texts, columns=8, tile=192).save(output)
     click.echo(output)
