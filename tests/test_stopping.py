@@ -47,7 +47,7 @@ def started(config: Path, run: Path, *options: str) -> subprocess.Popen:
 
 def ended(process: subprocess.Popen) -> tuple[int, str]:
     rest = process.stderr.read()
-    return process.wait(timeout=60), rest
+    return process.wait(timeout=300), rest
 
 
 def children(process: subprocess.Popen) -> list[int]:
