@@ -33,8 +33,9 @@ bench: install
 	$(BIN)/python -m benchmarks.speed $(foreach name,$(ONLY),--only $(name)) $(if $(OUTPUT),--output $(OUTPUT))
 
 # One thread for each worker: two test processes on two cores get in each other's way otherwise.
+# A worker without tests takes some of the other, since the last tests are long ones.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The long forms of four tests: ten times the damaged files and the steps of two processes, 10,000 generated files for
 # each reader, and KILLS deaths each of every kind of training, minutes each. SEED=1 repeats.
