@@ -67,7 +67,7 @@ class Placeholder:
         examples = self._dataset.open("val", self.image_size, "captions")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
         rows = [int(order[number % len(order)]) for number in range(count)]
-        read = [first_good(examples.__getitem__, row, len(examples), [])[1].caption for row in rows]
+        read = [first_good(examples.__getitem__, row, range(len(examples)), [])[1].caption for row in rows]
         captions = [texts_of(caption)[0] for caption in read if caption is not None]
         if len(captions) < count:
             raise NanoGenError("An example of the split 'val' has no caption: use a dataset with captions.")
