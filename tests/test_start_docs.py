@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.cli.main import cli
 from nanogen_train import Run
+from nanogen_train.logging import metrics_log
 
 PAGE = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
 PLUGINS = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -64,6 +65,7 @@ def test_the_distillation_of_the_page_trains(here):
     build_pipeline(here).save("runs/base")
     (block,) = blocks("yaml")
     Run(build_pipeline({**here, **yaml.safe_load(block)}), Path("run")).train()
+    assert metrics_log.read(Path("run"))[-1]["distill"] > 0
 
 
 def test_the_positions_of_the_page_on_plugins_are_resized():

@@ -62,10 +62,13 @@ def test_latents_of_roots_are_drawn_as_the_images(tmp_path: Path, roots: list[di
 
 def test_roots_may_move_separately(tmp_path: Path, roots: list[dict[str, Any]]) -> None:
     prepare(resolve(settings(roots)), tmp_path / "latents", Options())
+    before = next(training.batches(tmp_path / "latents", build_pipeline(settings(roots)).parts, 6))
     (tmp_path / "elsewhere/deep").mkdir(parents=True)
     moved = (tmp_path / "b").rename(tmp_path / "elsewhere/deep/b")
     parts = build_pipeline(settings([roots[0], {"path": str(moved), "weight": 2.0}])).parts
-    next(training.batches(tmp_path / "latents", parts, 6))
+    after = next(training.batches(tmp_path / "latents", parts, 6))
+    assert torch.equal(before.indices, after.indices)
+    assert torch.equal(before.latents, after.latents)
 
 
 def test_the_record_of_a_run_holds_the_shares(roots: list[dict[str, Any]]) -> None:

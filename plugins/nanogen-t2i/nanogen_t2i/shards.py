@@ -65,7 +65,7 @@ def _urls(pattern: str, setting: str) -> list[str]:
 
 
 def tars_of(text: str, setting: str) -> list[Path]:
-    """Return the tars of an option on this machine, in order.
+    """Return the local tars that an option names, in order.
 
     Args:
         text: A file, folder or pattern.

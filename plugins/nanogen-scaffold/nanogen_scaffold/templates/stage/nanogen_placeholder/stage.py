@@ -88,7 +88,7 @@ class Placeholder:
         return self.pipeline.with_parts(backbone=self.nets["ema"])
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return the weights that are saved, by part."""
+        """Return the weights to save, by part."""
         return {"backbone": self.nets["ema"].state_dict()}
 
     def finish(self) -> Pipeline:
