@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from attrs import evolve
 from click.testing import CliRunner
 
+from benchmarks.gpu import attention
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.models import SMALL, Model, batch_of, run_of
 from nanogen_dit.attention import differentiable
 from nanogen_dit.fused_attention import plain_attention
+from nanogen_train.trainer.float8 import CAPABILITY
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -98,10 +100,36 @@ def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
     file = tmp_path / "results.json"
     CliRunner().invoke(main, ["--small", "--steps", "1", "--output", str(file)], catch_exceptions=False)
     rows = json.loads(file.read_text())["rows"]
+    rows, kernels = rows[:4], rows[4:]
     assert [row["side"] for row in rows] == ["plain loop, eager", "ours, eager", "ours, eager", "ours, eager"]
     assert all(row["images_per_second"] > 0 for row in rows)
     assert rows[1]["times_the_plain_loop"] > 0
     assert [row["model"] for row in rows[2:]] == ["tiny, meanflow", "tiny, text"]
+    assert [row["attention"] for row in kernels] == ["no mask", "mask", "mask, tensor operations"]
+    assert kernels[1]["difference"] < 0.02  # bf16
+    assert all(row["ms"] > 0 for row in kernels)
+
+
+@cuda
+def test_float8_trains_near_bf16():
+    pytest.importorskip("torchao.float8")  # an extra of nanogen-train
+    if torch.cuda.get_device_capability() < CAPABILITY:
+        pytest.skip("this device has no float8 units")
+    recipes = ("none", "tensorwise")
+    runs = (
+        run_of(evolve(TINY, changes={"train": {"float8": recipe}}), compiled=False, precision="bf16")
+        for recipe in recipes
+    )
+    plain, float8 = (losses(run) for run in runs)
+    assert float8 == pytest.approx(plain, rel=0.02)
+
+
+@cuda
+@pytest.mark.parametrize("name", ["mask", "mask, FlexAttention", "packed keys, varlen_attn"])
+def test_kernels_for_padded_captions_agree(name):
+    shape = attention.Shape(batch=4, heads=2, image=64, longest=64)
+    found = {row["attention"]: row for row in attention.rows(shape, "cuda", lambda work, times: 1.0)}
+    assert found[name]["difference"] < 0.02, found[name]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

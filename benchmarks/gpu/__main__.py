@@ -12,7 +12,9 @@ from typing import Any
 import click
 import torch
 
+from benchmarks.gpu import attention
 from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
+from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
@@ -32,16 +34,26 @@ def main(small: bool, steps: int, output: Path) -> None:
     rate = _rate(256 if small else PRODUCT)
     result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": []}
     for model in SMALL if small else MODELS:
-        for row in _rows(model, steps, rate):
+        _record(result, _rows(model, steps, rate), output)
+    shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
+    _record(result, attention.rows(shape, device, _timed), output)
+    click.echo(f"Figures: {output}.")
+
+
+def _record(result: dict[str, Any], rows: Iterator[dict[str, Any]], output: Path) -> None:
+    """Write the file after each row. A missing extra costs its row only."""
+    try:
+        for row in rows:
             result["rows"].append(row)
             storage.write_json(output, result)
             click.echo(json.dumps(row))
-    click.echo(f"Figures: {output}.")
+    except NanoGenError as error:
+        click.echo(f"Left out: {error}")
 
 
 def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
     """Yield the programs of a model in bf16, eager and compiled: the plain loop (if it has the network), then ours."""
-    for compiled in (False, *([True] if model.compile else [])):
+    for compiled in [False] * model.eager + [True] * model.compile:
         kind = "compiled" if compiled else "eager"
         plain = _plain(model, kind, compiled, steps) if model.plain else None
         yield from [plain] if plain else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 
 from benchmarks.speed.plain import PlainDiT, PlainLoop
 from nanogen_core.assembly import Assembly
@@ -32,6 +32,8 @@ class Model:
     text: bool = False  # captions of 20 to 256 tokens in place of class labels
     plain: bool = False  # whether the plain loop has this network
     compile: bool = True
+    eager: bool = True
+    changes: dict[str, Any] = field(factory=dict)  # of the configuration
 
 
 MODELS = (
@@ -45,6 +47,21 @@ MODELS = (
         batch_size=64,
         method="meanflow",
         compile=False,
+    ),
+    Model(
+        name="MeanFlow (derivative: forward), LightningDiT-B",
+        backbone={"name": "lightning-dit", "size": "B"},
+        batch_size=64,
+        method="meanflow",
+        eager=False,
+        changes={"objective": {"derivative": "forward"}},
+    ),
+    Model(
+        name="LightningDiT-XL, float8",
+        backbone={"name": "lightning-dit", "size": "XL"},
+        batch_size=32,
+        eager=False,
+        changes={"train": {"float8": "tensorwise"}},
     ),
 )
 TINY = {"name": "lightning-dit", "size": "tiny"}
@@ -75,7 +92,7 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
         "schedule": "constant",
         "train": train,
     }
-    resolved = resolve(config)
+    resolved = resolve(config, model.changes)
     torch.manual_seed(0)
     names = () if model.text else tuple(f"class {number}" for number in range(CLASSES))
     assembly = Assembly(resolved, {"classes": names})

@@ -9,7 +9,7 @@ from nanogen_consistency.messages import NO_CLS_TOKEN, NO_JUMP
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen, registry
 from nanogen_core.specs import Component, Method
-from nanogen_meanflow.messages import NO_BLOCK_SHARDS, NO_COMPILE
+from nanogen_meanflow.messages import of_derivative
 
 NANOGEN_API = 1
 SAMPLER = "consistency"
@@ -71,8 +71,7 @@ def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> lis
     """Return an error message for each unsupported combination.
 
     These are the sampler `consistency` with an objective that predicts instantaneous velocities, and for sCM a class
-    token (REG), and `derivative: exact` with `train.compile` or with FSDP shards per block, which have no second
-    backward pass.
+    token (REG), and settings of `train:` without the derivatives that `derivative` takes.
     """
     return [*_of_sampler(parts), *_of_scm(parts["objective"], config)]
 
@@ -89,10 +88,8 @@ def _of_scm(objective: Chosen, config: Mapping[str, Any]) -> list[str]:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
     has_cls_token = any("cls-token" in _provided(name) for name in names)
-    train, double_backward = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
-    compiled = double_backward and train.get("compile", "none") != "none"
-    block_shards = double_backward and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
-    return [NO_CLS_TOKEN] * has_cls_token + [NO_COMPILE] * compiled + [NO_BLOCK_SHARDS] * block_shards
+    derivative = objective.options.get("derivative", "exact")
+    return [NO_CLS_TOKEN] * has_cls_token + of_derivative(derivative, config.get("train", {}))
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen, registry
 from nanogen_core.specs import Component, Method
-from nanogen_meanflow.messages import NO_BLOCK_SHARDS, NO_CLS_TOKEN, NO_COMPILE
+from nanogen_meanflow.messages import NO_CLS_TOKEN, of_derivative
 
 NANOGEN_API = 1
 
@@ -104,18 +104,15 @@ def nanogen_recipes() -> dict[str, str]:
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each unsupported combination.
 
-    These are a class token (REG), and `derivative: exact` with `train.compile` or with FSDP shards per block, which
-    have no second backward pass.
+    These are a class token (REG), and settings of `train:` without the derivatives that `derivative` takes.
     """
     objective = parts["objective"]
     if AVERAGE_VELOCITY not in objective.component.provides:
         return []
     names = [name for name, options in config.get("auxiliary", {}).items() if options is not None]
     has_cls_token = any("cls-token" in _provided(name) for name in names)
-    train, double_backward = config.get("train", {}), objective.options.get("derivative", "exact") == "exact"
-    compiled = double_backward and train.get("compile", "none") != "none"
-    block_shards = double_backward and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"
-    return [NO_CLS_TOKEN] * has_cls_token + [NO_COMPILE] * compiled + [NO_BLOCK_SHARDS] * block_shards
+    derivative = objective.options.get("derivative", "exact")
+    return [NO_CLS_TOKEN] * has_cls_token + of_derivative(derivative, config.get("train", {}))
 
 
 def _provided(auxiliary: str) -> frozenset[str]:

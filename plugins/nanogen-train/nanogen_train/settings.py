@@ -64,6 +64,9 @@ class TrainConfig:
         precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. bf16 without units
             is 5 to 12 times slower on a CPU.
         tf32: Use TF32 in the float32 products of an NVIDIA GPU. Results differ by about 1e-3.
+        float8: Recipe of torchao for products of float8 numbers in the linear layers of blocks: "tensorwise" (fastest),
+            "rowwise", "rowwise_with_gw_hp" (most exact), or "none". Needs bf16, an Ada, Hopper or newer GPU, and
+            `pip install nanogen-train[float8]`.
         grad_accum_steps: Micro-batches per process and optimizer step. Must divide `batch_size`.
         compile: What torch.compile compiles: "none", each of the repeated "blocks" (compiles fastest), the whole
             "model", or "max-autotune": the whole model, with measured kernels and CUDA graphs.
@@ -94,6 +97,7 @@ class TrainConfig:
     gradient_clip: float | None = field(default=1.0, validator=_positive_or_none)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     tf32: bool = True
+    float8: Literal["none", "tensorwise", "rowwise", "rowwise_with_gw_hp"] = "none"
     grad_accum_steps: int = field(default=1, validator=batch)
     compile: Literal["none", "blocks", "model", "max-autotune"] = "none"
     activation_checkpointing: str = field(default="none", validator=_recomputed)

@@ -19,7 +19,7 @@ from nanogen_train.distributed.strategy import STRATEGIES, Strategy
 from nanogen_train.logging import trackers
 from nanogen_train.protocols import Stage
 from nanogen_train.settings import TrainConfig
-from nanogen_train.trainer import precision
+from nanogen_train.trainer import float8, precision
 from nanogen_train.trainer.step import TrainStep, is_trained
 
 MAX_WORKERS = 8  # by default; more than this rarely read faster
@@ -42,6 +42,8 @@ class Engine:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = precision.choose(settings.precision, device)
         set_tf32(settings.tf32)
+        if settings.float8 != "none":
+            float8.check(self.precision, device)
         AcceleratorState._reset_state()  # otherwise the first run's precision applies to all runs of the process
         self.accelerator = Accelerator(
             mixed_precision=precision.ACCELERATE_NAMES[self.precision],
@@ -73,7 +75,9 @@ class Engine:
         return bool(self.accelerator.is_main_process)
 
     def wrap(self, stage: Stage) -> nn.Module:
-        """Return the wrapped training step, after compiling and checkpointing blocks as configured."""
+        """Return the wrapped training step, after converting, compiling and checkpointing blocks as configured."""
+        if self.settings.float8 != "none":
+            float8.apply_float8(filter(is_trained, stage.nets.values()), self.settings.float8)
         for net in stage.nets.values():
             if self.settings.recomputed_every and is_trained(net):
                 apply_activation_checkpointing(net, self.settings.recomputed_every)
