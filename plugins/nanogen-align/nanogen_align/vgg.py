@@ -38,7 +38,7 @@ class PerceptualDistance(nn.Module):
 
     @classmethod
     def load(cls, folder: str | None = None) -> PerceptualDistance:
-        """Load the weights from `folder`, by default that of torch.hub. Raises DataError if a file is missing."""
+        """Load the weights from `folder`, by default the folder of torch.hub. Raises DataError if a file is missing."""
         return cls.of(*map(read_weights, weight_files(folder)))
 
     @classmethod

@@ -174,7 +174,7 @@ class RootsDataset(Generic[Options]):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The class names in label order: those of the root, or of the first of `roots`."""
+        """The class names of the root, or of the first of `roots`, in label order."""
         return tuple(self._members[0].classes) if self._members else self._classes()
 
     def open(self, split: str, image_size: int, view: str) -> Examples:

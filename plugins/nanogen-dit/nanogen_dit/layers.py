@@ -101,7 +101,7 @@ def grown_mlp(
 
     Args:
         module: The MLP.
-        state: The given weights.
+        state: The pretrained weights.
         inlet: Name of the map to the inner units. Its new rows keep the initial weights of the module.
         outlet: Name of the map from the inner units. Its new columns are zero.
         parts: Number of equal maps that `inlet` consists of.

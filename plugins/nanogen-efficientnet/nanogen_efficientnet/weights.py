@@ -24,7 +24,7 @@ def find_weights(path: str | None) -> Path | None:
     """Return the file of weights; None if it is missing.
 
     Args:
-        path: The file. None takes that of the installed package.
+        path: The file. None uses the file of the installed package.
     """
     if path is not None:
         file = Path(path).expanduser()

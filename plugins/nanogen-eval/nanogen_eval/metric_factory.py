@@ -25,7 +25,7 @@ def of_pipeline(
 
     Args:
         pipeline: The trained pipeline.
-        names: Names of the metrics. Empty for those of the configuration.
+        names: Names of the metrics. Empty for the metrics of the configuration.
         settings: Configuration that overrides the pipeline's. Only the parts in `FREE` may be changed.
 
     Returns:

@@ -109,7 +109,7 @@ class Reference:
         mu, sigma = self._numbers(mean), self._numbers(covariance)
         if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
             raise DataError(
-                f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not fit, expected [D] "
+                f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not match, expected [D] "
                 "and [D, D]. Write the file again."
             )
         self._check_space(features, len(mu))

@@ -33,7 +33,7 @@ class Board:
 
 
 def leaderboard(data: PageData, marks: Mapping[str, Mark]) -> list[Content]:
-    """Return the section: a filter, and the table, sorted by mean rank on the first task.
+    """Build the leaderboard section: a filter, and the table, sorted by mean rank on the first task.
 
     Args:
         data: Data of the page.
