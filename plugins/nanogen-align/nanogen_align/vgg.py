@@ -60,7 +60,7 @@ class PerceptualDistance(nn.Module):
                 head.data.copy_(heads[f"lin{number}.model.1.weight"].reshape(-1))
         except (KeyError, RuntimeError) as error:
             raise DataError(
-                f"The files do not contain the weights of VGG16 and LPIPS: {str(error).splitlines()[0]}."
+                f"The files are not those of VGG16 and LPIPS: {str(error).splitlines()[0]}. Use other files."
             ) from error
         return network
 

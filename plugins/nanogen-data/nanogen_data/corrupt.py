@@ -68,7 +68,9 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
             return row, fetch(row)
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(row, error.reason, str(error)))
-    raise DataError(f"All {tried} examples from index {index} on are corrupt. First: {corrupt[-tried].message}")
+    raise DataError(
+        f"All {tried} examples from index {index} on are corrupt. Repair the data. First: {corrupt[-tried].message}"
+    )
 
 
 class CorruptionCounter:

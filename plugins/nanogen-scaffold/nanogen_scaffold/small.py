@@ -122,5 +122,8 @@ def train_resolved(resolved: Resolved, folder: Path) -> Trained:
     requests = loaded.task.eval_batch(2)
     samples = loaded.sample(requests)
     if not samples.equal(finished.sample(requests)):
-        raise NanoGenError("The saved pipeline gives other samples than the trained one: a trained part is not saved.")
+        raise NanoGenError(
+            "The saved pipeline gives other samples than the trained one. Return all trained parts from the"
+            " stage's `weights`."
+        )
     return Trained(loaded, losses, samples)

@@ -68,7 +68,7 @@ class SelfAlignment(Auxiliary):
     @torch.no_grad()
     def _target(self, forward_pass: ForwardPass, clean: State, nets: Mapping[str, Backbone], rng: KeyedRNG) -> Tensor:
         if TEACHER not in nets:
-            raise TrainingError("auxiliary.sra needs the EMA backbone, nets['ema'], which this stage lacks.")
+            raise TrainingError("auxiliary.sra needs a stage with an EMA, nets['ema']: use another stage.")
         times = earlier(forward_pass.times, self.config.interval * rng.uniform("sra.time"))
         state = self.objective.interpolate(clean, forward_pass.noise, times.t)
         inputs = network_inputs(self.objective, state, times)

@@ -1,4 +1,4 @@
-"""Options of several subcommands."""
+"""Command-line options that subcommands of `nanogen photos` share."""
 
 from __future__ import annotations
 
