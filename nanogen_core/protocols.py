@@ -144,7 +144,7 @@ class Objective(Protocol):
 
     All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
     It applies its own preconditioning: to outputs in `velocity`, to inputs in the optional method
-        `network_inputs(state, times)`, which returns the state and times for the network.
+    `network_inputs(state, times)`, which returns the state and times for the network.
     """
 
     def loss(

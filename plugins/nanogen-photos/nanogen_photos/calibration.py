@@ -21,7 +21,7 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
     """Return the share of scenes in which the detector finds the labelled class, by class.
 
     `detected` is the mean over the classes. `elsewhere` is the rate of false detections: the share of pairs (scene,
-        absent class) in which the class is found.
+    absent class) in which the class is found.
 
     Args:
         data: The dataset. Its held-out split has at least `count` scenes of each class.

@@ -101,7 +101,7 @@ class PublishedEncoder:
         return dict(self.network(image_size).state_dict())
 
     def files(self) -> Sequence[Path]:
-        """Return the files of a local folder that are read."""
+        """Return the files that the encoder reads, if it is in a local folder; else nothing."""
         return self._source.files()
 
     @torch.no_grad()
