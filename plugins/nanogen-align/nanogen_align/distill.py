@@ -92,7 +92,7 @@ class Distill(Auxiliary):
         return velocity._replace(features=prediction.features)
 
     def _condition(self, given: Condition, batch: Batch) -> Condition:
-        """Return the condition of the teacher, null in the rows where that of the student is."""
+        """Return the condition of the teacher. It is null in the rows where the student's condition is null."""
         if self._same_condition:
             return given
         encoded: Condition = self.teacher.conditioner.encode(batch)

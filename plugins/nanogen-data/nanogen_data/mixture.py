@@ -119,7 +119,7 @@ class Mixture:
         return self.parts[root][row]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        """Read several examples; those of a root together."""
+        """Read several examples, the examples of a root together."""
         places = [self._locate(index) for index in indices]
         found: dict[tuple[int, int], Example] = {}
         for root, part in enumerate(self.parts):

@@ -1,6 +1,6 @@
 """Linear maps with their initial weights, RMSNorm, SwiGLU, and the modulation of adaLN.
 
-Initial weights are those of the published code. `Linear` has torch's default: uniform in +-1/sqrt(inputs).
+Initial weights follow the published code. `Linear` has torch's default: uniform in +-1/sqrt(inputs).
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def load(file: Path) -> EfficientNetLite0:
 
 
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Convert published tensors to those of `EfficientNetLite0`.
+    """Convert published tensors to the state dict of `EfficientNetLite0`.
 
     A convolution w and a batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` become the convolution with the
     weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`. Computed in float64.

@@ -127,7 +127,7 @@ class Reference:
         made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
-                f"{self.path} was made in another feature space ({shown(made, 500)}) than that of this metric "
+                f"{self.path} was made in the feature space {shown(made, 500)}, which is not that of this metric "
                 f"({shown(plain(features), 500)}). Make it again, or use the same weights."
             )
 

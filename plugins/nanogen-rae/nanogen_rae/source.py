@@ -77,7 +77,7 @@ class Source:
         return number
 
     def files(self) -> list[Path]:
-        """Return the files that the encoder reads, if it is in a local folder. Raises DataError if config.json is missing.
+        """Return the files that the encoder reads from a local folder. Raises DataError if config.json is missing.
 
         The list is empty for a name on the hub.
         """

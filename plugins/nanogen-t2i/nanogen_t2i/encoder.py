@@ -216,7 +216,7 @@ class HFText:
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Hide transformers' progress bar, which would interrupt that of a training run."""
+    """Hide transformers' progress bar, which would interrupt the bar of a training run."""
     from transformers.utils import logging as transformers_logging
 
     bars: Any = transformers_logging  # untyped

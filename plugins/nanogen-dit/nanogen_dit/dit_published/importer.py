@@ -168,7 +168,7 @@ def _network(architecture: SiTArchitecture, more: Mapping[str, Any] | None = Non
 
 
 def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) -> None:
-    """Raise DataError if names, shapes or the fixed positions are not those of SiT."""
+    """Raise DataError if names, shapes or the fixed positions do not match SiT."""
     with torch.device("meta"):
         network = _network(found)
         expected = {

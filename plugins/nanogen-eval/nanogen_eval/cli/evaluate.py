@@ -47,7 +47,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 
 @click.command()
 @click.argument("source", type=SavedPipeline())
-@click.option("--metrics", callback=_names, default="", help="Metrics NAME,NAME; by default those of the run.")
+@click.option("--metrics", callback=_names, default="", help="Metrics NAME,NAME; by default the metrics of the run.")
 @click.option(
     "--count",
     type=IMAGES,
