@@ -25,7 +25,7 @@ from nanogen_import import import_checkpoint
             SD_VAE_TEXT,
             "sd-vae-ema",
             {"task": "imagenet"},
-            "condition of width 1024 and variable length, but the condition of task 'imagenet' has width 1024 and fixed",
+            "condition of width 1024 and variable length, but the condition of task 'imagenet' has width 1024",
         ),
         (SD_VAE, "demo", {}, "recipe demo has the backbone 'lightning-dit', but .* contains a 'ddt'"),
         (SD_VAE, "meanflow", {}, "need two-time, which the backbone of the checkpoint lacks"),
