@@ -367,8 +367,8 @@ def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly
     shape, known = list(parts["latent"].shape), facts.get("latent", list(parts["latent"].shape))
     if shape != known:
         raise DataError(
-            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. One of the files was"
-            " changed after the pipeline was saved (such as image_size): restore it."
+            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. A value such as"
+            " image_size was changed after the pipeline was saved: restore it."
         )
 
 
