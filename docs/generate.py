@@ -177,7 +177,7 @@ def _results(folder: Path) -> str:
 
 
 def verbs(command: click.Command = cli, name: str = "nanogen") -> Iterator[tuple[str, click.Command]]:
-    """Yield every verb of the command line with its full name, groups included."""
+    """Yield every command of the command line with its full name, groups included."""
     if not isinstance(command, click.Group):
         yield name, command
         return
@@ -195,7 +195,7 @@ def commands() -> str:
     lines = [
         "# Command line\n",
         "`--plugin FILE` loads a plugin from a Python file, and `--debug` shows the traceback of an error. Both work"
-        " with every verb. `nanogen VERB --help` prints the text of this page.\n",
+        " with every command. `nanogen COMMAND --help` prints the text of this page.\n",
     ]
     owners = {verb: command.distribution for verb, command in registry().commands.items()}
     for name, command in verbs():

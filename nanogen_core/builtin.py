@@ -1,4 +1,4 @@
-"""Manifest of the core: its kinds, verbs, samplers and classifier-free guidance. Does not import torch."""
+"""Manifest of the core: its kinds, commands, samplers and classifier-free guidance. Does not import torch."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _text(name: Any) -> str:
 def members(
     low: Mapping[str, Any], high: Mapping[str, Any], lost: list[str] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """Merge the members of a group over those of an earlier layer; arguments as in `over`. `cfg` and `nanogen-core:cfg`
+    """Merge the members of a group over an earlier layer's; arguments as in `over`. `cfg` and `nanogen-core:cfg`
     are the same member."""
     result = dict(low)
     for name, options in high.items():

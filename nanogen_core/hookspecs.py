@@ -40,9 +40,9 @@ def nanogen_sections() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec
 def nanogen_commands() -> Mapping[str, tuple[str, str]]:  # type: ignore[empty-body]
-    """Return command-line verbs: `{"verb": ("module:command", "one line of help")}`.
+    """Return commands of the command line: `{"name": ("module:command", "one line of help")}`.
 
-    `module:command` references a click command. It is imported when the verb is used.
+    `module:command` references a click command. It is imported when the command is used.
     """
 
 

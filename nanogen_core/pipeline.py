@@ -303,7 +303,7 @@ class Pipeline:
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
         """Load a pipeline from a folder, or if there is none of this name, `"user/name"` from the Hugging Face hub.
 
-        `revision` is a branch, tag or commit on the hub; `options` are those of `load`.
+        `revision` is a branch, tag or commit on the hub; `options` are the keyword arguments of `load`.
         """
         return cls.load(hub.pipeline_folder(name, revision), **options)
 
@@ -327,7 +327,7 @@ def offered(function: str) -> Any:
     """Import a function of another distribution. Raises NanoGenError with the pip command if it is not installed."""
     package = function.partition(":")[0]
     if find_spec(package) is None:
-        raise NanoGenError(f"This needs another package: run `pip install {package.replace('_', '-')}`.")
+        raise NanoGenError(f"{package} is not installed: run `pip install {package.replace('_', '-')}`.")
     return import_object(function)
 
 
@@ -351,8 +351,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
     facts = storage.read_json(path)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise DataError(
-            f"{path} does not have format version {FORMAT}, which this nanogen-core reads. Load it with the version"
-            " that saved it."
+            f"{path} does not have format version {FORMAT}, the only one that can be read. Load it with the version of"
+            " nanogen-core that saved it."
         )
     for key, names in {"classes": facts.get("classes"), "trained": facts.get("trained", [])}.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -367,8 +367,8 @@ def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly
     shape, known = list(parts["latent"].shape), facts.get("latent", list(parts["latent"].shape))
     if shape != known:
         raise DataError(
-            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. One of the files was"
-            " changed after the pipeline was saved (such as image_size): restore it."
+            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. A value such as"
+            " image_size was changed after the pipeline was saved: restore it."
         )
 
 

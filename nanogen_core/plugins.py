@@ -44,7 +44,7 @@ class Discovery:
     manager: pluggy.PluginManager
 
     def answers(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
-        """Call a hook and return (plugin, result) pairs, the core first. A hook that raises gives its exception."""
+        """Call a hook and return (plugin, result) pairs, the core first. If a hook raises, its error is the result."""
         by_key = {_key(plugin): plugin for plugin in self.plugins}
         implementations = getattr(self.manager.hook, hook).get_hookimpls()
         chosen = [(by_key[impl.plugin_name], impl) for impl in implementations]

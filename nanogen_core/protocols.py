@@ -143,8 +143,8 @@ class Objective(Protocol):
     """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
 
     All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
-    Preconditioning is its own: outputs in `velocity`, inputs in the optional method `network_inputs(state, times)`,
-    which returns the state and times for the network.
+    It applies its own preconditioning: to outputs in `velocity`, to inputs in the optional method
+    `network_inputs(state, times)`, which returns the state and times for the network.
     """
 
     def loss(
@@ -155,7 +155,7 @@ class Objective(Protocol):
         Args:
             nets: Networks by name. "student" is trained; a method may define further names.
             clean: Clean latents [B, C, h, w].
-            condition: Condition tokens, B rows. Rows whose condition was dropped equal those of `null`;
+            condition: Condition tokens, B rows. Rows whose condition was dropped equal the rows of `null`;
                 `condition.null` [B] marks them.
             null: Null condition, B rows, for objectives that evaluate the unconditional network.
             rng: Random numbers of these B samples at this step.

@@ -1,4 +1,4 @@
-"""Registry: looks up components, methods and verbs of the installed plugins by name."""
+"""Registry: looks up components, methods and commands of the installed plugins by name."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Chosen:
 
 @frozen
 class Command:
-    """A command-line verb: `target` is `"module:command"` of its click command, `help` one line."""
+    """A command of the command line: `target` is `"module:command"` of its click command, `help` one line."""
 
     target: str
     help: str
@@ -224,7 +224,7 @@ def _commands(discovery: Discovery, broken: dict[str, str]) -> dict[str, Command
         if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(word, str) for word in value):
             broken[_identity(plugin)] = f"nanogen_commands: {verb!r} must be ('module:command', 'help'), got {value!r}"
         elif verb in found:
-            broken[_identity(plugin)] = f"nanogen_commands: {found[verb].distribution} already has the verb {verb!r}"
+            broken[_identity(plugin)] = f"nanogen_commands: {found[verb].distribution} already has the command {verb!r}"
         else:
             found[verb] = Command(*value, plugin.distribution)
     return found

@@ -26,7 +26,7 @@ class Times(NamedTuple):
     r: Tensor  # [B] or [B, N] start of the interval, the time that a sampling step reaches
 
     def numbers(self) -> tuple[float, float]:
-        """Return t and r of the first sample. Waits for the device, unless a sampler made the times."""
+        """Return t and r of the first sample. Synchronises the device, except for `SharedTimes`."""
         return float(self.t[0]), float(self.r[0])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Times:
@@ -49,7 +49,7 @@ class SharedTimes(Times):
 
     @classmethod
     def of(cls, t: Tensor, r: Tensor, shared: tuple[float, float]) -> SharedTimes:
-        """Return times that have the numbers `shared`."""
+        """Return times `t` and `r` whose values are known as the numbers `shared`."""
         times = cls(t, r)
         times.shared = shared
         return times
@@ -194,7 +194,7 @@ def join_conditions(first: Condition, second: Condition) -> Condition:
     differ.
     """
     if first.extras.keys() != second.extras.keys():
-        raise ValueError(f"Cannot join conditions with extras {sorted(first.extras)} and {sorted(second.extras)}.")
+        raise ValueError(f"The conditions have different extras: {sorted(first.extras)} and {sorted(second.extras)}.")
     first, second = _equally_long(first, second)
     masks = _masks(first, second)
     mask = None if masks is None else torch.cat(masks)

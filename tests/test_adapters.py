@@ -172,7 +172,7 @@ def test_the_commands_merge_and_dry_run(small, base, tmp_path):
     ("adapter", "message"),
     [
         ({"type": "lara"}, r"train.adapter.type: peft has no type 'lara'. Did you mean 'lora'\?"),
-        ({"type": "lora", "rank": 8}, "train.adapter.rank: is no option of LoraConfig"),
+        ({"type": "lora", "rank": 8}, "train.adapter.rank: is not an option of LoraConfig"),
         ({"type": "lora", "target_modules": ["nowhere"]}, "peft cannot add 'lora' to the backbone"),
         ({"type": "prompt_tuning"}, "prompt_tuning"),
         ({"type": "lora", "r": 0}, "train.adapter"),

@@ -152,7 +152,7 @@ def test_plugins_as_json():
             ["data", "stats", "CONFIG", "--output", "x"],
             "does not use statistics. Tokenizers that do: rae",
         ),
-        (["trian"], "There is no verb 'trian'. Did you mean 'train'?"),
+        (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
     ],
 )
 def test_a_mistake_is_one_sentence_without_a_traceback(config, tmp_path, words, sentence):

@@ -1,1 +1,1 @@
-"""The command line: one file per verb, imported when the verb is used."""
+"""The command line: one file per command, imported when the command is used."""

@@ -18,7 +18,7 @@ class LazyGroup(click.Group):
     """A click group that imports a command when it is used.
 
     Args:
-        verbs: verb -> (`"module:command"`, one line of help).
+        verbs: Command name -> (`"module:command"`, one line of help).
     """
 
     def __init__(self, *args: Any, verbs: Mapping[str, tuple[str, str]] | None = None, **options: Any) -> None:
@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
         self._verbs = verbs or {}
 
     def verbs(self) -> Mapping[str, Command]:
-        """Return the commands by verb."""
+        """Return the commands by name."""
         return {verb: Command(target, line, CORE) for verb, (target, line) in self._verbs.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -42,16 +42,16 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.verbs():
             raise click.UsageError(
-                f"There is no verb {args[0]!r}.{self.advice(args[0])} `{ctx.command_path} --help` lists all verbs."
+                f"There is no command {args[0]!r}.{self.advice(args[0])} `{ctx.command_path} --help` lists all."
             )
         return super().resolve_command(ctx, args)
 
     def advice(self, verb: str) -> str:
-        """Return what to do about an unknown verb, as the end of an error message."""
+        """Return a hint for an unknown command, which ends the error message."""
         return near_miss(verb, self.verbs())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
+        with formatter.section("Commands"):
             formatter.write_dl([(verb, self.verbs()[verb].help) for verb in sorted(self.verbs())])
 
 
@@ -70,5 +70,5 @@ class PluginGroup(LazyGroup):
         for verb, command in sorted(self.verbs().items()):
             by_distribution[command.distribution].append((verb, command.help))
         for distribution, lines in sorted(by_distribution.items(), key=lambda pair: (pair[0] != CORE, pair[0])):
-            with formatter.section(f"Verbs of {distribution}"):
+            with formatter.section(f"Commands of {distribution}"):
                 formatter.write_dl(lines)

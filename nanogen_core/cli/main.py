@@ -24,7 +24,7 @@ INTERRUPTED = 130  # conventional exit status after Ctrl-C (128 + SIGINT)
 
 
 @click.command(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--plugin", metavar="FILE", help="Load a plugin from a Python file. Works with every verb; repeatable.")
+@click.option("--plugin", metavar="FILE", help="Load a plugin from a Python file. For every command; repeatable.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="nanogen-core")
 def cli(debug: bool, plugin: str | None) -> None:

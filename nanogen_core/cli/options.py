@@ -1,4 +1,4 @@
-"""Command-line options that several verbs share."""
+"""Command-line options that several commands share."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_components_that_replace_each_other_are_no_endless_loop(small):
     euler = sampler("euler", "other") | sampler("other", "euler")
     known = evolve(whole, components={**whole.components, "sampler": euler})
     del small["sampler"]
-    with pytest.raises(NanoGenError, match="The defaults of components select each other endlessly"):
+    with pytest.raises(NanoGenError, match="Defaults of these components select each other endlessly"):
         resolve(small, known=known)
 
 

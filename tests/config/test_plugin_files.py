@@ -105,7 +105,7 @@ assert abs(losses[1] / losses[0] - 2) < 1e-5, losses
 
 def test_its_verb_is_listed_and_runs(folder):
     listed = nanogen(folder, "--plugin", "my_method.py", "--help").stdout
-    assert "Verbs of my_method" in listed
+    assert "Commands of my_method" in listed
     assert "Say hello." in listed
     assert nanogen(folder, "hello", "--plugin", "my_method.py").stdout == "hello from a plugin\n"
 
@@ -127,7 +127,7 @@ def test_its_section_is_read_strictly(folder):
         ("broken.py", "import nothing_at_all", "ModuleNotFoundError: No module named 'nothing_at_all'"),
         ("plain.py", "x = 1", "its manifest has NANOGEN_API = None"),
         ("twice.py", METHOD.replace('"palette"', '"sampler"'), "already has the kind 'sampler'"),
-        ("verb.py", METHOD.replace('"hello"', '"train"'), "nanogen-train already has the verb 'train'"),
+        ("verb.py", METHOD.replace('"hello"', '"train"'), "nanogen-train already has the command 'train'"),
         ("section.py", METHOD.replace('"notes"', '"train"'), "the name 'train' is taken"),
         ("section2.py", METHOD.replace('"my_method:Notes"', "Notes"), "must be a string 'module:Class'"),
     ],

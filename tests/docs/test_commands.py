@@ -14,7 +14,7 @@ from tests.docs.blocks import ROOT, files, nanogen_commands
 from tests.docs.site import generate
 
 COMMANDS = [(path.relative_to(ROOT), words) for path in files() for words in nanogen_commands(path) if words]
-PLACEHOLDER = {"VERB"}
+PLACEHOLDER = {"COMMAND"}
 #: Verbs that a page adds by a plugin file.
 ADDED = {"count"}
 #: Keys of a configuration that no kind and no section declares.

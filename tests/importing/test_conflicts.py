@@ -25,7 +25,7 @@ from nanogen_import import import_checkpoint
             SD_VAE_TEXT,
             "sd-vae-ema",
             {"task": "imagenet"},
-            "condition of width 1024 and variable length, but that of task 'imagenet' has width 1024 and fixed length",
+            "condition of width 1024 and variable length, but the condition of task 'imagenet' has width 1024",
         ),
         (SD_VAE, "demo", {}, "recipe demo has the backbone 'lightning-dit', but .* contains a 'ddt'"),
         (SD_VAE, "meanflow", {}, "need two-time, which the backbone of the checkpoint lacks"),
@@ -69,7 +69,7 @@ def test_a_contradiction_names_who_said_it(recipe, settings, source, rows, file_
 
 def test_another_teacher_is_refused_by_the_width_of_its_token(rows, file_for):
     settings = {"auxiliary": {"reg": {"teacher": "dinov2-vit-l"}}}
-    with pytest.raises(ConfigError, match="has width 768, but that of the chosen auxiliary loss has 1024"):
+    with pytest.raises(ConfigError, match="has width 768, but the token of the chosen auxiliary loss has 1024"):
         import_checkpoint(file_for(rows[REG]), recipe="dinov2-b-reg", settings=settings)
 
 

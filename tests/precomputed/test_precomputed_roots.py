@@ -100,7 +100,7 @@ def test_a_resumed_run_may_move_roots_and_keeps_their_weights(tmp_path: Path, ro
 def test_the_source_of_roots_is_the_name_of_the_dataset(tmp_path: Path, roots: list[dict[str, Any]]) -> None:
     raw = settings(roots)
     assert len(with_source(raw, "imagenet-folder").slots["dataset"].config.roots) == 2
-    with pytest.raises(DataError, match="To prepare all roots, give imagenet-folder as the source"):
+    with pytest.raises(DataError, match="Give imagenet-folder to prepare all roots"):
         with_source(raw, roots[0]["path"])
 
 

@@ -16,7 +16,7 @@ _block = at_least(1, 1000)
 
 @frozen(kw_only=True)
 class RepaConfig:
-    """Options of `Repa`. The defaults are those of DiffusionBench. The paper has `projector: mlp, distance: cosine`.
+    """Options of `Repa`. The defaults follow DiffusionBench. The paper has `projector: mlp, distance: cosine`.
 
     Args:
         teacher: Name of a vision encoder, or a mapping with its `name` and options.
@@ -82,7 +82,7 @@ class DistillConfig:
         match: Compare "velocity" or "features" (block outputs).
         weight: Weight of the loss.
         block: Block of the backbone whose output is compared, counted from 1.
-        teacher_block: Block of the teacher. Null takes `block`.
+        teacher_block: Block of the teacher. Null uses `block`.
     """
 
     teacher: str = ""
@@ -98,7 +98,7 @@ class InternalConfig:
 
     Args:
         scale: Guidance scale w. 1 is no guidance.
-        null_scale: Guidance scale of the unconditional branch. Null takes `scale`.
+        null_scale: Guidance scale of the unconditional branch. Null uses `scale`.
         t_min, t_max: Interval of times with guidance, both ends included.
     """
 

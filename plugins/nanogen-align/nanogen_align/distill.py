@@ -28,8 +28,8 @@ CONDITIONING = ("conditioner", "encoder")  # the parts that decide what conditio
 class Distill(Auxiliary):
     """Distillation: `weight * |student - teacher|^2` at the same noisy state, times and condition.
 
-    Compares velocities, or block outputs: those of the student after a linear map. A teacher with one time has no
-    average velocity, so its velocity is compared only in samples with r = t (MeanFlow).
+    Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
+    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow).
 
     Args:
         config: Options of the loss.
@@ -37,7 +37,7 @@ class Distill(Auxiliary):
 
     Raises:
         ConfigError: `teacher` is missing.
-        DataError: `teacher` is no saved pipeline, or a damaged one.
+        DataError: `teacher` is not a saved pipeline, or is damaged.
         Incompatible: The teacher has other latents, another tokenizer, or other classes.
     """
 
@@ -92,7 +92,7 @@ class Distill(Auxiliary):
         return velocity._replace(features=prediction.features)
 
     def _condition(self, given: Condition, batch: Batch) -> Condition:
-        """Return the condition of the teacher, null in the rows where that of the student is."""
+        """Return the condition of the teacher. It is null in the rows where the student's condition is null."""
         if self._same_condition:
             return given
         encoded: Condition = self.teacher.conditioner.encode(batch)

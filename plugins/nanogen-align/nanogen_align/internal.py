@@ -14,9 +14,9 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 class Internal:
     """Guidance `base + w (full - base)` for steps that start at t in [t_min, t_max].
 
-    `base` is the prediction of the internal head, `full` that of the network. Under classifier-free guidance both
-    branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG) has no internal
-    head and is not guided.
+    `base` is the prediction of the internal head, `full` the prediction of the network. Under classifier-free guidance
+    both branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG) has no
+    internal head and is not guided.
 
     Args:
         config: Scales and interval.

@@ -71,9 +71,7 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message for each teacher that is no installed vision encoder, and for features that do not
-    exist.
-    """
+    """Return an error message for each teacher that is not an installed encoder, and for missing block outputs."""
     from nanogen_align.config import DEFAULT_TEACHER  # not at the top: the plugin scan must stay fast
     from nanogen_align.naming import teacher_problem
 

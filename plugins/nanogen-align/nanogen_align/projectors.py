@@ -1,4 +1,4 @@
-"""Projectors from the width of a backbone's tokens to that of a teacher's."""
+"""Projectors from the width of a backbone's tokens to the width of a teacher's tokens."""
 
 from __future__ import annotations
 

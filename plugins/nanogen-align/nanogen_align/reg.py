@@ -32,7 +32,7 @@ POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class
 
 
 class Reg(Auxiliary):
-    """REG: adds a teacher's class token to the state. It is noised at the time of the sample, like the latent.
+    """REG: adds a teacher's class token to the state. It is noised at the same time t as the latent.
 
     The objective computes the loss of the class token, with the weight `objective.cls_token_weight`.
 

@@ -30,7 +30,7 @@ class Repa(Auxiliary):
 
     Args:
         config: Options of the loss.
-        backbone: The backbone. Its width determines that of the projector.
+        backbone: The backbone. Its width is the input width of the projector.
         latent: Shape of the state.
         condition: Shape of the condition.
 

@@ -38,7 +38,7 @@ class PerceptualDistance(nn.Module):
 
     @classmethod
     def load(cls, folder: str | None = None) -> PerceptualDistance:
-        """Load the weights from `folder`, by default that of torch.hub. Raises DataError if a file is missing."""
+        """Load the weights from `folder`, by default the folder of torch.hub. Raises DataError if a file is missing."""
         return cls.of(*map(read_weights, weight_files(folder)))
 
     @classmethod
@@ -60,7 +60,7 @@ class PerceptualDistance(nn.Module):
                 head.data.copy_(heads[f"lin{number}.model.1.weight"].reshape(-1))
         except (KeyError, RuntimeError) as error:
             raise DataError(
-                f"The files do not contain the weights of VGG16 and LPIPS: {str(error).splitlines()[0]}."
+                f"The files are not those of VGG16 and LPIPS: {str(error).splitlines()[0]}. Use other files."
             ) from error
         return network
 

@@ -22,7 +22,7 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
     """Return the files of VGG16 and of the linear heads.
 
     Args:
-        folder: The folder to search, by default that of torch.hub. The heads may also come with an installed package
+        folder: The folder to search; by default torch.hub's folder. The heads may also come with an installed package
             (torchmetrics, lpips).
 
     Raises:

@@ -14,9 +14,9 @@ _limit: Any = validators.optional(positive)  # mypy takes the type of the defaul
 
 @frozen(kw_only=True)
 class AlphaFlowConfig(MeanFlowConfig):
-    """Options of `AlphaFlow` (arXiv 2510.20771), in addition to those of MeanFlow.
+    """Options of `AlphaFlow` (arXiv 2510.20771), in addition to the options of MeanFlow.
 
-    The defaults are those of the public code for its model B/2 without guidance and 400,000 steps.
+    The defaults follow the public code for its model B/2 without guidance and 400,000 steps.
 
     Args:
         probability: Probability of r < t.

@@ -20,7 +20,7 @@ from nanogen_meanflow.meanflow import MeanFlow
 
 
 class AlphaFlow(MeanFlow):
-    """Average velocities whose target moves from that of flow matching to that of MeanFlow.
+    """Average velocities whose target moves from flow matching's to MeanFlow's.
 
     For r < t and the guided velocity v_g of MeanFlow, with `s = t - alpha (t - r)`, the target of u(z_t, t, r) is
 
@@ -55,9 +55,9 @@ class AlphaFlow(MeanFlow):
             rng: Random numbers of times and noise. Its step sets alpha.
 
         Returns:
-            The batch mean of the weighted errors ("alphaflow") plus those of the additional heads, whose target is the
-            unguided velocity. Parts that are not in the total: "error" is the mean squared error, "alpha" the step's
-            alpha.
+            The batch mean of the weighted errors ("alphaflow") plus the errors of the additional heads, whose target is
+            the unguided velocity. Parts that are not in the total: "error" is the mean squared error, "alpha" the
+            step's alpha.
         """
         alpha, has_interval = self.alpha(rng.step), self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)

@@ -84,7 +84,7 @@ class LoadedRun:
         return {f"{n} ({i})" if times[n] > 1 else n: str(i) if times[n] > 1 else n for i, n in enumerate(names)}
 
     def generate(self, settings: Settings, progress: Progress = lambda done, steps: None) -> Generated:
-        """Generate the images of a request: those of `Pipeline.generate`, and the states of the first.
+        """Generate the images of a request as `Pipeline.generate` does, and record the states of the first one.
 
         Raises NanoGenError for settings that the pipeline does not accept.
         """

@@ -157,7 +157,7 @@ def _number(what: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise NanoGenError(f"{what}: {shown(text)} is not a number.") from None
+        raise NanoGenError(f"{what}: {shown(text)} is not a number. Enter one.") from None
 
 
 def _sentence(error: Exception, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Plugin manifest: the verb `app`. Does not import torch."""
+"""Plugin manifest: the command `app`. Does not import torch."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ PARQUET = ".parquet"
 
 
 class Piece(NamedTuple):
-    """A piece of a table. `size` and `changed` make the cache read a changed file again."""
+    """A piece of a table. `size` and `changed` (time of modification) are part of the cache key: a changed file is read
+    again."""
 
     path: Path
     size: int  # of the file, in bytes

@@ -40,8 +40,8 @@ class ArrayWork:
     """Work for a job array.
 
     Attributes:
-        parts: The tasks of the array. They are independent of each other.
-        last: Runs after all parts have succeeded. Its result is that of the work.
+        parts: Calls of the array's tasks, which are independent of each other.
+        last: Call that runs after all parts have succeeded. It returns the result of the work.
         request: JSON values that identify the work.
         logs: Folder for the scripts, the output and the results of the jobs.
         title: Name of the jobs.

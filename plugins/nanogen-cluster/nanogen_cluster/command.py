@@ -41,10 +41,10 @@ def module(name: str, *arguments: str, processes: int = 1) -> list[str]:
 
 
 class Command(Checkpointable):
-    """Command that runs in a process of its own and stops with its job.
+    """Command that runs in a separate process and stops with its job.
 
     The process gets SIGTERM when the job is stopped, so that a training saves a checkpoint. Its standard input closes
-    when the job ends, however it ends. If the reason is SLURM's time limit or preemption, the job is requeued, and the
+    when the job ends for any reason. If the reason is SLURM's time limit or preemption, the job is requeued, and the
     same command runs again.
 
     Args:

@@ -45,7 +45,7 @@ class Submission:
 
     @property
     def done(self) -> bool:
-        """Whether the job has ended, however it ended."""
+        """Return whether the job has ended, successfully or not."""
         return bool(self.job.done())
 
     @property
@@ -128,7 +128,8 @@ class _LocalExecutor(LocalExecutor):
 class SlurmQueue:
     """Submits jobs to SLURM.
 
-    A record beside the logs of a job names it until it is forgotten, so that another process finds it.
+    Writes a record with the id of each job beside its logs, by which another process finds the job. `forget` deletes
+    it.
 
     Args:
         resources: Resources of each job.
@@ -174,7 +175,7 @@ class SlurmQueue:
             return [job.job_id for job in executor.submit_array(commands)]
 
     def submitted(self, logs: Path) -> Submission | None:
-        """Return the job that was submitted with these logs and is not forgotten yet."""
+        """Return the job in the record beside these logs; None without a record."""
         record = _record(logs)
         return None if record is None else Submission(SlurmJob(folder=logs, job_id=record["id"]), record["attempt"])
 

@@ -12,15 +12,15 @@ from nanogen_meanflow.config import DERIVATIVES
 
 def _decreasing(_: object, attribute: Attribute[tuple[float, ...]], value: tuple[float, ...]) -> None:
     if not all(0 < t < 1 for t in value) or any(t <= r for t, r in pairwise(value)):
-        raise ValueError(f"{attribute.name}: must decrease, with all values above 0 and below 1, got {list(value)}")
+        raise ValueError(f"{attribute.name}: the values must decrease and be above 0 and below 1, got {list(value)}")
 
 
 @frozen(kw_only=True)
 class TrigFlowConfig:
-    """Options of `TrigFlow` (arXiv 2410.11081). The levels are those of its ImageNet models at 64 px.
+    """Options of `TrigFlow` (arXiv 2410.11081). The levels follow its ImageNet models at 64 px.
 
     Args:
-        data_std: Standard deviation of the latents. Null takes 0.5 for pixels and 1 for other latents.
+        data_std: Standard deviation of the latents. Null uses 0.5 for pixels and 1 for other latents.
         level_mean, level_std: Mean and standard deviation of ln(sigma) in training, for data of standard deviation 0.5
             as in the paper: the angle is arctan(sigma / 0.5).
         adaptive_weight: Learn the weight of each time (paper, section 4.3).
@@ -38,7 +38,7 @@ class TrigFlowConfig:
 
 @frozen(kw_only=True)
 class SCMConfig(TrigFlowConfig):
-    """Options of `SCM` (arXiv 2410.11081, Algorithm 1). The levels are those of its consistency training on CIFAR-10.
+    """Options of `SCM` (arXiv 2410.11081, Algorithm 1). The levels follow its consistency training on CIFAR-10.
 
     Args:
         tangent_warmup: Number of steps H over which the derivative of the network enters the tangent.

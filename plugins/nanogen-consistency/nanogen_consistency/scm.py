@@ -28,8 +28,8 @@ class SCM(TrigFlow):
 
     dF/da is taken along the path, in the direction (dx/da, 1), without gradient. r grows from 0 to 1 in the first
     `tangent_warmup` steps. |g| is the root mean square, as in public code. Without r and the normalization,
-    `g = cos(a) df/da`. dx/da is that of the data and noise (consistency training), or that of a teacher, with guidance
-    (consistency distillation).
+    `g = cos(a) df/da`. dx/da comes from the data and noise (consistency training), or from a teacher,
+    with guidance (consistency distillation).
 
     Args:
         config: Options of the objective.

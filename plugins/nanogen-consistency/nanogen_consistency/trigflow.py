@@ -75,8 +75,8 @@ class TrigFlow(nn.Module):
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return `|F - (dx/da) / sigma_d|^2` for each sample, a mean over its values: [B] by name.
 
-        `trigflow` is the error of the latent, `cls_token` that of the class token (REG only). Additional heads of the
-        network keep their names.
+        `trigflow` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of
+        the network keep their names.
         """
         target = self.path_velocity(clean, forward_pass.noise, forward_pass.times.t)
         value = forward_pass.prediction.value

@@ -145,7 +145,7 @@ def test_other_numbers_of_steps_use_the_grid() -> None:
 
 
 def test_wrong_times_are_refused() -> None:
-    with pytest.raises(ValueError, match="times: must decrease"):
+    with pytest.raises(ValueError, match="times: the values must decrease"):
         ConsistencySamplerConfig(times=(0.3, 0.5))
 
 

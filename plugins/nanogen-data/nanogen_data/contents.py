@@ -2,8 +2,8 @@
 
 Collected in the same way for every kind of component:
 
-- A string option that is an existing path stands for the file or folder there. Of a run or saved pipeline, only the
-  files of the pipeline count: a run that evaluates itself or writes checkpoints is the same teacher.
+- A string option that is an existing path stands for the file or folder there. For a run or saved pipeline, only the
+  files of the pipeline are hashed, so that later scores and checkpoints of a run do not change the hash.
 - `files()` returns further files. Weight files are recognised by their suffix.
 - `weights()`, or else `state_dict()`, returns tensors. It is used if the component has no weight file.
 """
@@ -71,7 +71,7 @@ def options(config: Any) -> dict[str, Any]:
 
 
 def configuration(resolved: Resolved) -> dict[str, Any]:
-    """Return a configuration as plain values that do not depend on where its files are."""
+    """Return a configuration as plain values, with hashes in place of file paths."""
     values = resolved.as_dict()
     for kind, part in resolved.slots.items():
         if kind not in DATA:

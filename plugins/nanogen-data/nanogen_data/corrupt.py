@@ -52,7 +52,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
     Args:
         fetch: Returns the example at an index, or raises CorruptSampleError.
         index: Index of the example.
-        rows: Indices of the examples that may replace it: those of its root.
+        rows: Indices of the examples of the same root, which may replace it.
         corrupt: The skipped samples are appended to this list.
 
     Returns:
@@ -68,7 +68,9 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
             return row, fetch(row)
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(row, error.reason, str(error)))
-    raise DataError(f"No usable example from index {index} on (tried {tried}). First: {corrupt[-tried].message}")
+    raise DataError(
+        f"All {tried} examples from index {index} on are corrupt. Repair the data. First: {corrupt[-tried].message}"
+    )
 
 
 class CorruptionCounter:

@@ -48,8 +48,8 @@ class Example(NamedTuple):
         label: Class index.
         caption: Caption, or several; each epoch uses one, keyed by (seed, epoch, index).
         latents: Precomputed latents [V, C, h, w], one for each variant of the transform, such as mirrored or not.
-        states: Precomputed token states [n, D] of the caption, or of each caption; for conditions made of images, of
-            each caption of the first variant, then of the second, and so on.
+        states: Precomputed token states [n, D] of the caption, or of each caption. If the conditioner reads images: of
+            each caption for the first variant, then for the second, and so on.
     """
 
     image: Image.Image | Tensor | None
@@ -229,7 +229,7 @@ def loader(
     Args:
         examples: The dataset split.
         batch_size: Size of the global batch.
-        transform: Makes an image tensor [3, S, S] in [-1, 1] from a PIL image and a random number.
+        transform: Function (PIL image, random number) -> image tensor [3, S, S] in [-1, 1].
         seed: Seed of the order and the augmentation.
         start: Index of the first global batch. Earlier batches are not read.
         num_workers: Worker processes that read data; 0 reads in this process.
@@ -251,12 +251,12 @@ def iter_once(
 ) -> Iterator[Batch]:
     """Yield every example exactly once over all processes, in the order of the dataset.
 
-    Of several captions one fixed caption is used, which is logged. The last batch may be smaller.
+    If an example has several captions, one fixed caption is used, and this is logged. The last batch may be smaller.
 
     Args:
         examples: The dataset split.
         batch_size: Size of a batch. A process takes every `world`-th batch.
-        transform: Makes an image tensor [3, S, S] in [-1, 1] from a PIL image and a random number.
+        transform: Function (PIL image, random number) -> image tensor [3, S, S] in [-1, 1].
         num_workers: Worker processes that read data; 0 reads in this process.
         share: Shard of this process; by default from the environment.
 
@@ -369,7 +369,7 @@ class _Reader:
         return moved, [example for _, example in values]  # type: ignore[misc]
 
     def _replacements(self, row: int) -> range:
-        """Return the indices of the examples that may replace a corrupt one: those of its root."""
+        """Return the indices of the examples of the same root, which may replace a corrupt one."""
         return range(len(self._examples)) if self._mixing is None else self._mixing.rows(row)
 
     def _batch(self, refs: list[SampleRef], examples: Sequence[Example]) -> Batch:

@@ -119,7 +119,7 @@ class Mixture:
         return self.parts[root][row]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        """Read several examples; those of a root together."""
+        """Read several examples, the examples of a root together."""
         places = [self._locate(index) for index in indices]
         found: dict[tuple[int, int], Example] = {}
         for root, part in enumerate(self.parts):
@@ -174,7 +174,7 @@ class RootsDataset(Generic[Options]):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The class names in label order: those of the root, or of the first of `roots`."""
+        """The class names of the root, or of the first of `roots`, in label order."""
         return tuple(self._members[0].classes) if self._members else self._classes()
 
     def open(self, split: str, image_size: int, view: str) -> Examples:

@@ -45,7 +45,7 @@ def check_roots(instance: Any, attribute: Any, value: Sequence[Root]) -> None:
     for root in value:
         key = normal(root.path)
         if key in found:
-            raise ValueError(f"{attribute.name}: {shown(root.path)} is listed twice; add the weights of both entries")
+            raise ValueError(f"{attribute.name}: {shown(root.path)} is listed twice; add the weights in one entry")
         found[key] = root.path
 
 
@@ -53,18 +53,18 @@ def check_captions(instance: Any, attribute: Any, value: Mapping[str, float]) ->
     """Validator of the option `captions`: probabilities in (0, 1] that sum to 1."""
     for name, probability in value.items():
         if not name.strip():
-            raise ValueError(f"{attribute.name}: a key is empty")
+            raise ValueError(f"{attribute.name}: a caption key is empty; name it or remove it")
         _PROBABILITY.check(f"{attribute.name}: the probability of {shown(name)}", probability)
     total = math.fsum(value.values())
     if value and not abs(total - 1) <= TOLERANCE:
         raise ValueError(
             f"{attribute.name}: the probabilities must sum to 1; those of {', '.join(value)} sum to {total:.6g}. "
-            "(Keys of a recipe stay if a later layer adds others.)"
+            "Keys of a recipe or file are kept if a later layer adds others."
         )
 
 
 def normal(path: str) -> str:
-    """Return a path in one spelling (`a/../b/` is `b`); a URL as it is."""
+    """Normalise a path: `a/../b/` becomes `b`. URLs are unchanged."""
     if is_url(path):
         return path
     try:

@@ -90,7 +90,7 @@ class LocalFile:
 
 @frozen
 class RemoteFile:
-    """A file of an HTTP server or object store, as it was when `remote_file` looked it up.
+    """A file of an HTTP server or object store. Its size and version are those that `remote_file` found.
 
     Args:
         url: Its address.

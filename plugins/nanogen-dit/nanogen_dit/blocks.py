@@ -36,7 +36,7 @@ class Block(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Make a block that the given weights do not have the identity: its residual branches begin at zero."""
+        """Initialise a block that the pretrained weights lack as the identity: its residual branches are zero."""
         return {} if state else zeroed(self, "attention.proj", "mlp.w3")
 
 
@@ -55,5 +55,5 @@ class AdaLNBlock(Block):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Leave a new block as it is: its gates are zero. Zero branches besides would never get a gradient."""
+        """Keep the initial weights of a block that the pretrained weights lack: its gates are zero already."""
         return {}

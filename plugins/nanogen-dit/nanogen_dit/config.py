@@ -101,7 +101,7 @@ def _given(number: int | None, preset: int) -> int:
 
 @frozen(kw_only=True)
 class BackboneConfig:
-    """Options that both backbones share. Null takes the value of the preset `size`.
+    """Options that both backbones share. Null uses the value of the preset `size`.
 
     Args:
         hidden, depth, heads: Width, blocks and attention heads of the encoder.
@@ -110,8 +110,8 @@ class BackboneConfig:
             image pixels.
         time_tokens: Tokens of each time embedding.
         interval: How a network with two times reads t - r. "tokens": by tokens of its own, as published. "sum": its
-            embedding, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447), so that a network that starts
-            from weights with one time computes the same function.
+            embedding, zero at first, is added to the embedding of t (MeanFlow, arXiv 2505.13447), so that a network
+            that starts from weights with one time computes the same function.
         init: Initial weights, "published" or "xavier".
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
         internal_head_depth: Encoder block, counted from 1, that the internal head reads. Null builds no head, unless

@@ -87,7 +87,7 @@ class DiT(nn.Module):
         return Prediction(value, features(requested, outputs, self.geometry))
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Start the embedding of t - r at zero if the weights have one time: the output is that of their network."""
+        """Start the embedding of t - r at zero if the weights have one time, which keeps the output unchanged."""
         missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
         return zeroed(self, "interval.mlp_out") if missing else {}
 

@@ -25,7 +25,7 @@ class DiTConfig:
 
     Args:
         size: Preset of hidden, depth and heads: tiny, S, B, L or XL.
-        hidden, depth, heads: Width, blocks and attention heads. Null takes the preset's.
+        hidden, depth, heads: Width, blocks and attention heads. Null uses the preset's.
         patch_size: Latent cells along one side of a token: 2, 4 or 8 in the paper. Null derives it from the latent.
         mlp_ratio: Inner width of the MLP, in widths of the network.
         time_factor: Factor of the time before its sine-cosine features. SiT: 1. DiT with 1,000 timesteps: 1000.

@@ -93,5 +93,5 @@ class PooledCondition(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Take no weights of another condition: other tokens have another meaning."""
+        """Keep the initial weights if the condition differs, because its tokens have another meaning."""
         return {} if origin.same_condition else fresh(self)

@@ -76,7 +76,7 @@ class StateEmbedding(nn.Module):
 
 
 def of_sequence(embedding: Tensor) -> Tensor:
-    """Return the time embedding [B, width] of a sequence: that of the sample, or the mean over image tokens [B, N]."""
+    """Return the time embedding [B, width] of each sample; embeddings of image tokens [B, N, width] are averaged."""
     return embedding if embedding.ndim == 2 else embedding.mean(dim=1)
 
 
@@ -128,7 +128,7 @@ class TimeEmbedding(FourierEmbedding):
     def tokens(self, base: Tensor) -> Tensor:
         """Add the embedding [B, width] to each learned token: [B, tokens, width].
 
-        Of embeddings [B, N, width] the mean over the image tokens is added.
+        Embeddings [B, N, width] are averaged over the image tokens first.
         """
         return of_sequence(base)[:, None] + self.learned
 

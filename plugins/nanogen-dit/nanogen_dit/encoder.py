@@ -27,7 +27,7 @@ from nanogen_dit.rope import RoPE, Rotation
 from nanogen_files.adaptation import FRESH, Adapted, Origin, renamed
 
 ADDED_TOKENS = (
-    "the tokens for t - r are new, so that at r = t the output differs from that of the given network;"
+    "the tokens for t - r are new, so that at r = t the output differs from the pretrained network's;"
     " `backbone.interval: sum` keeps it"
 )
 
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
     """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
     Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t; with
-    `interval: sum` there is no second one, and an embedding of h is added to that of t.
+    `interval: sum` there is no second one, and an embedding of h is added to the embedding of t.
 
     With times per image token, the time tokens receive the mean embedding, and each image token the difference of its
     own embedding from the mean. Equal times of all tokens are then one time.
@@ -131,10 +131,8 @@ class Encoder(nn.Module):
         return embedded if self.interval is None else embedded + self.interval(times.t - times.r)
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Match the time embeddings by what they read: that of t with that of t, that of t - r with that of t - r.
-
-        With `interval: sum` the embedding of t - r is zero if the weights have none, so that the output is that of the
-        given network.
+        """Match the time embeddings by their input (t or t - r), not by their name. With `interval: sum` the embedding
+        of t - r starts at zero if the weights have none, which keeps the output unchanged.
         """
         if not any(name.startswith("time.") for name in state):
             return {}

@@ -1,6 +1,6 @@
 """Linear maps with their initial weights, RMSNorm, SwiGLU, and the modulation of adaLN.
 
-Initial weights are those of the published code. `Linear` has torch's default: uniform in +-1/sqrt(inputs).
+Initial weights follow the published code. `Linear` has torch's default: uniform in +-1/sqrt(inputs).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def grown_mlp(
 
     Args:
         module: The MLP.
-        state: The given weights.
+        state: The pretrained weights.
         inlet: Name of the map to the inner units. Its new rows keep the initial weights of the module.
         outlet: Name of the map from the inner units. Its new columns are zero.
         parts: Number of equal maps that `inlet` consists of.

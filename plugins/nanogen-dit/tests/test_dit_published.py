@@ -196,7 +196,7 @@ def test_other_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a valid safetensors file"):
         read_checkpoint(tmp_path / "empty.pt")
     save_file({"weight": torch.ones(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match=r"contains no network of the published layout: the tensor x_embedder"):
+    with pytest.raises(DataError, match=r"contains no network of DiffusionBench: the tensor x_embedder"):
         read_checkpoint(tmp_path / "other.safetensors")
 
 

@@ -13,7 +13,7 @@ class Bank(nn.Module):
 
     Args:
         groups: Number of groups, such as labels.
-        size: Latents of each group. A full group forgets its oldest.
+        size: Latents of each group. In a full group, a new latent replaces the oldest.
         shape: Shape of a latent.
         key_width: Width of a key that is stored with each latent; 0 for none.
     """

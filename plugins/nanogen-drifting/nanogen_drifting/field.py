@@ -38,10 +38,10 @@ def drift_loss(group: Group, temperatures: Sequence[float]) -> Drift:
 
     - S makes the mean distance sqrt(D). It is a weighted mean over the pairs (f_i, y_j).
     - With the kernel `k(x, y) = exp(-|x - y| / (tau sqrt(D)))` and the softmax over j and over i,
-      `a_ij = w_j sqrt(softmax_j(log k) softmax_i(log k))`. A sample is no negative of itself.
+      `a_ij = w_j sqrt(softmax_j(log k) softmax_i(log k))`. A sample is not a negative of itself.
     - `V_i = sum_{j in N} a_ij sum_{j in P} a_ij y_j - sum_{j in P} a_ij sum_{j in N} a_ij y_j`, with positives P and
       negatives N. It changes sign if P and N are exchanged, so it vanishes where both have the same distribution.
-    - theta makes the mean square of V 1. The mean is over the whole call, as that of S.
+    - theta makes the mean square of V 1. As for S, the mean is over all samples of the call.
 
     The loss changes little during training, because V is normalised. `Drift.size` is the mean of theta.
     """

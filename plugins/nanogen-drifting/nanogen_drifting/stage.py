@@ -147,7 +147,7 @@ class Drifting(Diffusion):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Update the average, and add the batches of all processes to memory."""
+        """Update the EMA, and add the batches of all processes to memory."""
         super().after_step(step)
         parts = [self._pending[slots] for slots in sorted(self._pending)]
         self._pending = {}

@@ -17,9 +17,9 @@ def _above_sigma_min(config: EDMConfig, attribute: Attribute[float], value: floa
 
 @frozen(kw_only=True)
 class EDMConfig:
-    """Options of `EDM`. The defaults are those of the paper (arXiv 2206.00364, Table 1).
+    """Options of `EDM`. The defaults follow the paper (arXiv 2206.00364, Table 1).
 
-    Noise levels are those of data with the standard deviation `sigma_data`, as in the paper.
+    Noise levels refer to data with the standard deviation `sigma_data`, as in the paper.
 
     Args:
         sigma_data: Standard deviation of the data that the noise levels refer to.

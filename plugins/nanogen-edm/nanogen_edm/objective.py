@@ -83,7 +83,7 @@ class EDM:
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return `lambda(sigma) |D - data|^2` for each sample, a mean over its values: [B] by name.
 
-        `edm` is the error of the latent, `cls_token` that of the class token (REG only). Additional heads of the
+        `edm` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
         network keep their names.
         """
         t, prediction = forward_pass.times.t, forward_pass.prediction

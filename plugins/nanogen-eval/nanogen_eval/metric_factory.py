@@ -25,7 +25,7 @@ def of_pipeline(
 
     Args:
         pipeline: The trained pipeline.
-        names: Names of the metrics. Empty for those of the configuration.
+        names: Names of the metrics. Empty for the metrics of the configuration.
         settings: Configuration that overrides the pipeline's. Only the parts in `FREE` may be changed.
 
     Returns:
@@ -131,7 +131,7 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
     component = offer.what
     path = f"metric.{name}"
     if component.config is None and options:
-        raise ConfigError(f"{path}: {component.name!r} takes no options, got {listing(options)}.")
+        raise ConfigError(f"{path}: {component.name!r} takes no options: remove {listing(options)}.")
     config = None if component.config is None else structure(options, import_object(component.config), path)
     return Part(Chosen(component, offer.distribution, options), name, config)
 

@@ -18,7 +18,7 @@ class HasPrompts(Protocol):
     """Metric with its own prompts or labels, such as GenEval."""
 
     def eval_batch(self) -> Batch | None:
-        """Return one row per image in the benchmark's order, without images. None to use the task's requests."""
+        """Return requests without images, one row per image in the benchmark's order; None uses the task's requests."""
 
 
 @runtime_checkable
@@ -51,7 +51,7 @@ def group_by_requests(metrics: Mapping[str, Metric]) -> list[tuple[Batch | None,
     """Group metrics with equal requests. The metrics of a group share the same images.
 
     Returns:
-        Pairs of requests (None for those of the task) and metrics by name.
+        Pairs of requests (None for the task's) and metrics by name.
     """
     groups: list[tuple[Batch | None, dict[str, Metric]]] = []
     for name, metric in metrics.items():

@@ -39,7 +39,7 @@ class Search:
 
 @frozen(kw_only=True)
 class Sampling:
-    """Sampling options. None takes the value of the pipeline's configuration.
+    """Sampling options. None uses the value of the pipeline's configuration.
 
     Attributes:
         steps: Number of sampling steps.
@@ -68,6 +68,6 @@ class EvalOptions:
 class BootstrapConfig:
     """Bootstrap intervals of scores."""
 
-    # number of draws, 0 for no intervals; None takes the metric's `interval_draws`, or 1000
+    # number of draws, 0 for no intervals; None uses the metric's `interval_draws`, or 1000
     draws: int | None = field(default=None, validator=validators.optional(at_least(0, 1_000_000)))
     level: float = field(default=0.95, validator=inside)  # confidence level

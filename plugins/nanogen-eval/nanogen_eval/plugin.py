@@ -25,7 +25,7 @@ def nanogen_components() -> list[Component]:
             name="samples",
             target="nanogen_eval.while_training:Samples",
             config="nanogen_eval.while_training_config:SamplesConfig",
-            summary="scores samples of the averaged weights during training (train.evaluate)",
+            summary="scores samples of the EMA weights during training (train.evaluate)",
         )
     ]
 

@@ -113,7 +113,7 @@ def warn_other_batch_size(before: int, now: int) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into a sentence that says how to go on."""
+    """Replace an OSError in the block by an error that says how to continue."""
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(

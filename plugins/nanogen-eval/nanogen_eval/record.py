@@ -52,7 +52,7 @@ def write_scores(folder: Path, scores: Iterable[Score], *, note: Path | None = N
 
 
 def _append(history: Path, lines: bytes, note: Path | None) -> None:
-    """Append those of the lines that the history does not contain yet."""
+    """Append the lines that the history does not contain yet."""
     known = history.read_bytes() if history.exists() else b""
     begin = len(known) if note is None or not note.exists() else int(seal.read(note)["begin"])
     if begin > len(known) or not lines.startswith(known[begin:]):  # another program has added lines
@@ -66,7 +66,7 @@ def _append(history: Path, lines: bytes, note: Path | None) -> None:
 
 
 def read_scores(path: Path | str) -> list[Score]:
-    """Read a `scores.json`, or that of a folder.
+    """Read a `scores.json`, given as file or by its folder.
 
     Raises:
         DataError: The file is missing or damaged, or a score was edited.

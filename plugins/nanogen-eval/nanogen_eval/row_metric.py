@@ -33,7 +33,7 @@ class RowMetric(ABC):
 
         Args:
             images: [B, 3, H, W] in [-1, 1].
-            batch: What the images were generated from.
+            batch: Requests of the images: labels or captions.
 
         Returns:
             Named columns [B, ...].

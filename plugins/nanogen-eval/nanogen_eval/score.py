@@ -62,7 +62,7 @@ class Score:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything besides the evaluated model or images that the value depends on."""
+        """Everything that the value depends on, except the evaluated model or images."""
         return {
             "metric": self.metric,
             "component": self.component,

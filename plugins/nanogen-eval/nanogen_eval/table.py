@@ -27,8 +27,8 @@ def comparable(scores: Sequence[Score]) -> dict[str, list[Any]]:
 def footnotes(scores: Sequence[Score]) -> list[str]:
     """Return a footnote for each score of a column.
 
-    A footnote lists the settings that differ from those of the most frequent fingerprint (the first one of equally
-    frequent ones), and is empty if none differ.
+    A footnote lists the settings that differ from the most frequent ones (by fingerprint; the first of equally frequent
+    ones). It is empty if none differ.
     """
     differing = comparable(scores)
     if not differing:

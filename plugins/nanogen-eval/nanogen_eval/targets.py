@@ -74,7 +74,7 @@ class Reconstructions:
 
     Attributes:
         pipeline: Provides the tokenizer and the images.
-        count: Number of images. None takes the default.
+        count: Number of images. None uses the default.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
     """
 

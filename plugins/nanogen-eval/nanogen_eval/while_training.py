@@ -1,4 +1,4 @@
-"""Evaluator of the training loop (`train.evaluate`): scores samples of the averaged weights."""
+"""Evaluator of the training loop (`train.evaluate`): scores samples of the EMA weights."""
 
 from __future__ import annotations
 

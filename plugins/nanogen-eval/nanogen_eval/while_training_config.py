@@ -12,7 +12,7 @@ class SamplesConfig:
     """Options of `Samples`.
 
     Args:
-        metrics: Names of the metrics; by default those of the configuration.
+        metrics: Names of the metrics; by default the configured ones.
         count: Number of samples.
     """
 

@@ -62,7 +62,7 @@ class FrechetConfig:
 
 @frozen(kw_only=True)
 class FidConfig:
-    """Options of the metric `fid`: those of `FrechetConfig`.
+    """Options of the metric `fid`: the options of `FrechetConfig`.
 
     Args:
         reference: An `.npz` with moments, features or images, or a folder of images.
@@ -80,7 +80,7 @@ class FidConfig:
 
 @frozen(kw_only=True)
 class RfidConfig:
-    """Options of the metric `rfid`: those of `FidConfig`, with an optional reference.
+    """Options of the metric `rfid`: the options of `FidConfig`, with an optional reference.
 
     Args:
         reference: As for `fid`. Null compares images with the originals in their batch (`nanogen evaluate
@@ -199,7 +199,7 @@ class PairedConfig:
 
 @frozen(kw_only=True)
 class PsnrConfig(PairedConfig):
-    """Options of the metric `psnr`: those of `PairedConfig`.
+    """Options of the metric `psnr`: the options of `PairedConfig`.
 
     Args:
         dark_quirk: Whether to treat a uint8 image without values above 1 as already in [0, 1], as the published code
@@ -211,7 +211,7 @@ class PsnrConfig(PairedConfig):
 
 @frozen(kw_only=True)
 class LpipsConfig(PairedConfig):
-    """Options of the metric `lpips`: those of `PairedConfig`.
+    """Options of the metric `lpips`: the options of `PairedConfig`.
 
     Args:
         folder: The folder with the weights of VGG16 and of the LPIPS heads. None: torch.hub's folder.

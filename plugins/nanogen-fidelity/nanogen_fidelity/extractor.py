@@ -56,12 +56,12 @@ class Extractor(ABC):
         return self._network
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> features [B, D], float32 on the CPU."""
+        """Map images [B, 3, H, W] in [-1, 1] to features [B, D], float32 on the CPU."""
         return self.extract(images)[0]
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Sequence[Tensor]:
-        """Images [B, 3, H, W] in [-1, 1] -> all `outputs`, float32 on the CPU.
+        """Map images [B, 3, H, W] in [-1, 1] to all `outputs`, float32 on the CPU.
 
         Raises NanoGenError for features that are not finite.
         """

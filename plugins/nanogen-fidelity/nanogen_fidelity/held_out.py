@@ -33,7 +33,7 @@ class HeldOut(RowMetric):
     Args:
         features: The feature space: a component of the kind `features`.
         size: Side of the held-out images in pixels.
-        task: Chooses between labelled images and scenes.
+        task: The task. It determines whether the held-out images have labels or captions.
         dataset: Has the held-out images.
     """
 
@@ -112,5 +112,5 @@ class HeldOutKid(HeldOut):
     score_names = ("kid",)
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """Return the distance; empty for fewer than two images, which are no pair."""
+        """Return the distance; empty for fewer than two images."""
         return {"kid": kid(rows["features"], self.reference)} if len(rows["features"]) > 1 else {}

@@ -169,7 +169,7 @@ class InceptionNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> ForwardPass:
-        """uint8 images [B, 3, H, W] -> pooled features and logits, float32."""
+        """Map uint8 images [B, 3, H, W] to pooled features and logits, float32."""
         x = (tf1_bilinear(pixels.float(), (SIDE, SIDE)) - 128) / 128
         x = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))  # [B, 64, 73, 73]
         x = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))  # [B, 192, 35, 35]

@@ -109,7 +109,7 @@ class Reference:
         mu, sigma = self._numbers(mean), self._numbers(covariance)
         if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
             raise DataError(
-                f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not fit, expected [D] "
+                f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not match, expected [D] "
                 "and [D, D]. Write the file again."
             )
         self._check_space(features, len(mu))
@@ -127,7 +127,7 @@ class Reference:
         made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
-                f"{self.path} was made in another feature space ({shown(made, 500)}) than that of this metric "
+                f"{self.path} was made in the feature space {shown(made, 500)}, which is not that of this metric "
                 f"({shown(plain(features), 500)}). Make it again, or use the same weights."
             )
 

@@ -28,7 +28,7 @@ STATISTICS: Mapping[str, str] = {
 
 
 def relative(distances: Mapping[str, float], norms: Mapping[str, float] = NORMS) -> dict[str, float]:
-    """Divide Fréchet distances by those of real images.
+    """Divide Fréchet distances by the distances of real images.
 
     Args:
         distances: The distance in each space.

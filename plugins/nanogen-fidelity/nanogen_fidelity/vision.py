@@ -34,7 +34,7 @@ class Space:
         size: Side of the input in pixels.
         width: D, the number of features.
         normal: Mean and standard deviation of each input channel, for values in [0, 1].
-        pool: Makes features [B, D] of the model and the output of its `forward_features`.
+        pool: Function (model, output of its `forward_features`) -> features [B, D].
         any_size: Whether the model is a transformer that accepts other sizes than its training size. Inputs are
             then padded with zeros to whole patches.
     """
@@ -48,18 +48,18 @@ class Space:
 
 
 def class_token(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Tokens [B, N, D] -> the class token [B, D]."""
+    """Return the class token [B, D] of tokens [B, N, D]."""
     return tokens[:, 0]
 
 
 def attention_pool(model: Any, tokens: Tensor) -> Tensor:
-    """Tokens [B, N, D] -> the model's attention pooling of them [B, D]."""
+    """Pool tokens [B, N, D] by the model's attention pooling: [B, D]."""
     pooled: Tensor = model.attn_pool(tokens)
     return pooled
 
 
 def spatial_mean(model: nn.Module, maps: Tensor) -> Tensor:
-    """Feature maps [B, D, h, w] -> their spatial mean [B, D], without the norm of the head."""
+    """Return the spatial mean [B, D] of feature maps [B, D, h, w]. The norm of the model's head is not applied."""
     return maps.mean(dim=(2, 3))
 
 
@@ -89,7 +89,7 @@ class Vision(Extractor):
         return file
 
     def load(self) -> nn.Module:
-        """Raises DataError for missing weights or weights of another model, NanoGenError if timm is missing."""
+        """Load the timm model. Raises DataError for missing or wrong weights, NanoGenError if timm is missing."""
         sizes = {"dynamic_img_size": True, "dynamic_img_pad": True} if self.space.any_size else {}
         network: nn.Module = _timm().create_model(self.space.model, pretrained=False, num_classes=0, **sizes)
         fill(network, self.file)
@@ -122,7 +122,7 @@ def published(model: str) -> Path:
 
 
 def fill(network: nn.Module, file: Path) -> None:
-    """Load weights in the format of timm or of the model's authors. Raises DataError for those of another model."""
+    """Load weights in the format of timm or of the model's authors. Raises DataError for weights of another model."""
     family, state = import_module(type(network).__module__), _unwrapped(read_weights(file))
     model = f"the weights of a {type(network).__name__}"
     try:

@@ -1,7 +1,8 @@
-"""Adaptation of given weights to a network: the optional method `adapt_state` of modules, and functions for it.
+"""Adaptation of pretrained weights to a network: the optional method `adapt_state` of modules, and functions for it.
 
-`train.init` copies each tensor whose name and shape a network and the given weights share. A module whose weights need
-more than that defines `adapt_state(state, origin)`, which returns the tensors that it decides about.
+`train.init` copies each tensor whose name and shape a network and the pretrained weights share. A module that must
+convert weights defines `adapt_state(state, origin)`, which returns the tensors that it converts or leaves fresh (at
+their initial values).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Adapted(NamedTuple):
     """The initial value of one tensor of a module.
 
     `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` are the
-    names, relative to the module, of the given tensors that it is made of. `note` is a sentence for the report.
+    names, relative to the module, of the pretrained tensors that it is computed from. `note` is a sentence for the
+    report.
     """
 
     value: Tensor | None
@@ -35,7 +37,7 @@ FRESH = Adapted(None, "fresh")
 
 @frozen(kw_only=True)
 class Origin:
-    """What is known about given weights.
+    """What is known about pretrained weights.
 
     Args:
         options: Options of their backbone, with its `name`. Empty if unknown.
@@ -51,21 +53,21 @@ class Origin:
 
 @runtime_checkable
 class Adaptable(Protocol):
-    """A module that adapts given weights, such as a backbone or one of its blocks."""
+    """A module that adapts pretrained weights, such as a backbone or one of its blocks."""
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Return the tensors of this module that are not simply those of the same name and shape.
+        """Return the tensors of this module that are not copied by name and shape.
 
-        An outer module decides before the modules inside it. What no module decides is taken by name and shape.
+        An outer module takes precedence over the modules inside it. All other tensors are copied by name and shape.
 
         Args:
-            state: The given tensors whose names begin with the path of this module, without that path.
-            origin: What is known about the given weights.
+            state: The pretrained tensors whose names begin with the path of this module, without that path.
+            origin: What is known about the pretrained weights.
         """
 
 
 def fresh(module: nn.Module) -> dict[str, Adapted]:
-    """Return `FRESH` for every tensor of a module: none of them is taken."""
+    """Return `FRESH` for every tensor of a module: all of them keep their initial values."""
     return dict.fromkeys(module.state_dict(), FRESH)
 
 

@@ -24,12 +24,12 @@ TIMEOUT = 0.5  # seconds; longer than `holder_of` holds the lock
 def folder_lock(lock: Path, busy: Callable[[str], Exception], *, timeout: float = TIMEOUT) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    The operating system releases the lock when the process ends, however it ends. On a network file system the lock
+    The operating system releases the lock when the process ends for any reason. On a network file system the lock
     also excludes other hosts if that file system supports locks (NFS with its lock service does).
 
     Args:
         lock: Lock file. Its folder is created.
-        busy: Makes the exception to raise if another process holds the lock. Its argument describes the holder, such
+        busy: Returns the exception to raise if another process holds the lock. Its argument describes the holder, such
             as `" (process 7 on host a, since 2026-01-31 12:00:00)"`, or is empty if the holder is unknown.
         timeout: Seconds to wait for the lock.
     """

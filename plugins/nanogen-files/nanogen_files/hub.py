@@ -1,4 +1,4 @@
-"""Saved pipelines and models on the Hugging Face hub: addresses, downloads, and errors as sentences."""
+"""Saved pipelines and models on the Hugging Face hub: addresses, downloads and error messages."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
 
 
 def address_folder(text: str) -> Path:
-    """Return the local folder of an address `hf://user/name[@revision]`. Raises DataError if it cannot be had."""
+    """Return the local folder of an address `hf://user/name[@revision]`. Raises DataError if it cannot be
+    downloaded."""
     return _address_folder(text, None)
 
 
 def _address_folder(text: str, revision: str | None) -> Path:
     found = _ADDRESS.fullmatch(text)
     if found is None:
-        raise DataError(f"{text} is no address of a hub model. Write hf://user/name or hf://user/name@revision.")
+        raise DataError(f"{text} is not the address of a hub model. Write hf://user/name or hf://user/name@revision.")
     if revision is not None and found["revision"] is not None:
         raise DataError(f"{text} has a revision, and {revision!r} was given as well. Leave out one of them.")
     return _snapshot(found["name"], revision or found["revision"], "")
@@ -116,7 +117,7 @@ def _snapshot(name: str, revision: str | None, prefix: str) -> Path:
 
 @contextmanager
 def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator[None]:
-    """Raise DataError with a sentence for the errors of huggingface_hub.
+    """Replace errors of huggingface_hub in the block by a DataError.
 
     Args:
         name: Name of the model on the hub, `user/name`.
@@ -138,7 +139,7 @@ def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator
     except known.RevisionNotFoundError as error:
         raise DataError(f"{what} has no revision {revision!r} on the hub: check the branch, tag or commit.") from error
     except known.HFValidationError as error:
-        raise DataError(f"{what} is no name of a hub model: write user/name. ({error})") from error
+        raise DataError(f"{what} is not the name of a hub model: write user/name. ({error})") from error
     except known.LocalTokenNotFoundError as error:
         raise DataError(f"{what} needs a token of the hub: run `hf auth login`, or set HF_TOKEN.") from error
     except known.LocalEntryNotFoundError as error:

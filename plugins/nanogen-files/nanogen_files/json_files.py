@@ -37,9 +37,9 @@ def parse(text: str, name: str) -> Any:
     except _DuplicateKeyError as error:
         raise DataError(f"{name} cannot be read as JSON: {error}.") from error
     except RecursionError as error:
-        raise DataError(f"{name} cannot be read as JSON: its values are nested too deeply.") from error
+        raise DataError(f"{name} cannot be read as JSON: its values are nested too deeply. Flatten them.") from error
     except ValueError as error:  # Python limits the digits of an integer
-        raise DataError(f"{name} cannot be read as JSON: an integer has too many digits.") from error
+        raise DataError(f"{name} cannot be read as JSON: an integer has too many digits. Shorten it.") from error
 
 
 def read(path: Path) -> Any:
@@ -51,7 +51,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that contains an object. Raises DataError for any other value."""
     value = read(path)
     if not isinstance(value, dict):
-        raise DataError(f"{path} does not contain a JSON object `{{...}}`.")
+        raise DataError(f"{path} must contain a JSON object `{{...}}`. Check the file.")
     return value
 
 

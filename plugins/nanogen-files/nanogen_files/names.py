@@ -32,7 +32,9 @@ def inside(folder: Path, path: Path) -> Path:
     """Return `path` if it is inside `folder`. Raises DataError otherwise."""
     root, target = folder.resolve(), path.resolve()
     if root not in target.parents:
-        raise DataError(f"{path} is outside of {folder}: a file name in its manifest contains `..` or begins with /.")
+        raise DataError(
+            f"{path} is outside of {folder}: a file name in its manifest contains `..` or begins with /. Use a copy."
+        )
     return path
 
 

@@ -133,11 +133,11 @@ def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
         what = f"lacks the tensor {missing[0]!r}" if missing else f"has the unknown tensor {extra[0]!r}"
-        raise DataError(f"{source} {what}. Use the file of this configuration.")
+        raise DataError(f"{source} {what}. Use weights of this configuration.")
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise DataError(
                 f"{source}: the tensor {name!r} has shape {tuple(state[name].shape)}, but the configuration needs"
-                f" {tuple(value.shape)}. Use the file of this configuration."
+                f" {tuple(value.shape)}. Use weights of this configuration."
             )
     module.load_state_dict(state)

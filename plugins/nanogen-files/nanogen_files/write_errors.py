@@ -16,7 +16,7 @@ def translate_write_errors(
     """Replace an OSError in the block by an error for the user.
 
     Args:
-        translate: Makes the exception to raise from the reason, such as `"No space left on device"`.
+        translate: Function from the reason, such as `"No space left on device"`, to the exception to raise.
         codes: Error numbers (`errno`) to replace. Other errors pass unchanged. None replaces every OSError.
     """
     try:

@@ -128,7 +128,7 @@ def _text(path: Path) -> str:
             content = file.read(4 * CHARACTERS + 1)  # a pipe or device has no size
         return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the configuration {path}: it is not UTF-8.") from error
+        raise ConfigError(f"Cannot read the configuration {path}: it is not UTF-8. Save it as UTF-8.") from error
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or error
         name = str(path) if len(str(path)) <= LONGEST_PATH and "\0" not in str(path) else shown(str(path))

@@ -11,13 +11,13 @@ PREDICTIONS = ("velocity", "x")
 
 @frozen(kw_only=True)
 class FlowConfig:
-    """Options of `Flow`. The defaults are those of DiffusionBench (arXiv 2606.24888).
+    """Options of `Flow`. The defaults follow DiffusionBench (arXiv 2606.24888).
 
     Args:
         prediction: What the network predicts: the "velocity", or the data "x".
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
-        shift: Shift s of training times, `t <- s t / (1 + (s - 1) t)`. Null takes the latent's, sqrt(C h w / 4096).
-        sample_shift: Shift of sampling times. Null takes that of the training times.
+        shift: Shift s of training times, `t <- s t / (1 + (s - 1) t)`. Null uses sqrt(C h w / 4096) of the latent.
+        sample_shift: Shift of sampling times. Null uses the shift of the training times.
         t_eps: Velocities are divided by max(t, t_eps).
         cls_token_weight: Weight of the class token's loss (REG).
         internal_weight: Weight of the loss of each additional head (internal guidance).

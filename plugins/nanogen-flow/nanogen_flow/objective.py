@@ -71,7 +71,7 @@ class Flow:
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return the mean squared error of the velocity for each sample: [B] by name.
 
-        `flow` is the error of the latent, `cls_token` that of the class token (REG only). Additional heads of the
+        `flow` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
         network keep their names.
         """
         predicted, target = (

@@ -22,8 +22,9 @@ class AdaptiveProjected:
         u = m min(1, r / |m|)
         D = D_c + (w - 1) (u_orthogonal + eta u_parallel),
 
-    where u_parallel is the projection of u on D_c. Norms and projections are those of a sample; a class token (REG) has
-    its own. D and the noise that belongs to it at the state x_t = a D + s noise give the guided velocity, which is
+    where u_parallel is the projection of u on D_c. Norms and projections are computed per sample, and separately for a
+    class token (REG). D and the noise that belongs to it at the state x_t = a D + s noise give the guided velocity,
+    which is
 
         v = v_c - d / s (D - D_c),    d = a s' - a' s.
 

@@ -83,7 +83,7 @@ class WeakModel:
         self.files()
         pipeline = Pipeline.load(self.folder)
         if problem := next(self._problems(pipeline), None):
-            raise Incompatible(f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}.")
+            raise Incompatible(f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}. Use another.")
         for part in (pipeline.objective, pipeline.backbone):
             for module in modules_of(part):
                 module.eval().requires_grad_(False)

@@ -54,7 +54,8 @@ class CFGZeroStar:
 
 @define
 class Progress:
-    """Counts the different times of a sampling run, which fall from 1 to 0. A later time starts a new run."""
+    """Counts the distinct times of a sampling run, which fall from 1 to 0. A time above the last one starts a new
+    run."""
 
     time: float = 2.0
     count: int = -1

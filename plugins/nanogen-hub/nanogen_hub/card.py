@@ -1,4 +1,4 @@
-"""The model card: what is known of a pipeline and its run, and what is not."""
+"""The model card: facts about a pipeline and its run, and a list of unknown ones."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _left_out(pipeline: Pipeline, paths: Public, outdated: int) -> list[str]:
 def _missing(pipeline: Pipeline, paths: Public) -> Iterator[str]:
     yield "The training data, checkpoints and optimizer states."
     for option, name in sorted(paths.left_out.items()):
-        yield f"`{option}`: a local path, of which the configuration has only the last part, `{name}`."
+        yield f"`{option}`: a local path. The configuration has only its last part, `{name}`."
     for what in not_installable(pipeline.config):
         yield f"{what}. `Pipeline.from_pretrained` needs it as an argument or by `--plugin`."
     hosted = [f"{kind} {part.written}" for kind, part in parts_of(pipeline.config) if kind in ("tokenizer", "encoder")]

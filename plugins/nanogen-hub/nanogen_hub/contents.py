@@ -40,7 +40,7 @@ def distributions(config: Resolved) -> dict[str, str]:
 
 
 def not_installable(config: Resolved) -> list[str]:
-    """Return the components that no distribution has: objects, and those of a plugin file."""
+    """Return the components that no distribution has: objects, and components of a plugin file."""
     known = distributions(config)
     found = []
     for kind, part in parts_of(config):

@@ -56,7 +56,7 @@ except ImportError as error:
 
 @runtime_checkable
 class HasLibraryModels(Protocol):
-    """A tokenizer or encoder whose models are those of diffusers or transformers."""
+    """A tokenizer or encoder that uses models of diffusers or transformers."""
 
     def library_models(self) -> Mapping[str, Any]:
         """Return the loaded models by their folder in a diffusers pipeline, such as "vae"."""
@@ -68,7 +68,7 @@ class HasLibraryModels(Protocol):
 def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
     """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`. Returns the folder.
 
-    The images equal those of `pipeline.sample` with the same seed. Loading needs the packages of NanoGen.
+    The images equal the images of `pipeline.sample` with the same seed. Loading needs the packages of NanoGen.
 
     Raises:
         DataError: The folder is not empty, or a frozen model cannot be copied.

@@ -47,7 +47,7 @@ class NanoGenModel(ModelMixin):  # type: ignore[misc, unused-ignore]
 
 
 class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
-    """A pipeline of NanoGen in diffusers. The images equal those of `Pipeline.sample` with the same seed.
+    """A pipeline of NanoGen in diffusers. The images equal the images of `Pipeline.sample` with the same seed.
 
     Args:
         model: The saved pipeline.

@@ -1,4 +1,4 @@
-"""Plugin manifest: the verbs `push` and `export`. Does not import torch."""
+"""Plugin manifest: the commands `push` and `export`. Does not import torch."""
 
 from __future__ import annotations
 

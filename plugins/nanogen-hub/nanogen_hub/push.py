@@ -42,7 +42,7 @@ def push_to_hub(
         pipeline: The pipeline.
         name: Name of the repository, `user/name`.
         run: Folder of the run, for its training steps and scores in the card.
-        licence: Licence of the weights for the card, such as "apache-2.0". The program cannot know it.
+        licence: Licence of the weights for the card, such as "apache-2.0". If not given, the card states none.
         private: Create the repository as private. An existing one stays as it is.
         revision: Branch to upload to; `main` by default. It is created if it does not exist.
         token: Token of the hub; by default the one of `hf auth login` or HF_TOKEN.
@@ -58,7 +58,7 @@ def push_to_hub(
         DataError: The name is wrong, a frozen model is local, or the hub refuses or cannot be reached.
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        raise DataError(f"{name!r} is no name of a model on the hub: write user/name.")
+        raise DataError(f"{name!r} is not the name of a model on the hub: write user/name.")
     options = {"run": run, "licence": licence, "include_frozen": include_frozen, "seed": seed}
     if dry_run is not None:
         return str(write_repository(pipeline, Path(dry_run), name, **options))  # type: ignore[arg-type]

@@ -150,7 +150,7 @@ def test_a_repository_that_does_not_exist(pushed: Any) -> None:
 
 @pytest.mark.parametrize("name", ["small", "a/b/c", "a b/c", "../x", "me/", "/me"])
 def test_a_wrong_name(hub: Any, run: Path, name: str) -> None:
-    with pytest.raises(DataError, match=r"no name of a model on the hub: write user/name"):
+    with pytest.raises(DataError, match=r"not the name of a model on the hub: write user/name"):
         Pipeline.load(run).push_to_hub(name)
     with pytest.raises(DataError, match=r"There is no folder"):
         Pipeline.from_pretrained(name)
@@ -159,7 +159,7 @@ def test_a_wrong_name(hub: Any, run: Path, name: str) -> None:
 
 @pytest.mark.parametrize("address", ["hf://small", "hf://a/b/c", "hf://a/b@", "hf:/"])
 def test_a_wrong_address(hub: Any, address: str) -> None:
-    with pytest.raises(DataError, match=r"no address of a hub model"):
+    with pytest.raises(DataError, match=r"not the address of a hub model"):
         Pipeline.load(address)
     assert hub.requests == []
 

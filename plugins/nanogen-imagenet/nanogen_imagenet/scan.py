@@ -17,7 +17,7 @@ EMPTY, LOOSE = "folders without images", "images beside the class folders"
 
 @define
 class Found:
-    """The content of a split."""
+    """Result of scanning a split."""
 
     files: dict[str, list[str]] = field(factory=dict)  # class folder -> paths of its images in it, sorted
     left: SkippedFiles = field(factory=SkippedFiles)  # ignored entries

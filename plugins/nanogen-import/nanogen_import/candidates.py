@@ -53,12 +53,12 @@ def in_effect(config: Any, built: Any, option: str) -> Any:
     """Return the effective value of an option.
 
     Args:
-        config: Configuration of a part.
-        built: The part.
+        config: Configuration of a component.
+        built: The component, built with it.
         option: Name of the option.
 
     Returns:
-        The configured value. If it is None, the number that the part derived under the same name, or None.
+        The configured value. If it is None, the component's attribute of the same name if that is a number, else None.
     """
     value = getattr(config, option, None)
     if value is None and hasattr(config, option):

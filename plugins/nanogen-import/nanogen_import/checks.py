@@ -21,14 +21,14 @@ def check(pipeline: Pipeline, found: Checkpoint) -> None:
     _check_words(capabilities.wanted(pipeline.config.parts(), "backbone") & found.structural, found.wanted)
     if pipeline.latent.cls_token_width != found.latent.cls_token_width:
         raise ConfigError(
-            f"The class token of the checkpoint has width {found.latent.cls_token_width}, but that of the chosen"
+            f"The class token of the checkpoint has width {found.latent.cls_token_width}, but the token of the chosen"
             f" auxiliary loss has {pipeline.latent.cls_token_width}: choose the teacher of the training by --recipe,"
             " --config or --set."
         )
     wants, gets = found.condition, pipeline.conditioner.spec
     if (wants.width, wants.padded) != (gets.width, gets.padded):
         raise ConfigError(
-            f"The checkpoint was trained on a condition of {_described(wants)}, but that of task"
+            f"The checkpoint was trained on a condition of {_described(wants)}, but the condition of task"
             f" {pipeline.config.task!r} has {_described(gets)}: choose the task, data and encoder of the training by"
             " --config or --set."
         )

@@ -78,7 +78,7 @@ def still_open(items: Sequence[Undecided], own: Layer, resolved: Resolved | None
     Args:
         items: Choices that the tensors do not determine.
         own: The user's configuration without defaults.
-        resolved: Resolved configuration, which tells the options of components; None if components are missing.
+        resolved: Resolved configuration, which lists the options of components; None if components are missing.
     """
     return [item for item in items if not _decided(item, own, resolved)]
 

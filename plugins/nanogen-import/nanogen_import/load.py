@@ -196,7 +196,7 @@ class _Import:
 
 
 def _task(found: Checkpoint, user: UserOptions) -> str:
-    """Return the given task, or that of the file.
+    """Return the given task, or the task of the file.
 
     A recipe is switched to the file's task if its own has other conditions.
     """
@@ -213,7 +213,7 @@ def _task(found: Checkpoint, user: UserOptions) -> str:
 def _read(
     file: WeightsFile, weights: str, architecture: Mapping[str, Any] | None, configuration: Mapping[str, Any] | None
 ) -> Checkpoint:
-    """Read the file with the first importer that knows its layout."""
+    """Read the file with the first importer that recognises its layout."""
     refused: list[str] = []
     for reference in _importers():
         importer: Importer = import_object(reference)

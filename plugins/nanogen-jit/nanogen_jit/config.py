@@ -31,7 +31,7 @@ def _optional(low: int, high: int) -> Any:
 
 @frozen(kw_only=True)
 class JiTConfig:
-    """Options of `JiT`. Null takes the value of the preset `size`.
+    """Options of `JiT`. Null uses the value of the preset `size`.
 
     Args:
         size: Preset of hidden, depth, heads and bottleneck: tiny, B, L or H.

@@ -25,7 +25,7 @@ class JiT(nn.Module):
     """Transformer on large patches with a bottleneck patch embedding, adaLN-Zero and in-context condition tokens.
 
     Image tokens have fixed sine-cosine positions and rotary positions. The in-context tokens join them after the first
-    `config.start` blocks; rotary positions do not turn them.
+    `config.start` blocks; they have no rotary positions.
 
     Args:
         config: Sizes and options.

@@ -1,4 +1,4 @@
-"""Conversion between the tensors of the public JiT code (github.com/LTH14/JiT) and those of `JiT`.
+"""Conversion between tensors of the public JiT code (github.com/LTH14/JiT) and of the class `JiT`.
 
 Only networks with class labels have a published form.
 """
@@ -53,7 +53,9 @@ def from_published(state: Mapping[str, Tensor], network: JiT, *, noise_scale: fl
         found[entry.ours] = entry.change.to_ours([tensors[name] for name in entry.theirs])
     table = tensors[POSITIONS][0]
     if table.shape != network.positions.shape or (table - network.positions.cpu()).abs().max() > POSITION_TOLERANCE:
-        raise DataError(f"{POSITIONS!r} of the checkpoint is not the fixed table of positions of this network.")
+        raise DataError(
+            f"{POSITIONS!r} of the checkpoint is not this network's fixed position table. Use a checkpoint of JiT."
+        )
     return _scaled(found, noise_scale)
 
 

@@ -145,7 +145,7 @@ def test_weights_are_written_as_they_were_read() -> None:
     [
         ({"net.extra": torch.ones(1)}, "has the unknown tensor 'extra'"),
         ({"net.pos_embed": None}, "lacks 'pos_embed'"),
-        ({"net.pos_embed": torch.zeros(1, 16, 24)}, "not the fixed table of positions"),
+        ({"net.pos_embed": torch.zeros(1, 16, 24)}, "not this network's fixed position table"),
         ({"net.in_context_posemb": torch.zeros(1, 4, 24)}, r"'in_context_posemb' .* has shape \(1, 4, 24\)"),
     ],
 )

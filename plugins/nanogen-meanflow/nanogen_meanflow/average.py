@@ -92,9 +92,9 @@ class AverageVelocity(ABC):
             rng: Random numbers of times, noise and guidance, one slot per sample.
 
         Returns:
-            The batch mean of the weighted errors of V ("meanflow") plus those of the additional heads, whose target is
-            the unguided velocity; the terms by name; and the forward pass. The term "error" is the unweighted squared
-            error of V, a mean over batch and latent. It is not part of the total.
+            The batch mean of the weighted errors of V ("meanflow") plus the errors of the additional heads, whose
+            target is the unguided velocity; the terms by name; and the forward pass. The term "error" is the unweighted
+            squared error of V, a mean over batch and latent. It is not part of the total.
         """
         has_interval = self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)
@@ -122,7 +122,7 @@ class AverageVelocity(ABC):
     def make_inputs(
         self, net: Network, clean: State, noise: State, times: Times, condition: Condition, null: Condition
     ) -> MeanFlowInputs:
-        """Noise `clean` to `times.t` and collect the inputs of the step. The shapes are those of `loss`."""
+        """Noise `clean` to `times.t` and collect the inputs of the step. The shapes are as in `loss`."""
         state = self.interpolate(clean, noise, times.t)
         velocity = self.flow.target_velocity(clean, state, times.t).latent
         return MeanFlowInputs(self._velocity_fn(net), state, noise, times, velocity, condition, null)

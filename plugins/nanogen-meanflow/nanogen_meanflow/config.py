@@ -25,7 +25,7 @@ class AverageVelocityConfig:
         mix: Whether r < t is drawn for each "step" (all samples on all processes alike) or each "sample".
         flow_time: t where r = t: "one" draw, or the "maximum" of two.
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
-        shift: Shift of the times towards noise. Null takes the latent's, sqrt(C h w / 4096).
+        shift: Shift of the times towards noise. Null uses sqrt(C h w / 4096) of the latent.
         t_eps: Velocities are divided by max(t, t_eps).
         norm_p, norm_eps: The loss of a sample is `error / (sg(error) + norm_eps)^norm_p`.
         internal_weight: Weight of the loss of each additional head (internal guidance).
@@ -50,7 +50,7 @@ class AverageVelocityConfig:
 
 @frozen(kw_only=True)
 class MeanFlowConfig(AverageVelocityConfig):
-    """Options of MeanFlow (arXiv 2505.13447). The defaults are those of DiffusionBench (arXiv 2606.24888).
+    """Options of MeanFlow (arXiv 2505.13447). The defaults follow DiffusionBench (arXiv 2606.24888).
 
     The original JAX code has `mix: sample` and `flow_time: maximum`.
 
@@ -65,7 +65,7 @@ class MeanFlowConfig(AverageVelocityConfig):
 
 @frozen(kw_only=True)
 class ImprovedMeanFlowBaseConfig(AverageVelocityConfig):
-    """Options that the improved MeanFlow objectives share. The defaults are those of the public JAX code.
+    """Options that the improved MeanFlow objectives share. The defaults follow the public JAX code.
 
     Pixel MeanFlow (arXiv 2601.22158) is `prediction: x` with `flow_time: one`, as in its public code.
 

@@ -37,17 +37,17 @@ class Classifier(nn.Module):
         return weights_files.load(cls(), "classifier", folder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] -> logits [B, 65], the last for the reject class."""
+        """Map images [B, 3, S, S] in [-1, 1] to logits [B, 65]. The last one is the reject class."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] -> inputs of the last layer [B, 128]."""
+        """Map images [B, 3, S, S] in [-1, 1] to the inputs of the last layer [B, 128]."""
         return F.silu(self.body(resized(images))).mean(dim=(2, 3))
 
     @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] -> labels [B] in [0, 64], where 64 is the reject class."""
+        """Classify images [B, 3, S, S] in [-1, 1]: labels [B] in [0, 64], where 64 is the reject class."""
         logits: Tensor = self(images)
         return logits.argmax(dim=1)
 

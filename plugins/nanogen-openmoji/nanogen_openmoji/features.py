@@ -21,7 +21,7 @@ class ClassifierFeatures:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> features [B, 128]."""
+        """Map images [B, 3, H, W] in [-1, 1] to features [B, 128]."""
         return self._classifier.features(resize_to_training_size(images.cpu().float()))
 
 

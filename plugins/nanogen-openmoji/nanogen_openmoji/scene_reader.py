@@ -60,13 +60,13 @@ class SceneReader(nn.Module):
         return weights_files.load(cls(), "scene_reader", folder)
 
     def forward(self, images: Tensor) -> Cells:
-        """Images [B, 3, S, S] in [-1, 1] -> the predictions of each cell."""
+        """Return the predictions of each grid cell for images [B, 3, S, S] in [-1, 1]."""
         centre, name, colour = torch.split(self.body(resized(images)).float(), OUTPUTS, dim=1)
         return Cells(centre[:, 0], name, colour)
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[list[Detection]]:
-        """Images [B, 3, S, S] in [-1, 1] -> the objects in each, highest score first."""
+        """Return the objects in each of the images [B, 3, S, S] in [-1, 1], highest score first."""
         cells = self(images)
         mass = F.pad(cells.centre.sigmoid(), (1, 1, 1, 1))  # [B, 10, 10]
         around = F.avg_pool2d(mass, 3, stride=1) * 9  # [B, 8, 8], the whole of a centre that several cells share

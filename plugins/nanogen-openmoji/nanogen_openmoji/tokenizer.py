@@ -31,9 +31,9 @@ class OpenMojiVAE(nn.Module):
         return LatentSpec(channels=CHANNELS, height=side, width=side, factor=STRIDE)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> latents [B, 8, H/8, W/8]."""
+        """Encode images [B, 3, H, W] in [-1, 1] to latents [B, 8, H/8, W/8]."""
         return self.vae.encode(images)
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
-        """Latents [B, 8, h, w] -> images [B, 3, 8h, 8w] in [-1, 1]. `rng` is not used."""
+        """Decode latents [B, 8, h, w] to images [B, 3, 8h, 8w] in [-1, 1]. `rng` is not used."""
         return self.vae.decode(latents)

@@ -49,20 +49,20 @@ class TinyVAE(nn.Module):
         return weights_files.load(cls(), "vae", folder)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] -> normalised latents [B, 8, H/8, W/8], the mode of the posterior."""
+        """Encode images [B, 3, H, W] in [-1, 1] to normalised latents [B, 8, H/8, W/8], the mode of the posterior."""
         return (self.posterior(images).mean - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents [B, 8, h, w] -> images [B, 3, 8h, 8w], clamped to [-1, 1]."""
+        """Decode normalised latents [B, 8, h, w] to images [B, 3, 8h, 8w], clamped to [-1, 1]."""
         return self.reconstruct(latents * self.std[:, None, None] + self.mean[:, None, None]).clamp(-1, 1)
 
     def posterior(self, images: Tensor) -> Posterior:
-        """Images [B, 3, H, W] -> the posterior of unnormalised latents, for training."""
+        """Return the posterior of unnormalised latents of images [B, 3, H, W], for training."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(-12, 4))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """Unnormalised latents [B, 8, h, w] -> unclamped images [B, 3, 8h, 8w], for training."""
+        """Decode unnormalised latents [B, 8, h, w] to unclamped images [B, 3, 8h, 8w], for training."""
         images: Tensor = self.decoder(latents)
         return images.float()
 

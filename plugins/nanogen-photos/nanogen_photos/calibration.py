@@ -1,4 +1,4 @@
-"""Scores of real scenes: how often the detector is right when everything is there."""
+"""Scores of real scenes: how often the detector finds objects that are present."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BATCH = 32
 def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> dict[str, float]:
     """Return the share of scenes in which the detector finds the labelled class, by class.
 
-    `detected` is the mean over the classes. `elsewhere` is the share of pairs of a scene and a class that it does not
-    show in which the class is found.
+    `detected` is the mean over the classes. `elsewhere` is the rate of false detections: the share of pairs (scene,
+    absent class) in which the class is found.
 
     Args:
         data: The dataset. Its held-out split has at least `count` scenes of each class.

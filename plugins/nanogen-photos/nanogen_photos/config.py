@@ -54,7 +54,7 @@ class PhotosConfig:
         seed: The seed of all images.
         classes: The classes, in the order of their labels. Empty: all 22.
         stamps: The folder of tuxpaint-stamps-default.
-        backgrounds: The folder of photographs, .jpg files. The default is that of mate-backgrounds.
+        backgrounds: The folder of photographs, .jpg files. The default is the folder of mate-backgrounds.
     """
 
     train: int = field(default=20_480, validator=_count)

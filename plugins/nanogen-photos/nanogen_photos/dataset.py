@@ -23,7 +23,7 @@ PROMPTS_PER_TAG = 256  # of `Photos.prompts`
 class Photos:
     """Composes images on access, at any size. Each image is a pure function of (seed, split, index).
 
-    The files are read from where they are installed. Nothing of them is part of this package.
+    The files are read from where they are installed. This package contains none of them.
     """
 
     licences = {

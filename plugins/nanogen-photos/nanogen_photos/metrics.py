@@ -1,4 +1,5 @@
-"""The metrics `photos-detected` and `photos-geneval`. Each score comes with that of real scenes of the same size."""
+"""The metrics `photos-detected` and `photos-geneval`. Each score is reported beside the score of real scenes of the
+same size."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def weights_file(path: str | None) -> Path:
     """Return the file of weights. Raises DataError if it is missing.
 
     Args:
-        path: The file. None takes `default_file`.
+        path: The file. None uses `default_file`.
     """
     file = default_file() if path is None else Path(path).expanduser()
     if not file.is_file():
@@ -111,7 +111,7 @@ def _read_package(package: Path) -> tuple[Mapping[str, Any], bytes]:
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(f"package/{name}")
     if file is None:
-        raise KeyError(f"{name} is no file")
+        raise KeyError(f"{name} is not a file")
     return file.read()
 
 

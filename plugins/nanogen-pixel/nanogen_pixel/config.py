@@ -36,7 +36,7 @@ class LpipsConfig(PerceptualConfig):
 
     Args:
         crop: Compare random crops, resized to this side in pixels. Null compares whole images.
-        folder: Folder of the weights. Null takes that of torch.hub.
+        folder: Folder of the weights. Null uses the folder of torch.hub.
     """
 
     crop: int | None = field(default=None, validator=_side)
@@ -57,7 +57,7 @@ class PatchTokensConfig(PerceptualConfig):
 
 @frozen(kw_only=True)
 class ConvNeXtConfig(PerceptualConfig):
-    """Options of `ConvNeXt`. The defaults are those of pixel MeanFlow's public code (arXiv 2601.22158).
+    """Options of `ConvNeXt`. The defaults follow pixel MeanFlow's public code (arXiv 2601.22158).
 
     Args:
         path: A ConvNeXt or ConvNeXt-V2 of transformers: a local folder or a name on the Hugging Face hub.

@@ -29,13 +29,13 @@ class EncoderConfig:
     """Options of the published vision encoders.
 
     Args:
-        path: A local folder, or another name on the Hugging Face hub. Null takes the published model.
+        path: A local folder, or another name on the Hugging Face hub. Null uses the published model.
         levels: Number of blocks to combine, at equal distances up to the last one, or a list of block numbers counted
             from 0. 1 takes the output alone. The released configurations of RAEv2 have [11, 13, 15, 17, 19, 21, 23] or
             1 to 23 of the 24 blocks of DINOv3-L.
-        norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null takes the published one.
+        norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null uses the published one.
         registers: Use the model with register tokens. Only DINOv2 has a model without them.
-        side: Side of the network's input in pixels. Null takes the published one.
+        side: Side of the network's input in pixels. Null uses the published one.
         dtype: The dtype of the computation. Tokens are always float32.
     """
 
@@ -63,9 +63,9 @@ class DecoderConfig:
         size: Size of the ViT: B, L or XL. "tiny" is a small convolutional network for laptops.
         path: Weights: the folder or `decoder.safetensors` of a stage 1 run, a published file, a diffusers folder, or a
             training checkpoint of stage 1. Null has no weights.
-        weights: The set to read from a training checkpoint: the average ("ema") or the "model".
+        weights: The set to read from a training checkpoint: "ema" or "model".
         output: Output of the head: "pixels" in [0, 1], or pixels "normalised" by the encoder's mean and standard
-            deviation (the original RAE repository). Null takes what the file at `path` declares, and "pixels" for a
+            deviation (the original RAE repository). Null uses what the file at `path` declares, and "pixels" for a
             new decoder. Files of the original repository and of DiffusionBench declare nothing and need the option.
         dtype: The dtype of the computation. Images are always float32.
     """

@@ -1,4 +1,4 @@
-"""Reads decoder weights in the published layouts and in that of stage 1 runs."""
+"""Reads decoder weights in the published layouts and in the layout of stage 1 runs."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _chosen(content: Mapping[str, Any], weights: Weights, file: Path) -> Mapping
 
 
 def _decoder_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors of the decoder, without those of an encoder in the same file."""
+    """Return the tensors of the decoder, without tensors of an encoder in the same file."""
     tensors = {WRAPPERS.sub("", name): value for name, value in state.items() if isinstance(value, Tensor)}
     decoder = {name.removeprefix("decoder."): x for name, x in tensors.items() if name.startswith("decoder.")}
     return decoder or tensors

@@ -101,7 +101,7 @@ class PublishedEncoder:
         return dict(self.network(image_size).state_dict())
 
     def files(self) -> Sequence[Path]:
-        """Return the files of a local folder that are read."""
+        """Return the files that the encoder reads, if it is in a local folder; else nothing."""
         return self._source.files()
 
     @torch.no_grad()
@@ -187,7 +187,7 @@ def _block_numbers(depth: int, levels: int | Sequence[int], name: str) -> Sequen
     """Return the listed blocks, or `levels` blocks at equal distances up to the last one: 2, 5, 8, 11 for 4 of 12."""
     if not isinstance(levels, int):
         if levels[-1] >= depth:
-            raise ConfigError(f"The encoder {name!r} has blocks 0 to {depth - 1}, but `levels` contains {levels[-1]}.")
+            raise ConfigError(f"`levels` of the encoder {name!r} must be at most {depth - 1}, got {levels[-1]}.")
         return levels
     if depth % levels:
         raise ConfigError(

@@ -108,7 +108,7 @@ def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
             network = PerceptionEncoder(weights, heads_of(facts))
         network.load_state_dict(weights, assign=True)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"The file contains no Perception Encoder with timm's names: {error}.") from error
+        raise DataError(f"The file is not a Perception Encoder of timm: {error}. Use another file.") from error
     return network
 
 

@@ -43,6 +43,6 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
             ratios.append(psnr(decoded, batch.images))
             distances.append((decoded - batch.images).abs().mean(dim=(1, 2, 3)))
     if not ratios:
-        raise DataError("There are no images to reconstruct: the batches are empty or have latents only.")
+        raise DataError("There are no images to reconstruct: the batches are empty or have latents only. Give images.")
     count = sum(map(len, ratios))
     return {"psnr": float(torch.cat(ratios).mean()), "l1": float(torch.cat(distances).mean()), "images": count}

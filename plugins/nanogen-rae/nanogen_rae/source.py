@@ -50,7 +50,9 @@ class Source:
             raise DataError(f"{error} {self._missing()}") from error
         parts = [content.get(name) or {} for name in ("vision_config", "model_args")]
         if not all(isinstance(part, dict) for part in parts):
-            raise DataError(f"`vision_config` and `model_args` in {self.folder / CONFIG} must be JSON objects.")
+            raise DataError(
+                f"`vision_config` and `model_args` in {self.folder / CONFIG} must be JSON objects. Correct the file."
+            )
         return parts[0] or {**content, **parts[1]}
 
     def number(self, names: Sequence[str], *, place: int) -> int | None:
@@ -75,7 +77,7 @@ class Source:
         return number
 
     def files(self) -> list[Path]:
-        """Return the files of a local folder that are read. Raises DataError if config.json is missing.
+        """Return the files that the encoder reads from a local folder. Raises DataError if config.json is missing.
 
         The list is empty for a name on the hub.
         """

@@ -33,8 +33,8 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 class DecoderTraining:
     """Training of a RAE's decoder with L1, a perceptual loss and a GAN loss.
 
-    `nets["decoder"]` and `nets["discriminator"]` have one optimizer each; `nets["ema"]` is the average of the decoder.
-    The losses of images are those of values in [0, 1]. Checkpoints do not contain the frozen features.
+    `nets["decoder"]` and `nets["discriminator"]` have one optimizer each; `nets["ema"]` is the EMA of the decoder.
+    Losses compare images with values in [0, 1]. Checkpoints do not contain the frozen features.
 
     Args:
         config: Options of the stage.
@@ -140,12 +140,12 @@ class DecoderTraining:
     # -- after a step ------------------------------------------------------------------------------------------------
 
     def after_step(self, step: int) -> None:
-        """Update the average of the decoder."""
+        """Update the EMA of the decoder."""
         self._average.update(self.config.ema_decay)
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Return held-out images, each followed by its reconstruction by the averaged decoder, and their captions."""
+        """Return held-out images, each followed by its reconstruction by the EMA decoder, and their captions."""
         pairs = -(-max(1, count // 2) // processes.world())  # per process
         decoded = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
         images, captions = zip(*(part for part in processes.all_gather(decoded) if part is not None), strict=True)
@@ -163,11 +163,11 @@ class DecoderTraining:
         return torch.stack([batch.images, decoded], dim=1).flatten(0, 1).cpu(), captions
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return the averaged decoder, which is saved as `decoder.safetensors` in the run's folder."""
+        """Return the EMA decoder, which is saved as `decoder.safetensors` in the run's folder."""
         return {DECODER: marked(self.nets["ema"].state_dict(), self.tokenizer.output)}
 
     def finish(self) -> Pipeline:
-        """Return the pipeline with the averaged decoder in its tokenizer."""
+        """Return the pipeline with the EMA decoder in its tokenizer."""
         self.tokenizer.set_decoder(self.nets["ema"])
         return self.pipeline
 
@@ -186,7 +186,7 @@ def _lpips(folder: str | None) -> PerceptualDistance:
         return PerceptualDistance.load(folder)
     except DataError as error:
         raise DataError(
-            f"{error} The option is `stage.lpips`. `stage.perceptual: encoder` or `none` trains without LPIPS."
+            f"{error} Set `stage.lpips` to the folder, or train without LPIPS: `stage.perceptual: encoder` or `none`."
         ) from error
 
 

@@ -11,14 +11,14 @@ from nanogen_core.validators import between, decay, factor, unit
 
 @frozen(kw_only=True)
 class DecoderStageConfig:
-    """Options of `DecoderTraining`. The defaults are those of arXiv 2510.11690, with 16 epochs as `train.steps`.
+    """Options of `DecoderTraining`. The defaults follow arXiv 2510.11690, with 16 epochs as `train.steps`.
 
     Args:
         noise: tau of the noise `tau U(0, 1) N(0, 1)` on the tokens.
-        ema_decay: Decay of the average of the decoder, per step.
+        ema_decay: EMA decay of the decoder, per step.
         perceptual: Perceptual loss: "lpips", the squared error of the RAE's "encoder" tokens, or "none".
         perceptual_weight: Weight of the perceptual loss.
-        lpips: Folder of the weights of LPIPS. Null takes that of torch.hub.
+        lpips: Folder of the weights of LPIPS. Null uses the folder of torch.hub.
         discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), the RAE's "encoder", or "none" for no
             GAN loss.
         dino: DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.

@@ -95,7 +95,7 @@ class RunningStatistics:
     def result(self) -> Statistics:
         """Return mean and population variance. Raises DataError without images or for non-finite values."""
         if not self.count:
-            raise DataError("Latent statistics need images, but the dataset has none.")
+            raise DataError("Latent statistics need images, but the dataset has none. Use another dataset.")
         statistics = Statistics(self._mean.float(), (self._squares / self.count).float())
         if not (statistics.mean.isfinite().all() and statistics.var.isfinite().all()):
             raise DataError("The latents are not finite. Set `tokenizer.encoder_options.dtype` to float32.")

@@ -54,8 +54,8 @@ class RAE:
         if image_size % grid:
             raise Incompatible(
                 f"The encoder {self._config.encoder!r} has {grid} x {grid} tokens for images of {image_size} pixels, "
-                f"and {grid} does not divide {image_size}. Set `tokenizer.encoder_options.side` so that it does, or "
-                f"choose another encoder."
+                f"and {grid} does not divide {image_size}. Choose another `image_size`, "
+                f"`tokenizer.encoder_options.side` or encoder."
             )
         return LatentSpec(self.encoder.width, grid, grid, factor=image_size // grid)
 

@@ -148,7 +148,7 @@ def test_importing_a_decoder_names_the_option(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"decoder of a RAE.*`tokenizer.decoder.path`.*'normalised'.*'pixels'"):
             import_checkpoint(tmp_path / f"{number}.pt")
     torch.save({"ema": {"blocks.0.attn.q.weight": torch.zeros(1)}}, tmp_path / "other.pt")
-    with pytest.raises(DataError, match="no network of the published layout"):
+    with pytest.raises(DataError, match="no network of DiffusionBench"):
         import_checkpoint(tmp_path / "other.pt")
 
 
@@ -302,7 +302,7 @@ def test_decoder_weights_that_are_missing_or_foreign(tmp_path: Path) -> None:
         openmoji(statistics=statistics).decode(latents)
     with pytest.raises(DataError, match="no decoder weights at"):
         openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny", path=str(tmp_path / "no"))).decode(latents)
-    with pytest.raises(DataError, match="lacks the tensor .* Use the file of this configuration"):
+    with pytest.raises(DataError, match="lacks the tensor .* Use weights of this configuration"):
         openmoji(statistics=statistics, decoder=DecoderConfig(size="tiny", path=statistics)).decode(latents)
 
 

@@ -35,7 +35,7 @@ class KLConfig:
 
 @frozen(kw_only=True)
 class BatchNormVAEConfig:
-    """Options of `BatchNormVAE`. The defaults are those of the published REPA-E code.
+    """Options of `BatchNormVAE`. The defaults follow the published REPA-E code.
 
     Args:
         vae: The autoencoder, by name or as a mapping with a `name` and options.
@@ -53,7 +53,7 @@ class BatchNormVAEConfig:
 
 @frozen(kw_only=True)
 class RepaEConfig(DiffusionConfig):
-    """Options of `RepaE`. The defaults are those of the paper, without its GAN loss.
+    """Options of `RepaE`. The defaults follow the paper, without its GAN loss.
 
     Args:
         align: Name of the auxiliary loss that also trains the tokenizer. Its own weight applies to the backbone.
@@ -61,7 +61,7 @@ class RepaEConfig(DiffusionConfig):
         l1_weight: Weight of the L1 distance of images in [-1, 1].
         perceptual: Perceptual loss of reconstructions: "lpips" (weights of VGG16), or "none".
         perceptual_weight: Weight of the perceptual loss.
-        lpips: Folder with the weights of LPIPS. By default that of torch.hub.
+        lpips: Folder with the weights of LPIPS. By default the folder of torch.hub.
         kl_weight: Weight of the KL divergence, a sum over the latent.
         ema_decay: EMA decay per step, of the backbone and of the statistics of the latents.
     """

@@ -20,8 +20,8 @@ class Moments(NamedTuple):
 class LatentNorm(nn.Module):
     """`latent = (z - running_mean) / sqrt(running_var + eps)`, per channel.
 
-    `forward` uses the running statistics and `by_batch` those of the batch, as BatchNorm does in evaluation and in
-    training. `update` is separate, so that computing a loss changes nothing.
+    `forward` uses the running statistics, as BatchNorm does in evaluation; `by_batch` uses the statistics of the batch,
+    as in training. `update` is separate, so that computing a loss changes nothing.
 
     Args:
         mean: First running mean [C].
@@ -63,7 +63,7 @@ class LatentNorm(nn.Module):
 
     @torch.no_grad()
     def update(self, moments: Moments) -> None:
-        """Move the running statistics towards those of a batch by `momentum`."""
+        """Move the running statistics towards a batch's statistics by `momentum`."""
         self.running_mean.lerp_(moments.mean, self.momentum)
         self.running_var.lerp_(moments.variance, self.momentum)
 

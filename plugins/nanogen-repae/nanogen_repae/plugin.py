@@ -48,7 +48,7 @@ def nanogen_components() -> list[Component]:
             name="kl",
             target="nanogen_repae.autoencoder:KLAutoencoder",
             config="nanogen_repae.config:KLConfig",
-            summary="AutoencoderKL of diffusers, such as that of Stable Diffusion",
+            summary="AutoencoderKL of diffusers, such as Stable Diffusion's",
         ),
         *_small_autoencoders(),
     ]

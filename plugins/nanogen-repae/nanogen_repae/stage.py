@@ -35,11 +35,11 @@ class RepaE(Diffusion):
         `L(student) = L_diffusion(BN(sg(z))) + L_REPA(BN(sg(z)))`, the latter with the weight of the auxiliary loss
 
     The alignment loss trains the encoder through the backbone, whose weights are constant there. The diffusion loss
-    does not reach the VAE. Both phases use the same z, times and noise: z is that before the update of the VAE.
+    does not reach the VAE. Both phases use the same z (computed before the update of the VAE), times and noise.
 
-    BN is a batch normalisation without learned parameters. The tokenizer phase uses its running statistics, and the
-    student phase those of the batch, over all processes, which update the running ones. The statistics that are saved
-    are averaged like the backbone. The VAE is not averaged.
+    BN is a batch normalisation without learned parameters. The tokenizer phase uses its running statistics. The student
+    phase uses the statistics of the batch over all processes, which then update the running ones. An EMA of the running
+    statistics is saved, as of the backbone. The VAE has no EMA.
 
     Args:
         config: Options of the stage.
@@ -65,7 +65,7 @@ class RepaE(Diffusion):
         self._pending: dict[tuple[int, ...], Moments] = {}  # statistics of the micro-batches of this step
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """Return those of the VAE for the phase "tokenizer", and all others for the phase "student"."""
+        """Return the parameters of the VAE for the phase "tokenizer", all others for the phase "student"."""
         named = super().parameters_of(phase)
         return [pair for pair in named if pair[0].startswith(f"{TOKENIZER}.") == (phase == TOKENIZER)]
 
@@ -134,14 +134,14 @@ class RepaE(Diffusion):
             clean = State(latents, self._cls_token(batch))
             losses = self.pipeline.objective.loss(nets, clean, where_null(kept, condition, null), null, rng)
             if losses.forward_pass is None:
-                raise TrainingError("The objective returns no forward pass, which the alignment loss needs.")
+                raise TrainingError("The alignment loss needs the objective's forward pass. Choose another objective.")
             return self._align.loss(losses.forward_pass, clean, batch, self.nets, rng).total  # type: ignore[arg-type]
 
     # -- after a step ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Update the statistics of the latents, and the averages of them and of the backbone."""
+        """Update the statistics of the latents, and the EMAs of the statistics and of the backbone."""
         super().after_step(step)
         if self._pending:
             found = list(self._pending.values())
@@ -154,18 +154,18 @@ class RepaE(Diffusion):
             average.lerp_(current[name], 1 - self.config.ema_decay)
 
     def averaged(self) -> Pipeline:
-        """Return the pipeline with the averaged backbone, and the tokenizer with averaged statistics."""
+        """Return the pipeline with the EMA backbone, and the tokenizer with EMA statistics."""
         tokenizer = copy(self.tokenizer)
         tokenizer._modules = {**self.tokenizer._modules, "norm": self.nets[STATISTICS]}
         return super().averaged().with_parts(tokenizer=tokenizer)
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return the averaged weights of the backbone, and the tokenizer with averaged statistics."""
+        """Return the EMA weights of the backbone, and the tokenizer with EMA statistics."""
         statistics = {f"norm.{name}": value for name, value in self.nets[STATISTICS].state_dict().items()}
         return {**super().weights(), TOKENIZER: {**self.tokenizer.state_dict(), **statistics}}
 
     def finish(self) -> Pipeline:
-        """Load the averages into the pipeline, freeze its tokenizer and return it."""
+        """Load the EMA weights into the pipeline, freeze its tokenizer and return it."""
         pipeline = super().finish()
         self.tokenizer.norm.load_state_dict(self.nets[STATISTICS].state_dict())
         self.tokenizer.requires_grad_(False)
@@ -203,5 +203,5 @@ def _distance(config: RepaEConfig, pipeline: Pipeline) -> PerceptualDistance | N
         return PerceptualDistance.load(config.lpips).to(pipeline.device)
     except DataError as error:
         raise DataError(
-            f"{error} The option is `stage.lpips`. `stage.perceptual: none` trains without LPIPS."
+            f"{error} Set `stage.lpips` to the folder, or train without LPIPS: `stage.perceptual: none`."
         ) from error

@@ -29,7 +29,7 @@ class BatchNormVAE(nn.Module):
         config: Options of the tokenizer.
 
     Raises:
-        DataError: Weights are missing, or those of `weights` do not fit.
+        DataError: Weights are missing, or the file of `weights` does not match.
     """
 
     def __init__(self, config: BatchNormVAEConfig):

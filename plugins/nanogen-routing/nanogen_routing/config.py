@@ -33,7 +33,7 @@ class RouteOptions:
 
         @property
         def trunk(self) -> Trunk:
-            """Size of the encoder, of the backbone's options."""
+            """Size of the encoder."""
 
     route_from: int | None = field(default=None, validator=_block)
     route_to: int | None = field(default=None, validator=_block)
@@ -63,14 +63,14 @@ class RouteOptions:
 
 @frozen(kw_only=True, slots=False)
 class TreadOptions(RouteOptions):
-    """Options of TREAD. The defaults are those of the public code: blocks 3 to 9 of 12, half of the tokens."""
+    """Options of TREAD. The defaults follow the public code: blocks 3 to 9 of 12, half of the tokens."""
 
     DENSE: ClassVar[tuple[int, int]] = (2, 3)
 
 
 @frozen(kw_only=True)
 class TreadLightningDiTConfig(LightningDiTConfig, TreadOptions):
-    """Options of `TreadLightningDiT`: those of `LightningDiT` and of TREAD."""
+    """Options of `TreadLightningDiT`: the options of `LightningDiT` and of TREAD."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -79,7 +79,7 @@ class TreadLightningDiTConfig(LightningDiTConfig, TreadOptions):
 
 @frozen(kw_only=True)
 class TreadDDTConfig(DDTConfig, TreadOptions):
-    """Options of `TreadDDT`: those of `DDT` and of TREAD."""
+    """Options of `TreadDDT`: the options of `DDT` and of TREAD."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -88,7 +88,7 @@ class TreadDDTConfig(DDTConfig, TreadOptions):
 
 @frozen(kw_only=True, slots=False)
 class SprintOptions(RouteOptions):
-    """Options of SPRINT. The defaults are those of the paper: two dense blocks on either side, a quarter of the tokens.
+    """Options of SPRINT. The defaults follow the paper: two dense blocks on either side, a quarter of the tokens.
 
     Args:
         path_drop: Probability that the deep path of a sample is dropped in training.
@@ -103,7 +103,7 @@ class SprintOptions(RouteOptions):
 
 @frozen(kw_only=True)
 class SprintLightningDiTConfig(LightningDiTConfig, SprintOptions):
-    """Options of `SprintLightningDiT`: those of `LightningDiT` and of SPRINT."""
+    """Options of `SprintLightningDiT`: the options of `LightningDiT` and of SPRINT."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -112,7 +112,7 @@ class SprintLightningDiTConfig(LightningDiTConfig, SprintOptions):
 
 @frozen(kw_only=True)
 class SprintDDTConfig(DDTConfig, SprintOptions):
-    """Options of `SprintDDT`: those of `DDT` and of SPRINT."""
+    """Options of `SprintDDT`: the options of `DDT` and of SPRINT."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

@@ -63,7 +63,7 @@ class Selection:
     def kept(self, tokens: Tensor) -> Tensor | None:
         """Return the positions [B, K] that the route keeps in a sequence [B, S, width]; None for all.
 
-        They are in order, and contain every position of the sequence that is no image token.
+        They are in order, and contain every position of the sequence that is not an image token.
         """
         if not self.share:
             return None

@@ -13,14 +13,14 @@ Diffusion = Literal["sigma", "sbdm", "linear", "constant", "decreasing", "increa
 
 @frozen(kw_only=True)
 class SDEConfig:
-    """Options of `SDE`. The defaults are those of SiT's published samples.
+    """Options of `SDE`. The defaults follow SiT's published samples.
 
     Args:
         steps: Number of steps, including the last one.
         diffusion: Form of the diffusion coefficient w(t); `SDE` has the formulas.
         norm: Factor in the diffusion coefficient. 0 is Euler's method, except for "decreasing".
-        last_step: How the last step reaches t = 0 without noise. "mean" is the drift of the SDE, "euler" that of the
-            ODE, "tweedie" the predicted data. "none": the last step adds noise like the others.
+        last_step: How the last step reaches t = 0 without noise. "mean" is a step with the drift of the SDE, "euler" a
+            step of the ODE, "tweedie" the predicted data. "none": the last step adds noise like the others.
         last_step_size: Size of the last step in t. The other steps divide the rest in the proportions of the
             objective's grid. Unused for "none", whose steps are the objective's grid.
     """

@@ -12,12 +12,13 @@ BOTH_TASKS = ("nanogen-imagenet", "nanogen-t2i[minilm]", "nanogen-openmoji", "na
 
 @frozen
 class Template:
-    """What the project of a kind contains besides its files.
+    """Facts about the generated project of a kind.
 
     Args:
         summary: One sentence without a full stop: what the generated component does.
         contents: Contents of the file of the component.
-        requires: Distributions that the generated code imports, besides nanogen-core, nanogen-files, attrs and torch.
+        requires: Distributions that the generated code imports in addition to nanogen-core, nanogen-files, attrs and
+            torch.
         options: Options in `example.yaml`, as a YAML mapping without braces.
         group: Whether a configuration selects any number of components of this kind.
     """

@@ -73,7 +73,7 @@ def _refuse_taken(names: Names, kind: str) -> None:
             )
     if names.component in {*known.kinds, *known.sections, *known.commands}:
         raise NanoGenError(
-            f"{names.component!r} is the name of a kind, section or verb of NanoGen: choose another name, such as"
+            f"{names.component!r} is the name of a kind, section or command of NanoGen: choose another name, such as"
             f" my-{names.component}."
         )
     owner = names.distribution if _is_installed(names) else known_distributions().get(names.component)

@@ -89,7 +89,7 @@ def small_pipeline(task: str, **settings: Any) -> Pipeline:
 
     Args:
         task: Name of the task, such as "imagenet" or "t2i".
-        settings: Configuration keys that override those of `small_config`.
+        settings: Configuration keys that override `small_config`.
     """
     return build_pipeline(small_resolved(task, settings))
 
@@ -103,7 +103,7 @@ def short_training(task: str, folder: Path, *, steps: int = 30, **settings: Any)
         task: Name of the task, such as "imagenet" or "t2i".
         folder: Folder for the run.
         steps: Number of training steps.
-        settings: Configuration keys that override those of `small_config`.
+        settings: Configuration keys that override `small_config`.
 
     Raises:
         NanoGenError: The configuration is wrong, the training fails, or the saved pipeline gives other samples.
@@ -122,5 +122,8 @@ def train_resolved(resolved: Resolved, folder: Path) -> Trained:
     requests = loaded.task.eval_batch(2)
     samples = loaded.sample(requests)
     if not samples.equal(finished.sample(requests)):
-        raise NanoGenError("The saved pipeline gives other samples than the trained one: a trained part is not saved.")
+        raise NanoGenError(
+            "The saved pipeline gives other samples than the trained one. Return all trained parts from the"
+            " stage's `weights`."
+        )
     return Trained(loaded, losses, samples)

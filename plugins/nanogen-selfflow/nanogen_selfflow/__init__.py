@@ -1,4 +1,4 @@
-"""Self-Flow: flow matching with two times per sample, and alignment with the averaged network."""
+"""Self-Flow: flow matching with two times per sample, and alignment with the EMA network."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Alignment of a network with its own average on a cleaner input (Self-Flow, arXiv 2603.06507)."""
+"""Alignment of a network with its own EMA on a cleaner input (Self-Flow, arXiv 2603.06507)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nanogen_train.protocols import Auxiliary
 class SelfAlignment(Auxiliary):
     """`weight * (1 - cosine similarity of head(student block) and teacher block)`, a mean over tokens and samples.
 
-    The teacher is the average of the network (EMA), without gradient. Its input has the same data and noise as that of
-    the student, and for all tokens the smaller, cleaner one of the sample's times. The head is an MLP, `Linear(D, D +
-    E)`, SiLU, `Linear(D + E, E)` for widths D and E of the two blocks.
+    The teacher is the EMA of the network, without gradient. Its input has the same data and noise as the student's. All
+    of its tokens have the smaller of the sample's two times, which is the cleaner one. The head is an MLP, `Linear(D, D
+    + E)`, SiLU, `Linear(D + E, E)` for widths D and E of the two blocks.
 
     Args:
         config: Options of the loss.
-        backbone: The backbone. Its widths determine those of the head.
+        backbone: The backbone. Its widths are the widths of the head.
         latent: Shape of the state.
         condition: Shape of the condition.
         objective: The objective, whose path the teacher's input is on.

@@ -12,7 +12,7 @@ _block = at_least(1, 1000)
 
 @frozen(kw_only=True)
 class SelfFlowConfig(FlowConfig):
-    """Options of `SelfFlow`: those of flow matching, and the fraction of tokens with the second time.
+    """Options of `SelfFlow`: the options of flow matching, and the fraction of tokens with the second time.
 
     Args:
         mask_ratio: Fraction of the image tokens that have the second time. At least one token has each time.
@@ -23,11 +23,11 @@ class SelfFlowConfig(FlowConfig):
 
 @frozen(kw_only=True)
 class SelfAlignmentConfig:
-    """Options of `SelfAlignment`. The blocks are those of the published model of 28 blocks.
+    """Options of `SelfAlignment`. The default blocks are for the published model of 28 blocks.
 
     Args:
         block: Block of the trained network whose projected output is aligned, counted from 1.
-        teacher_block: Block of the averaged network that it is aligned with.
+        teacher_block: Block of the EMA network that it is aligned with.
         weight: Weight of the loss.
     """
 

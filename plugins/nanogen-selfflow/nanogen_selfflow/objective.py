@@ -20,13 +20,13 @@ class SelfFlow(Flow):
 
     Each sample has two independent times t and s of the same distribution. A random part of the image tokens
     (`mask_ratio`) is noised to s, the other tokens to t: `x_i = (1 - t_i) data_i + t_i noise_i`. The network receives
-    the time of each token. The loss is that of flow matching, and each token alone is trained as there. Samples are
-    drawn with one time for all tokens.
+    the time of each token. The loss is the flow-matching loss. The time of a single token has the same distribution as
+    in flow matching. Sampling uses one time for all tokens.
 
     Args:
         config: Options of the objective.
         latent: Shape of the latents. It must have no class token.
-        backbone: The backbone. Its token grid is that of the times.
+        backbone: The backbone. Its token grid is the grid of the times.
         condition: Shape of the condition.
 
     Attributes:

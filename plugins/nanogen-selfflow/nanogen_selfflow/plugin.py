@@ -27,7 +27,7 @@ _AUXILIARY = Component(
     name="self-flow",
     target="nanogen_selfflow.alignment:SelfAlignment",
     config="nanogen_selfflow.config:SelfAlignmentConfig",
-    summary="align a block with a deeper block of the averaged network on a cleaner input (arXiv 2603.06507)",
+    summary="align a block with a deeper block of the EMA network on a cleaner input (arXiv 2603.06507)",
     needs={"backbone": {"features"}},
 )
 

@@ -15,15 +15,15 @@ _positive = between(0, 1000, above=True)
 
 @frozen(kw_only=True)
 class DispersiveConfig:
-    """Options of `Dispersive`. The defaults are those of the paper (arXiv 2506.09027).
+    """Options of `Dispersive`. The defaults follow the paper (arXiv 2506.09027).
 
     The authors' PyTorch code has `weight: 0.25, tau: 1.0` and the last block.
 
     Args:
-        block: Backbone block whose output is dispersed, counted from 1. Null takes the block at a quarter of the depth.
+        block: Backbone block whose output is dispersed, counted from 1. Null uses the block at a quarter of the depth.
         weight: Weight of the loss.
         tau: Temperature.
-        gather: Compare the samples of all processes. False compares those of one micro-batch, as in the paper.
+        gather: Compare the samples of all processes. False compares the samples of one micro-batch, as in the paper.
     """
 
     block: int | None = field(default=None, validator=validators.optional(_block))
@@ -34,13 +34,13 @@ class DispersiveConfig:
 
 @frozen(kw_only=True)
 class SelfAlignmentConfig:
-    """Options of `SelfAlignment`. The defaults are those of the paper (arXiv 2505.02831) for SiT-XL/2.
+    """Options of `SelfAlignment`. The defaults follow the paper (arXiv 2505.02831) for SiT-XL/2.
 
     The paper has blocks 4 and 8 for B, 8 and 16 for L. The authors now advise `distance: cosine, weight: 0.5`.
 
     Args:
         block: Backbone block that is aligned, counted from 1.
-        teacher_block: Block of the averaged backbone that it is aligned with.
+        teacher_block: Block of the EMA backbone that it is aligned with.
         interval: Largest difference k of the times: the teacher's time is uniform in [t - k, t], and at least 0.
         weight: Weight of the loss.
         distance: Smooth L1 distance, or 1 minus the cosine similarity.
@@ -57,7 +57,7 @@ class SelfAlignmentConfig:
 
 @frozen(kw_only=True)
 class ContrastiveFlowConfig(FlowConfig):
-    """Options of `ContrastiveFlow`: those of `flow`, and two more.
+    """Options of `ContrastiveFlow`: the options of `flow`, and two more.
 
     Args:
         repulsion: lambda, in [0, 1). 0 is plain flow matching.

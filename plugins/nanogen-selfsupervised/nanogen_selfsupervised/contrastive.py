@@ -18,7 +18,7 @@ from nanogen_selfsupervised.config import ContrastiveFlowConfig
 class ContrastiveFlow(Flow):
     """The loss `|v - v_i|^2 - lambda |v - v_j|^2` of a prediction v.
 
-    v_i is the velocity of the sample, and v_j that of another sample of the micro-batch. The minimum is at
+    v_i is the velocity of the sample, and v_j the velocity of another sample of the micro-batch. The minimum is at
     `(E[v_i] - lambda E[v_j]) / (1 - lambda)`. With `calibrated`, sampled velocities are multiplied by `1 - lambda`. The
     class token (REG) is neither repelled nor calibrated.
 

@@ -20,8 +20,8 @@ from nanogen_train.protocols import Auxiliary
 class Dispersive(Auxiliary):
     """`weight * log mean_ij exp(-D_ij / tau)` with the mean squared difference D_ij of two block outputs.
 
-    The mean includes i = j, as in the paper. The loss couples the samples of a micro-batch, or with `gather` those of
-    all processes. It is 0 for a single sample.
+    The mean includes i = j, as in the paper. The loss couples the samples of a micro-batch, or with `gather` the
+    samples of all processes. It is 0 for a single sample.
 
     Args:
         config: Options of the loss.

@@ -31,7 +31,7 @@ class SelfAlignment(Auxiliary):
 
     Args:
         config: Options of the loss.
-        backbone: The backbone. Its widths determine those of the projector.
+        backbone: The backbone. Its widths are the widths of the projector.
         latent: Shape of the state.
         condition: Shape of the condition.
         objective: Its path gives the teacher's state.
@@ -68,7 +68,7 @@ class SelfAlignment(Auxiliary):
     @torch.no_grad()
     def _target(self, forward_pass: ForwardPass, clean: State, nets: Mapping[str, Backbone], rng: KeyedRNG) -> Tensor:
         if TEACHER not in nets:
-            raise TrainingError("auxiliary.sra needs the averaged backbone, nets['ema'], which this stage lacks.")
+            raise TrainingError("auxiliary.sra needs a stage with an EMA, nets['ema']: use another stage.")
         times = earlier(forward_pass.times, self.config.interval * rng.uniform("sra.time"))
         state = self.objective.interpolate(clean, forward_pass.noise, times.t)
         inputs = network_inputs(self.objective, state, times)

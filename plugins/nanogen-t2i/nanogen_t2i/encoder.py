@@ -183,14 +183,15 @@ class HFText:
 
     @property
     def _encoder_class(self) -> str:
-        """The transformers class: that of config.json if it is an encoder without its decoder or vision part."""
+        """The transformers class: the one in config.json if it is an encoder without its decoder or vision part."""
         named = self._settings.get("architectures")
         name = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
         return name if name in ENCODERS else "AutoModel"
 
     @property
     def _tokenizer_source(self) -> str:
-        """The place of the tokenizer: that of the model, or for FOLDER/text_encoder of diffusers FOLDER/tokenizer."""
+        """Folder or hub name of the tokenizer: the model's, or FOLDER/tokenizer for FOLDER/text_encoder of
+        diffusers."""
         folder = Path(self.source).expanduser()
         beside = folder.with_name(folder.name.replace("text_encoder", "tokenizer"))
         if any(folder.glob("tokenizer*")) or beside == folder or not beside.is_dir():
@@ -215,7 +216,7 @@ class HFText:
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Hide transformers' progress bar, which would interrupt that of a training run."""
+    """Hide transformers' progress bar, which would interrupt the bar of a training run."""
     from transformers.utils import logging as transformers_logging
 
     bars: Any = transformers_logging  # untyped

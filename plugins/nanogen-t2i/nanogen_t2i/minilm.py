@@ -29,7 +29,7 @@ class MiniLM(HFText):
         super().__init__(HFTextConfig(path=PACKAGE, max_length=config.max_length, dtype=config.dtype))
 
     def library_models(self) -> Mapping[str, Any]:
-        """Return nothing: an export need not contain the model of an installed package."""
+        """Return an empty dict: exports do not contain the model, because it is an installed package."""
         return {}
 
     @property

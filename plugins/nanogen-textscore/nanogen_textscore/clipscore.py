@@ -44,7 +44,7 @@ class CLIPScore(ResampledRowMetric):
         return {"clip": self._clip.settings}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Raises NanoGenError for a batch without captions."""
+        """Embed images and captions. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError(
                 "The metric clipscore needs captions, but the images have none. Use a task with captions."

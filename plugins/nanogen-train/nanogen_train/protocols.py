@@ -62,11 +62,11 @@ class Auxiliary(Protocol):
             forward_pass: The objective's forward pass.
             clean: Clean latents and class token.
             batch: The batch, or micro-batch, after `prepare`.
-            nets: The networks of the stage by name: "student" is the backbone in training, "ema" its average. A network
+            nets: The networks of the stage by name: "student" is the backbone in training, "ema" its EMA. A network
                 takes `(state, times, condition, intermediates=(...))`.
             rng: Random numbers of these samples. `rng.step` is the step, counted from 0.
 
-        A loss that couples the samples of a batch sees the micro-batch of one process.
+        A loss that couples the samples of a batch receives the micro-batch of one process.
         `nanogen_train.gather_rows(tensor)` returns the rows of all processes, with gradient.
         """
         raise NotImplementedError
@@ -148,10 +148,10 @@ class Schedule(Protocol):
 
 @runtime_checkable
 class Averaged(Protocol):
-    """A stage whose current averaged weights can be sampled, for `train.evaluate`."""
+    """A stage whose current EMA weights can be sampled, for `train.evaluate`."""
 
     def averaged(self) -> Pipeline:
-        """Return the pipeline with the current averaged weights. It shares the other parts."""
+        """Return the pipeline with the current EMA weights. It shares the other parts."""
 
 
 @runtime_checkable

@@ -34,7 +34,7 @@ class RunState:
     Args:
         folder: Folder of the run.
         state: "running", "finished", "stopped", "failed" or "damaged".
-        step: Step of the newest intact checkpoint; of a running run, that of its last log line.
+        step: Step of the newest intact checkpoint, or of the last log line if the run is running.
         active: Time of the last log line, in seconds since 1970.
         steps: Steps of the whole run, from the configuration.
         task: Name of the task.

@@ -35,11 +35,11 @@ _positive_or_none: Any = validators.optional(positive)
 
 @frozen(kw_only=True)
 class EvaluateConfig:
-    """Evaluation while training: scores of the averaged weights. Does not change the training.
+    """Evaluation while training: scores of the EMA weights. Does not change the training.
 
     Args:
         every: Period in steps; 0 evaluates only at the end.
-        metrics: Names of the metrics; by default those of the configuration.
+        metrics: Names of the metrics; by default the configured ones.
         count: Number of samples.
         at_end: Also evaluate after the last step.
         best: Name of a score. The pipeline with its best value is kept in the folder `best` of the run. A score of that
@@ -157,7 +157,7 @@ class TrainConfig:
     @adapter.validator
     def _can_be_trained(self, _: object, value: Any) -> None:
         if value is not None and self.init is None:
-            raise ValueError("adapter: trains layers beside given weights: set train.init to a run or pipeline")
+            raise ValueError("adapter: needs pretrained weights: set train.init to a run or pipeline")
         if value is not None and self.strategy == "fsdp":
             raise ValueError("adapter: is not supported by train.strategy: fsdp; set it to ddp")
 

@@ -30,9 +30,9 @@ class VAEConfig:
         path: A local folder, or a name on the Hugging Face hub. With `preset` it is a copy of that VAE.
         subfolder: Folder of the VAE within `path`, such as `vae` in a whole pipeline.
         dtype: The dtype of the computation. Latents and images are always float32.
-        slicing: Process one image at a time. The result is the same, the memory that of one image.
-        tile: Side in pixels of overlapping tiles for larger images, blended over a quarter of the side. The memory is
-            that of one tile. The result differs slightly from that without tiles, which published latents use.
+        slicing: Process one image at a time, which needs the memory of one image only. The result is the same.
+        tile: Side in pixels of overlapping tiles for larger images, blended over a quarter of the side. Needs the
+            memory of one tile only. The result differs slightly; published latents are without tiles.
     """
 
     preset: str | None = field(default=None, validator=_known)

@@ -26,7 +26,7 @@ class Family(Protocol):
         """Decode z [B, C, h, w] to images [B, 3, H, W]."""
 
     def affine(self, model: Any, numbers: Numbers | None) -> Affine:
-        """Return the normalisation of z. `numbers` are those of the preset."""
+        """Return the normalisation of z. `numbers` is the normalisation in the preset, if any."""
 
     def tile(self, model: Any, side: int) -> None:
         """Process images larger than `side` pixels in tiles of this side."""

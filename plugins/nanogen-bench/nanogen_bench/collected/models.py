@@ -42,7 +42,7 @@ class Mean:
 
 @frozen(kw_only=True)
 class Model:
-    """One row of a table. `notes` list settings of its scores that differ from those of most models."""
+    """One row of a table. `notes` list settings of its scores that differ from most models."""
 
     name: str
     family: str
@@ -109,7 +109,7 @@ def _notes(means: Mapping[str, Mapping[str, Mean]]) -> dict[str, list[str]]:
 
 
 def _differences(means: Mapping[str, Mapping[str, Mean]], column: str) -> Iterator[tuple[str, str]]:
-    """Yield (model, note) for scores of a column whose settings or number of runs differ from those of most models."""
+    """Yield (model, note) for scores of a column whose settings or number of runs differ from most models."""
     rows = [(name, score) for name, row in means.items() if column in row for score in row[column].scores]
     for (name, _), note in zip(rows, footnotes([seedless(score) for _, score in rows]), strict=True):
         if note:

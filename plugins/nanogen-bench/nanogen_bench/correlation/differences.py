@@ -9,7 +9,7 @@ from nanogen_bench.correlation.results import Difference
 
 
 def difference_of(plan: StudyPlan, x: str, first: str, second: str) -> Difference:
-    """Compare the agreement of x with `first` to that with `second`, over models that have all three scores.
+    """Compare two agreements, of x with `first` and of x with `second`, over models that have all three scores.
 
     `p_holm` of the result is not yet corrected. `study` corrects it over all comparisons.
     """

@@ -62,7 +62,7 @@ class StudyPlan:
         for name, values in zip(names, columns, strict=True):
             if np.ptp(values) == 0:
                 raise DataError(
-                    f"{name} is {values[0]:g} for all {len(models)} models: a constant column has no correlation."
+                    f"{name} is {values[0]:g} for all {len(models)} models, so it has no correlation. Leave it out."
                 )
         return models, columns
 
@@ -86,7 +86,7 @@ def complete(table: Table, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
 
 
 def interval(method: str, over: Grouping, bounds: Bounds, sign: int) -> Interval:
-    """Make an `Interval` from raw bounds. `sign` converts them to bounds of an agreement."""
+    """Make an `Interval` from bounds of the raw coefficient. `sign` converts them to an agreement."""
     ends = (bounds.low, bounds.high) if sign > 0 else (bounds.high, bounds.low)
     low, high = (None if end is None else sign * end for end in ends)
     return Interval(

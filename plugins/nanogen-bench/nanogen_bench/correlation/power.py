@@ -15,7 +15,7 @@ TRUE_CORRELATIONS = (0.3, 0.5)
 
 
 def power_of(n: int, over: str) -> Power:
-    """Return the power for n > 3 independent units, which `over` names."""
+    """Return the power for n > 3 independent units. `over` is the name of the units, such as "tokenizer"."""
     return Power(
         n=n,
         over=over,

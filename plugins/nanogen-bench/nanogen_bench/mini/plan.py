@@ -73,7 +73,7 @@ class ExperimentPlan:
     Attributes:
         tasks: Names of the two tasks.
         seeds: Training seeds.
-        steps: Training steps of each run; None for those of its recipe.
+        steps: Training steps of each run; None for the steps of its recipe.
         eval_samples: Number of samples for the scores of each run.
         base: Configuration that all runs share.
         methods: The methods by name.

@@ -16,7 +16,7 @@ TONES = {EQUAL: "supported", EXPECTED: "supported", DIFFERS: "contradicted", UNK
 
 
 def audits(found: Mapping[str, Sequence[Audit]]) -> list[Content]:
-    """Return the section: a verdict for each pair of runs, which unfolds into its comparisons and curves."""
+    """Build the audits section: one verdict per pair of runs, with its comparisons and curves folded."""
     equal = sum(audit.equal for runs in found.values() for audit in runs)
     count = sum(map(len, found.values()))
     summary = element(

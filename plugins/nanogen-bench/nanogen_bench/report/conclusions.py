@@ -14,7 +14,7 @@ SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open
 
 
 def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Content]:
-    """Return the section: tiles, statements and notes of each group. Those of the first group are unfolded.
+    """Build the conclusions section: tiles, statements and notes of each group. Only the first group is unfolded.
 
     Args:
         groups: Groups of models.

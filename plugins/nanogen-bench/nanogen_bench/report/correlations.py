@@ -20,7 +20,7 @@ NAMES = {"pearson": "Pearson r", "spearman": "Spearman ρ", "kendall": "Kendall 
 
 
 def correlations(groups: Sequence[Group], label: Label) -> list[Content]:
-    """Return the section.
+    """Build the correlations section.
 
     Args:
         groups: Groups of models.

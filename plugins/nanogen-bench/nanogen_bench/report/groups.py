@@ -31,32 +31,32 @@ class Group:
 
     @property
     def pairs(self) -> list[Pair]:
-        """Pairs of all studies."""
+        """Analyses of all pairs of scores (x, y)."""
         return [pair for study in self.studies for pair in study.pairs]
 
     @property
     def summaries(self) -> list[str]:
-        """Summary of each pair."""
+        """One sentence about each pair of scores."""
         return [sentence for study in self.studies for sentence in study.summary]
 
     @property
     def statements(self) -> list[Statement]:
-        """Statements of all studies."""
+        """Statements with verdicts, of all studies."""
         return [statement for study in self.studies for statement in study.statements]
 
     @property
     def cautions(self) -> list[str]:
-        """Distinct notes of all studies."""
+        """Notes on the limits of the studies, each once."""
         return list(dict.fromkeys(caution for study in self.studies for caution in study.cautions))
 
     @property
     def differences(self) -> list[Difference]:
-        """Comparisons of agreements of all studies."""
+        """Tests whether x agrees more with one score than with another, of all studies."""
         return [difference for study in self.studies for difference in study.differences]
 
     @property
     def power(self) -> Sequence[Power]:
-        """Power of the first study. The others have the same, because it depends only on the number of models."""
+        """Statistical power, which depends only on the number of models and is the same for all studies."""
         return self.studies[0].power
 
     def pair(self, x: str, y: str) -> Pair:

@@ -33,7 +33,7 @@ class Board:
 
 
 def leaderboard(data: PageData, marks: Mapping[str, Mark]) -> list[Content]:
-    """Return the section: a filter, and the table, sorted by mean rank on the first task.
+    """Build the leaderboard section: a filter, and the table, sorted by mean rank on the first task.
 
     Args:
         data: Data of the page.
@@ -144,7 +144,7 @@ def _caption(board: Board) -> str:
     if any(column.spread(row) is not None for column in data.columns for row in data.table.rows):
         parts.append("±: standard deviation over seeds.")
     if any(row.get(NOTE) for row in data.table.rows):
-        parts.append("†: settings differ from those of most models, as noted.")
+        parts.append("†: settings differ from most models, as noted.")
     return " ".join(parts)
 
 

@@ -22,7 +22,7 @@ def read(file: Path) -> dict[str, Any]:
     found = json_files.read_object(file)
     pairs, names = found.get("pairs"), found.get("perturbations")
     if not isinstance(names, list) or not isinstance(pairs, list) or not all(map(_valid, pairs)):
-        raise DataError(f"{file.name} has not the form of `nanogen bench mini`. Run the experiment again.")
+        raise DataError(f"{file.name} does not have the format of `nanogen bench mini`. Run the experiment again.")
     return found
 
 
@@ -36,7 +36,7 @@ def _valid(pair: Any) -> bool:
 
 
 def perturbations(found: Mapping[str, Any], title: Callable[[str], str]) -> list[Content]:
-    """Return the section: one row for each pair of scores, with the mean of each perturbation."""
+    """Build the perturbations section: a row per pair of scores, with the mean of each perturbation."""
     names: Sequence[str] = found["perturbations"]
     heads = [
         Head("Scores", text=True),

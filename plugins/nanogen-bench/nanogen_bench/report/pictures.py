@@ -19,7 +19,7 @@ MAX_PIXELS = 50_000_000  # pixels of a file; larger files would need gigabytes o
 
 
 def pictures(sheets: Sequence[Picture]) -> list[Content]:
-    """Return the section: the sheets of each task. The size of a sheet decreases with their number."""
+    """Build the samples section: the sheets of each task. The more sheets, the smaller each is shown."""
     side = min(MAX_SIDE, math.isqrt(MAX_TOTAL // len(sheets)))
     parts: list[Content] = []
     for task, found in groupby(sheets, key=lambda sheet: sheet.task):

@@ -57,7 +57,7 @@ def selection(file: Path) -> str:
 
 
 def progress(found: Scores, selected: Sequence[str]) -> list[Content]:
-    """Return the section: notes on selected checkpoints, and the curves of each run."""
+    """Build the section of scores during training: notes on selected checkpoints, and the curves of each run."""
     notes = [element("p", sentence, class_="note") for sentence in selected]
     figures = [
         element("figure", element("figcaption", f"{run}: {name}"), drawing) for run, name, drawing in _drawings(found)

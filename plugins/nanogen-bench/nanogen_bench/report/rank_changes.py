@@ -17,7 +17,7 @@ Family = Callable[[str], str]
 
 
 def rank_changes(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
-    """Return the section: charts of the first group, tables of all groups.
+    """Build the section of rank changes: charts of the first group, tables of all groups.
 
     Args:
         groups: Groups of models.

@@ -21,7 +21,8 @@ Family = Callable[[str], str]
 
 
 def scatter_plots(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
-    """Return the section: a legend, and the plots of each group. Plots also show the fits of earlier groups.
+    """Build the scatter plots section: a legend, and the plots of each group. Plots also show the fits of earlier
+    groups.
 
     Args:
         groups: Groups of models.

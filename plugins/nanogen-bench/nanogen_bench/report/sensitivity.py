@@ -16,7 +16,7 @@ Label = Callable[[str], str]
 
 
 def sensitivity(groups: Sequence[Group], label: Label) -> list[Content]:
-    """Return the section.
+    """Build the sensitivity section.
 
     Args:
         groups: Groups of models.

@@ -89,7 +89,7 @@ def prepare_part(
     Args:
         config: The configuration as plain values.
         folder: Folder to write.
-        options: Options; their number of workers is that of the submitting machine.
+        options: Options. `workers` in them is for the submitting machine and is ignored.
         workers: Number of workers; None for one per CPU of the job.
         part: Index of the part.
         parts: Number of parts.

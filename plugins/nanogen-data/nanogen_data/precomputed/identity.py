@@ -23,7 +23,7 @@ IGNORED = ("max_corrupt", "patience", "roots")  # options that do not change lat
 
 
 def identity_of(parts: Assembly) -> dict[str, Any]:
-    """Return how a configuration makes latents and token states. Hashes the networks' weights."""
+    """Return the plain values that determine latents and token states, with hashes of the networks' weights."""
     slots = parts.resolved.slots
     return {
         "task": _options(slots["task"]),

@@ -1,7 +1,7 @@
 """Serialisation of an example as a safetensors file. Reading does not copy tensors.
 
 `latents` [V, C, h, w] has one latent per variant of the image. `states` [n, D] has the unmasked tokens of a caption (n
-is 0 for an empty caption); `states.1`, ... are those of further captions. Label and captions are JSON under one
+is 0 for an empty caption); `states.1`, ... have the tokens of further captions. Label and captions are JSON under one
 metadata key, so that equal examples have equal bytes. `weights` are the probabilities of several captions.
 """
 

@@ -184,7 +184,7 @@ def _write_shards(
     count: int,
     report: Report,
 ) -> None:
-    """Write those of the shards `own` that are missing."""
+    """Write the missing ones of the shards `own`."""
     finished_shards = [number for number in own if shards[number].done]
     for number in finished_shards:
         _count_skipped(shards[number], counter)

@@ -33,8 +33,8 @@ def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
         return resolve(raw, {"dataset": {"name": source}})
     if getattr(original.slots["dataset"].config, "roots", ()):
         raise DataError(
-            f"The configuration has `dataset.roots`, and the source {source} is another one. To prepare all roots, "
-            f"give {dataset} as the source."
+            f"The configuration has `dataset.roots`, so the source must be the name of the dataset, got {source}. Give "
+            f"{dataset} to prepare all roots."
         )
     readers = [name for name in candidates if _recognises(plugins, name, source)]
     if dataset in readers:

@@ -22,7 +22,7 @@ def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str
 
     Args:
         numbers: Numbers of the shards.
-        build: Makes the function that writes a shard, in the worker process.
+        build: Called in the worker process. Returns the function that writes a shard.
         options: Keyword arguments of `build`.
         workers: Number of processes. With 1, this process does the work.
 

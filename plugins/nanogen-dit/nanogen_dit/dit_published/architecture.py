@@ -44,7 +44,7 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
         described: JSON description. Only `num_heads` is read.
 
     Raises:
-        DataError: The tensors are not those of a DiT or SiT.
+        DataError: The tensors do not belong to a DiT or SiT.
     """
     try:
         return _infer(shapes, network_part(described))

@@ -138,7 +138,7 @@ def from_weights(
 
     Raises:
         Unrecognised: The file has another layout.
-        DataError: Names or shapes are not SiT's, or the arguments are DiT's or those of an unsupported SiT.
+        DataError: The tensor names or shapes are not SiT's, or the arguments are of DiT or of an unsupported SiT.
         ConfigError: `configuration` was given.
     """
     if not has(file, ANCHOR) or not any(has(file, name) for name in SIT_ONLY):
@@ -168,7 +168,7 @@ def _network(architecture: SiTArchitecture, more: Mapping[str, Any] | None = Non
 
 
 def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) -> None:
-    """Raise DataError if names, shapes or the fixed positions are not those of SiT."""
+    """Raise DataError if names, shapes or the fixed positions do not match SiT."""
     with torch.device("meta"):
         network = _network(found)
         expected = {

@@ -1,4 +1,4 @@
-"""Conversion between the public tensors of DiT and SiT and those of `DiT`.
+"""Conversion between the tensors of public DiT and SiT checkpoints and of the class `DiT`.
 
 SiT's velocity points from noise to data, NanoGen's from data to noise: the conversion negates the last map.
 """

@@ -1,4 +1,4 @@
-"""Infers the architecture of a published checkpoint from its shapes, and from its JSON what no shape determines."""
+"""Infers the architecture of a published checkpoint from its tensor shapes and its JSON description."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
         return _Inference(shapes, given).architecture()
     except (KeyError, IndexError) as error:
         raise DataError(
-            f"The checkpoint does not have the published layout: {error.args[0]} is missing. Use another checkpoint."
+            f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use another one."
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
@@ -155,7 +155,7 @@ class _Inference:
         learned = self.shapes.get("ctx_embedder.learnable_tokens", (None,))[0]
         tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
         if tokens is None:
-            raise DataError("No shape determines the size of the latent. Set `input_size` in the JSON configuration.")
+            raise DataError("The shapes do not determine the latent size. Set `input_size` in the JSON configuration.")
         return self._rope_length() - self._leading() - self._time_tokens() - int(tokens)
 
     def _rope_length(self) -> int:

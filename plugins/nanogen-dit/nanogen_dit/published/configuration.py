@@ -136,7 +136,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         if expected != actual
     ]
     if differing:
-        raise ConfigError(f"The published configuration does not match this checkpoint: {'; '.join(differing)}.")
+        raise ConfigError(f"The published configuration is of another checkpoint: {'; '.join(differing)}.")
     sections = published.sections
     layer: dict[str, Any] = {
         "task": "t2i" if published.text else "imagenet",
@@ -289,7 +289,7 @@ def _guidance(published: Published, head: bool) -> dict[str, Any]:
     elif not off and guidance.ig and guidance.ig.scale > 1:
         raise ConfigError(
             f"The published configuration has guidance.ig.scale {guidance.ig.scale}, but the network of the file has no"
-            " internal head."
+            " internal head. Use the configuration of this checkpoint."
         )
     return found
 

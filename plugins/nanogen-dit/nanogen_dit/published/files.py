@@ -1,4 +1,4 @@
-"""Reads the network in a checkpoint file of the published layout."""
+"""Reads the network in a checkpoint file of DiffusionBench."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
 def network_in(file: WeightsFile, weights: str = "ema") -> Checkpoint:
     """Return the network in `file`. Raises the errors of `read_checkpoint`."""
     if not has(file, ANCHOR):
-        raise Unrecognised(f"{file.path} contains no network of the published layout: the tensor {ANCHOR} is missing")
+        raise Unrecognised(f"{file.path} contains no network of DiffusionBench: the tensor {ANCHOR} is missing")
     if foreign := [name for name in FOREIGN if has(file, name)]:
-        raise Unrecognised(f"{file.path} contains no network of the published layout: it has a tensor {foreign[0]}")
+        raise Unrecognised(f"{file.path} contains no network of DiffusionBench: it has the tensor {foreign[0]}")
     tensors, taken = choose(file, ANCHOR, weights)
     return Checkpoint(tensors, {name: x for name, x in file.values.items() if "." not in name}, taken)

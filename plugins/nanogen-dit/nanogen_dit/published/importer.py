@@ -1,4 +1,4 @@
-"""Imports and exports checkpoints of the published layout."""
+"""Imports and exports checkpoints in the layout of DiffusionBench."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UNDECIDED = (
 
 @frozen
 class Published:
-    """A checkpoint of the published layout, read and checked.
+    """A checkpoint in the layout of DiffusionBench, read and checked.
 
     Args:
         architecture: Architecture of the network.
@@ -121,7 +121,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
         weights: The set to read if the file has both, "ema" or "model".
 
     Raises:
-        DataError: The file cannot be read, or its names or shapes are not those of the layout.
+        DataError: The file cannot be read, or its tensor names or shapes do not match the layout.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -142,7 +142,7 @@ def from_weights(
         configuration: The published YAML configuration.
 
     Raises:
-        DataError: The names or shapes are not those of the layout.
+        DataError: The tensor names or shapes do not match the layout.
         ConfigError: The configuration is invalid or contradicts the tensors.
     """
     tensors, meta, taken = network_in(file, weights)
@@ -166,7 +166,7 @@ def import_published(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a checkpoint. Return the `backbone:` section of a configuration and the state dict of the network.
 
-    Arguments and errors are those of `read_published`.
+    Takes the arguments and raises the errors of `read_published`.
     """
     found = read_published(path, config, weights)
     return {"name": found.backbone, **found.settings}, dict(found.state)
@@ -207,7 +207,7 @@ def _compare(path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Ten
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
         raise DataError(
-            f"{path} does not have the published layout; {'; '.join(found)}. Use a published DiffusionBench checkpoint."
+            f"{path} is not in the layout of DiffusionBench: {'; '.join(found)}. Use a published checkpoint."
         )
 
 

@@ -1,6 +1,6 @@
-"""Conversion between published tensors and those of `LightningDiT` and `DDT`.
+"""Conversion between the tensors of DiffusionBench checkpoints and of `LightningDiT` and `DDT`.
 
-One entry describes one of NanoGen's tensors. It may be made of several published ones.
+Each entry describes one of NanoGen's tensors, which may combine several published tensors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Change(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A tensor of NanoGen (`ours`), the published tensors that it is made of (`theirs`), and the conversion."""
+    """A tensor of NanoGen (`ours`), the published tensors that it is computed from (`theirs`), and the conversion."""
 
     ours: str
     theirs: tuple[str, ...]
@@ -70,14 +70,14 @@ def entries(network: Network) -> list[Entry]:
     """Return one entry for each tensor of the network's state dict.
 
     Raises:
-        Incompatible: The published layout has no name for a tensor, such as those of `interval: sum`.
+        Incompatible: The layout of DiffusionBench has no name for a tensor, such as with `interval: sum`.
     """
     state = network.state_dict()
     every = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)
     found = [entry for entry in every if entry.ours in state]
     missing = sorted(state.keys() - {entry.ours for entry in found})
     if missing:
-        raise Incompatible(f"The published layout has no name for {missing[0]!r}: set `backbone.interval: tokens`.")
+        raise Incompatible(f"DiffusionBench has no name for {missing[0]!r}: set `backbone.interval: tokens`.")
     return found
 
 

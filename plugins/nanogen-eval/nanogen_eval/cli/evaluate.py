@@ -47,7 +47,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 
 @click.command()
 @click.argument("source", type=SavedPipeline())
-@click.option("--metrics", callback=_names, default="", help="Metrics NAME,NAME; by default those of the run.")
+@click.option("--metrics", callback=_names, default="", help="Metrics NAME,NAME; by default the metrics of the run.")
 @click.option(
     "--count",
     type=IMAGES,
@@ -126,7 +126,7 @@ def evaluate(
             _show(*found, as_json)
         return
     if jobs is not None:
-        raise click.UsageError("--jobs: only with --executor slurm.")
+        raise click.UsageError("--jobs: needs --executor slurm.")
     if not DataShard.here().rank:
         refuse_submitted(logs_beside(_folder(source, options)))
     scores, folder = evaluate_source(source, options)
@@ -258,7 +258,7 @@ def _refuse_sampling_options(options: dict[str, Any]) -> None:
 
     given = [word for name, word in SAMPLING_OPTIONS.items() if options[name] not in (None, (), [], False, "round")]
     if given:
-        raise ConfigError(f"{', '.join(given)}: only for samples of a model. Remove it from this command.")
+        raise ConfigError(f"{', '.join(given)}: works only for samples of a model. Remove it from this command.")
 
 
 def _evaluation(

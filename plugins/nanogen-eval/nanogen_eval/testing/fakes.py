@@ -19,7 +19,7 @@ class TinyColour(ResampledRowMetric):
     settings = {"colours": list(COLOURS)}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Images [B, 3, H, W] in [-1, 1]; labels that are numbers of colours."""
+        """Measure images [B, 3, H, W] in [-1, 1]. The label is the index of the expected channel."""
         assert batch.labels is not None
         strongest = images.double().mean(dim=(2, 3)).argmax(dim=1)  # [B]
         return {"right": strongest.cpu() == batch.labels.cpu()}

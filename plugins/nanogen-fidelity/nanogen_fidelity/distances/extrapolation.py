@@ -30,7 +30,7 @@ def extrapolated_distance(features: Tensor, reference: Moments, *, points: int =
     """
     if len(features) < 20:
         raise DataError(
-            f"The extrapolated distance needs at least 20 examples, there are {len(features)}. Evaluate more images, or"
+            f"The extrapolated distance needs at least 20 examples, got {len(features)}. Evaluate more images, or"
             " set `extrapolate: false`."
         )
     random = np.random.RandomState(seed)

@@ -14,7 +14,7 @@ LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # SSIM's constants for values in [0, 1]
 
 
 def unit_range(pixels: Tensor) -> Tensor:
-    """uint8 images [B, C, H, W] -> float64 in [0, 1]."""
+    """Convert uint8 images [B, C, H, W] to float64 in [0, 1]."""
     return pixels.double() / 255
 
 

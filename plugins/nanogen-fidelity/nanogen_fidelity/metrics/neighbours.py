@@ -1,4 +1,4 @@
-"""The metrics `kid` and `prdc`, which compare single images with those of a reference.
+"""The metrics `kid` and `prdc`, which compare single images with the images of a reference.
 
 They have no bootstrap interval: a repeated image would have distance 0 to itself.
 """
@@ -40,7 +40,7 @@ class ReferenceRows(RowMetric):
 
     @abstractmethod
     def options(self) -> Mapping[str, Any]:
-        """Return the settings besides the feature space and the reference."""
+        """Return the settings other than feature space and reference."""
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         return {"features": self._features(images)}

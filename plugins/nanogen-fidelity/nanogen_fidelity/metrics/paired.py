@@ -51,7 +51,7 @@ class Paired(ResampledRowMetric):
         return {"reference": None if self._reference is None else self._reference.digest}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Raises DataError for images without originals, or with originals of another size."""
+        """Compare images with their originals. Raises DataError for a missing original, or one of another size."""
         originals = self._originals(batch).to(images.device)
         if originals.shape != images.shape:
             ours, theirs = list(images.shape[1:]), list(originals.shape[1:])

@@ -28,7 +28,8 @@ def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
 
 
 class Fdr6:
-    """`fdr_<space>`: the Fréchet distance, relative to that of real images. `fdr6`: the mean over all six spaces."""
+    """`fdr_<space>`: the Fréchet distance divided by the distance of real images. `fdr6`: the mean over all six
+    spaces."""
 
     higher_is_better = False
 

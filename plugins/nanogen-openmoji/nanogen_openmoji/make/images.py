@@ -1,4 +1,4 @@
-"""Training images of the shipped networks, which are more varied than those of the tasks."""
+"""Training images of the shipped networks, more varied than the images of the tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def single_emojis(step: int, count: int, size: int = 64) -> Tensor:
 
 
 def mixed_scenes(step: int, count: int) -> list[Scene]:
-    """Scenes, a third each: those of the task, more varied ones of its objects, and varied ones of all 64 classes."""
+    """Scenes, a third each: as in the task, more varied with the same objects, and varied with all 64 classes."""
     worlds = (TASK_WORLD, WIDE_WORLD, EVERYTHING)
     indices = numbers(step, count).tolist()
     return [scene for k, world in enumerate(worlds) for scene in scenes(indices[k::3], seed=SEED, world=world)]

@@ -1,4 +1,4 @@
-"""Options of several subcommands."""
+"""Command-line options that subcommands of `nanogen photos` share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nanogen_photos.config import BACKGROUNDS, STAMPS
 
 SIZE = Number(int, at_least(8, 1024))  # pixels
 COUNT = Number(int, at_least(1, 10_000))
-detector_option = click.option("--weights", help="Weights of NanoDet. Default: those of `nanogen photos convert`.")
+detector_option = click.option("--weights", help="Weights of NanoDet. Default: the file of `nanogen photos convert`.")
 
 
 def dataset_options(command: Callable[..., Any]) -> Callable[..., Any]:

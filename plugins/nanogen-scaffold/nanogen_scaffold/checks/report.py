@@ -33,7 +33,7 @@ class Check:
 
 @frozen
 class Report:
-    """The checks of one distribution."""
+    """Results of the checks of one distribution."""
 
     distribution: str
     version: str

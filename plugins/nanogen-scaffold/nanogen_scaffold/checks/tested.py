@@ -42,7 +42,7 @@ class Tested:
 
     @property
     def title(self) -> str:
-        """Such as "objective my-objective"."""
+        """Name for messages, such as "objective my-objective"."""
         return f"{self.kind} {self.offer.what.name}"
 
     @property
@@ -65,11 +65,12 @@ class Tested:
         return (self.name,) if self.kind == "task" else tuple(TASKS)
 
     def resolved(self, task: str, **more: Any) -> Resolved:
-        """Return the configuration of small parts with the component. Raises NanoGenError if they do not fit."""
+        """Return the configuration of small parts with the component. Raises NanoGenError if they cannot be
+        combined."""
         return small_resolved(task, self._selection(), self.settings, more)
 
     def part(self, resolved: Resolved, **known: Any) -> Any:
-        """Build the component, with the parts `known` in place of those of the configuration."""
+        """Build the component, with the parts `known` instead of the configured ones."""
         assembly = Assembly(resolved, known)
         if self.kind in slots():
             return assembly[self.kind]

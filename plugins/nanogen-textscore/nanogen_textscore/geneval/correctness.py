@@ -1,4 +1,4 @@
-"""Checks whether an image shows what its metadata line asks for, as in the official GenEval code."""
+"""Checks whether an image shows what its metadata line specifies, as in the official GenEval code."""
 
 from __future__ import annotations
 

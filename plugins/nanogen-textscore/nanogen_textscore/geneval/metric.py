@@ -125,11 +125,11 @@ class GenEval(ResampledRowMetric):
 
     @cached_property
     def _checked_detector(self) -> Detector:
-        """The detector. Raises DataError if it does not know a class of the prompts."""
+        """The detector. Raises DataError if it lacks a class of the prompts."""
         unknown = classes(self.lines) - self._detector.classes
         if unknown:
             raise DataError(
-                f"The detector {self._detector.settings['model']!r} does not know the classes "
+                f"The detector {self._detector.settings['model']!r} lacks the classes "
                 f"{listing(sorted(unknown)[:5])} of the prompts. Use a detector that was trained on COCO's 80 classes."
             )
         return self._detector

@@ -74,7 +74,7 @@ def image_name(key: int, number: int, each: int) -> str:
 
     Args:
         key: The prompt id.
-        number: The number of the image among those of the prompt.
+        number: The number of the image among the images of the prompt.
         each: Images per prompt.
 
     Returns:

@@ -36,7 +36,7 @@ class Adapter:
             self.config = inject(backbone, settings.adapter)
 
     def refuse_frozen(self, report: PartReport) -> None:
-        """Raise TrainingError if weights that `train.init` left fresh are frozen below the adapter."""
+        """Raise TrainingError if the adapter freezes weights that `train.init` did not load."""
         trained = {_plain(name) for name, p in self._backbone.named_parameters() if p.requires_grad}
         parameters = {_plain(name) for name, _ in self._backbone.named_parameters()}
         frozen = [n for n in report.names("fresh", "zeroed", "grown") if n in parameters and n not in trained]

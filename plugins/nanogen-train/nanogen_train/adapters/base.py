@@ -1,4 +1,4 @@
-"""Facts about adapters that need no peft. Does not import torch."""
+"""Functions about adapters that do not need peft. Does not import torch."""
 
 from __future__ import annotations
 

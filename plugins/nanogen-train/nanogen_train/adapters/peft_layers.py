@@ -15,14 +15,14 @@ TARGETS = "target_modules"
 
 
 def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
-    """Return peft's configuration for `train.adapter`. Targets are by default the linear layers of the blocks.
+    """Return peft's configuration for `train.adapter`. By default it adapts the linear layers of the blocks.
 
     Args:
         backbone: The network to adapt.
         options: `type`, and the options of peft's configuration class of that type.
 
     Raises:
-        ConfigError: peft is not installed, does not know the type, or refuses an option.
+        ConfigError: peft is not installed, lacks the type, or rejects an option.
     """
     given = dict(options)
     kind = given.pop("type")
@@ -30,7 +30,7 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     known = {field.name for field in fields(cls) if field.init and field.name != "peft_type"}
     for name in given:
         if name not in known:
-            raise ConfigError(f"train.adapter.{name}: is no option of {cls.__name__}.{near_miss(name, known)}")
+            raise ConfigError(f"train.adapter.{name}: is not an option of {cls.__name__}.{near_miss(name, known)}")
     dropout = next((name for name, value in given.items() if "dropout" in name and value), None)
     if dropout is not None:
         raise ConfigError(
@@ -49,7 +49,7 @@ def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     """Add adapter layers to a backbone, in place. Afterwards only they are trained. Returns peft's configuration.
 
     Raises:
-        ConfigError: See `peft_config`; or no layer of the backbone can be adapted.
+        ConfigError: As in `peft_config`, or no layer of the backbone can be adapted.
     """
     config = peft_config(backbone, options)
     from peft import inject_adapter_in_model

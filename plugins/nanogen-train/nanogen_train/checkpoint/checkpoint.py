@@ -211,8 +211,8 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
 
 
 def nets_state(nets: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of networks without further names of shared parameters, such as those of an EMA of an
-    adapter, which shares the frozen weights.
+    """Return the state dict of networks, with each shared parameter under its first name only. The EMA of an adapter
+    shares the frozen weights, for example.
     """
     seen: set[int] = set()
     further = set()

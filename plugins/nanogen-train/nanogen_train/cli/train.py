@@ -55,7 +55,7 @@ def train(
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
     elif resume and folder.is_dir():
-        raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}, so no run started there.")
+        raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}. Start a run without --resume.")
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # imports torch, so only after the configuration is checked

@@ -35,7 +35,8 @@ def all_gather(value: T) -> list[T]:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Return the rows [B, ...] of all processes in rank order, [world * B, ...], with gradient to those of each.
+    """Return the rows [B, ...] of all processes in rank order, [world * B, ...], with gradient to the rows of each
+    process.
 
     For losses that couple the samples of a batch. Every process must have equally many rows.
     """

@@ -81,7 +81,7 @@ class DDPStrategy:
 
 
 class FSDPStrategy:
-    """FSDP2 (arXiv 2304.11277): shards weights, averages, gradients and optimizer state.
+    """FSDP2 (arXiv 2304.11277): shards weights, EMA, gradients and optimizer state.
 
     Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Other weights are
     gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as second

@@ -38,7 +38,7 @@ def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> 
     Args:
         run: Folder of the run.
         widths: Widths (sigma_rel).
-        step: Step to average at; default: that of the newest snapshot.
+        step: Step to average at; by default the step of the newest snapshot.
 
     Raises:
         ConfigError: The snapshots cannot reach a width.
@@ -115,12 +115,12 @@ def _check_match(
     wrong += [name for name in known if complete and name not in tensors]
     if wrong:
         raise DataError(
-            f"{path} does not match the weights of {run} ({wrong[0]!r}). Use the file of this configuration."
+            f"{path} does not match the weights of {run} ({wrong[0]!r}). Use a snapshot of this configuration."
         )
 
 
 def _save(run: Path, folder: Path, averaged: Mapping[str, Tensor]) -> None:
-    """Save the run's pipeline with averaged weights."""
+    """Save the run's pipeline with EMA weights."""
     with storage.whole_folder(folder) as temporary:
         for name in (CONFIG, FACTS, *(WEIGHTS.format(part) for part in LEARNING)):
             if (run / name).is_file() and name != AVERAGED:

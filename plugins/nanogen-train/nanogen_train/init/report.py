@@ -1,4 +1,4 @@
-"""The report on given weights: what was taken, renamed, resized, grown, zeroed or left fresh, and what was not used."""
+"""Report on how pretrained weights were loaded: taken, renamed, resized, grown, zeroed, fresh (not loaded), unused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ SHOWN = 4  # names in a row of the table
 
 @frozen
 class Entry:
-    """One tensor: its name, what happened to it, the tensors of the source that it is made of, its number of values."""
+    """One tensor: its name, the action (such as "resized"), the source tensors that it comes from, its number of
+    values."""
 
     name: str
     action: Action
@@ -26,8 +27,8 @@ class Entry:
 
 @frozen(kw_only=True)
 class PartReport:
-    """What one part took from given weights. `unused` are the tensors of the source that no tensor is made of. `notes`
-    are those of its modules.
+    """How one part was loaded from pretrained weights. `unused` are source tensors that were not used. `notes` are the
+    notes of its modules.
     """
 
     entries: Sequence[Entry]
@@ -62,13 +63,13 @@ class PartReport:
 
 @frozen(kw_only=True)
 class InitReport:
-    """What a pipeline took from given weights. `str(report)` is a table.
+    """How a pipeline was loaded from pretrained weights. `str(report)` is a table.
 
     Args:
         source: The folder or file.
         sha256: Hash of its contents.
         parts: Reports of the backbone, and of a conditioner and objective with weights.
-        notes: Differences that the weights do not show, such as another tokenizer.
+        notes: Differences that cannot be seen in the weights, such as another tokenizer.
     """
 
     source: Path

@@ -24,7 +24,7 @@ BACKBONE = WEIGHTS.format("backbone")
 
 @frozen(kw_only=True)
 class Source:
-    """Given weights.
+    """Pretrained weights.
 
     Args:
         path: The folder or file.
@@ -42,7 +42,7 @@ class Source:
 
 
 def find(text: str) -> Path:
-    """Return the path of given weights.
+    """Return the path of pretrained weights.
 
     Raises:
         ConfigError: There is no such file, or the folder contains no saved pipeline with a backbone.
@@ -65,7 +65,8 @@ def find(text: str) -> Path:
 
 
 def read(text: str) -> Source:
-    """Read given weights: of a run or pipeline folder all trained parts, with an adapter merged into its backbone.
+    """Read pretrained weights. A run or pipeline folder gives all trained parts, with its adapter merged into the
+    backbone.
 
     Raises:
         ConfigError: See `find`.

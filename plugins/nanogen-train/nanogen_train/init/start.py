@@ -1,4 +1,4 @@
-"""Start a pipeline from given weights."""
+"""Start a pipeline from pretrained weights."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ COMPARED = ("tokenizer", "backbone", "objective")  # the parts whose options cha
 
 
 def start_from(pipeline: Pipeline, init: str) -> InitReport:
-    """Load given weights into the trained parts of a pipeline: `start_from(build_pipeline(config), "runs/base")`.
+    """Load pretrained weights into the trained parts of a pipeline: `start_from(build_pipeline(config), "runs/base")`.
 
-    Tensors are taken by name and shape, unless a module adapts them (`adapt_state`). The others keep their initial
+    Tensors are copied by name and shape, unless a module converts them (`adapt_state`). All others keep their initial
     values.
 
     Args:
@@ -31,7 +31,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
         init: The folder of a run or saved pipeline, or a file of weights of a backbone.
 
     Returns:
-        What was taken, changed, left fresh and not used.
+        The report: which tensors were loaded, converted, left at their initial values, or not used.
 
     Raises:
         ConfigError: There is nothing at `init`, or the pipeline has no backbone.
@@ -68,7 +68,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
 def adapt(
     net: nn.Module, given: Mapping[str, Tensor], origin: Origin, *, unused: Mapping[str, Tensor] | None = None
 ) -> PartReport:
-    """Load given tensors into a network.
+    """Load pretrained tensors into a network.
 
     Args:
         net: The network.
@@ -112,7 +112,7 @@ def _decided(net: nn.Module, given: Mapping[str, Tensor], origin: Origin) -> dic
 
 def _check(who: str, name: str, adapted: Adapted, own: Mapping[str, Tensor]) -> None:
     if name not in own:
-        raise NanoGenError(f"{who} returns {name!r}, which is no tensor of the module. Fix the plugin.")
+        raise NanoGenError(f"{who} returns {name!r}, which is not a tensor of the module. Fix the plugin.")
     if adapted.value is not None and adapted.value.shape != own[name].shape:
         raise NanoGenError(
             f"{who} returns {name!r} of shape {list(adapted.value.shape)}, but the module has"

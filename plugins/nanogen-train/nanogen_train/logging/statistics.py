@@ -22,7 +22,7 @@ EPS = 1e-12  # avoids division by zero for weights of norm 0
 
 
 class RecordingRNG(KeyedRNG):
-    """KeyedRNG that records the drawn numbers by purpose."""
+    """KeyedRNG that records the drawn numbers by purpose, such as "noise"."""
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
@@ -90,7 +90,7 @@ class StepStatistics:
 
         Args:
             batch: The batch, after the stage's `prepare`.
-            drawn: Random numbers by purpose.
+            drawn: The random numbers that were drawn, by purpose (the name given to the KeyedRNG, such as "noise").
         """
         tensors = {f"draws.{purpose}": numbers for purpose, numbers in drawn.items()}
         if batch.latents is not None:

@@ -12,8 +12,8 @@ from torch import Tensor
 class CompositeOptimizer(torch.optim.Optimizer):
     """Optimizer whose members step together.
 
-    Parameter groups are those of the members, so setting a learning rate here sets theirs. The state dict is indexed by
-    the order of `parameters`.
+    Shares the parameter groups of the members, so setting a learning rate here sets theirs. The state dict is indexed
+    by the order of `parameters`.
 
     Args:
         parameters: The parameters of all members.
@@ -32,7 +32,7 @@ class CompositeOptimizer(torch.optim.Optimizer):
             member.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state dict of a single optimizer, indexed by the order of `parameters`."""
+        """Return one state dict for all members, in torch's format, indexed by the order of `parameters`."""
         states = {parameter: state for member in self.members for parameter, state in member.state.items()}
         indices = enumerate(self.parameters)
         groups = [{**group, "params": self._indices(group)} for group in self.param_groups]

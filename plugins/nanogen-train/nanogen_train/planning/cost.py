@@ -36,7 +36,7 @@ class Cost:
     """Cost of a model per image, for one training step.
 
     FLOPs count a multiply-add as two, include forward and backward, and are averaged over the kinds of step that the
-    objective chooses from. Bytes are those of the most expensive kind; `copies` (bf16 weights of autocast) are per
+    objective chooses from. Bytes are for the most expensive kind; `copies` (bf16 weights of autocast) are per
     step, whatever its batch size.
     """
 

@@ -36,7 +36,7 @@ class Count(NamedTuple):
 class DryRun:
     """Results of a dry run.
 
-    `shapes` are those of this process's share of the batch, `scalars` are the logged values.
+    `shapes` are the shapes of this process's share of the batch, `scalars` the logged values.
     """
 
     setting: Mapping[str, str]

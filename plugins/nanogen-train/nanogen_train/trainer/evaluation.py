@@ -1,4 +1,4 @@
-"""Evaluation while training: scores of the averaged weights at some steps (`train.evaluate`)."""
+"""Evaluation while training: scores of the EMA weights at some steps (`train.evaluate`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Result(Protocol):
 
 
 class Evaluator(Protocol):
-    """What training uses of a component of the kind `evaluator`, which nanogen-eval declares."""
+    """Interface of the kind `evaluator` of nanogen-eval, as training uses it."""
 
     def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]: ...
 
@@ -46,7 +46,7 @@ class Evaluations:
         config: When and what to evaluate.
 
     Raises:
-        ConfigError: nanogen-eval is not installed, the stage has no averaged pipeline, or the strategy shards weights.
+        ConfigError: nanogen-eval is not installed, the stage has no EMA pipeline, or the strategy shards weights.
     """
 
     def __init__(self, run: Run, config: EvaluateConfig):
@@ -71,7 +71,7 @@ class Evaluations:
         return self.due() and not any(entry["step"] == self.run.step and _scores(entry) for entry in entries)
 
     def evaluate(self) -> None:
-        """Score the averaged weights. Writes the scores to the log, the trackers and `scores.jsonl`."""
+        """Score the EMA weights. Writes the scores to the log, the trackers and `scores.jsonl`."""
         assert isinstance(self.run.stage, Averaged)
         averaged = self.run.stage.averaged()
         results = self.evaluator.scores(averaged, self.run.folder, self.run.step)
@@ -83,7 +83,7 @@ class Evaluations:
                 self._keep_best(results)
 
     def _keep_best(self, results: Sequence[Result]) -> None:
-        """Save the averaged pipeline in `best` if its score is better than that of every earlier evaluation."""
+        """Save the EMA pipeline in `best` if its score is better than in every earlier evaluation."""
         name = self.config.best
         found = next((result for result in results if result.metric == name), None)
         if found is None:

@@ -10,7 +10,7 @@ from nanogen_train.protocols import Auxiliary
 def refuse_image_readers(pipeline: Pipeline) -> None:
     """Raise TrainingError for auxiliaries and objectives that read images.
 
-    The conditions of a conditioner that reads images are part of precomputed latents.
+    Conditioners that read images are allowed: their conditions are stored with the precomputed latents.
     """
     auxiliaries = pipeline.parts["auxiliaries"].items()
     names = [name for name, auxiliary in auxiliaries if _reads_images(auxiliary)]

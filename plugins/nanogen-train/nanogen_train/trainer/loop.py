@@ -68,7 +68,7 @@ class Run:
         report: Called with the step and its scalars at every log line.
 
     Attributes:
-        init: What a new run took from the weights of `train.init`; None without them.
+        init: Report on how a new run loaded `train.init`; None without it.
 
     Raises:
         TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.

@@ -60,7 +60,7 @@ def draw(run: Run) -> None:
 
 
 def evaluate(run: Run, evaluations: Evaluations) -> None:
-    """Score the averaged weights. With one process, an error is logged, and training continues."""
+    """Score the EMA weights. With one process, an error is logged, and training continues."""
     with warn_on_error("The evaluation of step %d failed", run.step) if processes.world() == 1 else nullcontext():
         evaluations.evaluate()
 

@@ -1,4 +1,4 @@
-"""`run.json`: the data, machine and given weights of a run at its start, and the changes made when resuming."""
+"""`run.json`: the data, machine and pretrained weights of a run at its start, and the changes made when resuming."""
 
 from __future__ import annotations
 

@@ -58,6 +58,6 @@ class Placeholder:
 
 
 def squared_error(predicted: State, target: State) -> Tensor:
-    """Return the mean squared error of the latents, plus that of the class tokens (REG) if there are any: []."""
+    """Return the mean squared error [] of the latents, plus the error of the class tokens (REG) if there are any."""
     errors = predicted.map(lambda v, u: (v.float() - u).square(), target)
     return torch.stack([error.mean() for error in errors if error is not None]).sum()

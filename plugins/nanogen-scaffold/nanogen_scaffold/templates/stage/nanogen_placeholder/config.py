@@ -11,7 +11,7 @@ class PlaceholderConfig:
     """Options of `placeholder`.
 
     Args:
-        ema_decay: Decay of the average per step.
+        ema_decay: EMA decay per step.
         condition_dropout: Probability that a sample is trained without its condition.
     """
 

@@ -71,20 +71,20 @@ class Placeholder:
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Update the average."""
+        """Update the EMA."""
         for average, value in zip(self.nets["ema"].parameters(), self.nets[PHASE].parameters(), strict=True):
             average.lerp_(value, 1 - self.config.ema_decay)
         for buffer, source in zip(self.nets["ema"].buffers(), self.nets[PHASE].buffers(), strict=True):
             buffer.copy_(source)
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Draw samples with the averaged weights: images [count, 3, H, W] in [-1, 1] and their captions."""
+        """Draw samples with the EMA weights: images [count, 3, H, W] in [-1, 1] and their captions."""
         requests = self.pipeline.task.eval_batch(count)
         images = self.averaged().sample(requests, seed=self.pipeline.config.seed)
         return images.cpu(), self.pipeline.task.captions(requests)
 
     def averaged(self) -> Pipeline:
-        """Return the pipeline with the averaged weights."""
+        """Return the pipeline with the EMA weights."""
         return self.pipeline.with_parts(backbone=self.nets["ema"])
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
@@ -92,6 +92,6 @@ class Placeholder:
         return {"backbone": self.nets["ema"].state_dict()}
 
     def finish(self) -> Pipeline:
-        """Return the pipeline with the averaged weights, after the last step."""
+        """Return the pipeline with the EMA weights, after the last step."""
         self.pipeline.backbone.load_state_dict(self.nets["ema"].state_dict())
         return self.pipeline

@@ -84,7 +84,7 @@ class Placeholder:
 
 @frozen
 class Prepare:
-    """Crops the central square, resizes it, and mirrors it with the probability `flip`: -> [3, size, size]."""
+    """Crops the central square, resizes it, and mirrors it with the probability `flip`. Returns [3, size, size]."""
 
     size: int
     flip: float

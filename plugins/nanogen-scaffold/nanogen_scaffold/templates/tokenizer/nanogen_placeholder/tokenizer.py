@@ -19,10 +19,10 @@ class Placeholder:
         self.config = config
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the shape of the latents. Raises NanoGenError for a size that is no multiple of the factor."""
+        """Return the shape of the latents. Raises NanoGenError for a size that is not a multiple of the factor."""
         factor = self.config.factor
         if image_size < 1 or image_size % factor:
-            raise NanoGenError(f"placeholder: image size {image_size} is no multiple of {factor}.")
+            raise NanoGenError(f"placeholder: the image size must be a multiple of {factor}, got {image_size}.")
         return LatentSpec(3 * factor**2, image_size // factor, image_size // factor, factor)
 
     @torch.no_grad()
