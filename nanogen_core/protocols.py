@@ -107,8 +107,7 @@ class Backbone(Protocol):
     - `features`: returns intermediate block outputs (`intermediates`).
     - `cls-token`: takes and predicts `State.cls_token`.
     - `internal-head`: returns a second prediction in `Prediction.heads`.
-    - `jvp`: supports `torch.func.jvp`.
-    - `token-times`: accepts times [B, N].
+    - `jvp`: supports `torch.func.jvp`. `token-times`: accepts times [B, N].
 
     Plugins may define further words, for example for an entry of `Condition.extras`.
     """
