@@ -17,6 +17,7 @@ from nanogen_core import (
 from nanogen_core.errors import ConfigWarning, Incompatible, TrainingError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Losses, State, per_sample
+from nanogen_data.testing.fakes import TinyFlow, TinyFlowConfig
 from nanogen_files import storage
 from nanogen_train import Auxiliary
 from nanogen_train.checkpoint import checkpoint
@@ -312,3 +313,24 @@ def test_self_alignment_trains_on_the_arc(task, tmp_path):
 def test_self_alignment_refuses_times_that_are_no_share_of_noise(tmp_path):
     with pytest.raises(Incompatible, match="the share of noise is far from t"):
         Run(build_pipeline(on_path("edm", auxiliary={"sra": {"block": 1, "teacher_block": 3}})), tmp_path)
+
+
+class AsksForFeatures(TinyFlow):
+    """Requests a block output of its own, which it counts."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        def student(*inputs):
+            return nets["student"](*inputs, intermediates=("block.2",))
+
+        losses = super().loss({"student": student}, clean, condition, null, rng)
+        features = losses.forward_pass.prediction.features
+        return losses._replace(parts={"features": torch.tensor(float(len(features)))})
+
+
+def test_an_objective_and_an_auxiliary_both_receive_their_block_outputs(tmp_path):
+    config = on_path("flow", auxiliary={"sra": {"block": 1, "teacher_block": 3}})
+    pipeline = build_pipeline(config, objective=AsksForFeatures(TinyFlowConfig()))
+    Run(pipeline, tmp_path).train()
+    entries = metrics_log.read(tmp_path)
+    assert [entry["features"] for entry in entries] == [2, 2]  # block.1 of the auxiliary, and block.2
+    assert all(entry["sra.distance"] > 0 for entry in entries)
