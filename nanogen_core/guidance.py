@@ -42,8 +42,7 @@ class ClassifierFree:
 
     def _of_channels(self, guided: State, conditional: State) -> State:
         """Replace the channels from `config.channels` on by the conditional ones."""
-        count = self.config.channels
-        if count is None:
+        if (count := self.config.channels) is None:
             return guided
         return guided._replace(latent=torch.cat([guided.latent[:, :count], conditional.latent[:, count:]], dim=1))
 

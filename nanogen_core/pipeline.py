@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -18,11 +19,13 @@ from torch import Tensor
 
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import CONFIG, Resolved, import_object, layered, load_config, resolve
-from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
+from nanogen_core.config_layers import normalise
+from nanogen_core.errors import ConfigError, ConfigWarning, DataError, NanoGenError, listing, shown
 from nanogen_core.eval_mode import eval_mode, modules_of
 from nanogen_core.kinds import groups
 from nanogen_core.protocols import Guidance, VelocityFn
 from nanogen_core.randomness import KeyedRNG
+from nanogen_core.registry import registry
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Batch, State
@@ -174,12 +177,7 @@ class Pipeline:
 
     @torch.no_grad()
     def _sample(
-        self,
-        batch: Batch,
-        *,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: GuidanceChoice = None,
+        self, batch: Batch, *, seed: int = 0, steps: int | None = None, guidance: GuidanceChoice = None
     ) -> Tensor:
         draws = KeyedRNG(seed, batch.indices.tolist())  # on the CPU, so that images agree on every device
         condition, null = self.conditioner.encode(batch), self.conditioner.null(len(batch.indices))
@@ -212,8 +210,7 @@ class Pipeline:
             if not self.guidance:
                 raise NanoGenError("This pipeline has no guidance: add `guidance: cfg` to its configuration.")
             scales = {list(self.guidance)[-1]: scales}  # a scale without a name applies to the outermost guidance
-        unknown = set(scales) - set(self.guidance)
-        if unknown:
+        if unknown := set(scales) - set(self.guidance):
             raise NanoGenError(f"This pipeline has no guidance {listing(unknown)}. It has: {listing(self.guidance)}.")
         return [_scaled(name, g, scales[name]) if name in scales else g for name, g in self.guidance.items()]
 
@@ -223,14 +220,25 @@ class Pipeline:
         Raises ConfigError for a key that is not in `free`, and for a wrong setting.
         """
         if fixed := sorted(set(settings) - set(free)):
-            raise ConfigError(
-                f"--set cannot change {listing(fixed)} of a trained pipeline. It can change: {listing(free)}."
-            )
-        resolved = resolve(self.config.as_dict(), self.config.objects(), settings)
+            raise ConfigError(f"--set cannot change {listing(fixed)} of a trained pipeline, only {listing(free)}.")
+        resolved = resolve(self.config.as_dict(), self.config.objects(), self._replaced(settings), settings)
         kept = {name: vars(self).get(name) or self.parts[name] for name in TRAINED if name in self.parts}
         parts = Assembly(resolved, kept)
         parts.excuse_dataset()
         return Pipeline(resolved, parts).with_parts(learned=self.learned)
+
+    def _replaced(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return null for the members of groups that newly selected ones replace by their defaults, and warn."""
+        nulls: dict[str, Any] = {}
+        for kind in groups() & (layer := normalise(settings, [])).keys():
+            saved = self.config.groups[kind]
+            for name in [name for name, options in layer[kind].items() if name not in saved and options is not None]:
+                defaults = normalise(registry().component(kind, name).what.defaults, []).get(kind, {})
+                if old := [each for each in saved if each not in layer[kind] and defaults.get(each, {}) is None]:
+                    note = f"{kind}: {name!r} replaces {listing(old)}, whose options are dropped."
+                    warnings.warn(note, ConfigWarning, stacklevel=3)
+                    nulls[kind] = {**nulls.get(kind, {}), **dict.fromkeys(old)}
+        return nulls
 
     def save(self, folder: str | Path, *, weights: Mapping[str, Mapping[str, Tensor]] | None = None) -> Path:
         """Write `config.yaml`, `pipeline.json` and one safetensors file per trained part. Returns the folder.
@@ -356,9 +364,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
         )
     for key, names in {"classes": facts.get("classes"), "trained": facts.get("trained", [])}.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError(
-                f"{path} is damaged: `{key}` must be a list of names, got {shown(names)}. Restore the file."
-            )
+            raise DataError(f"{path} is damaged: `{key}` must be a list of names, got {shown(names)}. Restore it.")
     return facts
 
 

@@ -22,7 +22,6 @@ def check(kind: str, part: Any, who: str) -> None:
     protocol = members(import_object(declared.protocol)) if declared.protocol else ()
     expected = [*protocol, *(MODULE if declared.module else ())]
     present = {*dir(part)}  # unlike hasattr, dir() evaluates no property, which might open files
-    missing = [name for name in expected if name not in present and not hasattr(part, name)]
-    if missing:
+    if missing := [name for name in expected if name not in present and not hasattr(part, name)]:
         protocol_name = declared.protocol or "torch.nn.Module"
         raise NanoGenError(f"{who} does not implement {protocol_name}: it lacks {', '.join(missing)}.")

@@ -107,7 +107,7 @@ class Backbone(Protocol):
     - `features`: returns intermediate block outputs (`intermediates`).
     - `cls-token`: takes and predicts `State.cls_token`.
     - `internal-head`: returns a second prediction in `Prediction.heads`.
-    - `jvp`: supports `torch.func.jvp`.
+    - `jvp`: supports `torch.func.jvp`. `token-times`: accepts times [B, N].
 
     Plugins may define further words, for example for an entry of `Condition.extras`.
     """
@@ -119,7 +119,7 @@ class Backbone(Protocol):
 
         Args:
             state: Noisy latent [B, C, h, w].
-            times: t and r, [B] each.
+            times: t and r, [B] each, or [B, N] with `token-times`.
             condition: Tokens [B, L, D]. Positions where the mask is false do not affect the output.
             intermediates: Block outputs to return in `Prediction.features`: `"block.8"` for the image tokens after the
                 eighth block, `"block.8.cls_token"` for its class token.

@@ -98,8 +98,7 @@ class Registry:
         what = f"{kind} {shown(name)}"
         broken = [plugin for plugin in self.plugins if plugin.error]
         named = [p for p in broken if name in (p.name, p.distribution.removeprefix("nanogen-"))]
-        owner = self.lost.get(name.rpartition(":")[2]) or next(iter(named), None)
-        if owner:
+        if owner := self.lost.get(name.rpartition(":")[2]) or next(iter(named), None):
             return f"{what} belongs to {owner.distribution}, which could not be loaded: {owner.error}"
         if brings := known_distributions().get(name):
             return (
@@ -134,8 +133,7 @@ def register(manifest: ModuleType | str | Path) -> None:
     module = manifest if isinstance(manifest, ModuleType) else _loaded(Path(manifest))
     _add(module)
     registry.cache_clear()
-    broken = next((p for p in registry().plugins if p.module == module.__name__ and p.error), None)
-    if broken:
+    if broken := next((p for p in registry().plugins if p.module == module.__name__ and p.error), None):
         raise NanoGenError(f"The plugin {module.__name__} cannot be used: {broken.error}.")
 
 

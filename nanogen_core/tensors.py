@@ -96,8 +96,7 @@ class Condition(NamedTuple):
 
     def padded(self, length: int) -> Condition:
         """Pad the tokens with masked zeros to `length`. Returns this condition if it has that length already."""
-        missing = length - self.tokens.shape[1]
-        if not missing:
+        if not (missing := length - self.tokens.shape[1]):
             return self
         tokens, mask = F.pad(self.tokens, (0, 0, 0, missing)), F.pad(_mask(self), (0, missing))
         return self._replace(tokens=tokens, mask=mask)
@@ -190,9 +189,7 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError if the names in `extras`
-    differ.
-    """
+    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError for other `extras`."""
     if first.extras.keys() != second.extras.keys():
         raise ValueError(f"The conditions have different extras: {sorted(first.extras)} and {sorted(second.extras)}.")
     first, second = _equally_long(first, second)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -19,7 +20,7 @@ from benchmarks.matrix.order import Matrix
 from benchmarks.matrix.sheet import rows
 from benchmarks.matrix.start import begin
 from nanogen_core.config import combine, resolve
-from nanogen_core.errors import ConfigError, UnknownName
+from nanogen_core.errors import ConfigError, ConfigWarning, UnknownName
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
 from nanogen_files import storage, yaml_files
 from nanogen_files.config_diff import flat
@@ -37,6 +38,16 @@ CHOSEN = ("vae+reg", "vae", "meanflow")  # two that anyone can run, and one that
 
 
 # -- the cells -------------------------------------------------------------------------------------------------------
+
+
+def test_the_cells_print_no_notes_on_their_own_options(tmp_path):
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        for name, task in EVERY:
+            cells.configuration(PLAN, name, task, output=tmp_path)
+        assert [str(note.message) for note in noted] == []
+        combine(PLAN.base, {"backbone": "ddt"})
+    assert [note.category for note in noted] == [ConfigWarning]  # others are still printed
 
 
 @pytest.mark.parametrize(("name", "task"), EVERY)

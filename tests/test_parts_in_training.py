@@ -14,12 +14,14 @@ from nanogen_core import (
     Pipeline,
     build_pipeline,
 )
-from nanogen_core.errors import ConfigWarning, TrainingError
+from nanogen_core.errors import ConfigWarning, Incompatible, TrainingError
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Losses, per_sample
+from nanogen_core.tensors import Losses, State, per_sample
+from nanogen_data.testing.fakes import TinyFlow, TinyFlowConfig
 from nanogen_files import storage
 from nanogen_train import Auxiliary
 from nanogen_train.checkpoint import checkpoint
+from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
 
@@ -233,3 +235,102 @@ def test_a_batch_is_refused_without_images_for_a_trained_tokenizer(small, tmp_pa
     batch = run.stage.prepare(batch, 0)._replace(images=None)
     with pytest.raises(TrainingError, match="The tokenizer is trained, but the batch has precomputed latents"):
         run.stage.loss("student", batch, KeyedRNG(0, range(4)))
+
+
+def on_path(objective, **options):
+    """Return a configuration on the drawings with a transformer of three blocks."""
+    return {
+        "task": "imagenet",
+        "image_size": 16,
+        "dataset": {"name": "openmoji", "train": 16, "val": 8},
+        "tokenizer": "openmoji-vae",
+        "backbone": {"name": "lightning-dit", "hidden": 16, "depth": 3, "heads": 1},
+        "objective": objective,
+        "sampler": {"name": "euler", "steps": 2},
+        "stage": {"name": "diffusion", "ema_decay": 0.5},
+        "train": {"steps": 2, "batch_size": 8, "precision": "fp32", "log_every": 1, "sample_every": 0},
+        **options,
+    }
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+@pytest.mark.parametrize("objective", ["edm", "trigflow"])
+def test_distillation_trains_on_other_paths(objective, task, tmp_path):
+    """The distance of a student from its own weights is 0, from others that of two networks, whatever the path."""
+    conditioner = {"conditioner": "text"} if task == "t2i" else {}
+    teacher = build_pipeline(on_path(objective, task=task, **conditioner))
+    for parameter in teacher.backbone.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    folder = str(teacher.save(tmp_path / "teacher"))
+    distill = {"distill": {"teacher": folder}}
+    pipeline = build_pipeline(on_path(objective, task=task, auxiliary=distill, **conditioner))
+    pipeline.backbone.load_state_dict(teacher.backbone.state_dict())
+    Run(pipeline, tmp_path / "run").train()
+    entries = metrics_log.read(tmp_path / "run")
+    assert entries[0]["distill.distance"] == pytest.approx(0, abs=1e-8)
+    assert entries[1]["distill.distance"] > 1e-8
+    assert Pipeline.load(tmp_path / "run").sample(pipeline.task.eval_batch(2)).isfinite().all()
+
+
+def test_distances_of_velocities_are_relative_to_the_speed_of_the_path(tmp_path):
+    """EDM's velocity is sigma_max (x - D) / sigma. The distance is that of D / sigma, times 2 for one moving end."""
+    teacher = build_pipeline(on_path("edm"))
+    for parameter in teacher.backbone.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    folder = str(teacher.save(tmp_path / "teacher"))
+    pipeline = build_pipeline(on_path("edm", auxiliary={"distill": {"teacher": folder}}))
+    batch = next(iter(pipeline.task.batches("train", 8)))
+    clean = State(pipeline.tokenizer.encode(batch.images).float())
+    condition, null = pipeline.conditioner.encode(batch), pipeline.conditioner.null(8)
+    found = []
+    for each in (pipeline, teacher):
+        net = each.backbone.eval()
+        found.append(each.objective.loss({"student": net}, clean, condition, null, KeyedRNG(0, range(8))).forward_pass)
+    sigma = found[0].state.latent - clean.latent  # sigma noise, by sample
+    level = sigma.flatten(1).norm(dim=1) / found[0].noise.latent.flatten(1).norm(dim=1)
+    error = (found[0].denoised.latent - found[1].denoised.latent).flatten(1) / level[:, None]
+    auxiliary = Run(pipeline, tmp_path / "run").stage.auxiliaries["distill"]
+    distance = auxiliary.loss(found[0], clean, batch, {}, KeyedRNG(0, range(8))).parts["distance"]
+    torch.testing.assert_close(distance, 2 * error.square().mean(), rtol=1e-3, atol=0)
+
+
+def test_a_teacher_on_another_path_is_refused(tmp_path):
+    folder = str(build_pipeline(on_path("flow")).save(tmp_path))
+    with pytest.raises(Incompatible, match=r"another path from data to noise: its objective is 'flow'.*'edm'"):
+        Run(build_pipeline(on_path("edm", auxiliary={"distill": {"teacher": folder}})), tmp_path / "run")
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_self_alignment_trains_on_the_arc(task, tmp_path):
+    config = on_path("trigflow", task=task, auxiliary={"sra": {"block": 1, "teacher_block": 3}})
+    pipeline = build_pipeline(config)
+    Run(pipeline, tmp_path).train()
+    entries = metrics_log.read(tmp_path)
+    assert all(0 < entry["sra.distance"] < float("inf") for entry in entries)
+    assert Pipeline.load(tmp_path).sample(pipeline.task.eval_batch(2)).isfinite().all()
+
+
+def test_self_alignment_refuses_times_that_are_no_share_of_noise(tmp_path):
+    with pytest.raises(Incompatible, match="the share of noise is far from t"):
+        Run(build_pipeline(on_path("edm", auxiliary={"sra": {"block": 1, "teacher_block": 3}})), tmp_path)
+
+
+class AsksForFeatures(TinyFlow):
+    """Requests a block output of its own, which it counts."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        def student(*inputs):
+            return nets["student"](*inputs, intermediates=("block.2",))
+
+        losses = super().loss({"student": student}, clean, condition, null, rng)
+        features = losses.forward_pass.prediction.features
+        return losses._replace(parts={"features": torch.tensor(float(len(features)))})
+
+
+def test_an_objective_and_an_auxiliary_both_receive_their_block_outputs(tmp_path):
+    config = on_path("flow", auxiliary={"sra": {"block": 1, "teacher_block": 3}})
+    pipeline = build_pipeline(config, objective=AsksForFeatures(TinyFlowConfig()))
+    Run(pipeline, tmp_path).train()
+    entries = metrics_log.read(tmp_path)
+    assert [entry["features"] for entry in entries] == [2, 2]  # block.1 of the auxiliary, and block.2
+    assert all(entry["sra.distance"] > 0 for entry in entries)

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks.matrix.cells import Cell
+from benchmarks.matrix.cells import Cell, stated_options
 from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
 from benchmarks.matrix.start import begin
@@ -65,7 +65,8 @@ class Job:
 def work(job: Job, judge: Judge, report: Report) -> Figures:
     """Train and evaluate a cell. Returns the results, which are also written into its folder."""
     folders.claim(job.folder, job.training)
-    pipeline = build_pipeline(job.config)
+    with stated_options():
+        pipeline = build_pipeline(job.config)
     since = time.perf_counter()
     baseline = _baseline(job, pipeline, judge)
     judging = time.perf_counter() - since

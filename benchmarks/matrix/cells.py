@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from attrs import field, frozen, validators
 
 from nanogen_bench.mini.folders import braces, filled
 from nanogen_core.config import combine
-from nanogen_core.errors import ConfigError, UnknownName, listing, near_miss
+from nanogen_core.errors import ConfigError, ConfigWarning, UnknownName, listing, near_miss
 from nanogen_files import yaml_files
 from nanogen_files.structure import structure
 
@@ -116,7 +118,16 @@ def read(file: Path = FILE) -> Plan:
 
 def overlay(plan: Plan, name: str, task: str) -> dict[str, Any]:
     """Return the configuration of a cell. Only `task` differs between its two tasks."""
-    return combine(plan.base, plan.cells[name].config, {"task": task})
+    with stated_options():
+        return combine(plan.base, plan.cells[name].config, {"task": task})
+
+
+@contextmanager
+def stated_options() -> Iterator[None]:
+    """Silence the notes on replaced components: the plan states the options of each cell on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        yield
 
 
 def configuration(plan: Plan, name: str, task: str, *, output: Path, scale: float = 1.0) -> dict[str, Any]:

@@ -69,8 +69,7 @@ def _refuse_present(output: Path, names: Sequence[str]) -> None:
     """Raise DataError if one of the files exists."""
     from nanogen_core.errors import DataError
 
-    present = [name for name in names if os.path.lexists(output / name)]
-    if present:
+    if present := [name for name in names if os.path.lexists(output / name)]:
         others = f" and {len(present) - 1} more files" if len(present) > 1 else ""
         raise DataError(f"{output / present[0]}{others} would be overwritten: choose another --output.")
 

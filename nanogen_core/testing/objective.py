@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from nanogen_core.protocols import Objective
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
-from nanogen_core.specs import LatentSpec
+from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Losses, Prediction, State, Times, where_null
 from nanogen_core.testing.comparison import LATENT, global_rng_untouched, max_difference, random_state
-from nanogen_core.testing.oracle import Oracle, condition_of, true_velocity
+from nanogen_core.testing.oracle import Oracle, condition_of, keep_inputs, solved_prediction, true_velocity
 
 ROWS = 8
 
@@ -30,27 +30,39 @@ class ObjectiveContract:
 
     Attributes:
         latent: Shape of the latents to test with.
-        predicts: What the objective's network predicts, "velocity" or "data". Override `true_prediction` for others.
+        predicts: What the objective's network predicts: "velocity", "data", or "solved", for which the contract solves
+            `velocity` for the prediction and undoes `network_inputs`. Override `true_prediction` for others.
         steps: Numbers of sampling steps with which the true velocity leads to the data.
         damped_below: Times below which the objective damps velocities.
         tolerance: Largest allowed difference from the exact solution.
     """
 
     latent: LatentSpec = LATENT
-    predicts: Literal["velocity", "data"] = "velocity"
+    predicts: Literal["velocity", "data", "solved"] = "velocity"
     steps: Sequence[int] = (1, 3)
     damped_below: float = 0.1
     tolerance: float = 1e-4
 
+    @classmethod
+    def parts(cls) -> dict[str, Any]:
+        """Return constructor arguments that fit the tested network, by keyword: `latent`, `condition`, `backbone`."""
+        width = cls.latent.channels * cls.latent.height * cls.latent.width + cls.latent.cls_token_width
+        network = Oracle(lambda state, times, clean: state)
+        return {"latent": cls.latent, "condition": ConditionSpec(width=width, length=1), "backbone": network}
+
     def true_prediction(self, objective: Objective, state: State, times: Times, clean: State) -> State:
         """Return the exact output of the network for its inputs `state` and `times`, which the objective may scale.
 
-        Override it for objectives with preconditioning: EDM's network receives `c_in x` and `c_noise`.
+        Override it for predictions that `predicts` does not cover.
         """
+        if self.predicts == "solved":
+            return solved_prediction(objective, *keep_inputs(objective)(state, times), clean)
         return clean if self.predicts == "data" else true_velocity(objective, state, times.t, clean)
 
     def oracle(self, objective: Objective, *, scale: float = 1.0, offset: Tensor | None = None) -> Oracle:
         """Return a network that predicts `scale` times the truth plus `offset`."""
+        if self.predicts == "solved":
+            keep_inputs(objective)
         return Oracle(partial(self.true_prediction, objective), scale=scale, offset=offset)
 
     def nets(self, student: Any) -> Mapping[str, Any]:
@@ -110,7 +122,10 @@ class ObjectiveContract:
         state = self.between(objective, times.t)
         velocity = self._field(objective)(state, times, condition_of(self.clean())).value
         truth = objective.path_velocity(self.clean(), self.noise(), times.t)
-        assert max_difference(velocity.latent, truth.latent) <= self.tolerance * float(truth.latent.abs().max())
+        assert max_difference(velocity.latent, truth.latent) <= self.tolerance * float(truth.latent.abs().max()), (
+            f"`velocity` does not return dx/dt of the path for the prediction {self.predicts!r}: set the attribute"
+            " `predicts`, or override `true_prediction`."
+        )
 
     def test_heads_are_converted_to_velocities(self, objective: Objective) -> None:
         times = _instant(0.6)
@@ -168,7 +183,10 @@ class ObjectiveContract:
             "shifted": self.oracle(objective, offset=offset),
         }
         truth = mean(self.oracle(objective))
-        assert [name for name, student in others.items() if mean(student) <= truth] == []
+        assert [name for name, student in others.items() if mean(student) <= truth] == [], (
+            "These predictions have a loss that is not above that of the true prediction. The true prediction here is"
+            f" {self.predicts!r}: set the attribute `predicts`, or override `true_prediction`."
+        )
 
     def test_loss_uses_only_its_rng(self, objective: Objective) -> None:
         student = self.oracle(objective, scale=0.5)
@@ -198,14 +216,19 @@ class ObjectiveContract:
         assert objective.loss(nets, clean, condition, _null(condition), KeyedRNG(3, [0])).total.isfinite()
 
     def test_forward_pass_is_returned(self, objective: Objective) -> None:
-        student = partial(self.oracle(objective), intermediates=("block.1",))
+        oracle = self.oracle(objective)
+
+        def student(state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()) -> Prediction:
+            prediction: Prediction = oracle(state, times, condition, ("block.1", *intermediates))
+            return prediction
+
         forward_pass = self.loss_of(objective, student).forward_pass
         if forward_pass is None:
             pytest.skip("the objective returns no forward_pass, so auxiliary losses cannot be combined with it")
         late = (forward_pass.times.t > self.damped_below).reshape(ROWS, -1).all(dim=1)  # of all tokens
         assert late.any()
         assert max_difference(forward_pass.denoised.latent[late], self.clean().latent[late]) <= self.tolerance
-        assert set(forward_pass.prediction.features) == {"block.1"}
+        assert "block.1" in forward_pass.prediction.features
         assert forward_pass.denoised.latent.requires_grad
         state = objective.interpolate(self.clean(), forward_pass.noise, forward_pass.times.t)
         assert max_difference(forward_pass.state.latent, state.latent) <= self.tolerance

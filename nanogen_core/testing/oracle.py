@@ -35,6 +35,49 @@ def true_velocity(objective: Objective, state: State, t: Tensor, clean: State) -
     return objective.path_velocity(clean, noise, t)
 
 
+def solved_prediction(objective: Objective, state: State, times: Times, clean: State) -> State:
+    """Return the prediction that `objective.velocity` converts to the velocity of the path.
+
+    `velocity` must be affine in each element of the prediction, v = offset + scale prediction, as preconditioning is.
+
+    Args:
+        state: State on the path, before `network_inputs`.
+        times: Its times.
+        clean: The clean state.
+    """
+
+    def velocity(fill: float) -> State:
+        return objective.velocity(Prediction(state.map(lambda x: torch.full_like(x, fill))), state, times).value
+
+    truth, offset = true_velocity(objective, state, times.t, clean), velocity(0.0)
+    scale = velocity(1.0).map(torch.sub, offset)
+    return truth.map(torch.sub, offset).map(torch.div, scale)
+
+
+def keep_inputs(objective: Objective) -> Callable[[State, Times], tuple[State, Times]]:
+    """Return a function that undoes `objective.network_inputs` for the inputs that it returned last.
+
+    The method of this objective is replaced by one that keeps its arguments. Other inputs are returned unchanged.
+    """
+    original = getattr(objective, "network_inputs", None)
+    if original is None or hasattr(original, "kept"):
+        return getattr(original, "kept", lambda state, times: (state, times))
+    last: list[tuple[State, Times]] = []
+
+    def network_inputs(state: State, times: Times) -> tuple[State, Times]:
+        inputs: tuple[State, Times] = original(state, times)
+        last[:] = [inputs, (state, times)]
+        return inputs
+
+    def kept(state: State, times: Times) -> tuple[State, Times]:
+        known = last and last[0][0].latent is state.latent
+        return last[1] if known else (state, times)
+
+    network_inputs.kept = kept  # type: ignore[attr-defined]
+    objective.network_inputs = network_inputs  # type: ignore[attr-defined]
+    return kept
+
+
 class Oracle(nn.Module):
     """Predicts `scale` times the truth plus `offset` [C, h, w]. Exact for scale 1 and offset 0."""
 

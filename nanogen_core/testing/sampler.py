@@ -64,7 +64,12 @@ class SamplerContract:
 
     def test_random_numbers_come_from_the_rng(self, sampler: Sampler) -> None:
         first, other = self.run(sampler, 5), self.run(sampler, 5, seed=1)
-        assert (max_difference(first.latent, other.latent) > 1e-3) == (self.order == 0)
+        stochastic = max_difference(first.latent, other.latent) > 1e-3
+        assert stochastic == (self.order == 0), (
+            "The samples depend on `rng`: set `order = 0`, which stands for a stochastic sampler."
+            if stochastic
+            else "The samples do not depend on `rng`: set `order` to the order of convergence."
+        )
 
     def test_samples_have_the_distribution_of_the_data(self, sampler: Sampler) -> None:
         state = self.run(sampler, self.steps)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from contracts import failures
 
-from nanogen_core.tensors import Losses, Prediction, Times
+from nanogen_core.tensors import Condition, Losses, Prediction, State, Times
 from nanogen_core.testing import ObjectiveContract
 from nanogen_data.testing.fakes import TinyFlow, TinyFlowConfig
 
@@ -190,3 +190,59 @@ def test_a_state_in_bf16_is_caught():
 
 def test_the_healthy_objective_holds():
     assert failures(ObjectiveContract, objective=TinyFlow(TinyFlowConfig())) == set()
+
+
+class Scaled(TinyFlow):
+    """The network receives half of the state, and predicts a third of the velocity less the state."""
+
+    def network_inputs(self, state, times):
+        return state.map(lambda x: x / 2), times
+
+    def velocity(self, prediction, state, times):
+        def convert(head):
+            return head.map(lambda p, x: 3 * p + x, state)
+
+        return Prediction(convert(prediction.value), prediction.features, {
+            name: convert(head) for name, head in prediction.heads.items()
+        })  # fmt: skip
+
+    def loss(self, nets, clean, condition, null, rng):
+        def student(state, times, condition):
+            return self.velocity(nets["student"](*self.network_inputs(state, times), condition), state, times)
+
+        return super().loss({"student": student}, clean, condition, null, rng)
+
+
+class ScaledTwice(Scaled):
+    """Trains towards twice the velocity that `velocity` returns."""
+
+    def loss(self, nets, clean, condition, null, rng):
+        def student(*inputs):
+            prediction = nets["student"](*inputs)
+            return prediction._replace(value=prediction.value.map(lambda p: p / 2))
+
+        return super().loss({"student": student}, clean, condition, null, rng)
+
+
+class Solved(ObjectiveContract):
+    predicts = "solved"
+
+
+def test_any_affine_prediction_is_solved():
+    assert not failures(Solved, objective=Scaled(TinyFlowConfig()))
+    assert "velocity_is_that_of_the_path" in failures(ObjectiveContract, objective=Scaled(TinyFlowConfig()))
+
+
+def test_a_loss_that_contradicts_velocity_is_caught():
+    found = failures(Solved, objective=ScaledTwice(TinyFlowConfig()))
+    assert {"loss_is_lowest_for_the_true_prediction", "forward_pass_is_returned"} <= found
+    assert "loss_is_lowest_for_the_true_prediction" in failures(Solved, objective=OppositeTarget(TinyFlowConfig()))
+
+
+def test_parts_fit_the_tested_network():
+    parts = ObjectiveContract.parts()
+    latent = parts["latent"]
+    inputs = State(torch.zeros(2, *latent.shape)), Times(torch.ones(2), torch.ones(2))
+    tokens = Condition(torch.zeros(2, parts["condition"].length, parts["condition"].width))
+    prediction = parts["backbone"](*inputs, tokens, intermediates=("block.1",))
+    assert prediction.features["block.1"].shape == (2, latent.height * latent.width, latent.channels)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nanogen_align.distill import Distill
     from nanogen_align.internal import Internal
     from nanogen_align.irepa import IRepa
+    from nanogen_align.probe import intermediate_shape
     from nanogen_align.reg import Reg
     from nanogen_align.repa import Repa
 
@@ -23,6 +24,7 @@ __all__ = [
     "RegConfig",
     "Repa",
     "RepaConfig",
+    "intermediate_shape",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -38,5 +40,6 @@ __getattr__, __dir__ = lazy_exports(
         "RegConfig": "config",
         "Repa": "repa",
         "RepaConfig": "config",
+        "intermediate_shape": "probe",
     },
 )

@@ -14,7 +14,7 @@ from nanogen_align.grids import resampled
 from nanogen_align.probe import intermediate_shape
 from nanogen_core.errors import ConfigError, Incompatible
 from nanogen_core.pipeline import Pipeline
-from nanogen_core.protocols import Backbone
+from nanogen_core.protocols import Backbone, Objective
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import network_inputs
 from nanogen_core.tensors import Batch, Condition, ForwardPass, Losses, Prediction, State, where_null
@@ -29,7 +29,8 @@ class Distill(Auxiliary):
     """Distillation: `weight * |student - teacher|^2` at the same noisy state, times and condition.
 
     Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
-    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow).
+    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow). Differences of velocities
+    are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise, which is 1 on the straight path.
 
     Args:
         config: Options of the loss.
@@ -38,7 +39,7 @@ class Distill(Auxiliary):
     Raises:
         ConfigError: `teacher` is missing.
         DataError: `teacher` is not a saved pipeline, or is damaged.
-        Incompatible: The teacher has other latents, another tokenizer, or other classes.
+        Incompatible: The teacher has other latents, another tokenizer, another path, or other classes.
     """
 
     def __init__(self, config: DistillConfig, *, pipeline: Pipeline):
@@ -73,7 +74,10 @@ class Distill(Auxiliary):
         return Losses(self.config.weight * distance, {"distance": distance.detach()})
 
     def _of_velocities(self, forward_pass: ForwardPass, prediction: Prediction) -> Tensor:
-        differences = forward_pass.prediction.value.map(lambda a, b: (a.float() - b.float()).square(), prediction.value)
+        speed = _speed(self.teacher.objective, forward_pass)
+        differences = forward_pass.prediction.value.map(
+            lambda a, b, c: ((a.float() - b.float()) / c).square(), prediction.value, speed
+        )
         errors = differences.latent.flatten(1).mean(dim=1)  # [B]
         if differences.cls_token is not None:
             errors = errors + differences.cls_token.mean(dim=1)
@@ -110,11 +114,32 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
             f" {there['tokenizer']['name']!r}, and this pipeline {list(pipeline.latent.shape)} of"
             f" {here['tokenizer']['name']!r}, or with other options. Train both on the same latents."
         )
+    paths = [_path(each.objective) for each in (teacher, pipeline)]
+    if not torch.allclose(*paths, rtol=1e-5):
+        raise Incompatible(
+            f"auxiliary.distill.teacher: {folder} has another path from data to noise: its objective is"
+            f" {there['objective']['name']!r}, that of this pipeline {here['objective']['name']!r}. Use a teacher with"
+            " the path of this objective."
+        )
     labelled = all("labels" in each.config.slots["task"].chosen.component.provides for each in (teacher, pipeline))
     if labelled and list(teacher.parts["classes"]) != list(pipeline.parts["classes"]):
         raise Incompatible(f"auxiliary.distill.teacher: {folder} has other classes, or in another order. Use the same.")
     same = all(there.get(kind) == here.get(kind) for kind in CONDITIONING)
     return same and not any(_state(each.conditioner) for each in (teacher, pipeline))
+
+
+def _path(objective: Objective) -> Tensor:
+    """Return the coefficients of data and noise at some times: x_t = a(t) data + s(t) noise."""
+    times = torch.tensor([0.1, 0.5, 0.9, 1.0])
+    one, zero = (State(torch.full((4, 1, 1, 1), fill)) for fill in (1.0, 0.0))
+    return torch.cat([objective.interpolate(*ends, times).latent for ends in ((one, zero), (zero, one))])
+
+
+def _speed(objective: Objective, forward_pass: ForwardPass) -> State:
+    """Return sqrt((a'(t)^2 + s'(t)^2) / 2), in the shape of the state. It is 1 on the straight path."""
+    one, zero = (forward_pass.state.map(make) for make in (torch.ones_like, torch.zeros_like))
+    of_data, of_noise = (objective.path_velocity(*ends, forward_pass.times.t) for ends in ((one, zero), (zero, one)))
+    return of_data.map(lambda a, s: ((a.square() + s.square()) / 2).sqrt(), of_noise)
 
 
 def _state(part: Any) -> Mapping[str, Tensor]:

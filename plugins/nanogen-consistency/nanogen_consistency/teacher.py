@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from nanogen_consistency.trigflow import TrigFlow
-from nanogen_core import Pipeline
 from nanogen_core.errors import Incompatible
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, State, Times, per_sample
+from nanogen_data.saved_pipelines import load_frozen
 
 
 class Teacher:
@@ -29,8 +29,7 @@ class Teacher:
     def __init__(self, folder: str, scale: float):
         self.folder, self.scale = folder, scale
         with torch.random.fork_rng(devices=[]):  # building it must not change the initial weights of the student
-            self.pipeline = Pipeline.load(folder)
-        self.pipeline.backbone.eval().requires_grad_(False)
+            self.pipeline = load_frozen(folder)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Teacher:
         return self  # averages of the objective share the teacher

@@ -21,6 +21,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_data import contents
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
@@ -210,6 +211,20 @@ def test_the_teachers_velocity_is_guided_by_hand(small: dict[str, Any], tmp_path
     found = built.objective.teacher.velocity(state, Times(t, t), condition, null)
     torch.testing.assert_close(found[0], (empty + 3 * (own - empty))[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found[1], own[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_weights_of_the_teacher_are_in_the_fingerprint(small: dict[str, Any], tmp_path: Path) -> None:
+    pipeline = build_pipeline(small)
+    pipeline.save(tmp_path)
+    built = build_pipeline(_scm(small, teacher=str(tmp_path)))
+    before = contents.configuration(built.config)["objective"]["teacher"]
+    (tmp_path / "log.jsonl").write_text("{}\n", encoding="utf-8")
+    assert contents.configuration(built.config)["objective"]["teacher"] == before != str(tmp_path)
+    nn.init.normal_(next(pipeline.backbone.parameters()))
+    pipeline.save(tmp_path)
+    assert contents.configuration(built.config)["objective"]["teacher"] != before
+    parts = (built.objective.teacher.pipeline.backbone, built.objective.teacher.pipeline.tokenizer)
+    assert not any(p.requires_grad for part in parts if isinstance(part, nn.Module) for p in part.parameters())
 
 
 def test_another_teacher_is_refused(small: dict[str, Any], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from attrs import evolve
 
 from nanogen_core import Pipeline, build_pipeline, resolve
-from nanogen_core.errors import DataError, Incompatible
+from nanogen_core.errors import ConfigWarning, DataError, Incompatible
 from nanogen_core.named_components import options_of, record_options
 from nanogen_core.tensors import State
 from nanogen_core.testing import PluginContract
@@ -228,3 +228,15 @@ class TestFingerprint(FilesContract):
             return record_options(AutoGuidance(options, **parts), options)
 
         return build
+
+
+def test_a_guidance_chosen_at_sampling_replaces_the_saved_one(tmp_path):
+    build_pipeline(config(guidance={"cfg": {"scale": 3.0}})).save(tmp_path)
+    pipeline = Pipeline.load(tmp_path)
+    with pytest.warns(ConfigWarning, match="guidance: 'apg' replaces cfg, whose options are dropped"):
+        changed = pipeline.reconfigured({"guidance": "apg"})
+    assert [*changed.guidance] == ["apg"]
+    again = pipeline.reconfigured({"guidance": {"apg": {"scale": 2.0}, "cfg": None}})
+    assert [*again.reconfigured({"guidance": {"apg": {"scale": 4.0}}}).guidance] == ["apg"]
+    with pytest.raises(Incompatible, match="exclude each other"):
+        pipeline.reconfigured({"guidance": ["apg", "cfg"]})

@@ -28,7 +28,7 @@ for name in ("nowhere", "sounnd", "attrs"):
 """
 COMMAND = "from nanogen_core.cli.main import main; main()"
 TRAININGS = (" on imagenet", " on t2i")
-FAST = ("mypy", *TRAININGS)
+FAST = ("types", *TRAININGS)
 #: name -> (kind, file, text in it, replacement, checks that are left out, failed check, words of the reason)
 BROKEN = {
     "old-api": (

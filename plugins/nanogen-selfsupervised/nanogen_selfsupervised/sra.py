@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_align.probe import intermediate_shape
-from nanogen_core.errors import TrainingError
+from nanogen_core.errors import Incompatible, TrainingError
 from nanogen_core.protocols import Backbone, Objective
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import network_inputs
@@ -48,6 +48,11 @@ class SelfAlignment(Auxiliary):
         condition: ConditionSpec,
         objective: Objective,
     ):
+        if not _is_time_of_noise(objective):
+            raise Incompatible(
+                "auxiliary.sra: `interval` is a difference of times, but on the path of this objective the share of"
+                " noise is far from t. Use an objective such as 'flow' or 'trigflow'."
+            )
         self.config, self.objective = config, objective
         self.intermediates: Sequence[str] = (f"block.{config.block}",)
         self.teacher_block = f"block.{config.teacher_block}"
@@ -79,6 +84,14 @@ class SelfAlignment(Auxiliary):
         if self.config.distance == "cosine":
             return 1 - F.cosine_similarity(projected, target, dim=-1).mean()
         return F.smooth_l1_loss(projected, target, beta=self.config.beta)
+
+
+def _is_time_of_noise(objective: Objective) -> bool:
+    """Return whether s / (a + s) differs from t by at most 0.3, for the path x_t = a(t) data + s(t) noise."""
+    times = torch.linspace(0, 1, 21)
+    one, zero = (State(torch.full((21, 1, 1, 1), fill)) for fill in (1.0, 0.0))
+    a, s = (objective.interpolate(*ends, times).latent.flatten() for ends in ((one, zero), (zero, one)))
+    return bool(((s / (a + s) - times).abs() <= 0.3).all())
 
 
 def earlier(times: Times, by: Tensor) -> Times:

@@ -17,7 +17,7 @@ def nanogen_components() -> list[Component]:
     """Return one small component for each slot of a pipeline."""
     return [
         _tiny("tokenizer", "Tokenizer"),
-        _tiny("backbone", "Backbone", provides={"features", "jvp"}),
+        _tiny("backbone", "Backbone", provides={"features", "jvp", "token-times"}),
         _tiny("objective", "Flow", provides={"instantaneous-velocity"}),
         Component(
             kind="task", name="tiny-task", target=f"{HOME}:TinyTask", needs={"dataset": {"labels", "captions"}}, **VIEWS

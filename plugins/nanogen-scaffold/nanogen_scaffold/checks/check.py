@@ -37,7 +37,7 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
     Args:
         name: Name of an installed distribution, plugin, component (also `distribution:name`) or method.
         settings: Configuration keys for the small parts with which components are tested.
-        left_out: Leave out the checks whose name contains one of these texts.
+        left_out: Leave out the checks whose group or name contains one of these texts.
 
     Raises:
         NanoGenError: Nothing has this name.
@@ -45,12 +45,14 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
     register_small_parts()
     plugins, offers = _find(name)
     checks = _checks(plugins, [Tested(offer, settings or {}) for offer in offers], left_out)
-    excused = [evolve(c, state=LEFT_OUT, reason=REQUEST) if _is_in(c.name, left_out) else c for c in checks]
+    excused = [
+        evolve(c, state=LEFT_OUT, reason=REQUEST) if _is_in(f"{c.group} {c.name}", left_out) else c for c in checks
+    ]
     return Report(plugins[0].distribution, plugins[0].version, excused)
 
 
-def _is_in(name: str, left_out: Sequence[str]) -> bool:
-    return any(text in name for text in left_out)
+def _is_in(title: str, left_out: Sequence[str]) -> bool:
+    return any(text in title for text in left_out)
 
 
 def _checks(plugins: Sequence[Plugin], tested: Sequence[Tested], left_out: Sequence[str]) -> list[Check]:
@@ -63,13 +65,14 @@ def _checks(plugins: Sequence[Plugin], tested: Sequence[Tested], left_out: Seque
     with tempfile.TemporaryDirectory() as folder, _quiet():
         checks += contract_checks([plugin.module for plugin in plugins], selectable)
         checks += [Check(t.title, "contract", LEFT_OUT, NO_KEY) for t in tested if not t.selectable]
-        if _is_in(MYPY, left_out):
+        if _is_in(f"{TYPES} {MYPY}", left_out):
             checks.append(Check(TYPES, MYPY))
         else:
             checks += [check_types(module) for module in dict.fromkeys(plugin.module for plugin in plugins)]
         for number, (each, task) in enumerate((t, task) for t in selectable for task in t.tasks):
             name, run = f"{each.title} on {task}", Path(folder) / str(number)
-            checks.append(Check(TRAINING, name) if _is_in(name, left_out) else _training(each, task, name, run))
+            left = _is_in(f"{TRAINING} {name}", left_out)
+            checks.append(Check(TRAINING, name) if left else _training(each, task, name, run))
     return checks
 
 

@@ -100,7 +100,7 @@ def _backbone(tested: Tested, task: str) -> type:
 
 
 def _objective(tested: Tested, task: str) -> type:
-    objective = tested.part(tested.resolved(task), latent=ObjectiveContract.latent)
+    objective = tested.part(tested.resolved(task), **ObjectiveContract.parts())
     return _case(_AnyPrediction, {"predicts": _prediction_of(objective)}, objective=lambda: objective)
 
 
@@ -112,13 +112,15 @@ class _AnyPrediction(ObjectiveContract):
 
 
 def _prediction_of(objective: Any) -> str:
-    """Return what the network predicts: "data" if that gives the velocity of the path, otherwise "velocity"."""
-    contract = type("Data", (ObjectiveContract,), {"predicts": "data"})()
-    try:
-        contract.test_velocity_is_that_of_the_path(objective)
-    except Exception:
-        return "velocity"
-    return "data"
+    """Return what the network predicts: "velocity" or "data" if that gives the velocity of the path, else "solved"."""
+    for predicts in ("velocity", "data"):
+        contract = type("Contract", (ObjectiveContract,), {"predicts": predicts})()
+        try:
+            contract.test_velocity_is_that_of_the_path(objective)
+        except Exception:
+            continue
+        return predicts
+    return "solved"
 
 
 def _conditioner(tested: Tested, task: str) -> type:

@@ -19,7 +19,7 @@ from nanogen_scaffold.checks.report import Report
     "left_out",
     multiple=True,
     metavar="TEXT",
-    help="Leave out the checks whose name contains TEXT; repeatable. The report lists them.",
+    help="Leave out the checks whose group or name contains TEXT, such as types; repeatable. The report lists them.",
 )
 @overrides
 def check_plugin(name: str, as_json: bool, left_out: tuple[str, ...], settings: tuple[str, ...]) -> None:

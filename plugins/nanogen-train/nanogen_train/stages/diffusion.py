@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from nanogen_core.errors import TrainingError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.randomness import KeyedRNG
-from nanogen_core.tensors import Batch, Condition, Losses, State, where_null
+from nanogen_core.tensors import Batch, Condition, Losses, Prediction, State, Times, where_null
 from nanogen_train.adapters.base import base_parameters
 from nanogen_train.distributed import processes
 from nanogen_train.ema.ema import EMA
@@ -135,7 +134,7 @@ class Diffusion:
     def _student(self, step: int) -> Any:
         """Return the backbone, with the intermediates that the auxiliaries of a step need."""
         names = tuple(dict.fromkeys(name for _, a in self._active(step) for name in a.intermediates))
-        return partial(self.nets[PHASE], intermediates=names) if names else self.nets[PHASE]
+        return with_intermediates(self.nets[PHASE], names) if names else self.nets[PHASE]
 
     def _cls_token(self, batch: Batch) -> Tensor | None:
         tokens = [token for a in self.auxiliaries.values() if (token := a.cls_token(batch)) is not None]
@@ -192,3 +191,12 @@ class Diffusion:
         for part, ema_ in self._emas.items():
             getattr(self.pipeline, part).load_state_dict(ema_.net.state_dict())
         return self.pipeline
+
+
+def with_intermediates(net: Callable[..., Prediction], names: Sequence[str]) -> Callable[..., Prediction]:
+    """Return a network that returns these block outputs, in addition to those that a call names."""
+
+    def network(state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()) -> Prediction:
+        return net(state, times, condition, intermediates=tuple(dict.fromkeys((*names, *intermediates))))
+
+    return network

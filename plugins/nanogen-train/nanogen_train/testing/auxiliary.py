@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_core.testing.comparison import fill_zero_parameters, global_rng_untouched
 from nanogen_train.protocols import Auxiliary
+from nanogen_train.stages.diffusion import with_intermediates
 
 ROWS = 4
 
@@ -64,7 +64,7 @@ class AuxiliaryContract:
         self, pipeline: Pipeline, nets: dict[str, Any], clean: State, batch: Batch, rng: KeyedRNG
     ) -> ForwardPass:
         """Return the objective's forward pass with the intermediates of the auxiliary."""
-        student = partial(nets["student"], intermediates=tuple(self.auxiliary(pipeline).intermediates))
+        student = with_intermediates(nets["student"], self.auxiliary(pipeline).intermediates)
         condition, null = pipeline.conditioner.encode(batch), pipeline.conditioner.null(len(batch.indices))
         losses: Losses = pipeline.objective.loss({**nets, "student": student}, clean, condition, null, rng)
         assert losses.forward_pass is not None

@@ -86,7 +86,10 @@ class StageContract:
         for phase in stage.phases(self.step):
             with global_rng_untouched():
                 totals = [stage.loss(phase, batch, KeyedRNG(0, range(ROWS), step=self.step)).total for _ in range(2)]
-            assert totals[0].item() == totals[1].item()
+            assert totals[0].item() == totals[1].item(), (
+                "The second call of `loss` has another result: draw numbers from `rng`, and update memories in"
+                " `after_step`."
+            )
 
     def test_a_resumed_stage_continues_alike(self, pipeline: Pipeline) -> None:
         """`nets` contains all state: a stage with a copy of it computes the same losses afterwards."""

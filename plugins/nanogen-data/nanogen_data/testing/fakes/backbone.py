@@ -23,7 +23,10 @@ class TinyBackboneConfig:
 
 
 class TinyBackbone(nn.Module):
-    """Provides `features` (`block.1`), `jvp` and, with the option `two_time`, `two-time`. Initially predicts zero."""
+    """Provides `features` (`block.1`), `jvp` and `token-times`; with the option `two_time`, also `two-time`.
+
+    Its initial prediction is zero.
+    """
 
     def __init__(self, config: TinyBackboneConfig, *, latent: LatentSpec, condition: ConditionSpec):
         super().__init__()
@@ -42,15 +45,20 @@ class TinyBackbone(nn.Module):
         """Predict a value for each state [B, C, h, w]. Raises NanoGenError for intermediates other than "block.1"."""
         if unknown := set(intermediates) - {"block.1"}:
             raise NanoGenError(f"tiny-backbone has no intermediate {min(unknown)!r}; it has: block.1.")
-        shift = self.time(self._angles(times)) + self.condition(mean_token(condition))  # [B, width]
-        hidden = F.silu(self.inlet(state.latent) + shift[:, :, None, None])  # [B, width, h, w]
+        inlet = self.inlet(state.latent)  # [B, width, h, w]
+        time = self.time(self._angles(times))  # [B, width], or [B, h * w, width] for times per token
+        if time.ndim == 3:
+            inlet, time = inlet + time.transpose(1, 2).reshape(inlet.shape), torch.zeros_like(time[:, 0])
+        shift = time + self.condition(mean_token(condition))  # [B, width]
+        hidden = F.silu(inlet + shift[:, :, None, None])
         hidden = hidden + F.silu(self.block(hidden))
         features = {tap: hidden.flatten(2).transpose(1, 2) for tap in intermediates}  # [B, h * w, width]
         return Prediction(State(self.outlet(hidden).float()), features)
 
     def _angles(self, times: Times) -> Tensor:
+        """Return sines and cosines of the times: [B, 2|4], or [B, N, 2|4]."""
         angles = [times.t, times.t - times.r] if self.config.two_time else [times.t]
-        return torch.stack([wave(3 * angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)  # [B, 2|4]
+        return torch.stack([wave(3 * angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=-1)
 
 
 def mean_token(condition: Condition) -> Tensor:
