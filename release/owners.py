@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 from release.projects import ROOT, Project, projects
 
 SHARED = ROOT / "tests"
-#: Distributions whose tests are in `SHARED`, with the folders and file of tests/ that are about more than one of them.
+FOLDERS = {"importing": "nanogen-import"}  # tests of a distribution with networks of others, which require it
+#: Folders and files of tests/ about the documents, the tools, or many distributions.
 REPOSITORY = ("architecture", "docs", "evaluation_cases", "fidelity", "fuzz", "parity", "release", "test_wheels.py")
 TOOLS = {"benchmarks", "docs", "examples", "release"}  # tests that import these are tests of the repository
 
@@ -32,7 +33,7 @@ def files_of(project: Project) -> set[Path]:
     else:
         tests = {file for file in _shared_tests() if owner(file) == project.name}
     python = {file for file in tests if file.suffix == ".py"}
-    helpers = {helper for file in python for helper in closure(file)} - set(_shared_tests())
+    helpers = {helper for file in python for helper in closure(file)}
     folders = {file.parent for file in (*tests, *helpers) if SHARED in file.parents}
     folders |= {parent for folder in folders for parent in folder.parents if SHARED in (parent, *parent.parents)}
     data = {
@@ -50,6 +51,8 @@ def owner(file: Path) -> str | None:
     needed = {canonicalize_name(package) for package in packages if package.startswith("nanogen_")}
     if file.relative_to(SHARED).parts[0] in REPOSITORY or _of_tools(file) or not needed:
         return None
+    if (named := FOLDERS.get(file.relative_to(SHARED).parts[0])) is not None:
+        return named
     return next((name for name in sorted(needed) if needed <= required(name)), None)
 
 
@@ -78,10 +81,10 @@ def closure(file: Path) -> frozenset[Path]:
 
 
 def _helpers(file: Path) -> Iterator[Path]:
-    """Yield the files of the modules `tests.…` that a file imports, and the `conftest.py` of its folder."""
-    modules = [module for module in imports(file) if module.partition(".")[0] == "tests"]
-    for module in modules:
-        place = ROOT.joinpath(*module.split("."))
+    """Yield the files of modules that a file imports from `tests` or its own folder, and the folder's `conftest.py`."""
+    for module in imports(file):
+        inside = module.partition(".")[0] == "tests"
+        place = (ROOT if inside else file.parent).joinpath(*module.split("."))
         yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
     if SHARED in file.parents:
         yield from (path for path in (file.with_name("conftest.py"), file.with_name("__init__.py")) if path.is_file())
