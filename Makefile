@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases docs wheels release bundle clean
+.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases docs wheels release wheel-tests bundle clean
 
 install: $(STAMP)
 
@@ -79,6 +79,11 @@ wheels: install
 release: install
 	rm -rf dist
 	$(BIN)/python -m release $(foreach name,$(ENVIRONMENT),--environment $(name))
+
+# The tests of every distribution, in an environment with its wheel and what that declares: an hour or more, and 6 GB.
+# make wheel-tests ONLY="nanogen-flow nanogen-vae"
+wheel-tests: install
+	$(BIN)/python -m release.wheel_tests $(ONLY) --constraint constraints.txt
 
 # A folder for a CUDA machine without a package index: its run.sh gives the CUDA tests and the table in seven minutes.
 bundle: install

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +18,7 @@ import pluggy
 from attrs import frozen
 
 from nanogen_core import hookspecs
+from nanogen_files.entry_points import EntryPoint, entry_points
 
 GROUP = "nanogen"
 VARIABLE = "NANOGEN_PLUGIN"  # manifest files, separated as in PATH; child processes inherit the variable
@@ -64,14 +64,20 @@ def _key(plugin: Plugin) -> str:
     return f"{plugin.distribution}:{plugin.name}"
 
 
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Skip names of a module without the mark of `hookimpl`, ten times faster than pluggy's search."""
+        unmarked = isinstance(plugin, ModuleType) and not hasattr(vars(plugin).get(name), f"{hookspecs.PROJECT}_impl")
+        return None if unmarked else super().parse_hookimpl_opts(plugin, name)
+
+
 @lru_cache(maxsize=1)
 def discover() -> Discovery:
     """Scan the installed distributions, once per process. The order is sorted, independent of the file system."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registered = tuple(_register_module(manager, module) for module in _REGISTERED)
-    points = sorted((_origin(point), point.name, point.value, point) for point in entry_points(group=GROUP))
-    installed = tuple(_register(manager, origin, point) for origin, _, _, point in points)
+    installed = tuple(_register(manager, point) for point in entry_points(GROUP))
     return Discovery((*installed, *registered), manager)
 
 
@@ -114,23 +120,13 @@ def inherited() -> list[Path]:
     return [Path(text) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
 
 
-def _origin(point: EntryPoint) -> tuple[str, str]:
-    """Return the distribution's name and version. Reads only the head of its metadata, which is ten times faster than
-    parsing all of it with the README."""
-    if point.dist is None:
-        return "unknown", "unknown"
-    head = (point.dist.read_text("METADATA") or "").partition("\n\n")[0]
-    fields = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
-    return fields.get("Name", "unknown"), fields.get("Version", "unknown")
-
-
 def _register_module(manager: pluggy.PluginManager, module: ModuleType) -> Plugin:
     plugin = Plugin(module.__name__, module.__name__, "(file)", module.__name__)
     return _added(manager, plugin, module)
 
 
-def _register(manager: pluggy.PluginManager, origin: tuple[str, str], point: EntryPoint) -> Plugin:
-    plugin = Plugin(point.name, *origin, point.value)
+def _register(manager: pluggy.PluginManager, point: EntryPoint) -> Plugin:
+    plugin = Plugin(point.name, point.distribution, point.version, point.value)
     try:
         module = point.load()
         _check_api(module)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -306,6 +305,8 @@ def import_object(reference: str) -> Any:
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
     """Map known names to the distribution that offers them, from the extras in nanogen-core's metadata."""
+    from importlib.metadata import PackageNotFoundError, requires  # takes 40 ms; only error messages need it
+
     try:
         lines = requires(CORE) or []
     except PackageNotFoundError:

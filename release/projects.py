@@ -26,11 +26,13 @@ class Project:
         folder: Folder with its `pyproject.toml`.
         table: The table `[project]` of that file.
         package: Name of its import package.
+        test_requirements: Its dependency group `test`: what its tests need beside its wheel.
     """
 
     folder: Path
     table: dict[str, Any]
     package: str
+    test_requirements: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +59,8 @@ def projects(root: Path = ROOT) -> list[Project]:
 def _project(folder: Path) -> Project:
     content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     (package,) = content["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    return Project(folder, content["project"], package)
+    tests = content.get("dependency-groups", {}).get("test", ())
+    return Project(folder, content["project"], package, tuple(tests))
 
 
 def build(project: Project, output: Path) -> None:

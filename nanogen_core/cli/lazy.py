@@ -12,6 +12,7 @@ import click
 from nanogen_core.errors import near_miss
 from nanogen_core.plugins import CORE
 from nanogen_core.registry import Command, known_distributions, registry
+from nanogen_files import malloc
 
 
 class LazyGroup(click.Group):
@@ -35,6 +36,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.verbs():
             return None
+        malloc.keep_freed()
         module, _, name = self.verbs()[cmd_name].target.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command

@@ -13,7 +13,6 @@ import click
 from nanogen_core.cli.lazy import PluginGroup
 from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
 from nanogen_core.plugins import VARIABLE, inherited
-from nanogen_files import malloc
 
 OUT_OF_MEMORY = (
     "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"
@@ -36,7 +35,6 @@ def main() -> None:
     # Idle OpenMP threads spin, which slows down other processes. A short spin is as fast on two idle cores (70 ms per
     # step of the demo) and 1.7 times faster beside two busy processes. torch reads the variable on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    malloc.keep_freed()
     warnings.showwarning = _noting(warnings.showwarning)
     _take_plugin_files()
     if "--debug" in sys.argv[1:]:

@@ -6,10 +6,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
-from nanogen_align.naming import is_slot
+from nanogen_align.naming import DEFAULT_TEACHER, is_slot
 from nanogen_core.validators import at_least, factor, guidance_scale, not_below, unit
-
-DEFAULT_TEACHER = "dinov2-vit-b"
 
 _block = at_least(1, 1000)
 

@@ -9,6 +9,7 @@ from nanogen_core.errors import NanoGenError, shown
 from nanogen_core.registry import registry
 
 KIND = "vision_encoder"  # the kind of component that a teacher is
+DEFAULT_TEACHER = "dinov2-vit-b"
 
 
 def slot(teacher: Any) -> dict[str, Any]:

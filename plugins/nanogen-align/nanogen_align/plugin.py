@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nanogen_align.naming import DEFAULT_TEACHER, teacher_problem
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.specs import Component, Kind
 
@@ -72,9 +73,6 @@ def nanogen_components() -> list[Component]:
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each teacher that is not an installed encoder, and for missing block outputs."""
-    from nanogen_align.config import DEFAULT_TEACHER  # not at the top: the plugin scan must stay fast
-    from nanogen_align.naming import teacher_problem
-
     chosen = config.get("auxiliary", {})
     losses = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
     teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in losses.items()}

@@ -6,8 +6,7 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
-from nanogen_align.config import DEFAULT_TEACHER
-from nanogen_align.naming import is_slot
+from nanogen_align.naming import DEFAULT_TEACHER, is_slot
 from nanogen_core.validators import between, factor, pixels, unit
 
 _positive = between(0, 1000, above=True)

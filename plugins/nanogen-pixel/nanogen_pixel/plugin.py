@@ -7,8 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
-from nanogen_align.config import DEFAULT_TEACHER
-from nanogen_align.naming import teacher_problem
+from nanogen_align.naming import DEFAULT_TEACHER, teacher_problem
 from nanogen_core.hookspecs import hookimpl
 from nanogen_core.registry import Chosen
 from nanogen_core.specs import Component, Method

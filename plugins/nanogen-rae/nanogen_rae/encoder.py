@@ -80,7 +80,7 @@ class PublishedEncoder:
 
     def _side(self, image_size: int) -> int:
         """Side of the network's input in pixels. Raises Incompatible if it is not a whole number of patches."""
-        scale = self._preset.scale or Fraction(self._patch, STRIDE)
+        scale = Fraction(*self._preset.scale or (self._patch, STRIDE))
         patches = Fraction(self._config.side or image_size * scale) / self._patch
         if image_size <= 0 or patches.denominator > 1:
             raise Incompatible(

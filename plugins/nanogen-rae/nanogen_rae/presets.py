@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import NamedTuple
 
 from nanogen_rae.families import FAMILIES, Family
@@ -18,7 +17,7 @@ class Encoder(NamedTuple):
     patch: int = 16  # side of a patch in pixels of the network's input
     class_token: bool = True
     registerless: str | None = None  # name on the hub of the model without registers
-    scale: Fraction | None = None  # network pixels per image pixel; None: one patch for 16 image pixels
+    scale: tuple[int, int] | None = None  # network pixels for image pixels; None: one patch for 16 image pixels
 
     @property
     def reading(self) -> Family:
@@ -55,7 +54,7 @@ def _eupe(size: str, width: int) -> Encoder:
 
 
 def _convnextv2(size: str, width: int) -> Encoder:
-    return Encoder("convnextv2", f"facebook/convnextv2-{size}-22k-224", width, 32, scale=Fraction(224, 256))
+    return Encoder("convnextv2", f"facebook/convnextv2-{size}-22k-224", width, 32, scale=(224, 256))
 
 
 def _tipsv2(size: str, width: int) -> Encoder:
