@@ -44,6 +44,14 @@ import importlib, pkgutil, {package}
 for module in pkgutil.walk_packages({package}.__path__, "{package}."):
     importlib.import_module(module.name)
 """
+#: Builds a wheel of each project into the first folder, as pip does: by the build backend, in the project's folder.
+BUILD = """
+import os, sys
+from hatchling.build import build_wheel
+for project in sys.argv[2:]:
+    os.chdir(project)
+    build_wheel(sys.argv[1])
+"""
 #: Reads lines `PACKAGES<tab>SCRIPT<tab>OUTPUT`: runs the script in a fork whose site-packages are these.
 SERVE = """
 import importlib, os, sys, traceback
@@ -98,16 +106,14 @@ print(type(pipeline.objective).__name__, *(image.size for image in pipeline.gene
 
 
 class Wheels:
-    """The wheels of this repository by the name of their distribution, each built when it is first asked for."""
+    """The wheels of this repository by the name of their distribution. One process builds all of them."""
 
     def __init__(self, folder: Path):
         self.folder = folder
+        run(sys.executable, "-c", BUILD, str(folder), *map(str, PROJECTS.values()))
 
     def __getitem__(self, name: str) -> Path:
-        pattern = f"{name.replace('-', '_')}-*.whl"
-        if not list(self.folder.glob(pattern)):
-            run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(self.folder), cwd=PROJECTS[name])
-        return next(self.folder.glob(pattern))
+        return next(self.folder.glob(f"{name.replace('-', '_')}-*.whl"))
 
     def unpacked(self, name: str) -> Path:
         """A folder with what the wheel of this distribution installs."""

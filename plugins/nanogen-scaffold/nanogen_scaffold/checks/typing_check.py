@@ -13,6 +13,7 @@ from pathlib import Path
 from nanogen_scaffold.checks.report import FAILED, LEFT_OUT, Check
 
 TYPES, MYPY = "types", "mypy --strict"
+CONFIG = Path(__file__).parent / "mypy.ini"
 SHOWN = 10  # lines of mypy in a report
 
 
@@ -38,7 +39,8 @@ def check_types(module: str) -> Check:
 def mypy_errors(paths: Sequence[Path]) -> list[str]:
     """Return what `mypy --strict` reports about files and packages. Modules without types are not reported."""
     command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent"]
-    command += ["--config-file=", "--no-error-summary", "--no-pretty", "--no-color-output", *map(str, paths)]
+    command += [f"--config-file={CONFIG}", "--no-warn-unused-configs"]
+    command += ["--no-error-summary", "--no-pretty", "--no-color-output", *map(str, paths)]
     ran = subprocess.run(command, capture_output=True, text=True, env=_environment())
     if not ran.returncode:
         return []
