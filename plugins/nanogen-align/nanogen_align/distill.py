@@ -29,8 +29,9 @@ class Distill(Auxiliary):
     """Distillation: `weight * |student - teacher|^2` at the same noisy state, times and condition.
 
     Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
-    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow). Differences of velocities
-    are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise, which is 1 on the straight path.
+    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow). Differences of
+    velocities are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise. This is 1 on the
+    straight path.
 
     Args:
         config: Options of the loss.
