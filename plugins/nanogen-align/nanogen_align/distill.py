@@ -115,8 +115,7 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
             f" {there['tokenizer']['name']!r}, and this pipeline {list(pipeline.latent.shape)} of"
             f" {here['tokenizer']['name']!r}, or with other options. Train both on the same latents."
         )
-    paths = [_path(each.objective) for each in (teacher, pipeline)]
-    if not torch.allclose(*paths, rtol=1e-5):
+    if not torch.allclose(_path(teacher.objective), _path(pipeline.objective), rtol=1e-5):
         raise Incompatible(
             f"auxiliary.distill.teacher: {folder} has another path from data to noise: its objective is"
             f" {there['objective']['name']!r}, that of this pipeline {here['objective']['name']!r}. Use a teacher with"
