@@ -110,7 +110,6 @@ class Result:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"strategy": "fsdp"}, "train.evaluate does not support train.strategy: fsdp"),
         ({"evaluate": {"metrics": ["nope"]}}, "nope"),
         ({"evaluate": {"count": 0}}, "train.evaluate.count"),
         ({"evaluate": {"evry": 3}}, "evry"),

@@ -72,13 +72,13 @@ class Engine:
         """Whether this is the first process."""
         return bool(self.accelerator.is_main_process)
 
-    def wrap(self, stage: Stage) -> nn.Module:
+    def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         """Return the wrapped training step, after compiling and checkpointing blocks as configured."""
         for net in stage.nets.values():
             if self.settings.recomputed_every and is_trained(net):
                 apply_activation_checkpointing(net, self.settings.recomputed_every)
             COMPILERS[self.settings.compile](net)
-        return self.strategy.wrap(TrainStep(stage), stage)
+        return self.strategy.wrap(step, stage)
 
 
 def _workers(device: torch.device) -> int:
