@@ -13,7 +13,7 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_train.distributed import dtensor
 from nanogen_train.protocols import Averaged, Stage
 
-PARTS = ("conditioner", "tokenizer", "backbone", "objective")  # parts of a pipeline that can have weights
+PARTS = ("conditioner", "tokenizer", "backbone", "objective")  # the parts of a pipeline that can have weights
 
 
 class Unsharded:
@@ -40,7 +40,9 @@ class Unsharded:
     def averaged(self, stage: Averaged) -> Pipeline:
         """Return the averaged pipeline with the current weights, unsharded. A collective call."""
         pipeline = stage.averaged()
-        return pipeline.with_parts(**{name: _filled(part, getattr(pipeline, name)) for name, part in self._empty.items()})
+        return pipeline.with_parts(
+            **{name: _filled(part, getattr(pipeline, name)) for name, part in self._empty.items()}
+        )
 
 
 def _parameters(part: Any) -> list[nn.Parameter]:
