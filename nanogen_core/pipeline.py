@@ -249,7 +249,7 @@ class Pipeline:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the state dict of each trained part, by part name."""
-        parts = {name: vars(self).get(name, self.parts.get(name)) for name in self.learned}  # those of `with_parts`
+        parts: dict[str, Any] = {name: vars(self).get(name, self.parts.get(name)) for name in self.learned}
         states = {name: dict(part.state_dict()) for name, part in parts.items() if hasattr(part, "state_dict")}
         return {name: state for name, state in states.items() if state}
 

@@ -110,7 +110,6 @@ class FSDPStrategy:
             dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         self._mesh = init_device_mesh(accelerator.device.type, (dist.get_world_size(),))
         dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
-        self._dtype = dtype
         self._blocks = MixedPrecisionPolicy(dtype, torch.float32, cast_forward_inputs=False)
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
@@ -129,8 +128,6 @@ class FSDPStrategy:
             _gather_in_methods(net)
         for net in step.nets.values() if self._by_block else ():
             self._shard_blocks(net, self._blocks)
-            for block in blocks_of(net) if self._dtype is not None else ():
-                block.forward = partial(_in_low_precision, block.forward, self._accelerator.device.type, self._dtype)
         fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
         _gather_outside_forward(step)
         _gather_once(step)
@@ -147,7 +144,10 @@ class FSDPStrategy:
         checkpoint.save_distributed(run, step, states, facts)
 
     def _shard_blocks(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
+        device, dtype = self._accelerator.device.type, policy.param_dtype
         for block in blocks_of(net):
+            if dtype is not None:
+                block.forward = partial(_in_low_precision, block.forward, device, dtype)
             fully_shard(block, mesh=self._mesh, mp_policy=policy)
 
 
