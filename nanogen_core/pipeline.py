@@ -257,8 +257,8 @@ class Pipeline:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the state dict of each trained part, by part name."""
-        modules = {name: self.parts[name] for name in self.learned if hasattr(self.parts.get(name), "state_dict")}
-        states = {name: dict(module.state_dict()) for name, module in modules.items()}
+        parts: dict[str, Any] = {name: vars(self).get(name, self.parts.get(name)) for name in self.learned}
+        states = {name: dict(part.state_dict()) for name, part in parts.items() if hasattr(part, "state_dict")}
         return {name: state for name, state in states.items() if state}
 
     def _facts(self, trained: Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 
 from nanogen_core import ConfigError, Pipeline, build_pipeline
 from nanogen_eval import evaluate_pipeline
+from nanogen_eval.sources.sampled import identity
 from nanogen_files import storage
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Interrupted, Run
@@ -42,6 +43,8 @@ def test_the_last_score_is_that_of_the_saved_pipeline(evaluated, tmp_path):
     pipeline = build_and_load(evaluated, tmp_path)
     scores = {score.metric: score.value for score in evaluate_pipeline(pipeline, 8, draws=0)}
     assert lines(tmp_path)[-1]["score.accuracy"] == scores["accuracy"]
+    history = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert history[-1]["about"]["weights"] == identity(pipeline)["weights"]
 
 
 def build_and_load(config, folder):
@@ -110,7 +113,6 @@ class Result:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"strategy": "fsdp"}, "train.evaluate does not support train.strategy: fsdp"),
         ({"evaluate": {"metrics": ["nope"]}}, "nope"),
         ({"evaluate": {"count": 0}}, "train.evaluate.count"),
         ({"evaluate": {"evry": 3}}, "evry"),

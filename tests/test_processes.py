@@ -22,7 +22,6 @@ import torch.distributed as dist
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
-from nanogen_core.errors import TrainingError
 from nanogen_data.loader import EpochOrder
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
@@ -269,11 +268,3 @@ def test_torchrun_and_accelerate_launch_run_the_command_line(tmp_path: Path) -> 
         assert ended.returncode == 0, ended.stderr[-3000:]
         assert checkpoint.load(tmp_path / folder, 2)[1]["processes"] == 2
     assert curve(tmp_path / "torchrun") == curve(tmp_path / "accelerate")
-
-
-def test_stages_with_several_optimisers_are_not_shared_out(group: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nanogen_train.stages.diffusion import Diffusion
-
-    monkeypatch.setattr(Diffusion, "phase_names", ("student", "judge"))
-    with pytest.raises(TrainingError, match=r"with one optimizer.*student, judge.*set train.strategy"):
-        Run(build_pipeline(flow(strategy="fsdp")), Path("nowhere"))

@@ -1,6 +1,7 @@
 """Runs trainings one after the other in the processes that torchrun started: `scenarios.py PLAN.json ANSWERS.json`.
 
-The plan is a list of `{"name", "config", "folder", "resume", "stop_after", "gradients"}`; the answers are by name.
+The plan is a list of `{"name", "config", "folder", "resume", "killed", "stop_after", "gradients"}`; the answers are by
+name.
 One launch serves many tests, since starting processes takes longer than what they do.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import TrainingError
+from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import dtensor as placement
 from nanogen_train.distributed import processes as ranks
 from nanogen_train.trainer.loop import Interrupted, Run
@@ -88,10 +91,19 @@ def poisoned(run: Run) -> None:
     run.stage.loss = poison  # type: ignore[method-assign]
 
 
+def killed(folder: Path, copy: Path) -> None:
+    """A copy of a run without its last checkpoint."""
+    shutil.copytree(folder, copy)
+    shutil.rmtree(checkpoint.path_of(copy, checkpoint.steps_in(copy)[-1]))
+
+
 def carried_out(scenario: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
-    pipeline = build_pipeline(scenario["config"])
-    run = Run(pipeline, Path(scenario["folder"]), resume=scenario.get("resume", False))
+    folder = Path(scenario["folder"])
+    if "killed" in scenario:
+        ranks.broadcast_from_main(lambda: killed(Path(scenario["killed"]), folder))
+    resume = scenario.get("resume", False) or "killed" in scenario
+    run = Run(build_pipeline(scenario["config"]), folder, resume=resume)
     if scenario.get("gradients"):
         watched(run, answer)
     if scenario.get("stop_after"):
@@ -107,7 +119,7 @@ def carried_out(scenario: dict[str, Any]) -> dict[str, Any]:
     except TrainingError as error:
         answer["failed"] = ranks.all_gather(str(error))
     answer["step"] = run.step
-    answer["share"] = sum(tensor.numel() for tensor in placement.local_shards(pipeline.backbone.parameters()))
+    answer["share"] = sum(tensor.numel() for tensor in placement.local_shards(run.stage.nets.parameters()))
     return answer
 
 

@@ -80,7 +80,9 @@ class ImageNorm(nn.InstanceNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise features [B, C, N] over N, float32."""
-        return super().forward(x.float())
+        assert self.weight is not None
+        assert self.bias is not None
+        return F.instance_norm(x.float(), weight=self.weight.float(), bias=self.bias.float(), eps=self.eps)
 
 
 class Residual(nn.Module):

@@ -50,7 +50,6 @@ class DecoderTraining:
         decoder = self.tokenizer.new_decoder().to(self.tokenizer.device)
         self._average = EMA(decoder)
         self.nets = nn.ModuleDict({DECODER: decoder, "ema": self._average.net})
-        self._last_weights = decoder.head.weight  # for the adaptive weight
         self._distance = _distance(config, self.tokenizer)
         self.features = _features(config, self.tokenizer)
         self.augment = DiffAugment(config.augment_probability, config.cutout)
@@ -101,7 +100,8 @@ class DecoderTraining:
         total = parts["l1"] + self.config.perceptual_weight * parts.get("perceptual", torch.zeros_like(parts["l1"]))
         if self.features is not None and self._reached(rng.step, self.config.adversarial_from):
             parts["adversarial"] = self._adversarial(output, rng)
-            parts["weight"] = adaptive_weight(total, parts["adversarial"], self._last_weights)
+            last = self.nets[DECODER].get_parameter("head.weight")  # FSDP gathers it during the loss
+            parts["weight"] = adaptive_weight(total, parts["adversarial"], last)
             total = total + self.config.adversarial_weight * parts["weight"] * parts["adversarial"]
         parts["psnr"] = psnr(output.detach(), images).mean()
         return Losses(total, {name: value.detach() for name, value in parts.items()})

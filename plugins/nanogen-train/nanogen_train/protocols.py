@@ -78,6 +78,9 @@ class Stage(Protocol):
     `nets` contains everything that a checkpoint must contain. `phase_names` names the optimizers; `phases(step)` are
     those that update at a step, in order. The loss of a phase is computed after the updates of the phases before it.
     The learning-rate schedule of a phase starts at its first update.
+
+    FSDP shards the networks after the constructor, which replaces their parameters. It gathers weights in `prepare`,
+    `loss` and `samples`.
     """
 
     nets: nn.ModuleDict

@@ -134,7 +134,8 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
     """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
     learned = pipeline.state()
-    read = {kind: contents.of(pipeline.parts[kind], state=kind not in learned) for kind in _kinds(pipeline)}
+    parts = {kind: vars(pipeline).get(kind, pipeline.parts[kind]) for kind in _kinds(pipeline)}  # those of `with_parts`
+    read = {kind: contents.of(part, state=kind not in learned) for kind, part in parts.items()}
     return {
         "weights": storage.tensors_hash(state)[:DIGITS],
         "config": fingerprint(contents.configuration(pipeline.config)),

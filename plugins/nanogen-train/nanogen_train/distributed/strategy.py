@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from inspect import isfunction
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +15,15 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.utils._pytree import tree_map_only
 
 from nanogen_core.errors import TrainingError
+from nanogen_core.pipeline import Pipeline
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
 from nanogen_train.distributed.blocks import blocks_of
-from nanogen_train.protocols import Stage
+from nanogen_train.distributed.unsharded import Unsharded
+from nanogen_train.protocols import Averaged, Stage
 from nanogen_train.settings import TrainConfig
 from nanogen_train.trainer.step import TrainStep, is_trained
 
@@ -48,6 +52,9 @@ class Strategy(Protocol):
         step.
         """
 
+    def averaged(self, stage: Averaged) -> Pipeline:
+        """Return the EMA pipeline of the stage, unsharded. Called on every process, if `train.evaluate` is set."""
+
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
         """Write a checkpoint. Called on every process.
 
@@ -75,6 +82,9 @@ class DDPStrategy:
         context: AbstractContextManager[None] = self._accelerator.no_sync(model)
         return context
 
+    def averaged(self, stage: Averaged) -> Pipeline:
+        return stage.averaged()
+
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
         if processes.rank() == 0:
             checkpoint.save(run, step, states, facts)
@@ -86,13 +96,16 @@ class FSDPStrategy:
     Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Other weights are
     gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as second
     derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
+
+    The training step is the root of all networks of the stage, trained or not. So the end of each backward pass frees
+    every gathered weight, before an optimizer or an average changes its shards.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):
         if accelerator.mixed_precision == "fp16":
             raise TrainingError("train.strategy: fsdp does not scale losses for fp16: set train.precision to bf16.")
         self._accelerator = accelerator
-        self._by_block = settings.shard_by == "block"
+        self._by_block, self._evaluates = settings.shard_by == "block", settings.evaluate is not None
         if not dist.is_initialized():  # a single process
             dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         self._mesh = init_device_mesh(accelerator.device.type, (dist.get_world_size(),))
@@ -100,36 +113,41 @@ class FSDPStrategy:
         self._blocks = MixedPrecisionPolicy(dtype, torch.float32, cast_forward_inputs=False)
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        if len(stage.phase_names) > 1:
-            raise TrainingError(
-                f"train.strategy: fsdp supports only stages with one optimizer, but this one has"
-                f" {len(stage.phase_names)} ({', '.join(stage.phase_names)}): set train.strategy to ddp."
-            )
         scalars = [name for name, parameter in stage.nets.named_parameters() if not parameter.ndim]
         if scalars:
             raise TrainingError(
                 f"train.strategy: fsdp cannot shard scalars, and {scalars[0]} is a scalar parameter: give it the"
                 " shape [1], or set train.strategy to ddp."
             )
-        for net in stage.nets.values():
-            if not is_trained(net):  # called outside the step, in float32
-                self._shard_blocks(net, MixedPrecisionPolicy())
-                fully_shard(net, mesh=self._mesh)
-                _gather_in_methods(net)
-            elif self._by_block:
-                self._shard_blocks(net, self._blocks)
+        if self._evaluates:
+            self._unsharded = Unsharded(stage)
+        step.others = nn.ModuleDict({name: net for name, net in stage.nets.items() if not is_trained(net)})
+        for net in step.others.values():  # in float32
+            self._shard_blocks(net, MixedPrecisionPolicy())
+            fully_shard(net, mesh=self._mesh, reshard_after_forward=False)
+            _gather_in_methods(net)
+        for net in step.nets.values() if self._by_block else ():
+            self._shard_blocks(net, self._blocks)
         fully_shard(step, mesh=self._mesh, reshard_after_forward=False)
+        _gather_outside_forward(step)
+        _gather_once(step)
         model: nn.Module = self._accelerator.prepare_model(step, evaluation_mode=True)  # only for autocast
         return model
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         return _without_sync(model)
 
+    def averaged(self, stage: Averaged) -> Pipeline:
+        return self._unsharded.averaged(stage)
+
     def save(self, run: Path, step: int, states: States, facts: Mapping[str, Any]) -> None:
         checkpoint.save_distributed(run, step, states, facts)
 
     def _shard_blocks(self, net: nn.Module, policy: MixedPrecisionPolicy) -> None:
+        device, dtype = self._accelerator.device.type, policy.param_dtype
         for block in blocks_of(net):
+            if dtype is not None:
+                block.forward = partial(_in_low_precision, block.forward, device, dtype)
             fully_shard(block, mesh=self._mesh, mp_policy=policy)
 
 
@@ -141,6 +159,41 @@ def _gather_in_methods(net: nn.Module) -> None:
     for name in {name for kind in classes for name, value in vars(kind).items() if isfunction(value)}:
         if not name.startswith("_") and name != "forward":
             register_fsdp_forward_method(net, name)
+
+
+def _gather_outside_forward(step: Any) -> None:
+    """Gather the weights of the root also in `prepare` and `samples`, and keep them to the end of `forward`.
+
+    A loss may contain a backward pass (`torch.autograd.grad`), at whose end FSDP would free all weights.
+    """
+    register_fsdp_forward_method(step, "prepare")  # `forward` uses the gathered weights
+    register_fsdp_forward_method(step, "samples")
+    step.samples = partial(_then_reshard, step, step.samples)
+    step.register_forward_pre_hook(lambda *_: step.set_reshard_after_backward(False))
+    step.register_forward_hook(lambda *_: step.set_reshard_after_backward(True), always_call=True)
+
+
+def _gather_once(step: nn.Module) -> None:
+    """Gather and free each group of weights. Accumulation in torch 2.13 fails for a group that was never gathered."""
+    for module in step.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()
+            module.reshard()
+
+
+def _then_reshard(step: Any, method: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return method(*args)
+    finally:
+        step.reshard()
+
+
+def _in_low_precision(forward: Callable[..., Any], device: str, dtype: torch.dtype, *args: Any, **kwargs: Any) -> Any:
+    """Call a block whose weights are gathered in `dtype`. Outside autocast, the block returns float32."""
+    if torch.is_autocast_enabled(device):
+        return forward(*args, **kwargs)
+    with torch.autocast(device, dtype):
+        return tree_map_only(Tensor, Tensor.float, forward(*args, **kwargs))
 
 
 @contextmanager

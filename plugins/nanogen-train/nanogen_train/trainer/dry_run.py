@@ -98,7 +98,7 @@ def _sheet(run: Run) -> str | None:
     if not run.settings.sample_every:
         return None
     try:
-        run.stage.samples(processes.world())
+        run.train_step.samples(processes.world())
     except Exception as error:  # training would continue without sample sheets
         return f"{type(error).__name__}: {error}"
     return None

@@ -74,7 +74,7 @@ class Engine:
         """Whether this is the first process."""
         return bool(self.accelerator.is_main_process)
 
-    def wrap(self, stage: Stage) -> nn.Module:
+    def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         """Return the wrapped training step, after converting, compiling and checkpointing blocks as configured."""
         if self.settings.float8 != "none":
             float8.apply_float8(filter(is_trained, stage.nets.values()), self.settings.float8)
@@ -82,7 +82,7 @@ class Engine:
             if self.settings.recomputed_every and is_trained(net):
                 apply_activation_checkpointing(net, self.settings.recomputed_every)
             COMPILERS[self.settings.compile](net)
-        return self.strategy.wrap(TrainStep(stage), stage)
+        return self.strategy.wrap(step, stage)
 
 
 def _workers(device: torch.device) -> int:

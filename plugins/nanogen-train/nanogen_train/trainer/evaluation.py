@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from torch import Tensor
+
 from nanogen_core.errors import ConfigError, TrainingError
 from nanogen_core.named_components import build_named
 from nanogen_core.pipeline import Pipeline
@@ -14,6 +16,7 @@ from nanogen_files import storage
 from nanogen_train.distributed import processes
 from nanogen_train.logging import metrics_log
 from nanogen_train.protocols import Averaged
+from nanogen_train.trainer import outputs
 
 if TYPE_CHECKING:
     from nanogen_train.settings import EvaluateConfig
@@ -46,15 +49,13 @@ class Evaluations:
         config: When and what to evaluate.
 
     Raises:
-        ConfigError: nanogen-eval is not installed, the stage has no EMA pipeline, or the strategy shards weights.
+        ConfigError: nanogen-eval is not installed, or the stage has no EMA pipeline.
     """
 
     def __init__(self, run: Run, config: EvaluateConfig):
         self.run, self.config = run, config
         if not isinstance(run.stage, Averaged):
             raise ConfigError("train.evaluate: this stage trains no pipeline that can be sampled. Leave it out.")
-        if run.settings.strategy == "fsdp":
-            raise ConfigError("train.evaluate does not support train.strategy: fsdp. Evaluate the finished run.")
         if NAME not in registry().components.get(KIND, {}):
             raise ConfigError("train.evaluate needs nanogen-eval: run `pip install nanogen-eval`.")
         options = {"name": NAME, "metrics": list(config.metrics), "count": config.count}
@@ -73,17 +74,23 @@ class Evaluations:
     def evaluate(self) -> None:
         """Score the EMA weights. Writes the scores to the log, the trackers and `scores.jsonl`."""
         assert isinstance(self.run.stage, Averaged)
-        averaged = self.run.stage.averaged()
+        averaged = self.run.engine.strategy.averaged(self.run.stage)
         results = self.evaluator.scores(averaged, self.run.folder, self.run.step)
+        weights = outputs.full_weights(self.run.stage) if self.config.best is not None else {}
         if self.run.engine.is_main:
             scalars = {f"{PREFIX}{result.metric}": float(result.value) for result in results}
             metrics_log.append(self.run.folder, {"step": self.run.step, "seconds": self.run.metrics.seconds, **scalars})
             self.run.engine.trackers.log(self.run.step, scalars)
             if self.config.best is not None:
-                self._keep_best(results)
+                self._keep_best(results, weights)
 
-    def _keep_best(self, results: Sequence[Result]) -> None:
-        """Save the EMA pipeline in `best` if its score is better than in every earlier evaluation."""
+    def _keep_best(self, results: Sequence[Result], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Save the EMA pipeline in `best` if its score is better than that of every earlier evaluation.
+
+        Args:
+            results: The scores of this evaluation.
+            weights: The EMA weights: part -> state dict.
+        """
         name = self.config.best
         found = next((result for result in results if result.metric == name), None)
         if found is None:
@@ -94,7 +101,7 @@ class Evaluations:
         if found.value != (max if found.higher_is_better else min)(values):
             return
         folder = self.run.folder / BEST
-        self.run.pipeline.save(folder, weights=self.run.stage.weights())
+        self.run.pipeline.save(folder, weights=weights)
         fact = {"score": name, "value": found.value, "step": self.run.step, "candidates": len(values)}
         storage.write_json(folder / SELECTION, fact)
 

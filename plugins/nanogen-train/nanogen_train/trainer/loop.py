@@ -42,7 +42,7 @@ from nanogen_train.trainer.image_readers import refuse_image_readers
 from nanogen_train.trainer.outputs import report_full_disk
 from nanogen_train.trainer.run_lock import run_lock
 from nanogen_train.trainer.signals import stop_request
-from nanogen_train.trainer.step import MicroBatch, means, micro_batches, named_by_phase
+from nanogen_train.trainer.step import MicroBatch, TrainStep, means, micro_batches, named_by_phase
 from nanogen_train.trainer.untrained import refuse_untrained
 
 Report = Callable[[int, Mapping[str, float]], None]  # called with (step, scalars of the last log line)
@@ -99,7 +99,8 @@ class Run:
         self.adapter = self._add_adapter()
         pipeline.to(self.engine.device)
         self.stage = stage_of(pipeline)
-        self.model = self.engine.wrap(self.stage)
+        self.train_step = TrainStep(self.stage)
+        self.model = self.engine.wrap(self.train_step, self.stage)
         self.optimization = Optimization(
             self.stage,
             pipeline.parts["optimizer"],
@@ -281,10 +282,10 @@ class Run:
         )
 
     def _prepare(self, batch: Batch) -> Batch:
-        return self.stage.prepare(batch.to(self.engine.device), self.step)
+        return self.train_step.prepare(batch.to(self.engine.device), self.step)
 
     def _prepare_for_all_steps(self, batch: Batch) -> Batch:
-        return self.stage.prepare(batch.to(self.engine.device), None)
+        return self.train_step.prepare(batch.to(self.engine.device), None)
 
     def _one_step(self, batch: Batch) -> None:
         with_statistics = self._is_log_step(self.step + 1)

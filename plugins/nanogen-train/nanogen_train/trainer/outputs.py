@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from nanogen_core.errors import TrainingError
 from nanogen_files import storage
 from nanogen_files.images import grid, to_pil
@@ -20,7 +22,7 @@ from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import dtensor, processes
 from nanogen_train.ema import snapshots
 from nanogen_train.logging import metrics_log
-from nanogen_train.protocols import Snapshotting
+from nanogen_train.protocols import Snapshotting, Stage
 
 if TYPE_CHECKING:
     from nanogen_train.trainer.evaluation import Evaluations
@@ -51,7 +53,7 @@ def sheet_path(run: Run) -> Path:
 def draw(run: Run) -> None:
     """Draw a sample sheet. Every process draws a share. An error is logged, and training continues."""
     with warn_on_error("The sample sheet of step %d could not be drawn", run.step):
-        images, captions = run.stage.samples(run.settings.sample_count)
+        images, captions = run.train_step.samples(run.settings.sample_count)
         if run.engine.is_main:
             sheet, file = grid(to_pil(images), captions, columns=GRID_COLUMNS), BytesIO()
             sheet.save(file, "PNG")
@@ -89,6 +91,11 @@ def save_snapshots(run: Run) -> None:
             snapshots.write(run.folder, snapshots.Snapshot(run.step, width), full)
 
 
+def full_weights(stage: Stage) -> dict[str, dict[str, Tensor]]:
+    """Return the weights for a saved pipeline, unsharded on the CPU: part -> state dict. A collective call."""
+    return {part: dtensor.full_on_cpu(tensors) for part, tensors in stage.weights().items()}
+
+
 def save(run: Run) -> None:
     """Save the pipeline, then the checkpoint. Raises TrainingError if a loss since the last log line is not finite.
 
@@ -101,7 +108,7 @@ def save(run: Run) -> None:
         "processes": processes.world(),
         **run.optimization.facts(),
     }
-    weights = {part: dtensor.full_on_cpu(tensors) for part, tensors in run.stage.weights().items()}
+    weights = full_weights(run.stage)
     if run.engine.is_main:
         metrics_log.sync(run.folder)
         run.pipeline.save(run.folder, weights=weights)

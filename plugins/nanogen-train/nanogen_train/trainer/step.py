@@ -1,4 +1,4 @@
-"""The training step as a single module, so that DDP or FSDP wraps the whole loss computation.
+"""The training step as a single module, so that DDP or FSDP wraps every call of the stage's networks.
 
 If only the network were wrapped, objectives that call it through `.module` would skip gradient synchronisation. This
 was measured for MeanFlow.
@@ -33,6 +33,14 @@ class TrainStep(nn.Module):
     def forward(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """Return the stage's loss of a phase on a micro-batch."""
         return self._stage[0].loss(phase, batch, rng)
+
+    def prepare(self, batch: Batch, step: int | None) -> Batch:
+        """Return the batch after the stage's `prepare`."""
+        return self._stage[0].prepare(batch, step)
+
+    def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
+        """Return the stage's sample images and their captions."""
+        return self._stage[0].samples(count)
 
 
 def is_trained(net: nn.Module) -> bool:
