@@ -98,7 +98,7 @@ class FSDPStrategy:
     derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
 
     The training step is the root of all networks of the stage, trained or not. So the end of each backward pass frees
-    every gathered weight, before an optimizer or an average changes its shards.
+    every gathered weight, before an optimizer or EMA changes its shards.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):
