@@ -164,13 +164,24 @@ def gallery() -> str:
     return text.replace("{results}", _results(ROOT / "docs" / "gallery")).replace("{cells}", "\n".join(rows))
 
 
+NOT_SHOWN = ("network", "seconds", "error")
+
+
 def _results(folder: Path) -> str:
     if not (folder / "results.csv").is_file():
         return "This version of the documentation contains no results of a matrix."
-    header, *rows = csv.reader((folder / "results.csv").open(encoding="utf-8", newline=""))
-    table = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    pictures = [f"![Samples of {path.stem}](gallery/{path.name})" for path in sorted(folder.glob("*.png"))]
-    return "\n".join(["## Results\n", *table, "", *pictures])
+    rows = list(csv.DictReader((folder / "results.csv").read_text(encoding="utf-8").splitlines()))
+    done = [row for row in rows if row["network"] == "trained"]
+    columns = [name for name in rows[0] if name not in NOT_SHOWN and any(row[name] for row in done)]
+    table = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in done)]
+    missing = len({(row["task"], row["method"]) for row in rows}) - len(done)
+    lines = ["## Results\n", *(f"| {' | '.join(cells)} |" for cells in table), ""]
+    lines += [f"{missing} cells of the matrix are not in this table.\n"] if missing else []
+    lines += ["The first row of each sheet is real drawings, the other rows are samples.\n"]
+    for path in sorted(folder.glob("*.png")):
+        task, name = path.stem.split("-", 1)
+        lines += [f"### {name}, {task}\n", f"![Samples of {name}, {task}](gallery/{path.name})\n"]
+    return "\n".join(lines)
 
 
 # -- command line ----------------------------------------------------------------------------------------------------

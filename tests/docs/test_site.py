@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -61,3 +62,15 @@ def test_links_to_files_of_the_repository_lead_somewhere(site):
         for target in re.findall(r'href="?((?!https?:|#|mailto|data:)[^" >#]+)', page.read_text(encoding="utf-8")):
             if not target.startswith("/"):
                 assert (page.parent / target).exists(), (page.relative_to(site), target)
+
+
+def test_the_gallery_shows_every_measured_cell(site):
+    page = (site / "gallery" / "index.html").read_text(encoding="utf-8")
+    rows = list(csv.DictReader((ROOT / "docs" / "gallery" / "results.csv").read_text(encoding="utf-8").splitlines()))
+    done = [row for row in rows if row["network"] == "trained"]
+    assert done
+    for row in done:
+        assert re.search(f"<td>{row['task']}</td>\\s*<td>{re.escape(row['method'])}</td>", page), row
+        assert f"{row['task']}-{row['method']}.png" in page
+    missing = len({(row["task"], row["method"]) for row in rows}) - len(done)
+    assert f"{missing} cells of the matrix are not in this table" in page

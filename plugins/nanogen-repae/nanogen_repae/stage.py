@@ -126,16 +126,25 @@ class RepaE(Diffusion):
         return Losses(total, named)
 
     def _alignment_of(self, latents: Tensor, batch: Batch, rng: KeyedRNG) -> Tensor:
-        """Return the alignment loss [] of latents [B, C, h, w], with gradient to them alone. Drops no conditions."""
+        """Return the alignment loss [] of latents [B, C, h, w], with gradient to them alone. Drops no conditions.
+
+        The networks are frozen during both passes: activation checkpointing recomputes blocks in the backward pass.
+        """
         with frozen(net for name, net in self.nets.items() if name != TOKENIZER):
             condition, null = self._condition(batch), self.pipeline.conditioner.null(len(batch.indices))
             kept = torch.zeros(len(batch.indices), dtype=torch.bool, device=latents.device)
             nets: dict[str, Any] = {**self.nets, PHASE: self._student(rng.step)}
-            clean = State(latents, self._cls_token(batch))
+            leaf = latents.detach().requires_grad_(latents.requires_grad)
+            clean = State(leaf, self._cls_token(batch))
             losses = self.pipeline.objective.loss(nets, clean, where_null(kept, condition, null), null, rng)
             if losses.forward_pass is None:
                 raise TrainingError("The alignment loss needs the objective's forward pass. Choose another objective.")
-            return self._align.loss(losses.forward_pass, clean, batch, self.nets, rng).total  # type: ignore[arg-type]
+            loss = self._align.loss(losses.forward_pass, clean, batch, self.nets, rng).total  # type: ignore[arg-type]
+            if not loss.requires_grad:
+                return loss
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        through = (latents * gradient).sum()
+        return loss.detach() + (through - through.detach())
 
     # -- after a step ------------------------------------------------------------------------------------------------
 

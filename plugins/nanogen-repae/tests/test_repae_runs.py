@@ -165,6 +165,16 @@ def _moment_distance(x: Tensor, y: Tensor) -> float:
     return float(means + (x.std(dim=0) - y.std(dim=0)).square().mean().sqrt())
 
 
+def test_recomputed_activations_give_the_same_steps(small: dict[str, Any], tmp_path: Path) -> None:
+    states = []
+    for word in ("none", "all"):
+        train = {**small["train"], "steps": 2, "activation_checkpointing": word}
+        Run(build_pipeline({**small, "train": train}), tmp_path / word).train()
+        states.append(checkpoint.load(tmp_path / word, 2)[0]["nets"])
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_resume_is_exact(small: dict[str, Any], tmp_path: Path, accumulated: int) -> None:
     config = {**small, "train": {**small["train"], "grad_accum_steps": accumulated}}
