@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PLUGINS := $(filter-out %-openmoji,$(sort $(wildcard plugins/nanogen-*)))
 WORKERS ?= 2
 
-.PHONY: install demo matrix bench test torture lint parity fidelity equivalence evaluation-cases docs wheels release wheel-tests bundle clean
+.PHONY: install demo matrix bench test suite torture lint parity fidelity equivalence evaluation-cases docs wheels release wheel-tests bundle clean
 
 install: $(STAMP)
 
@@ -15,7 +15,8 @@ $(STAMP): Makefile pyproject.toml constraints.txt $(wildcard plugins/*/pyproject
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
-		-e ".[dev]" $(addprefix -e ,$(PLUGINS)) -e "plugins/nanogen-openmoji[demo]"
+		--no-compile -e ".[dev]" $(addprefix -e ,$(PLUGINS)) -e "plugins/nanogen-openmoji[demo]"
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # pip compiles on one core; files of a later Python fail
 	touch $@
 
 # make demo, make demo TASK=t2i, make demo SEED=1, make demo DATA=photos (which says what to install)
@@ -32,9 +33,13 @@ matrix: install
 bench: install
 	$(BIN)/python -m benchmarks.speed $(foreach name,$(ONLY),--only $(name)) $(if $(OUTPUT),--output $(OUTPUT))
 
+# Lint and the suite side by side.
+test: install
+	$(MAKE) --no-print-directory -j 2 lint suite
+
 # One thread for each worker: two test processes on two cores get in each other's way otherwise.
 # A worker without tests takes some of the other, since the last tests are long ones.
-test: lint
+suite: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The long forms of four tests: ten times the damaged files and the steps of two processes, 10,000 generated files for
