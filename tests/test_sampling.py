@@ -155,7 +155,7 @@ def test_extras_survive_dropout_and_joins():
     both = join_conditions(condition, condition)
     assert torch.equal(both.extras["own"], torch.cat([numbers, numbers]))
     assert join_conditions(null, null).extras == {}
-    with pytest.raises(ValueError, match=r"with extras \['own'\] and \[\]"):
+    with pytest.raises(ValueError, match=r"different extras: \['own'\] and \[\]"):
         join_conditions(condition, null)
 
 

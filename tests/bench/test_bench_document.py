@@ -82,7 +82,7 @@ def test_numbers_in_sentences(latent, everyone):
         f"|r| = {power.detectable:.2f}",
         f"includes zero (n = {dpgbench.n}), although its p-value is {dpgbench.p_holm:.3f}.",
         f"Over all n = {ranges.n_all} the agreement with GenEval is {ranges.agreement_all:+.3f}",
-        f"of FID is {ranges.spread_all:.2f} there and {ranges.spread:.3f} over the n = {ranges.n}",
+        f"of FID is {ranges.spread_all:.2f} over n = {ranges.n_all} and {ranges.spread:.3f} over n = {ranges.n}",
         f"{ranges.agreement_all:+.3f} (n = 26) would become {ranges.expected:+.3f}",
         f"rows of MeanFlow it is {all_families.low:+.3f} (n = {all_families.n_low})",
         f"without it {geneval.agreement:+.3f} (n = 21) becomes {models.high:+.3f} (n = {models.n_high})",
