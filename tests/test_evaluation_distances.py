@@ -184,7 +184,7 @@ def test_a_repeated_example_counts_once():
 
 
 def test_moments_of_fewer_than_two_examples_are_an_error():
-    with pytest.raises(DataError, match="there are 0"):
+    with pytest.raises(DataError, match="got 0"):
         RunningMoments().moments()
     assert RunningMoments().state() == {}
 
