@@ -18,6 +18,7 @@ from nanogen_eval.sources.archive import Archive
 from nanogen_eval.sources.folder import Folder
 from nanogen_eval.targets import Images, Model, Reconstructions
 from nanogen_eval.testing.fakes import TinyRedness
+from nanogen_files.folder_lock import folder_lock
 from nanogen_files.images import to_pil, to_uint8
 
 PROMPTS = ["a red ball", "two dogs", "a cat"]
@@ -152,6 +153,16 @@ def test_images_of_every_suffix_are_read_and_other_files_counted(tmp_path, caplo
         f"Left out of {tmp_path}: hidden or system entries: 2 (.thumbs, __MACOSX); sheets of samples: 1 (grid.png); "
         "files without an image suffix: 1 (1 .heic)."
     ) in caplog.messages
+
+
+def test_the_files_of_an_evaluation_are_not_counted(folder, caplog):
+    """The lock of a running evaluation is in the folder of the images, as is the state of an interrupted one."""
+    (folder / ".evaluating").mkdir()
+    (folder / ".nanogen-images.json").write_text("{}", encoding="utf-8")
+    with folder_lock(folder / ".evaluating.lock", RuntimeError), caplog.at_level(logging.WARNING):
+        assert len({path.name for path in folder.iterdir() if path.name.startswith(".")}) == 4
+        Folder(folder)
+    assert "Left out" not in caplog.text
 
 
 def test_fewer_images_than_count_log_a_warning(folder, caplog):

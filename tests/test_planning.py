@@ -21,6 +21,7 @@ from nanogen_train.planning import cost as costs
 from nanogen_train.planning.caption_lengths import CaptionLengths
 from nanogen_train.planning.hardware import GPU, gpu_of
 from nanogen_train.planning.plan import Setting, plan_for
+from nanogen_train.planning.units import BYTES, FLOPS, SECONDS, quantity
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"
 SMALL = {
@@ -268,7 +269,40 @@ def test_the_command_prints_both_figures(tmp_path):
     plain = CliRunner().invoke(cli, [*words[:-3], "--json"])
     assert json.loads(plain.output)["flops_per_image"] == figures["flops_per_image_padded"]
     text = CliRunner().invoke(cli, words[:-1]).output
-    assert f"{figures['flops_per_image_padded'] / 1e12:.3f} TFLOPs per image if every caption had 256 tokens" in text
+    (padded, unit) = re.search(r"(\S+) (\w)FLOPs per image if every caption had 256 tokens", text).groups()
+    assert float(padded) * {"G": 1e9, "T": 1e12}[unit] == pytest.approx(figures["flops_per_image_padded"], rel=1e-3)
+
+
+def test_the_text_of_a_small_network_shows_three_digits_of_every_quantity(tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text(json.dumps(combine({**SMALL, "train": {"batch_size": 4}}, {})), encoding="utf-8")
+    words = ["plan", str(config)]
+    text = CliRunner().invoke(cli, words, catch_exceptions=False).output
+    figures = json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)
+    sizes = {"MFLOPs": 1e6, "GFLOPs": 1e9, "µs": 1e-6, "ms": 1e-3, "KiB": 1024, "MiB": 1024**2}
+    found = [float(number) * sizes[unit] for number, unit in re.findall(rf"([\d.]+) ({'|'.join(sizes)})", text)]
+    memory = [entry[key] for entry in figures["memory"] for key in ("weights", "activations", "total")]
+    names = ("flops_per_image", "flops_per_step", "compute_seconds_per_step")
+    assert found == pytest.approx([*(figures[name] for name in names), *memory], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "units", "text"),
+    [
+        (0.997e12, FLOPS, "0.997 TFLOPs"),
+        (1.755e12, FLOPS, "1.755 TFLOPs"),
+        (46.2e9, FLOPS, "46.20 GFLOPs"),
+        (99e9, FLOPS, "99.00 GFLOPs"),
+        (100e9, FLOPS, "0.100 TFLOPs"),
+        (5312e18, FLOPS, "5,312.0 EFLOPs"),
+        (13.7 * 1024**3, BYTES, "13.70 GiB"),
+        (52.34 * 1024**2, BYTES, "52.34 MiB"),
+        (0.0123, SECONDS, "12.30 ms"),
+        (0, SECONDS, "0.000 µs"),
+    ],
+)
+def test_a_unit_shows_three_significant_digits(value, units, text):
+    assert quantity(value, units) == text
 
 
 def test_labels_have_no_lengths():

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,22 @@ def test_a_wrong_plan_is_a_sentence(changes, sentence):
         plan.checked(tiny(**changes))
 
 
+def test_the_plan_of_the_document_resolves(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "cluster.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml title=\"study.yaml\"\n(.*?)```", page, re.S)
+    file = tmp_path / "study.yaml"
+    file.write_text(text, encoding="utf-8")
+    for quick, steps in ((False, 400), (True, 100)):
+        todo = jobs(plan.checked(plan.read(plan.find(str(file)), quick=quick)), tmp_path, ["small", "deep"])
+        assert len(todo) == 8  # two methods, tasks and seeds
+        first, second = (resolve(next(job for job in todo if job.name == name).config) for name in ("small", "deep"))
+        assert first.sections["train"].steps == steps
+        found = [line.key for line in differences(first.as_dict(), second.as_dict())]
+        assert found == ["backbone.depth"]
+    named = set(re.findall(r"--only (\S+)", page)) - {"METHOD`"}
+    assert named <= set(plan.read(plan.find("mini"))["methods"])
+
+
 def test_an_unknown_plan_or_method_is_a_sentence(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'mini'"):
         plan.find("mimi")
@@ -196,10 +213,11 @@ def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch, retri
     told, queue = [], Ended()
     todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
     Scheduler(tmp_path, queue, Options(slots=Slots(count=2), retries=retries), told.append).run(todo)
+    assert told[:2] == ["0 of 3 runs are already finished.", "imagenet decoder: submitted as job 9 (log: 9.out)"]
     assert todo[0].error == "It ended without a result: job 9 (log: 9.out)."
     assert todo[1].error == "This run needs imagenet decoder, which failed."
     assert queue.titles == ["nanogen imagenet decoder"] * (1 + retries)
-    assert len(told) == 4 + retries
+    assert len(told) == 5 + 2 * retries
 
 
 def test_a_run_of_a_perturbation_is_found_by_its_folder(tmp_path):

@@ -128,19 +128,23 @@ def test_the_cost_of_a_plan_is_a_product_of_known_numbers(tmp_path, monkeypatch)
     raw = {**ONE, "seeds": [0, 1], "steps": 4}
 
     def lines(queue=QUEUE, **speed):
-        return list(dry_run.dry_run(raw, tmp_path / "out", only=(), queue=queue, speed=Speed(**speed)))
+        speed = Speed(**speed)
+        return list(dry_run.dry_run(raw, tmp_path / "out", only=(), queue=queue, speed=speed, log=progress.append))
 
+    progress = []
     nothing = "\n".join(lines())
-    assert "4 trainings: 0.0 EFLOPs." in nothing
+    assert "4 trainings: 0.256 PFLOPs." in nothing
     assert "GPU hours: unknown without the GPU's speed" in nothing
     assert len(counted) == 2  # one for each task
+    counts = ["Counting FLOPs: vae, imagenet", "Counting FLOPs: vae, t2i"]
+    assert progress == ["Reading the configurations of 4 unfinished runs.", *counts]
     # 4 x 32 images x 2 TFLOPs = 256 TFLOPs: at 40% of 0.1 TFLOP/s 6,400 s
     told = "\n".join(lines(gpu_tflops=0.1, utilisation=0.4))
-    assert f"4 trainings: 0.0 EFLOPs, {6400 / 3600:.1f} GPU hours." in told
+    assert f"4 trainings: 0.256 PFLOPs, {6400 / 3600:.3f} GPU hours." in told
     assert "Assumed speed: 40% of 0.1 TFLOP/s per GPU, both as given." in told
     # 0.02 images/s: 128 images take 6,400 s
     told = "\n".join(lines(measured="vae=0.02"))
-    assert f", {6400 / 3600:.1f} GPU hours." in told
+    assert f", {6400 / 3600:.3f} GPU hours." in told
     scripts = sorted(path.name for path in (tmp_path / "out.scripts").iterdir())
     assert scripts == [f"{task}-vae-seed-{seed}.sh" for task in ("imagenet", "t2i") for seed in (0, 1)]
     assert "#SBATCH --time=60" in (tmp_path / "out.scripts" / scripts[0]).read_text()
@@ -166,4 +170,4 @@ class Cost:
 def test_a_wrong_speed_is_a_sentence(tmp_path, monkeypatch, speed, sentence):
     monkeypatch.setattr(dry_run, "cost_of", lambda configuration, classes: Cost())
     with pytest.raises(ConfigError, match=sentence):
-        list(dry_run.dry_run(ONE, tmp_path, only=(), queue=LocalQueue(), speed=Speed(**speed)))
+        list(dry_run.dry_run(ONE, tmp_path, only=(), queue=LocalQueue(), speed=Speed(**speed), log=print))

@@ -22,7 +22,7 @@ class SkippedFiles:
     """Names of the files that are skipped in an image folder.
 
     Args:
-        used: Names of files that are not images but are used otherwise; they are not counted.
+        used: Names of files and folders that are not images but are used otherwise; they are not counted.
         hidden: Hidden and system files and folders.
         reasons: Other skipped files, by reason.
         suffixes: Number of files without an image suffix, by suffix.
@@ -36,6 +36,16 @@ class SkippedFiles:
     def add(self, reason: str, name: str) -> None:
         """Add a file that is skipped for the given reason."""
         self.reasons.setdefault(reason, []).append(name)
+
+    def add_hidden(self, name: str, folder: str = "") -> None:
+        """Add a hidden or system entry.
+
+        Args:
+            name: Name of the entry.
+            folder: Relative path of its folder, with a separator at the end.
+        """
+        if name not in self.used:
+            self.hidden.append(f"{folder}{name}")
 
     def add_by_suffix(self, name: str) -> None:
         """Count a file without an image suffix."""
@@ -80,7 +90,7 @@ def _images(folder: Path, skipped: SkippedFiles, prefix: str, parents: tuple[tup
         raise DataError(f"{folder} is nested more than {MAX_DEPTH} folders deep: move its images up.")
     for entry in listed:
         if is_hidden(entry.name):
-            skipped.hidden.append(f"{prefix}{entry.name}")
+            skipped.add_hidden(entry.name, prefix)
         elif entry.is_dir():
             yield from _images(Path(entry.path), skipped, f"{prefix}{entry.name}{os.sep}", (*parents, device_inode))
         elif suffix(entry.name) in SUFFIXES:

@@ -241,7 +241,7 @@ class Evaluation:
     def _ticks(self, name: str, metric: Metric) -> Callable[[], None]:
         """Return a callback that reports each resampling of a metric."""
         steps = iter(range(1, (total := intervals.expected(metric, self.bootstrap.draws)) + 1))
-        return lambda: self.report(f"interval of {name}", next(steps), total)
+        return lambda: self.report(f"interval of {name} (--intervals 0 leaves it out)", next(steps), total)
 
     def _finished(self, one: Pass) -> list[Entry]:
         """Return the stored entries of a pass that finished before an interruption; empty if it did not finish."""
@@ -284,7 +284,7 @@ class Evaluation:
             return
         with progress.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with folder_lock(self.folder / ".evaluating.lock", self._busy):
+        with folder_lock(self.folder / progress.LOCK, self._busy):
             yield
 
     def _busy(self, holder: str) -> NanoGenError:

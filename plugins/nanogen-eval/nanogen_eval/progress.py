@@ -21,6 +21,7 @@ from nanogen_files.write_errors import translate_write_errors
 
 log = logging.getLogger(__name__)
 FOLDER = ".evaluating"  # in the output folder; has a folder for each pass
+LOCK = ".evaluating.lock"  # in the output folder
 DONE = "done"
 BATCH_SIZE = "batch_size"
 DELETE = "Delete the file, and the evaluation computes this part again."

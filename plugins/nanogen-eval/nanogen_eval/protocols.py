@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from nanogen_eval.score import Score
 
 
+class NotedWarning(UserWarning):
+    """A warning of a metric that its `notes` contain too. `nanogen evaluate` prints only the note."""
+
+
 class Features(Protocol):
     """Frozen network that maps images to feature vectors, as Fréchet and kernel distances need them.
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
+from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.protocols import Resampled
 from nanogen_eval.testing import MetricContract
 from nanogen_fidelity.distances.frechet import frechet_distance, moments
@@ -157,6 +159,15 @@ def test_few_images_are_noted_at_the_metric(tiny, folder, pictures):
     with pytest.warns(UserWarning, match="8 examples are few for 5 features"):
         few.compute()
     assert [note.split()[0] for note in few.notes] == ["8", "12"]
+
+
+def test_the_command_prints_a_small_sample_note_once(tiny, folder, recwarn):
+    words = [str(folder[0]), "--metrics", "frechet", "--set", f"metric.frechet.reference={folder[0]}"]
+    ran = CliRunner().invoke(evaluate, [*words, "--set", "metric.frechet.features=inception", "--intervals", "20"])
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count("12 examples are few for 5 features") == 1
+    assert not [one for one in recwarn if "examples are few" in str(one.message)]
+    assert "interval of frechet (--intervals 0 leaves it out): 32 of 32" in ran.output  # 20 draws, 12 left out
 
 
 def test_the_inception_score_has_three_variants(tiny, pictures):

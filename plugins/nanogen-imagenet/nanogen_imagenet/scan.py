@@ -35,7 +35,7 @@ def scan(split: Path) -> Found:
     found = Found()
     for entry in entries(split):
         if is_hidden(entry.name):
-            found.left.hidden.append(entry.name)
+            found.left.add_hidden(entry.name)
         elif entry.is_dir():
             if files := list(images_below(Path(entry.path), found.left)):
                 found.files[_utf8(entry)] = files

@@ -96,10 +96,14 @@ def mini(
         only=only,
         queue=_queue(executor, resources),
         options=Options(slots=_slots(executor, slots, resources.gpus), retries=retries, wait=wait),
-        log=lambda line: click.echo(line, err=True),
+        log=_log,
     )
     if failed:
         raise SystemExit(1)
+
+
+def _log(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _queue(executor: str, resources: Resources) -> LocalQueue | SlurmQueue:
@@ -120,5 +124,5 @@ def _dry_run(
 ) -> None:
     from nanogen_bench.mini.dry_run import Speed, dry_run
 
-    for line in dry_run(raw, output, only=only, queue=queue, speed=Speed(**speed)):
+    for line in dry_run(raw, output, only=only, queue=queue, speed=Speed(**speed), log=_log):
         click.echo(line)

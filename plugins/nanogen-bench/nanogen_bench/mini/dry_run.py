@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from nanogen_bench.mini.experiment import resolved
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import checked
-from nanogen_bench.mini.scheduler import LOGS
+from nanogen_bench.mini.scheduler import LOGS, Log
 from nanogen_cluster.queues import LocalQueue, SlurmQueue
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved
@@ -21,6 +21,7 @@ from nanogen_files import storage
 from nanogen_train.planning.cost import Cost, cost_of
 from nanogen_train.planning.hardware import gpu_of
 from nanogen_train.planning.plan import Setting, plan_for
+from nanogen_train.planning.units import FLOPS, GPU_HOURS, quantity
 
 CLASSES = 1000  # if the data is absent
 EXCLUDED = (
@@ -69,7 +70,13 @@ class _Run:
 
 
 def dry_run(
-    raw: Mapping[str, Any], output: Path, *, only: tuple[str, ...], queue: LocalQueue | SlurmQueue, speed: Speed
+    raw: Mapping[str, Any],
+    output: Path,
+    *,
+    only: tuple[str, ...],
+    queue: LocalQueue | SlurmQueue,
+    speed: Speed,
+    log: Log,
 ) -> Iterator[str]:
     """Compute the cost of the unfinished runs, and write the scripts that SLURM would get.
 
@@ -79,6 +86,7 @@ def dry_run(
         only: Methods; all if empty.
         queue: Queue of the jobs.
         speed: Assumption about the speed of a GPU.
+        log: Receives lines of progress.
 
     Yields:
         Lines of text.
@@ -89,13 +97,15 @@ def dry_run(
     plan = checked(raw)
     output = output.resolve()
     todo = [job for job in jobs(plan, output, plan.chosen(only)) if job.result is None]
+    log(f"Reading the configurations of {len(todo)} unfinished runs.")
     configurations = {job.folder: resolved(job) for job in todo}
     _check(speed)
     if isinstance(queue, SlurmQueue):
         yield _write_scripts(queue, output, todo)
     trainings = [job for job in todo if job.eval_samples]
-    costs = _Costs()
-    runs = {(job.name, job.task): costs.run(configurations[job.folder]) for job in trainings}
+    costs = _Costs(log)
+    distinct = {(job.name, job.task): configurations[job.folder] for job in trainings}
+    runs = {(name, task): costs.run(f"{name}, {task}", one) for (name, task), one in distinct.items()}
     rate = _rate(speed, {name: run for (name, task), run in runs.items() if task == plan.tasks[0]})
     yield from _table(trainings, runs, None if rate is None else rate[:2])
     yield MISSING_SPEED if rate is None else rate[2]
@@ -110,20 +120,26 @@ def _check(speed: Speed) -> None:
 
 
 class _Costs:
-    """Counts each distinct training step once."""
+    """Counts each distinct training step once.
 
-    def __init__(self) -> None:
+    Args:
+        log: Receives a line before each count.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._known: dict[str, Cost] = {}
 
-    def run(self, configuration: Resolved) -> _Run:
+    def run(self, title: str, configuration: Resolved) -> _Run:
         train = configuration.sections["train"]
-        return _Run(self._cost(configuration), train.batch_size, train.steps)
+        return _Run(self._cost(title, configuration), train.batch_size, train.steps)
 
-    def _cost(self, configuration: Resolved) -> Cost:
+    def _cost(self, title: str, configuration: Resolved) -> Cost:
         values = configuration.as_dict()
         parts = {name: values.get(name) for name in COSTLY}
         key = json.dumps([parts, str(Assembly(configuration)["latent"])], default=str, sort_keys=True)
         if key not in self._known:
+            self._log(f"Counting FLOPs: {title}")
             self._known[key] = cost_of(configuration, classes=CLASSES)
         return self._known[key]
 
@@ -161,15 +177,16 @@ def _table(
 ) -> Iterator[str]:
     """Yield a line for each method and task, and the sums over all seeds and perturbations."""
     width = max((len(name) for name, _ in runs), default=0)
-    head = f"{'method':{width}}  {'task':10}{'TFLOPs/image':>13}{'images':>13}{'EFLOPs':>10}"
-    yield head + ("" if rate is None else f"{'GPU hours':>11}") + "  (one run)"
+    head = f"{'method':{width}}  {'task':10}{'per image':>14}{'images':>14}{'one run':>15}"
+    yield head + ("" if rate is None else f"{'time':>20}")
     for (name, task), run in runs.items():
-        images, flops = run.batch_size * run.steps, run.flops / 1e18
-        line = f"{name:{width}}  {task:10}{run.cost.flops / 1e12:13.3f}{images:13,}{flops:10.1f}"
-        yield line + ("" if rate is None else f"{run.hours(*rate):11.1f}")
+        flops = f"{quantity(run.cost.flops, FLOPS):>14}{run.batch_size * run.steps:14,}{quantity(run.flops, FLOPS):>15}"
+        hours = "" if rate is None else f"{quantity(run.hours(*rate), GPU_HOURS):>20}"
+        yield f"{name:{width}}  {task:10}{flops}{hours}"
     every = [runs[job.name, job.task] for job in trainings]
-    total = f"{len(every)} trainings: {sum(run.flops for run in every) / 1e18:,.1f} EFLOPs"
-    yield total + ("." if rate is None else f", {sum(run.hours(*rate) for run in every):,.1f} GPU hours.")
+    total = f"{len(every)} trainings: {quantity(sum(run.flops for run in every), FLOPS)}"
+    hours = "" if rate is None else f", {quantity(sum(run.hours(*rate) for run in every), GPU_HOURS)}"
+    yield f"{total}{hours}."
 
 
 def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:

@@ -155,6 +155,8 @@ class Scheduler:
             self.command(job, slot), self._logs(job), title=f"nanogen {job.title}", attempt=attempt, after=after
         )
         self._submitted[job.folder] = (job, submission)
+        begun = "started" if isinstance(self.queue, LocalQueue) else "submitted"
+        self.log(f"{job.title}: {begun} as {submission.title}")
 
     def command(self, job: Job, slot: int = 0) -> Command:
         """Return the command of a run.

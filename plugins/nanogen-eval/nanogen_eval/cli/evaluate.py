@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,8 +143,10 @@ def evaluate_source(source: Path, options: dict[str, Any]) -> tuple[list[Score],
         options: Options of the command, by parameter.
     """
     from nanogen_eval.cli.progress import progress_reporter
+    from nanogen_eval.protocols import NotedWarning
 
-    with progress_reporter() as report:
+    with progress_reporter() as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotedWarning)
         evaluation, target, seeds = _prepared(source, options, report)
         return evaluation.scores(target, seeds), _folder(source, options)
 

@@ -18,15 +18,19 @@ from nanogen_core.tensors import Batch
 from nanogen_data.image_folders import SkippedFiles, images_below
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import read_image
+from nanogen_eval import progress
+from nanogen_eval.image_writer import MARKER
 from nanogen_eval.sources import sidecars
 from nanogen_eval.sources.headers import formats
+from nanogen_files.folder_lock import HOLDER
 from nanogen_files.images import to_tensor
 
 log = logging.getLogger(__name__)
 
 SHEETS = {"grid.png"}  # contact sheets of samples, as `nanogen sample` writes them
-#: Files that are not images and need no warning.
-KNOWN = frozenset({sidecars.LABELS, sidecars.PROMPTS, sidecars.LINES, "scores.json", "scores.jsonl", "metadata.jsonl"})
+SIDECARS = (sidecars.LABELS, sidecars.PROMPTS, sidecars.LINES, "scores.json", "scores.jsonl", "metadata.jsonl")
+#: Entries that are not images and need no warning. An evaluation writes hidden files beside the images.
+KNOWN = frozenset({*SIDECARS, progress.FOLDER, progress.LOCK, progress.LOCK + HOLDER, MARKER})
 ALIASES = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}  # suffix -> usual suffix of the format
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
+from nanogen_eval.protocols import NotedWarning
 
 EPS = torch.finfo(torch.float64).eps
 TOLERANCE = 1e-6  # accepted asymmetry and negative eigenvalues, relative to the largest entry or eigenvalue
@@ -74,7 +75,7 @@ def small_sample(moments: Moments) -> str | None:
         f"{count} examples are few for {width} features{singular}: the Fréchet distance is biased upwards. Compare it"
         " only with distances from equally many examples. Evaluate more images, or set `extrapolate`."
     )
-    warnings.warn(note, stacklevel=2)
+    warnings.warn(note, NotedWarning, stacklevel=2)
     return note
 
 

@@ -91,27 +91,27 @@ def _json(plan: CostEstimate) -> str:
 
 
 def _text(plan: CostEstimate) -> str:
-    from nanogen_train.planning.plan import GIB
+    from nanogen_train.planning.units import BYTES, DAYS, FLOPS, SECONDS, quantity
 
     f = plan.figures
     lines = [
         f"{plan.cost.parameters / 1e6:.1f}M parameters, latent {'x'.join(map(str, plan.cost.latent.shape))},"
         f" {plan.cost.tokens} image tokens",
-        f"{f['flops_per_image'] / 1e12:.3f} TFLOPs per image, {f['flops_per_step'] / 1e15:.3f} PFLOPs per step of"
+        f"{quantity(f['flops_per_image'], FLOPS)} per image, {quantity(f['flops_per_step'], FLOPS)} per step of"
         f" {plan.batch_size} images",
         *_padding(plan),
         f"{plan.setting.gpus} GPUs, {f['images_per_gpu']} images per GPU:"
-        f" {plan.step_seconds:.3f} s per step, {f['days']:.2f} days for {plan.steps} steps",
+        f" {quantity(plan.step_seconds, SECONDS)} per step, {quantity(f['days'], DAYS)} for {plan.steps} steps",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
         f" {f['jpeg_bytes_per_second'] / 1e6:.1f} MB/s of JPEG, or {f['latent_bytes_per_second'] / 1e6:.1f} MB/s of"
         " latents",
         "",
-        f"{'GiB per GPU':22}{'weights':>10}{'activations':>13}{'total':>9}",
+        f"{'memory per GPU':22}{'weights':>13}{'activations':>13}{'total':>13}",
     ]
     for entry in plan.memory:
-        numbers = [value / GIB for value in (entry.weights, entry.activations, entry.total)]
-        verdict = "fits" if entry.strategy in plan.fits else f"more than {plan.setting.gpu.memory:g}"
-        lines.append(f"{entry.strategy:22}{numbers[0]:10.1f}{numbers[1]:13.1f}{numbers[2]:9.1f}  {verdict}")
+        columns = [f"{quantity(value, BYTES):>13}" for value in (entry.weights, entry.activations, entry.total)]
+        verdict = "fits" if entry.strategy in plan.fits else f"more than {plan.setting.gpu.memory:g} GiB"
+        lines.append(f"{entry.strategy:22}{''.join(columns)}  {verdict}")
     return "\n".join([*lines, "", f"First limit: {plan.first_limit}"])
 
 
@@ -119,4 +119,6 @@ def _padding(plan: CostEstimate) -> list[str]:
     """Return the FLOPs with full padding, if the estimate has less."""
     if not plan.cost.flops_by_length:
         return []
-    return [f"{plan.cost.flops / 1e12:.3f} TFLOPs per image if every caption had {plan.cost.longest} tokens"]
+    from nanogen_train.planning.units import FLOPS, quantity
+
+    return [f"{quantity(plan.cost.flops, FLOPS)} per image if every caption had {plan.cost.longest} tokens"]

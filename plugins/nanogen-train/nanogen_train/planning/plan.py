@@ -10,6 +10,7 @@ from nanogen_core.validators import at_least, between, positive
 from nanogen_data.loader import DataShard
 from nanogen_train.planning.cost import Cost
 from nanogen_train.planning.hardware import GPU
+from nanogen_train.planning.units import SECONDS, quantity
 
 GIB = 1024**3
 FLOAT, HALF = 4, 2  # bytes
@@ -159,8 +160,8 @@ def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images:
         return f"Memory: no strategy fits {images} images on one GPU. Use more GPUs, or raise train.grad_accum_steps."
     if transfer > compute * 2 / 3:
         return (
-            f"The network between GPUs: computing {images} images per GPU takes {compute:.3f} s, but transferring the"
-            f" gradients takes {transfer:.3f} s. Use a larger batch or fewer GPUs."
+            f"The network between GPUs: computing {images} images per GPU takes {quantity(compute, SECONDS)}, but"
+            f" transferring the gradients takes {quantity(transfer, SECONDS)}. Use a larger batch or fewer GPUs."
         )
     if "ddp" not in fits:
         return f"Memory: {fits[0]} is the simplest strategy that fits {images} images on one GPU."
