@@ -5,6 +5,7 @@ import torch
 from test_undecided import MEANFLOW, PIXELS, REG, SD_VAE, SD_VAE_TEXT
 
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
+from nanogen_core.pipeline import build_pipeline
 from nanogen_import import import_checkpoint
 
 
@@ -130,6 +131,21 @@ def test_a_file_of_no_known_layout_is_refused(tmp_path):
     torch.save({"conv.weight": torch.ones(2)}, tmp_path / "other.pt")
     with pytest.raises(DataError, match="contains no network of an installed backbone"):
         import_checkpoint(tmp_path / "other.pt", recipe="jit")
+
+
+@pytest.mark.parametrize("backbone", ["lightning-dit", "ddt", "dit"])
+def test_weights_in_nanogens_own_layout_need_no_import(backbone, tmp_path):
+    build_pipeline(
+        task="imagenet",
+        method="vae",
+        image_size=32,
+        dataset="openmoji",
+        tokenizer="openmoji-vae",
+        backbone={"name": backbone, "size": "tiny"},
+    ).save(tmp_path / "saved")
+    file = tmp_path / "saved" / "backbone.safetensors"
+    with pytest.raises(DataError, match=r"is in NanoGen's own layout.*`nanogen train CONFIG --init .*safetensors`"):
+        import_checkpoint(file, recipe="sd-vae-ema")
 
 
 def test_a_description_that_is_no_mapping_is_refused(rows, file_for):

@@ -14,12 +14,38 @@ SCHEME = "hf:"
 READ = ("*.safetensors", "*.json", "*.yaml", "*.txt", "*.model")  # the files of a pipeline: no pickles, no code
 FOLDER = "{folder}"  # in a saved configuration: the folder of the pipeline
 PROBE = 5  # seconds
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+))?/?")
 
 
 def is_address(text: str | Path) -> bool:
     """Return whether a text has the form `hf://...`. A Path, which has one slash after the colon, counts as well."""
     return str(text).startswith(f"{SCHEME}/")
+
+
+def is_path(source: str | Path) -> bool:
+    """Return whether a source can only be local: a Path, or a text without the form `name` or `user/name`."""
+    return isinstance(source, Path) or _NAME.fullmatch(source) is None
+
+
+def can_download(source: str | Path) -> bool:
+    """Return whether the hub answers. Raises FileNotFoundError if the source cannot be the name of a hub model."""
+    if is_path(source):
+        raise FileNotFoundError(f"There is no folder {source}.")
+    return reachable()
+
+
+def missing(what: str, source: str, advice: str) -> str:
+    """Return the error message for a source that is no local folder and was not downloaded.
+
+    Args:
+        what: The model, such as "The VAE".
+        source: A path, or a name on the hub.
+        advice: Sentences on what to do.
+    """
+    if is_path(source):
+        return f"{what} {source!r} is not a local folder: this folder does not exist. {advice}"
+    return f"{what} {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. {advice}"
 
 
 def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
@@ -46,7 +72,7 @@ def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
             f"{text} is a folder of this machine, which has no revision {revision!r}. Leave out the revision, or write"
             f" {SCHEME}//{text} for the model on the hub."
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text) or isinstance(source, Path):
+    if is_path(source) or "/" not in text:
         raise DataError(f"There is no folder {text}. Give an existing folder, or the name user/name of a hub model.")
     return _snapshot(text, revision, f"There is no folder {text}, and the hub was tried: ")
 
@@ -103,7 +129,7 @@ def model_file(name: str, file: str, subfolder: str | None = None) -> Path:
     """Return the local path of a file of a hub model. Raises OSError or ValueError if it cannot be downloaded."""
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(name, file, subfolder=subfolder, local_files_only=not reachable()))
+    return Path(hf_hub_download(name, file, subfolder=subfolder, local_files_only=not can_download(name)))
 
 
 def _snapshot(name: str, revision: str | None, prefix: str) -> Path:

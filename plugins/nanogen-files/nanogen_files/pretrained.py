@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from nanogen_files.errors import DataError
-from nanogen_files.hub import reachable
+from nanogen_files.hub import can_download
 from nanogen_files.weights import refuse_nonfinite
 
 REMOTE = "trust_remote_code"
@@ -24,6 +24,7 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
         options: Further arguments of `kind.from_pretrained`.
 
     Raises:
+        FileNotFoundError: `source` is a path without a folder.
         DataError: The model needs its own Python code, or its weights are corrupt or contain Python objects. Other
             errors of the library are not caught.
     """
@@ -31,7 +32,7 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
     place = str(folder) if folder is not None and folder.is_dir() else source
     defaults: dict[str, Any] = {"local_files_only": place is not source or isinstance(source, Path)}
     if source is not None and not {**defaults, **options}["local_files_only"]:
-        defaults["local_files_only"] = not reachable()
+        defaults["local_files_only"] = not can_download(source)
     if kind.__name__.startswith("Auto"):  # the Auto classes accept this option
         defaults[REMOTE] = False
     try:

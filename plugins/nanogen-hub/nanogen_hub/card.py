@@ -99,8 +99,10 @@ def _use(pipeline: Pipeline, name: str, sheet: Sheet) -> list[str]:
     call = f"images = pipeline.generate([{request!r}], seed=0)"
     if pipeline.backbone is None:
         call = "latents = pipeline.tokenizer.encode(images)"
+    packages = ", ".join(f"`{name}`" for name in distributions(pipeline.config))
     return [
-        f"`pip install {' '.join(distributions(pipeline.config))}`",
+        f"Needs the Python packages {packages}. Those that are not on the package index yet are installed from a"
+        " checkout: NanoGen with `make install`, others with `pip install -e FOLDER`.",
         "",
         "```python",
         "from nanogen_core import Pipeline",

@@ -39,10 +39,15 @@ def push(
     The card has the configuration, the training data, the scores of scores.json, licences and a sample sheet.
     """
     from nanogen_core.pipeline import Pipeline
+    from nanogen_hub.push import CARD
 
     options = {"licence": licence, "include_frozen": include_frozen, "seed": seed, "run": run, "dry_run": dry_run}
     pipeline = Pipeline.load(run)
-    click.echo(pipeline.push_to_hub(name, private=private, revision=revision, message=message, **options))
+    written = pipeline.push_to_hub(name, private=private, revision=revision, message=message, **options)
+    if dry_run is None:
+        click.echo(written)
+    else:
+        click.echo(f"Nothing was uploaded. The files are in {dry_run}: {dry_run / CARD} is the model card.")
 
 
 @click.command()

@@ -248,6 +248,8 @@ def test_the_command_writes_a_dry_run(run: Path, tmp_path: Path) -> None:
     words = [str(run), NAME, "--licence", "mit", "--dry-run", str(tmp_path / "files")]
     result = CliRunner().invoke(push, words)
     assert result.exit_code == 0, result.output
+    assert f"{tmp_path / 'files' / 'README.md'} is the model card" in result.output
+    assert "pip install nanogen" not in (tmp_path / "files" / "README.md").read_text(encoding="utf-8")
     assert torch.equal(samples(Pipeline.load(tmp_path / "files")), samples(Pipeline.load(run)))
     again = CliRunner().invoke(push, words)
     assert isinstance(again.exception, DataError)

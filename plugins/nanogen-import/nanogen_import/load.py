@@ -15,6 +15,7 @@ from nanogen_core.errors import ConfigError, DataError, listing
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import registry
 from nanogen_core.specs import LatentSpec
+from nanogen_files.storage import DIGEST
 from nanogen_files.weights import load_exactly
 from nanogen_import.candidates import Candidate, agreed, candidates, same_family, shown
 from nanogen_import.checkpoint import Checkpoint, Importer, Undecided, Unrecognised
@@ -223,6 +224,11 @@ def _read(
             refused.append(str(error))
     if not refused:
         raise ConfigError("No installed backbone can import checkpoints: install one, such as nanogen-dit.")
+    if DIGEST in file.values:
+        raise DataError(
+            f"{file.path} is in NanoGen's own layout, which needs no import: use the folder of its run or saved"
+            f" pipeline, or start a training with `nanogen train CONFIG --init {file.path}`."
+        )
     raise DataError(f"{file.path} contains no network of an installed backbone: {'; '.join(refused)}.")
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_files.hub import reachable
+from nanogen_files import hub
 
 MODEL_TYPES = ("convnext", "convnextv2")
 EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses 1e-12
@@ -41,9 +41,13 @@ class PooledFeatures(nn.Module):
         source = str(folder) if local else path
         transformers = _transformers()
         try:
+            offline = local or not hub.can_download(source)
             with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
                 network, report = transformers.AutoModel.from_pretrained(
-                    source, use_safetensors=True, output_loading_info=True, local_files_only=local or not reachable()
+                    source,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    local_files_only=offline,
                 )
         except Exception as error:  # the hub, its cache, the network and file readers raise many types
             raise DataError(_missing(source, local, error)) from error
@@ -80,8 +84,9 @@ def _missing(source: str, local: bool, error: Exception) -> str:
     reason = str(error).partition("\n")[0] or type(error).__name__
     if local:
         return f"The ConvNeXt in {source} cannot be read ({reason}). Put {files} into the folder."
-    return (
-        f"The ConvNeXt {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. Put "
-        f"{files} into a folder and set `auxiliary.convnext.path` to it, connect to the network once, or train "
-        "without the loss (`auxiliary: {convnext: null}`)."
+    return hub.missing(
+        "The ConvNeXt",
+        source,
+        f"Put {files} into a folder and set `auxiliary.convnext.path` to it, name a model of the hub and connect to the"
+        " network once, or train without the loss (`auxiliary: {convnext: null}`).",
     )

@@ -137,10 +137,11 @@ class Source:
         files = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
         if self.folder:
             return f"The encoder {self.name!r} cannot be read from {self.folder}. Put {files} into the folder."
-        return (
-            f"The files of the encoder {self.name!r} are missing, and {self.path!r} cannot be downloaded from the "
-            f"Hugging Face hub. Put {files} into a folder and set the encoder's option `path` to it, or connect to the "
-            f"network once (some models need `hf auth login`)."
+        return hub.missing(
+            f"The encoder {self.name!r} cannot be read:",
+            self.path,
+            f"Put {files} into a folder and set the encoder's option `path` to it, or name a model of the hub and"
+            " connect to the network once (some models need `hf auth login`).",
         )
 
 

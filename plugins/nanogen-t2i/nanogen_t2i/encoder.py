@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition
-from nanogen_files import json_files
+from nanogen_files import hub, json_files
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_t2i.config import HFTextConfig
 
@@ -206,8 +206,11 @@ class HFText:
             return from_pretrained(kind, source or self.source, **options)
         except (OSError, ValueError) as error:
             raise DataError(
-                f"The text encoder {self.source!r} is not a local folder and cannot be downloaded from the Hugging "
-                f"Face hub. Set `encoder.path` to a local copy, or connect to the network once."
+                hub.missing(
+                    "The text encoder",
+                    self.source,
+                    "Set `encoder.path` to a local copy, or name a model of the hub and connect to the network once.",
+                )
                 if not folder.is_dir()
                 else f"The text encoder in {folder} cannot be read ({error}). Set `encoder.path` to a folder with "
                 f"config.json, a tokenizer and safetensors weights."

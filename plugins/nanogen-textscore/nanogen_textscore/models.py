@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nanogen_core.errors import DataError
+from nanogen_files import hub
 from nanogen_files.hashing import file_hash, files_hash
-from nanogen_files.hub import reachable
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration, vocabularies, chat templates
@@ -124,12 +124,16 @@ class Model:
         from huggingface_hub.errors import HFValidationError
 
         try:
-            local = not reachable()
+            local = not hub.can_download(self.path)
             return Path(snapshot_download(self.path, allow_patterns=[*SMALL, *patterns], local_files_only=local))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:
             raise DataError(
-                f"The model {self.path!r} is not a local folder and cannot be downloaded from the Hugging Face hub. "
-                f"Set the option `{self.option}` to a local copy, or connect to the network once."
+                hub.missing(
+                    "The model",
+                    self.path,
+                    f"Set the option `{self.option}` to a local copy, or name a model of the hub and connect to the"
+                    " network once.",
+                )
             ) from error
 
 

@@ -83,8 +83,9 @@ class Source:
     def _missing(self, files: str) -> str:
         if self._folder:
             return f"The VAE in {self._folder} has no readable {files}. Save it again with diffusers."
-        return (
-            f"The VAE {self.path!r} is not a local folder, and its {files} cannot be downloaded from the Hugging Face "
-            f"hub. Set `tokenizer.path` to a local copy, or connect to the network once (some models need "
-            f"`hf auth login`)."
+        return hub.missing(
+            "The VAE",
+            self.path,
+            f"Set `tokenizer.path` to a local folder with its {files}, or name a model of the hub and connect to the"
+            " network once (some models need `hf auth login`).",
         )
