@@ -11,7 +11,9 @@ EXTENSION = "Failed to load /lib/torchao/_C_mxfp8.so: Could not load this librar
 OLD_TORCH = "Skipping import of cpp extensions due to incompatible torch version. Please upgrade to torch >= 2.11.0."
 ENUM = "<enum '{}'> is an Enum subclass and is now natively supported by torch.compile as an opaque value type."
 TORCHAO, PYTREE = "torchao", "torch.utils._pytree"
-HIDDEN = {(TORCHAO, EXTENSION), (TORCHAO, OLD_TORCH), (PYTREE, ENUM.format("KernelPreference"))}
+HIDDEN = {(TORCHAO, EXTENSION), (TORCHAO, OLD_TORCH)} | {
+    (PYTREE, ENUM.format(name)) for name in ("KernelPreference", "ScaleCalculationMode")
+}
 SHOWN = {(PYTREE, ENUM.format("Colour")), (PYTREE, EXTENSION), (TORCHAO, "The recipe is deprecated.")}
 
 

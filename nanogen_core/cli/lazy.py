@@ -13,6 +13,7 @@ from nanogen_core.errors import near_miss
 from nanogen_core.plugins import CORE
 from nanogen_core.registry import Command, known_distributions, registry
 from nanogen_files import malloc
+from nanogen_files.torchao_messages import hide_torchao_messages
 
 
 class LazyGroup(click.Group):
@@ -37,6 +38,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.verbs():
             return None
         malloc.keep_freed()
+        hide_torchao_messages()
         module, _, name = self.verbs()[cmd_name].target.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command

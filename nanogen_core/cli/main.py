@@ -13,7 +13,6 @@ import click
 from nanogen_core.cli.lazy import PluginGroup
 from nanogen_core.errors import ConfigWarning, NanoGenError, is_out_of_memory
 from nanogen_core.plugins import VARIABLE, inherited
-from nanogen_files.torchao_messages import hide_torchao_messages
 
 OUT_OF_MEMORY = (
     "The machine or its device ran out of memory: lower the batch size (train.batch_size, --batch-size), the image size"
@@ -37,7 +36,6 @@ def main() -> None:
     # step of the demo) and 1.7 times faster beside two busy processes. torch reads the variable on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     warnings.showwarning = _noting(warnings.showwarning)
-    hide_torchao_messages()
     _take_plugin_files()
     if "--debug" in sys.argv[1:]:
         sys.argv = [sys.argv[0], "--debug", *(word for word in sys.argv[1:] if word != "--debug")]

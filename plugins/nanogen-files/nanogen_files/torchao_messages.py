@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+ENUMS = ("KernelPreference", "ScaleCalculationMode")
 
 
 def hide_torchao_messages() -> None:
-    """Drop torchao's messages on its C++ extensions, which NanoGen does not use, and torch's on torchao's enums.
+    """Drop torchao's messages on its C++ extensions, which NanoGen does not use, and torch's messages on its enums.
 
     torchao has no switch for them: `TORCHAO_FORCE_SKIP_LOADING_SO_FILES=1` only changes the text. All other messages of
     both loggers are kept.
     """
+    import logging  # takes 10 ms, which `nanogen --help` does not have
+
     logging.getLogger("torchao").addFilter(_is_other)
     logging.getLogger("torch.utils._pytree").addFilter(_is_other)
 
@@ -18,6 +25,6 @@ def hide_torchao_messages() -> None:
 def _is_other(record: logging.LogRecord) -> bool:
     text = record.getMessage()
     extension = record.name == "torchao" and text.startswith(("Failed to load ", "Skipping import of cpp extensions"))
-    # torchao registers an enum, which newer versions of torch support without registration
-    enum = text.startswith("<enum 'KernelPreference'> is an Enum subclass")
+    # torchao registers enums, which newer versions of torch support without registration
+    enum = text.startswith(tuple(f"<enum '{name}'> is an Enum subclass" for name in ENUMS))
     return not (extension or enum)

@@ -19,7 +19,7 @@ def quantity(value: float, units: Mapping[str, float]) -> str:
         value: The value, 0 or more.
         units: Size of each unit by name, in the unit of the value, from small to large.
     """
-    name = next((name for name, size in reversed(units.items()) if value >= 0.1 * size), next(iter(units)))
+    name = next((name for name, size in reversed(list(units.items())) if value >= 0.1 * size), next(iter(units)))
     number = value / units[name]
     decimals = 3 if number < 10 else 2 if number < 100 else 1
     return f"{number:,.{decimals}f} {name}"
