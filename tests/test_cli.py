@@ -112,6 +112,12 @@ def test_diff_names_the_lines_that_differ(config, tmp_path):
     assert nanogen("config", "diff", config, other).stdout == "optimizer.lr: 0.001 -> 0.002\n"
 
 
+def test_diff_applies_set_to_the_second_configuration_only(config):
+    set_lr = ["--set", "optimizer.lr=0.002"]
+    assert nanogen("config", "diff", config, config, *set_lr).stdout == "optimizer.lr: 0.001 -> 0.002\n"
+    assert nanogen("config", "diff", config, config).stdout == "No differences.\n"
+
+
 def test_statistics_of_latents_are_measured_over_so_many_images(config, tmp_path):
     file = tmp_path / "statistics.safetensors"
     rae = ["--set", "tokenizer={name: rae, encoder: openmoji-classifier}", "--set", "image_size=64"]
