@@ -106,7 +106,7 @@ class Registry:
             )
         reasons = "; ".join(f"{plugin.distribution}: {plugin.error}" for plugin in broken)
         unusable = f" Plugins that could not be loaded: {reasons}" if broken else ""
-        hint = near_miss(name, offers) or " If a file defines it, add `--plugin FILE`."
+        hint = f"{near_miss(name, offers)} If a Python file defines it, add `--plugin FILE`."
         return f"There is no {what}.{hint} Installed: {listing(offers)}.{unusable}"
 
 

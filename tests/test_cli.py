@@ -112,6 +112,12 @@ def test_diff_names_the_lines_that_differ(config, tmp_path):
     assert nanogen("config", "diff", config, other).stdout == "optimizer.lr: 0.001 -> 0.002\n"
 
 
+def test_diff_applies_set_to_the_second_configuration_only(config):
+    set_lr = ["--set", "optimizer.lr=0.002"]
+    assert nanogen("config", "diff", config, config, *set_lr).stdout == "optimizer.lr: 0.001 -> 0.002\n"
+    assert nanogen("config", "diff", config, config).stdout == "No differences.\n"
+
+
 def test_statistics_of_latents_are_measured_over_so_many_images(config, tmp_path):
     file = tmp_path / "statistics.safetensors"
     rae = ["--set", "tokenizer={name: rae, encoder: openmoji-classifier}", "--set", "image_size=64"]
@@ -138,6 +144,7 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
         (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),
         (["train", "CONFIG", "--resume"], "Cannot resume"),
+        (["train", "RUN"], "is the folder of a run. Add --resume to continue it"),
         (
             ["train", "nowhere.yaml"],
             "Cannot read the configuration nowhere.yaml: No such file or directory. Give a YAML file or a recipe",
@@ -156,7 +163,11 @@ def test_plugins_as_json():
     ],
 )
 def test_a_mistake_is_one_sentence_without_a_traceback(config, tmp_path, words, sentence):
-    done = nanogen(*[config if word == "CONFIG" else word for word in words], cwd=tmp_path)
+    run = tmp_path / "runs" / "first"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_bytes(config.read_bytes())
+    places = {"CONFIG": config, "RUN": run}
+    done = nanogen(*[places.get(word, word) for word in words], cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

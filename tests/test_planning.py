@@ -180,7 +180,7 @@ def test_times_are_those_of_the_rates():
         ({}, 1, "None: DDP fits the batch"),
         ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
         ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that fits 4 images"),
-        ({"flops": 1e6}, 8, "The network between GPUs: computing 1 images per GPU"),
+        ({"flops": 1e6}, 8, "The network between GPUs: computing 1 image per GPU"),
     ],
 )
 def test_what_breaks_first_is_said(changes, gpus, sentence):

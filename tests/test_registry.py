@@ -123,8 +123,15 @@ def test_a_name_of_two_distributions_is_refused_only_when_asked_for(scan):
 
 def test_a_near_miss_and_what_exists_are_named(scan):
     known = scan(Point("good", "good", lambda: manifest(sampler("euler"), sampler("heun"))))
-    with pytest.raises(UnknownName, match="no sampler 'eular'. Did you mean 'euler'\\? Installed: euler, heun"):
+    with pytest.raises(UnknownName, match="no sampler 'eular'. Did you mean 'euler'\\? .* Installed: euler, heun"):
         known.component("sampler", "eular")
+
+
+def test_an_unknown_name_may_be_one_of_a_plugin_file(scan):
+    known = scan(Point("good", "good", lambda: manifest(sampler("self-flow"))))
+    for name in ("huber-flow", "xyz"):  # with and without a similar name
+        with pytest.raises(UnknownName, match="If a Python file defines it, add `--plugin FILE`"):
+            known.component("sampler", name)
 
 
 def test_a_broken_plugin_is_named_where_its_component_is_asked_for(scan):

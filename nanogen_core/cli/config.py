@@ -34,12 +34,12 @@ def show(config: str, as_json: bool, settings: tuple[str, ...]) -> None:
 @click.argument("second")
 @overrides
 def diff(first: str, second: str, settings: tuple[str, ...]) -> None:
-    """Print the options in which FIRST and SECOND differ after resolution."""
+    """Print the options in which FIRST and SECOND differ after resolution. --set changes only SECOND."""
     from nanogen_core.cli.options import resolved
 
-    a, b = (resolved(name, settings).as_dict() for name in (first, second))
-    for line in differences(a, b):
-        click.echo(f"{line.key}: {_shown(line.first)} -> {_shown(line.second)}")
+    lines = differences(resolved(first, ()).as_dict(), resolved(second, settings).as_dict())
+    shown = [f"{line.key}: {_shown(line.first)} -> {_shown(line.second)}" for line in lines]
+    click.echo("\n".join(shown) or "No differences.")
 
 
 def _shown(value: Any) -> str:

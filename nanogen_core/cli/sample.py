@@ -48,6 +48,7 @@ def sample(
     --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
     """
     from nanogen_core.pipeline import Pipeline, offered
+    from nanogen_files.errors import counted
     from nanogen_files.hub import output_folder
     from nanogen_files.images import grid, write_new_png
 
@@ -62,7 +63,7 @@ def sample(
     for name, picture in zip(names, pictures, strict=True):
         write_new_png(output / name, picture)
     write_new_png(output / SHEET, grid(pictures, repeated, columns=count if count > 1 else 8))
-    click.echo(f"{len(pictures)} pictures and {SHEET} are in {output}.")
+    click.echo(f"{counted(len(pictures), 'picture')} and {SHEET} are in {output}.")
 
 
 def _refuse_present(output: Path, names: Sequence[str]) -> None:

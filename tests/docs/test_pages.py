@@ -105,6 +105,9 @@ def test_the_tutorial_ends_in_samples(tmp_path):
     assert drawn.shape == (32, 32, 3)
     red = real[24:48, 24:48].reshape(-1, 3).mean(0)  # an apple is red
     assert red[0] > red[1] + 50
+    (diff,) = (line for line in ran if line.startswith("nanogen config diff"))
+    shown = forked.nanogen(*shlex.split(diff)[1:], cwd=tmp_path).stdout.splitlines()
+    assert any(re.match(r"task.*imagenet.*t2i", line) for line in shown), shown
 
 
 def test_the_method_in_one_file_trains_on_both_tasks(tmp_path):

@@ -215,7 +215,7 @@ def test_the_command_says_what_it_did(folders: Path, tmp_path: Path) -> None:
     call = ["prepare", str(folders), str(tmp_path / "latents"), "--config", str(tmp_path / "config.yaml")]
     ran = CliRunner().invoke(data, [*call, "--workers", "1", "--set", "image_size=8"], catch_exceptions=False)
     assert ran.exit_code == 0
-    assert "Prepared 17 of 18 examples in 1 shards.\nSkipped 1: empty file.\n" in ran.stdout
+    assert "Prepared 17 of 18 examples in 1 shard.\nSkipped 1: empty file.\n" in ran.stdout
     assert f"--set train.precomputed_latents={tmp_path / 'latents'}" in ran.stdout
     assert manifest.read(tmp_path / "latents").identity["latent"] == [8, 1, 1]
 

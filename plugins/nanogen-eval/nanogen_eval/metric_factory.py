@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nanogen_core.assembly import Assembly
+from nanogen_core.assembly import Assembly, known_words
 from nanogen_core.config import Part, Resolved, resolve
 from nanogen_core.config_layers import same
 from nanogen_core.errors import ConfigError, DataError, NanoGenError, listing, shown
@@ -59,7 +60,7 @@ def of_images(
 
     Raises:
         UnknownName: A metric is not installed.
-        ConfigError: No metric is named, or a setting is not accepted.
+        ConfigError: No metric is named, a setting is not accepted, or a metric needs a configuration.
         DataError: A label is outside a metric's classes.
         NanoGenError: The images lack labels or captions that a metric needs.
     """
@@ -75,7 +76,10 @@ def of_images(
         resolved = resolve(context, {**settings, "metric": options})
         parts = Assembly(resolved)
     for name in options:
-        _refuse_missing(resolved.groups["metric"][_written(name, resolved)], requests)
+        part = resolved.groups["metric"][_written(name, resolved)]
+        _refuse_missing(part, requests)
+        if context is None:
+            _refuse_without_configuration(part)
     metrics_by_name = {name: parts["metrics"][_written(name, resolved)] for name in options}
     read_labels = [name for name in options if _needs(resolved.groups["metric"][_written(name, resolved)], "labels")]
     known = len(parts["classes"]) if context is not None and read_labels and requests.labels is not None else None
@@ -134,6 +138,17 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
         raise ConfigError(f"{path}: {component.name!r} takes no options: remove {listing(options)}.")
     config = None if component.config is None else structure(options, import_object(component.config), path)
     return Part(Chosen(component, offer.distribution, options), name, config)
+
+
+def _refuse_without_configuration(part: Part) -> None:
+    """Raise ConfigError if the constructor of a metric requires parts of a configuration."""
+    parameters = inspect.signature(import_object(part.chosen.component.target)).parameters.values()
+    required = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty}
+    if missing := sorted(required & {*known_words()} - {"wanted"}):
+        raise ConfigError(
+            f"{part.name} needs the {' and the '.join(missing)} of a configuration: give one by --config, a YAML file"
+            " or a recipe."
+        )
 
 
 def _refuse_labels(requests: Batch, classes: Mapping[str, int | None]) -> None:

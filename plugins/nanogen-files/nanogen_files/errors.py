@@ -79,6 +79,11 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun: `"1 image"`, `"2 images"`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
     """Return the names as `"a, b, c"` in alphabetical order, or `empty` if there are none."""
     return ", ".join(sorted(names)) or empty

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
-from nanogen_core.errors import NanoGenError, UnknownName, near_miss, shown
+from nanogen_core.errors import NanoGenError, UnknownName, listing, near_miss, shown
 from nanogen_data.labels import HUGE
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
+FEW = 20  # classes that an error message lists
 LONGEST = 200  # characters of a name that are used for suggestions
 
 
@@ -52,9 +53,13 @@ class ClassLookup:
             return self._inside(int(text))
         raise UnknownName(
             f"There is no class {shown(word)} among the {len(self.classes)} of this model."
-            f"{near_miss(text[:LONGEST], {**self._whole, **self._parts})} A label may also be a number from 0 to "
-            f"{len(self.classes) - 1}."
+            f"{near_miss(text[:LONGEST], {**self._whole, **self._parts})}{self._listed()}"
+            f" A label may also be a number from 0 to {len(self.classes) - 1}."
         )
+
+    def _listed(self) -> str:
+        """Return a sentence with the names of the classes if there are few."""
+        return f" Classes: {listing(map(shown, self.classes))}." if len(self.classes) <= FEW else ""
 
     def _inside(self, label: int) -> int:
         if 0 <= label < len(self.classes):

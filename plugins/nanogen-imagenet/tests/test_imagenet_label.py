@@ -54,6 +54,13 @@ def test_an_unknown_name_has_a_near_miss() -> None:
         ClassLookup(BIRDS).label("tensh")
 
 
+@pytest.mark.parametrize(("count", "listed"), [(20, True), (21, False)])
+def test_an_unknown_name_lists_at_most_twenty_classes(count: int, listed: bool) -> None:
+    with pytest.raises(UnknownName) as caught:
+        ClassLookup([f"class {index}, synonym" for index in range(count)]).label("dog")
+    assert ("Classes: 'class 0, synonym', 'class 1, synonym'" in str(caught.value)) == listed
+
+
 @pytest.mark.parametrize("label", [-1, 6, "6"])
 def test_a_label_outside_is_refused(label: int | str) -> None:
     with pytest.raises(NanoGenError, match="has 6 classes. Choose a label from 0 to 5"):

@@ -43,11 +43,12 @@ def stats(config: str, output: Path, limit: int | None, batch_size: int, setting
         able = listing(registry().providing("tokenizer", [STATISTICS]))
         raise ConfigError(f"The tokenizer {tokenizer.name!r} does not use statistics. Tokenizers that do: {able}.")
     from nanogen_core.assembly import Assembly
+    from nanogen_files.errors import counted
 
     parts = Assembly(configuration)
     batches = _limited(parts["task"].iter_once("train", batch_size), limit)
     count = parts["tokenizer"].compute_statistics(batches, output)
-    click.echo(f"Wrote the statistics of {count} images to {output}.")
+    click.echo(f"Wrote the statistics of {counted(count, 'image')} to {output}.")
 
 
 def _limited(batches: Iterator[Batch], limit: int | None) -> Iterator[Batch]:

@@ -60,6 +60,7 @@ def prepare(
     resolved = with_source(combine(config, override_layer(settings)), source)
     # imports torch, so only after the configuration is checked
     from nanogen_data.precomputed.prepare import Options, prepare
+    from nanogen_files.errors import counted
 
     if (executor == SLURM) != (jobs is not None):
         raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both.")
@@ -74,7 +75,8 @@ def prepare(
     size = sum(shard["bytes"] for shard in manifest.shards) / 1e6
     skipped = sum(manifest.skipped.values())
     click.echo(
-        f"Prepared {manifest.examples - skipped} of {manifest.examples} examples in {len(manifest.shards)} shards."
+        f"Prepared {manifest.examples - skipped} of {counted(manifest.examples, 'example')} in"
+        f" {counted(len(manifest.shards), 'shard')}."
     )
     for reason, count in manifest.skipped.items():
         click.echo(f"Skipped {count}: {reason}.")

@@ -22,6 +22,7 @@ from nanogen_eval import progress
 from nanogen_eval.image_writer import MARKER
 from nanogen_eval.sources import sidecars
 from nanogen_eval.sources.headers import formats
+from nanogen_files.errors import counted
 from nanogen_files.folder_lock import HOLDER
 from nanogen_files.images import to_tensor
 
@@ -90,7 +91,7 @@ def image_files(folder: Path) -> list[Path]:
 def warn_fewer(path: Path, total: int, count: int | None) -> None:
     """Log a warning if a folder or file has fewer images than `count`."""
     if count is not None and count > total:
-        warn_once(log, f"{path} has {total} images, fewer than --count {count}: all of them are evaluated.")
+        warn_once(log, f"{path} has {counted(total, 'image')}, fewer than --count {count}: all of them are evaluated.")
 
 
 def natural(text: str) -> list[tuple[int, str]]:

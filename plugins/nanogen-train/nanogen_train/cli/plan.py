@@ -91,6 +91,7 @@ def _json(plan: CostEstimate) -> str:
 
 
 def _text(plan: CostEstimate) -> str:
+    from nanogen_files.errors import counted
     from nanogen_train.planning.units import BYTES, DAYS, FLOPS, SECONDS, quantity
 
     f = plan.figures
@@ -98,10 +99,10 @@ def _text(plan: CostEstimate) -> str:
         f"{plan.cost.parameters / 1e6:.1f}M parameters, latent {'x'.join(map(str, plan.cost.latent.shape))},"
         f" {plan.cost.tokens} image tokens",
         f"{quantity(f['flops_per_image'], FLOPS)} per image, {quantity(f['flops_per_step'], FLOPS)} per step of"
-        f" {plan.batch_size} images",
+        f" {counted(plan.batch_size, 'image')}",
         *_padding(plan),
-        f"{plan.setting.gpus} GPUs, {f['images_per_gpu']} images per GPU:"
-        f" {quantity(plan.step_seconds, SECONDS)} per step, {quantity(f['days'], DAYS)} for {plan.steps} steps",
+        f"{counted(plan.setting.gpus, 'GPU')}, {counted(f['images_per_gpu'], 'image')} per GPU:"
+        f" {quantity(plan.step_seconds, SECONDS)} per step, {quantity(f['days'], DAYS)} for {counted(plan.steps, 'step')}",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
         f" {f['jpeg_bytes_per_second'] / 1e6:.1f} MB/s of JPEG, or {f['latent_bytes_per_second'] / 1e6:.1f} MB/s of"
         " latents",

@@ -42,6 +42,8 @@ def train(
     """Train CONFIG: a YAML file, a recipe's name, or, with --resume, the folder of a run."""
     from nanogen_core.cli.options import resolved
     from nanogen_core.config import CONFIG
+    from nanogen_core.registry import registry
+    from nanogen_files.errors import counted
     from nanogen_train.cli.progress import training_progress
 
     if resume and dry_run:
@@ -56,6 +58,11 @@ def train(
         config, output = str(folder / CONFIG), output or folder
     elif resume and folder.is_dir():
         raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}. Start a run without --resume.")
+    elif (folder / CONFIG).is_file() and config not in registry().recipes:
+        raise TrainingError(
+            f"{folder} is the folder of a run. Add --resume to continue it, or give {folder / CONFIG} to train its"
+            " configuration again."
+        )
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)
     from nanogen_core.pipeline import build_pipeline  # imports torch, so only after the configuration is checked
@@ -82,7 +89,8 @@ def train(
     with training_progress(train_config.steps) as run.report:
         run.train()
     if processes.rank() == 0:
-        click.echo(f"Trained {train_config.steps} steps. The pipeline, its log and its samples are in {output}.")
+        trained = counted(train_config.steps, "step")
+        click.echo(f"Trained {trained}. The pipeline, its log and its samples are in {output}.")
 
 
 def _described(result: DryRun) -> str:

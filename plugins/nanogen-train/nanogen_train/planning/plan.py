@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from nanogen_core.validators import at_least, between, positive
 from nanogen_data.loader import DataShard
+from nanogen_files.errors import counted
 from nanogen_train.planning.cost import Cost
 from nanogen_train.planning.hardware import GPU
 from nanogen_train.planning.units import SECONDS, quantity
@@ -156,13 +157,14 @@ def _transfer_seconds(cost: Cost, setting: Setting) -> float:
 
 
 def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images: int) -> str:
+    batch = counted(images, "image")
     if not fits:
-        return f"Memory: no strategy fits {images} images on one GPU. Use more GPUs, or raise train.grad_accum_steps."
+        return f"Memory: no strategy fits {batch} on one GPU. Use more GPUs, or raise train.grad_accum_steps."
     if transfer > compute * 2 / 3:
         return (
-            f"The network between GPUs: computing {images} images per GPU takes {quantity(compute, SECONDS)}, but"
+            f"The network between GPUs: computing {batch} per GPU takes {quantity(compute, SECONDS)}, but"
             f" transferring the gradients takes {quantity(transfer, SECONDS)}. Use a larger batch or fewer GPUs."
         )
     if "ddp" not in fits:
-        return f"Memory: {fits[0]} is the simplest strategy that fits {images} images on one GPU."
+        return f"Memory: {fits[0]} is the simplest strategy that fits {batch} on one GPU."
     return "None: DDP fits the batch, and gradient transfers overlap with the backward pass."
