@@ -101,8 +101,9 @@ def _text(plan: CostEstimate) -> str:
         f"{quantity(f['flops_per_image'], FLOPS)} per image, {quantity(f['flops_per_step'], FLOPS)} per step of"
         f" {counted(plan.batch_size, 'image')}",
         *_padding(plan),
-        f"{counted(plan.setting.gpus, 'GPU')}, {counted(f['images_per_gpu'], 'image')} per GPU:"
-        f" {quantity(plan.step_seconds, SECONDS)} per step, {quantity(f['days'], DAYS)} for {counted(plan.steps, 'step')}",
+        f"{counted(plan.setting.gpus, 'GPU')}, {counted(int(f['images_per_gpu']), 'image')} per GPU:"
+        f" {quantity(plan.step_seconds, SECONDS)} per step,"
+        f" {quantity(f['days'], DAYS)} for {counted(plan.steps, 'step')}",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
         f" {f['jpeg_bytes_per_second'] / 1e6:.1f} MB/s of JPEG, or {f['latent_bytes_per_second'] / 1e6:.1f} MB/s of"
         " latents",
