@@ -225,7 +225,7 @@ def test_a_circle_of_parts_is_named(small):
 
     assembly = Assembly(resolve(small))
     assembly._facts["latent"] = lambda: assembly["backbone"]
-    with pytest.raises(NanoGenError, match="in a cycle: backbone -> latent -> backbone"):
+    with pytest.raises(NanoGenError, match="need each other: backbone -> latent -> backbone"):
         assembly["backbone"]
 
 

@@ -55,7 +55,7 @@ def test_statistics_of_other_weights_are_refused(folder, tmp_path):
     compute_statistics(all_of(Folder(folder[0])), SPACE, file)
     content = dict(np.load(file))
     np.savez(file, **{**content, "space": json.dumps({**json.loads(str(content["space"])), "weights": "others"})})
-    with pytest.raises(DataError, match="another feature space"):
+    with pytest.raises(DataError, match="was made in the feature space"):
         Reference(str(file)).moments(SPACE)
 
 
@@ -83,7 +83,7 @@ def test_the_digest_is_of_the_content(folder, archive, tmp_path):
     ("arrays", "sentence"),
     [
         ({"mu": np.ones(5), "sigma": np.eye(5)}, "has 5 features"),
-        ({"mu": np.ones(5), "sigma": np.eye(4)}, "do not fit"),
+        ({"mu": np.ones(5), "sigma": np.eye(4)}, "do not match"),
         ({"mu": np.ones(128)}, "holds mu"),
         ({"features": np.ones((4, 5))}, "has 5 features"),
         ({"mu": np.array([object()] * 128), "sigma": np.eye(128)}, "damaged"),
