@@ -29,9 +29,7 @@ class Placeholder(nn.Module):
         width, patch = config.width, latent.patch_size
         if latent.height % patch or latent.width % patch:
             size = f"{latent.height} x {latent.width}"
-            raise NanoGenError(
-                f"placeholder: a latent of {size} cannot be cut into patches of {patch}. Change `image_size`."
-            )
+            raise NanoGenError(f"placeholder: patches of {patch} do not tile a latent of {size}.")
         self.patch, self.rows = patch, latent.height // patch
         tokens = self.rows * (latent.width // patch)
         self.inlet = nn.Linear(latent.channels * patch**2, width)

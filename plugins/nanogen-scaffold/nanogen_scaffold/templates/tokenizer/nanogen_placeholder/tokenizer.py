@@ -22,7 +22,7 @@ class Placeholder:
         """Return the shape of the latents. Raises NanoGenError for a size that is not a multiple of the factor."""
         factor = self.config.factor
         if image_size < 1 or image_size % factor:
-            raise NanoGenError(f"placeholder: the image size must be a multiple of {factor}, got {image_size}.")
+            raise NanoGenError(f"placeholder: change image_size to a multiple of {factor}.")
         return LatentSpec(3 * factor**2, image_size // factor, image_size // factor, factor)
 
     @torch.no_grad()
