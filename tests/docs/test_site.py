@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from urllib.parse import quote
 
 import pytest
 
@@ -71,6 +72,6 @@ def test_the_gallery_shows_every_measured_cell(site):
     assert done
     for row in done:
         assert re.search(f"<td>{row['task']}</td>\\s*<td>{re.escape(row['method'])}</td>", page), row
-        assert f"{row['task']}-{row['method']}.png" in page
+        assert quote(f"{row['task']}-{row['method']}.png") in page
     missing = len({(row["task"], row["method"]) for row in rows}) - len(done)
     assert f"{missing} cells of the matrix are not in this table" in page
