@@ -1,7 +1,7 @@
 """Start-up time of `nanogen --help` and of the plugin scan, compared with `python -c "import click"`.
 
-Run `python benchmarks/startup.py`. Prints medians and minima in seconds; another load of the machine changes the minima
-least. Processes run in turn, so that changes of the load affect all of them. Modules are loaded from bytecode, as from
+Run `python benchmarks/startup.py`. Prints medians and minima in seconds. The load of the machine affects the minima
+least. Processes run in turn, so that the load affects all of them. Modules are loaded from bytecode, as from
 installed wheels.
 """
 

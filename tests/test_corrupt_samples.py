@@ -98,7 +98,9 @@ def test_one_percent_is_what_nobody_sets() -> None:
 
 
 def test_a_dataset_of_nothing_good_ends_at_once() -> None:
-    with pytest.raises(DataError, match=r"All 100 examples from index 0 on are corrupt.*First: Number 0 is bad"):
+    with pytest.raises(
+        DataError, match=r"No example from index 0 on can be read \(100 tried\).*First: Number 0 is bad"
+    ):
         list(iter_once(Numbers(10**6, set(range(10**6))), 1, transform=never))
 
 

@@ -185,6 +185,8 @@ def test_a_result_counts_while_the_question_is_the_same(tmp_path):
 class Ended:
     """A queue whose jobs end at once, with nothing to show."""
 
+    begun, poll_s, has_dependencies = "submitted", 0.0, False
+
     def __init__(self):
         self.titles, self.job_id = [], "9"
         self.paths = self

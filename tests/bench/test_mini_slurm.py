@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nanogen_bench.mini import dry_run, plan, scheduler
+from nanogen_bench.mini import dry_run, plan
 from nanogen_bench.mini.dry_run import Speed
 from nanogen_bench.mini.experiment import experiment
 from nanogen_bench.mini.job import jobs
@@ -25,7 +25,7 @@ QUEUE = SlurmQueue(Resources(hours=1))
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, "SLURM_POLL", 0.2)
+    monkeypatch.setattr(SlurmQueue, "poll_s", 0.2)
     return Slurm(tmp_path, monkeypatch)
 
 

@@ -20,6 +20,7 @@ from nanogen_core.sampling import network_inputs
 from nanogen_core.tensors import Batch, Condition, ForwardPass, Losses, Prediction, State, where_null
 from nanogen_data import contents
 from nanogen_data.saved_pipelines import load_frozen
+from nanogen_samplers.path import same_path
 from nanogen_train.protocols import Auxiliary
 
 CONDITIONING = ("conditioner", "encoder")  # the parts that decide what condition tokens mean
@@ -115,7 +116,7 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
             f" {there['tokenizer']['name']!r}, and this pipeline {list(pipeline.latent.shape)} of"
             f" {here['tokenizer']['name']!r}, or with other options. Train both on the same latents."
         )
-    if not torch.allclose(_path(teacher.objective), _path(pipeline.objective), rtol=1e-5):
+    if not same_path(teacher.objective, pipeline.objective):
         raise Incompatible(
             f"auxiliary.distill.teacher: {folder} has another path from data to noise: its objective is"
             f" {there['objective']['name']!r}, that of this pipeline {here['objective']['name']!r}. Use a teacher with"
@@ -128,16 +129,12 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
     return same and not any(_state(each.conditioner) for each in (teacher, pipeline))
 
 
-def _path(objective: Objective) -> Tensor:
-    """Return the coefficients of data and noise at some times: x_t = a(t) data + s(t) noise."""
-    times = torch.tensor([0.1, 0.5, 0.9, 1.0])
-    one, zero = (State(torch.full((4, 1, 1, 1), fill)) for fill in (1.0, 0.0))
-    return torch.cat([objective.interpolate(*ends, times).latent for ends in ((one, zero), (zero, one))])
-
-
 def _speed(objective: Objective, forward_pass: ForwardPass) -> State:
-    """Return sqrt((a'(t)^2 + s'(t)^2) / 2), in the shape of the state. It is 1 on the straight path."""
-    one, zero = (forward_pass.state.map(make) for make in (torch.ones_like, torch.zeros_like))
+    """Return sqrt((a'(t)^2 + s'(t)^2) / 2) of each sample: [B, 1, 1, 1]. It is 1 on the straight path."""
+    one, zero = (
+        forward_pass.state.map(lambda x, fill=fill: x.new_full((len(x), *[1] * (x.ndim - 1)), fill))
+        for fill in (1.0, 0.0)
+    )
     of_data, of_noise = (objective.path_velocity(*ends, forward_pass.times.t) for ends in ((one, zero), (zero, one)))
     return of_data.map(lambda a, s: ((a.square() + s.square()) / 2).sqrt(), of_noise)
 

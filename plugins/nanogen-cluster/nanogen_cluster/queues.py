@@ -59,6 +59,9 @@ class LocalQueue:
     """Runs jobs as processes of this machine. They stop when the queue is closed or this process ends."""
 
     name = LOCAL
+    begun = "started"  # what has happened to a job after `submit`
+    poll_s = 0.2  # seconds between checks of the jobs
+    has_dependencies = False  # whether `submit` accepts `after`
     _processes: list[subprocess.Popen[bytes]] = field(factory=list)
 
     def submit(
@@ -82,6 +85,10 @@ class LocalQueue:
 
     def forget(self, logs: Path) -> None:
         """Do nothing: local jobs have no record."""
+
+    def interrupted(self, submissions: Sequence[Submission]) -> str:
+        """Return the message for a user who interrupts the command."""
+        return "Interrupted. Running trainings have saved checkpoints: the same command resumes."
 
     def close(self) -> None:
         """Stop all jobs and wait until they have saved their checkpoints."""
@@ -136,6 +143,9 @@ class SlurmQueue:
     """
 
     name = SLURM
+    begun = "submitted"
+    poll_s = 5.0
+    has_dependencies = True
     resources: Resources
 
     def submit(
@@ -182,6 +192,14 @@ class SlurmQueue:
     def forget(self, logs: Path) -> None:
         """Delete the record of a job."""
         (logs / RECORD).unlink(missing_ok=True)
+
+    def interrupted(self, submissions: Sequence[Submission]) -> str:
+        """Return the message for a user who interrupts the command."""
+        numbers = " ".join(submission.job.job_id for submission in submissions)
+        return (
+            "Interrupted. The jobs stay in SLURM's queue: the same command collects their results. To stop them, run"
+            f" `scancel {numbers}`; they save checkpoints."
+        )
 
     def close(self) -> None:
         """Do nothing: SLURM keeps the jobs."""

@@ -69,7 +69,8 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(row, error.reason, str(error)))
     raise DataError(
-        f"All {tried} examples from index {index} on are corrupt. Repair the data. First: {corrupt[-tried].message}"
+        f"No example from index {index} on can be read ({tried} tried). Repair the data. First:"
+        f" {corrupt[-tried].message}"
     )
 
 

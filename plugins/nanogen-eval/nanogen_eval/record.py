@@ -66,7 +66,7 @@ def _append(history: Path, lines: bytes, note: Path | None) -> None:
 
 
 def read_scores(path: Path | str) -> list[Score]:
-    """Read a `scores.json`, given as file or by its folder.
+    """Read the scores in a file `scores.json`, or in the `scores.json` of a folder.
 
     Raises:
         DataError: The file is missing or damaged, or a score was edited.

@@ -18,7 +18,7 @@ def keep_freed() -> bool:
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
-    import ctypes  # takes 8 ms, which `nanogen --help` does not need
+    import ctypes  # takes 8 ms; `nanogen --help` does not need it
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     return mallopt is not None and bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, NEVER))

@@ -16,7 +16,7 @@ def hide_torchao_messages() -> None:
     torchao has no switch for them: `TORCHAO_FORCE_SKIP_LOADING_SO_FILES=1` only changes the text. All other messages of
     both loggers are kept.
     """
-    import logging  # takes 10 ms, which `nanogen --help` does not have
+    import logging  # takes 10 ms; `nanogen --help` does not need it
 
     logging.getLogger("torchao").addFilter(_is_other)
     logging.getLogger("torch.utils._pytree").addFilter(_is_other)

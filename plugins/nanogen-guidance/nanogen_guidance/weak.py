@@ -20,10 +20,9 @@ from nanogen_core.sampling import velocity_field
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_data import contents
 from nanogen_files.reading import user_path
-from nanogen_samplers.path import PathPoint, path_points
+from nanogen_samplers.path import same_path
 
 OPTION = "guidance.autoguidance.pipeline"
-TIMES = torch.tensor([0.1, 0.5, 0.9, 1.0])  # where paths are compared
 
 
 @frozen(kw_only=True)
@@ -108,7 +107,7 @@ class WeakModel:
             yield "its conditioner is another one"
         if main.encoder is None and tuple(weak.classes) != tuple(main.classes):
             yield "its class names are others, or have another order"
-        if not all(map(_close, *(path_points(each.objective, TIMES) for each in (weak, main)))):
+        if not same_path(weak.objective, main.objective):
             yield "its objective has another path from data to noise"
 
 
@@ -132,7 +131,3 @@ def _same_weights(first: Any, second: Any) -> bool:
     if states[0].keys() != states[1].keys():
         return False
     return all(torch.equal(value.cpu(), states[1][name].cpu()) for name, value in states[0].items())
-
-
-def _close(first: PathPoint, second: PathPoint) -> bool:
-    return all(abs(one - other) <= 1e-5 * (1 + abs(other)) for one, other in zip(first, second, strict=True))

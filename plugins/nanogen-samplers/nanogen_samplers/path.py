@@ -13,6 +13,7 @@ from nanogen_core.eval_mode import modules_of
 from nanogen_core.protocols import Objective
 from nanogen_core.tensors import State
 
+COMPARED = torch.tensor([0.1, 0.5, 0.9, 1.0])  # times at which two paths are compared
 NO_DATA = 1e-6  # a / s below which a state is pure noise, for objectives that round a(1) = 0
 
 
@@ -61,6 +62,12 @@ def path_points(objective: Objective, times: Tensor) -> list[PathPoint]:
     ends = ((one, zero), (zero, one))
     columns = [f(*end, t).latent.flatten() for f in (objective.interpolate, objective.path_velocity) for end in ends]
     return [PathPoint(*row) for row in torch.stack(columns, dim=1).double().tolist()]
+
+
+def same_path(first: Objective, second: Objective) -> bool:
+    """Return whether two objectives have the same path and time convention, to a relative error of 1e-5."""
+    pairs = zip(*(path_points(each, COMPARED) for each in (first, second)), strict=True)
+    return all(abs(one - other) <= 1e-5 * (1 + abs(other)) for pair in pairs for one, other in zip(*pair, strict=True))
 
 
 def _device(objective: Objective) -> torch.device:

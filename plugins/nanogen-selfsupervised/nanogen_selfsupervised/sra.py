@@ -16,6 +16,7 @@ from nanogen_core.sampling import network_inputs
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State, Times
 from nanogen_dit.linear import Linear
+from nanogen_samplers.path import path_points
 from nanogen_selfsupervised.config import SelfAlignmentConfig
 from nanogen_train.protocols import Auxiliary
 
@@ -89,9 +90,8 @@ class SelfAlignment(Auxiliary):
 def _is_time_of_noise(objective: Objective) -> bool:
     """Return whether s / (a + s) differs from t by at most 0.3, for the path x_t = a(t) data + s(t) noise."""
     times = torch.linspace(0, 1, 21)
-    one, zero = (State(torch.full((21, 1, 1, 1), fill)) for fill in (1.0, 0.0))
-    a, s = (objective.interpolate(*ends, times).latent.flatten() for ends in ((one, zero), (zero, one)))
-    return bool(((s / (a + s) - times).abs() <= 0.3).all())
+    points = path_points(objective, times)
+    return all(abs(point.s / (point.a + point.s) - t) <= 0.3 for point, t in zip(points, times.tolist(), strict=True))
 
 
 def earlier(times: Times, by: Tensor) -> Times:

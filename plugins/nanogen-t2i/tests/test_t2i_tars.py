@@ -148,7 +148,9 @@ def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path: Path) -> None:
 def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(LocalFile(tmp_path / "x.tar")).tolist() == [[CUT, 0, CUT, 0, 0]]
-    with pytest.raises(DataError, match=r"All 1 examples from index 0 on are corrupt.* First: .*x\.tar is truncated"):
+    with pytest.raises(
+        DataError, match=r"No example from index 0 on can be read \(1 tried\).* First: .*x\.tar is truncated"
+    ):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 
 

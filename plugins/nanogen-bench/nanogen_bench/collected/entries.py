@@ -78,7 +78,7 @@ def _refuse_duplicates(found: Sequence[Entry]) -> None:
 
 
 def entry(place: str) -> Entry:
-    """Read a run, given as `FOLDER` or `NAME=FOLDER`. The name defaults to the folder's, see `called`.
+    """Read a run, given as `FOLDER` or `NAME=FOLDER`. By default the run has the name of its folder, see `called`.
 
     Raises:
         DataError: The folder is not a run, has no scores, or has a damaged file.

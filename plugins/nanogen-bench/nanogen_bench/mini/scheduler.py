@@ -17,7 +17,6 @@ from nanogen_files import storage
 from nanogen_train.trainer.signals import stop_request
 
 LOGS = "logs"
-LOCAL_POLL, SLURM_POLL = 0.2, 5.0  # seconds between checks of the jobs
 
 Log = Callable[[str], None]
 
@@ -99,13 +98,13 @@ class Scheduler:
                 self._collect()
                 self._submit()
                 while self.options.wait and (self._waiting or self._submitted) and not stop:
-                    time.sleep(LOCAL_POLL if isinstance(self.queue, LocalQueue) else SLURM_POLL)
+                    time.sleep(self.queue.poll_s)
                     self._collect()
                     self._submit()
             finally:
                 self.queue.close()
         if stop:
-            raise Stopped(self._stopped())
+            raise Stopped(self.queue.interrupted([submission for _, submission in self._submitted.values()]))
         self._report_submitted()
 
     def _find(self, job: Job, *, unfinished: bool) -> None:
@@ -142,9 +141,7 @@ class Scheduler:
 
     def _ready(self, missing: Sequence[Job]) -> bool:
         """Return whether a run can be submitted before these prepared runs have finished: SLURM waits for them."""
-        return not missing or (
-            isinstance(self.queue, SlurmQueue) and all(job.folder in self._submitted for job in missing)
-        )
+        return not missing or (self.queue.has_dependencies and all(job.folder in self._submitted for job in missing))
 
     def _start(self, job: Job, after: Sequence[Submission]) -> None:
         folders.clear_failure(job.folder)
@@ -155,8 +152,7 @@ class Scheduler:
             self.command(job, slot), self._logs(job), title=f"nanogen {job.title}", attempt=attempt, after=after
         )
         self._submitted[job.folder] = (job, submission)
-        begun = "started" if isinstance(self.queue, LocalQueue) else "submitted"
-        self.log(f"{job.title}: {begun} as {submission.title}")
+        self.log(f"{job.title}: {self.queue.begun} as {submission.title}")
 
     def command(self, job: Job, slot: int = 0) -> Command:
         """Return the command of a run.
@@ -214,15 +210,6 @@ class Scheduler:
         if self._submitted or self._waiting:
             rest = f" {len(self._waiting)} runs wait for a free slot." if self._waiting else ""
             self.log(f"{len(self._submitted)} runs are in SLURM's queue: run the same command to collect them.{rest}")
-
-    def _stopped(self) -> str:
-        if isinstance(self.queue, LocalQueue):
-            return "Interrupted. Running trainings have saved checkpoints: the same command resumes."
-        numbers = " ".join(submission.job.job_id for _, submission in self._submitted.values())
-        return (
-            "Interrupted. The jobs stay in SLURM's queue: the same command collects their results. To stop them, run"
-            f" `scancel {numbers}`; they save checkpoints."
-        )
 
 
 def _scores(scores: dict[str, float]) -> str:

@@ -49,7 +49,7 @@ def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     """Add adapter layers to a backbone, in place. Afterwards only they are trained. Returns peft's configuration.
 
     Raises:
-        ConfigError: As in `peft_config`, or no layer of the backbone can be adapted.
+        ConfigError: peft is not installed or rejects the options, or the backbone has no layer to adapt.
     """
     config = peft_config(backbone, options)
     from peft import inject_adapter_in_model
