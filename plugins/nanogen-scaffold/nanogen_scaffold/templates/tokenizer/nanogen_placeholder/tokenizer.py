@@ -22,7 +22,8 @@ class Placeholder:
         """Return the shape of the latents. Raises NanoGenError for a size that is not a multiple of the factor."""
         factor = self.config.factor
         if image_size < 1 or image_size % factor:
-            raise NanoGenError(f"placeholder: change image_size to a multiple of {factor}.")
+            change = f"Change image_size from {image_size} to a multiple of {factor}."
+            raise NanoGenError(f"placeholder: {change}")
         return LatentSpec(3 * factor**2, image_size // factor, image_size // factor, factor)
 
     @torch.no_grad()
