@@ -44,7 +44,7 @@ class Assembly(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
             if name in self._open:
-                raise NanoGenError(f"Parts need each other: {' -> '.join([*self._open, name])}. Fix their plugins.")
+                raise NanoGenError(f"Parts need each other: {' -> '.join([*self._open, name])}. Replace one of them.")
             self._open.append(name)
             try:
                 self._built[name] = self._make(name)

@@ -41,7 +41,7 @@ def nanogen_components() -> list[Component]:
             name="euler",
             target="nanogen_core.sampling:Euler",
             config="nanogen_core.settings:SamplerConfig",
-            summary="first order: the step of the objective between successive times (Euler for flow matching)",
+            summary="first order: one step of the objective per interval (an Euler step for flow matching)",
         ),
         Component(
             kind="sampler",

@@ -1,4 +1,4 @@
-"""Checks that the selected components can be combined, by their capability words. Imports no component."""
+"""Checks by capability words whether the selected components can be combined. Imports no component."""
 
 from __future__ import annotations
 
@@ -55,4 +55,4 @@ def _advice(kind: str, suitable: list[str], chosen: Chosen) -> str:
     if suitable:
         options = " or ".join(f"{kind}={name!r}" for name in suitable)
         return f"Set {options}, or choose another {chosen.component.kind}."
-    return f"No installed {kind} provides it: choose another {chosen.component.kind}."
+    return f"No installed {kind} fits: choose another {chosen.component.kind}."

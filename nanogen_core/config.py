@@ -87,7 +87,7 @@ def resolve(*layers: Mapping[str, Any], known: Registry | None = None) -> Resolv
         known: The registry; by default the one of the installed plugins.
 
     Raises:
-        UnknownName, AmbiguousName: No component or method, or several, have a name.
+        UnknownName, AmbiguousName: No component or method has a selected name, or several have it.
         Incompatible: The components cannot be combined.
         ConfigError: An option is wrong. Several mistakes are listed with their paths.
     """

@@ -86,7 +86,7 @@ def split(raw: Mapping[str, Any], task: str, problems: list[str]) -> list[Layer]
 
 
 def merge(layers: Iterable[Layer]) -> Layer:
-    """Merge normalised layers. A layer that selects another component of a slot drops the options below it."""
+    """Merge normalised layers. A layer that selects another component drops the slot's earlier options."""
     result: Layer = {}
     for layer in layers:
         for key, value in layer.items():
@@ -95,10 +95,10 @@ def merge(layers: Iterable[Layer]) -> Layer:
 
 
 def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> Any:
-    """Return `high` merged over `low`. Mappings merge key by key; other values replace.
+    """Return `high` merged over `low`. Mappings merge key by key; other values of `high` replace those of `low`.
 
-    If both mappings have a `name` and the names differ, the result is `high` alone. The paths of the dropped options,
-    which begin with `path`, are appended to `lost`.
+    If `high` has a `name`, and `low` has another or none, the result is `high` alone. The paths of the dropped
+    options, which begin with `path`, are appended to `lost`.
     """
     if isinstance(high, str) and isinstance(low, Mapping) and "name" in low:
         high = {"name": high}
@@ -120,8 +120,8 @@ def _text(name: Any) -> str:
 def members(
     low: Mapping[str, Any], high: Mapping[str, Any], lost: list[str] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """Merge the members of a group over an earlier layer's; arguments as in `over`. `cfg` and `nanogen-core:cfg`
-    are the same member."""
+    """Merge the group members `high` over the earlier ones `low`; arguments as in `over`. `cfg` and
+    `nanogen-core:cfg` are the same member."""
     result = dict(low)
     for name, options in high.items():
         known = [each for each in result if same(each, name)]
@@ -245,7 +245,7 @@ def _string_keys(path: str, value: Mapping[Any, Any], problems: list[str]) -> di
 def _no_object(value: Any) -> str:
     if not is_object(value) and not isinstance(value, type):
         return ""
-    return " (objects are allowed for components such as `backbone`; offer classes as components of a plugin)"
+    return " (only components such as `backbone` can be objects; a class must be a plugin's component)"
 
 
 def _opened(path: str, value: Any, problems: list[str]) -> Any:

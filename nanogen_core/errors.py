@@ -29,4 +29,4 @@ class TrainingError(NanoGenError):
 
 
 class ConfigWarning(UserWarning):
-    """Reports which options were kept or dropped when a component of a slot was replaced."""
+    """Reports settings of a configuration that were dropped, kept for another component, combined or not used."""

@@ -28,7 +28,7 @@ class ClassifierFree:
         return ClassifierFree(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function, which calls `velocity_fn` once (`branches`). `null` has B rows."""
+        """Return the guided velocity function. It calls `velocity_fn` once per evaluation. `null` has B rows."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):

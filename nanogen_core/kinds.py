@@ -1,4 +1,4 @@
-"""Kinds of component and configuration sections of the installed plugins. Does not import torch."""
+"""Component kinds and configuration sections of the installed plugins. Does not import torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def defaults() -> dict[str, Any]:
 
 
 def required() -> tuple[str, ...]:
-    """Return the slots that every configuration fills. Other slots are used only if a component needs them."""
+    """Return the slots that must be filled unless a component excludes them. Others are used only if needed."""
     return tuple(kind for kind in slots() if registry().kinds[kind].required)
 
 

@@ -83,4 +83,4 @@ class UserLayers:
 
     def _note_lost(self, lost: list[str]) -> None:
         if lost:
-            self.notes.append(f"Dropped {listing(lost)}: set for a component that another one replaces.")
+            self.notes.append(f"Dropped options of replaced components: {listing(lost)}.")

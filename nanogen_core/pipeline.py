@@ -282,7 +282,7 @@ class Pipeline:
                 them. Also options, such as `tokenizer={"path": "my-vae"}`.
 
         Raises:
-            ConfigError: Such an object is missing.
+            ConfigError: A part that was given as an object is missing.
             DataError: The folder has no pipeline, or a damaged one.
         """
         folder = user_path(str(folder))
@@ -309,14 +309,14 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
-        """Load a pipeline from a folder, or if there is none of this name, `"user/name"` from the Hugging Face hub.
+        """Load a pipeline from the folder `name`. If there is none, load `"user/name"` from the Hugging Face hub.
 
         `revision` is a branch, tag or commit on the hub; `options` are the keyword arguments of `load`.
         """
         return cls.load(hub.pipeline_folder(name, revision), **options)
 
     def push_to_hub(self, name: str, **options: Any) -> str:
-        """Upload the pipeline with a model card, and return the URL. `nanogen_hub.push_to_hub` has the options."""
+        """Upload the pipeline with a model card, and return the URL. Options: see `nanogen_hub.push_to_hub`."""
         return str(offered("nanogen_hub:push_to_hub")(self, name, **options))
 
     def to_diffusers(self, folder: str | Path) -> Path:
@@ -373,8 +373,8 @@ def _refuse_other_latent(folder: Path, facts: Mapping[str, Any], parts: Assembly
     shape, known = list(parts["latent"].shape), facts.get("latent", list(parts["latent"].shape))
     if shape != known:
         raise DataError(
-            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. A value such as"
-            " image_size was changed after the pipeline was saved: restore it."
+            f"{folder / CONFIG} gives latents of shape {shape}, but {FACTS} has {shown(known)}. Restore the"
+            " values with which the pipeline was saved, such as image_size and the tokenizer."
         )
 
 

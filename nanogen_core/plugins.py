@@ -73,7 +73,7 @@ class _Manager(pluggy.PluginManager):
 
 @lru_cache(maxsize=1)
 def discover() -> Discovery:
-    """Scan the installed distributions, once per process. The order is sorted, independent of the file system."""
+    """Scan the installed distributions, once per process. Their order does not depend on the file system."""
     manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registered = tuple(_register_module(manager, module) for module in _REGISTERED)

@@ -9,7 +9,7 @@ A component is built as `Class(config, **parts)`. Its keyword-only parameters na
 Shapes: B batch size; C, h, w latent; L condition tokens of width D; N image tokens; H, W image. Images are float32 in
 [-1, 1]. Times are in [0, 1]: t = 0 is data, t = 1 is noise.
 
-Every component may define two more methods, whose content enters a score's fingerprint (`nanogen_data.contents`):
+Every component may define two more methods. A score's fingerprint covers what they return (`nanogen_data.contents`):
 
 - `files()`: paths of files that it reads, in addition to the paths in its options.
 - `weights()`: mapping of names to the frozen tensors that its output depends on.
@@ -47,7 +47,7 @@ class Tokenizer(Protocol):
         """
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode images [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]. Deterministic and without gradient."""
+        """Encode images [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]. Deterministic. No gradient if frozen."""
 
     def decode(self, latents: Tensor, rng: KeyedRNG | None = None) -> Tensor:
         """Decode latents [B, C, h, w] into images [B, 3, H, W], approximately in [-1, 1].
@@ -65,17 +65,17 @@ class TextEncoder(Protocol):
 
     @property
     def max_length(self) -> int:
-        """The longest sequence that `encode` returns, in tokens."""
+        """Largest number of tokens that `encode` returns for a text."""
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Encode texts as states [B, L, D] float32 with a mask [B, L], truncated to `length` tokens.
+        """Encode texts, truncated to `length` tokens, as float32 states [B, L, D] and a mask [B, L].
 
         L is the number of tokens of the longest text, at least 1. The mask is true for a text's tokens, which come
         first. Padding states are zero.
         """
 
     def to(self, device: torch.device | str) -> object:
-        """Move later computation to a device."""
+        """Run later calls of `encode` on this device."""
 
 
 @runtime_checkable
@@ -92,7 +92,7 @@ class Conditioner(Protocol):
             batches. `mask` is set exactly if `spec.padded`.
 
         Raises:
-            NanoGenError: The batch has no labels or captions.
+            NanoGenError: The batch lacks the labels or captions that this conditioner encodes.
         """
 
     def null(self, count: int) -> Condition:
@@ -127,7 +127,7 @@ class Backbone(Protocol):
 
 
 class Network(Protocol):
-    """A backbone, or a callable that wraps one: the networks that an objective receives."""
+    """Type of the networks that an objective receives: a backbone, or a callable that wraps one."""
 
     def __call__(self, state: State, times: Times, condition: Condition, /) -> Prediction: ...
 
@@ -143,7 +143,7 @@ class Objective(Protocol):
     """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
 
     All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
-    It applies its own preconditioning: to outputs in `velocity`, to inputs in the optional method
+    An objective applies its own preconditioning: to outputs in `velocity`, to inputs in the optional method
     `network_inputs(state, times)`, which returns the state and times for the network.
     """
 
@@ -167,7 +167,7 @@ class Objective(Protocol):
     def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
         """Return the state at times `t` ([B], or [B, N] per image token) on the path from data to noise.
 
-        The path is linear in both ends: x_t = a(t) clean + s(t) noise, a(0) = 1, s(0) = 0. Sampling begins at t = 1.
+        The path x_t = a(t) clean + s(t) noise is linear in both states; a(0) = 1, s(0) = 0. Sampling begins at t = 1.
         """
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
@@ -232,8 +232,8 @@ class Task(Protocol):
 class Dataset(Protocol):
     """A source of examples. `classes` are the label names in label order; empty without labels.
 
-    An optional static method `recognises(source) -> bool` states whether its option `root` may be this folder or
-    pattern; `nanogen data prepare SOURCE` calls it.
+    An optional static method `recognises(source) -> bool` states whether the dataset's option `root` accepts this
+    folder or pattern; `nanogen data prepare SOURCE` calls it.
     """
 
     classes: Sequence[str]
@@ -253,7 +253,7 @@ class Examples(Protocol):
 
     `__getitem__` raises `nanogen_data.corrupt.CorruptSampleError` for a corrupt example; the loader then takes the next
     one. Optional attribute `max_corrupt`: allowed fraction of corrupt examples (default 0.01). Optional method
-    `files()`: the files that it reads, which identify precomputed latents.
+    `files()`: the files that it reads. Their hash identifies precomputed latents.
     """
 
     def __len__(self) -> int: ...
@@ -277,10 +277,10 @@ class Example(Protocol):
 
 
 class Guidance(Protocol):
-    """Transforms the velocity function during sampling, such as classifier-free guidance.
+    """Changes the velocity function during sampling. An example is classifier-free guidance.
 
-    Guidances compose in the order of `level`. Level 0 (innermost) changes the result of one network call, such as
-    internal guidance. Level 1 may call the network with several conditions, such as classifier-free guidance.
+    Guidances compose in the order of `level`. Level 0 (innermost) changes the result of one network call; an
+    example is internal guidance. Level 1, such as classifier-free guidance, may call it with several conditions.
     """
 
     level: int

@@ -1,7 +1,7 @@
 """Counter-based random numbers without global state.
 
-A number depends only on (seed, purpose, step, slot). The slot is the sample's position in the global batch or in a
-request, so numbers are equal for every batch size and number of processes, and after a resume.
+A number depends only on (seed, purpose, step, slot). The slot is the sample's position in the global batch or in the
+list of requests, so numbers are equal for every batch size and number of processes, and after a resume.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class KeyedRNG:
     rounding.
 
     Args:
-        seed: Seed of the run or of a request.
-        slots: Position of each sample in the global batch, or its index in a request.
+        seed: Seed of the training run or of `generate`.
+        slots: Position of each sample in the global batch or in the list of requests.
         step: Training step; 0 for sampling.
         device: Device of the returned tensors.
     """

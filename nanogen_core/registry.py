@@ -147,9 +147,9 @@ def _loaded(path: Path) -> ModuleType:
     try:
         return load_file(path)
     except ValueError as error:
-        raise NanoGenError(f"The plugin file {path} cannot be loaded: {error}.") from error
+        raise NanoGenError(f"Cannot load the plugin {path}: {error}.") from error
     except Exception as error:  # raised by the code in the file
-        raise NanoGenError(f"The plugin file {path} cannot be loaded: {type(error).__name__}: {error}.") from error
+        raise NanoGenError(f"Cannot load the plugin {path}: {type(error).__name__}: {error}. Correct it.") from error
 
 
 def collect(discovery: Discovery) -> Registry:
@@ -304,7 +304,7 @@ def import_object(reference: str) -> Any:
 
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
-    """Map known names to the distribution that offers them, from the extras in nanogen-core's metadata."""
+    """Map names of kinds, commands and components to distributions, from the extras of nanogen-core."""
     from importlib.metadata import PackageNotFoundError, requires  # takes 40 ms; only error messages need it
 
     try:

@@ -98,7 +98,7 @@ class Resolution:
             if self._names(merged) == names:
                 return merged
         selected = listing(f"{kind}={name}" for kind, name in names)
-        raise NanoGenError(f"Defaults of these components select each other endlessly: {selected}. Fix their plugins.")
+        raise NanoGenError(f"Component defaults select each other endlessly: {selected}. Set some of these yourself.")
 
     def _without_objects(self, user: Layer) -> Layer:
         """Move the objects of a layer to `instances`. Reports objects of a saved pipeline that were not given again."""

@@ -68,7 +68,7 @@ class Heun(Euler):
 
 
 def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
-    """Yield the steps of a grid [steps + 1] as `Times` [B], from noise to data, with the device of `like` [B, ...]."""
+    """Yield the steps of a grid [steps + 1] as `Times` [B], from noise to data, on the device of `like` [B, ...]."""
     points = grid.to(torch.float32).tolist()
     size = (like.shape[0],)
     for t, r in pairwise(points):
@@ -77,7 +77,7 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
 
 
 def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
-    """Return the inputs of the network. Objectives with preconditioning scale them by their method of this name."""
+    """Return the inputs of the network: preconditioned by `objective.network_inputs`, if that exists."""
     scaled: tuple[State, Times] = getattr(objective, "network_inputs", lambda *inputs: inputs)(state, times)
     return scaled
 

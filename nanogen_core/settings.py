@@ -22,8 +22,8 @@ class ClassifierFreeConfig:
         scale: Guidance scale w; 1 means no guidance.
         t_min: Lower end of the guided interval. A step is guided if t_min <= t <= t_max for its start time t.
         t_max: Upper end of the guided interval. Outside the interval v = v_c.
-        channels: Number of guided latent channels, from the first; None for all. The published samples of DiT and SiT
-            guide three of four.
+        channels: Number of guided latent channels, from the first; None for all. DiT and SiT published samples with
+            guidance on three of four.
     """
 
     scale: float = field(default=1.0, validator=guidance_scale)

@@ -21,7 +21,7 @@ class LatentSpec:
         channels: C.
         height: h, in latent cells.
         width: w, in latent cells.
-        factor: Image pixels per latent cell and side.
+        factor: Side of a latent cell in image pixels.
         cls_token_width: Width of the class token that is diffused with the latent (REG); 0 for none.
     """
 
@@ -43,12 +43,12 @@ class LatentSpec:
 
     @property
     def time_shift(self) -> float:
-        """Time shift s = sqrt(C h w / 4096): larger latents need more noise for the same signal-to-noise ratio."""
+        """Time shift s = sqrt(C h w / 4096). Larger latents need more noise for an equal effective SNR."""
         return float((self.dimension / REFERENCE_DIMENSION) ** 0.5)
 
     @property
     def patch_size(self) -> int:
-        """Patch size in latent cells for which a backbone token covers 16 x 16 image pixels."""
+        """Patch size in latent cells: a backbone token covers 16 x 16 image pixels."""
         return max(1, TOKEN_STRIDE // self.factor)
 
 
@@ -57,7 +57,7 @@ class ConditionSpec:
     """Shape of a condition, and how a backbone embeds it.
 
     Labels: `ConditionSpec(width=1001, length=1, learned=8)`. Each label is a one-hot token, so the backbone's input
-    projection is its embedding table. Texts: `ConditionSpec(width=1024, length=256, normalize=True, padded=True)`.
+    projection acts as an embedding table. Texts: `ConditionSpec(width=1024, length=256, normalize=True, padded=True)`.
 
     Args:
         width: D, width of a condition token.
@@ -82,7 +82,7 @@ class Kind:
     Args:
         name: `Component.kind` of its components. Also the configuration key of a slot or group.
         place: "slot": a configuration selects one component. "group": it selects any number. "named": it has no key
-            for this kind; options of other components select it (`build_named`).
+            for the kind; options of other components name its components (`build_named`).
         protocol: `"module:Class"` of the protocol that components must implement.
         module: Whether components must be `torch.nn.Module`s.
         keyword: Constructor parameter that receives the components of a group. Defaults to `name`.
@@ -114,7 +114,7 @@ def _words_by_kind(needs: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset
 
 @frozen(kw_only=True)
 class Component:
-    """A component that a plugin offers. Strings reference its code, which is imported when the component is built.
+    """A component that a plugin offers. Strings reference its code, which is imported on first use.
 
     Args:
         kind: Name of its Kind.

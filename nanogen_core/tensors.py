@@ -49,7 +49,7 @@ class SharedTimes(Times):
 
     @classmethod
     def of(cls, t: Tensor, r: Tensor, shared: tuple[float, float]) -> SharedTimes:
-        """Return times `t` and `r` whose values are known as the numbers `shared`."""
+        """Return times with the tensors `t` and `r`. The numbers `shared` are their values."""
         times = cls(t, r)
         times.shared = shared
         return times
@@ -149,7 +149,7 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         """Move the tensors to a device, except `indices`, which stay on the CPU as keys of random numbers.
 
-        Copies to a GPU do not wait for it.
+        Copies to a GPU are asynchronous.
         """
         on_gpu = torch.device(device).type == "cuda"
         return self._map(lambda value: value.to(device, non_blocking=on_gpu))
@@ -189,7 +189,7 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError for other `extras`."""
+    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError if `extras` differ."""
     if first.extras.keys() != second.extras.keys():
         raise ValueError(f"The conditions have different extras: {sorted(first.extras)} and {sorted(second.extras)}.")
     first, second = _equally_long(first, second)

@@ -343,7 +343,7 @@ def test_a_full_disk_raises_an_error_and_the_evaluation_resumes(tmp_path, monkey
         evaluation.scores(Images(RandomImages(fail_at=60)))
     with monkeypatch.context() as patch:
         patch.setattr(storage, "write_bytes", full)
-        with pytest.raises(NanoGenError, match="No space left on device.*Free disk space, or choose another --output"):
+        with pytest.raises(NanoGenError, match="No space left on device.*free some space .* choose another --output"):
             evaluation.scores(Images(RandomImages()))
     source = RandomImages()
     evaluation.scores(Images(source))

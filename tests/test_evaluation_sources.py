@@ -230,20 +230,20 @@ def test_metrics_for_images_are_built():
         ),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"openmoji-accuracy": {"x": 1}}}, ConfigError, "takes no options"),
         (LABELLED, ["openmoji-accuracy"], {"metric": {"kid": {"x": 1}}}, ConfigError, "--set has options of kid"),
-        (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "--set dataset needs a configuration"),
+        (LABELLED, ["openmoji-accuracy"], {"dataset": "openmoji"}, ConfigError, "--set dataset: images have no"),
         (
             PLAIN._replace(captions=["a"] * 3),
             ["openmoji-scenes"],
             {},
             ConfigError,
-            "openmoji-scenes needs the dataset of a configuration: give one by --config",
+            "openmoji-scenes needs the dataset of a configuration: add --config",
         ),
         (
             PLAIN,
             ["openmoji-frechet"],
             {},
             ConfigError,
-            "openmoji-frechet needs the dataset and the task of a configuration: give one by --config",
+            "openmoji-frechet needs the dataset and the task of a configuration: add --config",
         ),
     ],
 )

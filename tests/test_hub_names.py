@@ -27,7 +27,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_is_refused_without_a_look_at_the_hub(path: str) -> None:
     message = hub.missing("The VAE", path, "Advice.")
-    assert message == f"The VAE {path!r} is not a local folder: this folder does not exist. Advice."
+    assert message == f"The VAE {path!r} is neither a local folder nor the name of a model on the hub. Advice."
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         hub.model_file(path, "config.json")
     with pytest.raises(FileNotFoundError, match="There is no folder"):

@@ -319,9 +319,9 @@ def test_a_file_alone_is_taken_by_names_and_shapes(small, tmp_path):
 
 def test_weights_that_do_not_fit_are_refused_with_the_difference(small, tmp_path):
     folder = saved(small, tmp_path / "base")
-    with pytest.raises(Incompatible, match=r"has shape \[16, \d+\] there and \[32, \d+\] here"):
+    with pytest.raises(Incompatible, match=r"has shape \[16, \d+\] in the source and \[32, \d+\] in this"):
         start_from(build_pipeline(small, backbone={"hidden": 32}), str(folder))
-    with pytest.raises(Incompatible, match="The backbone is 'lightning-dit' there and 'dit' here"):
+    with pytest.raises(Incompatible, match="The backbone is 'lightning-dit' in the source and 'dit' in this"):
         start_from(build_pipeline({**small, "backbone": BACKBONES["dit"]}), str(folder))
 
 

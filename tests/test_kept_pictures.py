@@ -206,7 +206,7 @@ def test_a_link_out_of_the_folder_is_not_followed(pipeline, tmp_path):
         return layout(folder)
 
     metric.layout = linked
-    with pytest.raises(DataError, match="is outside of"):
+    with pytest.raises(DataError, match="leads outside of"):
         kept(pipeline, tmp_path, metrics={"outside": metric}, count=None)
     assert not list(away.iterdir())
 

@@ -139,7 +139,7 @@ def test_the_option_names_the_recomputed_blocks(value: str, every: int) -> None:
 
 @pytest.mark.parametrize("value", ["every_0", "every_", "2", "every_n", "every_2 ", "some"])
 def test_other_choices_of_blocks_are_refused(value: str) -> None:
-    with pytest.raises(ValueError, match='must be "none", "all" or such as "every_2"'):
+    with pytest.raises(ValueError, match='must be "none", "all" or "every_N" such as "every_2"'):
         TrainConfig(activation_checkpointing=value)
 
 

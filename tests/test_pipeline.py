@@ -123,7 +123,7 @@ def test_another_latent_in_the_facts_is_refused(pipeline, tmp_path, latent):
     pipeline.save(tmp_path)
     facts = json.loads((tmp_path / "pipeline.json").read_text())
     (tmp_path / "pipeline.json").write_text(json.dumps({**facts, "latent": latent}))
-    with pytest.raises(DataError, match=r"gives latents of shape .* but pipeline\.json has .*restore it\.$"):
+    with pytest.raises(DataError, match=r"gives latents of shape .* but pipeline\.json has .*the tokenizer\.$"):
         Pipeline.load(tmp_path)
 
 

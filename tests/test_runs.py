@@ -197,7 +197,7 @@ def test_the_table(run):
 
 def test_a_folder_without_runs_and_no_folder(tmp_path):
     assert CliRunner().invoke(command, [str(tmp_path)]).output == f"No runs in {tmp_path}.\n"
-    with pytest.raises(DataError, match="The folder .*nowhere does not exist: give the folder that contains your runs"):
+    with pytest.raises(DataError, match="There is no folder .*nowhere. Give the folder that contains your runs"):
         runs_in(tmp_path / "nowhere")
 
 

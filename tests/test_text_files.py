@@ -35,7 +35,7 @@ def test_every_encoding_with_a_mark_gives_the_same_lines(data):
         ("ok\nun café\n".encode("latin-1"), r"^x is not UTF-8 in line 2 \(byte 0xe9\): save it as UTF-8\.$"),
         (
             "a\nb\nc".encode("utf-16-le"),
-            r"^x has a NUL character in line 1: it is not a text file, or not saved as UTF-8\.$",
+            r"^x has a NUL character in line 1\. Check that it is the right file, and save it as UTF-8 text\.$",
         ),
         (b"\xff\xfe" + "a\nb\n".encode("utf-16-le") + b"\x00\xd8\x00\x00", "x is not UTF-16-LE in line 3"),
         ("a\nb".encode("utf-32"), "x has a NUL character in line 1"),
@@ -149,7 +149,7 @@ def test_rows_keep_their_lines_and_cells():
         ("file;label\na.png;1\n", "separated by ';': use commas"),
         ("file\tlabel\na.png\t1\n", r"separated by '\\t': use commas"),
         ("file,label,file\n", "x has two columns named 'file'"),
-        ("file,label\na.png,1\nb.png,a cat, red\n", "Line 3 of x has 3 cells, but the header has 2: quote cells"),
+        ("file,label\na.png,1\nb.png,a cat, red\n", "Line 3 of x has 3 cells, but the header has 2: write one cell"),
         ("file,label\na.png\n", "Line 2 of x has 1 cells, but the header has 2"),
         ('file,label\na.png,1\nb.png,"2\n', "Line 3 of x is not valid CSV: unexpected end of data"),
         ('file,label\na.png,"1"2\n', "Line 2 of x is not valid CSV: ',' expected after '\"'"),

@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def advice(self, verb: str) -> str:
-        """Return a hint for an unknown command, which ends the error message."""
+        """Return a hint for the error message about an unknown command."""
         return near_miss(verb, self.verbs())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -31,7 +31,7 @@ def cli(debug: bool, plugin: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line. Prints user errors as one sentence and exits with status 1."""
+    """Run the command line. Prints user errors as one sentence and exits with a nonzero status."""
     # Idle OpenMP threads spin, which slows down other processes. A short spin is as fast on two idle cores (70 ms per
     # step of the demo) and 1.7 times faster beside two busy processes. torch reads the variable on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

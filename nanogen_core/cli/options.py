@@ -35,7 +35,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]
 
 
 class SavedPipeline(click.ParamType):  # type: ignore[type-arg]
-    """A click parameter type for the folder of a saved pipeline. Downloads an address `hf://user/name[@revision]`."""
+    """A click parameter type for the folder of a saved pipeline. `hf://user/name[@revision]` is downloaded."""
 
     name = "path"
 

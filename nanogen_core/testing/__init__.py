@@ -9,7 +9,7 @@
     class TestMine(TokenizerContract):
         pass
 
-The docstring of a contract lists its fixtures and its class attributes, which adapt it to the tested component.
+The docstring of a contract lists its fixtures and class attributes. The attributes adapt it to the tested component.
 Requires pytest.
 """
 

@@ -39,9 +39,9 @@ class BackboneContract:
         provides: Capability words of the Component.
         latent: Shape of the latents to test with.
         conditions: Shapes of the conditions to test with.
-        intermediates: Block outputs to request if it provides "features".
-        extras: Names in `Condition.extras` that it reads -> number of values per sample.
-        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
+        intermediates: Block outputs to request if the backbone provides "features".
+        extras: Names in `Condition.extras` that the backbone reads -> number of values per sample.
+        tolerance: Largest allowed difference of outputs that must be equal up to rounding.
         effect: Smallest output difference that counts as a dependence on an input.
     """
 
@@ -98,7 +98,7 @@ class BackboneContract:
             assert max_difference(outputs[0].value.latent, outputs[1].value.latent) <= self.tolerance
 
     def test_null_text_has_no_effect(self, build: Build) -> None:
-        """Test null rows (all-false mask) in a batch of null rows, and beside real rows as after condition dropout."""
+        """Test null rows (all-false mask) alone, and in a batch with other rows as after condition dropout."""
         for net, state, times, condition in self.cases(build):
             if condition.mask is None:
                 continue

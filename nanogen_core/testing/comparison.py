@@ -12,7 +12,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Batch, Condition, State, Times
 
-LATENT = LatentSpec(channels=4, height=8, width=8, factor=8)  # four backbone tokens at its default patch size
+LATENT = LatentSpec(channels=4, height=8, width=8, factor=8)  # 4 x 4 backbone tokens at its default patch size
 LABELS = ConditionSpec(width=10, length=1, learned=2)
 TEXTS = ConditionSpec(width=12, length=6, normalize=True, padded=True)
 

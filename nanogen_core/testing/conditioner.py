@@ -20,7 +20,7 @@ class ConditionerContract:
         batch: A Batch of at least three different requests.
 
     Attributes:
-        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
+        tolerance: Largest allowed difference of a sample's output between two batches (rounding).
     """
 
     tolerance: float = 1e-4

@@ -26,13 +26,13 @@ class GuidanceContract:
     t: float = 0.6
 
     def velocity_fn(self, state: State, times: Times, condition: Condition) -> Prediction:
-        """Return velocities, and a second head, of a network. Override for a guidance with other needs."""
+        """Return test velocities, and an internal head. Override it if the guidance needs something else."""
         shift = condition.tokens.mean(dim=(1, 2))[:, None, None, None]
         value = state.map(lambda x: torch.sin(x + shift) if x.ndim == 4 else x + shift[:, 0, 0])
         return Prediction(value, heads={"internal": value.map(lambda v: 0.5 * v)})
 
     def guided(self, guidance: Guidance, rows: slice = slice(0, ROWS)) -> State:
-        """Return guided velocities of some of three samples."""
+        """Return the guided velocities of three samples, or of the selected rows."""
         state = random_state(LATENT, ROWS).map(lambda x: x[rows])
         t = torch.full((len(state.latent),), self.t)
         condition, null = (Condition(tokens[rows]) for tokens in (torch.ones(ROWS, 1, 4), torch.zeros(ROWS, 1, 4)))

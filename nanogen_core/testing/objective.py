@@ -30,10 +30,10 @@ class ObjectiveContract:
 
     Attributes:
         latent: Shape of the latents to test with.
-        predicts: What the objective's network predicts: "velocity", "data", or "solved", for which the contract solves
-            `velocity` for the prediction and undoes `network_inputs`. Override `true_prediction` for others.
+        predicts: What the objective's network predicts: "velocity" or "data". For "solved", the contract inverts
+            `velocity` and `network_inputs`. Override `true_prediction` for other predictions.
         steps: Numbers of sampling steps with which the true velocity leads to the data.
-        damped_below: Times below which the objective damps velocities.
+        damped_below: Time up to which the objective damps velocities; `denoised` is not tested there.
         tolerance: Largest allowed difference from the exact solution.
     """
 
@@ -51,7 +51,7 @@ class ObjectiveContract:
         return {"latent": cls.latent, "condition": ConditionSpec(width=width, length=1), "backbone": network}
 
     def true_prediction(self, objective: Objective, state: State, times: Times, clean: State) -> State:
-        """Return the exact output of the network for its inputs `state` and `times`, which the objective may scale.
+        """Return the exact output of the network for its inputs `state` and `times`, after `network_inputs`.
 
         Override it for predictions that `predicts` does not cover.
         """

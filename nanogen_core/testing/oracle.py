@@ -55,9 +55,9 @@ def solved_prediction(objective: Objective, state: State, times: Times, clean: S
 
 
 def keep_inputs(objective: Objective) -> Callable[[State, Times], tuple[State, Times]]:
-    """Return a function that undoes `objective.network_inputs` for the inputs that it returned last.
+    """Return a function that undoes the last call of `objective.network_inputs`.
 
-    The method of this objective is replaced by one that keeps its arguments. Other inputs are returned unchanged.
+    Replaces this method by one that keeps its arguments. Inputs of other calls are returned unchanged.
     """
     original = getattr(objective, "network_inputs", None)
     if original is None or hasattr(original, "kept"):

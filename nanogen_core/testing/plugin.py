@@ -39,7 +39,7 @@ class PluginContract:
 
     Attributes:
         installed: Whether an entry point references the manifest.
-        required: Options without a default, such as the path of a file.
+        required: Names of options that have no default, such as the path of a file.
     """
 
     installed: bool = True

@@ -25,7 +25,7 @@ class SamplerContract:
     Attributes:
         order: Order of convergence of a deterministic sampler: doubling the steps divides the error by 2^order. 0 for a
             stochastic one.
-        steps: Steps after which a sampler is accurate: a stochastic one to 10% of the data's standard deviation.
+        steps: Number of steps with which the samples' standard deviation is within 10% of the data's.
     """
 
     order: int = 1

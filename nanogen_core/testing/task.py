@@ -21,7 +21,7 @@ class TaskContract:
 
     Fixtures:
         task: The task.
-        conditioner: A conditioner that encodes its batches.
+        conditioner: A conditioner that encodes the task's batches.
         requests: A few valid requests, such as class names or captions.
 
     Attributes:

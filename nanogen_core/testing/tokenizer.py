@@ -14,7 +14,7 @@ from nanogen_core.testing.comparison import global_rng_untouched, max_difference
 
 
 class TokenizerContract:
-    """Contract of a tokenizer. An attribute of None skips its test.
+    """Contract of a tokenizer. An attribute that is None skips its test.
 
     Fixtures:
         tokenizer: The tokenizer.
@@ -23,8 +23,8 @@ class TokenizerContract:
         image_size: Side of the test images in pixels.
         wrong_size: An image size that the tokenizer must refuse.
         variance: Bounds of the variance of the latents of `images()`.
-        reconstruction: Largest mean absolute error of decoding the latents of `images()`.
-        tolerance: Largest allowed change of a sample's output if the batch changes (different rounding).
+        reconstruction: Largest allowed mean absolute error of the reconstructed `images()`.
+        tolerance: Largest allowed difference of a sample's output between two batches (rounding).
     """
 
     image_size: int = 32

@@ -205,7 +205,7 @@ def test_a_figure_that_one_run_did_not_log_is_unknown_and_said(compared):
     found = compared(entries=entries)
     assert verdicts(found)["latent.std"] == UNKNOWN
     assert found.equal
-    assert "Not logged by both: latent.std" in found.verdict
+    assert "Too few steps logged by both runs: latent.std" in found.verdict
 
 
 def test_only_steps_that_both_logged_are_compared():

@@ -179,7 +179,7 @@ def test_a_constant_column():
 
 
 def test_more_models_than_a_study_takes():
-    with pytest.raises(DataError, match="has 501 models, but a study can use at most 500"):
+    with pytest.raises(DataError, match="501 models are chosen, but a study can use at most 500"):
         study(table(*related(501, 0.1)), x="fid", ys=["geneval"])
 
 

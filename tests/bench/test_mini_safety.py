@@ -359,7 +359,7 @@ def test_a_plan_with_comments_in_the_output_folder_stays_as_it_was_written(tmp_p
     file.write_text(text)
     run(plan.read(file), tmp_path, monkeypatch)
     assert file.read_text() == text
-    with pytest.raises(TrainingError, match=r"plan\.yaml is another plan and was edited by hand"):
+    with pytest.raises(TrainingError, match=r"plan\.yaml differs from this plan, and was edited by hand"):
         run(plan.read(file, quick=True), tmp_path, monkeypatch)
     assert file.read_text() == text
 
@@ -381,7 +381,7 @@ def test_a_name_in_a_list_of_files_deletes_nothing_outside_of_its_folder(tmp_pat
     (tmp_path / "thesis.txt").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "own.txt").write_text("x")
-    with pytest.raises(DataError, match="is outside of"):
+    with pytest.raises(DataError, match="leads outside of"):
         storage.remove_files(tmp_path / "folder", ["own.txt", name.format(tmp_path)])
     assert sorted(path.name for path in tmp_path.rglob("*.txt")) == ["own.txt", "thesis.txt"]
 
@@ -391,7 +391,7 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").write_text("mine")
     ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
     assert isinstance(ran.exception, DataError)
-    assert "scores.html exists, and `nanogen bench report` did not write it: choose another --output" in str(
+    assert "scores.html exists, and `nanogen bench report` did not write it: choose another output path" in str(
         ran.exception
     )
     assert (tmp_path / "scores.html").read_text() == "mine"

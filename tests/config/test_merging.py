@@ -215,7 +215,7 @@ def test_what_is_dropped_is_said(small):
         resolve(small, {"backbone": "lightning-dit"})
     small["backbone"] = {"name": "lightning-dit", "size": "tiny"}
     small["auxiliary"] = {"repa": {"teacher": {"name": "dinov2-vit-b", "levels": 2}, "block": 1}}
-    with pytest.warns(ConfigWarning, match="Dropped auxiliary.repa.teacher.levels"):
+    with pytest.warns(ConfigWarning, match="Dropped options of replaced components: auxiliary.repa.teacher.levels"):
         found = resolve(small, {"auxiliary": {"repa": {"teacher": "dinov2-vit-s"}}})
     assert found.groups["auxiliary"]["repa"].config.teacher == {"name": "dinov2-vit-s"}
 

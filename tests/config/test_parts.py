@@ -109,7 +109,7 @@ def test_components_that_replace_each_other_are_no_endless_loop(small):
     euler = sampler("euler", "other") | sampler("other", "euler")
     known = evolve(whole, components={**whole.components, "sampler": euler})
     del small["sampler"]
-    with pytest.raises(NanoGenError, match="Defaults of these components select each other endlessly"):
+    with pytest.raises(NanoGenError, match="Component defaults select each other endlessly"):
         resolve(small, known=known)
 
 
@@ -176,7 +176,7 @@ def test_an_object_in_a_wrong_place_is_refused_in_a_sentence(small, over, expect
         build_pipeline(small, **over)
     assert sentence(caught).startswith(expected)
     if "guidance" in over:
-        assert re.search("is a class; give an instance|offer classes as components", str(caught.value))
+        assert re.search("is a class; give an instance|a class must be a plugin's component", str(caught.value))
 
 
 def test_an_object_that_is_no_such_part_is_refused(small):

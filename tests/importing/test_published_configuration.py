@@ -176,7 +176,7 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("dataset.condition_type", "caption", "dataset.condition_type must be label or text, got 'caption'"),
         ("conditioning", "label", r"conditioning: expected a mapping, got 'label'"),
         ("stage_2.params", [1], r"stage_2\.params: expected a mapping, got \[1\]"),
-        ("guidance.ig", {"scale": 1.5}, "has guidance.ig.scale 1.5, but the network of the file has no internal"),
+        ("guidance.ig", {"scale": 1.5}, "has guidance.ig.scale 1.5, but the checkpoint has no internal-guidance head"),
     ],
 )
 def test_a_wrong_one_is_refused_by_its_key(path, value, sentence, rows, file_for):

@@ -237,7 +237,7 @@ def test_what_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
     shard.write_bytes(bytes(len(whole)))
     examples = training.open_latents(latents, on_latents(latents, "imagenet", folders).parts)
     with pytest.raises(
-        DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*\. Copy it from its source\. Or delete"
+        DataError, match=r"shard-00001\.tar is corrupt .*SHA-256.*\. Restore it from a copy\. Or delete"
     ):
         examples[5]
 
@@ -246,7 +246,7 @@ def test_losses_that_read_images_are_refused(folders: Path, tmp_path: Path) -> N
     prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
     repa = {"repa": {"teacher": "openmoji-classifier", "block": 1}}
     pipeline = on_latents(tmp_path / "latents", "imagenet", folders, auxiliary=repa)
-    with pytest.raises(TrainingError, match=r"repa needs images, but `train\.precomputed_latents` has none"):
+    with pytest.raises(TrainingError, match=r"`train\.precomputed_latents` contains no images, .* repa\. Remove"):
         refuse_image_readers(pipeline)
 
 

@@ -127,7 +127,7 @@ def test_two_at_once_are_refused(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "latents").mkdir()
     with (
         FileLock(tmp_path / "latents/.lock"),
-        pytest.raises(DataError, match=r"Another process is preparing latents in .*latents: choose another"),
+        pytest.raises(DataError, match=r"Another process is preparing latents in .*latents: wait for it, or choose"),
     ):
         prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
 
@@ -200,7 +200,9 @@ def test_other_options_of_the_dataset_stay(tars: Path) -> None:
 
 
 def test_an_unknown_format_says_what_can_be_read(folders: Path, tars: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tars has a format that no installed dataset reads.*imagenet-folder: "):
+    with pytest.raises(
+        DataError, match=r"tars has a format that no installed dataset for this task reads.*imagenet-folder: "
+    ):
         with_source(config("imagenet", "elsewhere"), str(tars))
     with pytest.raises(DataError, match=r"folders has a format that no installed .* webdataset: webdataset tars"):
         with_source(config("t2i", "elsewhere"), str(folders))

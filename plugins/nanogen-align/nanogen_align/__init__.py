@@ -1,4 +1,4 @@
-"""Auxiliary losses that align a backbone with a vision encoder (REPA, iREPA, REG) or a pipeline, internal guidance."""
+"""Alignment with vision encoders (REPA, iREPA, REG), distillation from pipelines, and internal guidance."""
 
 from typing import TYPE_CHECKING
 

@@ -14,7 +14,7 @@ _block = at_least(1, 1000)
 
 @frozen(kw_only=True)
 class RepaConfig:
-    """Options of `Repa`. The defaults follow DiffusionBench. The paper has `projector: mlp, distance: cosine`.
+    """Options of `Repa`. The defaults follow DiffusionBench. The paper uses `projector: mlp, distance: cosine`.
 
     Args:
         teacher: Name of a vision encoder, or a mapping with its `name` and options.
@@ -76,7 +76,8 @@ class DistillConfig:
     """Options of `Distill`.
 
     Args:
-        teacher: Folder of a run or saved pipeline with the same latents. Its contents enter the fingerprint of the run.
+        teacher: Folder of a run or saved pipeline with the latents of the student. Its weights and configuration enter
+            the fingerprint of the training run.
         match: Compare "velocity" or "features" (block outputs).
         weight: Weight of the loss.
         block: Block of the backbone whose output is compared, counted from 1.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def squared(projected: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of tokens [..., D] over all axes: []."""
+    """Return the squared error [] of tokens [..., D], averaged over all axes."""
     return F.mse_loss(projected, target)
 
 
 def cosine(projected: Tensor, target: Tensor) -> Tensor:
-    """Return the negative mean cosine similarity of tokens [..., D], in [-1, 1]: []."""
+    """Return the negative mean cosine similarity [] of tokens [..., D]. It is in [-1, 1]."""
     return -F.cosine_similarity(projected, target, dim=-1).mean()
 
 

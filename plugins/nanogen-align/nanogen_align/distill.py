@@ -30,9 +30,9 @@ class Distill(Auxiliary):
     """Distillation: `weight * |student - teacher|^2` at the same noisy state, times and condition.
 
     Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
-    has no average velocity, so its velocity is compared only in samples with r = t (MeanFlow). Differences of
-    velocities are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise. This is 1 on the
-    straight path.
+    (flow matching) predicts no average velocity, so a MeanFlow student's velocity is compared only where r = t.
+    Differences of velocities are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise. The
+    divisor is 1 on the straight path.
 
     Args:
         config: Options of the loss.
@@ -41,12 +41,12 @@ class Distill(Auxiliary):
     Raises:
         ConfigError: `teacher` is missing.
         DataError: `teacher` is not a saved pipeline, or is damaged.
-        Incompatible: The teacher has other latents, another tokenizer, another path, or other classes.
+        Incompatible: The teacher's latents, tokenizer, path or classes differ from those of `pipeline`.
     """
 
     def __init__(self, config: DistillConfig, *, pipeline: Pipeline):
         if not config.teacher:
-            raise ConfigError("auxiliary.distill.teacher: name the folder of a run or saved pipeline.")
+            raise ConfigError("auxiliary.distill.teacher: set it to the folder of a run or saved pipeline.")
         self.config = config
         self.teacher = load_frozen(config.teacher)
         self._same_condition = _check(self.teacher, pipeline, config.teacher)
@@ -112,25 +112,29 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
     there, here = (contents.configuration(each.config) for each in (teacher, pipeline))
     if teacher.latent != pipeline.latent or there["tokenizer"] != here["tokenizer"]:
         raise Incompatible(
-            f"auxiliary.distill.teacher: {folder} has latents of shape {list(teacher.latent.shape)} of the tokenizer"
-            f" {there['tokenizer']['name']!r}, and this pipeline {list(pipeline.latent.shape)} of"
-            f" {here['tokenizer']['name']!r}, or with other options. Train both on the same latents."
+            f"auxiliary.distill.teacher: {folder} has latents of shape {list(teacher.latent.shape)} (tokenizer"
+            f" {there['tokenizer']['name']!r}), this pipeline {list(pipeline.latent.shape)} (tokenizer"
+            f" {here['tokenizer']['name']!r}). The latents and tokenizer options must be equal. Train both on the same"
+            " latents."
         )
     if not same_path(teacher.objective, pipeline.objective):
         raise Incompatible(
             f"auxiliary.distill.teacher: {folder} has another path from data to noise: its objective is"
             f" {there['objective']['name']!r}, that of this pipeline {here['objective']['name']!r}. Use a teacher with"
-            " the path of this objective."
+            " the same path."
         )
     labelled = all("labels" in each.config.slots["task"].chosen.component.provides for each in (teacher, pipeline))
     if labelled and list(teacher.parts["classes"]) != list(pipeline.parts["classes"]):
-        raise Incompatible(f"auxiliary.distill.teacher: {folder} has other classes, or in another order. Use the same.")
+        raise Incompatible(
+            f"auxiliary.distill.teacher: {folder} has other classes than this pipeline, or another order of them. Use a"
+            " teacher with the same classes."
+        )
     same = all(there.get(kind) == here.get(kind) for kind in CONDITIONING)
     return same and not any(_state(each.conditioner) for each in (teacher, pipeline))
 
 
 def _speed(objective: Objective, forward_pass: ForwardPass) -> State:
-    """Return sqrt((a'(t)^2 + s'(t)^2) / 2) of each sample: [B, 1, 1, 1]. It is 1 on the straight path."""
+    """Return sqrt((a'(t)^2 + s'(t)^2) / 2) [B, 1, 1, 1] of each sample. It is 1 on the straight path."""
     one, zero = (
         forward_pass.state.map(lambda x, fill=fill: x.new_full((len(x), *[1] * (x.ndim - 1)), fill))
         for fill in (1.0, 0.0)

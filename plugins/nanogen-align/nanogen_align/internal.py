@@ -14,9 +14,9 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 class Internal:
     """Guidance `base + w (full - base)` for steps that start at t in [t_min, t_max].
 
-    `base` is the prediction of the internal head, `full` the prediction of the network. Under classifier-free guidance
-    both branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG) has no
-    internal head and is not guided.
+    `base` is the prediction of the head on an intermediate block, `full` that of the network. Under classifier-free
+    guidance both branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG)
+    has no such head and is not guided.
 
     Args:
         config: Scales and interval.
@@ -45,7 +45,7 @@ class Internal:
         return guided
 
     def _scales(self, condition: Condition) -> Tensor:
-        """Return the scale of each row: [B]."""
+        """Return the scales [B] of the rows."""
         size, device = (len(condition.tokens),), condition.tokens.device
         scale = torch.full(size, self.config.scale, device=device)
         if self.config.null_scale is None or condition.null is None:

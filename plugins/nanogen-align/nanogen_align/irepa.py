@@ -42,7 +42,7 @@ class IRepa(Auxiliary):
         self.nets = Convolution(width, self.teacher.width).to(next(backbone.parameters()).device)
 
     def active(self, step: int) -> bool:
-        """Return whether a step is one of the first `config.until`. Later the teacher does not run."""
+        """Return whether `step` is one of the first `config.until` steps. The teacher does not run in later steps."""
         return self.config.until is None or step < self.config.until
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -26,7 +26,7 @@ def is_slot(_: object, attribute: Any, value: Any) -> None:
 
 
 def teacher_problem(path: str, teacher: Any) -> str | None:
-    """Return why the option `path.teacher` names no vision encoder, in one sentence, or None if it does.
+    """Return an error message if the option `path.teacher` names no installed vision encoder, else None.
 
     A value without a name gives None: the validator of the option rejects it.
     """

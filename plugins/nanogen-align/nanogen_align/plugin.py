@@ -86,4 +86,4 @@ def _without_features(parts: Mapping[str, Chosen], chosen: Mapping[str, Any]) ->
     if options.get("match") != "features" or backbone is None or "features" in backbone.component.provides:
         return []
     name = backbone.component.name
-    return [f"auxiliary.distill.match: the backbone {name!r} does not provide 'features'. Set it to velocity."]
+    return [f"auxiliary.distill.match: the backbone {name!r} does not provide 'features'. Set match to velocity."]

@@ -54,7 +54,7 @@ class Reg(Auxiliary):
             )
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the class token of each image [B, D]."""
+        """Return one token [B, D] per image: its class token, or the mean of its patch tokens."""
         assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 

@@ -26,7 +26,7 @@ EXTRA = "repa"
 class Repa(Auxiliary):
     """REPA: `weight * distance(projector(block output), patch tokens of the teacher)`.
 
-    With a class token (REG), its block output is aligned with the clean class token too, by the same projector.
+    With REG, the class token's block output is also aligned with the clean class token, by the same projector.
 
     Args:
         config: Options of the loss.
@@ -54,7 +54,7 @@ class Repa(Auxiliary):
         self.nets = project.to(next(backbone.parameters()).device)
 
     def active(self, step: int) -> bool:
-        """Return whether a step is one of the first `config.until`. Later the teacher does not run."""
+        """Return whether `step` is one of the first `config.until` steps. The teacher does not run in later steps."""
         return self.config.until is None or step < self.config.until
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:

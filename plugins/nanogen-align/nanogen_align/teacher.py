@@ -63,7 +63,7 @@ _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()
 
 
 def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
-    """Return the teacher of a name or a mapping with a `name` and options.
+    """Return the teacher that `named` selects: a name, or a mapping with a `name` and options.
 
     Losses with the same name, options and file contents share one teacher and its weights.
     """

@@ -148,7 +148,7 @@ def test_a_teacher_that_does_not_fit_is_refused(small, tmp_path):
     def build(config):
         return Run(build_pipeline(config), tmp_path / "run")
 
-    with pytest.raises(ConfigError, match=r"auxiliary.distill.teacher: name the folder"):
+    with pytest.raises(ConfigError, match=r"auxiliary.distill.teacher: set it to the folder"):
         build(student(small, ""))
     with pytest.raises(NanoGenError, match="There is no saved pipeline in"):
         build(student(small, str(tmp_path / "nowhere")))
@@ -170,4 +170,4 @@ def test_features_need_a_backbone_that_returns_them(small, tmp_path, monkeypatch
     backbone = Chosen(Component(kind="backbone", name="plain", target="x:Y"), "", {})
     config = {"auxiliary": {"distill": {"match": "features", "teacher": "x"}}}
     (line,) = plugin.nanogen_check(parts={"backbone": backbone}, config=config)
-    assert line == "auxiliary.distill.match: the backbone 'plain' does not provide 'features'. Set it to velocity."
+    assert line == "auxiliary.distill.match: the backbone 'plain' does not provide 'features'. Set match to velocity."

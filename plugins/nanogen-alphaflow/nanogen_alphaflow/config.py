@@ -16,19 +16,19 @@ _limit: Any = validators.optional(positive)  # mypy takes the type of the defaul
 class AlphaFlowConfig(MeanFlowConfig):
     """Options of `AlphaFlow` (arXiv 2510.20771), in addition to the options of MeanFlow.
 
-    The defaults follow the public code for its model B/2 without guidance and 400,000 steps.
+    The defaults follow the public code for its B/2 model, trained for 400,000 steps without guidance.
 
     Args:
         probability: Probability of r < t.
         mix: Whether r < t is drawn for each "sample" or each "step".
-        norm_eps: The loss of a sample is `factor e / (sg(e) + norm_eps)` for its mean squared error e, with the factor
-            alpha where r < t and alpha > 0, and 1 elsewhere.
+        norm_eps: The loss of a sample is `factor e / (sg(e) + norm_eps)^norm_p` for its mean squared error e. The
+            factor is alpha where r < t and alpha > 0, and 1 elsewhere.
         omega, kappa: Weights of the guided target, as in MeanFlow.
         t_min, t_max: Interval of times with guidance in the target, both ends excluded.
         alpha_start, alpha_end: Steps between which alpha falls from 1 to 0. It is 1/2 in the middle.
         alpha_gamma: Steepness of the sigmoid between them.
-        alpha_clamp: alpha below this is 0, and above 1 minus this 1.
-        clamp: Limit of the absolute values of the targets while 0 < alpha. Null for none.
+        alpha_clamp: Values of alpha below this become 0, values above 1 - alpha_clamp become 1.
+        clamp: Limit of the absolute values of the targets where r < t, while alpha > 0. Null disables it.
     """
 
     probability: float = field(default=0.5, validator=unit)

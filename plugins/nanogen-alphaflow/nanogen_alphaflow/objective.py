@@ -20,7 +20,7 @@ from nanogen_meanflow.meanflow import MeanFlow
 
 
 class AlphaFlow(MeanFlow):
-    """Average velocities whose target moves from flow matching's to MeanFlow's.
+    """Train average velocities. The target moves from that of flow matching to that of MeanFlow.
 
     For r < t and the guided velocity v_g of MeanFlow, with `s = t - alpha (t - r)`, the target of u(z_t, t, r) is
 
@@ -28,9 +28,9 @@ class AlphaFlow(MeanFlow):
     - `v_g` for alpha = 1 (trajectory flow matching),
     - `v_g - (t - r) du/dt` for alpha = 0 (MeanFlow).
 
-    alpha falls from 1 to 0 along a sigmoid of the training step. For r = t the target is v_g. The loss of a sample is
-    `alpha e / (sg(e) + norm_eps)` where r < t and alpha > 0, and `e / (sg(e) + norm_eps)` elsewhere, for the mean
-    squared error e.
+    alpha falls from 1 to 0 along a sigmoid of the training step. For r = t the target is v_g. The loss of a sample with
+    the mean squared error e is `factor e / (sg(e) + norm_eps)^norm_p`. The factor is alpha where r < t and alpha > 0,
+    and 1 elsewhere.
 
     Args:
         config: Options of the objective.
@@ -55,9 +55,9 @@ class AlphaFlow(MeanFlow):
             rng: Random numbers of times and noise. Its step sets alpha.
 
         Returns:
-            The batch mean of the weighted errors ("alphaflow") plus the errors of the additional heads, whose target is
-            the unguided velocity. Parts that are not in the total: "error" is the mean squared error, "alpha" the
-            step's alpha.
+            The batch mean of the weighted errors ("alphaflow") plus those of the additional heads, whose target is the
+            unguided velocity. Parts that are not in the total: "error" is the mean squared error, "alpha" the step's
+            alpha.
         """
         alpha, has_interval = self.alpha(rng.step), self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)

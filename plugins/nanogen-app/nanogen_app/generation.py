@@ -1,4 +1,4 @@
-"""Generates the images of the page and the strip from noise to image."""
+"""Generates the images of the page, and the strip of states from noise to image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Settings:
 
 @frozen
 class Generated:
-    """Images of a request, and the frames of the first one: (image, caption), from noise to image."""
+    """Images of a request, a strip of frames (image, caption) from noise to the first image, and a note."""
 
     images: Sequence[Image.Image]
     strip: Sequence[tuple[Image.Image, str]]
@@ -73,9 +73,9 @@ class LoadedRun:
         return str(self.pipeline.config.slots["sampler"].name)
 
     def classes(self) -> dict[str, str]:
-        """Return the request of each class by its name, or nothing if the task takes captions.
+        """Return label -> request for each class; empty if the task takes captions.
 
-        Names that several classes have get their number, which is also their request.
+        Both are the class name. If several classes share a name, the label is `name (number)` and the request `number`.
         """
         names = list(self.pipeline.parts["classes"])
         if not names or self.pipeline.task.make_batch(["0"]).labels is None:

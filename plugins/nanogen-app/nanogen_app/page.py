@@ -46,7 +46,7 @@ def page(runs: Sequence[LoadedRun]) -> gr.Blocks:
 
 
 def generator(runs: Sequence[LoadedRun]) -> Any:
-    """Return the function of the button: inputs -> images, strip and note of each run. Raises gr.Error."""
+    """Return the function of the button: inputs -> images, strip and note of each run. It raises gr.Error."""
 
     def generate(
         request: str,

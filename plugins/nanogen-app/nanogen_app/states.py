@@ -41,8 +41,8 @@ Listener = Callable[[RecordedState, int], None]  # called with the state and the
 def recording(pipeline: Pipeline, listener: Listener) -> Pipeline:
     """Return a pipeline that generates the same images and reports the states to `listener` while it samples.
 
-    Every sampler evaluates the velocity at its states, so the states are read there. A state at the time of the
-    previous one replaces it: Heun's method evaluates a prediction before the state itself.
+    The reported states are those at which the sampler evaluates the velocity, and the final one. Of consecutive states
+    at the same time only the last is reported: Heun's method evaluates a predicted state first, then the corrected one.
 
     Example:
         `recording(pipeline, lambda state, steps: print(state.time)).generate("apple")`

@@ -22,7 +22,8 @@ CONDITIONS = {"labels": LABEL, "captions": CAPTION}  # view -> option of its col
 def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str:
     """Choose the column of images.
 
-    It holds bytes, structs of `bytes` and `path`, or paths if it is named `image` or in the options.
+    The column holds bytes, or structs with `bytes` or `path`. A column that is named `image` or set in the options may
+    also hold paths.
 
     Args:
         schema: The columns.
@@ -62,7 +63,8 @@ def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, vi
         The column, or None if there is none.
 
     Raises:
-        DataError: There are several candidates, or captions are neither texts nor lists of texts.
+        DataError: The column in the options is missing, several columns are candidates, or captions are neither texts
+            nor lists of texts.
     """
     if view == "labels":
         likely = [*of_type(features(schema, path), "ClassLabel"), *LABELS]

@@ -29,7 +29,7 @@ class ArrowConfig:
         label: The column of labels. None: `label`, or the only column whose type or name fits.
         caption: The column of captions. None: `caption`, or the only column whose name fits.
         captions: Several columns of captions with probabilities, in place of `caption`: `{long: 0.8, short: 0.2}`.
-            `captions#2` is the second entry of a column of lists.
+            `captions#2` is the second entry of each list in the column `captions`.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 

@@ -136,7 +136,8 @@ class Columns:
     Args:
         image: The column of images.
         condition: The column of labels or captions; the first of several.
-        captions: Column, and number of the caption in it, of each key of the option `captions`.
+        captions: For each key of the option `captions`, the column and the number of the caption in its lists. The
+            number None stands for all captions.
     """
 
     image: str

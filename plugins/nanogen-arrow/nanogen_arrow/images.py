@@ -64,7 +64,7 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
 
 
 def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
-    """Return the paths in a column of images that have no bytes; empty for a damaged column."""
+    """Return the paths of the images without bytes in a column; empty for a damaged column."""
     kind = column.type
     if types.is_struct(kind):
         if kind.get_field_index("path") < 0:

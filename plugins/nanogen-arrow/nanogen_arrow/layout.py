@@ -42,7 +42,10 @@ def is_saved(folder: Path) -> bool:
 
 
 def parquet_files(root: Path, split: str) -> list[Path]:
-    """Return the parquet files of a split in a folder or its subfolder `data`. Raises DataError if both have some."""
+    """Return the parquet files of a split in a folder or its subfolder `data`.
+
+    Raises DataError if there are several sets of files, such as one in each folder.
+    """
     names = SPLITS.get(split, (split,))
     folders = [folder for folder in (root / "data", root) if is_folder(folder)]
     sets = [_matching(folder, name) for folder in folders for name in names]
@@ -89,7 +92,7 @@ def _warn_incomplete(files: list[Path]) -> None:
             f"only one set."
         )
     if totals and len(parts) < (total := totals.pop()):
-        warn_once(log, f"Only {len(parts)} of {total} files such as {files[0]} are present. The others are ignored.")
+        warn_once(log, f"Only {len(parts)} of {total} files such as {files[0]} exist. The missing ones are ignored.")
 
 
 def _saved(folder: Path) -> list[Path]:

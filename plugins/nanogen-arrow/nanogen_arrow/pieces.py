@@ -122,7 +122,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {reason(error)}. Give this user access to it.") from error
     except Exception as error:
         kind = "a whole parquet file" if path.suffix == PARQUET else "a whole Arrow stream"
-        raise DataError(f"{path} is not {kind}, or is damaged ({_first_line(error)}). Download it again.") from error
+        raise DataError(
+            f"{path} is not {kind}, or is damaged ({_first_line(error)}). Download or write it again."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Work that a SLURM job array divides among its tasks, and that a last job combines."""
+"""Work that is divided among the tasks of a SLURM job array. A last job combines their results."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ POLL = 5.0  # seconds between checks of the last job
 
 
 class Call(Checkpointable):
-    """Function call that runs as one job. A requeued job calls the function again, which resumes its work.
+    """Function call that runs as one job. A requeued job calls the function again; the function resumes its work.
 
     Args:
-        function: Function of a module, which the job imports.
+        function: Module-level function. The job imports it.
         arguments: Its keyword arguments.
     """
 
@@ -60,16 +60,16 @@ def logs_beside(folder: Path) -> Path:
 
 
 def refuse_submitted(logs: Path) -> None:
-    """Raise NanoGenError if work with these logs is in SLURM's queue."""
+    """Raise NanoGenError if work with these logs was submitted to SLURM and its result is not yet collected."""
     if record := _read(logs):
         raise NanoGenError(
-            f"This work was submitted to SLURM as jobs {record['array']} and {record['last']}: collect it by the same"
-            f" command with --executor slurm, or cancel the jobs and delete {logs / RECORD}."
+            f"This work was submitted to SLURM as jobs {record['array']} and {record['last']}: collect its result by"
+            f" the same command with --executor slurm, or cancel the jobs and delete {logs / RECORD}."
         )
 
 
 def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[str], None]) -> tuple[bool, Any]:
-    """Submit work that is not submitted yet, and return its result when it has one.
+    """Submit work unless it is already submitted, and return its result if it has ended.
 
     Args:
         work: The work.
@@ -81,13 +81,13 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
         Whether the work has ended, and the result of its last job.
 
     Raises:
-        NanoGenError: A job failed, or other work with the same logs is in the queue.
+        NanoGenError: A job failed, or other work with the same folder of logs was submitted.
     """
     record = _read(work.logs)
     if record is not None and record["request"] != work.request:
         raise NanoGenError(
-            f"Jobs {record['array']} and {record['last']} with other options are in SLURM's queue: collect them by the"
-            f" command that submitted them, or cancel them and delete {work.logs / RECORD}."
+            f"Jobs {record['array']} and {record['last']} with other options were submitted: collect their results"
+            f" by the command that submitted them, or cancel them and delete {work.logs / RECORD}."
         )
     if record is None:
         record = _submit(work, queue)

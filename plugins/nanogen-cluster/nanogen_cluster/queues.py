@@ -50,7 +50,7 @@ class Submission:
 
     @property
     def title(self) -> str:
-        """Name for messages, with the file of its output."""
+        """Name of the job for messages, with the file of its output."""
         return f"job {self.job.job_id} (log: {self.job.paths.stdout})"
 
 
@@ -135,8 +135,8 @@ class _LocalExecutor(LocalExecutor):
 class SlurmQueue:
     """Submits jobs to SLURM.
 
-    Writes a record with the id of each job beside its logs, by which another process finds the job. `forget` deletes
-    it.
+    Writes a record with the id of each job into the folder of its logs, so that another process finds the job. `forget`
+    deletes the record.
 
     Args:
         resources: Resources of each job.
@@ -172,7 +172,7 @@ class SlurmQueue:
     def submit_array(
         self, commands: Sequence[Callable[[], Any]], logs: Path, *, title: str, after: Sequence[str] = ()
     ) -> list[str]:
-        """Submit a job array. Returns the numbers of its tasks. Writes no record.
+        """Submit a job array. Returns the job numbers of its tasks, such as "123_0". Writes no record.
 
         Args:
             commands: Function of each task.
@@ -185,7 +185,7 @@ class SlurmQueue:
             return [job.job_id for job in executor.submit_array(commands)]
 
     def submitted(self, logs: Path) -> Submission | None:
-        """Return the job in the record beside these logs; None without a record."""
+        """Return the job of the record in the folder `logs`; None without a record."""
         record = _record(logs)
         return None if record is None else Submission(SlurmJob(folder=logs, job_id=record["id"]), record["attempt"])
 

@@ -30,7 +30,7 @@ class Resources:
 
     Attributes:
         gpus: Number of GPUs; None leaves the visible GPUs as they are.
-        hours: Time limit. A training is requeued before it and resumes from its checkpoint.
+        hours: Time limit. A training that reaches it is requeued and resumes from its checkpoint.
         partition: SLURM's partition.
         slurm: Other options of sbatch without their dashes, such as `{"mem": "64G"}`; True for one without a value.
     """
@@ -50,7 +50,7 @@ class Resources:
 def sbatch_options(words: Sequence[str]) -> dict[str, str | bool]:
     """Read `KEY=VALUE` or `KEY`: `("mem=64G", "exclusive")` becomes `{"mem": "64G", "exclusive": True}`.
 
-    Raises ConfigError for an option that another one sets.
+    Raises ConfigError for a word of another form, or an option of sbatch that NanoGen sets (`RESERVED`).
     """
     options: dict[str, str | bool] = {}
     for word in words:

@@ -17,13 +17,13 @@ def _decreasing(_: object, attribute: Attribute[tuple[float, ...]], value: tuple
 
 @frozen(kw_only=True)
 class TrigFlowConfig:
-    """Options of `TrigFlow` (arXiv 2410.11081). The levels follow its ImageNet models at 64 px.
+    """Options of `TrigFlow` (arXiv 2410.11081). The noise levels follow the paper's ImageNet models at 64 px.
 
     Args:
         data_std: Standard deviation of the latents. Null uses 0.5 for pixels and 1 for other latents.
-        level_mean, level_std: Mean and standard deviation of ln(sigma) in training, for data of standard deviation 0.5
-            as in the paper: the angle is arctan(sigma / 0.5).
-        adaptive_weight: Learn the weight of each time (paper, section 4.3).
+        level_mean, level_std: Mean and standard deviation of ln(sigma) in training. sigma is the noise level for data
+            of standard deviation 0.5, as in the paper: the angle is arctan(sigma / 0.5).
+        adaptive_weight: Learn the weight of the loss as a function of time (paper, section 4.3).
         cls_token_weight: Weight of the class token's loss (REG).
         internal_weight: Weight of the loss of each additional head (internal guidance).
     """
@@ -38,10 +38,12 @@ class TrigFlowConfig:
 
 @frozen(kw_only=True)
 class SCMConfig(TrigFlowConfig):
-    """Options of `SCM` (arXiv 2410.11081, Algorithm 1). The levels follow its consistency training on CIFAR-10.
+    """Options of `SCM` (arXiv 2410.11081, Algorithm 1).
+
+    The noise levels follow the paper's consistency training on CIFAR-10.
 
     Args:
-        tangent_warmup: Number of steps H over which the derivative of the network enters the tangent.
+        tangent_warmup: Number of steps H in which the factor r of the tangent's second term grows from 0 to 1.
         tangent_constant: Constant c of the tangent normalization g / (|g| + c).
         teacher: Folder of a run or pipeline that was trained with `trigflow`, for consistency distillation. Null trains
             on data (consistency training).
@@ -66,8 +68,8 @@ class ConsistencySamplerConfig:
 
     Args:
         steps: Number of steps, each one evaluation of the network.
-        times: Times to which the sample is noised again, for `len(times) + 1` steps. Other numbers of steps use the
-            objective's grid. 0.7 is the paper's angle of 1.1.
+        times: Times to which the sample is noised again. Used for `len(times) + 1` steps; other numbers of steps use
+            the objective's grid. 0.7 is the paper's angle of 1.1.
     """
 
     steps: int = field(default=2, validator=sampling_steps)

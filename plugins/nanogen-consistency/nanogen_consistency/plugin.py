@@ -70,8 +70,8 @@ def nanogen_recipes() -> dict[str, str]:
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each unsupported combination.
 
-    These are the sampler `consistency` with an objective that predicts instantaneous velocities, and for sCM a class
-    token (REG), and settings of `train:` without the derivatives that `derivative` takes.
+    The sampler `consistency` does not support objectives that predict instantaneous velocities. sCM supports neither a
+    class token (REG), nor settings of `train:` that do not work with the option `derivative`.
     """
     return [*_of_sampler(parts), *_of_scm(parts["objective"], config)]
 

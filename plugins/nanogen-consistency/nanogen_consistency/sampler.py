@@ -15,7 +15,7 @@ class ConsistencySampler:
     """Multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1).
 
     Each step evaluates the network once. It jumps from time t to the data (`objective.step` to r = 0), and the next
-    step starts at `interpolate(data, fresh noise, t)` with a smaller t. One step draws no random numbers.
+    step starts at `interpolate(data, fresh noise, t)` with a smaller t. Sampling in one step draws no random numbers.
 
     Args:
         config: Options of the sampler.
@@ -35,7 +35,7 @@ class ConsistencySampler:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Return the state at t = 0 after `steps` jumps. Step n draws its noise as `consistency.n`."""
+        """Return the state at t = 0 after `steps` jumps. Each jump but the first draws noise of its own from `rng`."""
         state = noise
         for number, t in enumerate(self._starts(objective, steps)):
             if number:

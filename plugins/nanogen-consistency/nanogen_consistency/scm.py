@@ -19,25 +19,26 @@ from nanogen_meanflow.derivative import METHODS, JVPInputs, JVPOutput
 
 
 class SCM(TrigFlow):
-    """Continuous-time consistency model: `f(x, a) = cos(a) x - sin(a) sigma_d F(x / sigma_d, a)` is the data.
+    """Continuous-time consistency model: `f(x, a) = cos(a) x - sin(a) sigma_d F(x / sigma_d, a)`.
 
-    f is constant along the solutions of dx/da. The loss is `exp(w(a)) |F - sg(F) - g|^2 - w(a)` with the tangent g
-    of Algorithm 1:
+    f predicts the data, and is trained to be constant along the solutions of dx/da. The loss is
+    `exp(w(a)) |F - sg(F) - g|^2 - w(a)` with the tangent g of Algorithm 1:
 
     `g = -cos(a)^2 (sigma_d F - dx/da) - r cos(a) sin(a) (x + sigma_d dF/da)`, then `g / (|g| + c)`
 
     dF/da is taken along the path, in the direction (dx/da, 1), without gradient. r grows from 0 to 1 in the first
     `tangent_warmup` steps. |g| is the root mean square, as in public code. Without r and the normalization,
-    `g = cos(a) df/da`. dx/da comes from the data and noise (consistency training), or from a teacher,
+    `g = cos(a) df/da`. dx/da comes from the data and noise (consistency training), or from a teacher
     with guidance (consistency distillation).
 
     Args:
         config: Options of the objective.
         latent: Shape of the latents. It must have no class token.
-        condition: Shape of the condition, which a teacher must share.
+        condition: Shape of the condition. A teacher must have the same shape.
 
     Raises:
-        Incompatible: `latent` has a class token, or the teacher has another path, other latents or conditions.
+        Incompatible: `latent` has a class token, the teacher's objective is not TrigFlow, or its latents, conditions or
+            sigma_d differ.
         DataError: `teacher` has no saved pipeline.
     """
 
@@ -66,7 +67,7 @@ class SCM(TrigFlow):
             rng: Random numbers of times and noise. Its step sets r.
 
         Returns:
-            The batch mean of the weighted errors. Parts: `scm` is the unweighted squared error, which is about
+            The batch mean of the weighted errors. Parts: `scm` is the unweighted squared error, equal to
             `|g|^2 / (|g| + c)^2`; `tangent` is the root mean square of g before the normalization. Additional heads
             learn dx/da.
         """

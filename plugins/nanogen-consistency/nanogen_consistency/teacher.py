@@ -35,7 +35,7 @@ class Teacher:
         return self  # averages of the objective share the teacher
 
     def check(self, latent: LatentSpec, condition: ConditionSpec, std: float) -> None:
-        """Raise Incompatible if the teacher has another path, or other latents or conditions."""
+        """Raise Incompatible unless the objective is TrigFlow, with these latents, conditions and sigma_d (`std`)."""
         objective = self.pipeline.objective
         if not isinstance(objective, TrigFlow):
             name = self.pipeline.config.slots["objective"].name
@@ -46,9 +46,9 @@ class Teacher:
         found = (self.pipeline.latent, self.pipeline.conditioner.spec, objective.std)
         if found != (latent, condition, std):
             raise Incompatible(
-                f"objective.teacher: the latents or conditions of {self.folder} differ from those of this pipeline."
-                f" Teacher: {found}. This pipeline: {(latent, condition, std)}. Use the same tokenizer, conditioner"
-                " and `data_std`."
+                f"objective.teacher: the latents, conditions or `data_std` of {self.folder} differ from those of this"
+                f" pipeline. Teacher: {found}. This pipeline: {(latent, condition, std)}. Use the same tokenizer,"
+                " conditioner and `data_std`."
             )
 
     @torch.no_grad()

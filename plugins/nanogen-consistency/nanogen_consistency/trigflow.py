@@ -26,8 +26,8 @@ class TrigFlow(nn.Module):
     The network F receives `x_a / sigma_d` and the angle a. `sigma_d F` predicts the derivative
     `dx/da = cos(a) z - sin(a) data`, so that `D = cos(a) x_a - sin(a) sigma_d F` predicts the data.
 
-    The loss is `exp(w(a)) |F - (dx/da) / sigma_d|^2 - w(a)` with the learned weight w (a mean over the latent). Angles
-    are `arctan(sigma / 0.5)` with `ln(sigma) ~ N(level_mean, level_std^2)`.
+    The loss is `exp(w(a)) |F - (dx/da) / sigma_d|^2 - w(a)` with a learned function w. The square is a mean over the
+    latent. Training angles are `arctan(sigma / 0.5)` with `ln(sigma) ~ N(level_mean, level_std^2)`.
 
     Args:
         config: Options of the objective.
@@ -35,7 +35,7 @@ class TrigFlow(nn.Module):
 
     Attributes:
         std: sigma_d, the standard deviation of the latents.
-        weight: The learned weight. None without `adaptive_weight`.
+        weight: The learned function w. None without `adaptive_weight`.
     """
 
     name = "trigflow"
@@ -73,7 +73,7 @@ class TrigFlow(nn.Module):
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
-        """Return `|F - (dx/da) / sigma_d|^2` for each sample, a mean over its values: [B] by name.
+        """Return the errors `|F - (dx/da) / sigma_d|^2` [B] by name, each a mean over the values of a sample.
 
         `trigflow` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of
         the network keep their names.
@@ -87,7 +87,7 @@ class TrigFlow(nn.Module):
         return found | {name: self._error(head.latent, target.latent) for name, head in heads}
 
     def weighted(self, errors: Mapping[str, Tensor], forward_pass: ForwardPass) -> Losses:
-        """Return the mean of `exp(w) error - w` for the weighted sum of the `errors` [B]."""
+        """Return the batch mean of `exp(w) error - w`, where `error` [B] is the weighted sum of `errors`."""
         total = torch.stack([self._factor(name) * error for name, error in errors.items()]).sum(dim=0)  # [B]
         if self.weight is not None:
             w = self.weight(QUARTER * forward_pass.times.t)

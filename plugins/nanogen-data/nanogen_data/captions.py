@@ -32,7 +32,7 @@ class WeightedCaptions(tuple[str, ...]):
     Args:
         texts: The captions.
         weights: Probability of each; they sum to 1.
-        missing: Keys of `dataset.captions` that the example lacks. The probabilities of the others are scaled up.
+        missing: Keys of `dataset.captions` that the example lacks. They have no share in `weights`.
     """
 
     weights: tuple[float, ...]
@@ -48,18 +48,18 @@ class WeightedCaptions(tuple[str, ...]):
 
 
 def mixed(probabilities: Mapping[str, float], read: Callable[[str], Captions], name: str) -> WeightedCaptions:
-    """Return the captions under several keys, with the probability of each.
+    """Return the captions of an image under several keys, with the probability of each caption.
 
-    The probability of a key is shared equally by the captions under it. If keys are missing, the probabilities of the
-    others are scaled to the sum 1.
+    The captions under a key share its probability equally. If keys are missing, the probabilities of the remaining
+    captions are scaled to sum to 1.
 
     Args:
         probabilities: Probability of each key.
         read: Returns the captions under a key. Raises CorruptSampleError, with a reason in `ABSENT` if there are none.
-        name: Place of the example in error messages.
+        name: Name of the image in error messages.
 
     Raises:
-        CorruptSampleError: All keys are missing, or a caption is damaged.
+        CorruptSampleError: All keys are missing, or a caption is invalid.
     """
     texts: list[str] = []
     weights: list[float] = []
@@ -84,18 +84,20 @@ def mixed(probabilities: Mapping[str, float], read: Callable[[str], Captions], n
 
 
 def numbered(text: str) -> tuple[str, int | None]:
-    """Split `"txt#2"`, the second caption under a key, into key and number (from 1). None: no number."""
+    """Split `"txt#2"` (the second caption under `txt`) into `("txt", 2)`. Without a number, return `(text, None)`."""
     found = _NUMBERED.fullmatch(text)
     return (found[1], int(found[2])) if found else (text, None)
 
 
 def nth(captions: Captions, number: int | None, name: str) -> Captions:
-    """Return caption `number` (from 1), or all for None. Raises CorruptSampleError if there are fewer."""
+    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if it does not exist."""
     if number is None:
         return captions
     texts = texts_of(captions)
     if number > len(texts):
-        raise CorruptSampleError("no caption", f"The image {name} has {len(texts)} captions, but no caption {number}.")
+        raise CorruptSampleError(
+            "no caption", f"The image {name} has no caption {number}. Number of its captions: {len(texts)}."
+        )
     return texts[number - 1]
 
 
@@ -110,7 +112,9 @@ def decode_caption(data: bytes, name: str) -> str:
         CorruptSampleError: The caption is empty, too long, or not UTF-8.
     """
     if len(data) > MAX_BYTES:
-        raise CorruptSampleError("caption too long", f"The caption {name} has {len(data):,} bytes: shorten it.")
+        raise CorruptSampleError(
+            "caption too long", f"The caption {name} has {len(data):,} bytes: shorten it to at most 1 MiB."
+        )
     try:
         text = text_files.decode(data, f"The caption {name}")
     except DataError as error:
@@ -119,14 +123,14 @@ def decode_caption(data: bytes, name: str) -> str:
 
 
 def captions_of(value: object, name: str) -> Captions:
-    """Return the captions in a table cell or JSON value: a string, or a list of strings.
+    """Return the captions in a table cell or JSON value: a string, UTF-8 bytes, or a list of these.
 
     Args:
         value: The cell or JSON value.
         name: Name of the caption in error messages.
 
     Raises:
-        CorruptSampleError: The value is neither a nonempty string nor a list of them.
+        CorruptSampleError: The value is of another type, or a caption is missing, empty, too long, or not UTF-8.
     """
     if isinstance(value, bytes):
         return decode_caption(value, name)
@@ -163,14 +167,14 @@ def choice(captions: str | Sequence[object], number: int) -> int:
 
 
 class MissingCaptions:
-    """Count the examples that lack a key of `dataset.captions`. Logs the first, and each doubling of the count."""
+    """Count the examples that lack a key of `dataset.captions`, by key. Warns at the counts 1, 2, 4, 8 and so on."""
 
     def __init__(self) -> None:
         self.read = 0
         self.counts: Counter[str] = Counter()
 
     def add(self, missing: Iterable[Sequence[str]]) -> None:
-        """Count examples by their missing keys; an example without missing keys has an empty list."""
+        """Count examples, given the missing keys of each (empty if none is missing)."""
         for keys in missing:
             self.read += 1
             for name in keys:

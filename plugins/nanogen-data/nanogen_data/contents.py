@@ -1,11 +1,11 @@
 """Hashes of the files and weights that components read.
 
-Collected in the same way for every kind of component:
+For every kind of component, these are hashed:
 
-- A string option that is an existing path stands for the file or folder there. For a run or saved pipeline, only the
-  files of the pipeline are hashed, so that later scores and checkpoints of a run do not change the hash.
-- `files()` returns further files. Weight files are recognised by their suffix.
-- `weights()`, or else `state_dict()`, returns tensors. It is used if the component has no weight file.
+- The file or folder that a string option names, if it exists. Of a run or saved pipeline, only the files of the
+  pipeline are hashed, so that later scores and checkpoints of a run do not change the hash.
+- Further files, as listed by the component's `files()`.
+- The tensors of `weights()`, or else of `state_dict()`, if none of these files has the suffix of a weights file.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
     Args:
         part: The component.
-        state: Also use `state_dict()`. False for components that learn or count.
+        state: Use `state_dict()` if there is no `weights()`. False for components that are trained or accumulate.
 
     Returns:
-        Hashes by option (`"folder"`, `"features.weights"`), `"files"` and `"weights"`. Empty if it reads nothing.
+        Hashes by name: the dotted name of an option that is a path, such as `"features.weights"`; `"files"` for
+        `files()`; `"weights"` for tensors. Empty if the component reads nothing.
     """
     paths = dict(_option_paths(options_of(part)))
     files = files_of(part)
@@ -71,7 +72,7 @@ def options(config: Any) -> dict[str, Any]:
 
 
 def configuration(resolved: Resolved) -> dict[str, Any]:
-    """Return a configuration as plain values, with hashes in place of file paths."""
+    """Return a configuration as plain values, with hashes in place of paths. Datasets and metrics keep their paths."""
     values = resolved.as_dict()
     for kind, part in resolved.slots.items():
         if kind not in DATA:

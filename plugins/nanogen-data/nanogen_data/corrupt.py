@@ -1,7 +1,7 @@
 """Corrupt samples: each is replaced by the next good one and counted by reason. Too many stop the run.
 
-The replacement depends only on the index of the corrupt sample, so resumed runs and other numbers of processes see the
-same examples.
+The replacement depends only on the index of the corrupt sample. A run therefore sees the same examples after a resume
+and on any number of processes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
     Args:
         fetch: Returns the example at an index, or raises CorruptSampleError.
         index: Index of the example.
-        rows: Indices of the examples of the same root, which may replace it.
+        rows: Indices of the examples that may replace it, those of the same root.
         corrupt: The skipped samples are appended to this list.
 
     Returns:
@@ -69,7 +69,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(row, error.reason, str(error)))
     raise DataError(
-        f"No example from index {index} on can be read ({tried} tried). Repair the data. First:"
+        f"None of the {tried} examples from index {index} on can be read. Repair the data. First:"
         f" {corrupt[-tried].message}"
     )
 

@@ -1,7 +1,7 @@
 """Shuffled, resumable batches for any dataset and task.
 
-An epoch is a permutation keyed by (seed, epoch). Global batch k of size B takes positions k B to (k + 1) B - 1 of the
-concatenated epochs. So k alone determines the batch, for any number of processes and workers.
+An epoch is a permutation keyed by (seed, epoch). Global batch k of size B takes positions k * B to (k + 1) * B - 1 of
+the concatenated epochs. So a batch depends only on the seed, B and k, not on the number of processes and workers.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class Example(NamedTuple):
         image: PIL image of any size, or a transformed float tensor [3, S, S] in [-1, 1].
         label: Class index.
         caption: Caption, or several; each epoch uses one, keyed by (seed, epoch, index).
-        latents: Precomputed latents [V, C, h, w], one for each variant of the transform, such as mirrored or not.
-        states: Precomputed token states [n, D] of the caption, or of each caption. If the conditioner reads images: of
-            each caption for the first variant, then for the second, and so on.
+        latents: Precomputed latents [V, C, h, w], one for each variant of the image, such as original and mirrored.
+        states: Precomputed token states [n, D] of the caption, or a sequence with those of each caption. If the
+            conditioner reads images, the sequence has the states of all captions for the first variant of the image,
+            then for the second, and so on.
     """
 
     image: Image.Image | Tensor | None
@@ -62,8 +63,8 @@ class Example(NamedTuple):
 class Reading(NamedTuple):
     """The examples and image transform that a task uses for a split, for `nanogen data prepare`.
 
-    Latents can be precomputed if the transform has an integer `variants`, and its output depends only on
-    `number % variants`.
+    Latents can be precomputed if the transform has an integer attribute `variants`, and its output depends only on the
+    image and on `number % variants`, where `number` is its second argument.
     """
 
     examples: Examples
@@ -94,7 +95,7 @@ class DataShard(NamedTuple):
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     def of(self, batch_size: int) -> range:
-        """Return the slots of a global batch that this process reads. Raises TrainingError if shares are unequal."""
+        """Return the positions in a global batch that this process reads. Raises TrainingError for unequal shares."""
         size, rest = divmod(batch_size, self.world)
         if rest or not size:
             raise TrainingError(
@@ -122,7 +123,7 @@ class SampleRef(NamedTuple):
 
     Args:
         row: Index in the dataset.
-        number: Random 32-bit number for the augmentation, keyed by (seed, epoch, index).
+        number: Random 32-bit number for the augmentation and the choice of a caption, keyed by (seed, epoch, index).
     """
 
     row: int
@@ -193,7 +194,7 @@ class MixedOrder(EpochOrder):
 
 
 def epoch_order(length: int, seed: int, mixing: Mixing | None = None) -> EpochOrder:
-    """Return the order of training.
+    """Return the order in which training reads the examples.
 
     Args:
         length: Number of examples.
@@ -236,7 +237,7 @@ def loader(
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty.
+        DataError: The split is empty, or is a stream.
         TrainingError: The processes cannot share the batch equally.
     """
     _refuse_unusable(examples)
@@ -261,7 +262,7 @@ def iter_once(
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty.
+        DataError: The split is empty, or is a stream.
     """
     _refuse_unusable(examples)
     rank, world = share or DataShard.here()

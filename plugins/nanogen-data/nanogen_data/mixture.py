@@ -1,9 +1,9 @@
 """Several roots as one dataset, drawn by weight.
 
-An epoch has as many draws as the roots have examples in total, N. Root r with the share w_r of the weights gets a fixed
-quota of them: N w_r, rounded to whole numbers whose sum is N (largest remainders). Its draws go through permutations of
-its own examples, one after another over all epochs, so each of its examples is drawn equally often. The draws of all
-roots are shuffled within the epoch.
+An epoch has N draws, where N is the number of examples of all roots. Root r has the share w_r of the total weight, and
+a quota of N * w_r draws in every epoch. Quotas are rounded to whole numbers with the sum N (largest remainders). The
+draws of a root go through one permutation of its examples after another, across epochs, so its examples are drawn
+equally often. Within an epoch, the draws of all roots are shuffled together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mixing:
 
     Args:
         names: Paths of the roots.
-        sizes: Examples of each root.
+        sizes: Number of examples of each root.
         weights: Weight of each root.
     """
 
@@ -44,7 +44,7 @@ class Mixing:
 
     @property
     def quotas(self) -> tuple[int, ...]:
-        """The draws of each root in an epoch. Raises DataError for a root without any."""
+        """The number of draws of each root in an epoch. Raises DataError if a root has none."""
         total, weight = sum(self.sizes), sum(self.weights)
         exact = [total * each / weight for each in self.weights]
         counts = [int(each) for each in exact]
@@ -60,16 +60,16 @@ class Mixing:
         return tuple(counts)
 
     def rows(self, index: int) -> range:
-        """Return the indices of the root that contains an example."""
+        """Return the indices of all examples of the root that contains the example `index`."""
         root = self.root_of(index)
         return range(self.starts[root], self.starts[root] + self.sizes[root])
 
     def root_of(self, index: int) -> int:
-        """Return the number of the root that contains an example. Empty roots contain none."""
+        """Return the position, in the list of roots, of the root that contains the example `index`."""
         return bisect_right(self.starts, index) - 1
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return examples, weight, draws an epoch and share of each root, for the record of a run."""
+        """Return path, number of examples, weight, draws per epoch and share of draws of each root. Runs record it."""
         total = sum(self.sizes)
         return [
             {"path": name, "examples": size, "weight": weight, "draws": draws, "share": draws / total}
@@ -86,7 +86,7 @@ class Mixing:
 
 
 class Mixture:
-    """The examples of several roots, in the order of the roots. `mixing` gives the order of training.
+    """The examples of several roots, one root after the other. Training draws them by `mixing`.
 
     Args:
         parts: The examples of each root.
@@ -158,7 +158,7 @@ Options = TypeVar("Options", bound=RootOptions)
 
 
 class RootsDataset(Generic[Options]):
-    """Base class of datasets with the options `root` and `roots`. A subclass reads one root.
+    """Base class of datasets with the options `root` and `roots`. A subclass implements how one root is read.
 
     Args:
         config: The options.
@@ -178,7 +178,7 @@ class RootsDataset(Generic[Options]):
         return tuple(self._members[0].classes) if self._members else self._classes()
 
     def open(self, split: str, image_size: int, view: str) -> Examples:
-        """Open a split. With several roots, it is a `Mixture` of their splits.
+        """Open a split. With `roots`, return a `Mixture`, unless a separate option names the data of this split.
 
         Args:
             split: `"train"` or `"val"`.
@@ -236,11 +236,11 @@ class RootsDataset(Generic[Options]):
 
 
 def mixing_of(examples: Any) -> Mixing | None:
-    """Return the sizes and weights of the roots; None for examples of one root."""
+    """Return the sizes and weights of the roots; None for a dataset without `roots`."""
     mixing: Mixing | None = getattr(examples, "mixing", None)
     return mixing
 
 
 def parts_of(examples: Any) -> Iterator[Any]:
-    """Yield the examples of each root, or the examples themselves if there is one."""
+    """Yield the examples of each root, or only `examples` if they are not a `Mixture`."""
     yield from getattr(examples, "parts", None) or (examples,)

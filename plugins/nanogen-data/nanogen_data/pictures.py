@@ -72,7 +72,7 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is hidden or created by a system (`.ipynb_checkpoints`, `__MACOSX`)."""
+    """Return whether the name is of a hidden entry (`.ipynb_checkpoints`) or a system folder (`__MACOSX`)."""
     return name[:1] == "." or name in SYSTEM
 
 

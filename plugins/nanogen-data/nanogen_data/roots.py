@@ -38,14 +38,16 @@ def is_url(text: str) -> bool:
 
 
 def check_roots(instance: Any, attribute: Any, value: Sequence[Root]) -> None:
-    """Validator of the option `roots`: no path twice, and no `root` beside it."""
+    """Validator of the option `roots`: paths must be different, and `root` must not be set too."""
     if value and instance.root is not None:
         raise ValueError(f"{attribute.name}: set either root or roots, not both (root is {shown(instance.root)})")
     found: dict[str, str] = {}
     for root in value:
         key = normal(root.path)
         if key in found:
-            raise ValueError(f"{attribute.name}: {shown(root.path)} is listed twice; add the weights in one entry")
+            raise ValueError(
+                f"{attribute.name}: {shown(root.path)} is listed twice; list it once, with the sum of its weights"
+            )
         found[key] = root.path
 
 
@@ -59,7 +61,7 @@ def check_captions(instance: Any, attribute: Any, value: Mapping[str, float]) ->
     if value and not abs(total - 1) <= TOLERANCE:
         raise ValueError(
             f"{attribute.name}: the probabilities must sum to 1; those of {', '.join(value)} sum to {total:.6g}. "
-            "Keys of a recipe or file are kept if a later layer adds others."
+            "Keys of a recipe or file stay when a later file or `--set` adds others."
         )
 
 

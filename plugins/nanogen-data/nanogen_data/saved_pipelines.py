@@ -1,4 +1,4 @@
-"""Saved pipelines that options of components name, such as the teacher of a distillation."""
+"""Saved pipelines that a component reads, such as the teacher of a distillation."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def saved_files(folder: Path) -> list[Path]:
 def load_frozen(folder: str | Path) -> Pipeline:
     """Load a saved pipeline or run as a frozen teacher: in evaluation mode, without gradients for its weights.
 
-    Its files enter the fingerprints of a component whose option names the folder (`nanogen_data.contents`). The
-    component must not register the parts of the teacher as its own modules, which would be trained and saved.
+    If an option of a component names the folder, the teacher's files enter the component's fingerprint
+    (`nanogen_data.contents`). The component must not register the teacher's parts as its own submodules, because
+    submodules are saved with the component and follow its `train()` mode.
     """
     pipeline = Pipeline.load(folder)
     for part in (pipeline.backbone, pipeline.conditioner, pipeline.objective, pipeline.tokenizer):

@@ -33,7 +33,7 @@ def without_current_folder() -> Iterator[None]:
 
 
 def safe_command(args: Sequence[Any]) -> list[Any]:
-    """Return the command line `python ... -c CODE ...` with code that removes the current folder first."""
+    """Return the command line `python ... -c CODE ...`, where CODE first removes the current folder from `sys.path`."""
     args = list(args)
     if "-c" in args:
         code = args.index("-c") + 1

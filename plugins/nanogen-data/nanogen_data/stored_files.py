@@ -44,7 +44,7 @@ VERSIONS = ("ETag", "etag", "VersionId", "md5Hash", "generation", "LastModified"
 
 
 class StoredFile(Protocol):
-    """A file with random access. Its text is its path or URL, without passwords and tokens."""
+    """A file with random access. `str(file)` is its path or URL, without passwords and tokens."""
 
     @property
     def size(self) -> int:
@@ -133,7 +133,7 @@ def remote_file(url: str, patience: float = PATIENCE) -> RemoteFile:
     """Look up the size and version of a remote file.
 
     Raises:
-        DataError: It does not exist, its server does not support ranges, or it does not answer for `patience` seconds.
+        DataError: The file does not exist, or its server supports no byte ranges or fails for `patience` seconds.
     """
     size, version = _patiently(lambda end: _store(url).look_up(url, end), url, patience)
     if not version:
@@ -183,8 +183,8 @@ def _patiently(attempt: Callable[[float], T], url: str, patience: float) -> T:
         except _TransientError as error:
             if time.monotonic() + delay >= deadline:
                 raise DataError(
-                    f"{shown_url(url)} cannot be read: {error} ({attempts} attempts in {patience:g} seconds). Nothing "
-                    "was skipped. Check the server and the network, and resume; or raise `dataset.patience`."
+                    f"{shown_url(url)} cannot be read: {error} ({attempts} attempts in {patience:g} seconds). No "
+                    "sample was skipped. Check the server and the network, and resume; or raise `dataset.patience`."
                 ) from error
             warn_once(log, f"{shown_url(url)}: {error}. Trying again for {patience:g} seconds.", topic=f"retry {url}")
         time.sleep(delay)
@@ -284,8 +284,8 @@ def _total(url: str, response: Any, offset: int, size: int) -> int:
     """Return the size of the file from the answer to a range request. Raises DataError for a server without ranges."""
     if response.status == 200:
         raise DataError(
-            f"The server of {shown_url(url)} does not support byte ranges (it answers with the whole file), which "
-            "random access needs. Use a server that does, such as nginx or object storage, or download the file."
+            f"The server of {shown_url(url)} does not support byte ranges: it answers with the whole file. Random "
+            "access needs them: use a server that supports them, such as nginx or object storage, or download the file."
         )
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status != 206 or found is None or found[3] == "*":

@@ -19,9 +19,9 @@ PLAIN_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's ca
 
 
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention by the faster kernel: tensor operations for up to 512 tokens in bf16 on a CPU, else fused.
+    """Compute attention with tensor operations for up to 512 tokens in bf16 on a CPU, else with the fused kernel.
 
-    In that case the fused kernel was five to seven times slower, measured at 22 to 76 tokens.
+    In bf16 on a CPU the fused kernel was five to seven times slower, measured at 22 to 76 tokens.
     """
     is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= PLAIN_MAX_TOKENS
     return (plain_attention if is_plain else fused_attention)(q, k, v, mask)
@@ -30,7 +30,8 @@ def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 def differentiable(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Compute attention with derivatives of every order and mode. On a GPU the forward pass is fused.
 
-    torch.compile fuses the tensor operations itself, and does not support forward-mode derivatives of custom functions.
+    Under torch.compile this uses tensor operations: the compiler fuses them itself, and does not support forward-mode
+    derivatives of custom functions.
     """
     if q.device.type == "cpu" or torch.compiler.is_compiling():
         return plain_attention(q, k, v, mask)

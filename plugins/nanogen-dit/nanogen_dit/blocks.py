@@ -36,7 +36,7 @@ class Block(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Initialise a block that the pretrained weights lack as the identity: its residual branches are zero."""
+        """If the pretrained weights lack this block, initialise it as the identity: its residual branches are zero."""
         return {} if state else zeroed(self, "attention.proj", "mlp.w3")
 
 
@@ -55,5 +55,5 @@ class AdaLNBlock(Block):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Keep the initial weights of a block that the pretrained weights lack: its gates are zero already."""
+        """If the pretrained weights lack this block, keep its initial weights: its gates are zero already."""
         return {}

@@ -34,7 +34,7 @@ class Trunk:
     heads: int
 
     def check(self, name: str) -> None:
-        """Raise ConfigError, beginning with `name`, if the stack cannot be built.
+        """Raise ConfigError if the stack cannot be built. The message begins with `name`.
 
         The width of a head must be a multiple of 4: the rotary embedding has two axes and rotates pairs. The stack may
         have at most `PARAMETERS` parameters.
@@ -46,8 +46,8 @@ class Trunk:
             )
         if self.hidden % (4 * self.heads):
             raise ConfigError(
-                f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads of equal width. The rotary"
-                " embedding needs a head width that is a multiple of 4. Change the number of heads or the width."
+                f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads with a width that is a"
+                " multiple of 4, as the rotary embedding needs. Change the number of heads or the width."
             )
 
 
@@ -109,13 +109,13 @@ class BackboneConfig:
         patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
             image pixels.
         time_tokens: Tokens of each time embedding.
-        interval: How a network with two times reads t - r. "tokens": by tokens of its own, as published. "sum": its
-            embedding, zero at first, is added to the embedding of t (MeanFlow, arXiv 2505.13447), so that a network
-            that starts from weights with one time computes the same function.
+        interval: How a network with two times reads t - r. "tokens": as separate tokens, as published. "sum": an
+            embedding of t - r, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447). A network that
+            starts from weights with one time then computes the same function at first.
         init: Initial weights, "published" or "xavier".
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
-        internal_head_depth: Encoder block, counted from 1, that the internal head reads. Null builds no head, unless
-            internal guidance needs one; then it reads the block at 2/7 of the depth.
+        internal_head_depth: Encoder block, counted from 1, that feeds the internal-guidance head. Null builds the head
+            only if internal guidance needs it, on the block at 2/7 of the depth.
     """
 
     hidden: int | None = field(default=None, validator=_positive)
@@ -130,7 +130,7 @@ class BackboneConfig:
     internal_head_depth: int | None = field(default=None, validator=_positive)
 
     def internal_depth(self, trunk: Trunk, wanted: frozenset[str]) -> int | None:
-        """Return the encoder block, counted from 1, that feeds the internal head. None means no internal head.
+        """Return the encoder block, counted from 1, that feeds the internal-guidance head. None means no head.
 
         The default is 2/7 of the depth (8 of 28) if `wanted` contains "internal-head".
 

@@ -51,7 +51,7 @@ class Decoder(nn.Module):
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
             signal: The adaLN input after its SiLU, [B, (1) + N, width].
-            keep: Numbers of the blocks whose outputs are returned. The first decoder block follows the encoder's last.
+            keep: Numbers of the blocks whose outputs are returned. They count on from the encoder's last block.
 
         Returns:
             The prediction, and the kept outputs [B, (1) + N, width] by block number.
@@ -73,8 +73,8 @@ class DDT(nn.Module):
         latent: Shape of the state.
         condition: Shape of the condition.
         wanted: Capability words. "two-time" builds the second time embedding (else `times.r` is unused),
-            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" an internal head. "jvp"
-            selects attention with forward-mode derivatives.
+            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" the head for internal
+            guidance. "jvp" selects attention with forward-mode derivatives.
     """
 
     encoder_type: ClassVar[type[Encoder]] = Encoder

@@ -1,4 +1,4 @@
-"""Reads the JSON description of a network beside its checkpoint."""
+"""Extracts the options of a network from its JSON description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from nanogen_core.errors import DataError
 
 
 def network_part(described: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the `config` part of a description, or all of it without one. Raises DataError if it is not a mapping."""
+    """Return the `config` part of a description, or the whole description if it has no such key. Empty for None.
+
+    Raises:
+        DataError: The description or the part is not a mapping.
+    """
     description = {} if described is None else described
     part = description.get("config", description) if isinstance(description, Mapping) else description
     if not isinstance(part, Mapping):

@@ -1,4 +1,4 @@
-"""DiT (arXiv 2212.09748) as in SiT (arXiv 2401.08740): adaLN-Zero from one vector of time and condition."""
+"""Network of DiT (arXiv 2212.09748) and SiT (arXiv 2401.08740): adaLN-Zero from one vector of time and condition."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DiT(nn.Module):
         """Predict from a state at `times` in [0, 1].
 
         Args:
-            state: Latent [B, C, h, w] and, for REG, class token [B, D].
+            state: Latent [B, C, h, w], without a class token.
             times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
             intermediates: Names of block outputs to return in `features`, such as "block.8".
@@ -87,7 +87,7 @@ class DiT(nn.Module):
         return Prediction(value, features(requested, outputs, self.geometry))
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Start the embedding of t - r at zero if the weights have one time, which keeps the output unchanged."""
+        """Start the embedding of t - r at zero if the weights have only one time, so that the output is unchanged."""
         missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
         return zeroed(self, "interval.mlp_out") if missing else {}
 

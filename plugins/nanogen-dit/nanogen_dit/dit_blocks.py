@@ -68,7 +68,7 @@ class DiTBlock(nn.Module):
 
     Args:
         trunk: Width and number of heads.
-        mlp_ratio: Inner width of the MLP, in widths of the network.
+        mlp_ratio: Inner width of the MLP, divided by the width of the network.
         kernel: Computes attention from q, k and v.
     """
 

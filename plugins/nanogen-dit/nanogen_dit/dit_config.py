@@ -27,8 +27,8 @@ class DiTConfig:
         size: Preset of hidden, depth and heads: tiny, S, B, L or XL.
         hidden, depth, heads: Width, blocks and attention heads. Null uses the preset's.
         patch_size: Latent cells along one side of a token: 2, 4 or 8 in the paper. Null derives it from the latent.
-        mlp_ratio: Inner width of the MLP, in widths of the network.
-        time_factor: Factor of the time before its sine-cosine features. SiT: 1. DiT with 1,000 timesteps: 1000.
+        mlp_ratio: Inner width of the MLP, divided by the width of the network.
+        time_factor: Multiplies the time in its sine-cosine features. SiT: 1. DiT with 1,000 timesteps: 1000.
         reverse_time: Give the network 1 - t. SiT's time runs from noise (0) to data (1).
     """
 

@@ -40,7 +40,7 @@ class TimestepEmbedding(nn.Module):
 
     Args:
         width: Width of the embedding.
-        factor: Factor of the time.
+        factor: Multiplies the time.
     """
 
     frequencies: Tensor
@@ -56,7 +56,7 @@ class TimestepEmbedding(nn.Module):
         self.mlp_out = Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed times [B] or [B, N]: [B, width] or [B, N, width]."""
+        """Map times [B] to embeddings [B, width], and times [B, N] to [B, N, width]."""
         angles = (self.factor * t)[..., None] * self.frequencies  # [..., 128]
         features = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp_in.weight.dtype)
         out: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
@@ -80,7 +80,7 @@ class PooledCondition(nn.Module):
         self.proj = Linear(condition.width, width, bias=condition.padded)
 
     def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Pool tokens [B, L, D] with a mask [B, L] (True: real) or None: [B, width]."""
+        """Map tokens [B, L, D] to [B, width]. `mask` [B, L] is False at padding; None means no padding."""
         tokens = self.norm(tokens)
         if mask is None:
             pooled = tokens.mean(dim=1)
@@ -93,5 +93,5 @@ class PooledCondition(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Keep the initial weights if the condition differs, because its tokens have another meaning."""
+        """Keep the initial weights if the pretrained network had another condition: its tokens had another meaning."""
         return {} if origin.same_condition else fresh(self)

@@ -98,7 +98,7 @@ class FourierEmbedding(nn.Module):
         self.mlp_out = outlet(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Embed times [B] or [B, N]: [B, width] or [B, N, width]."""
+        """Map times [B] to embeddings [B, width], and times [B, N] to [B, N, width]."""
         angle = 2 * math.pi * t[..., None] * self.frequencies  # [..., 256]
         features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(self.mlp_in.weight.dtype)  # [..., 512]
         base: Tensor = self.mlp_out(F.silu(self.mlp_in(features)))
@@ -136,7 +136,7 @@ class TimeEmbedding(FourierEmbedding):
 class GuidanceEmbedding(nn.ModuleDict):
     """Embedding of `Condition.extras["guidance"]` [B, 3] as tokens [B, length, width].
 
-    Each column has a separate time embedding: `tokens` tokens for 1 - 1/w, half as many for t_min and for t_max
+    Each column has a separate time embedding: `tokens` tokens for 1 - 1/w, half as many each for t_min and t_max
     (Improved MeanFlow, arXiv 2512.02012).
 
     Args:
@@ -185,5 +185,5 @@ class ConditionEmbedding(nn.Module):
         return projected if self.learned is None else projected + self.learned
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Take no weights of another condition: other tokens have another meaning."""
+        """Keep the initial weights if the pretrained network had another condition: its tokens had another meaning."""
         return {} if origin.same_condition else fresh(self)

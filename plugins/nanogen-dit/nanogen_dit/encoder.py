@@ -27,7 +27,7 @@ from nanogen_dit.rope import RoPE, Rotation
 from nanogen_files.adaptation import FRESH, Adapted, Origin, renamed
 
 ADDED_TOKENS = (
-    "the tokens for t - r are new, so that at r = t the output differs from the pretrained network's;"
+    "the tokens for t - r are new, so at r = t the output differs from the pretrained network's;"
     " `backbone.interval: sum` keeps it"
 )
 
@@ -52,11 +52,11 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
 
-    Without "two-time" the time embedding reads t. With it the first time embedding reads h = t - r, the second t; with
-    `interval: sum` there is no second one, and an embedding of h is added to the embedding of t.
+    Without "two-time" the time embedding reads t. With "two-time" the first time embedding reads h = t - r, the second
+    t. With `interval: sum` there is one time embedding, which reads t, and an embedding of h is added to it.
 
     With times per image token, the time tokens receive the mean embedding, and each image token the difference of its
-    own embedding from the mean. Equal times of all tokens are then one time.
+    own embedding from the mean. If all tokens have one time, the result is the same as for one time per sample.
 
     Args:
         config: Sizes and options.
@@ -132,7 +132,7 @@ class Encoder(nn.Module):
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
         """Match the time embeddings by their input (t or t - r), not by their name. With `interval: sum` the embedding
-        of t - r starts at zero if the weights have none, which keeps the output unchanged.
+        of t - r starts at zero if the weights have none, so the output is unchanged.
         """
         if not any(name.startswith("time.") for name in state):
             return {}

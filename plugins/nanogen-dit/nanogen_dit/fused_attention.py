@@ -21,7 +21,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Compute attention by `F.scaled_dot_product_attention`. Supports first derivatives in reverse mode only.
 
-    On a GPU keys are padded with masked zeros to a multiple of 16, which the fastest kernel for masks needs.
+    With a mask on a GPU, keys are padded with masked zeros to a multiple of 16: the fastest kernel expands other masks.
     """
     missing = -k.shape[-2] % ALIGNMENT
     if mask is not None and missing and q.device.type == "cuda":

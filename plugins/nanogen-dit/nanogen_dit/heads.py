@@ -12,7 +12,7 @@ from nanogen_dit.layers import RMSNorm, ZeroLinear, modulate
 
 
 def cast(value: State, like: State) -> State:
-    """Convert `value` to the dtype of `like`. Under autocast networks return the dtype of their input."""
+    """Convert `value` to the dtype of `like`, so that networks return the dtype of their input under autocast."""
     return value.map(lambda x: x.to(like.latent.dtype))
 
 

@@ -75,7 +75,7 @@ class SwiGLU(nn.Module):
 
     Args:
         width: Width of input and output.
-        ratio: Sets the inner width, `int(2/3 * ratio * width)`. It is not rounded to a multiple.
+        ratio: Sets the inner width, `int(2/3 * ratio * width)`, without LLaMA's rounding to a multiple of 256.
     """
 
     def __init__(self, width: int, ratio: float):
@@ -107,7 +107,8 @@ def grown_mlp(
         parts: Number of equal maps that `inlet` consists of.
 
     Returns:
-        The four tensors; nothing if the weights have as many units, or more, or another width.
+        The weight and bias of `inlet` and the weight of `outlet`. Empty if the pretrained MLP has another width, has at
+        least as many inner units, or lacks a tensor.
     """
     own = module.state_dict()
     names = [f"{linear}.{kind}" for linear in (inlet, outlet) for kind in ("weight", "bias")]

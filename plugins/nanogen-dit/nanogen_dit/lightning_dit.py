@@ -25,8 +25,8 @@ class LightningDiT(nn.Module):
         latent: Shape of the state.
         condition: Shape of the condition.
         wanted: Capability words. "two-time" builds the second time embedding (else `times.r` is unused),
-            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" an internal head. "jvp"
-            selects attention with forward-mode derivatives.
+            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" the head for internal
+            guidance. "jvp" selects attention with forward-mode derivatives.
 
     Example:
         >>> net = LightningDiT(LightningDiTConfig(size="B"), latent=LatentSpec(4, 32, 32, factor=8),

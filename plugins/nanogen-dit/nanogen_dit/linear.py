@@ -27,7 +27,7 @@ ONEDNN = _has_onednn()  # whether oneDNN's product exists and is the faster one
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` with the faster product."""
+    """`nn.Linear` with the faster of the two products."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
@@ -89,7 +89,7 @@ def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Product(torch.autograd.Function):
-    """`x weight^T + bias` with reverse-mode derivatives, for torch.compile, which has no forward mode."""
+    """`x weight^T + bias` with reverse-mode derivatives, for torch.compile: it cannot compile a custom `jvp`."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:

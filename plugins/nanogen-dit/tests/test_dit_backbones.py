@@ -71,7 +71,7 @@ class TestSummedDDT(BackboneContract):
 def test_the_published_layout_has_no_name_for_a_summed_interval() -> None:
     config = LightningDiTConfig(hidden=32, depth=1, heads=2, interval="sum")
     net = LightningDiT(config, latent=LATENT, condition=LABEL, wanted=frozenset({"two-time"}))
-    with pytest.raises(Incompatible, match=r"no name for 'encoder.interval.*set `backbone.interval: tokens`"):
+    with pytest.raises(Incompatible, match=r"no name for 'encoder.interval.*with `backbone.interval: tokens`"):
         export_published(net)
 
 

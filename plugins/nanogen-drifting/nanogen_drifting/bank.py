@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class Bank(nn.Module):
-    """A ring buffer of latents for each of several groups. All of it is in buffers, hence in checkpoints.
+    """A ring buffer of latents for each of several groups. All state is in module buffers, so checkpoints have it.
 
     Args:
         groups: Number of groups, such as labels.
-        size: Latents of each group. In a full group, a new latent replaces the oldest.
+        size: Capacity of each group, in latents. In a full group, a new latent replaces the oldest.
         shape: Shape of a latent.
         key_width: Width of a key that is stored with each latent; 0 for none.
     """
@@ -47,13 +47,13 @@ class Bank(nn.Module):
             self.keys[rows, columns] = keys[kept].to(self.keys.dtype)
 
     def draw(self, groups: Tensor, priority: Tensor, count: int) -> Tensor:
-        """Return the indices [B, count] of the latents of each group with the least priority.
+        """Return, for each row, the indices [B, count] of the group's lowest-priority latents.
 
-        They repeat if the group has fewer. Those of an empty group are 0.
+        They repeat if the group has fewer, and are 0 if it is empty.
 
         Args:
             groups: Groups [B].
-            priority: Numbers [B, size]. Uniform random numbers draw without replacement.
+            priority: Numbers [B, size]. Uniform random ones select a random subset.
             count: Number of latents for each row.
         """
         available = self.count(groups)[:, None]  # [B, 1]
@@ -63,7 +63,7 @@ class Bank(nn.Module):
         return order.gather(1, turns)
 
     def take(self, groups: Tensor, indices: Tensor, default: Tensor) -> Tensor:
-        """Return the latents [B, K, C, h, w] with the indices [B, K] of the groups [B].
+        """Return the latents [B, K, C, h, w] at the indices [B, K] in the groups [B].
 
         Rows of an empty group are `default` [B, C, h, w].
         """

@@ -27,22 +27,23 @@ def _slot_or_none(instance: object, attribute: Attribute[Any], value: Any) -> No
 
 @frozen(kw_only=True)
 class DriftingConfig:
-    """Options of `Drifting`. The defaults follow the model B in the authors' public code (ImageNet, latents).
+    """Options of `Drifting`. The defaults follow model B in the authors' public code (ImageNet, latents).
 
     Args:
-        generated: Samples that are generated for each condition. They are also the negatives.
+        generated: Samples that are generated for each condition. They are also negatives.
         positives: Real samples for each condition, including the training example itself.
-        unconditional: Unconditional real samples for each condition, the additional negatives of guidance.
+        unconditional: Unconditional real samples for each condition. They are the additional negatives for guidance.
         bank_size: Real latents that are stored for each label.
         queue_size: Real latents that are stored without regard to labels.
         temperatures: Temperatures of the kernel, relative to the mean distance.
         scale_max, scale_power: Training guidance scales have the density `scale^-scale_power` on [1, scale_max].
-        features: A vision encoder, by name or as a mapping with a `name` and options, in whose tokens the samples
-            drift. The latents are decoded for it. Null for none.
+        features: Vision encoder in whose tokens the samples drift: a name, or a mapping with a `name` and options. It
+            reads the decoded latents. Null for none.
         latent_features: Whether the samples drift in features of the latent.
         group_by: Which real samples are positives of a condition: samples of the same "label", or with the most similar
             "condition". "auto" is "label" if the conditioner has labels, otherwise "condition".
-        condition_temperature: Temperature of the weights of positives with another condition, by cosine similarity.
+        condition_temperature: T in the weight `exp((s - 1) / T)` of a positive. s is the cosine similarity of the
+            conditions.
         ema_decay: EMA decay per step.
         ema_snapshots: Additional EMAs to save; none by default.
     """

@@ -19,10 +19,10 @@ EPS = 1e-6
 
 
 def multi_scale(name: str, maps: Tensor) -> dict[str, Tensor]:
-    """Return the vectors of feature maps [n, D, h, w], [n, T, D] by name.
+    """Return vectors [n, T, D] of feature maps [n, D, h, w], by name.
 
-    These are the vector of each location, mean and standard deviation over the map, and both over squares of 2 x 2 and
-    4 x 4 locations, if these divide a larger map.
+    They are each location; the mean and the standard deviation over the map; and both over squares of 2 x 2 and of
+    4 x 4 locations, if these tile the map and the map is larger.
     """
     found = {name: as_tokens(maps)}
     height, width = maps.shape[-2:]
@@ -37,13 +37,13 @@ def multi_scale(name: str, maps: Tensor) -> dict[str, Tensor]:
 
 
 def of_latents(latents: Tensor) -> dict[str, Tensor]:
-    """Return the features of latents [n, C, h, w]: those at several scales, the whole latent, the RMS of channels."""
+    """Return features of latents [n, C, h, w]: `multi_scale`, the whole latent, and the RMS of each channel."""
     norm = (latents.square().mean(dim=(2, 3)) + EPS).sqrt()
     return {**multi_scale("latent", latents), "latent.whole": latents.flatten(1)[:, None], "latent.norm": norm[:, None]}
 
 
 class EncoderFeatures:
-    """Tokens of a vision encoder for decoded latents, with gradient to the latents.
+    """Multi-scale features of a vision encoder's tokens for decoded latents, with gradients to the latents.
 
     Args:
         named: Name of a vision encoder, or a mapping with its `name` and options.

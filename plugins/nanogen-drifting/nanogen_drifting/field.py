@@ -36,14 +36,14 @@ class Drift(NamedTuple):
 def drift_loss(group: Group, temperatures: Sequence[float]) -> Drift:
     """Return `mean (f / S - sg(f / S + sum_tau V_tau / theta_tau))^2` over all samples and channels of f.
 
-    - S makes the mean distance sqrt(D). It is a weighted mean over the pairs (f_i, y_j).
+    - S scales the mean distance to sqrt(D). The mean is over the pairs (f_i, y_j), weighted by w_j.
     - With the kernel `k(x, y) = exp(-|x - y| / (tau sqrt(D)))` and the softmax over j and over i,
       `a_ij = w_j sqrt(softmax_j(log k) softmax_i(log k))`. A sample is not a negative of itself.
     - `V_i = sum_{j in N} a_ij sum_{j in P} a_ij y_j - sum_{j in P} a_ij sum_{j in N} a_ij y_j`, with positives P and
       negatives N. It changes sign if P and N are exchanged, so it vanishes where both have the same distribution.
-    - theta makes the mean square of V 1. As for S, the mean is over all samples of the call.
+    - theta_tau scales the mean square of V_tau to 1. As for S, the mean is over all samples of the call.
 
-    The loss changes little during training, because V is normalised. `Drift.size` is the mean of theta.
+    The loss changes little during training, because V is normalised. `Drift.size` is the mean of theta_tau.
     """
     generated = group.generated.float()
     with torch.no_grad(), torch.autocast(generated.device.type, enabled=False):
@@ -63,9 +63,9 @@ def drifting_field(distances: Tensor, targets: Tensor, weights: Tensor, *, posit
     """Return the field V [N, G, D] at the generated samples.
 
     Args:
-        distances: Distances over the temperature, [N, G, M]; infinite for pairs that are not counted.
-        targets: Negatives, then positives, [N, M, D].
-        weights: Weights of the targets, [N, M].
+        distances: Distances [N, G, M], divided by the temperature. Infinite for pairs that are not counted.
+        targets: Targets [N, M, D]: negatives, then positives.
+        weights: Weights [N, M] of the targets.
         positives: Number of positives.
     """
     affinity = (-distances).softmax(dim=2) * (-distances).softmax(dim=1)

@@ -22,9 +22,9 @@ class OneStep:
     def loss(
         self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """Return the mean of `(f(noise, c) - data)^2`: the loss of a generator for given pairs of noise and data.
+        """Return the mean of `(f(noise, c) - data)^2` for random noise.
 
-        Independent pairs lead to the mean of the data. The stage `drifting` trains generators without pairs.
+        Its minimum is the mean of the data for each condition. The stage `drifting` does not use this loss.
         """
         noise = State(rng.normal("one-step.noise", clean.latent.shape[1:]))
         prediction, times = self.generate(nets["student"], noise, condition)

@@ -45,8 +45,8 @@ class Drifting(Diffusion):
     `q(x | c) = alpha p(x | c) - (alpha - 1) p(x)`: guidance is trained, and sampling takes one evaluation.
 
     Real samples come from memory: `nets["bank"]` has the latest of each label, `nets["queue"]` the latest of all. The
-    batch is added after the step, so the loss depends on earlier batches, the first positive of a row being the row's
-    own latent. With `group_by: condition` the positives are those in the queue with the most similar condition.
+    batch is added after the step, so the loss depends on earlier batches. The first positive of a row is its own
+    latent. With `group_by: condition` the other positives are the samples in the queue with the most similar condition.
 
     Args:
         config: Options of the stage.

@@ -19,7 +19,7 @@ LEAST_SIGMA = 1e-8  # limit of the logarithm in c_noise
 
 
 class Coefficients(NamedTuple):
-    """Preconditioning of Table 1 at noise levels sigma, each with the shape of sigma."""
+    """Coefficients of Table 1 at noise levels sigma. Each tensor has the shape of sigma."""
 
     skip: Tensor  # sigma_data^2 / (sigma^2 + sigma_data^2)
     out: Tensor  # sigma sigma_data / sqrt(sigma^2 + sigma_data^2)
@@ -37,8 +37,9 @@ class EDM:
 
     The time is `t = sigma / sigma_max`. Then `dx/dt = sigma_max (x - D) / sigma`, and steps in t are steps in sigma.
 
-    The equations hold for data with the standard deviation `sigma_data`. Latents with another one, `data_std`, have
-    the path `x = data + scale sigma noise` with `scale = data_std / sigma_data`, and x / scale takes the place of x.
+    The equations hold for data with the standard deviation `sigma_data`. For latents with the standard deviation
+    `data_std`, `scale = data_std / sigma_data` and the path is `x = data + scale sigma noise`. Then the equations hold
+    for x / scale and data / scale.
 
     Args:
         config: Options of the objective.
@@ -81,7 +82,7 @@ class EDM:
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
-        """Return `lambda(sigma) |D - data|^2` for each sample, a mean over its values: [B] by name.
+        """Return `lambda(sigma) |(D - data) / scale|^2` of each sample [B], averaged over its values, by name.
 
         `edm` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
         network keep their names.
@@ -118,7 +119,7 @@ class EDM:
         return state.map(lambda x, v: x - per_sample(t, x).to(x.dtype) * v, velocity)
 
     def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
-        """Return `data + scale sigma(t) noise` at times `t`: [B], or [B, N] per image token."""
+        """Return `data + scale sigma(t) noise`. `t` is one time per sample [B] or per image token [B, N]."""
         level = self.scale * self.sigma(t)
         return clean.map(lambda data, n: data + per_sample(level, data).to(data.dtype) * n, noise)
 
@@ -127,7 +128,7 @@ class EDM:
         return noise.map(lambda n: self.scale * self.config.sigma_max * n)
 
     def network_inputs(self, state: State, times: Times) -> tuple[State, Times]:
-        """Return `c_in x` and the times `c_noise`, which lie outside [0, 1]."""
+        """Return `c_in x / scale` and the times `c_noise`. These can be negative or above 1."""
         coefficients = self.coefficients(times.t)
         into = coefficients.into / self.scale
         scaled = state.map(lambda x: per_sample(into, x).to(x.dtype) * x)
@@ -137,7 +138,8 @@ class EDM:
         """Convert the network's output F and its heads to velocities.
 
         `dx/dt = sigma_max (x - c_skip x - c_out F) / sigma
-        = sigma_max (sigma x / (sigma^2 + sigma_data^2) - sigma_data F / sqrt(sigma^2 + sigma_data^2))`, for x / scale.
+        = sigma_max (sigma x / (sigma^2 + sigma_data^2) - sigma_data F / sqrt(sigma^2 + sigma_data^2))`, where x stands
+        for x / scale. The result is multiplied by scale.
         """
         inverse = self.coefficients(times.t).into
         of_state = self.config.sigma_max * self.sigma(times.t) * inverse.square()
@@ -157,7 +159,7 @@ class EDM:
         return state.map(lambda x, v: x - per_sample(h, x).to(x.dtype) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:
-        """Return the sampling times sigma_i / sigma_max (equation 5), float64 [steps + 1].
+        """Return the float64 sampling times sigma_i / sigma_max [steps + 1] (equation 5).
 
         `sigma_i = (sigma_max^(1/rho) + i / (steps - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho` for i < steps,
         and sigma_steps = 0.

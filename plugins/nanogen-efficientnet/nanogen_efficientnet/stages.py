@@ -32,7 +32,7 @@ class Output(NamedTuple):
     """Shape of a block's output."""
 
     width: int
-    stride: int  # pixels of the network's input per cell and side
+    stride: int  # input pixels along one side of a cell
 
 
 def _outputs() -> tuple[Output, ...]:

@@ -1,4 +1,4 @@
-"""Score entries: JSON values of one score of one pass. Entries of several seeds are combined into a score."""
+"""Score entries. An entry has the JSON values of one score for one seed. The entries of all seeds make a `Score`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def entries(name: str, metric: Metric, source: Source, bootstrap: BootstrapConfi
     count = len(source.requests.indices)
     values = metric.compute()
     if not values:
-        raise NanoGenError(f"The metric {name!r} returns no score for {count} images: evaluate more images.")
+        raise NanoGenError(
+            f"The metric {name!r} returns no score for {count} images: evaluate more images, or check the metric."
+        )
     resamples = intervals.resample(metric, draws=bootstrap.draws, tick=tick)
     for score, value in values.items():
         if not math.isfinite(value):
@@ -59,7 +61,7 @@ def entries(name: str, metric: Metric, source: Source, bootstrap: BootstrapConfi
 
 
 def settings(metric: Metric, source: Source) -> dict[str, Any]:
-    """Return the settings that a score depends on: of the metric, of the images, and hashes of the files it reads."""
+    """Return the settings that a score depends on: metric settings, image settings, hashes of the metric's files."""
     hashes = contents.of(metric, state=False)
     return {"metric_settings": dict(metric.settings), **({"contents": hashes} if hashes else {}), **source.settings}
 

@@ -86,7 +86,7 @@ class Evaluation:
         about: Facts to store in `Score.about`, such as the path of the model.
         keep_images: Whether to write samples as PNG files into `folder/images`.
         report: Callback for progress bars.
-        share: Rank and number of the processes that divide the images.
+        share: Rank of this process, and number of processes that divide the images.
     """
 
     metrics: Mapping[str, Metric]
@@ -127,14 +127,14 @@ class Evaluation:
         return scores
 
     def measure_part(self, target: EvalTarget, seeds: Sequence[int], part: DataShard) -> None:
-        """Measure one part of the images and save its state, which `scores` then combines.
+        """Measure one part of the images and save its metric states, which `scores` then combines.
 
-        The parts may run at the same time, before `scores` and without communication.
+        The parts may run at the same time, without communication, before `scores` is called.
 
         Args:
             target: As in `scores`.
             seeds: As in `scores`.
-            part: Index and number of the parts.
+            part: Index of this part, and number of parts.
         """
         assert self.folder is not None
         assert not self.keep_images

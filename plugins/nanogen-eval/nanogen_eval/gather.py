@@ -19,7 +19,7 @@ TIMEOUT = timedelta(days=30)  # other ranks wait while rank 0 computes scores an
 
 
 def gather(metrics: Mapping[str, Metric], share: DataShard) -> None:
-    """Merge the metric states of all ranks into rank 0's, in rank order, one tensor at a time."""
+    """Merge the metric states of all ranks into the metrics of rank 0, in rank order."""
     if share.world == 1:
         return
     for metric in metrics.values():

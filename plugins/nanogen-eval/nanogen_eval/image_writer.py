@@ -62,7 +62,7 @@ class ImageWriter:
         """Raise NanoGenError if the folder holds images of another evaluation, or files of another program.
 
         Args:
-            ignoring: Names of facts that may differ.
+            ignoring: Keys of the marker file whose values may differ.
         """
         marker = self.folder / MARKER
         if not marker.exists():
@@ -82,7 +82,7 @@ class ImageWriter:
         """Write the marker, the labels and the prompts.
 
         Returns:
-            Whether the folder is new.
+            Whether the folder had no marker before.
 
         Raises:
             NanoGenError: As in `refuse_others`.
@@ -102,19 +102,19 @@ class ImageWriter:
         return new
 
     def missing(self, rows: Tensor) -> Tensor:
-        """Return a mask [N] bool of those rows that have no image file. `rows` is the mask [N] bool to check."""
+        """Return the rows without an image file, as a mask [N] bool. `rows` [N] bool selects the rows to check."""
         gone = [bool(row) and not (self.folder / name).is_file() for row, name in zip(rows, self._names, strict=True)]
         return torch.tensor(gone, dtype=torch.bool)
 
     def __call__(self, batch: Batch, only: Tensor | None = None) -> None:
-        """Write the images of a batch in threads, while the next batch is made. Waits for the batch before.
+        """Start to write the images of a batch in threads. First waits until the previous batch is written.
 
         Args:
             batch: The images.
             only: Rows [N] bool of the source to write; by default all.
 
         Raises:
-            NanoGenError: An image of the batch before could not be written.
+            NanoGenError: An image of the previous batch could not be written.
         """
         assert batch.images is not None
         self.flush()
@@ -123,7 +123,7 @@ class ImageWriter:
                 self._pending.append(self._threads.submit(self._write, self._names[index], picture))
 
     def flush(self) -> None:
-        """Wait until all images are written. Raises NanoGenError if one could not be."""
+        """Wait until all images are written. Raises NanoGenError if an image could not be written."""
         pending, self._pending = self._pending, []
         wait(pending)
         for image in pending:

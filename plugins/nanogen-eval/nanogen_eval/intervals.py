@@ -1,7 +1,7 @@
 """Bootstrap intervals of scores (Efron and Tibshirani, 1993).
 
 A draw resamples units with replacement. Units are images, or prompts if several images belong to one prompt; all images
-of a prompt are drawn together. A draw uses the same units for every seed.
+of a prompt are drawn together. Draw i uses the same units for every seed.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def interval(value: float, resamples: Resamples, level: float) -> Interval | Non
 
     The method is BCa (Efron, 1987) if jackknife values exist, else the percentile interval.
 
-    Repeated examples increase a Fréchet distance, so all its draws may lie above the score. If the bias |z0| exceeds 1,
-    the draws are shifted to have their mean at the score ("centred percentile"). That interval is valid for scores at
-    the same number of images.
+    Repeated examples increase a Fréchet distance, so all its draws may lie above the score. If the bias correction |z0|
+    of BCa exceeds 1, the draws are shifted so that their mean is the score ("centred percentile"). Such an interval is
+    valid only for scores at the same number of images.
 
     Args:
         value: The score over all units.

@@ -43,7 +43,7 @@ def measure(
     share: DataShard = ONE_PROCESS,
     alone: bool = False,
 ) -> None:
-    """Reset the metrics and update them with every image of the source. Rank 0 ends with the values of all processes.
+    """Reset the metrics and update them with every image of the source. Then merge the states of all ranks on rank 0.
 
     No batch stays in memory after its update.
 
@@ -51,11 +51,12 @@ def measure(
         source: The images.
         metrics: The metrics by name.
         options: Batch size and saving interval.
-        report: Called with the numbers of finished and of all images of this process.
+        report: Called with the number of finished images and the total for this process. On resuming, both include the
+            images that were finished before.
         folder: Folder of the saved state. A pass that was interrupted resumes from it.
         writer: Writes each batch as files.
         after_first_batch: Called once with the metrics, after the first batch or at the end of an empty pass.
-        share: Rank and number of the processes that divide the images.
+        share: Rank of this process, and number of processes that divide the images.
         alone: The processes run independently of each other. Each saves its state, and nothing is gathered.
 
     Raises:
@@ -110,16 +111,16 @@ def _save(progress: Progress, writer: ImageWriter | None) -> None:
 
 
 def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, share: DataShard = ONE_PROCESS) -> None:
-    """Write the images again that were deleted since they were written.
+    """Write images again whose files were deleted.
 
     Images are made in the same batches as the first time, so their pixels are identical.
 
     Args:
         source: The images.
         writer: Writer of the image folder.
-        done: Rows [N] bool whose images should exist.
+        done: Mask [N] bool of the rows whose images should exist.
         batch_size: Images per batch.
-        share: Rank and number of the processes that divide the images.
+        share: Rank of this process, and number of processes that divide the images.
     """
     missing = writer.missing(done)
     if not missing.any():

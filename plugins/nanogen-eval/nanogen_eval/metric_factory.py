@@ -27,7 +27,7 @@ def of_pipeline(
     Args:
         pipeline: The trained pipeline.
         names: Names of the metrics. Empty for the metrics of the configuration.
-        settings: Configuration that overrides the pipeline's. Only the parts in `FREE` may be changed.
+        settings: Configuration that overrides the pipeline's. Only metrics and the parts in `FREE` may be changed.
 
     Returns:
         The pipeline with the changed configuration, and the metrics by name.
@@ -35,7 +35,7 @@ def of_pipeline(
     Raises:
         UnknownName: A metric is not installed.
         Incompatible: The task lacks something that a metric needs.
-        ConfigError: A setting cannot be changed after training.
+        ConfigError: No metric is given or configured, or a setting cannot be changed after training.
     """
     chosen = dict.fromkeys(names) or pipeline.config.groups["metric"]
     layer = {**settings, "metric": _options(chosen, settings)}
@@ -68,7 +68,7 @@ def of_images(
     if context is None:
         extra = sorted(set(settings) - {"metric"})
         if extra:
-            raise ConfigError(f"--set {', '.join(extra)} needs a configuration for images: add --config FILE.")
+            raise ConfigError(f"--set {', '.join(extra)}: images have no configuration to change. Add --config FILE.")
         metrics = {name: _part(name, options[name]) for name in options}
         resolved = Resolved(image_size=0, seed=0, method=None, slots={}, groups={"metric": metrics}, removed={})
         parts = Assembly(resolved)
@@ -120,7 +120,10 @@ def _options(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         )
     others = sorted(set(given) - set(chosen))
     if others:
-        raise ConfigError(f"--set has options of {listing(others)}, but the chosen metrics are {listing(chosen)}.")
+        raise ConfigError(
+            f"--set has options of {listing(others)}, but the chosen metrics are {listing(chosen)}. Remove the options,"
+            " or choose their metrics with --metrics."
+        )
     options = {name: opened(given.get(name, {})) for name in chosen}
     for name, value in options.items():
         if not isinstance(value, Mapping):
@@ -146,8 +149,8 @@ def _refuse_without_configuration(part: Part) -> None:
     required = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty}
     if missing := sorted(required & {*known_words()} - {"wanted"}):
         raise ConfigError(
-            f"{part.name} needs the {' and the '.join(missing)} of a configuration: give one by --config, a YAML file"
-            " or a recipe."
+            f"{part.name} needs the {' and the '.join(missing)} of a configuration: add --config with a YAML file"
+            " or the name of a recipe."
         )
 
 
@@ -178,9 +181,7 @@ def _refuse_missing(part: Part, requests: Batch) -> None:
     own = getattr(import_object(component.target), "eval_batch", None)
     if missing and own is None:
         file = {
-            "labels": "labels.csv with the columns file,label",
-            "captions": "prompts.csv with the columns file,prompt",
+            "labels": "labels.csv with the columns file,label to their folder, or the array arr_1 to their .npz file",
+            "captions": "prompts.csv with the columns file,prompt to their folder",
         }[missing[0]]
-        raise NanoGenError(
-            f"The metric {part.name!r} needs {missing[0]}, but these images have none. Add {file} to their folder."
-        )
+        raise NanoGenError(f"The metric {part.name!r} needs {missing[0]}, but these images have none. Add {file}.")

@@ -26,7 +26,7 @@ class HasLayout(Protocol):
     """Metric whose official tools expect a particular folder layout."""
 
     def layout(self, folder: Path) -> Sequence[Path]:
-        """Write metadata files into the folder, and return the path of the image of each request."""
+        """Write metadata files into the folder. Return, for each request, the path where its image belongs."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def pairs(images: Source, references: Source, metric: str) -> list[int]:
-    """Return the row of the reference image of each image.
+    """Return, for each image, the row of its reference image.
 
     Files of two folders are paired by name, without suffixes if that is unambiguous. Other images are paired by order,
     and both sources must have the same number of images.
@@ -25,7 +25,7 @@ def pairs(images: Source, references: Source, metric: str) -> list[int]:
         metric: Name of the metric, for error messages.
 
     Raises:
-        DataError: An image has no reference image.
+        DataError: An image has no reference image, or sources paired by order have different numbers of images.
     """
     names, reference_names = getattr(images, "names", None), getattr(references, "names", None)
     if names is not None and reference_names is not None:
@@ -33,7 +33,7 @@ def pairs(images: Source, references: Source, metric: str) -> list[int]:
     count, reference_count = total(images), total(references)
     if count != reference_count:
         raise DataError(
-            f"{metric} compares {count} images with {reference_count} reference images in order, because they have no"
+            f"{metric} compares {count} images with {reference_count} reference images in order, because not both have"
             " file names. Give the same number of both, or two folders with equal file names."
         )
     return list(range(len(images.requests.indices)))

@@ -35,7 +35,7 @@ class Progress:
     """Saved state of one pass over `count` images. Each pass has its own folder.
 
     Each process writes a file with its finished rows and metric states. If fewer processes resume, they also load the
-    files of the missing processes. A file whose rows are already in another file is ignored.
+    files of the missing processes. A file is ignored if any of its rows is already in another file.
     """
 
     def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: DataShard, batch_size: int = 0):
@@ -55,7 +55,7 @@ class Progress:
                 self._load(path)
 
     def save(self) -> None:
-        """Write the state of this process. Raises NanoGenError if the disk is full."""
+        """Write the state of this process. Raises NanoGenError if the file cannot be written."""
         tensors = {
             f"{name}|{key}": value for name, metric in self._metrics.items() for key, value in metric.state().items()
         }
@@ -72,8 +72,8 @@ class Progress:
     def todo(self, batch_size: int) -> Iterator[range]:
         """Yield the unfinished rows of this process in spans of at most `batch_size`.
 
-        Spans start at multiples of `batch_size` and go to the processes in turn. A resumed process therefore gets the
-        same batches as an uninterrupted one.
+        The processes take blocks of `batch_size` rows in turn. A span is the unfinished part of a block. Resuming with
+        the same `batch_size` therefore gives the same batches as an uninterrupted evaluation.
         """
         rank, world = self._share
         for start in range(rank * batch_size, len(self.done), world * batch_size):
@@ -118,8 +118,8 @@ def writing(path: Path) -> Iterator[None]:
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(
-            f"{path} cannot be written ({reason}). Free disk space, or choose another --output. The same command"
-            " resumes."
+            f"{path} cannot be written ({reason}). If the disk is full, free some space and run the same command again"
+            " to resume. Otherwise choose another --output."
         )
 
     with translate_write_errors(translate, codes=None):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NotedWarning(UserWarning):
-    """A warning of a metric that its `notes` contain too. `nanogen evaluate` prints only the note."""
+    """A warning that a metric also lists in its `notes`. `nanogen evaluate` prints only the note."""
 
 
 class Features(Protocol):
@@ -39,7 +39,7 @@ class Metric(Protocol):
     (`nanogen_eval.Rows`), or sums in float64.
 
     Optional attributes:
-        notes: Sentences to show beside the last score, such as a warning about few images.
+        notes: Sentences to print with the last score, such as a warning about few images.
         classes: Number of classes, for a metric that reads labels.
         score_names: All names that `compute` may return. Duplicate names are then detected before sampling starts.
         interval_draws: Default number of bootstrap draws, for a metric whose resampling is expensive.
@@ -73,7 +73,7 @@ class Resampled(Protocol):
         """Number of units to resample: images, or prompts if several images belong to one prompt."""
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
-        """Return the scores over units [n] int64 in [0, `units`). A unit may occur several times."""
+        """Return the scores over a sample of units: indices [n] int64 below the property `units`, with repetitions."""
 
 
 class Evaluator(Protocol):

@@ -1,4 +1,4 @@
-"""Files of scores: `scores.json` with the newest score of each metric and protocol, `scores.jsonl` with all of them.
+"""Files of scores: `scores.json` with the newest score of each name and fingerprint, `scores.jsonl` with every score.
 
 {"format": 1, "scores": [{"metric": "accuracy", "value": 0.93, "spread": 0.01, "fingerprint": "9f86d081884c7d65",
   "higher_is_better": true, "n": 1024, "component": "openmoji-accuracy", "values": [0.92, 0.94], "seeds": [0, 1],
@@ -96,8 +96,8 @@ def _read(entry: Any, path: Path) -> Score:
         raise DataError(f"{path} is damaged: {error}. Delete the file and evaluate again.") from error
     if score.fingerprint != entry.get("fingerprint"):
         raise DataError(
-            f"{path}: the settings of {score.metric!r} do not match its fingerprint, so they were edited. Delete the"
-            " entry and evaluate again."
+            f"{path}: the settings of {score.metric!r} do not match its fingerprint. The entry is damaged or was"
+            " edited. Delete the entry and evaluate again."
         )
     if seal.SEAL in entry and not seal.is_sealed(entry):
         raise DataError(

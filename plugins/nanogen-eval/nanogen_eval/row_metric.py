@@ -78,8 +78,8 @@ class RowMetric(ABC):
 class ResampledRowMetric(RowMetric):
     """A `RowMetric` whose score can have a bootstrap interval.
 
-    The bootstrap draws images, or groups of images with equal values in the column `unit_column`: for a prompt with
-    several images, all of them are drawn together.
+    The bootstrap draws images, or groups of images with equal values in the column `unit_column`, such as all images of
+    a prompt.
     """
 
     unit_column: str | None = None  # None: the unit is one image
@@ -99,7 +99,7 @@ class ResampledRowMetric(RowMetric):
         """Return the scores of a bootstrap sample.
 
         Args:
-            units: [n] int64 in [0, `units`), with repetitions.
+            units: Indices of units, [n] int64 below the property `units`. They may repeat.
         """
         if not len(units):
             return {}

@@ -39,7 +39,7 @@ class Score:
         component: Name of the metric component. A component may compute several scores.
         values: Value for each seed; one value for existing images.
         seeds: Sampling seeds; empty for existing images.
-        interval: Bootstrap interval; None if the metric cannot be resampled.
+        interval: Bootstrap interval; None if it was not computed.
         settings: JSON values that the score depends on. They enter the fingerprint.
         about: JSON values that identify the evaluated model or images. They do not enter the fingerprint.
     """

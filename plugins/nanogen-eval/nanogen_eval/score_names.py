@@ -24,8 +24,8 @@ class HasScoreNames(Protocol):
 class ScoreNames:
     """Names of the scores that a set of metrics computes.
 
-    The names of a metric without `score_names` are read after its first batch. If `compute` fails on so few images,
-    `entry.combined` checks its names at the end.
+    If a metric has no `score_names`, its names are read after its first batch. If its `compute` fails on so few images,
+    `entry.combined` checks the names at the end.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], by: str | None = None):

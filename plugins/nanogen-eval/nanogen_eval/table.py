@@ -15,8 +15,8 @@ def comparable(scores: Sequence[Score]) -> dict[str, list[Any]]:
     """Return the settings in which scores differ.
 
     Returns:
-        Values of each score by the path of the setting, such as `"sampling.steps"`. The value of a missing setting is
-        `"not stated"`. Empty if all fingerprints are equal.
+        Lists with one value per score, by the path of the setting, such as `"sampling.steps"`. The value of a missing
+        setting is `"not stated"`. Empty if all fingerprints are equal.
     """
     flats = [dict(_flat(score.protocol)) for score in scores]
     paths = dict.fromkeys(path for flat in flats for path in flat)
@@ -27,8 +27,8 @@ def comparable(scores: Sequence[Score]) -> dict[str, list[Any]]:
 def footnotes(scores: Sequence[Score]) -> list[str]:
     """Return a footnote for each score of a column.
 
-    A footnote lists the settings that differ from the most frequent ones (by fingerprint; the first of equally frequent
-    ones). It is empty if none differ.
+    The reference is the first score with the most frequent fingerprint. A footnote lists the settings that differ from
+    those of the reference. It is empty if none differ.
     """
     differing = comparable(scores)
     if not differing:

@@ -74,7 +74,7 @@ class Reconstructions:
 
     Attributes:
         pipeline: Provides the tokenizer and the images.
-        count: Number of images. None uses the default.
+        count: Number of images, 50,000 by default.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
     """
 
@@ -90,7 +90,7 @@ class Reconstructions:
 class Images:
     """Existing images.
 
-    A metric with its own prompts assigns them to images without labels and captions, by file name or by order.
+    If they have neither labels nor captions, a metric's own prompts are assigned to them by file name or by order.
     """
 
     source: Source

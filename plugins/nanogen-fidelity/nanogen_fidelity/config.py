@@ -36,7 +36,7 @@ class VisionConfig:
 
     Args:
         weights: A file of weights for the timm model. Default: timm's own from the Hugging Face hub.
-        autocast: Whether to run in bfloat16 on a GPU, as for the published scores.
+        autocast: Whether to run transformers in bfloat16 on a GPU, as for the published scores.
     """
 
     weights: str | None = None
@@ -50,7 +50,7 @@ class FrechetConfig:
     Args:
         reference: An `.npz` with moments, features or images, or a folder of images.
         features: The feature space: a component of the kind `features`.
-        keep_rows: Whether to store the features of every image, which gives an interval.
+        keep_rows: Whether to store every image's features, for a bootstrap interval.
         extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
 
@@ -62,12 +62,12 @@ class FrechetConfig:
 
 @frozen(kw_only=True)
 class FidConfig:
-    """Options of the metric `fid`: the options of `FrechetConfig`.
+    """Options of the metric `fid`: the options of `FrechetConfig`, with other defaults.
 
     Args:
         reference: An `.npz` with moments, features or images, or a folder of images.
         features: The feature space: a component of the kind `features`.
-        keep_rows: Whether to store the features of every image, which gives an interval. Off by default, because
+        keep_rows: Whether to store every image's features, for a bootstrap interval. Off by default, because
             50,000 rows of Inception features take 400 MB.
         extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
@@ -83,10 +83,10 @@ class RfidConfig:
     """Options of the metric `rfid`: the options of `FidConfig`, with an optional reference.
 
     Args:
-        reference: As for `fid`. Null compares images with the originals in their batch (`nanogen evaluate
-            --reconstruct`) and stores moments only.
+        reference: As for `fid`. None: all originals, which come with the reconstructions (`nanogen evaluate
+            --reconstruct`). Then only moments are stored.
         features: The feature space: a component of the kind `features`.
-        keep_rows: Whether to store the features of every image, which gives an interval.
+        keep_rows: Whether to store every image's features, for a bootstrap interval.
         extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
 
@@ -137,8 +137,8 @@ class PrdcConfig:
     Args:
         reference: An `.npz` with features or images, or a folder of images.
         features: The feature space.
-        k: The nearest neighbour that sets a ball's radius, for precision and recall.
-        density_k: The same, for density and coverage.
+        k: For precision and recall, a ball reaches to the k-th nearest neighbour.
+        density_k: k for density and coverage.
     """
 
     reference: str
@@ -190,8 +190,8 @@ class PairedConfig:
     """Options of the metric `ssim`.
 
     Args:
-        reference: The originals: a folder of images, or an `.npz` of images in the same order. None: the originals come
-            with each batch (`batch.extras["original"]`).
+        reference: The originals: a folder of images, or an `.npz` of images. Images of two folders are paired by name,
+            others by order. None: the originals come with each batch (`batch.extras["original"]`).
     """
 
     reference: str | None = None

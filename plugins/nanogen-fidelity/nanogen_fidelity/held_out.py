@@ -104,9 +104,9 @@ class HeldOutFrechet(HeldOut, ResampledRowMetric):
 
 
 class HeldOutKid(HeldOut):
-    """`kid`: the kernel Inception distance (arXiv 1801.01401) of all pairs to all held-out images of the dataset.
+    """`kid`: the kernel Inception distance (arXiv 1801.01401) to all held-out images of the dataset, over all pairs.
 
-    It has no bootstrap interval: a repeated image would have distance 0 to itself.
+    It has no bootstrap interval: a bootstrap sample repeats images, and copies have distance 0.
     """
 
     score_names = ("kid",)

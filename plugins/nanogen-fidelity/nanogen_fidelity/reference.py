@@ -72,7 +72,7 @@ class Reference:
         return running.moments()
 
     def rows(self, features: Features) -> Tensor:
-        """Return the features of all images [N, D] float32. Raises DataError for a file that holds only moments."""
+        """Return the features [N, D] float32 of all images. Raises DataError for a file that holds only moments."""
         return torch.cat([rows for _, rows in self._batches(features)])
 
     def images(self) -> Folder | Archive:
@@ -128,7 +128,8 @@ class Reference:
         if made is not None and made != plain(features):
             raise DataError(
                 f"{self.path} was made in the feature space {shown(made, 500)}, which is not that of this metric "
-                f"({shown(plain(features), 500)}). Make it again, or use the same weights."
+                f"({shown(plain(features), 500)}). Write the file again for this metric, or give the metric the"
+                " weights of the file."
             )
 
     def _count(self) -> int:
@@ -155,6 +156,6 @@ class Reference:
 
 
 def plain(features: Features) -> Mapping[str, Any]:
-    """Return the settings of a feature space, in the form that JSON preserves."""
+    """Return the settings of a feature space as JSON returns them, such as lists for tuples."""
     settings: Mapping[str, Any] = json.loads(json.dumps(dict(features.settings)))
     return settings

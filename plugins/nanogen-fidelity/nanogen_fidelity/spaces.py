@@ -35,7 +35,7 @@ def relative(distances: Mapping[str, float], norms: Mapping[str, float] = NORMS)
         norms: The distance of real images in each space.
 
     Returns:
-        `fdr_<space>` for each space, and their mean `fdr6` if all spaces of `norms` are there and finite.
+        `fdr_<space>` for each space, and their mean `fdr6` if all spaces of `norms` have a finite distance.
     """
     ratios = {f"fdr_{space}": distance / norms[space] for space, distance in distances.items()}
     if distances.keys() == norms.keys() and all(map(math.isfinite, ratios.values())):

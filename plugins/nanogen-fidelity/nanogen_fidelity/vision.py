@@ -53,7 +53,7 @@ def class_token(model: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def attention_pool(model: Any, tokens: Tensor) -> Tensor:
-    """Pool tokens [B, N, D] by the model's attention pooling: [B, D]."""
+    """Return the model's attention pooling [B, D] of tokens [B, N, D]."""
     pooled: Tensor = model.attn_pool(tokens)
     return pooled
 
@@ -64,7 +64,7 @@ def spatial_mean(model: nn.Module, maps: Tensor) -> Tensor:
 
 
 class Vision(Extractor):
-    """Features of a timm model. Images are resized bicubically with antialiasing, and not clamped or rounded."""
+    """Features of a timm model. Images are resized bicubically with antialiasing, then neither clamped nor rounded."""
 
     space: Space
 
@@ -117,7 +117,7 @@ def published(model: str) -> Path:
     except Exception as error:  # the hub client raises errors of many types
         raise DataError(
             f"The weights of {model} cannot be fetched ({_reason(error)}). Put them into the Hugging Face cache, or set"
-            " `weights` to a file of them."
+            " `weights` to their file."
         ) from error
 
 
@@ -148,7 +148,7 @@ def _reason(error: Exception) -> str:
 
 
 def normalised(pixels: Tensor, space: Space) -> Tensor:
-    """Normalise values in [0, 255] [B, 3, H, W] by the space's mean and standard deviation."""
+    """Normalise images [B, 3, H, W] in [0, 255] by the space's mean and standard deviation."""
     mean, deviation = (255 * torch.tensor(values, device=pixels.device)[:, None, None] for values in space.normal)
     return (pixels - mean) / deviation
 

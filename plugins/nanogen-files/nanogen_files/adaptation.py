@@ -1,8 +1,8 @@
 """Adaptation of pretrained weights to a network: the optional method `adapt_state` of modules, and functions for it.
 
-`train.init` copies each tensor whose name and shape a network and the pretrained weights share. A module that must
-convert weights defines `adapt_state(state, origin)`, which returns the tensors that it converts or leaves fresh (at
-their initial values).
+`train.init` copies each pretrained tensor that has the name and shape of a tensor of the network. A module that must
+convert weights defines `adapt_state(state, origin)`. It returns the converted tensors, and those that keep their
+initial values (fresh).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Adapted(NamedTuple):
     """The initial value of one tensor of a module.
 
     `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` are the
-    names, relative to the module, of the pretrained tensors that it is computed from. `note` is a sentence for the
-    report.
+    names, relative to the module, of the pretrained tensors that `value` is computed from. `note` is a sentence for
+    the report.
     """
 
     value: Tensor | None
@@ -40,10 +40,10 @@ class Origin:
     """What is known about pretrained weights.
 
     Args:
-        options: Options of their backbone, with its `name`. Empty if unknown.
-        latent: Shape [C, h, w] of their latents. None if unknown.
-        same_condition: Whether they have the same conditioner, text encoder and classes, so that condition tokens have
-            the same meaning. True if unknown.
+        options: Options of the backbone that the weights are from, with its `name`. Empty if unknown.
+        latent: Shape [C, h, w] of the latents that the weights were trained on. None if unknown.
+        same_condition: Whether the weights were trained with the conditioner, text encoder and classes of the new
+            model, so that condition tokens keep their meaning. True if unknown.
     """
 
     options: Mapping[str, Any] = field(factory=dict)
@@ -61,7 +61,7 @@ class Adaptable(Protocol):
         An outer module takes precedence over the modules inside it. All other tensors are copied by name and shape.
 
         Args:
-            state: The pretrained tensors whose names begin with the path of this module, without that path.
+            state: The pretrained tensors of this module. Their names are relative to the module.
             origin: What is known about the pretrained weights.
         """
 
@@ -72,13 +72,16 @@ def fresh(module: nn.Module) -> dict[str, Adapted]:
 
 
 def zeroed(module: nn.Module, *names: str) -> dict[str, Adapted]:
-    """Return zeros for the tensors of a module whose names begin with one of `names`."""
+    """Return zeros for the tensors in the submodules `names` of a module."""
     own = module.state_dict()
     return {n: Adapted(torch.zeros_like(own[n]), "zeroed") for n in own if n.startswith(tuple(f"{p}." for p in names))}
 
 
 def renamed(module: nn.Module, state: Mapping[str, Tensor], old: str, new: str) -> dict[str, Adapted]:
-    """Return the tensors `new.*` of a module with the values of `old.*`. Tensors of other shapes are fresh."""
+    """Return the tensors `new.*` of a module with the values of `old.*` in `state`.
+
+    A tensor is fresh if `state` has no value of its shape.
+    """
     action: Action = "taken" if old == new else "renamed"
     found = {}
     for name, tensor in module.state_dict().items():
@@ -90,7 +93,7 @@ def renamed(module: nn.Module, state: Mapping[str, Tensor], old: str, new: str) 
 
 
 def grown(old: Tensor, new: Tensor) -> Tensor:
-    """Return `new` with its leading corner replaced by the smaller tensor `old`, of the same number of dimensions."""
+    """Return a copy of `new` with its leading corner replaced by `old`, a smaller tensor with as many dimensions."""
     found = new.clone()
     found[tuple(slice(0, size) for size in old.shape)] = old
     return found

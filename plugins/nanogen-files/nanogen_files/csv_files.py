@@ -1,4 +1,4 @@
-"""Read CSV files with a header. Errors name the line."""
+"""Read CSV files with a header. Errors about a row name its line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_files.errors import DataError, listing
 
 
 class Row(NamedTuple):
-    """A data row: its cells by column name, and its first line number."""
+    """A data row: the number of its first line, and its cells by column name."""
 
     line: int
     cells: dict[str, str]
@@ -26,7 +26,7 @@ def read(path: Path, required: Sequence[str]) -> list[Row]:
         required: Columns that the header must contain.
 
     Raises:
-        DataError: The file cannot be read, lacks a column, or has a malformed row. Names the line.
+        DataError: The file cannot be read, its header lacks or repeats a column, or a row is malformed.
     """
     return list(parse(text_files.read(path), str(path), required))
 
@@ -40,7 +40,7 @@ def parse(text: str, name: str, required: Sequence[str] = ()) -> Iterator[Row]:
         required: Columns that the header must contain.
 
     Raises:
-        DataError: A column is missing or a row is malformed. Names the line.
+        DataError: The header lacks or repeats a column, or a row is malformed.
     """
     records = _records(text, name)
     _, header = next(records, (1, []))
@@ -49,8 +49,8 @@ def parse(text: str, name: str, required: Sequence[str] = ()) -> Iterator[Row]:
     for line, cells in records:
         if len(cells) != len(columns):
             raise DataError(
-                f"Line {line} of {name} has {len(cells)} cells, but the header has {len(columns)}: quote cells that "
-                f"contain a comma."
+                f"Line {line} of {name} has {len(cells)} cells, but the header has {len(columns)}: write one cell "
+                f"per column, and quote cells that contain a comma."
             )
         yield Row(line, dict(zip(columns, cells, strict=True)))
 

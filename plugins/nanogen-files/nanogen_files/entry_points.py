@@ -1,4 +1,4 @@
-"""Entry points of the installed distributions, as from importlib.metadata, in a quarter of its time."""
+"""Entry points of the installed distributions, in a quarter of the time that importlib.metadata takes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class EntryPoint(NamedTuple):
 def entry_points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, in alphabetical order of distributions and names.
 
-    If `sys.path` has a distribution twice, the first counts, as it does for imports. Reads the metadata of
-    distributions with such entry points only. Does not import importlib.metadata, which takes 40 ms.
+    If `sys.path` has a distribution twice, the first counts, as it does for imports. Reads `METADATA` only
+    of distributions with such entry points. Imports importlib.metadata, which takes 40 ms, only if distributions may be
+    in archives or found by another library.
     """
     found: list[EntryPoint] = []
     seen: set[str] = set()

@@ -20,7 +20,7 @@ class NanoGenError(Exception):
 
 
 class ConfigError(NanoGenError):
-    """The configuration is wrong: a key, a type or a value. Lists every mistake with its path in the file."""
+    """The configuration is wrong, such as an unknown key, a wrong type or a wrong value."""
 
 
 class Mistakes(ConfigError):
@@ -35,7 +35,7 @@ class Mistakes(ConfigError):
 
 
 class DataError(NanoGenError):
-    """A data file or another named file is missing or corrupt."""
+    """A file or other input data is missing, corrupt or unsuitable."""
 
 
 class _BoundedRepr(Repr):

@@ -14,7 +14,7 @@ from nanogen_files.errors import DataError
 from nanogen_files.reading import opened
 
 CHUNK = 1 << 20  # bytes
-SAMPLED = 1 << 28  # bytes; `sample_hash` reads at most this many
+SAMPLED = 1 << 28  # bytes after which `sample_hash` stops
 PIECES = 16  # pieces that `sample_hash` reads of a file larger than a chunk
 SETTLED = 2.0  # seconds; a second change within this time may leave the modification time unchanged
 
@@ -54,7 +54,7 @@ def content_hash(path: Path) -> str:
 
 
 def files_hash(root: Path, files: Iterable[Path]) -> str:
-    """Return the SHA-256 over the names, relative to the folder `root`, and contents of files."""
+    """Return the SHA-256 over the contents of files and their names relative to the folder `root`."""
     total = sha256()
     for file in sorted(files):
         name = Path(os.path.relpath(file, root)).as_posix()
@@ -63,10 +63,10 @@ def files_hash(root: Path, files: Iterable[Path]) -> str:
 
 
 def sample_hash(files: Iterable[Path]) -> str:
-    """Return a SHA-256 over a sample of the files' contents. Detects exchanged files; reads at most 256 MiB.
+    """Return a SHA-256 over a sample of the files' contents, to detect exchanged files.
 
-    Reads everything if the files are smaller in total. Otherwise reads files in an order keyed by their names, and 16
-    pieces of 64 KiB of each file above 1 MiB. An unreadable file counts as empty.
+    Reads files in an order keyed by their names, until 256 MiB are read: whole files up to 1 MiB, and 16 pieces of
+    64 KiB of each larger file. An unreadable file counts as empty.
     """
     listed = list(files)
     root = os.path.commonpath([file.absolute().parent for file in listed]) if listed else ""

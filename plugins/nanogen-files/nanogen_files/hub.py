@@ -24,7 +24,7 @@ def is_address(text: str | Path) -> bool:
 
 
 def is_path(source: str | Path) -> bool:
-    """Return whether a source can only be local: a Path, or a text without the form `name` or `user/name`."""
+    """Return whether a source can only be local: a Path, or a text that is not of the form `name` or `user/name`."""
     return isinstance(source, Path) or _NAME.fullmatch(source) is None
 
 
@@ -44,14 +44,14 @@ def missing(what: str, source: str, advice: str) -> str:
         advice: Sentences on what to do.
     """
     if is_path(source):
-        return f"{what} {source!r} is not a local folder: this folder does not exist. {advice}"
+        return f"{what} {source!r} is neither a local folder nor the name of a model on the hub. {advice}"
     return f"{what} {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. {advice}"
 
 
 def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
     """Return the local folder of a saved pipeline. Downloads a pipeline on the hub into the cache of huggingface_hub.
 
-    An existing folder is used first. Otherwise `source` is the address `hf://user/name`, `hf://user/name@revision`,
+    An existing folder takes precedence. Otherwise `source` is the address `hf://user/name`, `hf://user/name@revision`,
     or the name `user/name`.
 
     Args:
@@ -69,7 +69,7 @@ def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
         if revision is None:
             return folder
         raise DataError(
-            f"{text} is a folder of this machine, which has no revision {revision!r}. Leave out the revision, or write"
+            f"{text} is a local folder, and folders have no revisions. Leave out the revision {revision!r}, or write"
             f" {SCHEME}//{text} for the model on the hub."
         )
     if is_path(source) or "/" not in text:
@@ -93,7 +93,7 @@ def _address_folder(text: str, revision: str | None) -> Path:
 
 
 def output_folder(folder: Path) -> Path:
-    """Return the folder for results about a pipeline: its own, or one in the current folder if it was downloaded."""
+    """Return the folder for results about a pipeline: its own, or for a download, one in the current folder."""
     repository = folder.parent.parent.name
     downloaded = folder.parent.name == "snapshots" and repository.startswith("models--")
     return Path(repository.removeprefix("models--")) if downloaded else folder

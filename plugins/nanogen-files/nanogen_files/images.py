@@ -29,7 +29,7 @@ KERNELS: Mapping[str, tuple[str, bool]] = {  # mode and antialias of `F.interpol
 def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
     """Convert images from [-1, 1] (clamped) to uint8.
 
-    `truncate` is for decoder outputs only. Converting bytes to floats and back with it changes about a quarter of them.
+    `truncate` is for decoder outputs only. It changes about a quarter of all bytes converted to floats and back.
 
     Args:
         images: Float images [..., H, W] in [-1, 1].
@@ -78,7 +78,7 @@ def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic"
     Args:
         images: Images [B, C, H, W] of any range. Images of the target size are returned unchanged.
         size: Target side, or (height, width), in pixels.
-        kernel: A key of `KERNELS`. Kernels antialias when shrinking unless their name ends in `-naive`.
+        kernel: A key of `KERNELS`. Only `bicubic` and `bilinear` antialias when shrinking.
 
     Returns:
         Float images [B, C, *size].
@@ -120,7 +120,7 @@ def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int
     """Draw images in a grid, each below its caption.
 
     Args:
-        pictures: Images of any size.
+        images: Images of any size.
         captions: One caption per image; may be empty.
         columns: Images per row.
         tile: Side of an image in pixels.
@@ -161,7 +161,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 
 def write_new_png(path: Path, picture: Image.Image) -> None:
-    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or the disk is full."""
+    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")
@@ -173,5 +173,7 @@ def write_new_png(path: Path, picture: Image.Image) -> None:
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise DataError(f"{path} cannot be written ({error.strerror or error}): free disk space.") from error
+            raise DataError(
+                f"{path} cannot be written ({error.strerror or error}): free disk space, or choose another --output."
+            ) from error
         raise

@@ -1,4 +1,4 @@
-"""Read JSON files. Rejects duplicate keys; errors name the line."""
+"""Read JSON files. Rejects duplicate keys. Syntax errors name the line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse(text: str, name: str) -> Any:
         name: Name of the text in error messages.
 
     Raises:
-        DataError: The text is not valid JSON or has a duplicate key. Gives the line and column.
+        DataError: The text is not valid JSON (the message gives line and column), or has a duplicate key.
     """
     try:
         return json.loads(text, object_pairs_hook=_object)
@@ -51,12 +51,12 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that contains an object. Raises DataError for any other value."""
     value = read(path)
     if not isinstance(value, dict):
-        raise DataError(f"{path} must contain a JSON object `{{...}}`. Check the file.")
+        raise DataError(f"{path} must contain a JSON object `{{...}}`. Check that it is the right file.")
     return value
 
 
 def whole_number(values: Mapping[str, Any], key: str, path: object) -> int:
-    """Return the positive integer `values[key]`.
+    """Return `values[key]`, a positive integer below 10^9.
 
     Args:
         values: Content of a JSON file.
@@ -64,12 +64,12 @@ def whole_number(values: Mapping[str, Any], key: str, path: object) -> int:
         path: Path of the file, for the error message.
 
     Raises:
-        DataError: The key is missing or its value is not a positive integer.
+        DataError: The key is missing, or its value is not such an integer.
     """
     value = values.get(key)
     if type(value) is not int or not 0 < value < MAX_SIZE:
         written = "missing" if key not in values else shown(value)
-        raise DataError(f"`{key}` of {path} is {written}, but must be a positive integer.")
+        raise DataError(f"`{key}` of {path} is {written}, but must be a positive integer below 10^9.")
     return value
 
 

@@ -18,12 +18,13 @@ def check_name(name: object, where: str) -> str:
         where: Option that the name comes from, for the error message.
 
     Raises:
-        ConfigError: The name is hidden, has a path separator or another unsafe character, or is too long.
+        ConfigError: The name is hidden, has a path separator or another unsafe character, ends with a dot, or is too
+            long.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigError(
             f"{where}: {_short(name)} is not a valid folder name. Use letters, digits and . _ + -, begin with a letter"
-            " or a digit, and use at most 100 characters."
+            " or a digit, do not end with a dot, and use at most 100 characters."
         )
     return name
 
@@ -32,9 +33,7 @@ def inside(folder: Path, path: Path) -> Path:
     """Return `path` if it is inside `folder`. Raises DataError otherwise."""
     root, target = folder.resolve(), path.resolve()
     if root not in target.parents:
-        raise DataError(
-            f"{path} is outside of {folder}: a file name in its manifest contains `..` or begins with /. Use a copy."
-        )
+        raise DataError(f"{path} leads outside of {folder}. Check for `..`, a leading / or a symbolic link.")
     return path
 
 

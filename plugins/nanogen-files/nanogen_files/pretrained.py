@@ -16,7 +16,7 @@ REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """Call `kind.from_pretrained(source)`. A local folder never uses the network, and a name only if the hub answers.
+    """Call `kind.from_pretrained(source)`. Local folders load offline. So do hub names if the hub does not answer.
 
     Args:
         kind: Model, tokenizer or configuration class of transformers or diffusers.
@@ -24,9 +24,9 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
         options: Further arguments of `kind.from_pretrained`.
 
     Raises:
-        FileNotFoundError: `source` is a path without a folder.
+        FileNotFoundError: `source` is a string that is neither a local folder nor a hub name.
         DataError: The model needs its own Python code, or its weights are corrupt or contain Python objects. Other
-            errors of the library are not caught.
+            errors of transformers or diffusers are not caught.
     """
     folder = None if source is None else Path(source).expanduser()
     place = str(folder) if folder is not None and folder.is_dir() else source
@@ -49,10 +49,10 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
             raise
         raise DataError(
             f"{source} requires its own Python code (`auto_map` in its configuration), which is never run: use a"
-            " model whose class is part of the library."
+            " model whose class is part of transformers or diffusers."
         ) from error
 
 
 def refuse_damaged(model: Any, source: str | Path) -> None:
-    """Raise DataError if a parameter contains NaN or infinity. Names the first one."""
+    """Raise DataError if a parameter contains NaN or infinity. Names the first such parameter."""
     refuse_nonfinite({name: value.detach() for name, value in model.named_parameters()}, Path(source))

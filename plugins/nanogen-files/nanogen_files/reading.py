@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 28  # 256 MiB; a larger text file is probably the wrong file
 def user_path(text: str) -> Path:
     """Return the path that a user typed, with `~` expanded. Raises DataError if it is not a valid path.
 
-    An address `hf://user/name[@revision]` is downloaded from the Hugging Face hub. The result is the local folder.
+    For an address `hf://user/name[@revision]`, downloads the pipeline from the hub and returns its local folder.
     """
     if not text.strip():
         raise DataError("The path is empty: give a path, or `.` for the current folder.")
@@ -35,9 +35,9 @@ def user_path(text: str) -> Path:
 
 
 def reason(error: OSError) -> str:
-    """Return a readable reason for an OSError, such as `"permission denied for this user"`."""
+    """Return a readable reason for an OSError, such as `"the file does not exist; check the path"`."""
     if isinstance(error, PermissionError):
-        return "permission denied for this user; change its mode or owner"
+        return "permission denied for this user; change the mode or the owner"
     if isinstance(error, FileNotFoundError):
         return "the file does not exist; check the path"
     if isinstance(error, IsADirectoryError):

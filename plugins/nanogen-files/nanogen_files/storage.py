@@ -32,7 +32,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.nanogen-tmp")
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a unique temporary name beside `path`, which `sweep` recognises."""
+    """Return a unique temporary path in the folder of `path`. `sweep` recognises its name."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.nanogen-tmp")
 
 
@@ -92,7 +92,7 @@ def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
     Args:
         path: File to read.
-        prefix: Read only tensors whose names begin with it. Skips the hash check, which covers all tensors.
+        prefix: Read only tensors whose names begin with it, and skip the hash check, which needs all tensors.
 
     Raises:
         DataError: The file is missing, unreadable or corrupt.
@@ -106,9 +106,10 @@ def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"{path} is not a valid safetensors file: {str(error)[:200]}. Use another copy.") from error
+        text = str(error)[:200]
+        raise DataError(f"{path} is not a valid safetensors file: {text}. Use another copy of it.") from error
     if digest is not None and not prefix and digest != tensors_hash(tensors):
-        raise DataError(f"{path} is damaged: its tensors do not match their SHA-256. Use another copy.")
+        raise DataError(f"{path} is damaged: its tensors do not match their SHA-256. Use another copy of the file.")
     return tensors
 
 
@@ -135,7 +136,7 @@ def _readable(path: Path) -> Path:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`. If the block succeeds, sync the folder and rename it to `path`."""
+    """Yield a temporary folder in the parent folder of `path`. If the block succeeds, rename it to `path`."""
     temporary = begin_folder(path)
     try:
         yield temporary
@@ -146,7 +147,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def begin_folder(path: Path) -> Path:
-    """Create an empty temporary folder beside `path`, to be renamed by `finish_folder`."""
+    """Create an empty temporary folder in the parent folder of `path`. `finish_folder` renames it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     temporary.mkdir()
@@ -157,13 +158,13 @@ def finish_folder(temporary: Path, path: Path) -> None:
     """Sync a temporary folder and rename it to `path`. Removes an existing folder of that name.
 
     Raises:
-        DataError: The existing folder contains other files, which would be lost.
+        DataError: The existing folder contains files that are neither in its manifest nor in the new folder.
     """
     for entry in temporary.rglob("*"):
         sync(entry)
     sync(temporary)
     if not remove_folder(path, replaced=names_in(temporary)):
-        raise DataError(f"{path} cannot be replaced, because it contains other files: move it away.")
+        raise DataError(f"{path} cannot be replaced: it contains files that its manifest does not list. Move it away.")
     os.replace(temporary, path)
     sync(path.parent)
 
@@ -176,7 +177,7 @@ def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
         replaced: Files that may be removed although the manifest does not list them.
 
     Returns:
-        False if the folder contains other files. It is then left unchanged.
+        False if the folder contains files that are neither in its manifest nor in `replaced`. Nothing is then removed.
     """
     if not path.is_dir():
         return True
@@ -189,7 +190,7 @@ def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
 
 
 def remove_files(folder: Path, names: Collection[str]) -> None:
-    """Delete files of a folder, and then the folders that are empty, up to `folder` itself.
+    """Delete files of a folder. Then delete their parent folders that are empty, including `folder` itself.
 
     Raises:
         DataError: A name points outside the folder. Nothing is deleted.

@@ -1,6 +1,6 @@
 """Convert plain values to attrs classes strictly. Reports every mistake at once, each with its path in the file.
 
-Plain values are None, bool, int, float, str, lists and dicts of them, as a YAML file holds them.
+Plain values are what a YAML file holds: None, bool, int, float, str, and lists and dicts of plain values.
 
 cattrs alone converts "false" to True and 3.9 to 3, so primitives are checked here. cattrs also stops at the first
 failing validator, so attributes are converted one by one.
@@ -143,7 +143,7 @@ def _primitive(kind: type, accepted: tuple[type, ...], finite: bool) -> Any:
 def _check_size(value: Any, finite: bool) -> None:
     """Raise ValueError for values that a configuration cannot hold: huge integers, NaN, invalid characters."""
     if isinstance(value, int) and abs(value) > _LARGEST:
-        raise ValueError(f"{shown(value)} is too large")
+        raise ValueError(f"{shown(value)} does not fit into a 64-bit integer")
     if isinstance(value, float) and finite and not math.isfinite(value):
         raise ValueError(f"must be a finite number, got {value}")
     if isinstance(value, str) and ("\0" in value or (not value.isascii() and _surrogate(value))):

@@ -19,7 +19,7 @@ def decode(data: bytes, name: str) -> str:
         name: Name of the file in error messages.
 
     Raises:
-        DataError: The bytes have another encoding. Names the line.
+        DataError: The bytes have another encoding, or contain a NUL character. Names the line.
     """
     mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
     encoding = MARKS.get(mark, "utf-8")
@@ -34,7 +34,9 @@ def decode(data: bytes, name: str) -> str:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{name} has a NUL character in line {line}: it is not a text file, or not saved as UTF-8.")
+        raise DataError(
+            f"{name} has a NUL character in line {line}. Check that it is the right file, and save it as UTF-8 text."
+        )
     text = text.lstrip("\ufeff")  # concatenated files may have two marks
     return text.replace("\r\n", "\n")
 

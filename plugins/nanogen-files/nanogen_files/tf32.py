@@ -1,4 +1,4 @@
-"""TF32 on NVIDIA GPUs: float32 products with a 10-bit mantissa, several times faster."""
+"""TF32 on NVIDIA GPUs: float32 products with a 10-bit mantissa, several times faster than in full precision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def set_tf32(enabled: bool) -> bool:
-    """Allow or forbid TF32 in products and convolutions of this process. Returns whether products had it before."""
+    """Allow or forbid TF32 in matrix products and convolutions. Returns whether it was allowed in products before."""
     before = torch.get_float32_matmul_precision() != "highest"
     torch.set_float32_matmul_precision("high" if enabled else "highest")
     torch.backends.cudnn.allow_tf32 = enabled

@@ -11,7 +11,7 @@ ENUMS = ("KernelPreference", "ScaleCalculationMode")
 
 
 def hide_torchao_messages() -> None:
-    """Drop torchao's messages on its C++ extensions, which NanoGen does not use, and torch's messages on its enums.
+    """Drop torchao's messages about its C++ extensions, which NanoGen does not use, and torch's about torchao's enums.
 
     torchao has no switch for them: `TORCHAO_FORCE_SKIP_LOADING_SO_FILES=1` only changes the text. All other messages of
     both loggers are kept.

@@ -65,7 +65,8 @@ def read_metadata(file: Path) -> dict[str, str]:
         with safe_open(file, "pt") as content:
             return dict(content.metadata() or {})
     except Exception as error:  # parsers raise arbitrary errors on corrupt files
-        raise DataError(f"{file} is not a valid safetensors file: {str(error)[:200]}. Use another copy.") from error
+        text = str(error)[:200]
+        raise DataError(f"{file} is not a valid safetensors file: {text}. Use another copy of it.") from error
 
 
 def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
@@ -76,8 +77,8 @@ def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
         if value.is_floating_point() and not value.isfinite().all():
             count = int((~value.isfinite()).sum())
             raise DataError(
-                f"{source}: {name!r} contains NaN or infinite values ({count:,} of {value.numel():,}). The file is"
-                " corrupt, or its training diverged. Use another copy, or an earlier checkpoint."
+                f"{source}: {name!r} contains NaN or infinite values ({count:,} of {value.numel():,}). The weights"
+                " are corrupt, or their training diverged. Use another copy of them, or an earlier checkpoint."
             )
 
 
@@ -114,7 +115,7 @@ def _torch_file(file: Path, start: bytes) -> Any:
         ) from error
     except Exception as error:  # parsers raise arbitrary errors on corrupt files
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{file} is not a valid weight file: {reason}. Use another copy.") from error
+        raise DataError(f"{file} is not a valid weight file: {reason}. Use another copy of it.") from error
 
 
 def _unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -137,7 +137,10 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, source: str, build: Any) -> Any:
     if len(text) > CHARACTERS:
-        raise ConfigError(f"{source} is too long for a configuration file: more than {CHARACTERS:,} characters.")
+        raise ConfigError(
+            f"{source} is too long for a configuration file: more than {CHARACTERS:,} characters. Check that it is the"
+            " right file."
+        )
     try:
         loader = _Loader(text)
         node = loader.get_single_node()

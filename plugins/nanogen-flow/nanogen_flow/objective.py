@@ -18,8 +18,8 @@ from nanogen_flow.times import logit_normal, sampling_grid, shifted
 class Flow:
     """Flow matching. The loss compares velocities for every kind of `prediction`.
 
-    The target is `v = (x_t - data) / max(t, t_eps)`: `noise - data` for t >= t_eps, damped below. A predicted x becomes
-    a velocity by the same formula.
+    The target is `v = (x_t - data) / max(t, t_eps)`. For t >= t_eps this is `noise - data`, for t < t_eps it is
+    `t / t_eps (noise - data)`. A predicted x becomes a velocity by the same formula.
 
     Args:
         config: Options of the objective.
@@ -69,7 +69,7 @@ class Flow:
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
-        """Return the mean squared error of the velocity for each sample: [B] by name.
+        """Return the mean squared velocity error of each sample [B], by name.
 
         `flow` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
         network keep their names.
@@ -94,11 +94,11 @@ class Flow:
         return state.map(lambda x, v: x - per_sample(damped_t, x).to(x.dtype) * v, velocity)
 
     def loss_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> Tensor:
-        """Return the loss of the latent without class token and heads, a mean over C, h, w for each sample: [B]."""
+        """Return the latent's error of each sample [B], averaged over C, h, w. Excludes class token and heads."""
         return self.losses_at(net, clean, noise, t, condition)["flow"]
 
     def interpolate(self, clean: State, noise: State, t: Tensor) -> State:
-        """Return `x_t = (1 - t) data + t noise` at times `t`: [B], or [B, N] per image token."""
+        """Return `x_t = (1 - t) data + t noise`. `t` is one time per sample [B] or per image token [B, N]."""
         return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
@@ -118,7 +118,7 @@ class Flow:
         return state.map(lambda x, v: x - per_sample(h, x).to(x.dtype) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:
-        """Return the sampling times from 1 to 0 with `sample_shift`, float64 [steps + 1]."""
+        """Return the float64 sampling times [steps + 1] from 1 to 0: a uniform grid, shifted by `sample_shift`."""
         return sampling_grid(steps, self.sample_shift)
 
     def times(self, rng: KeyedRNG) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def shifted(t: Tensor, shift: float) -> Tensor:
-    """Shift times by `s t / (1 + (s - 1) t)` (arXiv 2403.03206). s > 1 moves them towards noise; 0 and 1 are fixed."""
+    """Map t to `s t / (1 + (s - 1) t)` (arXiv 2403.03206). s > 1 increases times. t = 0 and t = 1 do not change."""
     return shift * t / (1 + (shift - 1) * t)
 
 
@@ -17,5 +17,5 @@ def logit_normal(normal: Tensor, mean: float, std: float) -> Tensor:
 
 
 def sampling_grid(steps: int, shift: float) -> Tensor:
-    """Return `steps + 1` times from 1 to 0, float64: a uniform grid, then the shift."""
+    """Return `steps + 1` float64 times from 1 to 0: a uniform grid, then shifted."""
     return shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift)

@@ -19,16 +19,16 @@ from nanogen_guidance.weak import Parts, WeakModel
 class AutoGuidance:
     """Autoguidance (Karras et al., arXiv 2406.02507): v = v_weak + w (v - v_weak) for the same condition.
 
-    v_weak is the velocity of a smaller or less trained model, by its own objective. Velocities and predicted data of
+    v_weak is the velocity of a smaller or less trained model with its own objective. Velocities and predicted data of
     one path are related by a linear map, so this is the paper's equation for denoisers. Guidance applies if
     t_min <= t <= t_max for the time t at which a step starts. w = 1 is v, without an evaluation of the weaker model.
 
-    Under `cfg` both branches are guided; the paper uses autoguidance alone.
+    Together with `cfg`, autoguidance applies to both of its branches. The paper uses autoguidance alone.
 
     Args:
         config: Folder of the weaker model, scale and interval.
-        objective, latent, condition, classes, tokenizer, conditioner, encoder: Parts of the guided pipeline, which the
-            weaker one must agree with.
+        objective, latent, condition, classes, tokenizer, conditioner, encoder: Parts of the guided pipeline. The
+            weaker pipeline must match them.
     """
 
     level = 0
@@ -60,7 +60,7 @@ class AutoGuidance:
         )
 
     def files(self) -> list[Path]:
-        """Return the files of the weaker model, which enter the fingerprint. Raises DataError if there are none."""
+        """Return the files of the weaker model, for the fingerprint of scores. Raises DataError if there are none."""
         return self._weak.files()
 
     def with_scale(self, scale: float) -> AutoGuidance:
@@ -70,7 +70,7 @@ class AutoGuidance:
         return found
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function. It evaluates the weaker model for the rows of each call."""
+        """Return the guided velocity function. Calls with guidance also evaluate the weaker model. `null` is unused."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = velocity_fn(state, times, condition)

@@ -17,7 +17,7 @@ class AutoGuidanceConfig:
     """Options of `AutoGuidance`.
 
     Args:
-        pipeline: Folder of the weaker model: a run, or what `Pipeline.save` wrote.
+        pipeline: Folder of the weaker model: of a run, or one that `Pipeline.save` wrote.
         scale: Guidance scale w; 1 means no guidance. The default is the paper's for EDM2-S at 512 px.
         t_min, t_max: Interval of times with guidance, both ends included.
     """
@@ -33,7 +33,7 @@ class CFGZeroStarConfig:
     """Options of `CFGZeroStar`.
 
     Args:
-        scale: Guidance scale w; 1 means no guidance, without zero-init. The paper uses each model's usual scale.
+        scale: Guidance scale w; 1 means no guidance and no zero-init. The paper uses each model's usual scale.
         zero_steps: Number of sampling steps at the start whose velocity is zero. The paper recommends 4% of the steps.
         t_min, t_max: Interval of times with guidance, both ends included. Zero-init does not depend on it.
     """
@@ -50,9 +50,9 @@ class ProjectedConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance. The paper uses each model's usual scale and higher ones.
-        parallel: Factor eta of the component parallel to the prediction; 1 keeps it, 0 removes it.
-        norm: Largest norm r of the update, over all values of a latent; 0 for no limit. It should grow with the root of
-            their number.
+        parallel: Factor eta of the update's component parallel to the prediction; 1 keeps it, 0 removes it.
+        norm: Largest norm r of the update; 0 for no limit. The norm is over all values of a latent, so r should grow
+            with the square root of their number.
         momentum: Momentum beta, negative to turn away from earlier updates; 0 for none.
         t_min, t_max: Interval of times with guidance, both ends included.
     """

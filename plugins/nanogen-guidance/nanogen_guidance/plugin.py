@@ -49,11 +49,11 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message if several guidances by the unconditional velocity are selected."""
+    """Return an error message if several guidances that use the unconditional velocity are selected."""
     guidance = config.get("guidance") or {}
     chosen = [name for name in WITH_NULL if guidance.get(name) is not None]
     if len(chosen) < 2:
         return []
     names = ", ".join(f"`{name}`" for name in chosen)
     unset = " or ".join(f"guidance.{name}=null" for name in chosen)
-    return [f"guidance: {names} exclude each other, because each replaces classifier-free guidance. Set {unset}."]
+    return [f"guidance: {names} exclude each other. Use only one of them. Set {unset}."]

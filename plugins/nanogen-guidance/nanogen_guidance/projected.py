@@ -16,15 +16,14 @@ from nanogen_samplers.path import path_points
 class AdaptiveProjected:
     """Adaptive projected guidance (Sadat et al., arXiv 2410.02416) of the predicted data.
 
-    With the conditional and unconditional predictions D_c and D_u, and the momentum m of the run,
+    With the conditional and unconditional predictions D_c and D_u, and the momentum m of the sampling run,
 
         m <- D_c - D_u + beta m
         u = m min(1, r / |m|)
         D = D_c + (w - 1) (u_orthogonal + eta u_parallel),
 
     where u_parallel is the projection of u on D_c. Norms and projections are computed per sample, and separately for a
-    class token (REG). D and the noise that belongs to it at the state x_t = a D + s noise give the guided velocity,
-    which is
+    class token (REG). The guided velocity is that of the data D and of the noise n with x_t = a D + s n:
 
         v = v_c - d / s (D - D_c),    d = a s' - a' s.
 

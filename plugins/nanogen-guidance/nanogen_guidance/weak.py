@@ -39,11 +39,11 @@ class Parts:
 
 
 class WeakModel:
-    """Backbone and objective of a saved pipeline, for states and conditions of the main one.
+    """Backbone and objective of a saved pipeline, for states and conditions of the guided pipeline.
 
     Args:
         folder: Folder of the weaker pipeline.
-        main: Parts of the pipeline that is guided.
+        main: Parts of the guided pipeline.
     """
 
     def __init__(self, folder: str, main: Parts):
@@ -67,7 +67,7 @@ class WeakModel:
 
         Raises:
             DataError: The folder has no pipeline, or a damaged one.
-            Incompatible: The pipeline has other latents, conditions or paths.
+            Incompatible: The latents, conditions, components or path differ from those of the guided pipeline.
         """
         if self._model is None:
             self._model = self._loaded()
@@ -82,7 +82,9 @@ class WeakModel:
         self.files()
         pipeline = Pipeline.load(self.folder)
         if problem := next(self._problems(pipeline), None):
-            raise Incompatible(f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}. Use another.")
+            raise Incompatible(
+                f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}. Use another pipeline."
+            )
         for part in (pipeline.objective, pipeline.backbone):
             for module in modules_of(part):
                 module.eval().requires_grad_(False)

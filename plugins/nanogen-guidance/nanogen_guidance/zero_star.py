@@ -19,10 +19,11 @@ class CFGZeroStar:
 
     v_c and v_u are the conditional and unconditional velocities. The optimized scale k of a sample makes k v_u the
     projection of v_c on v_u. A class token (REG) has its own k. The velocity is zero at the first `zero_steps` times of
-    a run (zero-init), without an evaluation: with Euler's method these are the first steps. Heun's method evaluates the
-    end of a step too, so that its first step is half a step with the velocity there.
+    a sampling run (zero-init), without an evaluation. With Euler's method these are the first steps. Heun's method also
+    evaluates the end of a step: with `zero_steps` = 1, its first step is half a step with the velocity at its end.
 
-    Guidance applies if t_min <= t <= t_max for the time t at which a step starts, zero-init always. w = 1 is v_c.
+    Guidance applies if t_min <= t <= t_max for the time t at which a step starts. Zero-init does not depend on this
+    interval. w = 1 is v_c, without zero-init.
     """
 
     level = 1
@@ -54,8 +55,10 @@ class CFGZeroStar:
 
 @define
 class Progress:
-    """Counts the distinct times of a sampling run, which fall from 1 to 0. A time above the last one starts a new
-    run."""
+    """Counts the distinct times of a sampling run, which fall from 1 to 0.
+
+    A time above the previous one starts a new run.
+    """
 
     time: float = 2.0
     count: int = -1

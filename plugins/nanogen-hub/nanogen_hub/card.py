@@ -35,7 +35,7 @@ def model_card(
         run: Folder of the run, if known.
         scores: Scores of the run.
         licence: Licence of the weights, if known.
-        paths: The published configuration.
+        paths: The published configuration, and its local paths that were copied or left out.
         sheet: The sample sheet.
         outdated: Number of scores of the run that belong to other weights. They are not in `scores`.
     """

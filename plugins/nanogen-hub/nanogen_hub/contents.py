@@ -40,7 +40,7 @@ def distributions(config: Resolved) -> dict[str, str]:
 
 
 def not_installable(config: Resolved) -> list[str]:
-    """Return the components that no distribution has: objects, and components of a plugin file."""
+    """Return the components that no installed distribution provides: objects, and components of a plugin file."""
     known = distributions(config)
     found = []
     for kind, part in parts_of(config):
@@ -86,5 +86,5 @@ def flat_state(pipeline: Pipeline) -> dict[str, Tensor]:
 
 
 def trained_parts(pipeline: Pipeline) -> dict[str, int]:
-    """Return the number of parameters and buffers of each saved part."""
+    """Return the number of values in the parameters and buffers of each saved part."""
     return {name: sum(tensor.numel() for tensor in state.values()) for name, state in pipeline.state().items()}

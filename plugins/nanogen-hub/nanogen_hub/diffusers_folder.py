@@ -72,15 +72,17 @@ def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
 
     Raises:
         DataError: The folder is not empty, or a frozen model cannot be copied.
-        NanoGenError: The pipeline has no backbone, or a component that no distribution has.
+        NanoGenError: The pipeline has no backbone, or a component that no installed distribution provides.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not an empty folder: choose another one.")
     if pipeline.backbone is None:
-        raise NanoGenError("This pipeline has no backbone, so it generates no images: export one that has.")
+        raise NanoGenError("This pipeline has no backbone, so it generates no images: export one with a backbone.")
     if outside := not_installable(pipeline.config):
-        raise NanoGenError(f"diffusers cannot load {', '.join(outside)}: put it into an installed distribution.")
+        raise NanoGenError(
+            f"diffusers cannot load {', '.join(outside)}: no installed distribution provides them. Put them into one."
+        )
     config = pipeline.config.as_dict()
     index: dict[str, list[str]] = {}
     for kind in HOLDERS:

@@ -39,7 +39,7 @@ class NanoGenModel(ModelMixin):  # type: ignore[misc, unused-ignore]
         self.pipeline.save(folder)
 
     def to(self, *args: Any, **options: Any) -> NanoGenModel:
-        """Move all parts to a device. The dtype stays, as the configuration sets it."""
+        """Move all parts to a device. The dtype stays as configured."""
         device = torch._C._nn._parse_to(*args, **options)[0]
         if device is not None:
             self.pipeline.to(device)

@@ -37,15 +37,15 @@ class Public:
 
 
 def public(config: Mapping[str, Any], folder: Path, *, include: bool) -> Public:
-    """Copy frozen models of local folders into `folder`, and return the configuration with their new places.
+    """Copy frozen models of local folders into `folder`, and return the configuration with their new paths.
 
     Args:
         config: Configuration of the pipeline.
         folder: Folder of the saved pipeline.
-        include: Whether models are copied. Otherwise one that sampling needs is an error.
+        include: Whether to copy local models that sampling needs. If false, such a model is an error.
 
     Raises:
-        DataError: Sampling needs a local model, and `include` is false or it has no safetensors.
+        DataError: Sampling needs a local model, and `include` is false or the model has no safetensors file.
     """
     found = Public({})
     needed = {name: path for name, path in _local(config, "") if name.partition(".")[0] in SAMPLING and path.exists()}
@@ -68,7 +68,7 @@ def public(config: Mapping[str, Any], folder: Path, *, include: bool) -> Public:
 
 
 def without_paths(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain values with the last part in place of each local path."""
+    """Return plain values in which each local path is replaced by its last part."""
     replaced: dict[str, Any] = _replaced(values, {name: path.name for name, path in _local(values, "")}, "")
     return replaced
 

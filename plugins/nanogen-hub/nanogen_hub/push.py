@@ -55,7 +55,8 @@ def push_to_hub(
         The URL of the commit, or the folder of a dry run.
 
     Raises:
-        DataError: The name is wrong, a frozen model is local, or the hub refuses or cannot be reached.
+        DataError: The name is wrong, the folder of the dry run is not empty, a frozen model is local and not included
+            or has no safetensors file, or the hub refuses the upload or cannot be reached.
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         raise DataError(f"{name!r} is not the name of a model on the hub: write user/name.")
@@ -92,7 +93,7 @@ def write_repository(
     Args as in `push_to_hub`. Returns the folder.
 
     Raises:
-        DataError: The folder is not empty, or a frozen model is local.
+        DataError: The folder is not empty, or a frozen model is local and not included or has no safetensors file.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not an empty folder: choose another one.")

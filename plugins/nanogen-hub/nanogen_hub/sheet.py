@@ -1,4 +1,4 @@
-"""The sample sheet of a model card: images from fixed seeds."""
+"""The sample sheet of a model card: images from a fixed seed."""
 
 from __future__ import annotations
 

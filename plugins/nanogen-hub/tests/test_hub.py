@@ -206,7 +206,7 @@ def test_a_local_folder_is_used_first(pushed: Any, run: Path, tmp_path: Path, mo
     pushed.requests.clear()
     Pipeline.from_pretrained(NAME)
     assert pushed.requests == []
-    with pytest.raises(DataError, match=r"is a folder of this machine.*hf://me/small for the model on the hub"):
+    with pytest.raises(DataError, match=r"is a local folder.*hf://me/small for the model on the hub"):
         Pipeline.from_pretrained(NAME, revision="main")
 
 

@@ -36,8 +36,8 @@ class FolderConfig:
 
     Args:
         root: The folder with the subfolders `train` and `val`. None: the folder `imagenet` under NANOGEN_DATA.
-        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. They have
-            the same classes.
+        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. All must
+            have the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
@@ -53,8 +53,8 @@ class ParquetConfig:
     Args:
         root: A folder with parquet files in it or in its subfolder `data`. None: the folder `imagenet` under
             NANOGEN_DATA.
-        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. They have
-            the same classes.
+        roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. All must
+            have the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 

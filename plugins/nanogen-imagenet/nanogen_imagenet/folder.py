@@ -27,7 +27,7 @@ class ImageNetFolder(RootsDataset[FolderConfig]):
     """Images in class folders.
 
     The classes are the folders in `train` that contain images, in alphabetical order. Their names come from
-    `LOC_synset_mapping.txt` or `classes.txt`.
+    `LOC_synset_mapping.txt` or `classes.txt`. Without such a file they are the folder names.
     """
 
     def __init__(self, config: FolderConfig):

@@ -29,7 +29,7 @@ class Label:
     def encode(self, batch: Batch) -> Condition:
         """Encode labels [B] as tokens [B, 1, N + 1] float32.
 
-        Raises NanoGenError for a batch without labels, or a label outside 0 to N - 1.
+        Raises NanoGenError for a batch without labels, or for a label on the CPU that is outside 0 to N - 1.
         """
         if batch.labels is None:
             raise NanoGenError(

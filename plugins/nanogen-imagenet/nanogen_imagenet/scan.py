@@ -12,7 +12,7 @@ from nanogen_data.image_folders import SkippedFiles, images_below
 from nanogen_data.pictures import is_hidden, is_image
 from nanogen_files.reading import entries
 
-EMPTY, LOOSE = "folders without images", "images beside the class folders"
+EMPTY, LOOSE = "folders without images", "images outside the class folders"
 
 
 @define

@@ -105,7 +105,7 @@ def test_other_suffixes_and_loose_images_are_counted(root: Path, caplog: pytest.
     draw(root / "train" / "loose.png")
     with caplog.at_level(logging.WARNING):
         assert labels(root) == [0, 0, 1, 1]
-    assert "images beside the class folders: 1 (loose.png)" in caplog.text
+    assert "images outside the class folders: 1 (loose.png)" in caplog.text
     assert "files without an image suffix: 4 (1 without a suffix, 3 .heic)" in caplog.text
 
 

@@ -13,7 +13,7 @@ from nanogen_import.weights import WeightsFile
 
 
 class Unrecognised(DataError):
-    """The importer does not read the layout of the file."""
+    """The importer does not recognise the layout of the file."""
 
 
 class Undecided(NamedTuple):
@@ -21,11 +21,11 @@ class Undecided(NamedTuple):
 
     Attributes:
         what: Name of the choice for messages, such as `prediction`.
-        slot: Slot or group of the configuration that makes the choice.
+        slot: Slot or group that makes the choice.
         options: Options of the slot's component. One of those that the component has must be given.
         by_method: Whether a `method:` also makes the choice.
-        by_recipe: Whether a recipe or published configuration makes the choice.
-        null: Whether the value null makes the choice.
+        by_recipe: Whether a recipe or published configuration also makes the choice.
+        null: Whether null is a valid choice.
     """
 
     what: str
@@ -41,13 +41,13 @@ class Checkpoint(Protocol):
 
     Attributes:
         state: Tensors of the backbone, with NanoGen's names.
-        latent: Latent of the training. Its factor is unknown.
-        condition: Condition of the training.
+        latent: Latent shape of the training. Its factor is unknown.
+        condition: Condition shape of the training.
         wanted: Capability words of the backbone, such as `two-time`.
         structural: All capability words that can be recognised in such a file.
         suggested: Configuration that the tensors determine: task, and backbone with its options.
         configured: Configuration from a published configuration file, or from values in the checkpoint.
-        configured_by: Source of `configured`, unless it is the published configuration.
+        configured_by: Source of `configured`, for messages; None for the published configuration.
         undecided: Choices that the tensors do not determine.
         hint: Sentence for the error about missing choices; begins with a space.
         weights: Chosen set of weights; None if the file has one unnamed set.
@@ -82,7 +82,7 @@ class Importer(Protocol):
 
     Raises:
         Unrecognised: The file has another layout.
-        DataError: The file has this layout, and is wrong.
+        DataError: The file has the layout of this importer, but its contents are wrong.
         ConfigError: The configuration is wrong, or contradicts the file.
     """
 

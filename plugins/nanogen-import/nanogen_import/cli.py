@@ -39,9 +39,9 @@ def import_(
 ) -> None:
     """Convert the published checkpoint FILE into a saved pipeline.
 
-    FILE is a safetensors file, or a file of torch.save without Python objects. Its tensors do not determine tokenizer,
-    prediction, shift and guidance: give these by --config, --recipe or --set. The command prints every decision with
-    its source.
+    FILE is a safetensors file, or a file of torch.save without Python objects. Its tensors do not determine the
+    tokenizer, prediction, time shift and guidance: give these by --config, --recipe or --set. The command prints every
+    decision with its source.
     """
     from nanogen_core.cli.options import override_layer
     from nanogen_files import storage

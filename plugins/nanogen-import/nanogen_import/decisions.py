@@ -49,7 +49,7 @@ def decisions(
 
     Args:
         resolved: Configuration of the imported pipeline.
-        parts: Parts of the pipeline, which may derive numbers.
+        parts: Parts of the pipeline. A part gives the value of an option that is None.
         sources: Configuration layers with their names.
         undecided: Choices that the tensors of the checkpoint do not determine.
     """

@@ -223,13 +223,16 @@ def _read(
         except Unrecognised as error:
             refused.append(str(error))
     if not refused:
-        raise ConfigError("No installed backbone can import checkpoints: install one, such as nanogen-dit.")
+        raise ConfigError("No installed backbone can import checkpoints. Install one that can (nanogen-dit).")
     if DIGEST in file.values:
         raise DataError(
             f"{file.path} is in NanoGen's own layout, which needs no import: use the folder of its run or saved"
             f" pipeline, or start a training with `nanogen train CONFIG --init {file.path}`."
         )
-    raise DataError(f"{file.path} contains no network of an installed backbone: {'; '.join(refused)}.")
+    raise DataError(
+        f"{file.path} contains no network of an installed backbone: {'; '.join(refused)}. Check that it is the right"
+        " file, or install the plugin of its backbone."
+    )
 
 
 def _importers() -> Iterator[str]:

@@ -37,10 +37,10 @@ class JiTConfig:
         size: Preset of hidden, depth, heads and bottleneck: tiny, B, L or H.
         hidden, depth, heads: Width, blocks and attention heads.
         bottleneck: Width between the two linear maps of the patch embedding.
-        patch_size: Latent cells along one side of a token. Null derives it from the latent: 16 pixels.
+        patch_size: Latent cells along one side of a token. Null uses the number of cells in 16 image pixels.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
         in_context_start: Number of blocks without in-context tokens. Null: a third of the depth, as published.
-        in_context_tokens: In-context tokens of a class label. A text has one for each of its tokens.
+        in_context_tokens: Number of in-context tokens for a class label. A text has one for each of its tokens.
     """
 
     size: str = field(default="B", validator=_a_size)

@@ -34,23 +34,23 @@ class BottleneckPatch(nn.Module):
         self.expand = Linear(bottleneck, width)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Embed latents [B, C, h, w]: [B, N, width]."""
+        """Embed latents [B, C, h, w] as tokens [B, N, width]."""
         tokens: Tensor = self.expand(self.reduce(patchify(latent, self.patch_size)))
         return tokens
 
 
 class ConditionTokens(nn.Module):
-    """A vector for adaLN, and in-context tokens.
+    """Maps a condition to a vector for adaLN and to in-context tokens.
 
-    - A class label is one one-hot token, so that the projection is an embedding table. The vector is the embedding e,
-      the in-context tokens are `e + p_i` with learned p_i.
-    - Texts are RMS-normalised and projected. The in-context tokens are the projected tokens plus learned positions. The
-      vector is their mean before the positions. It is zero for a text without tokens.
+    - A class label is one one-hot token, so the projection is an embedding table. The vector is the embedding e. The
+      in-context tokens are `e + p_i` with learned p_i.
+    - Texts are projected, after an RMSNorm if `condition.normalize`. The vector is the mean of the projected tokens,
+      and zero for a text without tokens. The in-context tokens are the projected tokens plus learned positions.
 
     Args:
         condition: Shape of the condition.
         width: Width of the tokens.
-        count: In-context tokens of a class label.
+        count: Number of in-context tokens for a class label.
     """
 
     def __init__(self, condition: ConditionSpec, width: int, count: int):

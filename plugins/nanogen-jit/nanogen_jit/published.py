@@ -26,7 +26,7 @@ def from_published(state: Mapping[str, Tensor], network: JiT, *, noise_scale: fl
     Args:
         state: Published tensors, such as `checkpoint["model_ema1"]`. A prefix "net." is removed.
         network: A network of the same sizes, with class labels and without "two-time".
-        noise_scale: Noise scale of the checkpoint. The result is for latents that are divided by it (`scaled-pixel`).
+        noise_scale: Noise scale of the checkpoint. The result is for images divided by this scale (`scaled-pixel`).
 
     Returns:
         A state dict for `network.load_state_dict`.
@@ -54,7 +54,8 @@ def from_published(state: Mapping[str, Tensor], network: JiT, *, noise_scale: fl
     table = tensors[POSITIONS][0]
     if table.shape != network.positions.shape or (table - network.positions.cpu()).abs().max() > POSITION_TOLERANCE:
         raise DataError(
-            f"{POSITIONS!r} of the checkpoint is not this network's fixed position table. Use a checkpoint of JiT."
+            f"{POSITIONS!r} of the checkpoint is not this network's fixed position table. Use a checkpoint of JiT"
+            " with the image, patch and hidden sizes of this network."
         )
     return _scaled(found, noise_scale)
 

@@ -12,11 +12,11 @@ BASE = 256  # image size with a noise scale of 1
 
 
 class ScaledPixel:
-    """The latent is `image / noise_scale`, so that noise of variance 1 is `noise_scale` times as strong.
+    """Divides images by `noise_scale`. Relative to them, unit noise is `noise_scale` times as strong.
 
-    JiT's state `(1 - t) x + t s e` with noise e and noise scale s is s times `(1 - t) (x / s) + t e`. A network on
-    latents x / s with noise of variance 1 is the same up to constant factors of its first and its last layer, and its
-    loss is smaller by the factor s^2.
+    JiT scales the noise e by s instead: `(1 - t) x + t s e`. This is s times the state here, `(1 - t) (x / s) + t e`.
+    Both define the same network up to constant factors of its first and its last layer. The loss here is smaller by the
+    factor s^2.
 
     Args:
         config: Options.

@@ -1,7 +1,7 @@
-"""Base of the objectives whose network predicts the average velocity u of MeanFlow (arXiv 2505.13447).
+"""Base class of the MeanFlow objectives, which train an average velocity u (arXiv 2505.13447).
 
-`u(z_t, t, r) = 1/(t - r) * integral of v(z_s, s) ds from r to t`. Its derivative by t is the MeanFlow identity
-`v = u + (t - r) du/dt`. The loss compares `V = u + (t - r) sg(du/dt)` with a target velocity.
+`u(z_t, t, r) = 1/(t - r) * integral of v(z_s, s) ds from r to t`. Differentiating `(t - r) u` by t gives the MeanFlow
+identity `v = u + (t - r) du/dt`. The loss compares `V = u + (t - r) sg(du/dt)` with a target velocity.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AverageVelocity(ABC):
         latent: Shape of the latents. It gives the default time shift.
 
     Attributes:
-        flow: The flow-matching objective with the same path from data to noise and the same damping of velocities.
+        flow: The flow-matching objective that defines the path from data to noise and the damping of velocities.
         shift: Shift of the training times.
 
     Raises:
@@ -73,11 +73,11 @@ class AverageVelocity(ABC):
 
     @abstractmethod
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """Return the target velocity of V [B, C, h, w] with guidance, without gradient."""
+        """Return the guided target [B, C, h, w] of V, without gradient."""
 
     @abstractmethod
     def tangent(self, inputs: MeanFlowInputs, target: Tensor) -> Tensor:
-        """Return dz/dt [B, C, h, w], the direction of du/dt in z, without gradient."""
+        """Return dz/dt [B, C, h, w], the direction in z along which du/dt is taken, without gradient."""
 
     def loss(
         self, nets: Mapping[str, Network], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
@@ -92,9 +92,9 @@ class AverageVelocity(ABC):
             rng: Random numbers of times, noise and guidance, one slot per sample.
 
         Returns:
-            The batch mean of the weighted errors of V ("meanflow") plus the errors of the additional heads, whose
-            target is the unguided velocity; the terms by name; and the forward pass. The term "error" is the unweighted
-            squared error of V, a mean over batch and latent. It is not part of the total.
+            The total loss, its terms by name, and the forward pass. The term "meanflow" is the batch mean of the
+            weighted errors of V. Each additional head adds a term; its target is the unguided velocity. The term
+            "error" is not part of the total: it is the unweighted squared error of V, a mean over batch and latent.
         """
         has_interval = self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)

@@ -1,6 +1,6 @@
 """MeanFlow networks with the guidance as an input (Improved MeanFlow, arXiv 2512.02012).
 
-The backbone reads `Condition.extras["guidance"]` [B, 3]: the fraction 1 - 1/w of a scale w, t_min and t_max. The scale
+The backbone reads `Condition.extras["guidance"]` [B, 3] with the columns 1 - 1/w, t_min and t_max. The guidance scale
 is w for t in [t_min, t_max] and 1 at other times.
 """
 
@@ -28,8 +28,9 @@ class CFGConditionedMeanFlow(ImprovedMeanFlowBase):
     The target is `v_g = v + (1 - 1/w) (u(z, t, t | c, w) - u(z, t, t | null))` for t in [t_min, t_max], else v.
 
     - w has the density `w^-scale_power` on [1, scale_max].
-    - t_min is uniform in [0, 1/2] and t_max in [1/2, 1], then shifted like the times. Samples with r = t have [0, 1].
-    - u(z, t, t | c, w), which is also the direction of du/dt, is evaluated with the scale at t and the interval [0, 1].
+    - t_min is uniform in [0, 1/2] and t_max in [1/2, 1]. Both are then shifted like the times. Samples with r = t have
+      t_min = 0 and t_max = 1.
+    - u(z, t, t | c, w) is evaluated with the scale at t and the interval [0, 1]. It is also the direction of du/dt.
     - u(z, t, t | null) is evaluated with w = 1.
 
     Args:
@@ -78,7 +79,7 @@ class CFGConditioning:
         self.config = config
 
     def with_scale(self, scale: float) -> CFGConditioning:
-        """Return the same guidance with another scale w. Raises ConfigError for w < 1, which was not trained."""
+        """Return the same guidance with another scale w. Raises ConfigError for w < 1: training uses only w >= 1."""
         if scale < 1:
             raise ConfigError(
                 f"The guidance scale of a CFG-conditioned network must be at least 1 (no guidance), got {scale}."

@@ -26,12 +26,13 @@ class AverageVelocityConfig:
         flow_time: t where r = t: "one" draw, or the "maximum" of two.
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
         shift: Shift of the times towards noise. Null uses sqrt(C h w / 4096) of the latent.
-        t_eps: Velocities are divided by max(t, t_eps).
+        t_eps: Velocities are `(x_t - data) / max(t, t_eps)`.
         norm_p, norm_eps: The loss of a sample is `error / (sg(error) + norm_eps)^norm_p`.
         internal_weight: Weight of the loss of each additional head (internal guidance).
         derivative: Method for du/dt. Exact: "exact" (reverse mode), "forward" (forward mode, for compiled networks).
-            Finite differences: "central" (two more evaluations), "backward" (one). The README lists cost and error.
-        fd_step: Time step of the finite differences. bf16 needs at least 0.03, below rounding errors dominate.
+            Finite differences: "central" (two more evaluations), "backward" (one more). The README lists cost and
+            error of each.
+        fd_step: Time step of the finite differences. Use at least 0.03 with bf16: rounding errors dominate below 0.03.
     """
 
     probability: float = field(default=0.25, validator=unit)

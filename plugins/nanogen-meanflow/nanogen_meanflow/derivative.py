@@ -33,8 +33,8 @@ class JVPOutput(NamedTuple):
 def exact(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
     """Compute du/dt in reverse mode (double backward).
 
-    The gradient `J^T w` is linear in w. Its derivative by w in the direction (v, 1) is `J (v, 1)` = du/dt. The loss
-    reuses the graph of the forward pass, so that this is the fastest exact method.
+    A backward pass computes `J^T w`, which is linear in w. The gradient of `(v, 1)^T J^T w` by w is `J (v, 1)`: du/dt.
+    The loss reuses the graph of the forward pass, so this is the fastest exact method.
     """
     z, t = at.z.detach().requires_grad_(), at.t.detach().requires_grad_()
     prediction = u_fn(z, t)

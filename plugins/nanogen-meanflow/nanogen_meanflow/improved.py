@@ -16,10 +16,10 @@ from nanogen_meanflow.inputs import MeanFlowInputs
 class ImprovedMeanFlowBase(AverageVelocity):
     """Base of the improved MeanFlow objectives: `|V - v_g|^2` with `V = u + (t - r) sg(du/dt)`.
 
-    du/dt is taken in the direction `(u(z, t, t | c), 1, 0)` of (z, t, r), the network's own velocity. V is then a
-    function of z alone, and the variance of `noise - data` does not enter du/dt.
+    du/dt is taken in the direction `(u(z, t, t | c), 1, 0)` of (z, t, r): along the network's own velocity, not along
+    `noise - data`. V is then a function of z alone, and the variance of `noise - data` does not enter du/dt.
 
-    The guided target of a scale w is `v_g = v + (1 - 1/w) (u(z, t, t | c) - u(z, t, t | null))`.
+    The guided target for a scale w is `v_g = v + (1 - 1/w) (u(z, t, t | c) - u(z, t, t | null))`.
 
     With `prediction: x` (pixel MeanFlow) the network predicts `x = z - t u`, hence `u = (z - x) / max(t, t_eps)`.
     """

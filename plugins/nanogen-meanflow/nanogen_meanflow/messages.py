@@ -7,15 +7,15 @@ from typing import Any
 
 NO_CLS_TOKEN = (
     "MeanFlow objectives do not support a class token (REG): an average velocity of the token is not defined. "
-    "Remove REG from `auxiliary`, use REPA, or set `objective: flow`."
+    "Remove REG from `auxiliary`, replace it by REPA, or set `objective: flow`."
 )
 NO_COMPILE = (
     "The objective's `derivative: exact` needs a second backward pass, which torch.compile does not support. "
     "Set `derivative: forward` in `objective:`, or `train.compile: none`."
 )
 NO_BLOCK_SHARDS = (
-    "The objective's `derivative: exact` needs a second backward pass, and FSDP frees the weights of a block after the "
-    "first. Set `train.shard_by: step`, or `derivative: forward` in `objective:`."
+    "The objective's `derivative: exact` needs a second backward pass, but FSDP frees the weights of a block after the "
+    "first pass. Set `train.shard_by: step`, or `derivative: forward` in `objective:`."
 )
 NO_FLOAT8 = (
     "The objective's `derivative: {}` differentiates the network in a way that float8 products do not support. "
@@ -24,7 +24,7 @@ NO_FLOAT8 = (
 
 
 def of_derivative(derivative: str, train: Mapping[str, Any]) -> list[str]:
-    """Return an error message for each setting of `train:` that does not support a method for du/dt."""
+    """Return an error message for each setting of `train:` that does not work with the method `derivative`."""
     exact, differentiated = derivative == "exact", derivative in ("exact", "forward")
     compiled = exact and train.get("compile", "none") != "none"
     block_shards = exact and train.get("strategy") == "fsdp" and train.get("shard_by", "block") == "block"

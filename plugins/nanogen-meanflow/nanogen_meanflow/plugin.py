@@ -104,7 +104,7 @@ def nanogen_recipes() -> dict[str, str]:
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each unsupported combination.
 
-    These are a class token (REG), and settings of `train:` without the derivatives that `derivative` takes.
+    Unsupported are a class token (REG), and settings of `train:` that do not work with the option `derivative`.
     """
     objective = parts["objective"]
     if AVERAGE_VELOCITY not in objective.component.provides:

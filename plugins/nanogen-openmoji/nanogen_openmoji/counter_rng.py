@@ -30,7 +30,7 @@ def uniform(seed: int, purpose: str, indices: Tensor, columns: int) -> Tensor:
 
 
 def bits(seed: int, purpose: str, indices: Tensor, columns: int) -> Tensor:
-    """Draw 64 random bits: [B, columns] int64. Arguments as for `uniform`."""
+    """Draw uniform int64 numbers [B, columns]. Arguments as for `uniform`."""
     stream = _mix(_mix(torch.tensor(seed)) ^ zlib.crc32(purpose.encode()))
     image = _mix(stream ^ _mix(indices.long()))  # [B]
     return _mix(image[:, None] + GOLDEN * torch.arange(1, columns + 1))  # [B, columns]

@@ -29,9 +29,9 @@ class OpenMoji:
     licence = "CC BY-SA 4.0"  # for the card of a model
 
     def __init__(self, config: OpenMojiConfig):
+        """Raises ConfigError for unknown objects, or fewer than two."""
         self.config = config
         self.classes: Sequence[str] = class_names()
-        """Raises ConfigError for unknown objects, or fewer than two."""
         world = World(objects=_checked(config.objects))
         self.world = evolve(world, held_out=_held_out(world, config.hold_out))
 
@@ -77,9 +77,9 @@ class GeneratedExamples:
         return self._generate(indices)
 
     def identity(self) -> str:
-        """Return a hash of everything that the images depend on, without their size.
+        """Return a hash of everything that the images depend on, except their size.
 
-        Unlike a hash of pixels, whose last bits vary, it is equal on all machines.
+        It is equal on all machines. A hash of pixels is not, because their last bits vary.
         """
         world = asdict(self._world) if self._view == "captions" else {}
         facts = {

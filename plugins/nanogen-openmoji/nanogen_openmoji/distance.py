@@ -18,7 +18,7 @@ class Frechet(HeldOutFrechet):
 
 
 class Kid(HeldOutKid):
-    """`kid`: the kernel Inception distance to the same images."""
+    """`kid`: the kernel Inception distance to all held-out images, at 64 px as for `frechet`."""
 
     def __init__(self, config: DistanceConfig = DEFAULT, *, task: Task, dataset: Dataset) -> None:
         super().__init__(config.features, SIZE, task=task, dataset=dataset)

@@ -28,7 +28,7 @@ class ClassifierFeatures:
 def resize_to_training_size(images: Tensor) -> Tensor:
     """Resize images [B, 3, H, W] bicubically to the classifier's training size: [B, 3, 64, 64].
 
-    The classifier's own resizing is bilinear and blurs: at 32 px it names 70% of the emojis, and this one 100%.
+    Unlike `classifier.resized`, this also reduces images bicubically, and clamps them to [-1, 1].
     """
     if images.shape[-2:] == (SIZE, SIZE):
         return images

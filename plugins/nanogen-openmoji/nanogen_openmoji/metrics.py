@@ -37,7 +37,7 @@ class Accuracy(ResampledRowMetric):
         self.settings = {"judge": weights_files.digest("classifier")}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Classify images with labels."""
+        """Classify images, and compare the classes with the labels of the batch."""
         assert batch.labels is not None
         return {"right": self._classifier.classify(images.cpu()) == batch.labels.cpu()}
 
@@ -46,11 +46,11 @@ class Accuracy(ResampledRowMetric):
 
 
 class Scenes(ResampledRowMetric):
-    """`presence`, `colour`, `count`, `position`: the share of images in which the scene reader finds the skill correct,
-    over the captions that specify it. `scenes`: the mean over the skills, as in GenEval. `scenes_unseen`: the same over
-    held-out captions, if the dataset has any.
+    """`presence`, `colour`, `count`, `position`: the share of images that are correct in this skill, among images whose
+    captions specify it. `scenes`: the mean over the skills, as in GenEval. `scenes_unseen`: `scenes` over held-out
+    captions only, if the dataset has any.
 
-    All scores are in [0, 1].
+    The scene reader detects the objects. All scores are in [0, 1].
     """
 
     higher_is_better = True
@@ -74,7 +74,8 @@ class Scenes(ResampledRowMetric):
         for text, detections in zip(captions, self._reader.read(images.cpu()), strict=True):
             if text not in known:
                 raise NanoGenError(
-                    f"The metric openmoji-scenes cannot read the caption {text!r}. Use the captions of its dataset."
+                    f"The metric openmoji-scenes cannot read the caption {text!r}. Use captions of the dataset"
+                    " openmoji."
                 )
             results.append(check_scene(known[text], detections))
         unseen = torch.tensor([text in self._world.held_out for text in captions], dtype=torch.bool)

@@ -69,7 +69,7 @@ def nanogen_components() -> list[Component]:
             name="openmoji-kid",
             target="nanogen_openmoji.distance:Kid",
             config="nanogen_openmoji.settings:DistanceConfig",
-            summary="kernel Inception distance to held-out images, in the same features",
+            summary="kernel Inception distance to held-out images, in features of the emoji classifier or others",
         ),
         Component(
             kind="metric",

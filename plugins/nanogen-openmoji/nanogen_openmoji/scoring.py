@@ -34,7 +34,7 @@ def check_scene(description: SceneDescription, detections: Sequence[Detection]) 
     - presence: every named object is there.
     - colour: all objects of a coloured group have its colour. An object in its natural colour has that colour.
     - count: a group with a count above one has exactly that many objects.
-    - position: the objects with the highest scores of both names have the relation, by their centres.
+    - position: the centres of the two objects have the relation. For each name, the highest score counts.
 
     Args:
         description: What the caption says.
@@ -62,7 +62,7 @@ def to_tensor(results: Sequence[SceneResult]) -> Tensor:
 
 
 def accuracies(results: Tensor) -> dict[str, float]:
-    """`skill_accuracies` of results from `to_tensor` [N, 4]. A skill that no caption specifies is left out."""
+    """Return the accuracies of results [N, 4] from `to_tensor`. A skill that no caption specifies is left out."""
     columns = {skill: results[:, column] for column, skill in enumerate(SKILLS)}
     asked = {skill: column[column != NOT_ASKED] for skill, column in columns.items()}
     return {skill: int(column.sum(dtype=torch.int64)) / len(column) for skill, column in asked.items() if len(column)}

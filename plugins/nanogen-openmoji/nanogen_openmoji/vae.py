@@ -16,7 +16,7 @@ CHANNELS, STRIDE = 8, 8
 
 
 class Posterior(NamedTuple):
-    """The Gaussian posterior of unnormalised latents, both [B, 8, h, w]."""
+    """The Gaussian posterior of unnormalised latents: its mean and log-variance, both [B, 8, h, w]."""
 
     mean: Tensor
     log_variance: Tensor
@@ -83,5 +83,5 @@ def loss(vae: TinyVAE, images: Tensor, noise: Tensor, *, kl_weight: float) -> Te
 
 
 def psnr(output: Tensor, images: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of a batch of images in [-1, 1], in dB []."""
+    """Return the peak signal-to-noise ratio [] in dB of a whole batch of images in [-1, 1]."""
     return 10 * torch.log10(4 / F.mse_loss(output, images))

@@ -29,5 +29,5 @@ def save(network: nn.Module, name: str, folder: Path = FOLDER) -> Path:
 
 
 def digest(name: str, folder: Path = FOLDER) -> str:
-    """SHA-256 of a file of weights, which is part of the fingerprint of scores."""
+    """Return the SHA-256 of a file of weights, for the fingerprints of scores."""
     return sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()

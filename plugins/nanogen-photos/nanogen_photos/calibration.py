@@ -1,4 +1,4 @@
-"""Scores of real scenes: how often the detector finds objects that are present."""
+"""Scores of real scenes, which the dataset composes: how often does the detector find objects that are present?"""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BATCH = 32
 def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> dict[str, float]:
     """Return the share of scenes in which the detector finds the labelled class, by class.
 
-    `detected` is the mean over the classes. `elsewhere` is the rate of false detections: the share of pairs (scene,
-    absent class) in which the class is found.
+    The key `detected` has the mean over the classes. The key `elsewhere` has the rate of false detections: the share of
+    pairs (scene, absent class) in which the class is found.
 
     Args:
         data: The dataset. Its held-out split has at least `count` scenes of each class.

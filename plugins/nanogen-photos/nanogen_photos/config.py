@@ -21,7 +21,7 @@ _count = at_least(1, 100_000_000)
 
 @lru_cache(maxsize=1)
 def stamp_table() -> Mapping[str, tuple[str, ...]]:
-    """Return the stamps of each class, as paths below the folder of stamps without suffix, in a fixed order."""
+    """Return the stamps (cut-outs) of each class in a fixed order, as paths in the folder of stamps, without suffix."""
     found: dict[str, tuple[str, ...]] = {}
     table = files("nanogen_photos").joinpath("stamps.csv").read_text(encoding="utf-8")
     for row in csv.DictReader(table.splitlines()):
@@ -103,11 +103,11 @@ class ScenesConfig:
         images_per_prompt: Images per prompt.
         detector: A component of the kind `detector`.
         threshold: The score above which a detection counts.
-        counting_threshold: The same, for prompts of the tag `counting`. The official 0.9 is for Mask2Former. NanoDet's
-            scores are lower.
+        counting_threshold: As `threshold`, for prompts of the tag `counting`. The official 0.9 is for Mask2Former.
+            NanoDet's scores are lower.
         max_objects: The maximum number of detections per class.
         max_overlap: Drop a detection that overlaps a higher-scoring one by at least this IoU. 1 keeps all.
-        position_threshold: The share of the objects' sizes that their distance must exceed for a relation.
+        position_threshold: The smallest distance for a relation such as `left of`, as a share of the sum of both sizes.
     """
 
     prompts_per_tag: int = field(default=22, validator=at_least(1, 10_000))

@@ -16,14 +16,14 @@ from nanogen_photos.prompts import Line, all_lines, single, some_lines
 from nanogen_photos.scenes import Scene, compose, random_line, render
 
 SPLITS = ("train", "val")
-VERSION = 1  # of the composition: a change of the images for equal options raises it
+VERSION = 1  # of the composition; raise it if images change for equal options
 PROMPTS_PER_TAG = 256  # of `Photos.prompts`
 
 
 class Photos:
     """Composes images on access, at any size. Each image is a pure function of (seed, split, index).
 
-    The files are read from where they are installed. This package contains none of them.
+    Cut-outs and photographs are read from where they are installed. This package contains none of them.
     """
 
     licences = {
@@ -57,7 +57,7 @@ class Photos:
         )
 
     def prompts(self) -> list[str]:
-        """Return captions for evaluation: the prompts of all tags in turn."""
+        """Return captions for evaluation, from all tags in turn. Tags with few prompts repeat theirs."""
         by_tag: dict[str, list[str]] = {}
         for line in some_lines(self.classes, PROMPTS_PER_TAG):
             by_tag.setdefault(line["tag"], []).append(line["prompt"])
@@ -91,7 +91,7 @@ class ComposedExamples:
         return compose(line, seed, self._pictures)
 
     def identity(self) -> str:
-        """Return a hash of everything that the images depend on, without their size."""
+        """Return a hash of everything that the images depend on, except their size."""
         facts = {
             "version": VERSION,
             "view": self._view,

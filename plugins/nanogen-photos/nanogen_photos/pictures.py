@@ -13,6 +13,7 @@ from nanogen_core.errors import DataError
 from nanogen_photos.config import PhotosConfig, stamp_table
 
 INSTALL = "apt-get install --no-install-recommends tuxpaint-stamps-default mate-backgrounds"
+REINSTALL = f"run `{INSTALL} --reinstall`"
 SHORTEST = 768  # the short side of a cached photograph in pixels
 
 
@@ -39,7 +40,7 @@ class Pictures:
 
 
 def find_pictures(config: PhotosConfig) -> Pictures:
-    """Find the files of a dataset. Raises DataError with the command that installs them if one is missing."""
+    """Find the files of a dataset. If one is missing, raises DataError, which names the command that installs it."""
     root, behind = Path(config.stamps).expanduser(), Path(config.backgrounds).expanduser()
     stamps = {name: [root / f"{stamp}.png" for stamp in stamp_table()[name]] for name in config.names}
     for file in (file for members in stamps.values() for file in members):
@@ -63,7 +64,7 @@ def cut_out(file: Path) -> Image.Image:
     image = _opened(file).convert("RGBA")
     box = image.getchannel("A").getbbox()
     if box is None:
-        raise DataError(f"The stamp {file} is fully transparent. Install tuxpaint-stamps-default again.")
+        raise DataError(f"The stamp {file} is fully transparent. Replace it, or {REINSTALL}.")
     return image.crop(box)
 
 
@@ -82,5 +83,5 @@ def _opened(file: Path) -> Image.Image:
         image = Image.open(file)
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
-        raise DataError(f"The image {file} cannot be read ({error}). Run `{INSTALL}` again.") from error
+        raise DataError(f"The image {file} cannot be read ({error}). Replace it, or {REINSTALL}.") from error
     return image

@@ -50,7 +50,7 @@ def nanogen_components() -> list[Component]:
             name="photos-detected",
             target="nanogen_photos.metrics:Detected",
             config="nanogen_photos.config:DetectedConfig",
-            summary="share of images in which the detector finds the class of the label, beside real scenes",
+            summary="share of images in which the detector finds the class of the label; compared with real scenes",
             needs={"task": {"labels"}, "dataset": {"labels"}},
         ),
         Component(
@@ -58,7 +58,7 @@ def nanogen_components() -> list[Component]:
             name="photos-geneval",
             target="nanogen_photos.metrics:Scenes",
             config="nanogen_photos.config:ScenesConfig",
-            summary="GenEval's rules for objects, counts and positions of the dataset's classes, beside real scenes",
+            summary="GenEval for objects, counts and positions of the dataset's classes; compared with real scenes",
             needs={"task": {"captions"}, "dataset": {"captions"}},
         ),
         Component(
@@ -73,7 +73,7 @@ def nanogen_components() -> list[Component]:
             name="photos-kid",
             target="nanogen_photos.distance:Kid",
             config="nanogen_photos.config:DistanceConfig",
-            summary="kernel Inception distance to held-out images, in the same features",
+            summary="kernel Inception distance to held-out images, in features of EfficientNet-Lite0 or others",
         ),
     ]
 

@@ -22,7 +22,7 @@ def all_lines(classes: Sequence[str]) -> dict[str, list[Line]]:
 
 
 def some_lines(classes: Sequence[str], per_tag: int) -> list[Line]:
-    """Return `per_tag` lines of each tag, or all if there are fewer. The choice is fixed."""
+    """Return `per_tag` lines of each tag, or all lines of a tag that has fewer. The choice is fixed."""
     found = []
     for tag, lines in all_lines(classes).items():
         order = sorted(

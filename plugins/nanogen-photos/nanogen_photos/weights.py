@@ -79,7 +79,7 @@ def convert(package: Path, target: Path) -> Path:
 
 
 def layers() -> dict[str, tuple[str, str]]:
-    """Return the names of kernel and bias in the graph model of each convolution of `NanoDet`, in the graph's order."""
+    """Return convolution of `NanoDet` -> (kernel, bias): tensor names in the graph model, in the graph's order."""
     convolutions = ["stem"]
     for number, depth in enumerate((1, 2, 2, 3)):
         stage = f"stages.{number}"

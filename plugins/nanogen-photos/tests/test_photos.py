@@ -61,7 +61,7 @@ def test_an_image_shows_the_class_of_its_label_and_no_other(config):
 
 
 def test_scenes_show_their_captions(config):
-    """The drawn boxes hold the count and, by GenEval's rule for boxes, the position of the line."""
+    """The drawn boxes match the count and, by GenEval's rule for boxes, the position in the line."""
     data = Photos(config)
     for lines in all_lines(data.classes).values():
         for number, line in enumerate(lines):

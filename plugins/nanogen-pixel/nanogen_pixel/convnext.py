@@ -19,14 +19,15 @@ from nanogen_train.protocols import Auxiliary
 class ConvNeXt(Auxiliary):
     """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = |f(x_hat) - f(x)|^2`, for samples with t < `below`.
 
-    f is the spatial mean of the last feature map, after the final LayerNorm. Images are in [-1, 1] without ImageNet
-    normalisation, as in the public code.
+    x_hat is the predicted image. f is the final LayerNorm of the spatial mean of the last feature map. Images are in
+    [-1, 1] without ImageNet normalisation, as in the public code.
 
     Args:
         config: Options of the loss.
 
     Raises:
-        DataError: The model is not available.
+        DataError: The model cannot be read, is not a ConvNeXt, or lacks weights.
+        NanoGenError: The package transformers is not installed.
     """
 
     def __init__(self, config: ConvNeXtConfig):

@@ -18,7 +18,7 @@ EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses
 
 
 class PooledFeatures(nn.Module):
-    """Spatial mean of the last feature map, after the final LayerNorm. Frozen; gradients reach the images.
+    """Final LayerNorm of the spatial mean of the last feature map. Frozen; gradients reach the images.
 
     Args:
         network: A ConvNeXt model of transformers.

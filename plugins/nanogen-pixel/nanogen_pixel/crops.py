@@ -52,7 +52,7 @@ def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
 def cropped(images: Tensor, crops: Crops, side: int) -> Tensor:
     """Crop and resize images, bicubic with antialiasing.
 
-    The filter also reads pixels beside the crop, as `jax.image.scale_and_translate` and Pillow's `resize` with a box.
+    The filter also reads pixels outside the crop, as do `jax.image.scale_and_translate` and Pillow's `resize(box=...)`.
 
     Args:
         images: [B, C, H, W].

@@ -12,7 +12,7 @@ from nanogen_pixel.config import PerceptualConfig
 
 
 def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
-    """Return the indices of the samples with t < limit, for all tokens if each has a time: int64 [A]."""
+    """Return the indices [A] of the samples with t < limit. If tokens have their own times, all must be below it."""
     t = forward_pass.times.t
     return torch.nonzero((t if t.ndim == 1 else t.amax(dim=1)) < limit)[:, 0]
 
@@ -26,7 +26,7 @@ def mean_over_batch(
         forward_pass: The forward pass. Its batch size divides the sum.
         rows: Indices [A] of the samples with little noise. The distance of all others is 0.
         config: Weight and normalisation.
-        distance: Computes the distances [A]. It is not called without rows.
+        distance: Computes the distances [A]. It is not called if `rows` is empty.
     """
     if not len(rows):
         return Losses(forward_pass.times.t.new_zeros(()))

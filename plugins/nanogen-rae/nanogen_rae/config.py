@@ -31,8 +31,8 @@ class EncoderConfig:
     Args:
         path: A local folder, or another name on the Hugging Face hub. Null uses the published model.
         levels: Number of blocks to combine, at equal distances up to the last one, or a list of block numbers counted
-            from 0. 1 takes the output alone. The released configurations of RAEv2 have [11, 13, 15, 17, 19, 21, 23] or
-            1 to 23 of the 24 blocks of DINOv3-L.
+            from 0. 1 uses the output of the last block alone. The released configurations of RAEv2 list the blocks
+            [11, 13, 15, 17, 19, 21, 23] or 1 to 23 of DINOv3-L, which has 24 blocks.
         norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null uses the published one.
         registers: Use the model with register tokens. Only DINOv2 has a model without them.
         side: Side of the network's input in pixels. Null uses the published one.
@@ -62,7 +62,7 @@ class DecoderConfig:
     Args:
         size: Size of the ViT: B, L or XL. "tiny" is a small convolutional network for laptops.
         path: Weights: the folder or `decoder.safetensors` of a stage 1 run, a published file, a diffusers folder, or a
-            training checkpoint of stage 1. Null has no weights.
+            training checkpoint of stage 1. Null loads no weights.
         weights: The set to read from a training checkpoint: "ema" or "model".
         output: Output of the head: "pixels" in [0, 1], or pixels "normalised" by the encoder's mean and standard
             deviation (the original RAE repository). Null uses what the file at `path` declares, and "pixels" for a
@@ -90,7 +90,7 @@ class RAEConfig:
         encoder: Name of a vision encoder.
         encoder_options: Options of the encoder.
         decoder: Options of the decoder.
-        statistics: File with mean and variance of the latents, written by `nanogen data stats`.
+        statistics: File with the mean and variance that normalise tokens to latents, written by `nanogen data stats`.
     """
 
     encoder: str = field(default="dinov2-vit-b", validator=_a_vision_encoder)

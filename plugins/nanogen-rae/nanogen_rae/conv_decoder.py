@@ -1,4 +1,4 @@
-"""Small convolutional decoder for laptops. It learns drawings in minutes, a ViT takes hours."""
+"""Small convolutional decoder for laptops. It learns drawings in minutes, where the ViT decoder takes hours."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class ConvDecoder(nn.Module):
     Args:
         channels: Width of the tokens.
         patch: Side of the patch of a token in pixels. It must be a power of two of at least 2.
-        widths: Channels at each resolution below that of the pixels. The last one repeats.
+        widths: Channels at each resolution, from that of the tokens to half that of the pixels. The last one repeats if
+            there are more resolutions.
 
     Raises:
         Incompatible: `patch` is not a power of two of at least 2.
@@ -72,8 +73,8 @@ class ConvDecoder(nn.Module):
         ups = patch.bit_length() - 1
         if patch != 1 << ups or not ups:
             raise Incompatible(
-                f"The decoder 'tiny' supports patches of 2, 4, 8 or 16 pixels, not of {patch}. Choose another"
-                " `tokenizer.decoder.size` or image size."
+                f"The patch side of the decoder 'tiny' must be a power of two of at least 2 pixels, got {patch}. Choose"
+                " another `tokenizer.decoder.size`, encoder or image size."
             )
         level_widths = [widths[min(level, len(widths) - 1)] for level in range(ups)]
         self.embed = nn.Conv2d(channels, level_widths[0], 3, padding=1)

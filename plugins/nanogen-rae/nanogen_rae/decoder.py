@@ -84,11 +84,11 @@ class Decoder(nn.Module):
 
 
 def unpatched(patches: Tensor, grid: int, patch: int) -> Tensor:
-    """Assemble patches [B, N, p p 3] to images [B, 3, H, W], channel last within a patch.
+    """Assemble patches [B, N, p * p * 3] to images [B, 3, H, W]. Within a patch, the channel is the last axis.
 
     Args:
         patches: The patches, row-major.
-        grid: Patches along one row.
+        grid: Number of patches in a row.
         patch: Side of a patch in pixels.
     """
     cells = patches.reshape(len(patches), -1, grid, patch, patch, 3)  # [B, h, w, p, q, 3]

@@ -47,7 +47,7 @@ POSITION_TOLERANCE = 0.01  # for positions in half precision
 
 
 class DecoderFile(NamedTuple):
-    """Tensors of a decoder under the names of `Decoder`, and the output that the file declares."""
+    """Tensors of a decoder under the names of `Decoder`, and the kind of output that the file declares."""
 
     source: Path
     state: dict[str, Tensor]
@@ -55,10 +55,10 @@ class DecoderFile(NamedTuple):
     output: Output | None  # None: the file declares no output
 
     def output_as(self, option: Output | None) -> Output:
-        """Return the output of the decoder, from the file or the option `decoder.output`.
+        """Return the kind of output ("pixels" or "normalised") that the file or the option `decoder.output` declares.
 
         Raises:
-            ConfigError: Both are missing, or they disagree.
+            ConfigError: Neither declares it, or they disagree.
         """
         if option is None and self.output is None:
             raise ConfigError(
@@ -86,8 +86,9 @@ def load_decoder(decoder: nn.Module, file: DecoderFile) -> None:
     given = file.positions.reshape(-1, file.positions.shape[-1]).float()
     if given.shape != table.shape or (given - table.cpu()).abs().max() > POSITION_TOLERANCE:
         raise DataError(
-            f"The position table of {file.source} is not the sine-cosine table of {len(table) - 1} tokens (it has "
-            f"{len(given) - 1}). Set `image_size` to the size that the decoder was trained for."
+            f"The position table of {file.source} is not the sine-cosine table of {len(table) - 1} tokens. It has "
+            f"{len(given) - 1} tokens. Set `image_size` to the size that the decoder was trained for, or use "
+            "another file."
         )
 
 
@@ -112,7 +113,7 @@ def read_decoder(path: Path, weights: Weights = "ema") -> DecoderFile:
 
 
 def decoder_names(names: Iterable[str]) -> list[str]:
-    """Return the names that belong to a published decoder."""
+    """Return the tensor names that belong to a published decoder."""
     return [name for name in names if re.search(r"(^|\.)decoder_(embed|pred|layers\.\d+)\.", name)]
 
 
@@ -122,7 +123,7 @@ def marked(state: Mapping[str, Tensor], output: Output) -> dict[str, Tensor]:
 
 
 def weights_file(path: Path) -> Path:
-    """Return the file of weights: `path` itself, or the file in this folder. Raises DataError if it is missing."""
+    """Return the file of weights: `path` itself, or a file in the folder `path`. Raises DataError if it is missing."""
     candidates = [path / name for name in FILES] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():

@@ -33,7 +33,7 @@ QUERY = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(\w+)")
 
 
 class DinoViT(nn.Module):
-    """DINO's ViT for images of the size of its position table.
+    """DINO's ViT, without the final norm. Its position table determines the size of the images.
 
     Args:
         state: Weights under their original names. They determine the sizes.
@@ -114,7 +114,7 @@ def _file(path: str, names: Sequence[str]) -> Path:
 
 
 def original_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of the hub to the original names, without norm and pooler. Original names are unchanged."""
+    """Rename the hub's tensors to the original names, without final norm and pooler. Original names are unchanged."""
     if "cls_token" in state:
         return dict(state)
     found: dict[str, Tensor] = {}

@@ -106,17 +106,17 @@ def _block(width: int, kernel: int) -> nn.Sequential:
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the hinge loss of the discriminator (Lim and Ye, arXiv 1705.02894) for logits [B, N]: []."""
+    """Return the discriminator's hinge loss [] (Lim and Ye, arXiv 1705.02894) for real and fake logits [B, N]."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """Return the adversarial loss of the decoder for the logits [B, N] of its images: []."""
+    """Return the adversarial loss [] of the decoder for the logits [B, N] of its images."""
     return -fake.mean()
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
-    """Return the adaptive weight of the adversarial loss (Esser et al., arXiv 2012.09841, eq. 7), without gradient: [].
+    """Return the adaptive weight [] of the adversarial loss (Esser et al., arXiv 2012.09841, eq. 7), without gradient.
 
     It is the ratio of the gradient norms at the last layer, `|grad reconstruction| / (|grad adversarial| + 1e-6)`,
     clamped to [0, 1e4].
@@ -133,7 +133,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Context manager: `net` is in evaluation mode and its weights need no gradients."""
+    """Context manager that sets `net` to evaluation mode and turns off the gradients of its weights."""
     training = net.training
     net.eval().requires_grad_(False)
     try:

@@ -65,7 +65,9 @@ class PublishedEncoder:
         return self._family.input.statistics[1]
 
     def grid(self, image_size: int) -> int:
-        """Return the tokens along one side: one for 16 image pixels. (The published convnextv2 has 7 for 256 pixels.)
+        """Return the number of tokens along one side.
+
+        Unless the option `side` is set, a token covers 16 image pixels. For convnextv2, 7 tokens cover 256 pixels.
 
         Raises:
             Incompatible: The number of tokens is not whole.
@@ -84,8 +86,9 @@ class PublishedEncoder:
         patches = Fraction(self._config.side or image_size * scale) / self._patch
         if image_size <= 0 or patches.denominator > 1:
             raise Incompatible(
-                f"The image size must be a multiple of {STRIDE} for the encoder {self.name!r}, got {image_size}. "
-                f"Change `image_size`, or set the encoder's option `side` to a multiple of {self._patch}."
+                f"The encoder {self.name!r} has no whole number of tokens for images of {image_size} pixels. Set "
+                f"`image_size` to a multiple of {STRIDE} such as 256, or the encoder's option `side` to a multiple of "
+                f"{self._patch}."
             )
         return int(patches) * self._patch
 
@@ -101,7 +104,7 @@ class PublishedEncoder:
         return dict(self.network(image_size).state_dict())
 
     def files(self) -> Sequence[Path]:
-        """Return the files that the encoder reads, if it is in a local folder; else nothing."""
+        """Return the files that the encoder reads from a local folder. The list is empty for a name on the hub."""
         return self._source.files()
 
     @torch.no_grad()
@@ -191,8 +194,8 @@ def _block_numbers(depth: int, levels: int | Sequence[int], name: str) -> Sequen
         return levels
     if depth % levels:
         raise ConfigError(
-            f"The encoder {name!r} has {depth} blocks. Set its `levels` to a divisor of {depth}, or to a list of block"
-            f" numbers."
+            f"`levels` is {levels}, but the encoder {name!r} has {depth} blocks. Set its `levels` to a divisor of"
+            f" {depth}, or to a list of block numbers."
         )
     distance = depth // levels
     return range(distance - 1, depth, distance)

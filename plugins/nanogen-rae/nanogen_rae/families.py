@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
 
 class Family(NamedTuple):
-    """How a family of encoders is loaded and called. A ViT has a class token, registers, then row-major patches."""
+    """How a family of encoders is loaded and called. A ViT returns class token, registers, then patches row by row."""
 
     layout: Layout
     input: Input

@@ -19,7 +19,7 @@ GRID = 8
 
 
 class OpenMojiEncoder:
-    """Layer-normalised features of the frozen classifier: 8 x 8 tokens of width 96 for images of any size."""
+    """Layer-normalised features of the frozen classifier: 8 x 8 tokens of width 96 for image sizes that 8 divides."""
 
     width = 96
     has_class_token = False

@@ -1,7 +1,7 @@
 """Perception Encoder (Bolya et al., arXiv 2504.13181): a ViT with 2-D rotary positions, from timm's weight files.
 
 timm's class scales rotary positions to the pre-training grid and resamples the position table with antialiasing. The
-published class does neither, so that timm's tokens differ on other grids.
+published class does neither, so timm's tokens differ from the published ones on other grids.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ class PerceptionEncoder(nn.Module):
         return torch.cat([first, cells.flatten(2).mT.to(first.dtype)], dim=1)
 
     def angles(self, grid: int) -> Tensor:
-        """Return the rotary angles [T, head width]: columns, then rows, each frequency twice.
+        """Return the rotary angles [T, head width]. The first half of the width encodes the column, the second the row.
 
-        A class token has angle 0. Positions are 1 .. grid on both axes for every grid.
+        Both features of a pair have the same angle. A class token has angle 0. Positions are 1 .. grid on both axes
+        for every grid.
         """
         quarter = self.head_width // 4
         device = self.pos_embed.device
@@ -108,7 +109,9 @@ def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
             network = PerceptionEncoder(weights, heads_of(facts))
         network.load_state_dict(weights, assign=True)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"The file is not a Perception Encoder of timm: {error}. Use another file.") from error
+        raise DataError(
+            f"The file is not a Perception Encoder of timm: {error}. Set the encoder's option `path` to another model."
+        ) from error
     return network
 
 

@@ -31,7 +31,7 @@ class VisionEncoder(Protocol):
     std: tuple[float, float, float]
 
     def grid(self, image_size: int) -> int:
-        """Return the tokens along one side of an image. Raises Incompatible for an unsupported size."""
+        """Return the number of tokens along one side of an image. Raises Incompatible for an unsupported size."""
 
     def to(self, device: torch.device | str) -> VisionEncoder:
         """Move the network to a device. Returns the encoder itself."""

@@ -16,7 +16,7 @@ def psnr(decoded: Tensor, images: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio in dB of each image [B].
 
     Args:
-        decoded: [B, 3, H, W], clamped to [-1, 1].
+        decoded: Reconstructions [B, 3, H, W]. Values outside [-1, 1] are clamped.
         images: Originals [B, 3, H, W] in [-1, 1].
     """
     errors = (decoded.clamp(-1, 1) - images).square().mean(dim=(1, 2, 3))

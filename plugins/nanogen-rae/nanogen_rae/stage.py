@@ -34,7 +34,7 @@ class DecoderTraining:
     """Training of a RAE's decoder with L1, a perceptual loss and a GAN loss.
 
     `nets["decoder"]` and `nets["discriminator"]` have one optimizer each; `nets["ema"]` is the EMA of the decoder.
-    Losses compare images with values in [0, 1]. Checkpoints do not contain the frozen features.
+    The L1 loss is on the scale of images in [0, 1]. Checkpoints do not contain the frozen networks of the losses.
 
     Args:
         config: Options of the stage.
@@ -59,7 +59,7 @@ class DecoderTraining:
         self.phase_names = (DECODER,) if self.features is None else (DECODER, DISCRIMINATOR)
 
     def phases(self, step: int) -> Sequence[str]:
-        """Return the phases of a step: the decoder, and the discriminator after `discriminator_from`."""
+        """Return the phases of a step: "decoder", and from `discriminator_from` on also "discriminator"."""
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
     def _reached(self, step: int, fraction: float) -> bool:
@@ -80,8 +80,8 @@ class DecoderTraining:
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
         """Compute the loss of a phase.
 
-        The decoder reconstructs noisy tokens. The discriminator compares the images with reconstructions of clean
-        tokens by the decoder after its update.
+        The decoder reconstructs images from noisy tokens. The discriminator compares the images with reconstructions
+        from tokens without noise. These are decoded after the decoder's update in the same step.
 
         Args:
             phase: "decoder" or "discriminator".
@@ -145,7 +145,10 @@ class DecoderTraining:
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Return held-out images, each followed by its reconstruction by the EMA decoder, and their captions."""
+        """Return held-out images, each followed by its reconstruction by the EMA decoder, and their labels.
+
+        The labels are "original" and, with the PSNR, "decoded, 22.7 dB".
+        """
         pairs = -(-max(1, count // 2) // processes.world())  # per process
         decoded = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))
         images, captions = zip(*(part for part in processes.all_gather(decoded) if part is not None), strict=True)

@@ -11,16 +11,16 @@ from nanogen_core.validators import between, decay, factor, unit
 
 @frozen(kw_only=True)
 class DecoderStageConfig:
-    """Options of `DecoderTraining`. The defaults follow arXiv 2510.11690, with 16 epochs as `train.steps`.
+    """Options of `DecoderTraining`. The defaults follow arXiv 2510.11690, which trains for 16 epochs.
 
     Args:
         noise: tau of the noise `tau U(0, 1) N(0, 1)` on the tokens.
         ema_decay: EMA decay of the decoder, per step.
-        perceptual: Perceptual loss: "lpips", the squared error of the RAE's "encoder" tokens, or "none".
+        perceptual: Perceptual loss: "lpips", "encoder" (squared error of the RAE encoder's tokens), or "none".
         perceptual_weight: Weight of the perceptual loss.
         lpips: Folder of the weights of LPIPS. Null uses the folder of torch.hub.
-        discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), the RAE's "encoder", or "none" for no
-            GAN loss.
+        discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), "encoder" (the RAE's own), or "none" for
+            no GAN loss.
         dino: DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.
         adversarial_weight: Factor of the adversarial loss, in addition to the adaptive weight.
         discriminator_from: Fraction of `train.steps` after which the discriminator is trained.

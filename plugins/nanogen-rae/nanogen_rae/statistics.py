@@ -1,4 +1,4 @@
-"""Mean and variance of latents for each channel and position: reading and measuring."""
+"""Reads and measures the mean and variance of an encoder's tokens, for each channel and position."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
     state = read_weights(Path(path).expanduser())
     if not {"mean", "var"} <= set(state):
         raise DataError(
-            f"{path} has no `mean` and `var`, so it is not a file of latent statistics. Set `tokenizer.statistics` to a"
-            " file of `nanogen data stats`."
+            f"{path} is not a file of latent statistics: it lacks `mean` or `var`. Set `tokenizer.statistics` to a file"
+            " of `nanogen data stats`."
         )
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))
     if found.mean.shape != shape:
@@ -98,7 +98,10 @@ class RunningStatistics:
             raise DataError("Latent statistics need images, but the dataset has none. Use another dataset.")
         statistics = Statistics(self._mean.float(), (self._squares / self.count).float())
         if not (statistics.mean.isfinite().all() and statistics.var.isfinite().all()):
-            raise DataError("The latents are not finite. Set `tokenizer.encoder_options.dtype` to float32.")
+            raise DataError(
+                "The encoder's tokens are not finite. Set `tokenizer.encoder_options.dtype` to float32, or check the "
+                "encoder's weights."
+            )
         return statistics
 
 

@@ -65,7 +65,7 @@ class RAE:
         return {**self.encoder.weights(self._image_size), **statistics}
 
     def files(self) -> list[Path]:
-        """Return the files of the encoder. Those of decoder and statistics are options of the configuration."""
+        """Return the files of the encoder. The configuration names the files of decoder and statistics."""
         return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:

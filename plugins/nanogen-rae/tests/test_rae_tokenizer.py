@@ -252,7 +252,7 @@ def test_missing_or_foreign_statistics_are_errors(tmp_path: Path) -> None:
             torch.zeros(1, 3, 64, 64)
         )
     storage.write_tensors(tmp_path / "neither.safetensors", {"std": torch.ones(1)})
-    with pytest.raises(DataError, match="`mean` and `var`"):
+    with pytest.raises(DataError, match="lacks `mean` or `var`"):
         read_statistics(str(tmp_path / "neither.safetensors"), (4, 2, 2))
 
 

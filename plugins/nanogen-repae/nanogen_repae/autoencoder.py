@@ -17,7 +17,7 @@ CLASS = "AutoencoderKL"
 
 
 class Posterior(NamedTuple):
-    """The Gaussian posterior of unnormalised latents z, both [B, C, h, w] float32."""
+    """The Gaussian posterior of unnormalised latents z: mean and log-variance [B, C, h, w], float32."""
 
     mean: Tensor
     log_variance: Tensor
@@ -27,17 +27,19 @@ class Posterior(NamedTuple):
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def divergence(self) -> Tensor:
-        """Return the KL divergence from the standard normal distribution, a sum over C, h, w and a batch mean: []."""
+        """Return the KL divergence [] from N(0, I), summed over C, h, w and averaged over the batch."""
         terms = self.mean.square() + self.log_variance.exp() - 1 - self.log_variance
         return 0.5 * terms.flatten(1).sum(dim=1).mean()
 
 
 class Autoencoder(Protocol):
-    """A component of the kind `autoencoder`: a module with the trained weights. All methods have gradients.
+    """A component of the kind `autoencoder`: a module with the trained weights.
+
+    `posterior` and `reconstruct` are differentiable.
 
     Attributes:
         channels: C, channels of z.
-        factor: Image pixels per cell of z and side.
+        factor: Image pixels along one side of a cell of z.
     """
 
     channels: int
@@ -50,7 +52,7 @@ class Autoencoder(Protocol):
         """Decode z [B, C, h, w] to images [B, 3, H, W], about [-1, 1], not clamped."""
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of z on images, [C] each: the first statistics of the latents."""
+        """Return mean [C] and standard deviation [C] of z on images. They initialise the running statistics."""
 
 
 class KLAutoencoder(nn.Module):
@@ -61,7 +63,7 @@ class KLAutoencoder(nn.Module):
 
     Raises:
         DataError: The weights are missing.
-        Incompatible: The folder has another class of autoencoder.
+        Incompatible: The model is not an AutoencoderKL.
     """
 
     def __init__(self, config: KLConfig):

@@ -62,8 +62,8 @@ class RepaEConfig(DiffusionConfig):
         perceptual: Perceptual loss of reconstructions: "lpips" (weights of VGG16), or "none".
         perceptual_weight: Weight of the perceptual loss.
         lpips: Folder with the weights of LPIPS. By default the folder of torch.hub.
-        kl_weight: Weight of the KL divergence, a sum over the latent.
-        ema_decay: EMA decay per step, of the backbone and of the statistics of the latents.
+        kl_weight: Weight of the KL divergence. The divergence is summed over the latent.
+        ema_decay: EMA decay per step, for the backbone and for the statistics of the latents.
     """
 
     align: str = "repa"

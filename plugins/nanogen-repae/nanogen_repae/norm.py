@@ -11,7 +11,7 @@ from nanogen_train.distributed import processes
 
 
 class Moments(NamedTuple):
-    """Mean and unbiased variance of each channel over the batches of all processes, [C] each."""
+    """Mean [C] and unbiased variance [C] of each channel, over the batches of all processes."""
 
     mean: Tensor
     variance: Tensor
@@ -24,8 +24,8 @@ class LatentNorm(nn.Module):
     as in training. `update` is separate, so that computing a loss changes nothing.
 
     Args:
-        mean: First running mean [C].
-        std: First running standard deviation [C].
+        mean: Initial running mean [C].
+        std: Initial running standard deviation [C].
         eps: Added to the variance.
         momentum: Weight of a batch in the running statistics.
     """
@@ -49,7 +49,7 @@ class LatentNorm(nn.Module):
 
     @torch.no_grad()
     def by_batch(self, z: Tensor) -> tuple[Tensor, Moments]:
-        """Normalise z [B, C, h, w] by its own statistics, over all processes. A collective call, without gradient.
+        """Normalise z [B, C, h, w] by the statistics of z over all processes. A collective call, without gradient.
 
         Returns:
             The latents, and the moments for `update`.
@@ -63,7 +63,7 @@ class LatentNorm(nn.Module):
 
     @torch.no_grad()
     def update(self, moments: Moments) -> None:
-        """Move the running statistics towards a batch's statistics by `momentum`."""
+        """Update the running statistics by the moments of a batch, with the weight `momentum`."""
         self.running_mean.lerp_(moments.mean, self.momentum)
         self.running_var.lerp_(moments.variance, self.momentum)
 

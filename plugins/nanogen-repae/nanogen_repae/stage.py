@@ -34,17 +34,18 @@ class RepaE(Diffusion):
         `L(tokenizer) = L1 + LPIPS + kl_weight KL + align_weight L_REPA(BN(z))`
         `L(student) = L_diffusion(BN(sg(z))) + L_REPA(BN(sg(z)))`, the latter with the weight of the auxiliary loss
 
-    The alignment loss trains the encoder through the backbone, whose weights are constant there. The diffusion loss
-    does not reach the VAE. Both phases use the same z (computed before the update of the VAE), times and noise.
+    In the tokenizer phase, the alignment loss trains the encoder through the backbone; the backbone's weights are
+    constant. The diffusion loss does not reach the VAE. Both phases use the same z (computed before the update of the
+    VAE), times and noise.
 
     BN is a batch normalisation without learned parameters. The tokenizer phase uses its running statistics. The student
-    phase uses the statistics of the batch over all processes, which then update the running ones. An EMA of the running
-    statistics is saved, as of the backbone. The VAE has no EMA.
+    phase uses the statistics of the batch over all processes, which then update the running ones. The saved
+    pipeline has EMAs of the running statistics and of the backbone. The VAE has no EMA.
 
     Args:
         config: Options of the stage.
         pipeline: The pipeline to train. Its tokenizer must be a `BatchNormVAE`.
-        auxiliaries: Auxiliary losses by name, with the alignment loss.
+        auxiliaries: Auxiliary losses by name, including the alignment loss.
 
     Raises:
         ConfigError: The alignment loss is missing, or its weight is 0.
@@ -73,7 +74,7 @@ class RepaE(Diffusion):
     def prepare(self, batch: Batch, step: int | None) -> Batch:
         """Encode the images: `latents` is the mean of the posterior, unnormalised. The images are kept.
 
-        Raises TrainingError if the result would be cached, because the tokenizer changes.
+        Raises TrainingError if `step` is None (cached latents): the tokenizer is trained.
         """
         if batch.latents is not None or batch.images is None:
             return batch
@@ -183,7 +184,7 @@ class RepaE(Diffusion):
 
 @contextmanager
 def frozen(networks: Iterator[nn.Module]) -> Iterator[None]:
-    """Make the parameters of networks constants inside the block."""
+    """Turn off the gradients of the networks' parameters inside a `with` block."""
     trained = [parameter for net in networks for parameter in net.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -23,7 +23,7 @@ FILE = "tokenizer.safetensors"
 class BatchNormVAE(nn.Module):
     """A VAE, and a batch normalisation of its latents. The latent is the normalised mean of the posterior.
 
-    The weights are frozen, unless the stage `repa-e` trains them. Then they are saved with the pipeline.
+    The weights are frozen, unless the stage `repa-e` trains them. Trained weights are saved with the pipeline.
 
     Args:
         config: Options of the tokenizer.
@@ -69,5 +69,5 @@ class BatchNormVAE(nn.Module):
         return self.vae.posterior(images)
 
     def reconstruct(self, z: Tensor) -> Tensor:
-        """Decode unnormalised latents z [B, C, h, w], with gradient."""
+        """Decode unnormalised latents z [B, C, h, w] to images [B, 3, H, W], with gradient."""
         return self.vae.reconstruct(z)

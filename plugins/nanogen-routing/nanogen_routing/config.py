@@ -20,11 +20,11 @@ class RouteOptions:
     """Options of the route: the blocks of the encoder that process a part of the image tokens in training.
 
     Args:
-        route_from, route_to: First and last block of the route, counted from 1. Null leaves `DENSE` blocks before and
-            after it, or fewer in a shallow encoder.
+        route_from, route_to: First and last block of the route, counted from 1. Null leaves 2 blocks before the route
+            and 3 (TREAD) or 2 (SPRINT) after it, or fewer in a shallow encoder.
         share: Share of the image tokens that skip the route, in [0, 1). 0 trains on all tokens.
-        selection: How the tokens of a sample are drawn: "random", or in "groups": equally many in each 2 x 2 group of
-            neighbours, which needs an even grid and a share of 0.25, 0.5 or 0.75.
+        selection: How the kept tokens of a sample are drawn. "random": from all image tokens. "groups": equally many
+            from each 2 x 2 group of neighbours; this needs an even grid and a share of 0.25, 0.5 or 0.75.
     """
 
     DENSE: ClassVar[tuple[int, int]]
@@ -50,12 +50,12 @@ class RouteOptions:
         return range(first, last + 1)
 
     def check_route(self) -> None:
-        """Raise ConfigError if the blocks or the share do not exist."""
+        """Raise ConfigError if the encoder lacks the blocks, or the share does not fit 2 x 2 groups."""
         route, depth = self.route, self.trunk.depth
         if not route or route[-1] > depth:
             raise ConfigError(
-                f"route_to: the route must end between block {route.start} (route_from) and block {depth}, got"
-                f" {route.stop - 1}."
+                f"route_from, route_to: the route must lie in blocks 1 to {depth} and not end before it starts, got"
+                f" blocks {route.start} to {route.stop - 1}."
             )
         if self.selection == "groups" and (self.share * GROUP) % 1:
             raise ConfigError(f"share: must be 0.25, 0.5 or 0.75 with `selection: groups`, got {self.share}.")
@@ -63,7 +63,7 @@ class RouteOptions:
 
 @frozen(kw_only=True, slots=False)
 class TreadOptions(RouteOptions):
-    """Options of TREAD. The defaults follow the public code: blocks 3 to 9 of 12, half of the tokens."""
+    """Options of TREAD. As in the public code, half of the tokens skip all but the first two and last three blocks."""
 
     DENSE: ClassVar[tuple[int, int]] = (2, 3)
 
@@ -88,7 +88,7 @@ class TreadDDTConfig(DDTConfig, TreadOptions):
 
 @frozen(kw_only=True, slots=False)
 class SprintOptions(RouteOptions):
-    """Options of SPRINT. The defaults follow the paper: two dense blocks on either side, a quarter of the tokens.
+    """Options of SPRINT. As in the paper, 3/4 of the tokens skip all but the first two and last two blocks.
 
     Args:
         path_drop: Probability that the deep path of a sample is dropped in training.

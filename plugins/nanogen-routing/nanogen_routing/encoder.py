@@ -48,7 +48,7 @@ class RoutedEncoder(Encoder):
         outputs: dict[int, Tensor],
         kept: Tensor | None = None,
     ) -> Tensor:
-        """Run blocks on a sequence [B, S, width] and return it. Skipped tokens keep their values, also in `outputs`.
+        """Return a sequence [B, S, width] after some blocks. Skipped tokens keep their values, also in `outputs`.
 
         Args:
             x: The sequence.

@@ -1,4 +1,4 @@
-"""Path-drop guidance (SPRINT, arXiv 2510.21986): away from the prediction of the shallow path."""
+"""Path-drop guidance (SPRINT, arXiv 2510.21986): extrapolates from the prediction without the deep path."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nanogen_routing.sprint import PATH_DROP
 class PathDrop:
     """Guidance `v = v_s + w (v_c - v_s)` for steps that start at t in [t_min, t_max].
 
-    v_c is the conditional velocity, and v_s the unconditional one without the deep path, whose blocks do not run. It
-    replaces classifier-free guidance.
+    v_c is the conditional velocity. v_s is the unconditional velocity without the deep path, so the blocks of the path
+    do not run. This guidance replaces classifier-free guidance.
 
     Args:
         config: Scale and interval.

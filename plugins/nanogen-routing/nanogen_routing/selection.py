@@ -1,4 +1,4 @@
-"""Selection of the tokens that a route keeps, and the exchange of tokens with the whole sequence."""
+"""Selection of the tokens that a route keeps, and functions that take and replace tokens of a sequence."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nanogen_routing.config import GROUP, RouteOptions
 
 
 def at_random(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
-    """Return the tokens with the lowest scores [B, N], `N - int(share N)` of each sample: [B, K]."""
+    """Return the numbers [B, K] of the K = N - int(share N) tokens with the lowest scores [B, N]."""
     count = scores.shape[1]
     return scores.argsort(dim=1)[:, : count - int(share * count)]
 
 
 def in_groups(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
-    """Return the tokens with the lowest scores [B, N] in each 2 x 2 group, equally many of each: [B, K]."""
+    """Return the numbers [B, K] of the tokens with the lowest scores [B, N], equally many in each 2 x 2 group."""
     rows, columns = grid
     numbers = _grouped(torch.arange(rows * columns, device=scores.device)[None], grid)  # [1, G, 4]
     kept = _grouped(scores, grid).argsort(dim=2)[..., : GROUP - round(share * GROUP)]  # [B, G, k]
@@ -76,7 +76,7 @@ class Selection:
 
 
 def taken(x: Tensor, positions: Tensor) -> Tensor:
-    """Return the tokens of `x` [B, S, width] at positions [B, K]: [B, K, width]."""
+    """Return the tokens [B, K, width] of `x` [B, S, width] at positions [B, K]."""
     return x.gather(1, _index(positions, x))
 
 

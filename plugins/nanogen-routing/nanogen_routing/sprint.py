@@ -27,10 +27,10 @@ class SprintEncoder(RoutedEncoder):
     """Dense shallow blocks, sparse deep blocks (the route), and blocks on the fusion of both.
 
     The fusion is a linear map of `[deep, shallow]`, for all tokens of the sequence. In training the deep path processes
-    a part of the image tokens, and the others are a mask token in its place. The deep path of a random share of samples
-    is dropped: all their tokens are the mask token (path-drop learning). In evaluation mode the deep path processes all
-    tokens, except for samples in `Condition.extras["path_drop"]`. As in the public code, the mask token is random and
-    not trained.
+    a part of the image tokens; in its output the others are a mask token. For a random share of samples the deep path
+    is dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
+    all tokens, except those of samples that `Condition.extras["path_drop"]` marks. As in the public code, the mask
+    token is random and not trained.
 
     Args:
         config: Sizes, options and the route.

@@ -170,8 +170,8 @@ def test_skipped_tokens_send_no_gradient_into_the_route(tread):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"route_to": 6}, "route_to: the route must end between block 2"),
-        ({"route_from": 5, "route_to": 4}, "route_to: the route must end between block 5"),
+        ({"route_to": 6}, "route_from, route_to: the route must lie in blocks 1 to .* got blocks 2 to 6"),
+        ({"route_from": 5, "route_to": 4}, "and not end before it starts, got blocks 5 to 4"),
         ({"share": 1.0}, "share: must be at least 0 and below 1"),
         ({"share": 0.3, "selection": "groups"}, "share: must be 0.25, 0.5 or 0.75"),
     ],

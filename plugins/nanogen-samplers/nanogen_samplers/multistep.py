@@ -62,7 +62,7 @@ class DPMSolver2M:
 class UniPC(DPMSolver2M):
     """UniPC-2 with B2(h) = exp(h) - 1 for predicted data (Zhao et al., arXiv 2302.04867).
 
-    The predictor is `DPMSolver2M`. The prediction D_r at the state that it reaches replaces the state by
+    The predictor is `DPMSolver2M`. With the data D_r predicted at the state that it reaches, the corrected state is
 
         x_r = (s_r / s_t) x_t - a_r (exp(-h) - 1) (D_t + p (D' - D_t) / k + q (D_r - D_t)),    k = -h' / h,
 

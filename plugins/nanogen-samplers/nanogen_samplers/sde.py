@@ -44,7 +44,7 @@ class SDE:
     - "decreasing": (1 - norm cos(pi t))^2 / 4
     - "increasing-decreasing": norm sin(pi t)^2
 
-    as in the published code, whose w is half of the paper's. The last step adds no noise (`last_step`).
+    as in the published code, whose w is half of the paper's. The last step adds no noise, unless `last_step` is "none".
     """
 
     def __init__(self, config: SDEConfig):

@@ -16,7 +16,7 @@ class Template:
 
     Args:
         summary: One sentence without a full stop: what the generated component does.
-        contents: Contents of the file of the component.
+        contents: What the file of the component contains, for the README.
         requires: Distributions that the generated code imports in addition to nanogen-core, nanogen-files, attrs and
             torch.
         options: Options in `example.yaml`, as a YAML mapping without braces.

@@ -27,17 +27,17 @@ class Names:
 
     @property
     def distribution(self) -> str:
-        """`nanogen-my-loss`, also the name of the folder."""
+        """Name of the distribution and of its folder: `nanogen-my-loss`."""
         return PREFIX + self.component
 
     @property
     def package(self) -> str:
-        """`nanogen_my_loss`."""
+        """Name of the package: `nanogen_my_loss`."""
         return self.distribution.replace("-", "_")
 
     @property
     def cls(self) -> str:
-        """`MyLoss`."""
+        """Name of the class: `MyLoss`."""
         return "".join(word.capitalize() for word in self.component.split("-"))
 
 
@@ -56,7 +56,8 @@ def names_of(name: str, kind: str) -> Names:
         )
     if component in YAML_WORDS or keyword.iskeyword(component) or hasattr(builtins, names.cls):
         raise NanoGenError(
-            f"{component!r} is a reserved word of Python or YAML: choose another name, such as my-{kind}."
+            f"{component!r} is a reserved word of Python or YAML, or {names.cls} is a built-in name of Python: choose"
+            f" another name, such as my-{kind}."
         )
     _refuse_taken(names, kind)
     return names

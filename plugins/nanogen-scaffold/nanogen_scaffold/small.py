@@ -57,8 +57,9 @@ class Trained:
 
 
 def small_config(task: str, method: str | None = None) -> dict[str, Any]:
-    """Return a configuration of small parts without weights, for a task. A method keeps the slots that it fills.
+    """Return a configuration of small parts for a task. They need no pretrained weights.
 
+    With a method, the slots that the method fills are left out.
     The images are coloured squares of 32 x 32 pixels with labels and captions (`nanogen_data.testing.fakes`).
     """
     register_small_parts()
@@ -97,8 +98,8 @@ def small_pipeline(task: str, **settings: Any) -> Pipeline:
 def short_training(task: str, folder: Path, *, steps: int = 30, **settings: Any) -> Trained:
     """Train small parts for a few steps, load the saved pipeline and sample from it.
 
-    `short_training("t2i", tmp_path, objective="my-objective").losses`. The small backbone has one block, `block.1`.
-    Other parts are settings: `backbone={"name": "lightning-dit", "hidden": 32, "depth": 4, "heads": 2}`.
+    Example: `short_training("t2i", tmp_path, objective="my-objective").losses`. The small backbone has one block, with
+    the intermediate `block.1`. Settings replace parts: `backbone={"name": "lightning-dit", "size": "tiny"}`.
 
     Args:
         task: Name of the task, such as "imagenet" or "t2i".
@@ -107,7 +108,8 @@ def short_training(task: str, folder: Path, *, steps: int = 30, **settings: Any)
         settings: Configuration keys that override `small_config`.
 
     Raises:
-        NanoGenError: The configuration is wrong, the training fails, or the saved pipeline gives other samples.
+        NanoGenError: The configuration is wrong, the training fails, or the saved pipeline gives other samples
+            than the trained one.
     """
     return train_resolved(small_resolved(task, settings, {"train": {"steps": steps}}), folder)
 
@@ -124,7 +126,7 @@ def train_resolved(resolved: Resolved, folder: Path) -> Trained:
     samples = loaded.sample(requests)
     if not samples.equal(finished.sample(requests)):
         raise NanoGenError(
-            "The saved pipeline gives other samples than the trained one. Return all trained parts from the"
-            " stage's `weights`."
+            "The saved pipeline gives other samples than the trained one. Check that the stage's `weights` returns all"
+            " trained parts."
         )
     return Trained(loaded, losses, samples)

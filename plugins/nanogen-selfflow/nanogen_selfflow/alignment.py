@@ -20,18 +20,19 @@ from nanogen_train.protocols import Auxiliary
 
 
 class SelfAlignment(Auxiliary):
-    """`weight * (1 - cosine similarity of head(student block) and teacher block)`, a mean over tokens and samples.
+    """Loss that aligns a block of the network with a block of the teacher, the EMA of the network.
 
-    The teacher is the EMA of the network, without gradient. Its input has the same data and noise as the student's. All
-    of its tokens have the smaller of the sample's two times, which is the cleaner one. The head is an MLP, `Linear(D, D
-    + E)`, SiLU, `Linear(D + E, E)` for widths D and E of the two blocks.
+    The loss is `weight * (1 - cosine similarity of head(student block) and teacher block)`, averaged over tokens and
+    samples. The teacher has no gradient. Its input has the same data and noise as the student's, but all of its tokens
+    have the smaller of the sample's two times, so it is cleaner. The head is an MLP: `Linear(D, D + E)`, SiLU,
+    `Linear(D + E, E)`. D is the width of the student's block, E that of the teacher's block.
 
     Args:
         config: Options of the loss.
-        backbone: The backbone. Its widths are the widths of the head.
+        backbone: The backbone. It determines D and E.
         latent: Shape of the state.
         condition: Shape of the condition.
-        objective: The objective, whose path the teacher's input is on.
+        objective: The objective. It interpolates the teacher's input.
     """
 
     nets: nn.Module

@@ -26,8 +26,8 @@ class SelfAlignmentConfig:
     """Options of `SelfAlignment`. The default blocks are for the published model of 28 blocks.
 
     Args:
-        block: Block of the trained network whose projected output is aligned, counted from 1.
-        teacher_block: Block of the EMA network that it is aligned with.
+        block: Number of the student's block, counted from 1. The head projects its output.
+        teacher_block: Number of the EMA network's block, counted from 1. Its output is the target.
         weight: Weight of the loss.
     """
 

@@ -47,13 +47,16 @@ class SelfFlow(Flow):
             raise Incompatible("Self-Flow needs at least two image tokens. Decrease `backbone.patch_size`.")
 
     def times(self, rng: KeyedRNG) -> Tensor:
-        """Draw training times of the tokens [B, N], row-major: two logit-normal times per sample, then shifted."""
+        """Draw the time of each token [B, N], tokens in row-major order.
+
+        Each sample has two times, both logit-normal, then shifted.
+        """
         normal = torch.stack([rng.normal("time", ()), rng.normal("self-flow.time", ())])
         first, second = shifted(logit_normal(normal, self.config.time_mean, self.config.time_std), self.shift)
         return torch.where(self.mask(rng), second[:, None], first[:, None])
 
     def mask(self, rng: KeyedRNG) -> Tensor:
-        """Draw which tokens have the second time: [B, N] bool, true for the same number of tokens in each sample."""
+        """Draw the bool mask [B, N] of the tokens with the second time. It is true for equally many in each sample."""
         count = min(max(1, round(self.config.mask_ratio * self.tokens)), self.tokens - 1)
         order = rng.uniform("self-flow.mask", (self.tokens,)).argsort(dim=1)
         return torch.zeros_like(order, dtype=torch.bool).scatter(1, order[:, :count], True)

@@ -36,11 +36,12 @@ class DispersiveConfig:
 class SelfAlignmentConfig:
     """Options of `SelfAlignment`. The defaults follow the paper (arXiv 2505.02831) for SiT-XL/2.
 
-    The paper has blocks 4 and 8 for B, 8 and 16 for L. The authors now advise `distance: cosine, weight: 0.5`.
+    The paper uses `block: 4, teacher_block: 8` for B, and 8 and 16 for L. The authors now advise
+    `distance: cosine, weight: 0.5`.
 
     Args:
         block: Backbone block that is aligned, counted from 1.
-        teacher_block: Block of the EMA backbone that it is aligned with.
+        teacher_block: Block of the EMA backbone that `block` is aligned with.
         interval: Largest difference k of the times: the teacher's time is uniform in [t - k, t], and at least 0.
         weight: Weight of the loss.
         distance: Smooth L1 distance, or 1 minus the cosine similarity.

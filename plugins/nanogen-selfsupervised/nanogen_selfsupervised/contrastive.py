@@ -57,7 +57,7 @@ class ContrastiveFlow(Flow):
 
 
 def negatives(rng: KeyedRNG) -> Tensor:
-    """Return the row of another sample for each sample [B]: the next one in a random order that `rng` gives."""
+    """Return the index [B] of another sample for each sample: the next one in a random order drawn from `rng`."""
     order = rng.uniform("negative").argsort()  # [B]
     following = torch.empty_like(order)
     following[order] = order.roll(-1)

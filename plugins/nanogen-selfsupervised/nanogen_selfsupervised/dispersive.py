@@ -18,7 +18,7 @@ from nanogen_train.protocols import Auxiliary
 
 
 class Dispersive(Auxiliary):
-    """`weight * log mean_ij exp(-D_ij / tau)` with the mean squared difference D_ij of two block outputs.
+    """`weight * log mean_ij exp(-D_ij / tau)` with the mean squared difference D_ij of block outputs i and j.
 
     The mean includes i = j, as in the paper. The loss couples the samples of a micro-batch, or with `gather` the
     samples of all processes. It is 0 for a single sample.
@@ -44,7 +44,7 @@ class Dispersive(Auxiliary):
 
 
 def mean_squares(rows: Tensor) -> Tensor:
-    """Return the mean squared difference of each pair of rows [B, K]: [B, B], in float32 also under autocast."""
+    """Return the mean squared differences [B, B] of all pairs of rows [B, K], in float32 also under autocast."""
     with torch.autocast(rows.device.type, enabled=False):
         rows = rows.float()
         rows = rows - rows.mean(dim=0)  # the differences are the same, and the rounding errors smaller

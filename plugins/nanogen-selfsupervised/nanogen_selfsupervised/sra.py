@@ -24,15 +24,15 @@ TEACHER = "ema"
 
 
 class SelfAlignment(Auxiliary):
-    """`weight * distance(projector(block output), deeper block output of the EMA at an earlier time)`.
+    """`weight * distance(projector(block output), deeper block output of the EMA at a smaller time)`.
 
-    The teacher's time is t - k u with u uniform in [0, 1], and at least 0. Its state is on the same path, with the same
-    data and noise, and its condition is the student's. The teacher runs in evaluation mode and without gradient, which
-    costs one forward pass.
+    The teacher is the EMA. Its time is t - k u with k = `interval` and u uniform in [0, 1], and at least 0.
+    Its state is on the same path, with the same data and noise, and its condition is the student's. The teacher runs in
+    evaluation mode and without gradient, which costs one forward pass.
 
     Args:
         config: Options of the loss.
-        backbone: The backbone. Its widths are the widths of the projector.
+        backbone: The backbone. Its widths determine the widths of the projector.
         latent: Shape of the state.
         condition: Shape of the condition.
         objective: Its path gives the teacher's state.
@@ -95,6 +95,6 @@ def _is_time_of_noise(objective: Objective) -> bool:
 
 
 def earlier(times: Times, by: Tensor) -> Times:
-    """Return the times minus `by` [B], at least 0. An r after the new t becomes t."""
+    """Return the times with t reduced by `by` [B], to at least 0. An r above the new t becomes this t."""
     t = (times.t - by.reshape(-1, *[1] * (times.t.ndim - 1))).clamp(min=0)
     return Times(t, torch.minimum(times.r, t))

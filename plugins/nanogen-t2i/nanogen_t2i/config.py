@@ -40,7 +40,7 @@ class WebDatasetConfig:
         image: The key of images. None: the only file of a sample with an image suffix.
         caption: The key of captions. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
         captions: Several keys of captions with probabilities, in place of `caption`: `{txt: 0.8, "json:alt": 0.2}`.
-            `txt#2` is the second caption under a key.
+            `txt#2` is the second caption of the key `txt`.
         caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.
         patience: Seconds that a read of a remote tar may take, with its retries.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
@@ -62,7 +62,8 @@ class TextConfig:
     """Options of the conditioner `text`.
 
     Args:
-        length: The length of a condition in tokens. None: the encoder's `max_length`.
+        length: The maximum length of a condition in tokens. Longer captions are truncated. None: the encoder's
+            `max_length`.
         cache_size: The number of captions whose encodings are cached in memory (LRU). 0: none.
     """
 

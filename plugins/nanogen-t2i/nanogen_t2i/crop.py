@@ -12,8 +12,8 @@ from nanogen_files.images import to_tensor
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
     """Resize the short side of an image to `size` bicubically, and crop the central `size` x `size` pixels.
 
-    Rounding follows torchvision's Resize and CenterCrop: the long side is rounded down, and offsets are rounded to
-    even.
+    Rounding follows torchvision's Resize and CenterCrop: the long side is rounded down, and offsets are rounded to the
+    nearest integer (halves to even).
     """
     short = min(image.size)
     wide, high = size * image.width // short, size * image.height // short

@@ -44,7 +44,7 @@ class WebDataset(RootsDataset[WebDatasetConfig]):
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Return whether `source` is a pattern or URL of tars, a tar, or a folder with tars in it or its `train`."""
+        """Return whether `source` is a pattern or URL of tars, a tar, or a folder with tars in it or in `train`."""
         if is_url(source):
             return TAR in source
         if is_pattern(source):
@@ -104,7 +104,7 @@ class TarExamples:
         self._length = ends[-1]
         if not self._length:
             raise DataError(
-                f"{self._tars[0]} and the {len(self._tars) - 1} tars after it have no samples. Write samples as files "
+                f"{self._tars[0]} and {len(self._tars) - 1} further tars have no samples. Write samples as files "
                 "such as 0001.jpg and 0001.txt."
             )
         self._refuse_absent_keys()
@@ -157,7 +157,7 @@ class TarExamples:
             column = 2 + 2 * number
             if all(bool((rows[:, column] < 0).all()) for rows in self._rows):
                 raise DataError(
-                    f"No sample of {self._tars[0]} and the {len(self._tars) - 1} tars after it has a file {key!r}, "
+                    f"No sample of {self._tars[0]} and {len(self._tars) - 1} further tars has a file {key!r}, "
                     "which `dataset.captions` names. Correct the key, or remove it."
                 )
 

@@ -34,7 +34,7 @@ class CaptionKey:
 
     @classmethod
     def of(cls, text: str, *, lines: bool) -> CaptionKey:
-        """Parse a key such as `"txt"`, a field such as `"json:meta.prompt"`, or one of several, `"txt#2"`.
+        """Parse a key such as `"txt"`, a field such as `"json:meta.prompt"`, or one of several captions: `"txt#2"`.
 
         Raises DataError for `"json"` without a field.
         """
@@ -42,7 +42,7 @@ class CaptionKey:
         key, colon, field = whole.partition(":")
         if key.lower() == JSON and not colon:
             raise DataError(
-                f"The caption key {text!r} is a file with several values. Set it to one of them as `json:FIELD`."
+                f"The caption key {text!r} is a file with several fields. Set it to one of them as `json:FIELD`."
             )
         return cls(key.lower(), field or None, lines or number is not None, number)
 
@@ -131,7 +131,7 @@ class CaptionKeys:
             key = self._keys[name]
             data, place = stored[key.key]
             if data is None:
-                raise CorruptSampleError("no caption", f"There is no file {key.key!r}.")
+                raise CorruptSampleError("no caption", f"There is no file with the key {key.key!r}.")
             return key.captions(data, place)
 
         if not self._probabilities:

@@ -86,7 +86,7 @@ def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
     for part, files in _by_part(pattern):
         if not files:
             raise DataError(
-                f"There is no file {shown(str(part), LONGEST)}, which is part of the pattern {shown(pattern, LONGEST)}."
+                f"There is no file {shown(str(part), LONGEST)}, which the pattern {shown(pattern, LONGEST)} names."
                 f" Correct `{setting}`."
             )
         found += files
@@ -108,7 +108,7 @@ def first_of_pattern(pattern: str) -> Path | None:
 
 
 def tars_of_folder(folder: Path, setting: str) -> list[Path]:
-    """Return the tars in a folder, by name, and log what else it contains. Raises DataError if there are none."""
+    """Return the tars in a folder, sorted by name, and log other files. Raises DataError if there are none."""
     if not is_folder(folder):
         raise DataError(f"There is no folder {folder} of .tar files. Set `{setting}` to their folder.")
     found = entries(folder)

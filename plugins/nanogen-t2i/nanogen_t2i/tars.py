@@ -72,8 +72,8 @@ def index_tar(
         captions: Keys of captions.
 
     Returns:
-        One row per sample [N, 3 + 2 len(captions)], see `Row`, with offset -1 for a missing part. A truncated or
-        damaged tar has one more row with offsets -2 for the lost part.
+        Rows [N, 3 + 2 len(captions)], one per sample (see `row_of`). The offset of a missing part is -1. A truncated or
+        damaged tar has one more row, with offsets -2, for the lost part.
 
     Raises:
         DataError: The tar is compressed, or has a duplicate name, several images in one sample, or a sparse file.
@@ -92,7 +92,9 @@ def index_tar(
             continue  # a name without an extension, or of a hidden file, belongs to no sample
         parts = samples.setdefault(base, {})
         if extension.lower() in parts:
-            raise DataError(f"{tar} contains {member.name} twice. Write each sample once.")
+            raise DataError(
+                f"{tar} contains {member.name} twice (keys in upper and lower case are the same). Write each file once."
+            )
         parts[extension.lower()] = member
     if left:
         warn_once(log, f"Ignored in {tar}: {len(left)} hidden or system files, such as {shown(left[0], LONG_NAME)}.")
@@ -107,7 +109,7 @@ def row_of(values: Sequence[int] | NDArray[np.int64]) -> Row:
 
 
 def read_spans(tar: StoredFile, spans: Sequence[Span]) -> list[bytes]:
-    """Read ranges of bytes; those that lie close together by one read.
+    """Read ranges of bytes. Ranges at most MAX_GAP bytes apart share one read.
 
     Opens a local file each time, because worker processes would share an open file's position.
 
@@ -120,7 +122,7 @@ def read_spans(tar: StoredFile, spans: Sequence[Span]) -> list[bytes]:
         raise CorruptSampleError(
             "too many bytes",
             f"The file at byte {large.offset} of {tar} has {large.size:,} bytes, more than the limit of {MAX_BYTES:,}. "
-            "Remove it or write it again.",
+            "Remove it, or replace it by a smaller file.",
         )
     found: dict[Span, bytes] = {}
     for group in _close_together(sorted(set(spans))):

@@ -51,7 +51,7 @@ class Text:
         return self._encoded(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """Return the empty text `count` times: a masked zero token, [count, 1, D] and [count, 1]."""
+        """Return the null condition `count` times: zero tokens [count, 1, D] with an all-false mask [count, 1]."""
         tokens = torch.zeros(count, 1, self.spec.width, device=self._device)
         return Condition(tokens, torch.zeros(count, 1, dtype=torch.bool, device=self._device))
 

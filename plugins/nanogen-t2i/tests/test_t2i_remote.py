@@ -232,7 +232,7 @@ def test_a_server_that_stays_away_is_an_error_and_nothing_is_skipped(server: Ser
     batches = loader(found, 2, transform=ResizeAndCrop(16))
     next(batches)
     server.failures = 10**6
-    with pytest.raises(DataError, match=r"the server answers 503 .*attempts in 0\.5 seconds\)\. Nothing was skipped"):
+    with pytest.raises(DataError, match=r"the server answers 503 .*attempts in 0\.5 seconds\)\. No sample was skipped"):
         next(batches)
     server.kill()
     with pytest.raises(DataError, match=r"0\.tar cannot be read: no connection"):

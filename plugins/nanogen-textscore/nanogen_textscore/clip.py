@@ -37,14 +37,17 @@ class Clip:
 
     @torch.no_grad()
     def images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Embed images: float32 [B, D] of unit length, on the CPU."""
+        """Return the CLIP embeddings [B, D] of images: float32, of unit length. The result is on the CPU."""
         pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
         network = self._network.to(self._device)
         return F.normalize(network.get_image_features(pixels.to(self._device)).pooler_output, dim=-1).cpu()
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: float32 [B, D] of unit length, on the CPU. Texts are truncated to CLIP's 77 tokens."""
+        """Return the CLIP embeddings [B, D] of texts: float32, of unit length. The result is on the CPU.
+
+        Texts are truncated to CLIP's 77 tokens.
+        """
         longest = self._network.config.text_config.max_position_embeddings
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
         network = self._network.to(self._device)

@@ -20,12 +20,12 @@ from nanogen_textscore.prompts import PROMPT, caption_numbers
 
 
 def cosines(images: Tensor, texts: Tensor) -> Tensor:
-    """Return the cosine similarity of image and text embeddings [B, D]: float64 [B] in [-1, 1]."""
+    """Return the cosine similarities [B], float64, of image embeddings [B, D] with their text embeddings [B, D]."""
     return F.cosine_similarity(images.double(), texts.double(), dim=-1)
 
 
 class CLIPScore(ResampledRowMetric):
-    """`clipscore`: the mean cosine of image and caption, as DiffusionBench reports it, without a factor.
+    """`clipscore`: the mean cosine of image and caption embeddings, without a factor, as DiffusionBench reports it.
     `clipscore_x100`: max(100 * `clipscore`, 0), as torchmetrics reports it.
 
     Images are embedded one at a time. The bootstrap draws captions.
@@ -44,7 +44,7 @@ class CLIPScore(ResampledRowMetric):
         return {"clip": self._clip.settings}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Embed images and captions. Raises NanoGenError for a batch without captions."""
+        """Compute the cosine of each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError(
                 "The metric clipscore needs captions, but the images have none. Use a task with captions."

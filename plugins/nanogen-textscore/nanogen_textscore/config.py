@@ -31,12 +31,13 @@ class GenEvalConfig:
         metadata: A file in the format of the official `evaluation_metadata.jsonl`. None: the official prompts.
         images_per_prompt: Images per prompt.
         detector: A component of the kind `detector`.
-        clip: The CLIP that names colours: a folder, or a name on the Hugging Face hub.
+        clip: The CLIP that classifies colours: a folder, or a name on the Hugging Face hub.
         threshold: The score above which a detection counts.
         counting_threshold: The same, for prompts of the tag `counting`.
         max_objects: The maximum number of detections per class.
-        max_overlap: Drop a detection that overlaps a higher-scoring one by at least this IoU. 1 keeps all.
-        position_threshold: The share of the objects' sizes that their distance must exceed for a relation.
+        max_overlap: Drop a detection that overlaps a higher-scoring one of its class by at least this IoU. 1 keeps all.
+        position_threshold: The offset between two objects' centres that is ignored along each axis, as a fraction of
+            the sum of their sizes.
     """
 
     metadata: str | None = None
@@ -57,7 +58,7 @@ class Mask2FormerConfig:
     Args:
         path: A folder, or a name on the Hugging Face hub.
         shortest: The shortest side of the resized image, in pixels.
-        longest: The upper limit of its longest side, which takes precedence over `shortest`.
+        longest: The upper limit of its longest side, in pixels. It takes precedence over `shortest`.
     """
 
     path: str = "facebook/mask2former-swin-small-coco-instance"
@@ -73,7 +74,7 @@ class DPGConfig:
         questions: The official `dpg_bench.csv`. None: `dpgbench/dpg_bench.csv` under NANOGEN_DATA.
         prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
-        first_row: Whether to read the first question of the file. Both published loaders skip it.
+        first_row: Whether to read the first question of the file. The loaders of ELLA and DiffusionBench skip it.
         vqa: A component of the kind `vqa_model`.
     """
 
@@ -102,8 +103,8 @@ class RecordedAnswersConfig:
     """Options of the VQA model `recorded-answers`.
 
     Args:
-        file: The `..._detail.txt` file that the original tool writes.
-        model: The name of the model that gave the answers, which becomes part of the score's settings.
+        file: The `..._detail.txt` file that DPG-Bench's original tool writes.
+        model: The name of the model that gave the answers. The score's settings record it.
     """
 
     file: str
@@ -145,8 +146,8 @@ class ClipT5Config:
     Args:
         path: The CLIP-FlanT5 checkpoint.
         tokenizer: The tokenizer of its T5.
-        vision: The CLIP vision tower. None: the one in the checkpoint's configuration. Its weights are read only if the
-            checkpoint has none.
+        vision: The CLIP vision tower. None: the one that the checkpoint's configuration names. Its weights are read
+            only if the checkpoint has no weights of a vision tower.
         dtype: The precision of the network.
     """
 
@@ -166,7 +167,7 @@ class ClipFlanT5XLConfig(ClipT5Config):
 
 @frozen(kw_only=True)
 class ClipFlanT5XXLConfig(ClipT5Config):
-    """Options of the VQAScore model `clip-flant5-xxl`, the published one of GenAI-Bench."""
+    """Options of the VQAScore model `clip-flant5-xxl`, the model of the published GenAI-Bench scores."""
 
     path: str = "zhiqiulin/clip-flant5-xxl"
     tokenizer: str = "google/flan-t5-xxl"
@@ -190,7 +191,7 @@ class CLIPScoreConfig:
     """Options of the metric `clipscore`.
 
     Args:
-        path: The CLIP: a folder, or a name on the Hugging Face hub.
+        path: The CLIP model: a folder, or a name on the Hugging Face hub.
     """
 
     path: str = CLIP

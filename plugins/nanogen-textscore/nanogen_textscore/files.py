@@ -27,5 +27,5 @@ def benchmark_file(option: str | None, setting: str, default: str) -> Path:
         )
     path = Path(option).expanduser() if option is not None else Path(str(home)).expanduser() / default
     if not path.exists():
-        raise DataError(f"There is no {path}. Put it there, or set the option `{setting}` to its path.")
+        raise DataError(f"There is no {path}. Put the file or folder there, or set the option `{setting}` to its path.")
     return path

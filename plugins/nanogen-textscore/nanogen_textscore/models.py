@@ -56,7 +56,7 @@ class Model:
 
     @cached_property
     def plain_folder(self) -> Path:
-        """The folder of the configuration and vocabulary, without downloading weights. Raises DataError for missing
+        """The folder of the configuration and vocabulary. Does not download weights. Raises DataError for missing
         files."""
         return Path(self.path).expanduser() if self._local else self._downloaded()
 
@@ -64,7 +64,7 @@ class Model:
     def settings(self) -> dict[str, str]:
         """What a score depends on: the model's name, and the SHA-256 of its weights and of its small files.
 
-        A single file of weights has the SHA-256 of the file itself.
+        If there is one file of weights, its own SHA-256 is used.
         """
         name = Path(self.path).name if self._local else self.path
         weights = weight_files(self.folder)

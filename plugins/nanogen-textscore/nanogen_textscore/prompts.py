@@ -39,7 +39,9 @@ class Prompts:
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def numbers(self, batch: Batch) -> Tensor:
-        """Return the prompt number of each image [B] int64: by caption, or by image index without captions.
+        """Return the number of each image's prompt, [B] int64.
+
+        It follows from the caption, or from the image index if the batch has no captions.
 
         Raises:
             NanoGenError: A caption is not a prompt of the benchmark, or an index is past the last prompt.
@@ -52,7 +54,8 @@ class Prompts:
         if beyond:
             raise NanoGenError(
                 f"{self.benchmark} has {len(self.texts)} prompts with {self.each} images each, so there is no prompt "
-                f"{beyond[0]}. Evaluate images of its own prompts, or set `images_per_prompt`."
+                f"{beyond[0]} (counted from 0). Evaluate images of its own prompts only, or set "
+                "`images_per_prompt` to the number of images that each prompt has."
             )
         return torch.tensor(by_index, dtype=torch.int64)
 

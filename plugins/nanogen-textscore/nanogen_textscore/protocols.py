@@ -1,4 +1,4 @@
-"""Protocols of the networks that this plugin's metrics use: one for each kind of component that it declares."""
+"""Protocols of the networks that the metrics use: one for each kind of component that this plugin declares."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def test_every_file_is_read_in_every_encoding_with_a_mark(tmp_path, encoding):
         ({"prompt": None}, "lacks a text as its `tag` or `prompt`"),
         ({"include": {"class": "dog"}}, "lacks a list as its `include`"),
         ({"exclude": 7}, "lacks a list as its `include`"),
-        ({"include": [None]}, "has an item without its `class` and `count`"),
-        ({"include": [{"class": "dog", "count": True}]}, "has an item without its `class` and `count`"),
+        ({"include": [None]}, "has an item that lacks a text as its `class`"),
+        ({"include": [{"class": "dog", "count": True}]}, "has an item .* or a whole number as its `count`"),
         ({"include": [{"class": "dog", "count": 10**30}]}, "has an item whose `count` is not from 1 to 1000"),
         ({"include": [{"class": "dog", "count": -1}]}, "has an item whose `count` is not from 1 to 1000"),
         (
@@ -53,7 +53,7 @@ def test_every_file_is_read_in_every_encoding_with_a_mark(tmp_path, encoding):
         *(
             (
                 {"include": [GOOD["include"][0], {"class": "cat", "count": 1, "position": place}]},
-                "has a `position` that does not refer",
+                "has an invalid `position`: expected a relation",
             )
             for place in (
                 None,

@@ -408,10 +408,10 @@ def test_no_results_have_no_score():
         ("[]", "Line 1 of .* is not a JSON object"),
         ('{"tag": "x", "prompt": "y"}', "Line 1 of .* lacks a list as its `include`"),
         ('{"tag": 3, "prompt": "y"}', "lacks a text as its `tag`"),
-        ('{"tag": "x", "prompt": "y", "include": [{"class": "dog"}]}', "has an item without its"),
+        ('{"tag": "x", "prompt": "y", "include": [{"class": "dog"}]}', "has an item that lacks a text as its `class`"),
         (
             '{"tag": "x", "prompt": "y", "include": [{"class": "dog", "count": 1, "position": ["above", 0]}]}',
-            "has a `position` that does not refer to an earlier item",
+            "has an invalid `position`: expected a relation and the number of an earlier item",
         ),
     ],
 )

@@ -25,9 +25,9 @@ class Auxiliary(Protocol):
 
     Attributes:
         intermediates: Names of block outputs to provide in `forward_pass.prediction.features`.
-        nets: Networks that are trained with the backbone, averaged and checkpointed; not part of a saved pipeline.
+        nets: Networks that are trained and checkpointed with the backbone. A saved pipeline does not contain them.
         cls_token_width: Width of the class token; 0 for none.
-        needs_images: Whether `loss` reads `batch.images`. Otherwise they are discarded after `prepare`.
+        needs_images: Whether `loss` reads `batch.images`. Images that no part needs are discarded after `prepare`.
     """
 
     intermediates: Sequence[str] = ()
@@ -45,7 +45,7 @@ class Auxiliary(Protocol):
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """Compute what the loss needs from the images [B, 3, H, W], without gradient.
 
-        Stored by name in `batch.extras`, [B, ...]. By default nothing.
+        The results [B, ...] are stored by name in `batch.extras`. By default there are none.
         """
         return {}
 
@@ -79,8 +79,8 @@ class Stage(Protocol):
     those that update at a step, in order. The loss of a phase is computed after the updates of the phases before it.
     The learning-rate schedule of a phase starts at its first update.
 
-    FSDP shards the networks after the constructor, which replaces their parameters. It gathers weights in `prepare`,
-    `loss` and `samples`.
+    FSDP shards the networks after the constructor has run. This replaces their parameters. FSDP gathers the weights in
+    `prepare`, `loss` and `samples`.
     """
 
     nets: nn.ModuleDict
@@ -154,7 +154,7 @@ class Averaged(Protocol):
     """A stage whose current EMA weights can be sampled, for `train.evaluate`."""
 
     def averaged(self) -> Pipeline:
-        """Return the pipeline with the current EMA weights. It shares the other parts."""
+        """Return the pipeline with the current EMA weights. It shares all other parts with the trained pipeline."""
 
 
 @runtime_checkable

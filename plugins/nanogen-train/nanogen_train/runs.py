@@ -1,4 +1,4 @@
-"""Find runs below a folder and describe their state. Does not import torch; reads only the ends of logs."""
+"""Find the runs in a folder and describe their state. Does not import torch. Reads only the ends of logs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class RunState:
     Args:
         folder: Folder of the run.
         state: "running", "finished", "stopped", "failed" or "damaged".
-        step: Step of the newest intact checkpoint, or of the last log line if the run is running.
-        active: Time of the last log line, in seconds since 1970.
+        step: Step of the newest intact checkpoint; of the last log line if the run is running, or finished without
+            checkpoints.
+        active: Time of the last write to the log, in seconds since 1970; to the folder if there is no log.
         steps: Steps of the whole run, from the configuration.
         task: Name of the task.
         method: Name of the method, or of the objective if there is no method.
@@ -68,7 +69,7 @@ def runs_in(folder: Path) -> list[RunState]:
         DataError: The folder does not exist.
     """
     if not reading.is_folder(folder):
-        raise DataError(f"The folder {folder} does not exist: give the folder that contains your runs.")
+        raise DataError(f"There is no folder {folder}. Give the folder that contains your runs.")
     unreadable: list[OSError] = []
     found = [describe(run) for run in _run_folders(folder, unreadable)]
     found += [_damaged_run(Path(error.filename), reading.reason(error)) for error in unreadable]
@@ -158,7 +159,7 @@ def _check_record(path: Path) -> None:
     types = {"data": dict, "machine": dict, "changes": list}
     wrong = next((key for key, kind in types.items() if not isinstance(record.get(key), kind)), None)
     if wrong is not None:
-        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has another type. Restore the file.")
+        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has the wrong type. Restore the file.")
 
 
 def _inactive_state(run: Path, steps: int, logged: int, made: list[int], intact: int | None) -> dict[str, Any]:
@@ -209,9 +210,9 @@ def _parse_config(path: Path) -> dict[str, Any]:
         steps, task = config["train"]["steps"], config["task"]["name"]
         method = config.get("method") or config["objective"]["name"]
     except (yaml.YAMLError, ConfigError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
-        raise DataError(f"{path} is not the configuration of a run. Give a run folder.") from error
+        raise DataError(f"{path} is not the configuration of a run. Restore the file.") from error
     if type(steps) is not int or not isinstance(task, str) or not isinstance(method, str):
-        raise DataError(f"{path} is not the configuration of a run. Give a run folder.")
+        raise DataError(f"{path} is not the configuration of a run. Restore the file.")
     return {"steps": steps, "task": task, "method": method}
 
 

@@ -21,7 +21,7 @@ EVERY = re.compile("every_([1-9][0-9]{0,3})")
 
 def _recomputed(_: object, attribute: Any, value: str) -> None:
     if value not in ("none", "all") and not EVERY.fullmatch(value):
-        raise ValueError(f'{attribute.name}: must be "none", "all" or such as "every_2", got {shown(value)}')
+        raise ValueError(f'{attribute.name}: must be "none", "all" or "every_N" such as "every_2", got {shown(value)}')
 
 
 def _adapter(_: object, attribute: Any, value: Any) -> None:
@@ -42,8 +42,8 @@ class EvaluateConfig:
         metrics: Names of the metrics; by default the configured ones.
         count: Number of samples.
         at_end: Also evaluate after the last step.
-        best: Name of a score. The pipeline with its best value is kept in the folder `best` of the run. A score of that
-            pipeline is optimistic, because it was selected by this score.
+        best: Name of a score. The folder `best` of the run keeps the pipeline with the best value of this score. This
+            best value is optimistic, because it was used for the selection.
     """
 
     every: int = field(default=25_000, validator=count_or_none)
@@ -61,33 +61,33 @@ class TrainConfig:
         steps: Optimizer steps of the run.
         batch_size: Examples per optimizer step, over all processes.
         gradient_clip: Maximum global L2 norm of the gradients of a phase; null disables clipping.
-        precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. bf16 without units
-            is 5 to 12 times slower on a CPU.
-        tf32: Use TF32 in the float32 products of an NVIDIA GPU. Results differ by about 1e-3.
-        float8: Recipe of torchao for products of float8 numbers in the linear layers of blocks: "tensorwise" (fastest),
+        precision: Compute precision. "auto" is bf16 if the device has units for it, otherwise fp32. On a CPU without
+            these units, bf16 is 5 to 12 times slower than fp32.
+        tf32: Use TF32 for float32 matrix products on NVIDIA GPUs. Their relative error is about 1e-3.
+        float8: torchao's recipe for float8 matrix products in the linear layers of blocks: "tensorwise" (fastest),
             "rowwise", "rowwise_with_gw_hp" (most exact), or "none". Needs bf16, an Ada, Hopper or newer GPU, and
             `pip install nanogen-train[float8]`.
         grad_accum_steps: Micro-batches per process and optimizer step. Must divide `batch_size`.
         compile: What torch.compile compiles: "none", each of the repeated "blocks" (compiles fastest), the whole
             "model", or "max-autotune": the whole model, with measured kernels and CUDA graphs.
         activation_checkpointing: Blocks whose activations are recomputed in the backward pass: "none", "all", or
-            "every_2" for every second one.
+            "every_N" for every N-th one, such as "every_2".
         strategy: "ddp" replicates weights on every process, "fsdp" shards them.
         shard_by: When "fsdp" gathers weights: one "block" at a time, or all for a "step". MeanFlow's exact derivative
             needs "step".
-        num_workers: Worker processes that read data; 0 reads in the training process. By default 0 on a CPU, and on a
-            GPU up to 8, if the cores suffice.
+        num_workers: Worker processes that read data, per training process; 0 reads in the training process. By default
+            0 on a CPU. On a GPU, one less than the CPU cores per training process, at most 8.
         cache_latents: Encode the training split once and keep its latents in memory.
         precomputed_latents: Folder that `nanogen data prepare` wrote. Replaces the images.
         init: Weights to start from: the folder of a run or saved pipeline, or a file of weights of a backbone.
-        adapter: Train an adapter of `peft` on the weights of `init`, such as `{type: lora, r: 8}`: its type, and the
-            options of peft's configuration class. Targets are by default the linear layers of the blocks.
+        adapter: Adapter of `peft` to train on the weights of `init`, such as `{type: lora, r: 8}`. `type` selects
+            peft's configuration class, the other keys are its options. By default it adapts the blocks' linear layers.
         log_every: Period of log lines, in steps.
         sample_every: Period of sample sheets, in steps; 0 disables them.
         sample_count: Images per sample sheet.
         checkpoint_every: Period of checkpoints, in steps; 0 saves only the last step.
         keep_last: Number of newest checkpoints to keep.
-        keep_every: Also keep checkpoints of every `keep_every`-th step; 0 keeps none of them.
+        keep_every: Also keep the checkpoints of steps that are multiples of this; 0 keeps only the newest.
         trackers: Trackers of accelerate (wandb, mlflow, ...). "auto" is TensorBoard if it is installed.
         evaluate: Evaluation while training, such as `{every: 25000, count: 2048}`; null for none.
     """
@@ -118,7 +118,7 @@ class TrainConfig:
     evaluate: EvaluateConfig | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return the class names from the manifest of precomputed latents; empty without them."""
+        """Return the class names from the manifest of the precomputed latents; empty without precomputed latents."""
         if self.precomputed_latents is None:
             return {}
         from nanogen_data.precomputed import manifest
@@ -126,7 +126,7 @@ class TrainConfig:
         return {"classes": tuple(manifest.read(Path(self.precomputed_latents).expanduser()).classes)}
 
     def contents(self) -> dict[str, str]:
-        """Return hashes in place of the options that are paths."""
+        """Return a hash of the content of each option that is a path, or the path itself if nothing is there."""
         found = {}
         if self.precomputed_latents is not None:
             from nanogen_files.hashing import file_hash
@@ -150,16 +150,16 @@ class TrainConfig:
 
     @property
     def recomputed_every(self) -> int:
-        """Recompute the activations of every n-th block; 0 recomputes none."""
+        """The n of "recompute the activations of every n-th block"; 0 if no block is recomputed."""
         every = EVERY.fullmatch(self.activation_checkpointing)
         return int(every[1]) if every else int(self.activation_checkpointing == "all")
 
     @adapter.validator
     def _can_be_trained(self, _: object, value: Any) -> None:
         if value is not None and self.init is None:
-            raise ValueError("adapter: needs pretrained weights: set train.init to a run or pipeline")
+            raise ValueError("adapter: needs pretrained weights. Set train.init to a run, pipeline or file of weights")
         if value is not None and self.strategy == "fsdp":
-            raise ValueError("adapter: is not supported by train.strategy: fsdp; set it to ddp")
+            raise ValueError("adapter: train.strategy fsdp does not support adapters. Set train.strategy to ddp")
 
     @grad_accum_steps.validator
     def _divides_the_batch(self, _: object, value: int) -> None:

@@ -26,13 +26,13 @@ class VAEConfig:
     """Options of `VAE`.
 
     Args:
-        preset: A published VAE. Without `preset` and `path` it is `sdvae-mse`.
-        path: A local folder, or a name on the Hugging Face hub. With `preset` it is a copy of that VAE.
+        preset: Name of a published VAE. Without `preset` and `path`, `sdvae-mse` is used.
+        path: A local folder, or a name on the Hugging Face hub. With `preset`, it must be a copy of that VAE.
         subfolder: Folder of the VAE within `path`, such as `vae` in a whole pipeline.
         dtype: The dtype of the computation. Latents and images are always float32.
-        slicing: Process one image at a time, which needs the memory of one image only. The result is the same.
-        tile: Side in pixels of overlapping tiles for larger images, blended over a quarter of the side. Needs the
-            memory of one tile only. The result differs slightly; published latents are without tiles.
+        slicing: Process one image at a time, with the memory of one image. The result does not change.
+        tile: Side of a tile in pixels. Larger images are processed in overlapping tiles, with the memory of one tile,
+            and blended over a quarter of the side. The result differs slightly from that without tiles.
     """
 
     preset: str | None = field(default=None, validator=_known)

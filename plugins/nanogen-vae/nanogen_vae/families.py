@@ -56,7 +56,10 @@ class KL:
 
 
 class Flux2(KL):
-    """AutoencoderKLFlux2: 2 x 2 cells become channels (`c, row, column`), normalised by the BatchNorm in its file."""
+    """AutoencoderKLFlux2: each 2 x 2 cells of a channel become four channels, in the order channel, row, column.
+
+    The BatchNorm in the model's file normalises them.
+    """
 
     EPS = 1e-5  # as in DiffusionBench; `batch_norm_eps` of the model is 1e-4
 

@@ -46,7 +46,8 @@ class VAE:
         """Return the shape of the latent, from the preset or the config.json at `path`. Does not load weights.
 
         Raises:
-            Incompatible: `image_size` is not a multiple of the factor, or `tile` not of four times the factor.
+            Incompatible: `image_size` is not a multiple of the factor, or `tile` is not a multiple of four times the
+                factor.
             DataError: The file config.json is missing.
         """
         channels, factor = self._shape
@@ -115,7 +116,8 @@ class VAE:
             return self._family.shape(self._file)
         except (KeyError, TypeError) as error:
             raise DataError(
-                f"The config.json of {self._name!r} does not define the shape of its latents ({error}). Save it again."
+                f"The config.json of {self._name!r} does not define the shape of its latents ({error})."
+                " Save the model again with diffusers."
             ) from error
 
     @cached_property

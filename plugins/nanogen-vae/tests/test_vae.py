@@ -193,7 +193,7 @@ def test_a_wrong_image_size_suggests_the_nearest() -> None:
 
 def test_a_missing_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match=r"'/no/such/vae' is not a local folder: this .*exist.* Set `tokenizer\.path`"):
+    with pytest.raises(DataError, match=r"'/no/such/vae' is neither a local folder nor .* Set `tokenizer\.path`"):
         VAE(VAEConfig(path="/no/such/vae")).latent(256)
     with pytest.raises(DataError, match="'stabilityai/sd-vae-ft-mse' is not a local folder"):
         VAE(VAEConfig()).encode(torch.zeros(1, 3, 16, 16))

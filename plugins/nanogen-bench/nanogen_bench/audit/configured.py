@@ -53,12 +53,12 @@ IGNORED = "does not affect training"
 def lines(
     first: Mapping[str, Any], second: Mapping[str, Any], differing: Sequence[Difference], other_task: bool
 ) -> list[Line]:
-    """Return a line for each name in `NAMED`, and one for all other options.
+    """Return a line for each name in `NAMED` that has options, and one for all other options.
 
     Args:
         first: Configuration of the first run.
         second: Configuration of the second run.
-        differing: Options in which they differ.
+        differing: Options in which the configurations differ.
         other_task: Whether the tasks differ.
     """
     values = dict(flat(first)), dict(flat(second))

@@ -24,8 +24,8 @@ class Line:
         name: What is compared.
         first: Value of the first run.
         second: Value of the second run.
-        verdict: `"equal"`, `"differs"`, `"expected"` (differs because the tasks do), or `"unknown"` (not logged by
-            both runs).
+        verdict: `"equal"`, `"differs"`, `"expected"` (a difference that the rule allows), or `"unknown"` (too few
+            steps that both runs logged).
         rule: Rule that led to the verdict.
     """
 
@@ -59,7 +59,7 @@ class Audit:
 
     @property
     def equal(self) -> bool:
-        """Whether all differences are explained by the task."""
+        """Whether no line has the verdict `"differs"`."""
         return all(line.verdict != DIFFERS for line in self.lines)
 
     @property
@@ -69,7 +69,7 @@ class Audit:
         unknown = [line.name for line in self.lines if line.verdict == UNKNOWN]
         if wrong:
             return f"The trainings differ in {len(wrong)} of {len(self.lines)} lines: {', '.join(wrong)}."
-        left_out = f" Not logged by both: {', '.join(unknown)}." if unknown else ""
+        left_out = f" Too few steps logged by both runs: {', '.join(unknown)}." if unknown else ""
         apart = " apart from the task" if self.tasks[0] != self.tasks[1] else ""
         return f"The trainings are equal{apart} in all {len(self.lines) - len(unknown)} lines.{left_out}"
 

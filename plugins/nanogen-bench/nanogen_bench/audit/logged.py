@@ -33,7 +33,7 @@ class Rule:
 
 
 def curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Return the logged values by name, as (step, value) pairs, without times."""
+    """Return the logged values except `CLOCKS`, by name, as (step, value) pairs."""
     names = dict.fromkeys(name for entry in entries for name in entry if name not in CLOCKS)
     return {name: [(e["step"], float(e[name])) for e in entries if name in e] for name in names}
 
@@ -133,8 +133,8 @@ def _of_task(first: Series, second: Series, other_task: bool) -> str:
 
 #: The first rule whose pattern matches applies.
 RULES = (
-    Rule(r"lr\..*", "equal at every step, to 1e-6", _exact),
-    Rule(r"images", "equal at every step, to 1e-6", _exact),
+    Rule(r"lr\..*", "equal at every compared step, to 1e-6", _exact),
+    Rule(r"images", "equal at every compared step, to 1e-6", _exact),
     Rule(
         r"flops\.with_gradient",
         "within 1%; factor 4 between tasks, because text has more tokens",

@@ -55,8 +55,8 @@ PLAN = "mini"
 @click.option(
     "--measured",
     metavar="METHOD=RATE",
-    help="For --dry-run: images/s of a training of METHOD on the first task, measured on one GPU. Replaces the two"
-    " options above.",
+    help="For --dry-run: images/s of a training of METHOD on the first task, measured on one GPU. Not together"
+    " with the two options above.",
 )
 def mini(
     place: str,

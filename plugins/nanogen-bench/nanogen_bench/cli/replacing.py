@@ -21,4 +21,4 @@ def refuse_foreign(file: Path, pattern: str, command: str) -> None:
     if not os.path.lexists(file):
         return
     if file.is_symlink() or not re.search(pattern.encode(), read_bytes(file)):
-        raise DataError(f"{file} exists, and `nanogen {command}` did not write it: choose another --output.")
+        raise DataError(f"{file} exists, and `nanogen {command}` did not write it: choose another output path.")

@@ -14,7 +14,7 @@ MADE_BY = "nanogen bench report"  # in the footer of every page
 @click.command()
 @click.argument("place", metavar="FOLDER|TABLE.csv")
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="HTML file; by default beside the table."
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="HTML file; by default next to the table."
 )
 @click.option("--x", "xs", multiple=True, metavar="COLUMN", help="Scores of the first task; repeatable.")
 @click.option("--y", "ys", multiple=True, metavar="COLUMN[,COLUMN]", help="Scores of the other task; repeatable.")

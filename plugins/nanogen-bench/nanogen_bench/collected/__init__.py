@@ -1,1 +1,1 @@
-"""Collection of scores: run folders to tables of models and model cards."""
+"""Collection of the scores of run folders into tables of models and model cards."""

@@ -82,7 +82,7 @@ def entry(place: str) -> Entry:
 
     Raises:
         DataError: The folder is not a run, has no scores, or has a damaged file.
-        ConfigError: The configuration is damaged.
+        ConfigError: The configuration file is not valid YAML.
     """
     name, equals, folder = place.partition("=")
     path = user_path(folder if equals else place)
@@ -117,7 +117,7 @@ def _scores(path: Path) -> dict[str, Score]:
 
 
 def called(folder: Path, task: str) -> str:
-    """Return the last part of a path that is neither a seed nor the task: `rae` for `runs/t2i/rae/seed-0`."""
+    """Return the last part of the path `folder` that names neither a seed nor the task: `rae` for `t2i/rae/seed-0`."""
     parts = folder.resolve().parts[1:]
     return next((part for part in reversed(parts) if part != task and not _SEED.fullmatch(part)), folder.name)
 

@@ -42,7 +42,7 @@ class Mean:
 
 @frozen(kw_only=True)
 class Model:
-    """One row of a table. `notes` list settings of its scores that differ from most models."""
+    """One row of a table. `notes` list settings of its scores that differ from those of most models."""
 
     name: str
     family: str

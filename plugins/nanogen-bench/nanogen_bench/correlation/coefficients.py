@@ -98,7 +98,7 @@ def weighted_correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
 
     Args:
         counts: Weights [resamples, n].
-        x: Values [n] or [resamples, n], with mean near 0 and standard deviation near 1.
+        x: Values [n] or [resamples, n]: standardized values, or ranks centred at 0.
         y: Values like x.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Comparison of two agreements that share x."""
+"""Comparison of two agreements (see `results`) that share x."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def all_directions(columns: Sequence[str], given: Mapping[str, str]) -> dict[str
         given: Directions given by the user. They override the known ones.
 
     Raises:
-        ConfigError: A given direction is invalid, or a column has none.
+        ConfigError: A given direction is invalid, or the direction of a column is unknown.
     """
     wrong = next(((column, word) for column, word in given.items() if word not in (LOWER, HIGHER)), None)
     if wrong:

@@ -70,7 +70,7 @@ def labels(name: str, table: Table) -> dict[str, str]:
     """Return the group of each model.
 
     Args:
-        name: Column of the table, or `"tokenizer"`. Without such a column, tokenizers are derived from model names.
+        name: Column of the table, or `"tokenizer"`. Without a column `tokenizer`, model names determine the tokenizers.
 
     Returns:
         Model -> group. A model with an empty cell is its own group.
@@ -87,7 +87,7 @@ def labels(name: str, table: Table) -> dict[str, str]:
 
 
 def defaults(table: Table) -> tuple[str, ...]:
-    """Return the default groupings: tokenizer and family, unless all models form one group or each its own."""
+    """Return those of the groupings tokenizer and family with at least two groups, but fewer groups than models."""
     available = [name for name in DEFAULT if name == TOKENIZER or name in table.columns]
     return tuple(name for name in available if 1 < len(set(labels(name, table).values())) < len(table.rows))
 

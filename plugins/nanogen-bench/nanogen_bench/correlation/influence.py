@@ -20,7 +20,7 @@ def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut
     Args:
         pearson: The coefficient.
         units: Models or groups of models.
-        sign: +1 or -1, which converts r to an agreement.
+        sign: +1 or -1. `sign * r` is the agreement.
 
     Returns:
         The analysis; None if no unit can be left out.
@@ -58,7 +58,7 @@ def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut
             )
             for index in by_size[:SHOWN]
         ),
-        reason=f"not without {', '.join(kept)}: too few models remain" if kept else None,
+        reason=f"not without {', '.join(kept)}: too few models or a constant column would remain" if kept else None,
     )
 
 

@@ -72,7 +72,7 @@ class StudyPlan:
         Args:
             statistic: Function of counts [resamples, models].
             units: Models, and groupings of them.
-            sign: +1 or -1, which converts the statistic to an agreement.
+            sign: +1 or -1. `sign` times the statistic is the agreement.
         """
         found = [bca(statistic, by, draws=self.draws, seed=self.seed) for by in units]
         return [interval("bca", by, bounds, sign) for by, bounds in zip(units, found, strict=True)]
@@ -86,7 +86,7 @@ def complete(table: Table, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
 
 
 def interval(method: str, over: Grouping, bounds: Bounds, sign: int) -> Interval:
-    """Make an `Interval` from bounds of the raw coefficient. `sign` converts them to an agreement."""
+    """Make an `Interval` from bounds of a raw coefficient. `sign` times the coefficient is the agreement."""
     ends = (bounds.low, bounds.high) if sign > 0 else (bounds.high, bounds.low)
     low, high = (None if end is None else sign * end for end in ends)
     return Interval(

@@ -15,7 +15,7 @@ TRUE_CORRELATIONS = (0.3, 0.5)
 
 
 def power_of(n: int, over: str) -> Power:
-    """Return the power for n > 3 independent units. `over` is the name of the units, such as "tokenizer"."""
+    """Return the power for n > 3 independent units. `over` is the name of the units, such as "tokenizers"."""
     return Power(
         n=n,
         over=over,
@@ -31,7 +31,7 @@ def power(r: float, n: int) -> float:
 
 
 def detectable(n: int) -> float:
-    """Return the |r| that is detected with 80% power."""
+    """Return the smallest true |r| that is detected with 80% power."""
     return math.tanh(brentq(lambda z: normal_power(z, n - 3, ALPHA) - TARGET_POWER, 0, 10))
 
 

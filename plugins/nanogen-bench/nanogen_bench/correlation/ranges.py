@@ -18,7 +18,7 @@ def range_view(chosen: Columns, everyone: Columns, sign: int) -> RangeView:
     Args:
         chosen: x and y of the chosen models, [n] each.
         everyone: x and y of all models.
-        sign: +1 or -1, which converts r to an agreement.
+        sign: +1 or -1. `sign * r` is the agreement.
     """
     x, x_all = chosen[0], everyone[0]
     r, r_all = (float(stats.pearsonr(*sides).statistic) for sides in (chosen, everyone))

@@ -14,13 +14,13 @@ SHOWN = 5
 
 
 def rank_changes(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, int]) -> RankChanges:
-    """Count discordant pairs. Pairs that are tied in a column are ignored.
+    """Count the discordant pairs, and list those with the largest rank differences. Pairs with a tie are ignored.
 
     Args:
         models: Names of the models.
         x: Values of the first column [n].
         y: Values of the second column [n].
-        signs: +1 for each column if higher is better, -1 if lower is better.
+        signs: A sign for each column: +1 if higher is better, -1 if lower is better.
     """
     up_x, up_y = signs[0] * x, signs[1] * y
     apart_x, apart_y = (np.subtract.outer(rankdata(up), rankdata(up)) for up in (up_x, up_y))  # > 0: row is better

@@ -32,8 +32,8 @@ class Bounds:
 def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Bounds:
     """Compute the BCa interval (Efron 1987) of a bootstrap that draws whole units with replacement.
 
-    A resample with a constant column has no correlation and is replaced by the estimate. With 5 units, this affects one
-    resample in 625; with more units, fewer.
+    A resample with a constant column has no correlation; its value is replaced by the estimate. This affects one
+    resample in 625 for 5 units, and a smaller share for more units.
 
     Args:
         statistic: Function of counts [resamples, models].
@@ -80,6 +80,7 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
     All permutations are used if there are no more than `draws`.
 
     Args:
+        coefficient: The coefficient.
         n: Number of models.
         draws: Maximum number of permutations.
         seed: Seed of random permutations.
@@ -99,7 +100,7 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values by Holm's step-down method (1979). NaN values stay NaN and are not counted.
 
-    Equal to statsmodels' `multipletests`, which takes 0.3 s because it runs the garbage collector.
+    The values equal those of statsmodels' `multipletests`. That one takes 0.3 s, because it runs the garbage collector.
     """
     p = np.array(p_values, dtype=np.float64)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # argsort puts NaN last

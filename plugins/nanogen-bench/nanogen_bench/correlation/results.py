@@ -174,7 +174,7 @@ class Pair:
 
 @frozen(kw_only=True)
 class Difference:
-    """Comparison of x's agreement with two other scores, over the models that have all three."""
+    """Comparison of two agreements, of x with `first` and of x with `second`, over models with all three scores."""
 
     x: str
     first: str

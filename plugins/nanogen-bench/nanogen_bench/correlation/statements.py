@@ -63,7 +63,7 @@ def pair_statements(pair: Pair) -> list[Statement]:
 
 
 def difference_statement(difference: Difference) -> Statement:
-    """Return the statement that x agrees more with the score of the larger agreement than with the other."""
+    """Return the statement that x agrees more with one of two scores, the one with the larger agreement."""
     more, less = (difference.first, difference.second)[:: 1 if difference.difference >= 0 else -1]
     intervals = decisive(difference.intervals)
     one_sided = _all(intervals, lambda low, high: low > 0) or _all(intervals, lambda low, high: high < 0)

@@ -41,13 +41,14 @@ def study(
         x: Column of the first score.
         ys: Columns of the other scores.
         where: Conditions on rows, such as `"family!=pixel"`. All must hold.
-        directions: Column -> `"lower"` or `"higher"`, for columns whose direction is not known by name.
+        directions: Column -> `"lower"` or `"higher"`. Needed for unknown columns. Overrides the known ones.
         clusters: Groupings for cluster bootstraps: columns, or `"tokenizer"`. By default tokenizer and family.
         draws: Number of bootstrap draws, and of permutations.
         seed: Seed of the draws.
 
     Raises:
-        DataError: A column is missing, constant or not numeric, or fewer than 4 models have both scores.
+        DataError: A column is missing, constant or not numeric, fewer than 4 models have both scores, or more than
+            500 models are chosen.
         ConfigError: A direction is unknown, a condition has the wrong form, or a column is given twice.
     """
     plan = _plan(table, (x, *ys), where, directions or {}, clusters, draws, seed)
@@ -95,8 +96,8 @@ def _plan(
     chosen = choose(table, where)
     if len(chosen.rows) > MAX_MODELS:
         raise DataError(
-            f"The table has {len(chosen.rows):,} models, but a study can use at most {MAX_MODELS:,}."
-            " Select rows with --where."
+            f"{len(chosen.rows):,} models are chosen, but a study can use at most {MAX_MODELS:,}."
+            " Choose fewer rows with --where."
         )
     return StudyPlan(
         table=table,

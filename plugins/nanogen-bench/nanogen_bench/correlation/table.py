@@ -43,7 +43,7 @@ class Table:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, object]], *, source: str) -> Table:
-        """Make a table from values, with None for missing ones.
+        """Make a table from rows of values. None is a missing value.
 
         Raises:
             DataError: There are no rows, or two rows have the same name.
@@ -70,7 +70,7 @@ class Table:
         return np.array([self._number(row, column) for row in self.rows])
 
     def kept(self, rows: Iterable[Row]) -> Table:
-        """Return the table with some of its rows."""
+        """Return a copy that has only the given rows."""
         return attrs.evolve(self, rows=tuple(rows))
 
     def _number(self, row: Row, column: str) -> float:

@@ -1,4 +1,4 @@
-"""Within-group correlation. Agreement is Pearson's r with the sign changed so that +1 means equal rankings."""
+"""Correlation within groups of models, as agreements (see `results`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def within_groups(pearson: Resampled, units: Grouping, sign: int) -> list[Within
     Args:
         pearson: The coefficient.
         units: The groups.
-        sign: +1 or -1, which converts r to an agreement.
+        sign: +1 or -1. `sign * r` is the agreement.
     """
     agreement = sign * pearson.counted(units.members)
     sizes = units.members.sum(axis=1).astype(int)

@@ -8,14 +8,14 @@ Files of the output folder (by default `runs/mini`):
         result.json             of a finished run: its request, scores and cost, with a SHA-256
         failure.json            error of a failed run
     prepared/NAME/              a run that other runs need, such as a decoder; without scores.json
-    logs/TASK/METHOD/seed-N/    script and output (ID_0_log.out) of the run's jobs; job.json while SLURM has one
+    logs/TASK/METHOD/seed-N/    script and output (ID_0_log.out) of the run's jobs; job.json while SLURM has such a job
     runs.csv                    one row per run: model, family, task, seed, scores, n, cost
     table.csv                   one row per method: model, family, means of the scores over seeds, standard deviations
                                 (NAME_sd), number of seeds, notes about differing fingerprints
     perturbed/NAME/TASK/...     the runs of a perturbation of the plan
-    perturbations.json          correlation of each retraining, and its spread, if the plan has perturbations
+    perturbations.json          correlations of all retrainings, and their spread, if the plan has perturbations
     correlations.json           x column -> study, as in `nanogen bench correlate --json`
-    audits.json                 method -> audits of its two runs for each seed
+    audits.json                 method -> audits, one per seed, of its runs on the two tasks
 
 The request of a run consists of its configuration, number of samples and prepared runs. A finished run is not repeated
 while its request is unchanged. An interrupted experiment can be resumed at any time.

@@ -43,7 +43,7 @@ class Speed:
     Attributes:
         gpu_tflops: Peak of dense bf16 products, in TFLOP/s.
         utilisation: Share of the peak that a training reaches.
-        measured: `METHOD=RATE`: images/s of a training on one GPU. Replaces the other two.
+        measured: `METHOD=RATE`: images/s of training METHOD on the first task on one GPU. Not with the two above.
     """
 
     gpu_tflops: float | None = None
@@ -78,18 +78,18 @@ def dry_run(
     speed: Speed,
     log: Log,
 ) -> Iterator[str]:
-    """Compute the cost of the unfinished runs, and write the scripts that SLURM would get.
+    """Compute the cost of the unfinished runs. For SLURM, also write the scripts that sbatch would get.
 
     Args:
         raw: The plan as plain values.
-        output: Output folder. The scripts go to a folder beside it, named `OUTPUT.scripts`.
-        only: Methods; all if empty.
+        output: Output folder. The scripts go to the folder `OUTPUT.scripts`, in the same parent folder.
+        only: Methods to include; all if empty.
         queue: Queue of the jobs.
         speed: Assumption about the speed of a GPU.
         log: Receives lines of progress.
 
     Yields:
-        Lines of text.
+        Lines of the cost table, and notes on it.
 
     Raises:
         ConfigError: The plan, one of its configurations or `speed` is wrong.
@@ -195,4 +195,4 @@ def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:
         place = job.folder.relative_to(output)
         script = queue.script(output / LOGS / place, title=f"nanogen {job.title}")
         storage.write_text(folder / f"{'-'.join(place.parts)}.sh", script)
-    return f"Wrote {len(todo)} scripts for sbatch to {folder}. Prepared runs come first, as a dependency of the others."
+    return f"Wrote {len(todo)} scripts for sbatch to {folder}. Nothing is submitted. Prepared runs would run first."

@@ -98,7 +98,8 @@ def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
             return
         if text_files.read(file) != yaml_files.dump(yaml_files.read(file)):
             raise TrainingError(
-                f"{file} is another plan and was edited by hand: choose another --output, or move the file away."
+                f"{file} differs from this plan, and was edited by hand. It is not overwritten: choose another"
+                " --output, or move the file away."
             )
     storage.write_text(file, yaml_files.dump(dict(raw)))
 

@@ -19,7 +19,7 @@ _BRACES = re.compile(r"\{([\w+-]+)\}")
 
 
 def braces(value: Any) -> Iterator[str]:
-    """Yield all names in braces of a configuration's strings."""
+    """Yield every `name` that a string of a configuration contains in braces, as `{name}`."""
     if isinstance(value, str):
         yield from _BRACES.findall(value)
     elif isinstance(value, (Mapping, list, tuple)):
@@ -86,7 +86,7 @@ def finished_result(folder: Path, request: Any) -> dict[str, Any] | None:
         The result; None if the run is not finished, or has another request.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The result file is damaged or was edited.
     """
     file = folder / RESULT
     if not os.path.lexists(file):

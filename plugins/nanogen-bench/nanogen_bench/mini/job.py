@@ -28,7 +28,7 @@ class Job:
         template: Configuration with names of prepared runs in braces, instead of their folders.
         folder: Folder of the run.
         eval_samples: Number of samples for the scores; 0 for a prepared run.
-        statistics: File in the folder for the latent statistics of a prepared run.
+        statistics: File name, in the folder, for the latent statistics of a prepared run. None: they are not written.
         after: Prepared runs that must finish first, by name.
         perturbation: Name of the perturbation; NONE without one.
     """
@@ -100,9 +100,10 @@ class Job:
 
 
 def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
-    """Return the runs of methods, in running order.
+    """Return the runs of the given methods and the prepared runs that they need, in the order in which they run.
 
     Args:
+        plan: The plan.
         output: Output folder.
         names: Names of the methods.
 

@@ -26,7 +26,7 @@ COST = ("steps", "seconds", "evaluation_seconds", "parameters", "precision")
 
 
 def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[str]:
-    """Write the result files of all finished runs.
+    """Write the tables, correlations and audits of all finished runs.
 
     Args:
         output: Output folder.

@@ -1,7 +1,7 @@
 """Perturbations of an experiment: do its correlations remain with other seeds, learning rates, batch sizes, EMAs?
 
 Every method is trained again for each perturbation and seed. Each of these retrainings gives a correlation over the
-methods. Their spread is compared with the bootstrap interval over methods of the unperturbed experiment.
+methods. Their spread is compared with the unperturbed experiment's bootstrap interval over methods.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FEWEST = 4  # methods of a correlation
 def write(
     plan: ExperimentPlan, output: Path, entries: Mapping[str, Sequence[Entry]], studies: Mapping[str, Study]
 ) -> Iterator[str]:
-    """Write the correlation of each retraining, and its spread beside the interval of the unperturbed experiment.
+    """Write the correlations of all retrainings, their spread, and the unperturbed experiment's bootstrap interval.
 
     Args:
         plan: The plan, with its perturbations.

@@ -29,8 +29,8 @@ class Variant:
 
     Attributes:
         summary: Description for the report.
-        family: Group of related methods, which are not independent of each other.
-        recipe: Recipe or configuration file below the base; None for none.
+        family: Group of related methods. Methods of a group are not independent of each other.
+        recipe: Recipe or configuration file that the base overrides; None for none.
         config: Configuration that overrides the base.
     """
 
@@ -41,7 +41,7 @@ class Variant:
 
     @property
     def needs(self) -> list[str]:
-        """Names of the prepared runs in braces, such as `decoder` in `"{decoder}/decoder.safetensors"`."""
+        """Names of the prepared runs in `config`, such as `decoder` in `"{decoder}/decoder.safetensors"`."""
         return list(dict.fromkeys(braces(self.config)))
 
 
@@ -49,14 +49,14 @@ class Variant:
 class Prepared:
     """A run that methods need, such as the training of a decoder.
 
-    It runs once, on one task. Methods use it on both tasks, so that the runs differ only in the task.
+    It runs once, on one task. Methods use it on both tasks, so that their runs differ only in the task.
 
     Attributes:
         summary: Description.
         task: Name of the task to train on.
         steps: Number of training steps.
         config: Configuration that overrides the base.
-        statistics: File in its folder for the statistics of its latents; None to write none.
+        statistics: File name, in its folder, for its latent statistics. None: they are not written.
     """
 
     summary: str
@@ -77,10 +77,10 @@ class ExperimentPlan:
         eval_samples: Number of samples for the scores of each run.
         base: Configuration that all runs share.
         methods: The methods by name.
-        x: Score columns of the first task to correlate.
-        y: Score columns of the second task to correlate.
+        x: Score columns of the first task, each correlated with each of `y`.
+        y: Score columns of the second task.
         prepared: Runs that methods need, by name.
-        perturbations: Changes of the base configuration by name. With each of them, every method is trained again.
+        perturbations: Changes of the base configuration, by name. Every method is trained again with each change.
         quick: Changes of the plan for `--quick`.
     """
 
@@ -187,7 +187,7 @@ def configuration(
         seed: Training seed.
         steps: Number of training steps. They also determine the learning-rate schedule, see `lengths`. None leaves
             both as configured.
-        recipe: Recipe or configuration file below the base.
+        recipe: Recipe or configuration file that the base overrides; None for none.
     """
     own = {"task": task, "seed": seed, **({} if steps is None else lengths(steps))}
     return combine(recipe, plan.base, overlay, own)

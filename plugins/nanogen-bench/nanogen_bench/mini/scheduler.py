@@ -33,10 +33,10 @@ class Slots:
 
     Attributes:
         count: Maximum number of submitted jobs; None for no limit.
-        gpus: GPUs of this machine, by the names that CUDA_VISIBLE_DEVICES takes, divided among the slots. Empty if
-            the queue assigns GPUs, or every job sees all of them.
-        processes: Processes of each job, one per GPU.
-        threads: CPU threads of each job; None for torch's default.
+        gpus: GPUs of this machine, named as in CUDA_VISIBLE_DEVICES. They are divided among the slots. Empty if the
+            queue assigns GPUs, or every job sees all of them.
+        processes: Number of processes of each job, one per GPU.
+        threads: Number of CPU threads of each process; None for torch's default.
     """
 
     count: int | None = None
@@ -159,7 +159,7 @@ class Scheduler:
 
         Args:
             job: The run.
-            slot: Number of its slot, which determines its GPUs on this machine.
+            slot: Index of the slot. It determines the GPUs of the run on this machine.
         """
         slots = self.options.slots
         own = slots.gpus[slot * slots.processes : (slot + 1) * slots.processes]

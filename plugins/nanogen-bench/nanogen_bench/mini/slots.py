@@ -17,11 +17,11 @@ def local_slots(count: int | None, gpus: int | None) -> Slots:
     """Divide this machine among parallel jobs.
 
     Args:
-        count: Number of parallel jobs; by default as many as the GPUs allow, or one per core.
+        count: Number of parallel jobs. None: as many as the GPUs allow; without `gpus`, one per core.
         gpus: GPUs per job; None: every job sees all GPUs.
 
     Raises:
-        ConfigError: The machine has too few GPUs.
+        ConfigError: This process sees too few GPUs.
     """
     if gpus is None:
         count = count or cores()
@@ -30,8 +30,8 @@ def local_slots(count: int | None, gpus: int | None) -> Slots:
     count = count or len(names) // gpus
     if not count or count * gpus > len(names):
         raise ConfigError(
-            f"{max(count, 1)} jobs with {gpus} GPUs each need {max(count, 1) * gpus} GPUs, but this machine has"
-            f" {len(names)}: lower --slots or --gpus-per-job."
+            f"{max(count, 1)} jobs with {gpus} GPUs each need {max(count, 1) * gpus} GPUs, but CUDA sees {len(names)}:"
+            " lower --slots or --gpus-per-job, or leave them out."
         )
     return Slots(count=count, gpus=names, processes=gpus, threads=max(1, cores() // (count * gpus)))
 

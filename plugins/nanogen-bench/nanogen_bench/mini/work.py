@@ -1,7 +1,7 @@
 """Process of one run of a plan: `python launcher.py nanogen_bench.mini.work OUTPUT FOLDER`.
 
-It resumes from the newest checkpoint. When its job ends, its standard input closes. It then saves a checkpoint and
-stops, as after Ctrl-C. Under torchrun, several processes share the run.
+The process resumes from the newest checkpoint. Its standard input closes when the parent process ends. It then saves a
+checkpoint and stops, as after Ctrl-C. Under torchrun, several processes share the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EVAL_BATCH = 128  # samples per batch of the evaluation
 
 
 def find(output: Path, folder: str) -> Job:
-    """Find a run in the plan of an output folder by the relative path of its folder."""
+    """Return the run whose folder is `output / folder`, from the plan in `output`."""
     plan = checked(read(output / PLAN))
     return next(job for job in jobs(plan, output, list(plan.methods)) if job.folder == output / folder)
 
@@ -88,7 +88,7 @@ def _evaluate(pipeline: Pipeline, job: Job) -> list[Score]:
 
 
 def attempt(job: Job) -> int:
-    """Execute `work`, and write `failure.json` if it fails. Returns the exit status."""
+    """Execute `work`, and write `failure.json` if it fails, but not if it is interrupted. Returns the exit status."""
     failure = job.folder / folders.FAILURE
     folders.clear_failure(job.folder)
     try:

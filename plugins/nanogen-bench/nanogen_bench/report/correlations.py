@@ -138,7 +138,7 @@ def _differences(groups: Sequence[Group], label: Label) -> list[Content]:
     names = ("n", "First", "Second", "Difference", "95 % interval", "Second with first", "Williams’ t", "p", "p, Holm")
     heads = [Head("Score: first or second", text=True), *map(Head, names)]
     caption = (
-        "Comparison of a score’s agreement with two other scores, over the models that have all three: Williams’ test"
+        "Does a score agree more with one score than with another? Over the models that have all three: Williams’ test"
         " for correlations that share a variable, with n − 3 degrees of freedom; interval by bootstrap over models."
     )
     return [element("h3", "Differences between agreements"), tables.table(heads, rows, caption=caption)]

@@ -20,7 +20,7 @@ def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Mark
     Args:
         name: Name of the logged value.
         pair: Curves of both runs, as (step, value) pairs. The second may be empty.
-        tasks: Tasks of the runs with a curve.
+        tasks: Task of each run that has a curve.
 
     Returns:
         The plot; None if there are fewer than two steps.

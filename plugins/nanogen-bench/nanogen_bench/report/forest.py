@@ -30,9 +30,10 @@ def forest(rows: Sequence[Interval], *, low: float, high: float, zero: float, ax
     """Draw a forest plot.
 
     Args:
+        rows: Estimates with intervals.
         low: Start of the axis.
         high: End of the axis.
-        zero: Value without effect, which gets a stronger line.
+        zero: Value that means no effect. It gets a stronger line.
         axis: Title of the axis.
         summary: Description for screen readers.
     """

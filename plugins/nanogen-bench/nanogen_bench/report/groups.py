@@ -11,7 +11,7 @@ from nanogen_bench.correlation.results import Difference, Pair, Power, Statement
 
 @frozen
 class Group:
-    """Studies of one set of models, one per x score. `style` is its class in page.css."""
+    """Studies of one set of models. Each x score has its own study. `style` is the set's class in page.css."""
 
     studies: Sequence[Study]
     style: str  # "main" or "other"
@@ -36,7 +36,7 @@ class Group:
 
     @property
     def summaries(self) -> list[str]:
-        """One sentence about each pair of scores."""
+        """One text about each pair of scores."""
         return [sentence for study in self.studies for sentence in study.summary]
 
     @property
@@ -51,12 +51,12 @@ class Group:
 
     @property
     def differences(self) -> list[Difference]:
-        """Tests whether x agrees more with one score than with another, of all studies."""
+        """Tests of all studies: does x agree more with one score than with another?"""
         return [difference for study in self.studies for difference in study.differences]
 
     @property
     def power(self) -> Sequence[Power]:
-        """Statistical power, which depends only on the number of models and is the same for all studies."""
+        """Statistical power of the first study. It depends only on the numbers of models and groups."""
         return self.studies[0].power
 
     def pair(self, x: str, y: str) -> Pair:

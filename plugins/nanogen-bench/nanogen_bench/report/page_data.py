@@ -1,4 +1,4 @@
-"""Data of a report page, which its sections render."""
+"""Data that the sections of a report page render."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section of perturbations: the correlation of each retraining beside the bootstrap interval."""
+"""Section of perturbations: the spread of the correlations of all retrainings, and the bootstrap interval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def read(file: Path) -> dict[str, Any]:
     found = json_files.read_object(file)
     pairs, names = found.get("pairs"), found.get("perturbations")
     if not isinstance(names, list) or not isinstance(pairs, list) or not all(map(_valid, pairs)):
-        raise DataError(f"{file.name} does not have the format of `nanogen bench mini`. Run the experiment again.")
+        raise DataError(
+            f"{file.name} does not have the format of `nanogen bench mini`. The same `nanogen bench mini` command"
+            " writes the file again."
+        )
     return found
 
 
@@ -36,7 +39,7 @@ def _valid(pair: Any) -> bool:
 
 
 def perturbations(found: Mapping[str, Any], title: Callable[[str], str]) -> list[Content]:
-    """Build the perturbations section: a row per pair of scores, with the mean of each perturbation."""
+    """Build the perturbations section: a row per pair of scores, with the mean agreement of each perturbation."""
     names: Sequence[str] = found["perturbations"]
     heads = [
         Head("Scores", text=True),
@@ -51,8 +54,8 @@ def perturbations(found: Mapping[str, Any], title: Callable[[str], str]) -> list
     text = element(
         "p",
         "Every method was trained again for each perturbation and seed. Each retraining gives a Spearman correlation"
-        " over the methods (+1: both scores rank them alike). A correlation that remains has a standard deviation over"
-        " retrainings that is small beside its bootstrap interval over methods.",
+        " over the methods (+1: both scores rank them alike). A stable correlation varies little over"
+        " retrainings, compared with its bootstrap interval over methods.",
     )
     rows = [_row(pair, names, title) for pair in found["pairs"]]
     return [text, tables.table(heads, rows, caption="Spearman agreement; perturbations: mean over seeds.")]

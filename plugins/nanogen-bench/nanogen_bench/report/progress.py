@@ -20,13 +20,13 @@ Scores = Mapping[str, Mapping[str, Series]]  # run -> score -> curve
 
 
 def curves_of(log: Path) -> dict[str, Series]:
-    """Return the scores during training: the last one of each step, by name.
+    """Return the scores during training, by name. If a step was logged again, its last value counts.
 
     Args:
         log: `log.jsonl` of a run.
 
     Raises:
-        DataError: If the log cannot be read.
+        DataError: The log cannot be read.
     """
     by_name: dict[str, dict[int, float]] = {}
     for entry in metrics_log.read(log.parent):
@@ -43,7 +43,7 @@ def selection(file: Path) -> str:
         file: `best/selection.json` of a run.
 
     Raises:
-        DataError: If the file is damaged.
+        DataError: The file is damaged.
     """
     facts = json_files.read_object(file)
     try:

@@ -57,7 +57,7 @@ class Request:
 
 
 def default_output(place: str) -> Path:
-    """Return the default path of the page: in the folder, or beside the table."""
+    """Return the default path of the page: in the folder, next to the table, or `NAME.html` for a shipped table."""
     if Path(place).is_dir():
         return Path(place) / FILE
     return Path(f"{place}.html") if place in SHIPPED else Path(place).with_suffix(".html")
@@ -67,7 +67,8 @@ def read(request: Request) -> PageData:
     """Read and compute everything on the page. Studies that are not possible are reported on the page.
 
     Raises:
-        DataError: The table is missing, damaged, or lacks a column.
+        DataError: The table is missing, damaged, or lacks a column. Or all runs of the folder are damaged or
+            unfinished.
         ConfigError: The direction of a column is unknown.
     """
     table = _table(request)

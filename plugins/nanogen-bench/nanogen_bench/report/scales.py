@@ -46,9 +46,10 @@ class Scale:
 
 
 def around(values: Iterable[float], start: float, end: float) -> Scale:
-    """Return a scale over all values with a margin. For equal values, the range extends by half of the value.
+    """Return a scale over all values with a margin. For equal values, the margin is half of |value|, or 1 for 0.
 
     Args:
+        values: The values.
         start: Position of the low end in SVG units.
         end: Position of the high end.
     """

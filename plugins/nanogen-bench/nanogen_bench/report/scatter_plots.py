@@ -21,8 +21,9 @@ Family = Callable[[str], str]
 
 
 def scatter_plots(groups: Sequence[Group], marks: Mapping[str, Mark], family: Family, label: Label) -> list[Content]:
-    """Build the scatter plots section: a legend, and the plots of each group. Plots also show the fits of earlier
-    groups.
+    """Build the scatter plots section: a legend, and the plots of each group.
+
+    The plots of a group also show the fits of the groups before it in `groups`.
 
     Args:
         groups: Groups of models.

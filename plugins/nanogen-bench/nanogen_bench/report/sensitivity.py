@@ -1,4 +1,4 @@
-"""Section of sensitivity: effects of single models, groups, range and number of models on the agreement."""
+"""Section of sensitivity: does the agreement depend on one model, one group, or the range of x? Also the power."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ def slopes(models: Sequence[Ranked], marks: Mapping[str, Mark], *, left: str, ri
     """Draw a slope chart.
 
     Args:
+        models: Models with their ranks.
         marks: Mark of each family.
         left: Title of the left ranking.
         right: Title of the right ranking.

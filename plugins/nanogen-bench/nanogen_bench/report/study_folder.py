@@ -1,4 +1,4 @@
-"""Reading of an experiment folder of `nanogen bench mini`, with errors for damaged files and runs."""
+"""Reading of an experiment folder of `nanogen bench mini`, with error messages about damaged files and runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class StudyFolder:
 
 
 def study_folder(folder: Path) -> StudyFolder:
-    """Read an experiment folder. Raises DataError if all of its runs are damaged."""
+    """Read an experiment folder. Raises DataError if all of its runs are damaged or unfinished."""
     left_out: list[str] = []
     plan = _read(folder / PLAN, _plan, left_out)
     directions = _read(folder / CORRELATIONS, _directions, left_out)
@@ -110,10 +110,10 @@ def _read(file: Path, reader: Callable[[Path], T], left_out: list[str], folder: 
 
 
 def preset(raw: Mapping[str, Any], name: str) -> Preset:
-    """Read the options of the page from a plan.
+    """Read the options of the page from a plan or the file of a shipped table.
 
     Args:
-        raw: Values of the plan.
+        raw: Values of the file.
         name: File name, for error messages.
 
     Raises:
@@ -124,7 +124,7 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
     methods = known.pop("methods", {})
     if not isinstance(methods, Mapping) or not all(isinstance(value, Mapping) for value in methods.values()):
         raise DataError(
-            f"{name}: `methods` must contain a mapping for each method. Restore the file from the experiment."
+            f"{name}: `methods` must contain a mapping for each method. Restore the plan of the experiment."
         )
     found = {
         key: structure({"summary": value.get("summary", "")}, Method, f"methods.{key}")
@@ -136,7 +136,7 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 def _plan(file: Path) -> Preset:
     raw = yaml_files.parse(text_files.read(file), PLAN)
     if not isinstance(raw, Mapping):
-        raise DataError(f"{PLAN} must be a mapping of keys and values. Restore the file from the experiment.")
+        raise DataError(f"{PLAN} must be a mapping of keys and values. Restore the plan of the experiment.")
     return preset(raw, PLAN)
 
 
@@ -148,7 +148,7 @@ def _directions(file: Path) -> dict[str, str]:
         if not isinstance(directions, dict) or not set(map(str, directions.values())) <= {"lower", "higher"}:
             raise DataError(
                 f"{file}: `directions` must contain `lower` or `higher` for each score. "
-                "Restore the file from the experiment."
+                "The same `nanogen bench mini` command writes the file again."
             )
         found |= directions
     return found
@@ -161,7 +161,10 @@ def _audits(file: Path) -> dict[str, list[Audit]]:
 
 def _audits_of(runs: Any, file: Path) -> Iterator[Audit]:
     if not isinstance(runs, list) or not all(isinstance(one, dict) for one in runs):
-        raise DataError(f"{file} must contain a list of audits for each method. Restore the file from the experiment.")
+        raise DataError(
+            f"{file} must contain a list of audits for each method. The same `nanogen bench mini` command writes the"
+            " file again."
+        )
     for one in runs:
         values = {key: value for key, value in one.items() if key not in DERIVED}
         yield structure(values, Audit, "audit", finite=False)

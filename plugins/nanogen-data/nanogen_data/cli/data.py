@@ -19,7 +19,7 @@ STATISTICS = "statistics"  # provided by tokenizers that normalise latents by me
 
 @click.group()
 def data() -> None:
-    """Measure training data, or precompute its latents."""
+    """Compute latent statistics of training data, or precompute its latents."""
 
 
 data.add_command(prepare)

@@ -91,7 +91,7 @@ def prepare_part(
     Args:
         config: The configuration as plain values.
         folder: Folder to write.
-        options: Options. `workers` in them is for the submitting machine and is ignored.
+        options: Sizes and dtype. Its field `workers` is meant for the submitting machine and is ignored.
         workers: Number of workers; None for one per CPU of the job.
         part: Index of the part.
         parts: Number of parts.

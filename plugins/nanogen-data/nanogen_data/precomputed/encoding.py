@@ -91,7 +91,7 @@ class Encoder:
         tensors = {"latents": [latents], "token states": states}
         wrong = next((name for name, values in tensors.items() if not _finite(values)), None)
         if wrong is not None:
-            large = f", or they are too large for {str(self._dtype).removeprefix('torch.')} (--dtype)"
+            large = f", or values are too large for {str(self._dtype).removeprefix('torch.')} (change --dtype)"
             raise DataError(
                 f"The {wrong} of example {number} contain NaN or infinite values. Likely causes: the network that"
                 " encodes runs in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
@@ -149,7 +149,7 @@ def device() -> torch.device:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one thread, so that sums have a fixed order and latents do not depend on the number of processes."""
+    """Limit PyTorch to one thread, so that sums have a fixed order and latents do not depend on the process count."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

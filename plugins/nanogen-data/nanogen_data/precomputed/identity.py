@@ -38,9 +38,9 @@ def identity_of(parts: Assembly) -> dict[str, Any]:
 def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Return the identity of a split: its dataset, options, length and file hashes.
 
-    `files` covers all names and sizes, `contents` a sample of the bytes (`hashing.sample_hash`), and `versions` the
-    ETags of remote files. Several roots are hashed one by one, so each may move. Datasets whose examples have no
-    `files()` are identified by their options only.
+    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of local files
+    (`hashing.sample_hash`), `versions` the ETags of remote files. Several roots are hashed one by one, so a root can be
+    moved to another folder. If the examples have no `files()`, only the options and the length are compared.
 
     Args:
         parts: The assembled pipeline components.
@@ -93,7 +93,7 @@ def variants(reading: Reading, task: str) -> int:
 
 
 def files_hash(files: Sequence[Path | RemoteFile]) -> str:
-    """Return the SHA-256 over the names, relative to their common folder, and sizes of files."""
+    """Return the SHA-256 over the names and sizes of files. Names are relative to the common folder of the files."""
     names = [file.name if isinstance(file, RemoteFile) else file for file in files]
     root = os.path.commonpath([name.parent for name in names])
     total = sha256()

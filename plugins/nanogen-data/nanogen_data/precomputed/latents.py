@@ -21,8 +21,8 @@ MAX_OPEN = 128  # files
 class Latents:
     """Examples of precomputed latents, with the indices of the source dataset.
 
-    Samples that are corrupt in the source are corrupt here too, so training sees the same examples as on images. Each
-    process verifies the SHA-256 of a shard when it first reads from it.
+    Samples that are corrupt in the source are corrupt here too, so training sees the same examples as if it read the
+    images. Each process verifies the SHA-256 of a shard when it first reads from it.
     """
 
     max_corrupt = 1.0  # `nanogen data prepare` has applied the limit
@@ -68,7 +68,7 @@ class Latents:
 
 
 def open_file_limit() -> int:
-    """Return how many files may stay open: a quarter of the process's limit."""
+    """Return how many files may stay open: a quarter of the process's limit, at most 128."""
     try:
         import resource
 
@@ -114,12 +114,12 @@ def _refuse_other_size(path: Path, expected: int) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != expected:
         problem = "is missing" if size is None else f"has {size} bytes, but the manifest says {expected}"
-        raise DataError(f"{path} {problem}: copy it again, or prepare the latents again.")
+        raise DataError(f"{path} {problem}: copy it again, or prepare the latents again into another folder.")
 
 
 def _corrupt_shard(file: Path, detail: str, shard: Shard) -> DataError:
     return DataError(
-        f"{file} is corrupt {detail}. Copy it from its source. Or delete {shard.tar.name}, {shard.index.name} and"
+        f"{file} is corrupt {detail}. Restore it from a copy. Or delete {shard.tar.name}, {shard.index.name} and"
         f" {shard.record.name}, and run `nanogen data prepare` again."
     )
 
@@ -129,13 +129,13 @@ def _refuse_nonfinite(example: Example, shard: Shard, index: int) -> None:
     tensors = [tensor for tensor in (example.latents, *states) if tensor is not None]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise DataError(
-            f"{shard.tar} contains NaN or infinite values (example {index}): prepare the latents again, with a VAE"
-            " that computes in float32 or bfloat16."
+            f"{shard.tar} contains NaN or infinite values (example {index}). Prepare the latents again into another"
+            " folder. A likely cause is float16: let the tokenizer and the encoder compute in float32 or bfloat16."
         )
 
 
 def _skipped(shard: Shard, index: int) -> CorruptSampleError:
     skipped = {index: (reason, message) for index, reason, message in shard.facts()["skipped"]}
     if index not in skipped:
-        raise _corrupt_shard(shard.record, f"(it has no reason for the skipped example {index})", shard)
+        raise _corrupt_shard(shard.record, f"(it does not say why example {index} was skipped)", shard)
     return CorruptSampleError(*skipped[index])

@@ -1,4 +1,4 @@
-"""`manifest.json`: the content of a folder of precomputed latents, and its comparison with a configuration."""
+"""`manifest.json`, which describes a folder of precomputed latents, and its comparison with a configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DATA = {
 }
 PARTS = {
     "weights": "the {part} has other weights",
-    READ: "the {part} reads other files beside its weights, such as a configuration or a vocabulary",
+    READ: "the {part} reads other files besides its weights, such as a configuration or a vocabulary",
 }
 NAMES = {"text": "text encoder"}
 
@@ -79,7 +79,7 @@ class Manifest:
         storage.write_json(folder / NAME, {**values, HASH: _hash(values)})
 
     def shard_fields(self, shards: list[dict[str, Any]], counter: CorruptionCounter) -> dict[str, Any]:
-        """Return the fields that are known when all shards are written."""
+        """Return the fields that are known only after all shards are written."""
         return {"shards": shards, "skipped": dict(sorted(counter.reasons.items())), "first": counter.first}
 
 
@@ -88,18 +88,25 @@ def read(folder: Path) -> Manifest:
     if not (folder / NAME).is_file():
         raise DataError(
             f"{folder} contains no precomputed latents (no {NAME}): create them with"
-            f" `nanogen data prepare SOURCE {folder}`."
+            f" `nanogen data prepare SOURCE {folder} --config CONFIG`."
         )
     values = storage.read_json(folder / NAME)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(f"{folder / NAME} does not have format {FORMAT}: prepare the latents again.")
+        raise DataError(
+            f"{folder / NAME} does not have format {FORMAT}: prepare the latents again into another folder."
+        )
     written = values.pop(HASH, None)
     if written is not None and written != _hash(values):
-        raise DataError(f"{folder / NAME} is corrupt or was edited (SHA-256): prepare the latents again.")
+        raise DataError(
+            f"{folder / NAME} is corrupt or was edited (its SHA-256 does not match). Restore it from a copy, or prepare"
+            " the latents again into another folder."
+        )
     try:
         return Manifest(**values)
     except TypeError as error:
-        raise DataError(f"{folder / NAME} is corrupt ({error}): prepare the latents again.") from error
+        raise DataError(
+            f"{folder / NAME} is corrupt ({error}): prepare the latents again into another folder."
+        ) from error
 
 
 def _hash(values: Mapping[str, Any]) -> str:
@@ -127,7 +134,7 @@ def refuse_mismatch(folder: Path, stored: Mapping[str, Any], current: Mapping[st
         )
     raise DataError(
         f"The latents in {folder} do not match this configuration: {changes}. Change the"
-        " configuration, or prepare into another folder."
+        " configuration, or prepare the latents again into another folder."
     )
 
 

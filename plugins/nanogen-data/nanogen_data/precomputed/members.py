@@ -1,8 +1,9 @@
-"""Serialisation of an example as a safetensors file. Reading does not copy tensors.
+"""Serialisation of an example as a safetensors file. Reading does not copy float32 tensors.
 
-`latents` [V, C, h, w] has one latent per variant of the image. `states` [n, D] has the unmasked tokens of a caption (n
-is 0 for an empty caption); `states.1`, ... have the tokens of further captions. Label and captions are JSON under one
-metadata key, so that equal examples have equal bytes. `weights` are the probabilities of several captions.
+The tensor `latents` [V, C, h, w] has one latent per variant of the image. The tensors `states`, `states.1`, `states.2`
+and so on [n, D] have the unmasked tokens of the captions, in the order of `Example.states`; n is 0 for an empty
+caption. Label, captions and the probabilities of the captions (`weights`) are JSON under a single metadata key, so that
+equal examples have equal bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def pack(latents: Tensor, states: Sequence[Tensor], label: int | None, caption: 
 
     Args:
         latents: Latents [V, C, h, w].
-        states: Token states [n, D] of each caption; empty if none are stored.
+        states: Token states [n, D] of each caption, in the order of `Example.states`; empty if none are stored.
         label: Class index, or None.
         caption: Caption, several captions, or None.
     """

@@ -1,4 +1,4 @@
-"""Write a folder of precomputed latents. A killed process can be run again; finished shards stay."""
+"""Write a folder of precomputed latents. After an interruption, a second call keeps the finished shards."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
 
 
 def claim(resolved: Resolved, folder: Path, options: Options) -> None:
-    """Write the manifest that `prepare_part` needs into an empty folder. Arguments as in `prepare`."""
+    """Write the manifest that `prepare_part` needs, or check an existing one. Arguments as in `prepare`."""
     with folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)):
         parts = Assembly(resolved)
         _claim(folder, _manifest(parts, reading_of(parts), options))
@@ -101,7 +101,7 @@ def prepare_part(
         options: As in `prepare`.
         part: Index of the part.
         parts: Number of parts.
-        report: As in `prepare`, for the examples of this part.
+        report: Called with the finished examples of this part and the total number of examples of all parts.
 
     Raises:
         DataError: The folder contains other latents, the disk is full, or too many samples are corrupt.
@@ -146,7 +146,9 @@ def _manifest(parts: Assembly, reading: Reading, options: Options) -> Manifest:
 
 
 def _busy(folder: Path, holder: str) -> DataError:
-    return DataError(f"Another process{holder} is preparing latents in {folder}: choose another destination.")
+    return DataError(
+        f"Another process{holder} is preparing latents in {folder}: wait for it, or choose another destination."
+    )
 
 
 def _disk_full(folder: Path, reason: str) -> DataError:

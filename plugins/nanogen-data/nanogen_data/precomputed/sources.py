@@ -58,5 +58,5 @@ def _ambiguous(source: str, readers: list[str]) -> str:
 def _unknown(source: str, candidates: list[str], plugins: Registry) -> str:
     readable = "; ".join(f"{name}: {plugins.components['dataset'][name][0].what.summary}" for name in candidates)
     exists = Path(source).expanduser().exists()
-    problem = "has a format that no installed dataset reads" if exists else "does not exist"
+    problem = "has a format that no installed dataset for this task reads" if exists else "does not exist"
     return f"{source} {problem}.{near_miss(source, candidates)} Datasets for this task: {readable}."

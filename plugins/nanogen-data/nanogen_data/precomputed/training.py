@@ -48,8 +48,8 @@ def open_latents(folder: Path, parts: Assembly) -> Latents:
         parts: The assembled pipeline components.
 
     Raises:
-        DataError: They are incomplete or do not match.
-        TrainingError: The conditioner is trained.
+        DataError: The latents are incomplete or do not match.
+        TrainingError: The conditioner has trainable weights, but its encodings are precomputed.
     """
     folder = folder.expanduser()
     stored = manifest.read(folder)
@@ -81,8 +81,8 @@ def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:
     modules = modules_of(parts["conditioner"])
     if stored.identity.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
         raise TrainingError(
-            "The conditioner is trained, but `train.precomputed_latents` contains conditions encoded by its initial"
-            " weights. Train on images."
+            "The conditioner has trainable weights, but `train.precomputed_latents` contains conditions encoded by its"
+            " initial weights. Train on images."
         )
 
 

@@ -18,10 +18,10 @@ SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threa
 
 
 def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """Write shards in worker processes; worker i takes every n-th shard. Yields each number when its shard is written.
+    """Write shards in n worker processes, each of which takes every n-th shard. Yields a number when its shard is done.
 
     Args:
-        numbers: Numbers of the shards.
+        numbers: Numbers of the shards to write.
         build: Called in the worker process. Returns the function that writes a shard.
         options: Keyword arguments of `build`.
         workers: Number of processes. With 1, this process does the work.

@@ -14,7 +14,7 @@ VIEWS: dict[str, Any] = {"provides": {"labels", "captions"}}
 
 @hookimpl
 def nanogen_components() -> list[Component]:
-    """Return one small component for each slot of a pipeline."""
+    """Return small components: task, dataset, tokenizer, backbone, objective, and two conditioners."""
     return [
         _tiny("tokenizer", "Tokenizer"),
         _tiny("backbone", "Backbone", provides={"features", "jvp", "token-times"}),

@@ -20,8 +20,8 @@ class FilesContract:
     """Contract tests of a component that reads files.
 
     Subclasses provide two fixtures: `folder` contains exactly the files that the component reads, and `build(folder)`
-    builds the component. A component reports its files by `files()`, by `weights()`, or, if it is a metric or a judge,
-    in its `settings`.
+    builds the component. A component reports its files by options that are paths, by `files()`, by `weights()`, or, if
+    it is a metric or a judge, in its `settings`.
     """
 
     ignored_files: frozenset[str] = frozenset()  # names of files in `folder` that do not affect the fingerprint

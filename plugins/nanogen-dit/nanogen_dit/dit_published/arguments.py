@@ -21,8 +21,8 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
         found: The architecture of its tensors.
 
     Raises:
-        DataError: The arguments are DiT's, have another path or prediction than SiT's linear path with
-            velocity-prediction, or another number of classes than the tensors.
+        DataError: The arguments are DiT's; or the path is not linear or the prediction not velocity; or the number of
+            classes differs from that of the tensors.
     """
     arguments = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}
     if "model" not in arguments:
@@ -44,8 +44,9 @@ def _refuse_other_kinds(file: WeightsFile, arguments: Mapping[str, Any]) -> None
     path, prediction = arguments.get("path_type"), arguments.get("prediction")
     if path is None or prediction is None:
         raise DataError(
-            f"{file.path} was written by DiT's training script ({arguments['model']}). Its epsilon-prediction on"
-            " another noise schedule is not supported, only SiT's velocity on the linear path."
+            f"{file.path} seems to be written by DiT's training script ({arguments['model']}): its arguments lack"
+            " path_type or prediction. DiT's epsilon-prediction on another noise schedule is not supported, only SiT's"
+            " velocity on the linear path."
         )
     if (path, prediction) != ("Linear", "velocity"):
         raise DataError(

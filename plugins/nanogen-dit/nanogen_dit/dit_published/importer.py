@@ -40,7 +40,7 @@ class SiTCheckpoint:
         architecture: Architecture of the network.
         state: State dict of `DiT`, float32.
         weights: The set of weights that was read, "ema" or "model". None: the file has one unnamed set.
-        configured: The part of a configuration that the training arguments in the file set.
+        configured: The NanoGen options that the training arguments in the file determine.
     """
 
     architecture: SiTArchitecture
@@ -113,7 +113,7 @@ def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights:
     Args:
         path: The file.
         config: JSON description. Only `num_heads` is read.
-        weights: The set to read if the file has both, "ema" or "model".
+        weights: The set to read, "ema" or "model", if the file has both.
 
     Raises:
         DataError: The file cannot be read or has another layout.
@@ -132,7 +132,7 @@ def from_weights(
 
     Args:
         file: The tensors and values of the file.
-        weights: The set to read if the file has both, "ema" or "model".
+        weights: The set to read, "ema" or "model", if the file has both.
         architecture: JSON description. Only `num_heads` is read.
         configuration: Must be None: SiT has no published configuration files.
 
@@ -146,8 +146,8 @@ def from_weights(
         raise Unrecognised(f"{file.path} contains no SiT network: the tensor {lacks} is missing")
     if configuration is not None:
         raise ConfigError(
-            f"{file.path} is a SiT, and SiT has no published configuration files. Use --recipe or --set in place of"
-            " --config, or a NanoGen configuration."
+            f"{file.path} is a SiT, and SiT has no published configuration files. Give --config a NanoGen"
+            " configuration, or use --recipe or --set."
         )
     tensors, taken = choose(file, ANCHOR, weights)
     found = infer({name: tuple(x.shape) for name, x in tensors.items()}, architecture)

@@ -42,8 +42,8 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
 
     Args:
         shapes: Shapes of the tensors by published name.
-        config: JSON description. It must give `base_model_depth` for a network with an internal head. `input_size` and
-            `cond_arch.num_c_tokens` are optional: the tables of the rotary embedding determine them too.
+        config: JSON description. It must give `base_model_depth` for a network with an internal-guidance head, and
+            `input_size` and `cond_arch.num_c_tokens` if the tables of the rotary embedding do not determine them.
 
     Raises:
         DataError: A tensor or key is missing, or shapes and description disagree.
@@ -53,12 +53,12 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
         return _Inference(shapes, given).architecture()
     except (KeyError, IndexError) as error:
         raise DataError(
-            f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use another one."
+            f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use a published one."
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f"The JSON description or a shape of the network is invalid: {error}. "
-            "Correct the JSON beside the checkpoint, or use another checkpoint."
+            "Correct the JSON description, or use another checkpoint."
         ) from error
 
 
@@ -124,8 +124,8 @@ class _Inference:
     def _internal_depth(self) -> int:
         if "base_model_depth" not in self.config:
             raise DataError(
-                "The network has an internal head, but no shape determines which block it reads. Set `base_model_depth`"
-                " in the JSON configuration beside the checkpoint."
+                "The network has an internal-guidance head, but no shape determines which block it reads. Set"
+                " `base_model_depth` in the JSON description of the network."
             )
         return int(self.config["base_model_depth"])
 
@@ -155,13 +155,13 @@ class _Inference:
         learned = self.shapes.get("ctx_embedder.learnable_tokens", (None,))[0]
         tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
         if tokens is None:
-            raise DataError("The shapes do not determine the latent size. Set `input_size` in the JSON configuration.")
+            raise DataError("The shapes do not determine the latent size. Set `input_size` in the JSON description.")
         return self._rope_length() - self._leading() - self._time_tokens() - int(tokens)
 
     def _rope_length(self) -> int:
         name = "enc_rope.freqs_cos" if self.decoupled else "rope.freqs_cos"
         if name not in self.shapes:
-            raise DataError(f"The checkpoint has no table {name}. Set `input_size` in its JSON configuration.")
+            raise DataError(f"The checkpoint has no table {name}. Set `input_size` in its JSON description.")
         return self.shapes[name][0]
 
     def _leading(self) -> int:
@@ -184,6 +184,6 @@ class _Inference:
         for name, value in found.items():
             if name in self.config and self.config[name] != value:
                 raise DataError(
-                    f"The JSON configuration has {name} {self.config[name]}, but the tensors have {value}. "
-                    "Correct the JSON beside the checkpoint."
+                    f"The JSON description has {name} {self.config[name]}, but the tensors have {value}. "
+                    "Use the JSON description of this checkpoint."
                 )

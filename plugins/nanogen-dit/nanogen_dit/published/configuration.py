@@ -48,7 +48,7 @@ class Published:
         stage_1: Arguments of the tokenizer.
         network: Name of the published network class.
         stage_2: Arguments of the network.
-        text_tokens: Text tokens of a text-to-image network. None for class labels.
+        text_tokens: Number of text tokens of a text-to-image network. None for class labels.
     """
 
     sections: PublishedConfig
@@ -64,7 +64,7 @@ class Published:
 
 
 def parse(values: Mapping[str, Any]) -> Published:
-    """Parse a published configuration. Raises ConfigError that lists all unknown keys and wrong values."""
+    """Parse a published configuration. Raises ConfigError for unknown keys and wrong values."""
     sections: PublishedConfig = _structure(values, PublishedConfig, "")
     tokenizer = _class(sections.stage_1.target, "stage_1.target", TOKENIZERS)
     network = _class(sections.stage_2.target, "stage_2.target", NETWORKS)
@@ -93,7 +93,7 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """Return the description that `infer` needs in addition to the shapes.
+    """Return the options that the shapes do not determine, for `infer`.
 
     Args:
         published: The configuration of the checkpoint, if any.
@@ -136,7 +136,10 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         if expected != actual
     ]
     if differing:
-        raise ConfigError(f"The published configuration is of another checkpoint: {'; '.join(differing)}.")
+        raise ConfigError(
+            f"The published configuration does not match the checkpoint: {'; '.join(differing)}. Use the configuration"
+            " of this checkpoint."
+        )
     sections = published.sections
     layer: dict[str, Any] = {
         "task": "t2i" if published.text else "imagenet",
@@ -243,9 +246,9 @@ def _objective(published: Published) -> dict[str, Any]:
     shifted = sampling != 1.0 and published.sections.sampler.num_steps > 1  # one step is the same with any shift
     if transport.prediction != "velocity" or (flow.cfg_t_start, flow.cfg_t_end) != (0.0, 1.0) or shifted:
         raise ConfigError(
-            "The published MeanFlow configuration is not supported. NanoGen's MeanFlow needs transport.prediction"
-            " velocity, cfg_t_start 0 and cfg_t_end 1 in transport.meanflow, and no time shift at sampling (misc) with"
-            " more than one step."
+            "The published MeanFlow configuration is not supported. NanoGen's MeanFlow needs `prediction: velocity` in"
+            " transport, and `cfg_t_start: 0` and `cfg_t_end: 1` in transport.meanflow. For more than one sampling step"
+            " it needs a time shift of 1 at sampling (time_dist_shift_dim and time_dist_shift_base_eval in misc)."
         )
     return {
         "name": "meanflow",
@@ -288,8 +291,8 @@ def _guidance(published: Published, head: bool) -> dict[str, Any]:
         found["internal"] = {**interval, **null_scale} if active else {"scale": 1.0}
     elif not off and guidance.ig and guidance.ig.scale > 1:
         raise ConfigError(
-            f"The published configuration has guidance.ig.scale {guidance.ig.scale}, but the network of the file has no"
-            " internal head. Use the configuration of this checkpoint."
+            f"The published configuration has guidance.ig.scale {guidance.ig.scale}, but the checkpoint has no"
+            " internal-guidance head. Use its own configuration."
         )
     return found
 

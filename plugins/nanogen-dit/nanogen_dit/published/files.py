@@ -22,17 +22,17 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
-    """Read the network in a file of safetensors or `torch.save`.
+    """Read the network in a safetensors or `torch.save` file.
 
     The prefixes of wrappers (`module.`, `_orig_mod.`) are removed from all names.
 
     Args:
         path: The file.
-        weights: The set to read if the file has both, "ema" or "model". A bare state dict has one set.
+        weights: The set to read, "ema" or "model", if the file has both. A bare state dict has one set.
 
     Raises:
-        DataError: The file is missing or damaged, contains objects other than tensors and plain values or non-finite
-            numbers, or has no network of the layout with these weights.
+        DataError: The file is missing or damaged, or contains non-finite numbers or anything but tensors and plain
+            values. Or it has no network of this layout with these weights.
     """
     return network_in(read_weights(path), weights)
 

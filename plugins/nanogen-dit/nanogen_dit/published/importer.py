@@ -46,7 +46,7 @@ class Published:
         beside: Tensors of auxiliary losses in the file (REPA's projector).
         meta: Plain values of the file, such as step and epoch.
         weights: The set of weights that was read, "ema" or "model". None: the file has one unnamed set.
-        configured: The part of a configuration that the published configuration sets.
+        configured: The NanoGen options that the published configuration determines.
     """
 
     architecture: Architecture
@@ -118,7 +118,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
     Args:
         path: The file.
         config: JSON description of the network; see `infer`.
-        weights: The set to read if the file has both, "ema" or "model".
+        weights: The set to read, "ema" or "model", if the file has both.
 
     Raises:
         DataError: The file cannot be read, or its tensor names or shapes do not match the layout.
@@ -137,7 +137,7 @@ def from_weights(
 
     Args:
         file: The tensors and values of the file.
-        weights: The set to read if the file has both, "ema" or "model".
+        weights: The set to read, "ema" or "model", if the file has both.
         architecture: JSON description of the network; see `infer`.
         configuration: The published YAML configuration.
 

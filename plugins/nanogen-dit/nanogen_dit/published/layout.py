@@ -53,7 +53,7 @@ def rotary(heads: int) -> Change:
 
 
 def attention(heads: int) -> Change:
-    """Stack q, k and v to one matrix, with the rows of q and k permuted as in `rotary`."""
+    """Stack q, k and v into one matrix, with the rows of q and k permuted as in `rotary`."""
 
     def to_ours(parts: Sequence[Tensor]) -> Tensor:
         q, k, v = parts
@@ -77,7 +77,10 @@ def entries(network: Network) -> list[Entry]:
     found = [entry for entry in every if entry.ours in state]
     missing = sorted(state.keys() - {entry.ours for entry in found})
     if missing:
-        raise Incompatible(f"DiffusionBench has no name for {missing[0]!r}: set `backbone.interval: tokens`.")
+        raise Incompatible(
+            f"DiffusionBench has no name for {missing[0]!r}. Only `lightning-dit` and `ddt` with"
+            " `backbone.interval: tokens` can be exported."
+        )
     return found
 
 

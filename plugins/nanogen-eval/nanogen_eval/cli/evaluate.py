@@ -110,7 +110,7 @@ def evaluate(
     wait: bool,
     **options: Any,
 ) -> None:
-    """Score the samples of a run or saved pipeline, a folder of images, or an .npz file of images.
+    """Score samples of a run or saved pipeline, or the images in a folder or .npz file.
 
     Writes the scores with their settings and intervals to scores.json. Run the same command again to resume an
     interrupted evaluation. Under torchrun, the processes divide the images. With `--executor slurm --jobs N`, N jobs
@@ -136,11 +136,11 @@ def evaluate(
 
 
 def evaluate_source(source: Path, options: dict[str, Any]) -> tuple[list[Score], Path]:
-    """Return the scores of a model or of images, and the folder of their file.
+    """Return the scores of a model or of images, and the folder of `scores.json`.
 
     Args:
         source: As in the command.
-        options: Options of the command, by parameter.
+        options: Options of the command, by parameter name.
     """
     from nanogen_eval.cli.progress import progress_reporter
     from nanogen_eval.protocols import NotedWarning
@@ -152,11 +152,11 @@ def evaluate_source(source: Path, options: dict[str, Any]) -> tuple[list[Score],
 
 
 def evaluate_part(source: Path, options: dict[str, Any], part: int, parts: int) -> None:
-    """Measure one part of the images of `evaluate_source`, and save it.
+    """Measure one part of the images and save its metric states, which `evaluate_source` combines.
 
     Args:
         source: As in the command.
-        options: Options of the command, by parameter.
+        options: Options of the command, by parameter name.
         part: Index of the part.
         parts: Number of parts.
     """

@@ -12,8 +12,8 @@ class Source(Protocol):
     """Numbered images with their labels or captions. Images are read when needed and not kept.
 
     Optional attributes:
-        names: Paths of the images in their folder. Metrics pair images with reference images by name.
-        total: Number of images of the folder or archive, if fewer are evaluated.
+        names: Paths of the images, relative to their folder. Metrics pair images with reference images by name.
+        total: Number of images in the folder or archive. It may be larger than the number of evaluated images.
     """
 
     requests: Batch  # one row per image without pixels: indices 0 to n - 1, labels and captions if there are any

@@ -92,7 +92,7 @@ class Archive:
         if shape[0] > MAX_IMAGES or shape[1] * shape[2] > MAX_PIXELS:
             raise DataError(
                 f"{self._path}: {IMAGES!r} is {list(shape)}. The limit is {MAX_IMAGES:,} images of {MAX_PIXELS:,}"
-                " pixels: split the file."
+                " pixels: split the file, or store smaller images."
             )
         refuse_other_size(archive, f"{IMAGES}.npy", begin + _product(shape))
         return shape

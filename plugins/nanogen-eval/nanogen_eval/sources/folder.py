@@ -42,7 +42,7 @@ class Folder:
     and `prompt`), or from `prompts.txt` (one line per image). Files that are ignored are logged.
 
     Attributes:
-        names: Paths of the images in the folder.
+        names: Paths of the images, relative to the folder.
         total: Number of images in the folder.
     """
 

@@ -71,7 +71,7 @@ class Sampled:
             except torch.OutOfMemoryError as error:
                 size = min(self._fitting, len(requests.indices))
                 if size == 1:
-                    raise NanoGenError("Not enough GPU memory to sample a single image: use another GPU.") from error
+                    raise NanoGenError("Not enough GPU memory to sample a single image: use a larger GPU.") from error
                 self._fitting = size // 2
             log.warning("Not enough GPU memory to sample %d images at once: trying %d.", size, self._fitting)
             torch.cuda.empty_cache()
@@ -127,10 +127,10 @@ def digest(requests: Batch) -> str:
 
 
 def identity(pipeline: Pipeline) -> dict[str, Any]:
-    """Identify a model independently of where its files are.
+    """Identify a model by its contents, whatever folder it is in.
 
     Returns:
-        Hashes of the trained weights, of the configuration, and of the files that frozen parts read.
+        Hashes of the trained weights, of the configuration, and of the files and frozen weights of its parts.
     """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
     learned = pipeline.state()

@@ -23,7 +23,7 @@ def labels(folder: Path, names: Sequence[str]) -> list[int] | None:
 
     Args:
         folder: Folder of the images.
-        names: Paths of the images in the folder.
+        names: Paths of the images, relative to the folder.
 
     Returns:
         Labels in the order of `names`; None if there is no file.
@@ -42,7 +42,7 @@ def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
 
     Args:
         folder: Folder of the images.
-        names: Paths of the images in the folder.
+        names: Paths of the images, relative to the folder.
 
     Returns:
         Prompts in the order of `names`; None if there is no file.
@@ -70,7 +70,7 @@ def _label(row: csv_files.Row, path: Path) -> int:
     text = row.cells["label"].strip()
     if not _NUMBER.fullmatch(text):
         raise DataError(
-            f"Line {row.line} of {path}: the label {shown(text)} is not an integer from 0: write the class index."
+            f"Line {row.line} of {path}: the label {shown(text)} is not a nonnegative integer: write the class index."
         )
     return int(text)
 

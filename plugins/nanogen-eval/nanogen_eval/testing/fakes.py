@@ -13,7 +13,7 @@ from nanogen_eval.row_metric import ResampledRowMetric
 
 
 class TinyColour(ResampledRowMetric):
-    """`colour`: the share of images whose strongest channel is the one of their label, in [0, 1]."""
+    """`colour`: the share, in [0, 1], of images whose strongest channel is that of their label."""
 
     higher_is_better = True
     settings = {"colours": list(COLOURS)}

@@ -19,7 +19,7 @@ def kid(generated: Tensor, real: Tensor) -> float:
         real: Features [M, D], M >= 2.
 
     Raises:
-        DataError: A side has fewer than two examples.
+        DataError: A set has fewer than two examples.
     """
     if min(len(generated), len(real)) < 2:
         raise DataError(
@@ -40,14 +40,14 @@ def subset_kid(
         generated: Features [N, D].
         real: Features [M, D].
         subsets: The number of subsets.
-        size: Rows of a subset, of either side.
+        size: Rows that a subset takes of each of the two sets.
         seed: The seed of the RandomState that draws all subsets, the generated rows first.
 
     Returns:
         Mean and standard deviation over the subsets.
 
     Raises:
-        DataError: A side has fewer rows than `size`.
+        DataError: A set has fewer rows than `size`.
     """
     if min(len(generated), len(real)) < size:
         raise DataError(

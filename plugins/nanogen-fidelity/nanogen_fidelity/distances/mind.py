@@ -24,7 +24,7 @@ def mind(generated: Tensor, real: Tensor, *, projections: int = PROJECTIONS, see
         seed: The seed of the CPU generator, which draws the subset first and then the directions.
 
     Raises:
-        DataError: A side has no examples.
+        DataError: A set has no examples.
     """
     if not min(len(generated), len(real)):
         raise DataError(
@@ -38,7 +38,7 @@ def mind(generated: Tensor, real: Tensor, *, projections: int = PROJECTIONS, see
 
 
 def unit_directions(count: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw directions uniformly from the unit sphere: [count, width] float32."""
+    """Draw directions [count, width] float32 uniformly from the unit sphere."""
     directions = torch.randn(count, width, generator=generator)
     lengths: Tensor = directions.norm(dim=1, keepdim=True)
     return directions / lengths.clamp(min=1e-12)

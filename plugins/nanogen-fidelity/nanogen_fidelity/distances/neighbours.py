@@ -29,7 +29,7 @@ def precision_recall(generated: Tensor, real: Tensor, *, k: int = 3) -> tuple[fl
         Precision and recall, in [0, 1].
 
     Raises:
-        DataError: A side has at most k examples.
+        DataError: A set has at most k examples.
     """
     generated, real = _checked(generated, real, k)
     return _inside(generated, real, radii(real, k)), _inside(real, generated, radii(generated, k))
@@ -51,7 +51,7 @@ def density_coverage(generated: Tensor, real: Tensor, *, k: int = 5) -> tuple[fl
         Density and coverage.
 
     Raises:
-        DataError: A side has at most k examples.
+        DataError: A set has at most k examples.
     """
     generated, real = _checked(generated, real, k)
     reach = radii(real, k)
@@ -89,7 +89,7 @@ def _checked(generated: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Both sets in float64, centred on the real mean for precision. Raises DataError for at most k examples."""
     if min(len(generated), len(real)) <= k:
         raise DataError(
-            f"The {k} nearest neighbours need more than {k} examples on either side, there are {len(generated)}"
+            f"The {k} nearest neighbours need more than {k} examples in each set, got {len(generated)}"
             f" generated and {len(real)} real ones. Evaluate more images, or lower `k` or `density_k`."
         )
     centre = real.double().mean(dim=0)

@@ -25,7 +25,7 @@ Config = FrechetConfig | FidConfig | RfidConfig
 
 
 class ReferenceFrechet:
-    """Base of the Fréchet distances to a named reference.
+    """Base of the Fréchet distances to the file or folder `config.reference`.
 
     `notes` are warnings about the last score, such as too few images.
     """
@@ -55,7 +55,7 @@ class ReferenceFrechet:
         return frechet_distance(found, self.reference_moments)
 
     def warn(self, found: Moments) -> None:
-        """Set `notes`, which warn about few images on either side."""
+        """Set `notes` to warnings about too few evaluated images or too few reference images."""
         self.notes = _small_sample_notes(found, self.reference_moments)
 
 
@@ -88,7 +88,7 @@ class MomentsFrechet(ReferenceFrechet):
 
 
 class ReconstructionFrechet:
-    """`rfid` of reconstructions whose originals come with each batch. Stores running moments of both."""
+    """`rfid` of all reconstructions to all originals, for batches that contain both. Stores running moments of both."""
 
     higher_is_better = False
     score_names = ("rfid",)
@@ -171,7 +171,7 @@ def fid(config: FidConfig) -> RowFrechet | MomentsFrechet:
 
 
 def rfid(config: RfidConfig) -> RowFrechet | MomentsFrechet | ReconstructionFrechet:
-    """Build `rfid`: the FID of reconstructions to a reference, or to the originals of each batch."""
+    """Build `rfid`: the FID of all reconstructions to a reference, or to all of their originals."""
     return ReconstructionFrechet(config) if config.reference is None else _build(config, "rfid")
 
 

@@ -1,6 +1,6 @@
 """The metrics `kid` and `prdc`, which compare single images with the images of a reference.
 
-They have no bootstrap interval: a repeated image would have distance 0 to itself.
+They have no bootstrap interval: a bootstrap sample repeats images, and copies have distance 0.
 """
 
 from __future__ import annotations

@@ -39,10 +39,10 @@ class Paired(ResampledRowMetric):
 
     @abstractmethod
     def compare(self, images: Tensor, originals: Tensor) -> Tensor:
-        """Compare images with originals, both [B, 3, H, W] in [-1, 1]. Returns [B]."""
+        """Compare images with originals, both [B, 3, H, W] in [-1, 1]. Returns a score [B] per pair."""
 
     def compare_with(self, source: Source) -> None:
-        """Pair the images of a source with the originals of the reference. Raises DataError if one has no original."""
+        """Pair the images of a source with the originals of the reference. Raises DataError for a missing original."""
         paired = isinstance(source, Reconstructed) or self._reference is None
         self._original_rows = None if paired else pairs(source, self._source, self.name)
 

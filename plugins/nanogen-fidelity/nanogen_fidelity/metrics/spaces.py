@@ -97,7 +97,7 @@ class Mind6(RowMetric):
 
     @cached_property
     def reference_features(self) -> Mapping[str, Tensor]:
-        """The features of the reference in each space, [M, D]."""
+        """The features [M, D] of the reference in each space."""
         return {space: self._reference.rows(features) for space, features in self._features.items()}
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:

@@ -59,7 +59,7 @@ def batch(vae: TinyVAE, step: int, generator: Generator) -> tuple[Tensor, Tensor
 
 @torch.no_grad()
 def figures(network: Classifier, vae: TinyVAE) -> dict[str, float]:
-    """Return the accuracy on 2,048 new images: unchanged, grey and reconstructed by the VAE, and on corrupted ones."""
+    """Return the accuracies on 2,048 new images: unchanged, grey, reconstructed by the VAE, and corrupted."""
     generator = Generator().manual_seed(training_images.FRESH)
     indices = torch.arange(2048)
     labels = balanced_labels(indices)

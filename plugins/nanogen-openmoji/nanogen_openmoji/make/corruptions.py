@@ -38,7 +38,7 @@ def blobs(images: Tensor, generator: Generator) -> Tensor:
 
 
 def noise(images: Tensor, generator: Generator) -> Tensor:
-    """Replace images by Gaussian noise of 3 x 3 to 16 x 16 pixels with their mean and deviation, enlarged."""
+    """Replace each image by Gaussian noise with its mean and deviation: 3 x 3 to 16 x 16 pixels, enlarged."""
     mean, deviation = images.mean(dim=(2, 3), keepdim=True), images.std(dim=(2, 3), keepdim=True)
     knots = int(torch.randint(3, 17, (), generator=generator))
     field = torch.randn(len(images), 3, knots, knots, generator=generator) * deviation + mean
@@ -52,7 +52,7 @@ def mixed(images: Tensor, generator: Generator) -> Tensor:
 
 
 def spliced(images: Tensor, generator: Generator) -> Tensor:
-    """Join the left or upper half of each image with the other half of the next one."""
+    """Join the left or upper half of each image with the right or lower half of the next one."""
     half = images.shape[-1] // 2
     other = images.roll(1, dims=0)
     left_right = torch.cat([images[..., :half], other[..., half:]], dim=-1)

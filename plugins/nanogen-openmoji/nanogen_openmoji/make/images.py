@@ -26,7 +26,7 @@ def numbers(step: int, count: int) -> Tensor:
 
 
 def single_emojis(step: int, count: int, size: int = 64) -> Tensor:
-    """Single emojis [count, 3, size, size], half with the augmentation of the task and half with a stronger one."""
+    """Return single emojis [count, 3, size, size], half with the augmentation of the task, half with a stronger one."""
     indices = numbers(step, count)
     labels = balanced_labels(indices * 37 + step)  # varies which classes get which augmentation
     half = count // 2
@@ -36,7 +36,7 @@ def single_emojis(step: int, count: int, size: int = 64) -> Tensor:
 
 
 def mixed_scenes(step: int, count: int) -> list[Scene]:
-    """Scenes, a third each: as in the task, more varied with the same objects, and varied with all 64 classes."""
+    """Return scenes, a third each: as in the task, more varied, and more varied with all 64 classes."""
     worlds = (TASK_WORLD, WIDE_WORLD, EVERYTHING)
     indices = numbers(step, count).tolist()
     return [scene for k, world in enumerate(worlds) for scene in scenes(indices[k::3], seed=SEED, world=world)]

@@ -49,7 +49,7 @@ def _loss(network: SceneReader, vae: TinyVAE, step: int, generator: Generator) -
 
 
 def loss(cells: Cells, truth: Cells) -> Tensor:
-    """Return the cross-entropy of centres everywhere, and of names and colours at centres, per image.
+    """Return the loss [] per image: cross-entropy of centres in all cells, plus that of names and colours at centres.
 
     Args:
         cells: Predictions for B images.
@@ -82,7 +82,7 @@ def targets(chosen: Sequence[Scene]) -> Cells:
 
 
 def figures(network: SceneReader, vae: TinyVAE) -> dict[str, dict[str, float]]:
-    """Return the accuracy of each skill on 2,048 new scenes: plain, reconstructed by the VAE, and of all classes.
+    """Return the accuracy of each skill on 2,048 new scenes: of the task, reconstructed by the VAE, and of all classes.
 
     "wrong_captions" is the share of captions of other scenes that count as correct.
     """

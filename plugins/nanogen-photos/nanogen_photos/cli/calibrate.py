@@ -1,4 +1,4 @@
-"""`nanogen photos calibrate`: scores of real scenes, which scores of samples are relative to."""
+"""`nanogen photos calibrate`: scores of real scenes, the reference for scores of samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen_photos.cli.options import COUNT, SIZE, dataset_options, detector_op
 def calibrate(
     sizes: tuple[int, ...], count: int, per_tag: int, stamps: str, backgrounds: str, weights: str | None
 ) -> None:
-    """Print the recall of the detector for each class, and GenEval's scores, of held-out real scenes."""
+    """Print the detector's recall for each class and GenEval's scores, both for real scenes."""
     from nanogen_photos.calibration import geneval, recalls
     from nanogen_photos.config import PhotosConfig
     from nanogen_photos.dataset import Photos

@@ -40,7 +40,7 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
         left_out: Leave out the checks whose group or name contains one of these texts.
 
     Raises:
-        NanoGenError: Nothing has this name.
+        NanoGenError: Nothing has this name, or several distributions offer it.
     """
     register_small_parts()
     plugins, offers = _find(name)

@@ -39,7 +39,7 @@ class Recorder:
         Recorder.current = self
 
     def classes(self) -> dict[str, type]:
-        """Return the contract classes by the names of test classes. Called by `contract_module`."""
+        """Return the contract classes by their names in the test module. Called by `contract_module`."""
         from nanogen_scaffold.checks.contracts import cases
 
         built, found = cases(self.manifests, self.tested)

@@ -56,7 +56,7 @@ class Tested:
 
     @property
     def selectable(self) -> bool:
-        """Whether a configuration has a key for it. Components of other kinds are named by options of components."""
+        """Whether configurations have a key for its kind. If not, options of other components select it."""
         return self.kind == "method" or self.kind in (*slots(), *groups())
 
     @property
@@ -91,7 +91,7 @@ class Tested:
 
 
 def explained(error: BaseException) -> tuple[State, str]:
-    """Return the state and the reason of a check that an exception ended.
+    """Return the state and the reason of a check that raised an exception.
 
     A check is left out if the small parts do not fit the component, or if files are missing on this machine.
     """
@@ -105,7 +105,7 @@ def explained(error: BaseException) -> tuple[State, str]:
 
 
 def unmet_needs(component: Component) -> Iterator[str]:
-    """Yield a sentence for each need of a component that no installed component meets."""
+    """Yield a sentence for each of the component's needs that no installed component meets."""
     known = registry()
     for kind, words in component.needs.items():
         if kind not in known.kinds:

@@ -18,7 +18,10 @@ SHOWN = 10  # lines of mypy in a report
 
 
 def check_types(module: str) -> Check:
-    """Run mypy on the package, or the single module, of a manifest. Left out without mypy or without `py.typed`."""
+    """Run `mypy --strict` on the package, or the single module, that contains a manifest.
+
+    The check is left out if mypy is not installed or the package has no `py.typed`.
+    """
     if find_spec("mypy") is None:
         return Check(TYPES, MYPY, LEFT_OUT, "mypy is not installed: run `pip install mypy`.")
     package = module.partition(".")[0]
@@ -37,7 +40,7 @@ def check_types(module: str) -> Check:
 
 
 def mypy_errors(paths: Sequence[Path]) -> list[str]:
-    """Return what `mypy --strict` reports about files and packages. Modules without types are not reported."""
+    """Return what `mypy --strict` reports about files and packages. It ignores imported modules without types."""
     command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent"]
     command += [f"--config-file={CONFIG}", "--no-warn-unused-configs"]
     command += ["--no-error-summary", "--no-pretty", "--no-color-output", *map(str, paths)]

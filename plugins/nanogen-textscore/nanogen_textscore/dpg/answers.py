@@ -96,7 +96,7 @@ class RecordedAnswers:
         return {"kind": "answers in a file", "model": self._config.model, "answers": content_hash(self._file)}
 
     def to(self, device: torch.device | str) -> RecordedAnswers:
-        """Return self: nothing is computed."""
+        """Return self. Recorded answers need no device."""
         return self
 
     def answer(self, image: Image.Image, questions: Sequence[str], key: ImageKey) -> list[str]:
@@ -150,5 +150,5 @@ def read_answers(file: Path) -> list[Answer]:
 
 
 def write_answers(file: Path, answers: Iterable[Answer]) -> None:
-    """Write answers in the format of `read_answers`."""
+    """Write answers in the format that `read_answers` reads."""
     write_text(file, "".join(f"{one.path}, {one.tile}, {one.question}, {one.answer}\n" for one in answers))

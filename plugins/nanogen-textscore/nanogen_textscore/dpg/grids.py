@@ -1,4 +1,4 @@
-"""Image grids of the original DPG-Bench tool, which joins the up to four images of a prompt into one file.
+"""Image grids of the original DPG-Bench tool. A grid is one file with up to four images of a prompt.
 
 `python -m nanogen_textscore.dpg.grids join IMAGES GRIDS` makes grids of saved samples. `split GRIDS IMAGES` splits
 grids for `nanogen evaluate`.
@@ -36,7 +36,7 @@ def tiles(resolution: int, count: int = TILES) -> list[Tile]:
 def join_images(images: Sequence[Image.Image]) -> Image.Image:
     """Join up to four square images of one size into a grid. Missing images are black.
 
-    Raises NanoGenError for other images.
+    Raises NanoGenError for more images, images that are not square, or different sizes.
     """
     resolution = images[0].width
     if any(image.size != (resolution, resolution) for image in images):

@@ -30,11 +30,11 @@ Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a qu
 
 
 def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dpg_bench.csv") -> Items:
-    """Parse the questions of a `dpg_bench.csv`. The rows of a prompt are consecutive.
+    """Parse the questions of a `dpg_bench.csv`. The rows of a prompt must be consecutive.
 
     Args:
         text: The content of the file.
-        skip_first_row: Whether to drop the first row of data, as both published loaders do.
+        skip_first_row: Whether to drop the first row of data, as the loaders of ELLA and DiffusionBench do.
         source: The name of the file, for error messages.
 
     Raises:

@@ -13,7 +13,7 @@ class AnswerScores(NamedTuple):
     """The points of one image, by question number."""
 
     raw: dict[int, float]  # 1 for yes, 0 for any other answer
-    adjusted: dict[int, float]  # 0 if the question depends on a question without a point
+    adjusted: dict[int, float]  # 0 if the question depends on a question with 0 points
     valid: dict[int, bool]  # whether all questions that it depends on have a point
 
     @property
@@ -37,7 +37,7 @@ def score_answers(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]
     questions that come later in that order, not the earlier ones.
 
     Args:
-        raw: Points by question number. A question without points counts as yes for its dependents.
+        raw: Points by question number. A question that is missing in `raw` counts as yes for its dependents.
         parents: The numbers of the questions that each question depends on. The number 0 stands for no question.
     """
     adjusted, valid = dict(raw), {}
@@ -49,12 +49,12 @@ def score_answers(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]
 
 
 def category_1(about: str) -> str:
-    """Return the level 1 category: `"attribute"` of `"attribute - color (cat, red)"`."""
+    """Return the level 1 category: `"attribute"` for `"attribute - color (cat, red)"`."""
     return category_2(about).split("-")[0].strip()
 
 
 def category_2(about: str) -> str:
-    """Return the level 2 category: `"attribute - color"` of `"attribute - color (cat, red)"`."""
+    """Return the level 2 category: `"attribute - color"` for `"attribute - color (cat, red)"`."""
     return about.split("(")[0].strip()
 
 
@@ -62,8 +62,8 @@ def aggregate(results: Sequence[Result]) -> tuple[float, dict[str, float], dict[
     """Average results.
 
     Returns:
-        The mean score over images, and the mean raw points in each category of level 1 and of level 2, in [0, 1]. As
-        published, the categories use raw points and not adjusted ones.
+        Three means in [0, 1]: the score over images, the raw points in each level 1 category, and the raw points in
+        each level 2 category. As published, the categories use raw points and not adjusted ones.
     """
     coarse: dict[str, list[float]] = {}
     fine: dict[str, list[float]] = {}

@@ -1,1 +1,1 @@
-"""GenEval (Ghosh et al., arXiv 2310.11513): objects, counts, colours and positions, checked by an object detector."""
+"""GenEval (Ghosh et al., arXiv 2310.11513): a detector checks objects, counts and positions; CLIP checks colours."""

@@ -37,8 +37,9 @@ def iou(a: Box, b: Box) -> float:
 def relations(a: Box, b: Box, *, margin: float = MARGIN) -> list[str]:
     """Return the relations of box `a` to box `b`: none, one or two of LEFT, RIGHT, ABOVE and BELOW.
 
-    Let d be the offset of the centres, and r = sign(d) max(|d| - margin (size_a + size_b), 0) along each axis. A
-    relation holds if r points in its direction and |r| exceeds half of the Euclidean length of d.
+    Along each axis, let d be the offset from the centre of `b` to the centre of `a`, and
+    r = sign(d) max(|d| - margin (size_a + size_b), 0). A relation holds if r points in its direction and |r| exceeds
+    half of the distance between the centres.
     """
     offsets, sizes = [], []
     for axis in (0, 1):

@@ -21,7 +21,8 @@ def crop(image: Image.Image, detection: Detection) -> Image.Image:
     """Crop an RGB image to the box of a detection, with grey outside its mask.
 
     As in the published code, the crop lacks the last row and column of the box, because inclusive corners are used as
-    exclusive ones. A box of one pixel, for which the published code fails, gives a crop of one pixel.
+    exclusive ones. The published code fails for a box that is one pixel wide or high; here the crop is one pixel wide
+    or high too.
     """
     if detection.mask is not None:
         background = Image.new("RGB", image.size, GREY)

@@ -14,7 +14,7 @@ ColourClassifier = Callable[[Sequence[Detection], str], Sequence[str]]  # (detec
 
 
 class Correctness(NamedTuple):
-    """Whether an image is correct, and a line for each error in the wording of the official results file."""
+    """Whether an image is correct, and one line per error, worded as in the official results file."""
 
     correct: bool
     reason: str = ""
@@ -27,8 +27,8 @@ def check_image(
 
     Args:
         detections: The selected detections (`detections.select_detections`), highest score first.
-        line: A line of the official metadata. All items of `include` must be there, none of `exclude`. For an item,
-            only the `count` detections of its class with the highest scores are checked.
+        line: A line of the official metadata. The image must show every item of `include` and no item of `exclude`.
+            For an item, only the `count` detections of its class with the highest scores are checked.
         classify_colours: Returns the colour of each detection of a class.
         margin: See `boxes.relations`.
     """

@@ -30,7 +30,7 @@ METADATA_NAMES = {
 
 
 class Mask2Former:
-    """Mask2Former, the detector of the DiffusionBench evaluation. The original tool uses the weights of mmdet."""
+    """Mask2Former, the detector of the DiffusionBench evaluation. GenEval's original tool uses mmdet's weights."""
 
     def __init__(self, config: Mask2FormerConfig):
         self._config = config

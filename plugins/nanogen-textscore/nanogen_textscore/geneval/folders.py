@@ -57,8 +57,8 @@ def samples(folder: Path) -> Iterator[Sample]:
     homes = sorted((home for home in folder.glob("*") if _FOLDER.fullmatch(home.name)), key=lambda home: int(home.name))
     if not homes:
         raise DataError(
-            f"{folder} has no folders such as 00000 with {METADATA} and {SAMPLES}/00000.png. Give a folder of the "
-            "official tool."
+            f"{folder} has no folders such as 00000. Give a folder of the official tool, which has files such as "
+            f"00000/{METADATA} and 00000/{SAMPLES}/00000.png."
         )
     for home in homes:
         line = json_files.read(home / METADATA)
@@ -77,7 +77,7 @@ def result(
         file: The image file.
         line: The metadata line of its prompt.
         correct: Whether the image is correct.
-        reason: Why it is not.
+        reason: Why the image is not correct, or an empty string.
         detections: The selected detections by class. `details` has [x1, y1, x2, y2, score] for each.
     """
     details = {name: [[*one.box, one.score] for one in members] for name, members in detections.items()}
@@ -98,10 +98,13 @@ def write_results(file: Path, results: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_results(file: Path) -> list[dict[str, Any]]:
-    """Read a results file of this or of the original tool. Raises DataError for a line without `tag` or `correct`."""
+    """Read a results file of this or of the original tool. Raises DataError for a line in another format."""
     results = list(json_files.objects(file))
     for number, one in results:
         texts = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
         if not isinstance(one.get("correct"), bool) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"Line {number} of {file} lacks `tag` or `correct`. Give a results file of GenEval.")
+            raise DataError(
+                f"Line {number} of {file} lacks `tag` or `correct`, or has a value of another type. Give a results "
+                "file of GenEval."
+            )
     return [one for _, one in results]

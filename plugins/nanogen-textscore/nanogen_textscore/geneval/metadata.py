@@ -21,14 +21,14 @@ def read_metadata(option: str) -> list[dict[str, Any]]:
     lines = list(json_files.objects(path))
     for number, line in lines:
         if error := format_error(line):
-            raise DataError(f"Line {number} of {path} {error}. Download the official file again.")
+            raise DataError(f"Line {number} of {path} {error}. Correct the line, or download the official file again.")
     if not lines:
         raise DataError(f"{path} has no prompts. Download the official file again.")
     return [line for _, line in lines]
 
 
 def tag_counts(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the number of prompts of each tag, in the order of the first prompt of each."""
+    """Return the number of prompts of each tag. Tags are in the order of their first appearance."""
     return dict(Counter(line["tag"] for line in lines))
 
 
@@ -49,12 +49,13 @@ def format_error(line: Any) -> str:
         return "lacks a list as its `include`, or has an `exclude` that is not a list"
     items = [*line["include"], *line.get("exclude", ())]
     if not all(isinstance(i, dict) and isinstance(i.get("class"), str) and type(i.get("count")) is int for i in items):
-        return "has an item without its `class` and `count`"
+        return "has an item that lacks a text as its `class` or a whole number as its `count`"
     if not all(1 <= item["count"] <= MAX_COUNT and isinstance(item.get("color", ""), str) for item in items):
         return f"has an item whose `count` is not from 1 to {MAX_COUNT}, or whose `color` is not a text"
     positions = [(number, item["position"]) for number, item in enumerate(line["include"]) if "position" in item]
     valid = all(_is_position(position) and 0 <= position[1] < number for number, position in positions)
-    return "" if valid else "has a `position` that does not refer to an earlier item"
+    expected = 'expected a relation and the number of an earlier item, such as ["left of", 0]'
+    return "" if valid else f"has an invalid `position`: {expected}"
 
 
 def _is_position(position: Any) -> bool:

@@ -30,10 +30,10 @@ from nanogen_textscore.protocols import Detector
 
 class GenEval(ResampledRowMetric):
     """`geneval_<tag>`: the share of the tag's images that are correct. `geneval`: the mean over the six tags, the
-    official score. `geneval_images`: the mean over images, which the published DiffusionBench table uses.
+    official score. `geneval_images`: the mean over images, as in the published DiffusionBench table.
 
-    All scores are in [0, 1]. The tags have 80 to 100 prompts, so the last two differ by up to 0.01. The bootstrap draws
-    prompts.
+    All scores are in [0, 1]. The tags have 80 to 100 prompts, so `geneval` and `geneval_images` differ slightly
+    (by less than 0.05). The bootstrap draws prompts.
     """
 
     higher_is_better = True
@@ -105,7 +105,10 @@ class GenEval(ResampledRowMetric):
         return result(file, line, correct, reason, detections)
 
     def evaluate_folder(self, folder: Path) -> Iterator[dict[str, Any]]:
-        """Yield the official results of an official folder. `folders.write_results` writes them to a file."""
+        """Evaluate the images in a folder of the official tool.
+
+        Yields a line of the official results file for each. `folders.write_results` writes them.
+        """
         for sample in samples(folder):
             yield self.evaluate_image(sample.image(), sample.line, str(sample.file))
 
@@ -130,7 +133,8 @@ class GenEval(ResampledRowMetric):
         if unknown:
             raise DataError(
                 f"The detector {self._detector.settings['model']!r} lacks the classes "
-                f"{listing(sorted(unknown)[:5])} of the prompts. Use a detector that was trained on COCO's 80 classes."
+                f"{listing(sorted(unknown)[:5])} of the prompts. Use a detector of these classes. "
+                "The official prompts need COCO's 80."
             )
         return self._detector
 

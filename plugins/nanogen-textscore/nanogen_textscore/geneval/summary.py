@@ -8,10 +8,11 @@ from typing import Any
 
 
 def summary(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarise results, with the names of the original tools.
+    """Summarise results under the names of the original tool.
 
     Args:
-        results: Lines of a results file, with `tag`, `correct` and `metadata` or `prompt`, which identifies the prompt.
+        results: Lines of a results file. Each has `tag` and `correct`. `metadata` identifies the prompt, or else
+            `prompt`.
 
     Returns:
         `task_scores`: the share of correct images of each tag. `overall_score`: their mean. `correct_images`: the share

@@ -61,8 +61,8 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
         skills: The prompt ids of each skill.
 
     Returns:
-        The mean score of each skill, and as `all` the mean over prompts with any skill, each counted once. Prompts
-        without a score are left out, and so are skills without any score.
+        The mean score of each skill. `all` is the mean over the prompts with any skill; each prompt counts once.
+        Prompts without a score are left out, and so are skills without any score.
     """
     groups = {**skills, "all": sorted({one for ids in skills.values() for one in ids})}
     scored = {name: [scores[one] for one in ids if one in scores] for name, ids in groups.items()}
@@ -84,5 +84,5 @@ def image_name(key: int, number: int, each: int) -> str:
 
 
 def score_name(skill: str) -> str:
-    """Return the score name of a skill: `"genaibench_spatial_relation"` of `"spatial relation"`."""
+    """Return the score name of a skill: `"genaibench_spatial_relation"` for `"spatial relation"`."""
     return "_".join(["genaibench", *re.findall(r"\w+", skill)])

@@ -62,7 +62,7 @@ class VQAScore(ResampledRowMetric):
 
 class GenAIBench(VQAScore):
     """`genaibench`: the mean VQAScore over images, as in the published DiffusionBench table. `genaibench_<skill>`: the
-    mean over prompts with a skill. `genaibench_all`: the mean over prompts with any skill."""
+    mean over the images of prompts with that skill. `genaibench_all`: over the images of prompts with any skill."""
 
     def __init__(self, config: GenAIBenchConfig):
         super().__init__(config)
@@ -86,7 +86,10 @@ class GenAIBench(VQAScore):
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
-        """Return the file of each image as the original tool expects it, such as `00012.jpeg`."""
+        """Return the file of each image: `00012.jpeg`, as the original tool expects it.
+
+        For several images per prompt it is `00012-1.jpeg`, which the original tool does not read.
+        """
         each = self._config.images_per_prompt
         return [folder / image_name(key, number, each) for key in self._texts for number in range(each)]
 

@@ -42,7 +42,7 @@ def tokenize_prompt(prompt: str, tokenize: Callable[[str], Sequence[int]]) -> li
 
 
 def padded_square(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Centre an image on a square with the side of its longer edge, filled with a colour."""
+    """Centre an image on a square of one colour. The side of the square is the longer edge of the image."""
     side = max(image.size)
     if image.size == (side, side):
         return image

@@ -21,7 +21,7 @@ INFIXES = (".base_layer", ".modules_to_save.default", ".original_module")  # in 
 
 
 class Adapter:
-    """Trainable layers beside the frozen weights of a backbone.
+    """The trainable layers that peft adds to a backbone. Freezes the other weights, except those of `modules_to_save`.
 
     Args:
         backbone: The network, with the weights to adapt. Changed in place.
@@ -45,7 +45,7 @@ class Adapter:
             raise TrainingError(
                 f"train.adapter: {len(frozen)} parameters of the backbone, such as {frozen[0]!r}, are not in the"
                 f" weights of {self._settings.init}, and the adapter would freeze their initial values. Train their"
-                f" modules with the adapter, such as `modules_to_save: [{module}]`."
+                f" modules too: set options of train.adapter such as `modules_to_save: [{module}]`."
             )
 
     def save(self, run: Path, backbone: Mapping[str, Tensor]) -> None:

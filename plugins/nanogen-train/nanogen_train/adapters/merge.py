@@ -29,7 +29,7 @@ def merge_run(run: Path, output: Path) -> Path:
 
 
 def merged(pipeline: Pipeline) -> Pipeline:
-    """Return a pipeline without adapter that computes the same. Changes the backbone of `pipeline` in place."""
+    """Return a pipeline without adapter that gives the same outputs. Changes the backbone of `pipeline` in place."""
     merge(pipeline.backbone)
     train = evolve(pipeline.config.sections["train"], adapter=None)
     config = evolve(pipeline.config, sections={**pipeline.config.sections, "train": train})
@@ -37,7 +37,7 @@ def merged(pipeline: Pipeline) -> Pipeline:
 
 
 def merge(backbone: nn.Module) -> None:
-    """Add the adapter of a backbone to its weights and remove the layers, in place.
+    """Add the adapter of a backbone to its weights and remove the adapter's layers, in place.
 
     Raises:
         ConfigError: The type of adapter cannot be merged.

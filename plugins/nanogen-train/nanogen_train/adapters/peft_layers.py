@@ -34,8 +34,8 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     dropout = next((name for name, value in given.items() if "dropout" in name and value), None)
     if dropout is not None:
         raise ConfigError(
-            f"train.adapter.{dropout}: dropout draws from the global random numbers, so that a resumed run would differ"
-            " from one without interruption. Set it to 0."
+            f"train.adapter.{dropout}: dropout draws from the global random generator, so results would depend on the"
+            " number of processes. Set it to 0."
         )
     if TARGETS in known and given.get(TARGETS) is None:
         given[TARGETS] = linear_layers(backbone)
@@ -81,7 +81,7 @@ def _config_class(kind: str) -> Any:
     peft_type = types[kind.lower()]
     if hasattr(PEFT_TYPE_TO_TUNER_MAPPING.get(peft_type), "update_and_allocate"):
         raise ConfigError(
-            f"train.adapter.type: {kind!r} changes its ranks by calls during training, which the loop does not make."
-            " Choose another type."
+            f"train.adapter.type: {kind!r} changes its ranks by calls during training, but the training loop makes no"
+            " such calls. Choose another type."
         )
     return PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]

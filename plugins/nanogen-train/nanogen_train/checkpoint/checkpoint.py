@@ -38,7 +38,7 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
         run: Folder of the run.
         step: Steps taken so far.
         states: Tensors by part and name.
-        facts: JSON values, such as the state of the schedule.
+        facts: JSON values, such as the training time.
     """
     path = path_of(run, step)
     with storage.whole_folder(path) as folder:
@@ -54,7 +54,7 @@ def save_distributed(run: Path, step: int, states: Mapping[str, Tensors], facts:
         run: Folder of the run.
         step: Steps taken so far.
         states: Tensors by part and name; they may be sharded.
-        facts: JSON values, such as the state of the schedule.
+        facts: JSON values, such as the training time.
     """
     path = path_of(run, step)
     temporary = processes.broadcast_from_main(partial(storage.begin_folder, path))
@@ -172,7 +172,7 @@ def prune(run: Path, keep: int, every: int = 0) -> None:
     Args:
         run: Folder of the run.
         keep: Number of newest checkpoints to keep.
-        every: Also keep checkpoints of every `every`-th step; 0 keeps none of them.
+        every: Also keep the checkpoints of steps that are multiples of this; 0 keeps only the newest.
     """
     for step in steps_in(run)[:-keep]:
         if not every or step % every:
@@ -190,7 +190,7 @@ def remove_all(run: Path) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return an optimizer's tensors as `parameter|state`.
+    """Return the state tensors of an optimizer. A tensor's name is `parameter|key`, such as `weight|exp_avg`.
 
     Args:
         names: Parameter names in the order of the optimizer.
@@ -211,8 +211,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
 
 
 def nets_state(nets: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of networks, with each shared parameter under its first name only. The EMA of an adapter
-    shares the frozen weights, for example.
+    """Return the state dict of networks, with each shared parameter under its first name only.
+
+    For example, the EMA of a network with an adapter shares the frozen weights.
     """
     seen: set[int] = set()
     further = set()
@@ -231,7 +232,7 @@ def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
         run: Folder of the run, for the error message.
 
     Raises:
-        TrainingError: Names or shapes differ. Names the first difference.
+        TrainingError: Names or shapes differ. The message states the first difference.
     """
     expected = nets_state(nets)
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())

@@ -43,7 +43,9 @@ def verify(folder: Path) -> None:
             raise DataError(f"{file} is missing.")
         actual = _size_and_hash(file)
         if actual != expected:
-            raise DataError(f"{file} is corrupt: its SHA-256 differs from the manifest ({actual['bytes']} bytes).")
+            raise DataError(
+                f"{file} is corrupt: its size ({actual['bytes']} bytes) or SHA-256 differs from the manifest."
+            )
 
 
 def looks_complete(folder: Path) -> bool:

@@ -55,7 +55,7 @@ def plan(
     """Estimate what training CONFIG needs: memory, FLOPs, days and data rate. Loads and trains nothing.
 
     Memory and FLOPs are counted on one step with fake tensors. Days follow from the peak rate and the utilisation.
-    Excludes auxiliary losses, the tokenizer and the text encoder: precompute latents and encodings.
+    Excludes auxiliary losses, the tokenizer and the text encoder, as if latents and encodings were precomputed.
     """
     from nanogen_core.cli.options import resolved
 

@@ -47,8 +47,8 @@ COMPILERS: Mapping[str, Callable[[nn.Module], None]] = {
 def apply_activation_checkpointing(net: nn.Module, every: int = 1) -> None:
     """Recompute the activations of every n-th block in the backward pass (activation checkpointing).
 
-    Keeps only the inputs of these blocks in memory. Recomputing all blocks takes about a third more compute. Gradients
-    are the same.
+    Keeps only the inputs of these blocks in memory. Recomputing all blocks increases the compute of a step by about a
+    third. Gradients do not change.
     """
     for block in blocks_of(net)[every - 1 :: every]:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)

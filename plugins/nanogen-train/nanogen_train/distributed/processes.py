@@ -35,8 +35,7 @@ def all_gather(value: T) -> list[T]:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Return the rows [B, ...] of all processes in rank order, [world * B, ...], with gradient to the rows of each
-    process.
+    """Gather the rows [B, ...] of all processes as [world * B, ...], in rank order, with gradient to all of them.
 
     For losses that couple the samples of a batch. Every process must have equally many rows.
     """
@@ -49,7 +48,7 @@ def split_indices(count: int) -> list[int]:
     """Return this process's share of the indices 0 ... count - 1.
 
     Every process gets equally many, because sharded networks must be called equally often. If `count` is not a multiple
-    of the number of processes, the last process repeats indices from 0.
+    of the number of processes, the indices after the last one start again at 0.
     """
     size = -(-count // world())
     return [index % count for index in range(rank() * size, (rank() + 1) * size)]
@@ -96,7 +95,7 @@ class StopAgreement:
         self._pending: dist.Work | None = None
 
     def __call__(self, requested: bool) -> bool:
-        """Return whether any process requested a stop before its previous call (single process: by now)."""
+        """Return whether any process requested a stop in the previous call. A single process gets `requested` back."""
         if self._group is None:
             return requested
         previous = self._result()

@@ -31,7 +31,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 
 class Strategy(Protocol):
-    """How networks are wrapped and saved. Created before the optimizers, which need the final parameters."""
+    """How networks are wrapped and saved. `wrap` can replace parameters, so optimizers are built after it."""
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         """Wrap the training step.
@@ -93,9 +93,9 @@ class DDPStrategy:
 class FSDPStrategy:
     """FSDP2 (arXiv 2304.11277): shards weights, EMA, gradients and optimizer state.
 
-    Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Other weights are
-    gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as second
-    derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
+    Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Weights outside blocks
+    are gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as
+    second derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
 
     The training step is the root of all networks of the stage, trained or not. So the end of each backward pass frees
     every gathered weight, before an optimizer or EMA changes its shards.

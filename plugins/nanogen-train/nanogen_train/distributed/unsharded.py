@@ -17,9 +17,10 @@ PARTS = ("conditioner", "tokenizer", "backbone", "objective")  # the parts of a 
 
 
 class Unsharded:
-    """the EMA pipeline of a stage with unsharded weights. FSDP modules cannot be copied.
+    """The EMA pipeline of a stage, with unsharded weights.
 
-    So this class copies the parts before sharding. The copies hold no weights (device "meta") until `averaged`.
+    FSDP modules cannot be copied, so this class copies the parts before sharding. The copies have no values (device
+    "meta"); `averaged` fills a new copy.
 
     Args:
         stage: The stage, before sharding.

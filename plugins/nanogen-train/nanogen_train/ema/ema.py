@@ -18,7 +18,7 @@ class EMA:
 
     Args:
         source: The network to average.
-        shared: Frozen parameters of it that `net` shares instead of copying, such as those below an adapter.
+        shared: Frozen parameters of `source` that `net` shares instead of copying, such as an adapter's base weights.
     """
 
     def __init__(self, source: nn.Module, shared: Iterable[nn.Parameter] = ()):

@@ -33,7 +33,9 @@ class PosthocEMA(NamedTuple):
 
 
 def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> list[PosthocEMA]:
-    """Save a pipeline with EMA weights of each width in `RUN/ema-WIDTH`.
+    """Save a pipeline for each width, with EMA weights of this width.
+
+    Its folder is `RUN/ema-WIDTH`, or `RUN/ema-WIDTH-step-STEP` if a step is given.
 
     Args:
         run: Folder of the run.
@@ -75,7 +77,8 @@ def _select_snapshots(run: Path, step: int | None) -> list[Snapshot]:
     if step is not None and step not in steps:
         near = sorted(sorted(steps, key=lambda other: abs(other - step))[:3])
         raise DataError(
-            f"{run} has no snapshot of step {step}. The nearest of {len(steps)} are {', '.join(map(str, near))}."
+            f"{run} has no snapshot of step {step}. The nearest of its {len(steps)} steps with snapshots are"
+            f" {', '.join(map(str, near))}."
         )
     return [snapshot for snapshot in available if step is None or snapshot.step <= step]
 
@@ -89,8 +92,8 @@ def _fit(basis: Basis, width: float, step: int, run: Path) -> Fit:
         what = "reach widths from {:.3f} to {:.3f}".format(*reachable) if reachable else "reach no width"
         raise ConfigError(
             f"sigma_rel {width_text(width)} cannot be computed from the {len(basis.profiles)} snapshots in {run} up to"
-            f" step {step}: its profile would have an error of {fit.error:.0%}. They {what} with an error of at most"
-            f" {MAX_ERROR:.0%}."
+            f" step {step}: its profile would have an error of {fit.error:.0%}. The snapshots {what} with an"
+            f" error of at most {MAX_ERROR:.0%}."
         )
     return fit
 
@@ -115,7 +118,8 @@ def _check_match(
     wrong += [name for name in known if complete and name not in tensors]
     if wrong:
         raise DataError(
-            f"{path} does not match the weights of {run} ({wrong[0]!r}). Use a snapshot of this configuration."
+            f"{path} does not match the weights of {run}. The first difference is {wrong[0]!r}. Use a snapshot of this"
+            " configuration."
         )
 
 

@@ -51,7 +51,7 @@ def decay(gamma: float, step: int) -> float:
 
 
 def products(a: Sequence[Profile], b: Sequence[Profile]) -> Numbers:
-    """Return the inner products of two lists of profiles, [len(a), len(b)]: integrals of p q over the shorter one."""
+    """Return the inner products [len(a), len(b)] of two lists of profiles: each is the integral of p q."""
     (s, alpha), (t, beta) = (np.array(profiles, dtype=np.float64).T for profiles in (a, b))
     s, alpha = s[:, None], alpha[:, None]
     ratio = (s / t) ** np.where(s < t, beta, -alpha)
@@ -68,7 +68,7 @@ class Basis:
         self._norms = np.sqrt(np.diag(self._gram))
 
     def fit(self, target: Profile) -> Fit:
-        """Return the nearest linear combination with coefficients of sum 1, which keeps constant weights unchanged."""
+        """Return the nearest linear combination. Its coefficients sum to 1, so that constant weights do not change."""
         overlaps = products(self.profiles, [target])[:, 0]
         free, uniform = self._solve(overlaps), self._solve(np.ones(len(self.profiles)))
         coefficients = free + uniform * (1 - free.sum()) / uniform.sum()
@@ -77,7 +77,7 @@ class Basis:
         return Fit(coefficients, float(np.sqrt(max(squared_error, 0.0) / norm)))
 
     def reachable(self, step: int) -> tuple[float, float] | None:
-        """Return the smallest and largest width after `step` steps of acceptable error, or None."""
+        """Return the smallest and largest width whose error after `step` steps is at most MAX_ERROR, or None."""
         widths = [WIDTH_STEP * count for count in range(1, int(WIDEST / WIDTH_STEP) + 1)]
         feasible = [width for width in widths if self.fit(Profile(step, gamma_of(width))).error <= MAX_ERROR]
         return (feasible[0], feasible[-1]) if feasible else None

@@ -1,4 +1,4 @@
-"""EMA snapshots of a run: files of EMA weights that are never deleted.
+"""EMA snapshots of a run: files of EMA weights. Unlike checkpoints, old snapshots are not deleted.
 
 A snapshot is written before the checkpoint of its step, so a run never resumes from a step whose snapshot is missing.
 """

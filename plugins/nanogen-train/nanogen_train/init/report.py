@@ -16,8 +16,7 @@ SHOWN = 4  # names in a row of the table
 
 @frozen
 class Entry:
-    """One tensor: its name, the action (such as "resized"), the source tensors that it comes from, its number of
-    values."""
+    """One tensor: its name, the action (such as "resized"), its source tensors, and its number of values."""
 
     name: str
     action: Action
@@ -27,8 +26,9 @@ class Entry:
 
 @frozen(kw_only=True)
 class PartReport:
-    """How one part was loaded from pretrained weights. `unused` are source tensors that were not used. `notes` are the
-    notes of its modules.
+    """How one part was loaded from pretrained weights.
+
+    `unused` are source tensors that were not used. `notes` are the notes of the part's modules.
     """
 
     entries: Sequence[Entry]
@@ -40,7 +40,7 @@ class PartReport:
         return [entry.name for entry in self.entries if entry.action in actions]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values: the number of tensors that were taken, the names of the others by action."""
+        """Return JSON values: the number of tensors that were taken, and the names of the others by action."""
         found: dict[str, Any] = {"taken": len(self.names("taken"))}
         for action in ACTIONS[1:]:
             named = {entry.name: list(entry.sources) for entry in self.entries if entry.action == action}
@@ -49,7 +49,7 @@ class PartReport:
         return {**found, **({"unused": list(self.unused)} if self.unused else {})}
 
     def lines(self) -> list[str]:
-        """Return the rows of the table."""
+        """Return the rows of the part in the table of `InitReport`."""
         rows = []
         for action in ACTIONS:
             members = [entry for entry in self.entries if entry.action == action]
@@ -68,7 +68,7 @@ class InitReport:
     Args:
         source: The folder or file.
         sha256: Hash of its contents.
-        parts: Reports of the backbone, and of a conditioner and objective with weights.
+        parts: Reports by part: "backbone", and the other trained parts that have weights, such as "conditioner".
         notes: Differences that cannot be seen in the weights, such as another tokenizer.
     """
 

@@ -30,7 +30,7 @@ class Source:
         path: The folder or file.
         sha256: Hash of its contents.
         states: Tensors by part ("backbone", "conditioner", "objective") and name.
-        config: The configuration that they were trained with. Empty if unknown.
+        config: The configuration that the weights were trained with. Empty if unknown.
         facts: The content of `pipeline.json`. Empty if unknown.
     """
 
@@ -45,7 +45,7 @@ def find(text: str) -> Path:
     """Return the path of pretrained weights.
 
     Raises:
-        ConfigError: There is no such file, or the folder contains no saved pipeline with a backbone.
+        ConfigError: There is no such file or folder, or the folder contains no saved pipeline with a backbone.
     """
     path = reading.user_path(text)
     if reading.is_file(path):
@@ -60,13 +60,12 @@ def find(text: str) -> Path:
             " saves one with its first checkpoint."
         )
     if not (path / BACKBONE).is_file():
-        raise ConfigError(f"train.init: the pipeline in {text} has no {BACKBONE}: give one that trained a backbone.")
+        raise ConfigError(f"train.init: the pipeline in {text} has no {BACKBONE}. Give a pipeline with this file.")
     return path
 
 
 def read(text: str) -> Source:
-    """Read pretrained weights. A run or pipeline folder gives all trained parts, with its adapter merged into the
-    backbone.
+    """Read pretrained weights. A folder gives all trained parts. An adapter is merged into the backbone.
 
     Raises:
         ConfigError: See `find`.

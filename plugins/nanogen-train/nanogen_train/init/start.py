@@ -128,15 +128,16 @@ def _refuse_too_little(pipeline: Pipeline, source: Source, report: PartReport) -
     given = source.states.get("backbone", {})
     shared = next((name for name in own if name in given), None)
     if shared is not None:
-        what = f"{shared!r} has shape {list(given[shared].shape)} there and {list(own[shared].shape)} here"
+        old, new = list(given[shared].shape), list(own[shared].shape)
+        what = f"{shared!r} has shape {old} in the source and {new} in this configuration"
     else:
         there = next((name for name, tensor in given.items() if tensor.ndim > 1), next(iter(given), None))
-        what = f"the first matrix is {there!r} there and {next(iter(own), None)!r} here"
+        what = f"the first matrix is {there!r} in the source and {next(iter(own), None)!r} in this configuration"
     there_kind, here_kind = _name(source.config.get("backbone")), _name(pipeline.config.as_dict()["backbone"])
     differ = there_kind not in (None, here_kind)
-    backbones = f" The backbone is {there_kind!r} there and {here_kind!r} here." if differ else ""
+    kinds = f" The backbone is {there_kind!r} in the source and {here_kind!r} in this configuration."
     raise Incompatible(
-        f"train.init: no matrix of the backbone can be taken from {source.path}: {what}.{backbones}"
+        f"train.init: no matrix of the backbone can be taken from {source.path}: {what}.{kinds if differ else ''}"
         " Choose the backbone and its sizes as in the source, or import weights of another layout (`nanogen import`)."
     )
 

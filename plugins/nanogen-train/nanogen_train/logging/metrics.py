@@ -32,7 +32,7 @@ class MetricsAccumulator:
 
     Args:
         seconds_before: Training time before the run was resumed.
-        pending: Scalars of steps since the last log line before the run was resumed.
+        pending: Scalars of the steps between the last log line and the checkpoint that the run resumes from.
     """
 
     def __init__(self, seconds_before: float = 0.0, pending: Sequence[Mapping[str, float]] = ()):
@@ -105,7 +105,7 @@ def _nan_message(name: str, value: float, step: StepScalars) -> str:
     indices = [index for part in processes.all_gather(step.indices.tolist() if is_cause else []) for index in part]
     shown = ", ".join(map(str, indices[:8])) + (" ..." if len(indices) > 8 else "")
     return (
-        f"Step {step.step}: {name} is {value}. It was computed from examples {shown} of the training split. The last"
-        " checkpoint is from an earlier step: check these examples, or resume with a smaller learning rate or"
+        f"Step {step.step}: {name} is {value}. It was computed from examples {shown} of the training split. Check these"
+        " examples and resume from the last checkpoint, or start a new run with a smaller learning rate or"
         " train.precision=fp32."
     )

@@ -26,7 +26,7 @@ def append(run: Path, entry: Mapping[str, Any]) -> None:
 
 
 def sync(run: Path) -> None:
-    """Flush the log to disk, before the checkpoint of a later step is written."""
+    """Flush the log to disk. Called before a checkpoint is written, so that a resumed run has all lines up to it."""
     if (run / LOG).exists():
         storage.sync(run / LOG)
 

@@ -41,10 +41,10 @@ class StepStatistics:
     """Statistics of a step, by their logged names.
 
     - `weights.PHASE`: L2 norm of the phase's parameters.
-    - `update.PHASE`: L2 norm of their last change, relative to that.
+    - `update.PHASE`: L2 norm of the last change of these parameters, divided by their norm before it.
     - `state.PHASE.KEY`: L2 norm of the optimizer state `KEY`, such as `exp_avg`.
-    - `latent.mean`, `latent.std`: of the clean latents of the batch.
-    - `draws.PURPOSE.mean`, `.std`: of random numbers, such as `noise` and `time`.
+    - `latent.mean`, `latent.std`: mean and standard deviation of the clean latents of the batch.
+    - `draws.PURPOSE.mean`, `draws.PURPOSE.std`: those of random numbers for a purpose, such as `noise` or `time`.
     - `images`: size of the global batch.
     - `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; counted on the first step of the process.
 

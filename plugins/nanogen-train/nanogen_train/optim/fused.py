@@ -1,4 +1,4 @@
-"""Parameters that store several matrices, such as q, k and v: how their rows split."""
+"""Fused parameters: tensors that stack the rows of several matrices, such as q, k and v."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NOT_FUSED: FusedRows = MappingProxyType({})
 
 
 def fused_rows(net: nn.Module) -> FusedRows:
-    """Return the fused parameters of a network.
+    """Return the fused parameters of a network, each with the row counts of its matrices.
 
     A module declares them by an attribute `fused_rows`, such as `{"weight": (64, 64, 64)}`. Call this after the network
-    is moved, copied or sharded, which may replace its parameters.
+    is moved, copied or sharded, because this may replace its parameters.
 
     Raises:
-        TrainingError: The rows do not add up to the parameter's rows.
+        TrainingError: The declared row counts do not add up to the parameter's rows.
     """
     fused: dict[Tensor, Sequence[int]] = {}
     for path, module in net.named_modules():

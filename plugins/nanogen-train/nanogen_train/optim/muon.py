@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982), like torch.optim.Muon, for fused matrices too."""
+"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982). Unlike torch.optim.Muon, supports fused parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALES: Mapping[str, Callable[[int, int], float]] = {
 class MuonOptimizer(torch.optim.Optimizer):
     """Muon. Each update is the orthogonalised momentum (singular values of about 1).
 
-    Each matrix of a fused parameter is orthogonalised and scaled on its own. Sharded weights (DTensor) are gathered for
+    Each matrix of a fused parameter is orthogonalised and scaled separately. Sharded weights (DTensor) are gathered for
     their update.
 
     Args:

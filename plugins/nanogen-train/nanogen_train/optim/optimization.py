@@ -18,7 +18,7 @@ from nanogen_train.protocols import Stage
 class Optimization:
     """Updates the parameters of each phase.
 
-    The schedule of a phase starts at its first update, so a phase that starts later has its own warm-up.
+    The schedule of a phase starts at the first update of the phase. So a phase that starts late has its own warm-up.
 
     Args:
         factory: Optimizer component; `build` makes an optimizer for the parameters of a phase.
@@ -87,7 +87,7 @@ class Optimization:
             yield from (tensor for group in optimizer.param_groups for tensor in group["params"])
 
     def rate(self, phase: str) -> float:
-        """Return the learning rate of the last step."""
+        """Return the learning rate of a phase at its last update."""
         return float(self.optimizers[phase].param_groups[0]["lr"])
 
     def state(self) -> dict[str, dict[str, Tensor]]:
@@ -98,7 +98,7 @@ class Optimization:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return the JSON values that a checkpoint must contain."""
+        """Return the JSON values for a checkpoint: the first update of each phase and the state of the loss scaler."""
         scaler = {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
         return {"first_update": self._first_update, **scaler}
 

@@ -14,18 +14,18 @@ class Constant:
         self.config = config
 
     def factor(self, step: int) -> float:
-        """Return the factor of the learning rate at `step`, from 0."""
+        """Return the factor of the learning rate at `step`, counted from 0."""
         return _warmup(step, self.config.warmup_steps)
 
 
 class ConstantLinear:
-    """Factor 1 until `constant_steps`, then linear to `final` at `end_step`, then constant."""
+    """Factor 1 after the warm-up until `constant_steps`, then linear to `final` at `end_step`, then constant."""
 
     def __init__(self, config: ConstantLinearConfig):
         self.config = config
 
     def factor(self, step: int) -> float:
-        """Return the factor of the learning rate at `step`, from 0."""
+        """Return the factor of the learning rate at `step`, counted from 0."""
         c = self.config
         progress = _progress(step - c.constant_steps, c.end_step - c.constant_steps)
         return _warmup(step, c.warmup_steps) * (1 - (1 - c.final) * progress)
@@ -42,7 +42,7 @@ class Cosine:
         self.config = config
 
     def factor(self, step: int) -> float:
-        """Return the factor of the learning rate at `step`, from 0."""
+        """Return the factor of the learning rate at `step`, counted from 0."""
         c = self.config
         progress = _progress(step - c.warmup_steps, c.end_step - c.warmup_steps)
         return _warmup(step, c.warmup_steps) * (c.final + (1 - c.final) * (1 + math.cos(math.pi * progress)) / 2)

@@ -1,1 +1,1 @@
-"""Estimates of a run's requirements without a GPU, data or weights, by tracing one step with fake tensors."""
+"""Estimate what a run requires, by tracing one step with fake tensors. Needs no GPU, data or weights."""

@@ -1,4 +1,4 @@
-"""Distribution of caption lengths, and of the longest caption of a batch."""
+"""Distribution of caption lengths, and of the longest caption in a batch."""
 
 from __future__ import annotations
 

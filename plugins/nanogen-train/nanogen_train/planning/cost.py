@@ -36,8 +36,8 @@ class Cost:
     """Cost of a model per image, for one training step.
 
     FLOPs count a multiply-add as two, include forward and backward, and are averaged over the kinds of step that the
-    objective chooses from. Bytes are for the most expensive kind; `copies` (bf16 weights of autocast) are per
-    step, whatever its batch size.
+    objective chooses from. Bytes are for the most expensive kind. `copies` are the bytes of autocast's bf16 weights,
+    which do not depend on the batch size.
     """
 
     latent: LatentSpec
@@ -62,7 +62,7 @@ class Cost:
         return max(self.flops_by_length)
 
     def mean_flops(self, lengths: CaptionLengths, captions: int) -> float:
-        """Return the mean FLOPs per image in batches of `captions` captions, each padded to its longest."""
+        """Return the mean FLOPs per image in batches of `captions` captions. Each batch is padded to its longest."""
         return sum(share * self.flops_at(n) for n, share in lengths.of_batch(captions, self.longest).items())
 
     def flops_at(self, length: int) -> float:
@@ -131,7 +131,7 @@ def _mean_flops(steps: Iterable[_Step]) -> float:
 def _flops_by_length(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> dict[int, float]:
     """Return the FLOPs per image at three lengths of the condition, or fewer if it has less than three."""
     if not spec.padded:
-        raise ConfigError("--caption-lengths needs captions, but this configuration has labels: remove it.")
+        raise ConfigError("--caption-lengths needs captions, but this configuration has none. Remove the option.")
     lengths = sorted({1, (1 + spec.length) // 2, spec.length})
     return {n: _mean_flops(_steps(net, objective, latent, evolve(spec, length=n))) for n in lengths}
 

@@ -15,8 +15,8 @@ class GPU:
     """A GPU.
 
     Attributes:
-        memory: GiB.
-        tflops: TFLOP/s of dense bf16 products.
+        memory: Memory in GiB.
+        tflops: Peak TFLOP/s of dense bf16 matrix products.
     """
 
     memory: float = field(validator=positive)

@@ -1,4 +1,4 @@
-"""Estimate memory, time and the first limit from the cost per image and the number of GPUs."""
+"""Estimate memory, time and the first bottleneck of a run from the cost per image and the number of GPUs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JPEG_BYTES = 110_000  # mean size of an ImageNet image
 
 @frozen(kw_only=True)
 class Setting:
-    """The machines.
+    """The GPUs of a run.
 
     Args:
         gpus: Number of GPUs.
@@ -41,7 +41,7 @@ class Setting:
 
 @frozen(kw_only=True)
 class Memory:
-    """Bytes on one GPU with a strategy."""
+    """Bytes on one GPU under a distribution strategy."""
 
     strategy: str
     weights: int  # including gradients, optimizer state, EMA and bf16 copies
@@ -70,7 +70,7 @@ class CostEstimate:
 
     @property
     def step_seconds(self) -> float:
-        """Seconds per step. Transfers overlap with the backward pass, about two thirds of the step."""
+        """Seconds per step. Transfers overlap with the backward pass, which is about two thirds of the compute."""
         return max(self.compute_seconds, self.compute_seconds / 3 + self.transfer_seconds)
 
     @property
@@ -80,7 +80,7 @@ class CostEstimate:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """The numbers of the table, by name."""
+        """The numbers that `nanogen plan --json` prints, by name."""
         cost, flops_rate = self.cost, self.images_per_second
         return {
             "gpus": self.setting.gpus,
@@ -100,11 +100,11 @@ class CostEstimate:
 
 
 def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops: float | None = None) -> CostEstimate:
-    """Return the estimate for a cost and machines.
+    """Return the estimate for a cost and a number of GPUs.
 
     Args:
         cost: Cost per image.
-        setting: The machines.
+        setting: The GPUs.
         batch_size: Size of the global batch.
         steps: Steps of the run.
         flops: FLOPs per image; None for `cost.flops`. Memory is estimated for the longest captions in every case.

@@ -1,4 +1,4 @@
-"""Quantities with a unit that shows at least three significant digits."""
+"""Format quantities with a fitting unit and at least three significant digits."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class Diffusion:
     """Trains the backbone, `nets["student"]`, with the objective and auxiliary losses.
 
     A conditioner, objective or tokenizer with trainable parameters is trained too, as `nets["conditioner"]`,
-    `nets["objective"]` and `nets["tokenizer"]`, and so are the `nets` of auxiliaries, under their names. EMA weights
-    (`nets["ema"]` for the backbone) are sampled and saved.
+    `nets["objective"]` and `nets["tokenizer"]`. So are the `nets` of auxiliaries, under the names of the auxiliaries.
+    Sampling and saved pipelines use the EMA weights (`nets["ema"]` for the backbone).
 
     Args:
         config: Options of the stage.
@@ -118,7 +118,8 @@ class Diffusion:
             return batch.latents
         if batch.images is None:
             raise TrainingError(
-                "The tokenizer is trained, but the batch has precomputed latents and no images: train on images."
+                "The tokenizer is trained, but the batch has precomputed latents and no images. Remove"
+                " train.precomputed_latents."
             )
         latents: Tensor = self.pipeline.tokenizer.encode(batch.images)
         return latents.float()
@@ -146,7 +147,8 @@ class Diffusion:
         if losses.forward_pass is None:
             raise TrainingError(
                 f"The objective {self.pipeline.config.slots['objective'].name!r} returns no forward pass"
-                " (Losses.forward_pass), which auxiliary losses need: remove them, or choose another objective."
+                " (Losses.forward_pass), but auxiliary losses need one. Remove the auxiliaries, or choose another"
+                " objective."
             )
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self._active(rng.step):
@@ -176,7 +178,7 @@ class Diffusion:
         return self.pipeline.with_parts(**{part: ema_.net for part, ema_ in self._emas.items()})
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Draw the task's evaluation examples with the EMA weights. Every process draws an equal share."""
+        """Sample images for the task's evaluation batch with the EMA weights. Every process samples an equal share."""
         questions = self.pipeline.task.eval_batch(count)
         own_share = rows(questions, processes.split_indices(count))
         images = self.averaged().sample(own_share, seed=self.pipeline.config.seed)
@@ -194,7 +196,7 @@ class Diffusion:
 
 
 def with_intermediates(net: Callable[..., Prediction], names: Sequence[str]) -> Callable[..., Prediction]:
-    """Return a network that returns these block outputs, in addition to those that a call names."""
+    """Wrap a network so that it returns the outputs of these blocks, in addition to those that a call names."""
 
     def network(state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()) -> Prediction:
         return net(state, times, condition, intermediates=tuple(dict.fromkeys((*names, *intermediates))))

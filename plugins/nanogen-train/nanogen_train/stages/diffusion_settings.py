@@ -21,11 +21,11 @@ class SnapshotConfig:
     """Snapshots of power-function EMAs (EDM2, arXiv 2312.02696), from which `nanogen ema` computes EMAs of other
     widths.
 
-    Two widths and 20 snapshots reach widths from 0.02 to 0.25.
+    20 snapshots of each default width reach widths from 0.02 to 0.26.
 
     Args:
         sigma_rel: Widths, relative to the steps so far.
-        every: Period of snapshots in steps; the last step is always saved. They are float32 and never deleted.
+        every: Period of snapshots in steps; the last step is always saved. Snapshots are float32 and never deleted.
     """
 
     sigma_rel: tuple[float, ...] = field(default=(0.05, 0.10), validator=_valid_widths)

@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class WorkerLost(Exception):
-    """A data worker process died, for example because the system killed it for its memory."""
+    """A data worker process died, for example because the system ran out of memory and killed it."""
 
 
 @contextmanager

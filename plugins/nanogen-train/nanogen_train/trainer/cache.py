@@ -47,14 +47,14 @@ def _merge(parts: Iterable[Batch]) -> list[Batch]:
 def loader(
     split: Batch, batch_size: int, *, seed: int = 0, start: int = 0, mixing: Mixing | None = None
 ) -> Iterator[Batch]:
-    """Yield global batches without end, in the order of `nanogen_data.loader`.
+    """Yield this process's share of each global batch, without end, in the order of `nanogen_data.loader`.
 
     Args:
         split: The cached split.
-        batch_size: Size of the global batch. Each batch contains this process's share.
+        batch_size: Size of the global batch.
         seed: Seed of the order.
         start: Index of the first global batch.
-        mixing: Sizes and weights of the roots, if there are several.
+        mixing: Sizes and weights of the dataset's roots, if there are several.
     """
     order = epoch_order(len(split.indices), seed, mixing)
     slots = DataShard.here().of(batch_size)

@@ -34,8 +34,8 @@ class Engine:
         folder: Folder of the run.
 
     Raises:
-        ConfigError: A tracker is not installed.
-        TrainingError: The launcher is configured for another distribution method.
+        ConfigError: A tracker is not installed, or float8 cannot be used with this precision or device.
+        TrainingError: The launcher is configured for an unsupported distribution method, or fp16 is used with FSDP.
     """
 
     def __init__(self, settings: TrainConfig, folder: Path):
@@ -53,9 +53,8 @@ class Engine:
         )
         if self.accelerator.distributed_type in UNSUPPORTED:
             raise TrainingError(
-                f"The launcher is configured for {self.accelerator.distributed_type.value}: remove that from the"
-                " configuration of accelerate (accelerate launch --multi_gpu), and set train.strategy to fsdp to shard"
-                " weights."
+                f"accelerate is configured for {self.accelerator.distributed_type.value}, which is not supported. Start"
+                " with `accelerate launch --multi_gpu`. To shard weights, set train.strategy to fsdp."
             )
         process_group.destroy_at_exit()
         self.settings = settings
@@ -75,7 +74,7 @@ class Engine:
         return bool(self.accelerator.is_main_process)
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
-        """Return the wrapped training step, after converting, compiling and checkpointing blocks as configured."""
+        """Return the wrapped training step. First applies float8, activation checkpointing and torch.compile."""
         if self.settings.float8 != "none":
             float8.apply_float8(filter(is_trained, stage.nets.values()), self.settings.float8)
         for net in stage.nets.values():

@@ -36,7 +36,7 @@ class Result(Protocol):
 
 
 class Evaluator(Protocol):
-    """Interface of the kind `evaluator` of nanogen-eval, as training uses it."""
+    """The interface that training needs of an `evaluator` component. nanogen-eval provides one."""
 
     def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]: ...
 
@@ -55,7 +55,7 @@ class Evaluations:
     def __init__(self, run: Run, config: EvaluateConfig):
         self.run, self.config = run, config
         if not isinstance(run.stage, Averaged):
-            raise ConfigError("train.evaluate: this stage trains no pipeline that can be sampled. Leave it out.")
+            raise ConfigError("train.evaluate: this stage trains no pipeline that can be sampled. Remove this section.")
         if NAME not in registry().components.get(KIND, {}):
             raise ConfigError("train.evaluate needs nanogen-eval: run `pip install nanogen-eval`.")
         options = {"name": NAME, "metrics": list(config.metrics), "count": config.count}
@@ -67,7 +67,7 @@ class Evaluations:
         return bool(every and step % every == 0) or (self.config.at_end and step == self.run.settings.steps)
 
     def missing(self) -> bool:
-        """Return whether the evaluation of this step is due and was interrupted."""
+        """Return whether an evaluation is due at this step, but the log contains no scores of this step."""
         entries = processes.broadcast_from_main(lambda: metrics_log.read(self.run.folder))
         return self.due() and not any(entry["step"] == self.run.step and _scores(entry) for entry in entries)
 

@@ -1,4 +1,4 @@
-"""float8 products in the linear layers of blocks, through torchao."""
+"""float8 matrix products in the linear layers of blocks, through torchao."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CAPABILITY = (8, 9)  # the first NVIDIA GPUs with float8 units: Ada (8.9), Hoppe
 MULTIPLE = 16  # float8 units multiply matrices whose sides are multiples of 16
 EMULATED = False  # True: compute in bf16 what the units would compute, for tests on a CPU
 NEEDS_TORCHAO = "train.float8 needs torchao: `pip install nanogen-train[float8]`."
-NEEDS_BF16 = "train.float8 rounds the inputs of bf16 layers: set train.precision to bf16, not {}."
+NEEDS_BF16 = "train.float8 needs bf16 layers. Set train.precision to bf16, not {}."
 NEEDS_UNITS = (
     "train.float8 needs an NVIDIA GPU with float8 units (Ada, Hopper or newer), and this device has none: set"
     " train.float8 to none."
 )
 NO_LAYERS = (
-    "train.float8: the trained networks have no linear layer inside a block whose width is a multiple of 16. Set"
-    " train.float8 to none."
+    "train.float8: no linear layer inside a block of the trained networks has an input and output width that are"
+    " multiples of 16. Set train.float8 to none."
 )
 
 
@@ -39,8 +39,8 @@ def check(precision: str, device: torch.device) -> None:
 def apply_float8(nets: Iterable[nn.Module], recipe: str) -> None:
     """Replace the linear layers inside the blocks of networks by torchao's `Float8Linear`, which shares their weights.
 
-    Weights, gradients and optimizer states keep their dtype, and parameters keep their names. Layers outside blocks,
-    such as the first and last layer, and layers whose sides are no multiples of 16 stay as they are.
+    Weights, gradients and optimizer states keep their dtype, and parameters keep their names. Layers are replaced only
+    if they are inside a block and both of their widths are multiples of 16.
 
     Args:
         nets: Networks to change in place.

@@ -18,7 +18,8 @@ def refuse_image_readers(pipeline: Pipeline) -> None:
         names.append(pipeline.config.slots["objective"].name)
     if names:
         raise TrainingError(
-            f"{listing(names)} needs images, but `train.precomputed_latents` has none. Remove it, or train on images."
+            f"`train.precomputed_latents` contains no images, but these parts need them: {listing(names)}. Remove the"
+            " parts or `train.precomputed_latents`."
         )
 
 

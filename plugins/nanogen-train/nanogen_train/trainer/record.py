@@ -89,7 +89,7 @@ def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> 
         precision: Compute precision.
 
     Raises:
-        TrainingError: An option that must not change, or the classes, differ.
+        TrainingError: An option that must not change differs, or the classes differ.
     """
     record = _read(folder)
     changed = _changed_lines(folder, parts, step)
@@ -215,7 +215,8 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         if record["format"] != FORMAT:
             raise TrainingError(
-                f"{folder / RECORD} does not have format {FORMAT}: use the version that wrote it, or start a new run."
+                f"{folder / RECORD} does not have format {FORMAT}. Use the NanoGen version that wrote it, or start a"
+                " new run."
             )
         return {
             "format": FORMAT,

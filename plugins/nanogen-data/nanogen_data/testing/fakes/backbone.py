@@ -23,9 +23,9 @@ class TinyBackboneConfig:
 
 
 class TinyBackbone(nn.Module):
-    """Provides `features` (`block.1`), `jvp` and `token-times`; with the option `two_time`, also `two-time`.
+    """Convolutional backbone with the intermediate `block.1`. Supports `jvp` and `token-times`.
 
-    Its initial prediction is zero.
+    With the option `two_time`, the output also depends on t - r. The initial output is zero.
     """
 
     def __init__(self, config: TinyBackboneConfig, *, latent: LatentSpec, condition: ConditionSpec):
@@ -62,7 +62,7 @@ class TinyBackbone(nn.Module):
 
 
 def mean_token(condition: Condition) -> Tensor:
-    """Return the mean of the unmasked tokens, [B, D]; zero for a row without any."""
+    """Return the mean [B, D] of the unmasked tokens of each row; zero for a row whose tokens are all masked."""
     if condition.mask is None:
         return condition.tokens.mean(dim=1)
     real = condition.mask[..., None]

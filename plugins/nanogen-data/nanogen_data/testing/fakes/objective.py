@@ -57,5 +57,5 @@ class TinyFlow:
         return state.map(lambda x, v: x - per_sample(times.t - times.r, x) * v, velocity)
 
     def grid(self, steps: int) -> Tensor:
-        """Return uniform times, float64 [steps + 1]."""
+        """Return uniform times from 1 to 0, float64 [steps + 1]."""
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)

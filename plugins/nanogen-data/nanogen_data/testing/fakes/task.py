@@ -16,7 +16,7 @@ from nanogen_data.testing.fakes.dataset import TinyDataset
 
 
 class TinyTask:
-    """Task on coloured squares. Requests: `make_batch(["red", 1, "a red square"])`."""
+    """Task on coloured squares. A request is a text with a colour, or a label: `make_batch(["a red square", 1])`."""
 
     def __init__(self, *, dataset: TinyDataset, image_size: int, metrics: Mapping[str, Any] | None = None):
         self.dataset = dataset

@@ -14,7 +14,7 @@ from nanogen_core.specs import LatentSpec
 
 @frozen(kw_only=True)
 class TinyTokenizerConfig:
-    """Options of TinyTokenizer: pixels per latent cell and side, and the factor from pixel to latent values."""
+    """Options of TinyTokenizer: `factor` pixels per side of a latent cell; `scale` multiplies the pixel values."""
 
     factor: int = 4
     scale: float = 2.0

@@ -1,4 +1,4 @@
-"""An additional loss on the forward pass of the objective: L1 distance of the predicted clean latent."""
+"""An additional loss on the objective's forward pass: L1 distance between the predicted and the clean latent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_placeholder.config import PlaceholderConfig
 
 
 class Placeholder(Auxiliary):
-    """w mean |x0_predicted - x0| over the samples with t < `config.below`.
+    """`config.weight` times the mean of |x0_predicted - x0|. Samples with t >= `config.below` count as 0.
 
     Set `intermediates`, `nets` or `needs_images` to use block outputs, to train further networks, or to read images.
     """
@@ -26,12 +26,12 @@ class Placeholder(Auxiliary):
     def loss(
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
-        """Return the weighted loss. It is a mean over all samples, so that it does not depend on micro-batches."""
+        """Return the weighted loss. The mean is over all samples, so it does not depend on micro-batches."""
         distance = (forward_pass.denoised.latent - clean.latent).abs().flatten(1).mean(dim=1)  # [B]
         loss = torch.where(earliest(forward_pass.times.t) < self.config.below, distance, 0.0).mean()
         return Losses(self.config.weight * loss, {"l1": loss.detach()})
 
 
 def earliest(t: Tensor) -> Tensor:
-    """Return one time for each sample, [B]: the largest of times for each token [B, N]."""
+    """Return the earliest sampling time [B] of each sample: the largest t of its tokens if `t` is [B, N]."""
     return t if t.ndim == 1 else t.amax(dim=1)

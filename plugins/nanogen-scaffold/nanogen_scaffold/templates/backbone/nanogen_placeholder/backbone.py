@@ -64,7 +64,7 @@ class Placeholder(nn.Module):
 
 
 class ConditionTokens(nn.Module):
-    """Projects condition tokens [B, L, D] to [B, L, width]. A label becomes `spec.learned` tokens."""
+    """Projects condition tokens [B, L, D] to [B, L, width]. The one token of a label becomes `spec.learned` tokens."""
 
     def __init__(self, spec: ConditionSpec, width: int):
         super().__init__()
@@ -110,7 +110,7 @@ def visible_tokens(condition: Condition, image_tokens: int) -> Tensor | None:
 
 
 def waves(t: Tensor, width: int) -> Tensor:
-    """Return cosines and sines of the times [B] at frequencies from 1 to 1000: [B, width]."""
+    """Return cosines and sines [B, width] of the times [B], at angular frequencies from pi / 2 to 500 pi."""
     frequencies = torch.logspace(0, 3, width // 2, device=t.device)
     angles = t[:, None] * frequencies * (math.pi / 2)
     return torch.cat([angles.cos(), angles.sin()], dim=1)

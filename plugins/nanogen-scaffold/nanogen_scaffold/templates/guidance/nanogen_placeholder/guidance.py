@@ -23,7 +23,7 @@ class Placeholder:
         return Placeholder(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function. Called once for each batch of samples: state belongs in the closure."""
+        """Return the guided velocity function. Called once per batch: keep values of a batch in the closure."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             if self.config.scale == 1.0:

@@ -15,7 +15,7 @@ LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 
 class Placeholder(ResampledRowMetric):
-    """Scores `contrast`, the mean over images, and `uniform`, the share of images below `config.uniform_below`.
+    """Mean `contrast` of the images, and the share `uniform` of those with a contrast below `uniform_below`.
 
     The base class stores a row for each image, so scores do not depend on batches and have a bootstrap interval.
     """
@@ -29,7 +29,7 @@ class Placeholder(ResampledRowMetric):
         self.settings = {"uniform_below": config.uniform_below}  # everything that changes a score
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the contrast of images [B, 3, H, W] in [-1, 1], on a scale where black and white are 1 apart: [B]."""
+        """Return the contrast [B] of images [B, 3, H, W] in [-1, 1]. White is 1 brighter than black."""
         weights = torch.tensor(LUMA, dtype=torch.float64, device=images.device)
         brightness = torch.einsum("bchw,c->bhw", images.double() / 2, weights)
         return {"contrast": brightness.flatten(1).std(dim=1, correction=0).cpu()}

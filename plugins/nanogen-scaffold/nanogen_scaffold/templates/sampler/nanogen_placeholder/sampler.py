@@ -1,4 +1,4 @@
-"""The midpoint method: x_r = x_t - (t - r) v at the middle of the step. Second order."""
+"""The midpoint method: x_r = x_t - (t - r) v, with v at the middle of the step. Second order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nanogen_placeholder.config import PlaceholderConfig
 
 
 class Placeholder:
-    """Evaluates the velocity twice in each step."""
+    """Sampler that evaluates the velocity twice in each step."""
 
     def __init__(self, config: PlaceholderConfig):
         self.steps = config.steps
@@ -40,5 +40,5 @@ class Placeholder:
 
 
 def advanced(state: State, velocity: State, span: float) -> State:
-    """Return the state after a time `span` at constant velocity, towards the data."""
+    """Return the state at time t - `span`, given the state at time t and a constant velocity."""
     return state.map(lambda x, v: x - span * v, velocity)

@@ -1,4 +1,4 @@
-"""A training stage: the backbone with the loss of the objective, and its exponential moving average (EMA)."""
+"""A training stage: the objective's loss, and an exponential moving average (EMA) of the backbone's weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PHASE = "student"
 
 
 class Placeholder:
-    """One phase. `nets` contains everything that a checkpoint must contain.
+    """A stage with one phase. `nets` contains all networks that a checkpoint stores.
 
     Args:
         config: Options.
@@ -44,7 +44,7 @@ class Placeholder:
         self.nets = nn.ModuleDict({PHASE: pipeline.backbone, "ema": average})
 
     def parameters_of(self, phase: str) -> Sequence[tuple[str, nn.Parameter]]:
-        """Return the parameters of the optimizer of a phase."""
+        """Return the names and parameters that a phase trains."""
         return [(name, p) for name, p in self.nets[PHASE].named_parameters() if p.requires_grad]
 
     def phases(self, step: int) -> Sequence[str]:

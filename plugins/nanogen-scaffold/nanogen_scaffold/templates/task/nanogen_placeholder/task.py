@@ -63,7 +63,7 @@ class Placeholder:
         return Batch(torch.arange(len(captions)), captions=captions)
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """Return `count` captions of the split `val`, in an order shuffled by the seed; repeated if there are fewer."""
+        """Return `count` captions of the split `val`, shuffled by the seed. They repeat if the split has fewer."""
         examples = self._dataset.open("val", self.image_size, "captions")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
         rows = [int(order[number % len(order)]) for number in range(count)]

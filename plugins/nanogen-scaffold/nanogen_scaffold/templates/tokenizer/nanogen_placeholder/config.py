@@ -12,7 +12,7 @@ class PlaceholderConfig:
 
     Args:
         factor: Pixels per latent cell and side.
-        std: Standard deviation of the pixels, by which latents are divided.
+        std: Standard deviation of the pixels. Latents are the pixels divided by it.
     """
 
     factor: int = field(default=8, validator=between(1, 64))
