@@ -16,7 +16,13 @@ from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["torch._dynamo", "nanogen_core.cli.main", "nanogen_train.trainer.loop", "nanogen_openmoji.drawings"]
+    [
+        "tests.processes.unflushed",
+        "torch._dynamo",
+        "nanogen_core.cli.main",
+        "nanogen_train.trainer.loop",
+        "nanogen_openmoji.drawings",
+    ]
 )
 
 
