@@ -257,6 +257,18 @@ def test_what_makes_no_grid_is_a_sentence(tmp_path, capsys):
         join_images([picture(0)] * 5)
     assert main(["join", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "has no folders" in capsys.readouterr().err
+    (tmp_path / "images/b").mkdir(parents=True)
+    (tmp_path / "images/.cache").mkdir()
+    (tmp_path / "images/a").mkdir()
+    picture(0).save(tmp_path / "images/a/00000.png")
+    assert main(["join", str(tmp_path / "images"), str(tmp_path / "out")]) == 1
+    assert f"{tmp_path}/images/b has no PNG images" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "images/b").rmdir()
+    assert main(["join", str(tmp_path / "images"), str(tmp_path / "out")]) == 0
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.png"]
+    with pytest.raises(NanoGenError, match="1 to 4 images, got 0"):
+        join_images([])
     assert main(["split", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 1
 
 
