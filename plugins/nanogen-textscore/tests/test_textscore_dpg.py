@@ -57,12 +57,27 @@ def test_the_published_loaders_lose_the_first_question():
             CSV.replace(",2,1,attribute", ",two,1,attribute"),
             "Line 3 of .* has a proposition_id or dependency that is not",
         ),
+        (CSV + CSV.splitlines()[1], "Line 6 of .* has another question of the prompt '10', but the rows"),
         (CSV + "2", "Line 6 of .* has 1 cells, but the header has 9"),
     ],
 )
 def test_a_damaged_csv_is_a_sentence(text, sentence):
     with pytest.raises(DataError, match=sentence):
         read_questions(text)
+
+
+def test_the_last_of_two_questions_of_one_number_is_used_and_a_warning_names_it(caplog):
+    lines = CSV.splitlines(keepends=True)
+    items = read_questions("".join([*lines[:3], lines[2].replace("red?", "blue?"), *lines[3:]]), source="twice.csv")
+    assert [one.text for one in items["10"].values()] == [
+        "Is there a cat?",
+        "Is the cat blue?",
+        "Do they play, or not?",
+    ]
+    assert "Line 4 of twice.csv repeats the question number 2 of the prompt '10'" in caplog.text
+    caplog.clear()
+    read_questions(CSV, source="once.csv")
+    assert not caplog.text
 
 
 def test_points_are_handed_down_until_nothing_changes_where_parents_come_first():
