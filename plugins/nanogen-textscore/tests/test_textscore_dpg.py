@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -179,6 +180,26 @@ def test_scores_depend_on_no_batch_order_or_process(files):
     other.update(images[1:3], asked.part(1, 3))
     one.merge(other.state())
     assert one.compute() == whole.compute()
+
+
+@pytest.mark.parametrize("order", [[2, 0, 3, 1], [3, 2, 1, 0], [0, 2, 1]])
+def test_recorded_answers_are_those_of_the_kth_image_of_a_prompt_in_any_order(files, order):
+    captions = made(files).eval_batch().captions
+    requests = Batch(torch.arange(len(order)), captions=[captions[row] for row in order])
+    images, source = as_images([picture(n) for n in range(len(order))]), SimpleNamespace(requests=requests)
+    whole, one, other = made(files), made(files), made(files)
+    for metric in (whole, one, other):
+        metric.compare_with(source)
+    whole.update(images, requests)
+    one.update(images[:1], requests.part(0, 1))
+    other.update(images[1:], requests.part(1, len(order)))
+    one.merge(other.state())
+    of_prompt = [one // 2 for one in order]  # the k-th image of a prompt has the answers of its k-th tile
+    points = [{0: [1, 0], 1: [1 / 3, 0]}[number][of_prompt[:row].count(number)] for row, number in enumerate(of_prompt)]
+    assert whole.compute()["dpgbench"] == pytest.approx(sum(points) / len(points))
+    assert one.compute() == whole.compute()
+    with pytest.raises(NanoGenError, match=r"image 0 is of the prompt '10', but|image 1 is of the prompt '10', but"):
+        made(files).update(images, requests)
 
 
 def test_a_fingerprint_says_who_answered(files):
