@@ -54,7 +54,8 @@ def plan(
 ) -> None:
     """Estimate what training CONFIG needs: memory, FLOPs, days and data rate. Loads and trains nothing.
 
-    Memory and FLOPs are counted on one step with fake tensors. Activations are those of one micro-batch. Days follow from the peak rate and the utilisation.
+    Memory and FLOPs are counted on one step with fake tensors. Activations are those of one micro-batch. Days follow
+    from the peak rate and the utilisation.
     Excludes auxiliary losses, the tokenizer and the text encoder, as if latents and encodings were precomputed.
     """
     from nanogen_core.cli.options import resolved
