@@ -66,6 +66,15 @@ def test_closing_the_queue_lets_every_job_save_first(tmp_path):
     assert not submission.job.paths.result_pickle.exists()  # it was stopped: it has not failed
 
 
+def test_a_local_job_cannot_wait_for_another(tmp_path):
+    queue = LocalQueue()
+    first = queue.submit(Command(shell("true"), cwd=tmp_path), tmp_path / "first", title="a")
+    with pytest.raises(ValueError, match="A local queue cannot wait for other jobs. Submit the job when"):
+        queue.submit(Command(shell("true"), cwd=tmp_path), tmp_path / "second", title="b", after=[first])
+    queue.close()
+    assert not (tmp_path / "second").exists()
+
+
 # -- SLURM -------------------------------------------------------------------------------------------------------------
 
 
