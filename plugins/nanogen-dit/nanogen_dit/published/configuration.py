@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nanogen_core.errors import ConfigError
-from nanogen_dit.published.architecture import Architecture, Shapes
+from nanogen_dit.published.architecture import Architecture
 from nanogen_dit.published.sections import (
     Flux2VAEParams,
     NetworkParams,
@@ -19,6 +19,7 @@ from nanogen_dit.published.sections import (
     RAEParams,
     VAEParams,
 )
+from nanogen_dit.shapes import Shapes
 from nanogen_files.structure import structure
 
 TOKENIZERS: Mapping[str, type[Any]] = {
