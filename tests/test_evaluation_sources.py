@@ -89,7 +89,7 @@ def broken(folder):
         (lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,1\n"), "has no line for '1.png'"),
         (
             lambda folder: (folder / "labels.csv").write_text("file,label\n0.png,cat\n1.png,2\n"),
-            "'cat' is not an integer",
+            "'cat' is not a nonnegative integer",
         ),
         (lambda folder: (folder / "labels.csv").write_text("0.png,1\n"), "the columns `file` and `label`"),
         (lambda folder: (folder / "prompts.txt").write_text("one\n"), "has 1 lines for 2 images"),
