@@ -220,7 +220,7 @@ class Pipeline:
         Raises ConfigError for a key that is not in `free`, and for a wrong setting.
         """
         if fixed := sorted(set(settings) - set(free)):
-            raise ConfigError(f"--set cannot change {listing(fixed)} of a trained pipeline, only {listing(free)}.")
+            raise ConfigError(f"Settings cannot change {listing(fixed)} of a trained pipeline, only {listing(free)}.")
         resolved = resolve(self.config.as_dict(), self.config.objects(), self._replaced(settings), settings)
         kept = {name: vars(self).get(name) or self.parts[name] for name in TRAINED if name in self.parts}
         parts = Assembly(resolved, kept)

@@ -97,8 +97,8 @@ class Resolution:
             merged = merge([*below, *brought, *above])
             if self._names(merged) == names:
                 return merged
-        selected = listing(f"{kind}={name}" for kind, name in names)
-        raise NanoGenError(f"Component defaults select each other endlessly: {selected}. Set some of these yourself.")
+        cycle = listing(f"{kind}={name}" for kind, name in sorted({*names} ^ {*self._names(merged)}))
+        raise NanoGenError(f"Component defaults select each other endlessly: {cycle}. Set one of these yourself.")
 
     def _without_objects(self, user: Layer) -> Layer:
         """Move the objects of a layer to `instances`. Reports objects of a saved pipeline that were not given again."""

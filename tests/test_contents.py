@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from attrs import evolve
+from PIL import Image
 
 from nanogen_core import build_pipeline, registry
 from nanogen_core.errors import DataError
@@ -16,6 +17,7 @@ from nanogen_data.testing import FilesContract
 from nanogen_eval.evaluate import Evaluation
 from nanogen_eval.options import BootstrapConfig
 from nanogen_eval.sources.folder import Folder
+from nanogen_eval.sources.reconstructed import Reconstructed
 from nanogen_eval.targets import Images, Model
 from nanogen_eval.testing.fakes import TinyRedness
 
@@ -159,6 +161,27 @@ def test_an_evaluation_does_not_go_on_with_another_content(small, parts, folder,
         ((source, metrics),) = Model(pipeline, 2).parts({"redness": object.__new__(Settled)}, 0)
         places.add(evaluation._state(source, metrics, 0))
     assert len(places) == 2
+
+
+def test_an_evaluation_goes_on_where_data_and_references_were_moved(small, parts, tmp_path):
+    places, reconstructed = set(), set()
+    evaluation = Evaluation(metrics={}, folder=tmp_path)
+    for name in ("here", "there"):
+        for label in ("n01", "n02"):
+            for split in ("train", "val"):
+                (tmp_path / name / split / label).mkdir(parents=True)
+                Image.new("RGB", (16, 16)).save(tmp_path / name / split / label / "0.png")
+        (tmp_path / name / "number.txt").write_text("1.0")
+        dataset = {"name": "imagenet-folder", "root": str(tmp_path / name)}
+        metric = {"reading": {"folder": str(tmp_path / name)}}
+        pipeline = build_pipeline({**small, "dataset": dataset, "metric": metric})
+        ((source, metrics),) = Model(pipeline, 2).parts({"reading": pipeline.parts["metrics"]["reading"]}, 0)
+        places.add(evaluation._state(source, metrics, 0))
+        reconstructed.add(evaluation._state(Reconstructed(pipeline, 2), metrics, 0))
+    assert len(places) == 1
+    assert len(reconstructed) == 2  # the path is all that tells one set of originals from another
+    (tmp_path / name / "number.txt").write_text("2.0")  # the metric reads something else
+    assert evaluation._state(source, metrics, 0) not in places
 
 
 class Settled:

@@ -53,6 +53,19 @@ def test_tf32_is_for_sampling_on_a_gpu_only():
     assert not torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.parametrize(("products", "convolutions"), [("highest", True), ("high", False), ("medium", True)])
+def test_products_and_convolutions_get_their_own_settings_back(products, convolutions, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", convolutions)
+    torch.set_float32_matmul_precision(products)
+    try:
+        for enabled in (True, False):
+            with tf32(enabled):
+                assert torch.backends.cudnn.allow_tf32 == enabled
+            assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (products, convolutions)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 class Images:
     requests, settings, about = Batch(torch.arange(6)), {}, {}
 

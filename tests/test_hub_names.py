@@ -26,7 +26,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_is_refused_without_a_look_at_the_hub(path: str) -> None:
-    message = hub.missing("The VAE", path, "Advice.")
+    message = hub.missing("The VAE", path, "Advice.", OSError())
     assert message == f"The VAE {path!r} is neither a local folder nor the name of a model on the hub. Advice."
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         hub.model_file(path, "config.json")
@@ -41,6 +41,10 @@ def test_a_path_is_not_the_name_of_a_pipeline() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_looked_up_on_the_hub(name: str) -> None:
-    assert "cannot be downloaded from the Hugging Face hub" in hub.missing("The VAE", name, "")
+    unreached, damaged = OSError("no\nnetwork."), KeyError("pos_embed")
+    assert "cannot be downloaded from the Hugging Face hub (no network). " in hub.missing(
+        "The VAE", name, "", unreached
+    )
+    assert "cannot be read from the Hugging Face hub (KeyError: 'pos_embed')" in hub.missing("It", name, "", damaged)
     with pytest.raises(AssertionError, match="the network was used"):
         hub.model_file(name, "config.json")

@@ -125,6 +125,30 @@ def test_activations_are_computed_twice_and_gradients_are_the_same_numbers() -> 
     assert [block.calls for block in net.trunk.layers] == [1 + 2] * 3
 
 
+class Dropping(Block):
+    """A block that drops values by a module, and by a function inside its forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(super().forward(nn.functional.dropout(x, 0.2, training=self.training)))
+
+
+def test_a_recomputed_block_drops_the_same_values_again() -> None:
+    torch.manual_seed(0)
+    net, x = Blocks(), torch.randn(8, 4)
+    net.trunk.layers = nn.ModuleList(Dropping() for _ in range(3))
+    found = []
+    for recomputed in (False, True):
+        if recomputed:
+            apply_activation_checkpointing(net)
+        torch.manual_seed(1)
+        found.append([*torch.autograd.grad(net(x).square().sum(), [*net.parameters()]), torch.rand(1)])
+    assert all(map(torch.equal, *found))  # the random numbers after the step too
+
+
 def test_every_second_block_is_recomputed() -> None:
     net, x = Blocks(), torch.randn(2, 4)
     apply_activation_checkpointing(net, 2)

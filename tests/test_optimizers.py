@@ -209,6 +209,22 @@ def test_muon_without_a_matrix_says_what_to_set(net):
         Muon(MuonConfig(hidden="layer_.")).build(list(net.named_parameters()))
 
 
+def test_the_suggested_parameter_of_muon_is_a_matrix():
+    net = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2))
+    with pytest.raises(TrainingError, match=r"to match names such as '1.weight', or use another optimizer\."):
+        Muon(MuonConfig()).build(list(net.named_parameters()))
+    with pytest.raises(TrainingError, match="none of the trained ones is a matrix. Use another optimizer"):
+        Muon(MuonConfig()).build(list(net[0].named_parameters()))
+
+
+@pytest.mark.parametrize("optimizer", [Muon(MuonConfig()), AdamW(AdamWConfig())])
+def test_a_phase_without_trained_parameters_is_refused(net, optimizer):
+    net.requires_grad_(False)
+    for named in (list(net.named_parameters()), []):
+        with pytest.raises(TrainingError, match=f"nothing to train: {len(named)} parameters were given .* Unfreeze"):
+            optimizer.build(named)
+
+
 def test_frozen_parameters_are_left_out(net):
     net.head.requires_grad_(False)
     for build in (Muon(MuonConfig()).build, AdamW(AdamWConfig()).build):

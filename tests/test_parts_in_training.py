@@ -191,7 +191,7 @@ def test_other_settings_keep_the_trained_parts(pipeline):
     assert other.backbone is pipeline.backbone
     assert other.sampler.steps == 5
     assert [type(each.sampler) for each in (pipeline, other)] == [Euler, Heun]
-    with pytest.raises(ConfigError, match="cannot change backbone of a trained pipeline"):
+    with pytest.raises(ConfigError, match="^Settings cannot change backbone of a trained pipeline, only"):
         pipeline.reconfigured({"backbone": "ddt"})
 
 

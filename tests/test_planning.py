@@ -165,6 +165,23 @@ def test_memory_by_strategy():
     assert both.total == fsdp.weights + 2_000_000
 
 
+def test_micro_batches_divide_the_activations():
+    setting = Setting(gpus=4, gpu=GPU(memory=80, tflops=100))
+    whole, parts = (plan_for(cost(), setting, batch_size=32, steps=10, grad_accum_steps=n) for n in (1, 4))
+    assert [m.activations for m in parts.memory] == [m.activations / 4 for m in whole.memory]
+    assert [m.weights for m in parts.memory] == [m.weights for m in whole.memory]
+    assert (parts.compute_seconds, parts.figures["images_per_micro_batch"]) == (whole.compute_seconds, 2)
+    with pytest.raises(TrainingError, match="The 8 examples of a process cannot be split into 3 equal micro-batches"):
+        plan_for(cost(), setting, batch_size=32, steps=10, grad_accum_steps=3)
+
+
+def test_advice_to_accumulate_helps():
+    large, setting = cost(activations=10**11, checkpointed=3 * 10**10), Setting(gpus=2, gpu=gpu_of("h100"))
+    assert "raise train.grad_accum_steps" in plan_for(large, setting, batch_size=8, steps=1).first_limit
+    fewer = plan_for(large, setting, batch_size=8, steps=1, grad_accum_steps=4)
+    assert fewer.first_limit == "Memory: ddp, checkpointed is the simplest strategy that fits 1 image on one GPU."
+
+
 def test_times_are_those_of_the_rates():
     setting = Setting(gpus=2, gpu=GPU(memory=80, tflops=100), utilisation=0.5, link=1.0)
     plan = plan_for(cost(), setting, batch_size=100, steps=864)
@@ -178,7 +195,16 @@ def test_times_are_those_of_the_rates():
     ("changes", "gpus", "sentence"),
     [
         ({}, 1, "None: DDP fits the batch"),
-        ({"activations": 10**11, "checkpointed": 10**11}, 2, "Memory: no strategy fits 4 images"),
+        (
+            {"activations": 10**11, "checkpointed": 3 * 10**10},
+            2,
+            "Memory: no strategy fits 4 images on one GPU. Use more GPUs, or raise train.grad_accum_steps.",
+        ),
+        (
+            {"activations": 10**11, "checkpointed": 10**11},
+            2,
+            "Memory: no strategy fits 4 images on one GPU. Use more GPUs, or use GPUs with more memory.",
+        ),
         ({"activations": 10**11}, 2, "Memory: ddp, checkpointed is the simplest strategy that fits 4 images"),
         ({"flops": 1e6}, 8, "The network between GPUs: computing 1 image per GPU"),
     ],
@@ -202,6 +228,8 @@ def test_the_command_prints_figures_for_people_and_programs(tmp_path):
     assert "First limit" in shown.output
     figures = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).output)
     assert figures["images_per_gpu"] == 32
+    divided = CliRunner().invoke(cli, [*words, "--set", "train.grad_accum_steps=4"], catch_exceptions=False)
+    assert "2 GPUs, 32 images per GPU in 4 micro-batches of 8 images:" in divided.output
     assert next(entry["strategy"] for entry in figures["memory"]) == "ddp"
 
 

@@ -53,7 +53,7 @@ class TokenizerContract:
         latents = tokenizer.encode(self.images().requires_grad_())
         assert latents.dtype == torch.float32
         assert latents.isfinite().all()
-        assert not latents.requires_grad
+        assert latents.requires_grad == bool(getattr(tokenizer, "trainable", False))
 
     def test_decode_returns_images(self, tokenizer: Tokenizer) -> None:
         images = tokenizer.decode(tokenizer.encode(self.images()), KeyedRNG(0, range(3)))
@@ -91,11 +91,11 @@ class TokenizerContract:
         if self.variance is None:
             pytest.skip("the attribute `variance` is None")
         lowest, highest = self.variance
-        assert lowest <= float(tokenizer.encode(self.images()).var()) <= highest
+        assert lowest <= float(tokenizer.encode(self.images()).detach().var()) <= highest
 
     def test_round_trip_reconstructs_images(self, tokenizer: Tokenizer) -> None:
         if self.reconstruction is None:
             pytest.skip("the attribute `reconstruction` is None")
         images = self.images()
         decoded = tokenizer.decode(tokenizer.encode(images), KeyedRNG(0, range(3)))
-        assert float((decoded - images).abs().mean()) <= self.reconstruction
+        assert float((decoded.detach() - images).abs().mean()) <= self.reconstruction

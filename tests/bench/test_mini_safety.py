@@ -279,6 +279,12 @@ def test_a_result_with_one_changed_digit_or_without_its_hash_is_refused(tmp_path
             folders.finished_result(tmp_path, result["request"])
 
 
+def test_a_sealed_file_that_is_no_result_is_called_so(tmp_path):
+    folders.write_result(tmp_path, {"scores": {"accuracy": 0.5}})
+    with pytest.raises(DataError, match=r"result\.json is not the result of a run: it has no `request`\. Move .* away"):
+        folders.read_result(tmp_path / "result.json")
+
+
 def test_every_flipped_bit_of_a_result_is_found(tmp_path):
     folders.write_result(tmp_path, {"request": {"steps": 1}, "scores": {"accuracy": 0.5}})
     file = tmp_path / "result.json"

@@ -1,6 +1,8 @@
 """Work that a job array divides: submitted, collected, failed; `nanogen data prepare` and `evaluate` on SLURM."""
 
 import json
+import traceback
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -54,11 +56,36 @@ def test_work_is_submitted_once_and_collected_by_the_same_call(tmp_path, slurm, 
 def test_a_part_that_fails_is_named_and_the_last_job_does_not_run(slurm, work):
     broken = evolve(work, parts=[work.parts[0], Call(json.loads, s="{")])
     with pytest.raises(
-        NanoGenError, match=r"Part 2 of 2 failed: Expecting property name .* Its log: .*1000_1_0_log.out"
+        NanoGenError, match=r"Part 2 of 2 failed: Expecting property name .*\. Its log: .*1000_1_0_log.out"
     ):
         run_array(broken, QUEUE, wait=True, log=lambda line: None)
     assert slurm.runs("1001") == 0
     assert not (work.logs / RECORD).exists()  # the same command submits it again
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("the disk is full", "the disk is full."),
+        ("the disk is full. Free some space.", "the disk is full. Free some space."),
+        ("two mistakes:\n  train.steps: missing\nseed: missing", "two mistakes: train.steps: missing seed: missing."),
+        ("", "ValueError."),
+    ],
+)
+def test_the_message_of_a_failed_part_is_whole_and_ends_its_sentence(tmp_path, message, told):
+    try:
+        fail(message)
+    except ValueError:
+        outcome = ("error", traceback.format_exc())
+    job = SimpleNamespace(paths=SimpleNamespace(result_pickle=tmp_path), _get_outcome_and_result=lambda: outcome)
+    assert arrays._failure(job) == told
+
+
+def fail(message):
+    try:
+        raise OSError("earlier")
+    except OSError as error:
+        raise ValueError(message) if message else ValueError from error
 
 
 def test_an_evaluation_as_an_array_has_the_scores_of_one_process(tmp_path, slurm):

@@ -66,6 +66,15 @@ def test_closing_the_queue_lets_every_job_save_first(tmp_path):
     assert not submission.job.paths.result_pickle.exists()  # it was stopped: it has not failed
 
 
+def test_a_local_job_cannot_wait_for_another(tmp_path):
+    queue = LocalQueue()
+    first = queue.submit(Command(shell("true"), cwd=tmp_path), tmp_path / "first", title="a")
+    with pytest.raises(ValueError, match="A local queue cannot wait for other jobs. Submit the job when"):
+        queue.submit(Command(shell("true"), cwd=tmp_path), tmp_path / "second", title="b", after=[first])
+    queue.close()
+    assert not (tmp_path / "second").exists()
+
+
 # -- SLURM -------------------------------------------------------------------------------------------------------------
 
 
@@ -182,7 +191,7 @@ def test_options_of_slurm_alone_are_refused_for_local_jobs():
 
     ran = CliRunner().invoke(command, ["--hours", "2", "--no-wait"])
     assert ran.exit_code == 2
-    assert "--hours, --no-wait: needs --executor slurm" in ran.output
+    assert "Only --executor slurm uses --hours, --no-wait. Add --executor slurm." in ran.output
     words = ["--executor", "slurm", "--hours", "2", "--slurm", "mem=1G", "--gpus-per-job", "8", "--no-wait"]
     assert CliRunner().invoke(command, words).exit_code == 0
     resources = Resources(gpus=8, hours=2, slurm={"mem": "1G"})

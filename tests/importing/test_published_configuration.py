@@ -148,7 +148,6 @@ def changed(values, path, value):
         ("repa.use_reg", True, "repa.use_reg is True, but the file has False"),
         ("stage_2.target", "stage2.models.lightningDiT.LightningDiT", "is lightning-dit, but the file has ddt"),
         ("stage_2.target", "stage2.models.DDT.DiTwDDTHeadIG", "internal guidance is True, but the file has False"),
-        ("training.image_size", 512, "training.image_size is 512, but the file has 256"),
     ],
 )
 def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sentence, rows, file_for):
@@ -176,6 +175,7 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("dataset.condition_type", "caption", "dataset.condition_type must be label or text, got 'caption'"),
         ("conditioning", "label", r"conditioning: expected a mapping, got 'label'"),
         ("stage_2.params", [1], r"stage_2\.params: expected a mapping, got \[1\]"),
+        ("training.image_size", 512, "itself: training.image_size is 512, but stage_1.params.resolution is 256"),
         ("guidance.ig", {"scale": 1.5}, "has guidance.ig.scale 1.5, but the checkpoint has no internal-guidance head"),
     ],
 )

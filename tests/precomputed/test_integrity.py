@@ -146,7 +146,7 @@ def test_latents_that_half_precision_cannot_hold_are_refused(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(monkeypatch, 1e6)
-    with pytest.raises(DataError, match=r"too large for float16 \(--dtype\)"):
+    with pytest.raises(DataError, match=r"too large for float16 \(change --dtype\)"):
         prepare(resolved("imagenet", folders), tmp_path / "half", Options(dtype="float16"))
     prepare(resolved("imagenet", folders), tmp_path / "full", Options(dtype="bfloat16"))
 

@@ -25,7 +25,7 @@ from safetensors.torch import load
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_data.cli.data import data
 from nanogen_data.precomputed import manifest, workers
-from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_data.precomputed.prepare import Options, claim, prepare, prepare_part
 from nanogen_data.precomputed.sources import with_source
 from nanogen_files import yaml_files
 from nanogen_files.folder_lock import LOCK_FILES
@@ -71,6 +71,32 @@ def test_a_second_call_finds_everything_done(folders: Path, tmp_path: Path, monk
     monkeypatch.setattr(workers, "run", None)
     assert prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL) == first
     assert contents(tmp_path / "latents") == before
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".index", ".json"])
+@pytest.mark.parametrize("kept", [None, 0, 7])
+def test_a_missing_or_cut_file_is_written_again(suffix: str, kept: int | None, folders: Path, tmp_path: Path) -> None:
+    first = prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL)
+    before = contents(tmp_path / "latents")
+    file = tmp_path / "latents" / f"shard-00001{suffix}"
+    file.write_bytes(file.read_bytes()[:kept])
+    if kept is None:
+        file.unlink()
+    assert prepare(resolved("imagenet", folders), tmp_path / "latents", SMALL) == first
+    assert contents(tmp_path / "latents") == before
+
+
+def test_the_progress_of_each_job_ends_with_all_its_examples(folders: Path, tmp_path: Path) -> None:
+    chosen = resolved("imagenet", folders)
+    reported: list[tuple[int, int]] = []
+    claim(chosen, tmp_path / "latents", SMALL)
+    for part in range(2):
+        prepare_part(
+            chosen.as_dict(), tmp_path / "latents", SMALL, part, 2, lambda done, total: reported.append((done, total))
+        )
+    assert reported == [(5, 10), (10, 10), (5, 8), (8, 8)]  # shards of 5, 5, 5 and 3 examples
+    prepare(chosen, tmp_path / "latents", SMALL, lambda done, total: reported.append((done, total)))
+    assert len(reported) == 4  # nothing was left to do
 
 
 OVER = {"dataset": {"name": "openmoji", "train": 120, "val": 2}, "image_size": 32}

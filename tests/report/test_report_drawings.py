@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanogen_bench.correlation.study import study
+from nanogen_bench.correlation.table import Table
 from nanogen_bench.report.curves import curves
 from nanogen_bench.report.families import marks
 from nanogen_bench.report.fit import fit
+from nanogen_bench.report.groups import Group
 from nanogen_bench.report.labels import Box, labels, shortened
 from nanogen_bench.report.scales import Scale, around, number, place
 from nanogen_bench.report.slopes import Ranked, slopes
@@ -136,6 +139,32 @@ def test_a_curve_is_thinned_without_losing_its_end_and_skips_what_is_no_number()
     assert "to 1e+03" in drawing
 
 
+def test_an_empty_curve_keeps_its_label():
+    series = [(1, 3.0), (2, 2.0)]
+    assert "steps: imagenet without values, t2i from 3 to 2" in curves("loss", [[], series], ("imagenet", "t2i"))
+    alone = curves("loss", [series], ["t2i"])
+    assert "steps: t2i from 3 to 2" in alone
+    assert alone.count("<polyline") == 1
+    with pytest.raises(ValueError, match="zip"):
+        curves("loss", [[], series], ["t2i"])
+
+
 def test_nothing_is_drawn_of_nothing():
     assert curves("loss", ([], []), ("a", "b")) is None
     assert curves("loss", ([(1, 2.0)], [(1, math.nan)]), ("a", "b")) is None
+
+
+# -- groups ------------------------------------------------------------------------------------------------------
+
+
+def test_the_power_of_a_group_is_that_of_all_its_studies():
+    """Of 30 models, 6 lack the second x."""
+    rows = [
+        {"method": f"m{n}", "first": float(n), "second": None if n < 6 else float(n % 7), "y": float(n * n % 11)}
+        for n in range(30)
+    ]
+    table = Table.of(rows, source="test")
+    options = {"ys": ["y"], "directions": dict.fromkeys(("first", "second", "y"), "lower"), "draws": 50}
+    studies = [study(table, x=x, **options) for x in ("first", "second", "first")]
+    group = Group(studies, "other")
+    assert [(one.n, one.over) for one in group.power] == [(30, "models"), (24, "models")]

@@ -81,6 +81,20 @@ class Unscaled(TinyTokenizer):
         return 10 * super().encode(images)
 
 
+class Trainable(TinyTokenizer):
+    trainable = True
+
+    def encode(self, images):
+        return super().encode(images) * torch.ones((), requires_grad=True)
+
+
+class Detached(Trainable):
+    """Says that it is trained, but no gradient reaches its weights."""
+
+    def encode(self, images):
+        return super().encode(images).detach()
+
+
 class Unnamed:
     """Follows no protocol."""
 
@@ -90,6 +104,7 @@ BROKEN = {
     WrongFactor: {"factor_is_pixels_per_cell"},
     Half: {"latents_are_finite_float32_without_gradient", "decode_returns_images"},
     WithGradient: {"latents_are_finite_float32_without_gradient"},
+    Detached: {"latents_are_finite_float32_without_gradient"},
     Posterior: {"encode_is_deterministic", "encode_treats_batch_items_independently", "round_trip_reconstructs_images"},
     LooseDecoder: {"decode_uses_only_its_rng", "decode_treats_batch_items_independently"},
     BatchNormEncoder: {"encode_treats_batch_items_independently", "round_trip_reconstructs_images"},
@@ -109,5 +124,6 @@ def test_something_else_is_caught():
     assert "implements_the_protocol" in failures(Bounded, tokenizer=Unnamed())
 
 
-def test_the_healthy_tokenizer_holds():
-    assert failures(Bounded, tokenizer=TinyTokenizer(TinyTokenizerConfig())) == set()
+@pytest.mark.parametrize("healthy", [TinyTokenizer, Trainable])
+def test_the_healthy_tokenizer_holds(healthy):
+    assert failures(Bounded, tokenizer=healthy(TinyTokenizerConfig())) == set()

@@ -36,7 +36,7 @@ class IRepa(Auxiliary):
 
     def __init__(self, config: IRepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
-        self.teacher = teacher_of(config.teacher)
+        self.teacher = teacher_of(config.teacher, "auxiliary.irepa.teacher")
         self.intermediates: Sequence[str] = (f"block.{config.block}",)
         self.count, width = intermediate_shape(backbone, self.intermediates[0], latent, condition)
         self.nets = Convolution(width, self.teacher.width).to(next(backbone.parameters()).device)

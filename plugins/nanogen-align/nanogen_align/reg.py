@@ -44,7 +44,7 @@ class Reg(Auxiliary):
     """
 
     def __init__(self, config: RegConfig):
-        self.teacher = teacher_of(config.teacher)
+        self.teacher = teacher_of(config.teacher, "auxiliary.reg.teacher")
         self.cls_token_width = self.teacher.width
         self._pool = POOLS[config.token]
         if config.token == "class" and not self.teacher.has_class_token:

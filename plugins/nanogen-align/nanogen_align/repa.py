@@ -42,7 +42,7 @@ class Repa(Auxiliary):
 
     def __init__(self, config: RepaConfig, *, backbone: nn.Module, latent: LatentSpec, condition: ConditionSpec):
         self.config = config
-        self.teacher = teacher_of(config.teacher)
+        self.teacher = teacher_of(config.teacher, "auxiliary.repa.teacher")
         self.intermediates: Sequence[str] = _intermediates(config.block, latent.cls_token_width > 0)
         if latent.cls_token_width and latent.cls_token_width != self.teacher.width:
             raise Incompatible(

@@ -62,13 +62,15 @@ class Teacher:
 _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()
 
 
-def teacher_of(named: str | Mapping[str, Any]) -> Teacher:
-    """Return the teacher that `named` selects: a name, or a mapping with a `name` and options.
+def teacher_of(named: str | Mapping[str, Any], path: str = "teacher") -> Teacher:
+    """Return the teacher that `named` selects. Losses with the same name, options and file contents share it.
 
-    Losses with the same name, options and file contents share one teacher and its weights.
+    Args:
+        named: Name of a vision encoder, or a mapping with its `name` and options.
+        path: Configuration path that error messages name, such as "auxiliary.repa.teacher".
     """
     key = json.dumps([slot(named), of_values(slot(named))], sort_keys=True)
     teacher = _SHARED.get(key)
     if teacher is None:
-        teacher = _SHARED[key] = Teacher(build_named(KIND, slot(named), path="teacher"))
+        teacher = _SHARED[key] = Teacher(build_named(KIND, slot(named), path=path))
     return teacher

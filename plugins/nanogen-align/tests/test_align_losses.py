@@ -170,6 +170,18 @@ def test_repa_and_reg_must_have_tokens_of_one_width():
         Repa(RepaConfig(teacher=narrow, block=1), backbone=dit(WITH_TOKEN), latent=WITH_TOKEN, condition=LABELS)
 
 
+def test_a_wrong_option_of_a_teacher_names_the_loss():
+    wrong = {"name": "tiny-vision", "widht": 5}
+    parts = {"backbone": dit(), "latent": LATENT, "condition": LABELS}
+    for name, build in {
+        "repa": lambda: Repa(RepaConfig(teacher=wrong, block=1), **parts),
+        "irepa": lambda: IRepa(IRepaConfig(teacher=wrong, block=1), **parts),
+        "reg": lambda: Reg(RegConfig(teacher=wrong)),
+    }.items():
+        with pytest.raises(ConfigError, match=rf"^auxiliary\.{name}\.teacher\.widht: unknown key"):
+            build()
+
+
 def test_losses_share_a_teacher_and_its_features():
     first, second = teacher_of("tiny-vision"), teacher_of({"name": "tiny-vision"})
     assert first is second

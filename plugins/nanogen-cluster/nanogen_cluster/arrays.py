@@ -123,14 +123,23 @@ def _submit(work: ArrayWork, queue: SlurmQueue) -> dict[str, Any]:
 
 
 def _failure(job: SlurmJob[Any]) -> str | None:
-    """Return why a job failed; None if it succeeded."""
+    """Return why a job failed, as a sentence; None if it succeeded."""
     if not job.paths.result_pickle.exists():
         return f"it ended without a result (SLURM: {job.state})."
     outcome, trace = job._get_outcome_and_result()
     if outcome == "success":
         return None
-    kind, _, message = str(trace).strip().splitlines()[-1].partition(": ")
-    return message or kind
+    kind, _, message = _last_error(str(trace)).partition(": ")
+    text = message or kind
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _last_error(trace: str) -> str:
+    """Return the type and the message of a traceback's last exception, in one line."""
+    lines = trace.strip().splitlines()
+    frame = max((number for number, line in enumerate(lines) if line.startswith('  File "')), default=-1)
+    start = next((n for n in range(frame + 1, len(lines)) if not lines[n].startswith(" ")), -1)
+    return " ".join(line.strip() for line in lines[start:])
 
 
 def _read(logs: Path) -> dict[str, Any] | None:

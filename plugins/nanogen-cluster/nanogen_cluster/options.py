@@ -37,7 +37,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--no-wait": not wait,
         }
         if executor != SLURM and (unused := [option for option, given in used.items() if given]):
-            raise click.UsageError(f"{', '.join(unused)}: needs --executor slurm.")
+            raise click.UsageError(f"Only --executor slurm uses {', '.join(unused)}. Add --executor slurm.")
         limit = {} if hours is None else {"hours": hours}
         resources = Resources(gpus=gpus_per_job, partition=partition, slurm=sbatch_options(slurm), **limit)
         return command(executor=executor, resources=resources, wait=wait, **others)

@@ -67,7 +67,11 @@ class LocalQueue:
     def submit(
         self, command: Callable[[], Any], logs: Path, *, title: str, attempt: int = 1, after: Sequence[Submission] = ()
     ) -> Submission:
-        """Start a job. See `SlurmQueue.submit`; `after` must be empty."""
+        """Start a job. See `SlurmQueue.submit`. Raises ValueError if `after` is not empty."""
+        if after:
+            raise ValueError(
+                "A local queue cannot wait for other jobs. Submit the job when those in `after` have ended."
+            )
         executor = _LocalExecutor(logs, python=PYTHON)
         executor.parameters["stderr_to_stdout"] = True
         job = executor.submit(command)
@@ -205,7 +209,7 @@ class SlurmQueue:
         """Do nothing: SLURM keeps the jobs."""
 
     def script(self, logs: Path, *, title: str) -> str:
-        """Return the script that `submit` would give to sbatch."""
+        """Return the script that `submit` would give to sbatch. It reads a file that only `submit` writes."""
         executor = _slurm_executor(logs, self.resources, title, ())
         return executor._make_submission_file_text(executor._submitit_command_str, "")
 

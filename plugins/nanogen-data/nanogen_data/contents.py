@@ -67,8 +67,8 @@ def options(config: Any) -> dict[str, Any]:
     """Return the options of a component as plain values, with hashes in place of paths."""
     if config is None:
         return {}
-    values, paths = plain(config), dict(_option_paths(config))
-    return {name: _with_hashes(value, paths, name) for name, value in values.items()}
+    texts = {name: f"sha256:{path_hash(path)}" for name, path in _option_paths(config)}
+    return {name: _replaced(value, texts, name) for name, value in plain(config).items()}
 
 
 def configuration(resolved: Resolved) -> dict[str, Any]:
@@ -83,6 +83,20 @@ def configuration(resolved: Resolved) -> dict[str, Any]:
     for name, section in resolved.sections.items():
         if callable(getattr(section, "contents", None)):
             values[name] = {**values[name], **section.contents()}
+    return values
+
+
+def model_configuration(resolved: Resolved) -> dict[str, Any]:
+    """Return the `configuration` without metrics, and with `""` in place of the existing paths of the dataset.
+
+    A model stays the same where its training data are moved, and whatever metrics it is evaluated with. The settings of
+    a score have hashes of the requests and of what its metric reads.
+    """
+    values = {kind: value for kind, value in configuration(resolved).items() if kind != "metric"}
+    dataset = resolved.slots.get("dataset")
+    if dataset is not None:
+        texts = {name: "" for name, _ in _option_paths(dataset.config)}
+        values["dataset"] = _replaced(values["dataset"], texts, "")
     return values
 
 
@@ -149,12 +163,13 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, Path]]:
         yield name, path
 
 
-def _with_hashes(value: Any, paths: Mapping[str, Path], name: str) -> Any:
+def _replaced(value: Any, texts: Mapping[str, str], name: str) -> Any:
+    """Replace the values whose dotted names are in `texts`."""
     if isinstance(value, Mapping):
-        return {key: _with_hashes(item, paths, _dotted(name, key)) for key, item in value.items()}
+        return {key: _replaced(item, texts, _dotted(name, key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_hashes(item, paths, _dotted(name, index)) for index, item in enumerate(value)]
-    return f"sha256:{path_hash(paths[name])}" if name in paths else value
+        return [_replaced(item, texts, _dotted(name, index)) for index, item in enumerate(value)]
+    return texts.get(name, value)
 
 
 def _dotted(name: str, key: Any) -> str:

@@ -23,7 +23,7 @@ from attrs import field, frozen
 
 from nanogen_core.errors import DataError
 from nanogen_data.notes import warn_once
-from nanogen_files.reading import opened
+from nanogen_files.reading import opened, reason
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class StoredFile(Protocol):
 
     @property
     def identity(self) -> str:
-        """A text that changes when the file moves or changes."""
+        """A text that changes when the file moves or changes. Raises DataError if the file cannot be read."""
 
     def read(self, offset: int, size: int) -> bytes:
         """Read a range of bytes; fewer at the end of the file. Raises DataError."""
@@ -69,11 +69,11 @@ class LocalFile:
 
     @property
     def size(self) -> int:
-        return self.path.stat().st_size
+        return self._state().st_size
 
     @property
     def identity(self) -> str:
-        state = self.path.stat()
+        state = self._state()
         return f"{self.path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
 
     def read(self, offset: int, size: int) -> bytes:
@@ -83,6 +83,14 @@ class LocalFile:
 
     def opened(self) -> AbstractContextManager[BinaryIO]:
         return opened(self.path)
+
+    def _state(self) -> os.stat_result:
+        try:
+            return self.path.stat()
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {reason(error)}.") from error
+        except ValueError as error:  # a NUL in the path
+            raise DataError(f"{str(self.path)!r} is not a valid file path ({error}).") from error
 
     def __str__(self) -> str:
         return str(self.path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen_core.errors import Incompatible
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_dit.attention import kernel_for
@@ -31,6 +32,9 @@ class DiT(nn.Module):
         condition: Shape of the condition.
         wanted: Capability words. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
             attention with forward-mode derivatives.
+
+    Raises:
+        Incompatible: The state has a class token.
     """
 
     positions: Tensor
@@ -44,6 +48,10 @@ class DiT(nn.Module):
         wanted: frozenset[str] = frozenset(),
     ):
         super().__init__()
+        if latent.cls_token_width:
+            raise Incompatible(
+                "The backbone `dit` has no class token: use `lightning-dit` or `ddt`, or train without REG."
+            )
         self.trunk = trunk = config.trunk
         self.reverse_time = config.reverse_time
         self.geometry = geometry = Geometry.of(latent, config.patch_size)

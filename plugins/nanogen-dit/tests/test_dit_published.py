@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,24 @@ def test_the_configuration_must_agree_and_complete_the_shapes() -> None:
         infer(_shapes(_tensors("ddt_internal_guidance")))
     with pytest.raises(NanoGenError, match=r"x_embedder\.proj\.weight is missing"):
         infer({})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("s_embedder.proj.weight", (16, 4)),
+        ("blocks.0.attn.q_norm.weight", (0,)),
+        ("t_embedder.learnable_tokens", ()),
+        ("ctx_embedder.learnable_tokens", ()),
+    ],
+)
+def test_a_tensor_without_an_axis_is_named(name: str, shape: tuple[int, ...]) -> None:
+    shapes = {**_shapes(_tensors("ddt_label")), name: shape}
+    with pytest.raises(DataError, match=re.escape(f"{name} of the checkpoint has the shape {[*shape]}, but its axis")):
+        infer(shapes)
+
+
+def test_a_decoder_without_modulation_is_named() -> None:
+    shapes = {name: shape for name, shape in _shapes(_tensors("ddt_label")).items() if "adaln_modulation" not in name}
+    with pytest.raises(DataError, match=r"blocks.N.adaln_modulation.1.weight is missing. Use a published one"):
+        infer(shapes)

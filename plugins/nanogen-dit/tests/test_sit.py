@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from attrs import evolve
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nanogen_core.errors import ConfigError
+from nanogen_core.errors import ConfigError, DataError, Incompatible
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, velocity_field
@@ -30,6 +31,7 @@ from nanogen_dit.dit import DiT
 from nanogen_dit.dit_config import DiTConfig
 from nanogen_dit.dit_embeddings import position_table
 from nanogen_dit.dit_published import SiTCheckpoint, export_sit, read_sit
+from nanogen_dit.dit_published.architecture import infer
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow
 
@@ -290,3 +292,28 @@ def test_wrong_options_are_named() -> None:
         DiTConfig(size="XXL")
     with pytest.raises(ConfigError, match="a width of 32 must be a multiple of the 5 heads"):
         DiTConfig(hidden=32, heads=5)
+
+
+def test_a_class_token_is_refused() -> None:
+    with pytest.raises(Incompatible, match="The backbone `dit` has no class token: use `lightning-dit` or `ddt`"):
+        DiT(DiTConfig(size="tiny"), latent=LatentSpec(4, 8, 8, cls_token_width=16), condition=LABEL)
+
+
+def test_an_unpublished_size_needs_its_number_of_heads() -> None:
+    found, _, facts = recorded(CASES[0])
+    settings = {name: value for name, value in found.architecture.settings.items() if name != "heads"}
+    unknown = evolve(found, architecture=evolve(found.architecture, settings=settings, open_heads=True))
+    with pytest.raises(ConfigError, match=r"heads is unknown: width \d+ with \d+ blocks .*Give it: build\(heads=...\)"):
+        unknown.build()
+    heads = facts["config"]["num_heads"]
+    assert unknown.build(heads).trunk == found.build().trunk
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("x_embedder.proj.weight", (128, 16)), ("pos_embed", (16,)), ("final_layer.linear.weight", ())],
+)
+def test_a_tensor_without_an_axis_is_named(name: str, shape: tuple[int, ...]) -> None:
+    shapes = {key: tuple(x.shape) for key, x in export_sit(recorded(CASES[0])[0].build()).items()}
+    with pytest.raises(DataError, match=re.escape(f"{name} of the checkpoint has the shape {[*shape]}, but its axis")):
+        infer({**shapes, name: shape})

@@ -51,7 +51,7 @@ class EncoderFeatures:
     """
 
     def __init__(self, named: str | Mapping[str, Any], tokenizer: Tokenizer):
-        self._teacher: Teacher = teacher_of(named)
+        self._teacher: Teacher = teacher_of(named, "stage.features")
         self._tokenizer = tokenizer
 
     def __call__(self, latents: Tensor) -> dict[str, Tensor]:

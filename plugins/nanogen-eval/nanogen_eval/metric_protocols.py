@@ -31,13 +31,13 @@ class HasLayout(Protocol):
 
 @runtime_checkable
 class PairedMetric(Protocol):
-    """Metric that compares each image with a reference image."""
+    """Metric that compares each image with a reference: another image, or a recorded answer about the image."""
 
     def compare_with(self, source: Source) -> None:
         """Prepare for the images of a source. Called before the first `update`.
 
         Raises:
-            DataError: An image has no reference image.
+            NanoGenError: An image has no reference.
         """
 
 

@@ -173,7 +173,8 @@ class Mind6Config:
     """Options of the metric `mind6`.
 
     Args:
-        reference: An `.npz` with images, or a folder of images.
+        reference: An `.npz` with images, a folder of images, or a folder with the features of each space in a file
+            `<space>.npz`.
         spaces: The feature spaces.
         weights: Files of weights, by space.
         seed: The seed of the projections.

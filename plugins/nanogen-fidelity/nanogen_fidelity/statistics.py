@@ -32,7 +32,8 @@ def compute_statistics(
         batches: Batches with `indices` and `images` [B, 3, H, W] on the 8-bit grid.
         features: The feature space.
         file: The `.npz` to write.
-        keep_features: Whether to also write the features, for `kid`, `prdc`, and `mind6` in this space only.
+        keep_features: Whether to also write the features, for `kid` and `prdc`. `mind6` needs a folder with one such
+            file per space, named `<space>.npz`.
 
     Returns:
         The number of images as `count`, and the settings of the feature space.
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the .npz to write")
     parser.add_argument("--features", default="inception", help="the name of the feature space")
     parser.add_argument("--weights", help="a file with the weights of its network")
-    parser.add_argument("--keep-features", action="store_true", help="also write the features, for kid and prdc")
+    parser.add_argument("--keep-features", action="store_true", help="also write the features, for kid, prdc and mind6")
     chosen = parser.parse_args(arguments)
     named = {"name": chosen.features, **({"weights": chosen.weights} if chosen.weights else {})}
     try:

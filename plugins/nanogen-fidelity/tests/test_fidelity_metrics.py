@@ -10,6 +10,7 @@ from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.protocols import Resampled
+from nanogen_eval.sources.folder import Folder
 from nanogen_eval.testing import MetricContract
 from nanogen_fidelity.distances.frechet import frechet_distance, moments
 from nanogen_fidelity.distances.inception_score import adm_inception_score, diffusionbench_inception_score
@@ -18,6 +19,7 @@ from nanogen_fidelity.distances.mind import mind
 from nanogen_fidelity.distances.psnr_ssim import psnr, unit_range
 from nanogen_fidelity.reference import Reference
 from nanogen_fidelity.spaces import NORMS, STATISTICS, relative
+from nanogen_fidelity.statistics import all_of, compute_statistics
 from nanogen_files.images import to_uint8
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*examples are few")
@@ -231,6 +233,24 @@ def test_mind6_has_a_score_for_each_space_and_no_mean(tiny, folder, pictures):
     made = pictures(12, seed=3)
     scores = seen(metric("mind6", reference=str(folder[0])), made).compute()
     assert scores == dict.fromkeys((f"mind_{space}" for space in NORMS), mind(tiny(made), tiny(folder[1])))
+
+
+def test_mind6_reads_the_kept_features_of_each_space(tiny, folder, pictures, tmp_path):
+    spaces, files = ["inception", "mae_cls"], tmp_path / "features"
+    for space in spaces:
+        with pytest.raises(DataError, match=r"no .*\.npz|does not exist"):
+            metric("mind6", reference=str(files), spaces=spaces)
+        compute_statistics(all_of(Folder(folder[0])), tiny, files / f"{space}.npz", keep_features=True)
+    made = pictures(12, seed=3)
+    kept = seen(metric("mind6", reference=str(files), spaces=spaces), made)
+    computed = seen(metric("mind6", reference=str(folder[0]), spaces=spaces), made)
+    assert kept.compute() == pytest.approx(computed.compute())
+    assert set(kept.settings["reference"]) == set(spaces)
+    assert isinstance(computed.settings["reference"], str)
+    with pytest.raises(DataError, match="has the features of one space, but `spaces` names 2"):
+        metric("mind6", reference=str(files / "mae_cls.npz"), spaces=spaces)
+    one = seen(metric("mind6", reference=str(files / "mae_cls.npz"), spaces=["mae_cls"]), made)
+    assert one.compute()["mind_mae_cls"] == kept.compute()["mind_mae_cls"]
 
 
 def test_pairs_are_compared_with_the_original_of_their_index(folder, pictures):

@@ -9,6 +9,7 @@ from typing import Any
 
 SHOWN = 100  #: maximum characters of a value quoted in an error
 MISTAKES, LINE = 20, 3000  #: maximum mistakes printed by one error, and maximum characters of each
+_CAUSE = 300  # maximum characters of a cause
 _MAX_WORD = 64  # longer words get no spelling suggestion
 
 
@@ -87,6 +88,13 @@ def counted(count: int, noun: str) -> str:
 def listing(names: Iterable[str], *, empty: str = "none") -> str:
     """Return the names as `"a, b, c"` in alphabetical order, or `empty` if there are none."""
     return ", ".join(sorted(names)) or empty
+
+
+def cause(error: BaseException) -> str:
+    """Return the message of another library's error on one line, for use in parentheses."""
+    text = " ".join(str(error).split()).rstrip(".:")
+    text = text if len(text) <= _CAUSE else f"{text[: _CAUSE - 3]}..."
+    return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:

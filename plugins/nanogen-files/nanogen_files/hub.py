@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nanogen_files.errors import DataError
+from nanogen_files.errors import DataError, cause
 
 SCHEME = "hf:"
 READ = ("*.safetensors", "*.json", "*.yaml", "*.txt", "*.model")  # the files of a pipeline: no pickles, no code
@@ -35,17 +35,22 @@ def can_download(source: str | Path) -> bool:
     return reachable()
 
 
-def missing(what: str, source: str, advice: str) -> str:
-    """Return the error message for a source that is no local folder and was not downloaded.
+def missing(what: str, source: str, advice: str, error: Exception) -> str:
+    """Return the error message for a source that is no local folder and could not be downloaded or read.
 
     Args:
         what: The model, such as "The VAE".
         source: A path, or a name on the hub.
         advice: Sentences on what to do.
+        error: The error of the download or of reading the files.
     """
     if is_path(source):
         return f"{what} {source!r} is neither a local folder nor the name of a model on the hub. {advice}"
-    return f"{what} {source!r} is not a local folder and cannot be downloaded from the Hugging Face hub. {advice}"
+    failed = "downloaded" if isinstance(error, OSError) else "read"
+    return (
+        f"{what} {source!r} is not a local folder and cannot be {failed} from the Hugging Face hub ({cause(error)}). "
+        f"{advice}"
+    )
 
 
 def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:

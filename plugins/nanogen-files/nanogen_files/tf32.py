@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import torch
 
 
-def set_tf32(enabled: bool) -> bool:
-    """Allow or forbid TF32 in matrix products and convolutions. Returns whether it was allowed in products before."""
-    before = torch.get_float32_matmul_precision() != "highest"
+def set_tf32(enabled: bool) -> None:
+    """Allow or forbid TF32 in matrix products and convolutions."""
     torch.set_float32_matmul_precision("high" if enabled else "highest")
     torch.backends.cudnn.allow_tf32 = enabled
-    return before
 
 
 @contextmanager
 def tf32(enabled: bool) -> Iterator[None]:
-    """Allow or forbid TF32 in the block."""
-    before = set_tf32(enabled)
+    """Allow or forbid TF32 in the block. Afterwards, products and convolutions have their former settings."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_tf32(enabled)
     try:
         yield
     finally:
-        set_tf32(before)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions

@@ -55,5 +55,6 @@ def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> lis
     if len(chosen) < 2:
         return []
     names = ", ".join(f"`{name}`" for name in chosen)
-    unset = " or ".join(f"guidance.{name}=null" for name in chosen)
-    return [f"guidance: {names} exclude each other. Use only one of them. Set {unset}."]
+    unset = [f"guidance.{name}=null" for name in chosen]
+    advice = " or ".join(unset) if len(unset) == 2 else f"{len(unset) - 1} of {', '.join(unset)}"
+    return [f"guidance: {names} exclude each other. Use only one of them. Set {advice}."]

@@ -101,6 +101,13 @@ def test_two_guidances_by_the_null_condition_are_refused(names):
         resolve(config(), {"guidance": {name: {"scale": 2.0} for name in names}})
 
 
+def test_all_three_together_need_two_nulls():
+    names = ("cfg", "cfg-zero-star", "apg")
+    nulls = "guidance.cfg=null, guidance.cfg-zero-star=null, guidance.apg=null"
+    with pytest.raises(Incompatible, match=rf"exclude each other\. Use only one of them\. Set 2 of {nulls}\.$"):
+        resolve(config(), {"guidance": {name: {"scale": 2.0} for name in names}})
+
+
 # -- the weaker pipeline ---------------------------------------------------------------------------------------------
 
 

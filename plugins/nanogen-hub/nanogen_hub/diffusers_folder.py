@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from nanogen_core.config import CONFIG
-from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.errors import NanoGenError
 from nanogen_core.pipeline import Pipeline
 from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.contents import distributions, not_installable
 from nanogen_hub.frozen import public
+from nanogen_hub.new_folder import new_content
 
 MODEL = "model"  # component with the saved pipeline
 PIPELINE_CLASS, MODEL_CLASS = "NanoGenPipeline", "NanoGenModel"  # in nanogen_hub.diffusers_pipeline
@@ -68,21 +69,27 @@ class HasLibraryModels(Protocol):
 def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
     """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`. Returns the folder.
 
-    The images equal the images of `pipeline.sample` with the same seed. Loading needs the packages of NanoGen.
+    The images equal the images of `pipeline.sample` with the same seed. Loading needs the packages of NanoGen. After an
+    error the folder has no content, so that it can be written again.
 
     Raises:
         DataError: The folder is not empty, or a frozen model cannot be copied.
         NanoGenError: The pipeline has no backbone, or a component that no installed distribution provides.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not an empty folder: choose another one.")
     if pipeline.backbone is None:
         raise NanoGenError("This pipeline has no backbone, so it generates no images: export one with a backbone.")
     if outside := not_installable(pipeline.config):
         raise NanoGenError(
             f"diffusers cannot load {', '.join(outside)}: no installed distribution provides them. Put them into one."
         )
+    with new_content(folder) as place:
+        _write(pipeline, place)
+    return folder
+
+
+def _write(pipeline: Pipeline, folder: Path) -> None:
+    """Write the pipeline into a folder."""
     config = pipeline.config.as_dict()
     index: dict[str, list[str]] = {}
     for kind in HOLDERS:
@@ -97,7 +104,6 @@ def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
     pipeline.save(folder / MODEL)
     storage.write_text(folder / MODEL / CONFIG, yaml_files.dump(found.config))
     _write_code(folder, pipeline, index)
-    return folder
 
 
 def _models(pipeline: Pipeline, kind: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.card import model_card
 from nanogen_hub.contents import flat_state
 from nanogen_hub.frozen import public, without_paths
+from nanogen_hub.new_folder import new_content
 from nanogen_hub.sheet import SHEET, write_sheet
 
 CARD = "README.md"
@@ -90,18 +91,31 @@ def write_repository(
 ) -> Path:
     """Write the files of a model repository: the saved pipeline, scores, a sample sheet and the card.
 
-    Args as in `push_to_hub`. Returns the folder.
+    Args as in `push_to_hub`. Returns the folder. After an error it has no content, so that it can be written again.
 
     Raises:
         DataError: The folder is not empty, or a frozen model is local and not included or has no safetensors file.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not an empty folder: choose another one.")
     run = None if run is None else Path(run)
+    with new_content(folder) as place:
+        _write(pipeline, place, name, run, licence, include_frozen=include_frozen, seed=seed)
+    return folder
+
+
+def _write(
+    pipeline: Pipeline,
+    folder: Path,
+    name: str,
+    run: Path | None,
+    licence: str | None,
+    *,
+    include_frozen: bool,
+    seed: int,
+) -> None:
+    """Write the files into a folder."""
     known = read_scores(run) if run is not None and (run / SCORES).is_file() else []
     weights = storage.tensors_hash(flat_state(pipeline))
     scores = [score for score in known if weights.startswith(score.about.get("weights") or weights)]
-    folder.mkdir(parents=True, exist_ok=True)
     found = public(pipeline.config.as_dict(), folder, include=include_frozen)
     pipeline.save(folder)
     storage.write_text(folder / CONFIG, yaml_files.dump(found.config))
@@ -120,7 +134,6 @@ def write_repository(
         outdated=len(known) - len(scores),
     )
     storage.write_text(folder / CARD, card)
-    return folder
 
 
 def _refuse_offline(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -254,6 +255,34 @@ def test_the_command_writes_a_dry_run(run: Path, tmp_path: Path) -> None:
     again = CliRunner().invoke(push, words)
     assert isinstance(again.exception, DataError)
     assert "is not an empty folder" in str(again.exception)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_after_an_error_the_folder_can_be_written_again(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    pipeline, folder = Pipeline.load(run), tmp_path / "files"
+    if exists:
+        folder.mkdir()
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError("No space left on device")
+
+    for module, write in (
+        ("nanogen_hub.push.write_sheet", lambda: pipeline.push_to_hub(NAME, dry_run=folder)),
+        ("nanogen_hub.diffusers_folder._write_code", lambda: pipeline.to_diffusers(folder)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, full)
+            with pytest.raises(OSError, match="No space left"):
+                write()
+        assert [file.name for file in tmp_path.rglob("*")] == (["files"] if exists else [])
+        write()
+        assert Pipeline.load(folder if (folder / "README.md").exists() else folder / "model").backbone is not None
+        assert not list(tmp_path.rglob(".*"))
+        shutil.rmtree(folder)
+        if exists:
+            folder.mkdir()
 
 
 class TestLocalModels:

@@ -15,6 +15,7 @@ from nanogen_data.loader import Example, data_folder
 from nanogen_data.mixture import RootsDataset
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, read_image
+from nanogen_files.errors import counted
 from nanogen_files.reading import entries, is_folder, user_path
 from nanogen_imagenet import scan
 from nanogen_imagenet.config import FolderConfig
@@ -93,10 +94,16 @@ class ImageNetFolder(RootsDataset[FolderConfig]):
 def _no_classes(folder: Path, found: scan.Found) -> str:
     """Return the error message for a split without images in class folders."""
     images, empty = len(found.names(scan.LOOSE)), len(found.names(scan.EMPTY))
-    if images or not empty:
+    if images:
         return (
-            f"{folder} has {images} images and no class folders. Move each image into the folder of its class, such as "
-            f"{folder.name}/n01440764. (ImageNet's validation archive is flat; LOC_val_solution.csv has the classes.)"
+            f"{folder} has {counted(images, 'image')}, but no class folder with images. Move each image into the folder"
+            f" of its class, such as {folder.name}/n01440764. (ImageNet's validation archive is flat;"
+            " LOC_val_solution.csv has the classes.)"
+        )
+    if not empty:
+        return (
+            f"{folder} has no images and no class folders. Put the images of each class into a folder, such as"
+            f" {folder.name}/n01440764, or set `dataset.root`."
         )
     return f"None of the {empty} folders in {folder} has an image. Put the images of each class into its folder."
 

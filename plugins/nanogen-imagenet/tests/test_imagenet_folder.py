@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -101,7 +102,20 @@ def test_a_flat_validation_folder_is_explained(root: Path) -> None:
         path.rename(root / "val" / path.name)
     for wnid in COLOURS:
         (root / "val" / wnid).rmdir()
-    with pytest.raises(DataError, match="has 6 images and no class folders. Move each image into the folder"):
+    with pytest.raises(DataError, match="has 6 images, but no class folder with images. Move each image into"):
+        next(task(root).batches("val", 2))
+
+
+def test_an_empty_split_is_explained(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    (root / "val").mkdir()
+    with pytest.raises(DataError, match=r"val has no images and no class folders\. Put the images of each class into"):
+        next(task(root).batches("val", 2))
+    (root / "val" / "n01440764").mkdir()
+    with pytest.raises(DataError, match="None of the 1 folders in .* has an image"):
+        next(task(root).batches("val", 2))
+    (root / "val" / "one.JPEG").write_bytes(b"")
+    with pytest.raises(DataError, match="val has 1 image, but no class folder with images. Move each image into the"):
         next(task(root).batches("val", 2))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_files import hub
+from nanogen_files.errors import cause
 
 MODEL_TYPES = ("convnext", "convnextv2")
 EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses 1e-12
@@ -81,12 +82,12 @@ def _transformers() -> Any:
 
 def _missing(source: str, local: bool, error: Exception) -> str:
     files = "config.json and model.safetensors of a ConvNeXt of transformers"
-    reason = str(error).partition("\n")[0] or type(error).__name__
     if local:
-        return f"The ConvNeXt in {source} cannot be read ({reason}). Put {files} into the folder."
+        return f"The ConvNeXt in {source} cannot be read ({cause(error)}). Put {files} into the folder."
     return hub.missing(
         "The ConvNeXt",
         source,
         f"Put {files} into a folder and set `auxiliary.convnext.path` to it, name a model of the hub and connect to the"
         " network once, or train without the loss (`auxiliary: {convnext: null}`).",
+        error,
     )

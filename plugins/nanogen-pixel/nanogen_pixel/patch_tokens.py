@@ -26,7 +26,7 @@ class PatchTokens(Auxiliary):
 
     def __init__(self, config: PatchTokensConfig):
         self.config = config
-        self.teacher = teacher_of(config.teacher)
+        self.teacher = teacher_of(config.teacher, "auxiliary.patch-tokens.teacher")
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the teacher's patch tokens of the images: [B, N, D]."""

@@ -41,7 +41,7 @@ class TinyEncoder:
 @pytest.fixture
 def teacher(monkeypatch):
     found = Teacher(TinyEncoder())
-    monkeypatch.setattr(patch_tokens, "teacher_of", lambda named: found)
+    monkeypatch.setattr(patch_tokens, "teacher_of", lambda named, path: found)
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import DataError
 from nanogen_files import json_files
+from nanogen_files.errors import cause
 from nanogen_files.weights import read_weights
 from nanogen_rae.vit import Block, Sizes
 
@@ -76,9 +77,10 @@ def load_dino(path: str) -> DinoViT:
             network = DinoViT(state, heads)
     except (KeyError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The discriminator's DINO-S/8 cannot be read from {path!r}. Set `stage.dino` to the file of the original "
-            f"repository (dino_deitsmall8_pretrain.pth) or to a folder with {CONFIG} and {WEIGHTS[0]} of "
-            f"facebook/dino-vits8, connect to the network once, or set `stage.discriminator` to 'encoder' or 'none'."
+            f"The discriminator's DINO-S/8 cannot be read from {path!r} ({cause(error)}). Set `stage.dino` to the "
+            f"file of the original repository (dino_deitsmall8_pretrain.pth) or to a folder with {CONFIG} and "
+            f"{WEIGHTS[0]} of facebook/dino-vits8, connect to the network once, or set `stage.discriminator` to "
+            "'encoder' or 'none'."
         ) from error
     return network.eval().requires_grad_(False)
 

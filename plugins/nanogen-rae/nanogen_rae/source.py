@@ -12,6 +12,7 @@ from attrs import frozen
 
 from nanogen_core.errors import DataError
 from nanogen_files import hub, json_files
+from nanogen_files.errors import cause
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_files.weights import read_weights
 from nanogen_rae.families import Family
@@ -103,7 +104,7 @@ class Source:
             with torch.random.fork_rng(devices=[]):  # building the model draws random numbers
                 model = reader(side)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise DataError(self._missing()) from error
+            raise DataError(self._unreadable(error)) from error
         refuse_damaged(model, self.path)
         return model.to(dtype).eval().requires_grad_(False)
 
@@ -134,15 +135,26 @@ class Source:
         return hub.model_file(self.path, name)
 
     def _missing(self) -> str:
-        files = f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
+        """Return the error message for a local folder without config.json, or with a damaged one."""
+        return f"The encoder {self.name!r} cannot be read from {self.folder}. Put {self._needed} into the folder."
+
+    def _unreadable(self, error: Exception) -> str:
         if self.folder:
-            return f"The encoder {self.name!r} cannot be read from {self.folder}. Put {files} into the folder."
+            return (
+                f"The encoder {self.name!r} cannot be read from {self.folder} ({cause(error)}). "
+                f"Put {self._needed} into the folder."
+            )
         return hub.missing(
             f"The encoder {self.name!r} cannot be read:",
             self.path,
-            f"Put {files} into a folder and set the encoder's option `path` to it, or name a model of the hub and"
-            " connect to the network once (some models need `hf auth login`).",
+            f"Put {self._needed} into a folder and set the encoder's option `path` to it, or name a model of the hub"
+            " and connect to the network once (some models need `hf auth login`).",
+            error,
         )
+
+    @property
+    def _needed(self) -> str:
+        return f"{CONFIG} and {WEIGHTS} of {self.family.layout.model or 'a timm model'}"
 
 
 def _import_timm(name: str) -> Any:

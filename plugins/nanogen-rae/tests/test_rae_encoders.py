@@ -363,12 +363,27 @@ def test_a_folder_without_weights_names_the_missing_files(tmp_path: Path, images
         vision_encoder("dinov2-vit-b", {"path": str(tmp_path)}).encode(images)
 
 
+def test_a_damaged_folder_has_another_message_than_a_folder_without_weights(tmp_path: Path, images: Tensor) -> None:
+    options = {**VIT, "patch_size": 14, "image_size": 28}
+    saved(tmp_path, "Dinov2WithRegistersModel", **options)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/config.json").write_bytes((tmp_path / "config.json").read_bytes())
+    with pytest.raises(DataError, match=r"cannot be read from .* \(.*safetensors.*\)\. Put config.json"):
+        vision_encoder("dinov2-vit-b", {"path": str(tmp_path / "empty")}).encode(images)
+    facts = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**facts, "num_attention_heads": 3}))
+    with pytest.raises(DataError, match=r"cannot be read from .* \(.*mismatched_sizes"):
+        vision_encoder("dinov2-vit-b", {"path": str(tmp_path)}).encode(images)
+
+
 def test_a_model_that_cannot_be_downloaded_is_named(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*arguments: Any, **options: Any) -> Any:
         raise OSError("no network")
 
     monkeypatch.setattr(transformers.DINOv3ViTModel, "from_pretrained", offline)
-    with pytest.raises(DataError, match=r"facebook/dinov3-vitb16-pretrain-lvd1689m.*set the encoder's option `path`"):
+    with pytest.raises(
+        DataError, match=r"facebook/dinov3-vitb16-pretrain-lvd1689m.*\(no network\).*set the encoder's option `path`"
+    ):
         vision_encoder("dinov3-vit-b16").encode(images)
 
 

@@ -343,6 +343,14 @@ def test_missing_dino_files_are_named(tmp_path: Path) -> None:
         stage_of(build_pipeline(configuration(perceptual="none", dino=str(tmp_path))))
 
 
+def test_dino_files_of_another_network_are_not_called_missing(tmp_path: Path) -> None:
+    state = original(tmp_path)
+    del state["cls_token"], state["pos_embed"]
+    torch.save(state, tmp_path / "dino.pth")
+    with pytest.raises(DataError, match=r"cannot be read from '.*dino.pth' \(KeyError: 'pos_embed'\)\. Set"):
+        load_dino(str(tmp_path / "dino.pth"))
+
+
 @pytest.mark.parametrize("heads", ["4", 0, None, [2], 2.5])
 def test_a_dino_whose_heads_are_no_whole_number_is_a_sentence(tmp_path: Path, heads: Any) -> None:
     dino_folder(tmp_path)

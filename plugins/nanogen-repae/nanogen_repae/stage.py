@@ -167,7 +167,7 @@ class RepaE(Diffusion):
         """Return the pipeline with the EMA backbone, and the tokenizer with EMA statistics."""
         tokenizer = copy(self.tokenizer)
         tokenizer._modules = {**self.tokenizer._modules, "norm": self.nets[STATISTICS]}
-        return super().averaged().with_parts(tokenizer=tokenizer)
+        return _with_learned_tokenizer(super().averaged().with_parts(tokenizer=tokenizer))
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         """Return the EMA weights of the backbone, and the tokenizer with EMA statistics."""
@@ -179,7 +179,12 @@ class RepaE(Diffusion):
         pipeline = super().finish()
         self.tokenizer.norm.load_state_dict(self.nets[STATISTICS].state_dict())
         self.tokenizer.requires_grad_(False)
-        return pipeline.with_parts(learned=tuple(dict.fromkeys([*pipeline.learned, TOKENIZER])))
+        return _with_learned_tokenizer(pipeline)
+
+
+def _with_learned_tokenizer(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline with the tokenizer among the parts whose weights are saved and identify the model."""
+    return pipeline.with_parts(learned=tuple(dict.fromkeys([*pipeline.learned, TOKENIZER])))
 
 
 @contextmanager

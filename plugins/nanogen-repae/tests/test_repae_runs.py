@@ -261,6 +261,16 @@ def test_averages_are_sampled_during_training(small: dict[str, Any]) -> None:
     assert pipeline.tokenizer.norm is not stage.nets[STATISTICS]
 
 
+def test_scores_during_training_have_the_identity_of_the_saved_pipeline(small: dict[str, Any], tmp_path: Path) -> None:
+    pipeline = build_pipeline(small)
+    stage = stage_of(pipeline)
+    with torch.no_grad():
+        next(pipeline.tokenizer.vae.parameters()).add_(1.0)
+        stage.nets[STATISTICS].running_mean.add_(1.0)
+    pipeline.save(tmp_path, weights=stage.weights())
+    assert identity(stage.averaged()) == identity(Pipeline.load(tmp_path))
+
+
 # -- configuration ---------------------------------------------------------------------------------------------------
 
 

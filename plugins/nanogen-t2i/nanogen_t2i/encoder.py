@@ -15,6 +15,7 @@ from torch import Tensor
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Condition
 from nanogen_files import hub, json_files
+from nanogen_files.errors import cause
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_t2i.config import HFTextConfig
 
@@ -210,10 +211,11 @@ class HFText:
                     "The text encoder",
                     self.source,
                     "Set `encoder.path` to a local copy, or name a model of the hub and connect to the network once.",
+                    error,
                 )
                 if not folder.is_dir()
-                else f"The text encoder in {folder} cannot be read ({error}). Set `encoder.path` to a folder with "
-                f"config.json, a tokenizer and safetensors weights."
+                else f"The text encoder in {folder} cannot be read ({cause(error)}). Set `encoder.path` to a folder "
+                f"with config.json, a tokenizer and safetensors weights."
             ) from error
 
 

@@ -285,3 +285,10 @@ def test_tars_beside_the_folder_train_are_said(root, caplog):
     with caplog.at_level(logging.WARNING):
         WebDataset(WebDatasetConfig(root=str(root))).open("train", 16, "captions")
     assert f"Ignored in {root}: 1 .tar files beside the folder `train`." in caplog.text
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("none.tar", "does not exist"), ("n\0ne.tar", "not a valid file path")])
+@pytest.mark.parametrize("fact", ["size", "identity"])
+def test_a_missing_local_file_is_a_sentence(name: str, sentence: str, fact: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=sentence):
+        getattr(LocalFile(tmp_path / name), fact)

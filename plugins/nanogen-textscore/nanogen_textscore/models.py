@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_files import hub
+from nanogen_files.errors import cause
 from nanogen_files.hashing import file_hash, files_hash
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
@@ -113,9 +114,8 @@ class Model:
             with torch.random.fork_rng(devices=[]), _quiet():  # initialisation draws random weights
                 return from_pretrained(kind, folder, local_files_only=True, **options)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataError(
-                f"{folder or self.path} cannot be read as {kind.__name__} ({reason}). Set the option "
+                f"{folder or self.path} cannot be read as {kind.__name__} ({cause(error)}). Set the option "
                 f"`{self.option}` to a complete copy of such a model."
             ) from error
 
@@ -133,6 +133,7 @@ class Model:
                     self.path,
                     f"Set the option `{self.option}` to a local copy, or name a model of the hub and connect to the"
                     " network once.",
+                    error,
                 )
             ) from error
 

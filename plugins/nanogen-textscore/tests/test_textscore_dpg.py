@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -57,12 +58,27 @@ def test_the_published_loaders_lose_the_first_question():
             CSV.replace(",2,1,attribute", ",two,1,attribute"),
             "Line 3 of .* has a proposition_id or dependency that is not",
         ),
+        (CSV + CSV.splitlines()[1], "Line 6 of .* has another question of the prompt '10', but the rows"),
         (CSV + "2", "Line 6 of .* has 1 cells, but the header has 9"),
     ],
 )
 def test_a_damaged_csv_is_a_sentence(text, sentence):
     with pytest.raises(DataError, match=sentence):
         read_questions(text)
+
+
+def test_the_last_of_two_questions_of_one_number_is_used_and_a_warning_names_it(caplog):
+    lines = CSV.splitlines(keepends=True)
+    items = read_questions("".join([*lines[:3], lines[2].replace("red?", "blue?"), *lines[3:]]), source="twice.csv")
+    assert [one.text for one in items["10"].values()] == [
+        "Is there a cat?",
+        "Is the cat blue?",
+        "Do they play, or not?",
+    ]
+    assert "Line 4 of twice.csv repeats the question number 2 of the prompt '10'" in caplog.text
+    caplog.clear()
+    read_questions(CSV, source="once.csv")
+    assert not caplog.text
 
 
 def test_points_are_handed_down_until_nothing_changes_where_parents_come_first():
@@ -166,6 +182,26 @@ def test_scores_depend_on_no_batch_order_or_process(files):
     assert one.compute() == whole.compute()
 
 
+@pytest.mark.parametrize("order", [[2, 0, 3, 1], [3, 2, 1, 0], [0, 2, 1]])
+def test_recorded_answers_are_those_of_the_kth_image_of_a_prompt_in_any_order(files, order):
+    captions = made(files).eval_batch().captions
+    requests = Batch(torch.arange(len(order)), captions=[captions[row] for row in order])
+    images, source = as_images([picture(n) for n in range(len(order))]), SimpleNamespace(requests=requests)
+    whole, one, other = made(files), made(files), made(files)
+    for metric in (whole, one, other):
+        metric.compare_with(source)
+    whole.update(images, requests)
+    one.update(images[:1], requests.part(0, 1))
+    other.update(images[1:], requests.part(1, len(order)))
+    one.merge(other.state())
+    of_prompt = [one // 2 for one in order]  # the k-th image of a prompt has the answers of its k-th tile
+    points = [{0: [1, 0], 1: [1 / 3, 0]}[number][of_prompt[:row].count(number)] for row, number in enumerate(of_prompt)]
+    assert whole.compute()["dpgbench"] == pytest.approx(sum(points) / len(points))
+    assert one.compute() == whole.compute()
+    with pytest.raises(NanoGenError, match=r"image 0 is of the prompt '10', but|image 1 is of the prompt '10', but"):
+        made(files).update(images, requests)
+
+
 def test_a_fingerprint_says_who_answered(files):
     settings = made(files).settings
     assert settings["vqa"]["model"] == "mplug large"
@@ -257,6 +293,18 @@ def test_what_makes_no_grid_is_a_sentence(tmp_path, capsys):
         join_images([picture(0)] * 5)
     assert main(["join", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "has no folders" in capsys.readouterr().err
+    (tmp_path / "images/b").mkdir(parents=True)
+    (tmp_path / "images/.cache").mkdir()
+    (tmp_path / "images/a").mkdir()
+    picture(0).save(tmp_path / "images/a/00000.png")
+    assert main(["join", str(tmp_path / "images"), str(tmp_path / "out")]) == 1
+    assert f"{tmp_path}/images/b has no PNG images" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "images/b").rmdir()
+    assert main(["join", str(tmp_path / "images"), str(tmp_path / "out")]) == 0
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.png"]
+    with pytest.raises(NanoGenError, match="1 to 4 images, got 0"):
+        join_images([])
     assert main(["split", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from PIL import Image
 from torch import Tensor
 
@@ -243,8 +244,8 @@ class Squares:
     def detect(self, picture: Image.Image, threshold: float) -> dict[str, list[Detection]]:
         pixels = np.asarray(picture.convert("L"))
         mask = ((pixels > 0) * 255).astype(np.uint8)
-        box = box_of_mask(mask)
-        return {} if box is None else {"dog": [Detection(box, float(pixels.max()) / 255, mask)]}
+        box, score = box_of_mask(mask), float(pixels.max()) / 255
+        return {} if box is None or score < threshold else {"dog": [Detection(box, score, mask)]}
 
 
 LINES = [
@@ -302,6 +303,14 @@ def test_the_official_mean_is_over_tags_and_the_published_one_over_images(metric
     assert metric.resampled(torch.arange(3)) == metric.compute()
     first_and_third = metric.resampled(torch.tensor([0, 2, 2]))
     assert first_and_third == {"geneval": 2 / 6, "geneval_images": 2 / 6, "geneval_single_object": 2 / 6}
+
+
+def test_a_counting_threshold_below_the_other_one_has_an_effect(metric):
+    metric._config = evolve(metric._config, threshold=0.9, counting_threshold=0.5)
+    metric._rules = evolve(metric._rules, threshold=0.9, counting_threshold=0.5)
+    single, counting, _ = LINES
+    assert metric.evaluate_image(square(200), counting)["correct"]
+    assert not metric.evaluate_image(square(200), single)["correct"]
 
 
 def test_scores_depend_on_no_batch_order_or_process(metric, tmp_path, clip_folder):

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from nanogen_core.errors import DataError
 from nanogen_files import hub, json_files
+from nanogen_files.errors import cause
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
 CONFIG = "config.json"
@@ -57,7 +58,7 @@ class Source:
         try:
             model = from_pretrained(getattr(diffusers, class_name), self.path, **where, **options)
         except (OSError, ValueError) as error:
-            raise DataError(self._missing(f"{class_name} weights (safetensors)")) from error
+            raise DataError(self._missing(f"{class_name} weights (safetensors)", error)) from error
         refuse_damaged(model, self.path)
         return model
 
@@ -78,14 +79,15 @@ class Source:
         try:
             return hub.model_file(self.path, CONFIG, self.subfolder)
         except (OSError, ValueError) as error:
-            raise DataError(self._missing(CONFIG)) from error
+            raise DataError(self._missing(CONFIG, error)) from error
 
-    def _missing(self, files: str) -> str:
+    def _missing(self, files: str, error: Exception) -> str:
         if self._folder:
-            return f"The VAE in {self._folder} has no readable {files}. Save it again with diffusers."
+            return f"The VAE in {self._folder} has no readable {files} ({cause(error)}). Save it again with diffusers."
         return hub.missing(
             "The VAE",
             self.path,
             f"Set `tokenizer.path` to a local folder with its {files}, or name a model of the hub and connect to the"
             " network once (some models need `hf auth login`).",
+            error,
         )

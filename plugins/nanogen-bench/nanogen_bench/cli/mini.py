@@ -44,7 +44,8 @@ PLAN = "mini"
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only print the cost of the unfinished runs. With --executor slurm, write their scripts to OUTPUT.scripts.",
+    help="Only print the cost of the unfinished runs. With --executor slurm, also write the scripts that sbatch"
+    " would get to OUTPUT.scripts, to read.",
 )
 @click.option("--gpu-tflops", type=Number(float, positive), help="For --dry-run: the GPU's dense bf16 TFLOP/s.")
 @click.option(
@@ -89,7 +90,7 @@ def mini(
         _dry_run(raw, output, only, _queue(executor, resources), speed)
         return
     if given := [f"--{name.replace('_', '-')}" for name, value in speed.items() if value is not None]:
-        raise click.UsageError(f"{', '.join(given)}: needs --dry-run.")
+        raise click.UsageError(f"Only --dry-run uses {', '.join(given)}. Add --dry-run.")
     failed = experiment(
         raw,
         output,

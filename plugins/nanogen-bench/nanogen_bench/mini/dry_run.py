@@ -1,4 +1,4 @@
-"""Cost of the unfinished runs of a plan, and their SLURM scripts, without starting anything."""
+"""Cost of the unfinished runs of a plan, and their SLURM scripts to read, without starting anything."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def dry_run(
     speed: Speed,
     log: Log,
 ) -> Iterator[str]:
-    """Compute the cost of the unfinished runs. For SLURM, also write the scripts that sbatch would get.
+    """Compute the cost of the unfinished runs. For SLURM, also write the scripts that sbatch would get, to read.
 
     Args:
         raw: The plan as plain values.
@@ -195,4 +195,8 @@ def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:
         place = job.folder.relative_to(output)
         script = queue.script(output / LOGS / place, title=f"nanogen {job.title}")
         storage.write_text(folder / f"{'-'.join(place.parts)}.sh", script)
-    return f"Wrote {len(todo)} scripts for sbatch to {folder}. Nothing is submitted. Prepared runs would run first."
+    return (
+        f"Wrote the {len(todo)} scripts that sbatch would get to {folder}, to read. Nothing is submitted. The scripts"
+        " fail if you submit them: the same command without --dry-run also writes the files that they read, and lets"
+        " prepared runs run first."
+    )

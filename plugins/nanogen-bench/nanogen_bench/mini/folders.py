@@ -101,14 +101,15 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def read_result(file: Path) -> dict[str, Any]:
-    """Read a file that `write_result` wrote. Raises DataError if it is damaged or was edited."""
+    """Read a file that `write_result` wrote. Raises DataError if it is damaged, was edited, or is another file."""
     found = _object(read_bytes(file), str(file))
-    if not seal.is_sealed(found) or "request" not in found:
-        problem = "does not match" if seal.SEAL in found else "is missing"
-        raise DataError(
-            f"{file} is damaged: its hash ({seal.SEAL}) {problem}. Move {file.parent} away, and the same command"
-            " repeats the run."
-        )
+    problem = None
+    if not seal.is_sealed(found):
+        problem = f"is damaged: its hash ({seal.SEAL}) {'does not match' if seal.SEAL in found else 'is missing'}"
+    elif "request" not in found:
+        problem = "is not the result of a run: it has no `request`"
+    if problem is not None:
+        raise DataError(f"{file} {problem}. Move {file.parent} away, and the same command repeats the run.")
     return {key: value for key, value in found.items() if key != seal.SEAL}
 
 

@@ -1,4 +1,4 @@
-"""Plot of a logged value of two runs over training steps."""
+"""Plot of a logged value of one or two runs over training steps."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from nanogen_bench.report.scales import around, place
 POINTS = 80  # maximum number of points of a curve; more would be less than a unit apart
 
 
-def curves(name: str, pair: tuple[Series, Series], tasks: Sequence[str]) -> Markup | None:
-    """Plot the curves of two runs, the first solid and the second dashed.
+def curves(name: str, runs: Sequence[Series], tasks: Sequence[str]) -> Markup | None:
+    """Plot the curves of one or two runs, the first solid and the second dashed.
 
     Args:
         name: Name of the logged value.
-        pair: Curves of both runs, as (step, value) pairs. The second may be empty.
-        tasks: Task of each run that has a curve.
+        runs: Curve of each run, as (step, value) pairs. It may be empty.
+        tasks: Task of each run.
 
     Returns:
         The plot; None if there are fewer than two steps.
     """
-    both = [_thinned(series) for series in pair]
-    points = [point for series in both for point in series]
+    thinned = [_thinned(series) for series in runs]
+    points = [point for series in thinned for point in series]
     if len({step for step, _ in points}) < 2:
         return None
     x = Axis("step", around([step for step, _ in points], axes.LEFT, axes.WIDTH - axes.RIGHT))
     y = Axis(name, around([value for _, value in points], axes.HEIGHT - axes.BOTTOM, axes.TOP))
-    summary = ", ".join(f"{task} {_summary(series)}" for task, series in zip(tasks, both, strict=False))
+    summary = ", ".join(f"{task} {_summary(series)}" for task, series in zip(tasks, thinned, strict=True))
     return element(
         "svg",
         axes.frame(x, y),
-        [_curve(series, i, x, y) for i, series in enumerate(both)],
+        [_curve(series, i, x, y) for i, series in enumerate(thinned)],
         class_="chart",
         viewBox=f"0 0 {axes.WIDTH} {axes.HEIGHT}",
         role="img",

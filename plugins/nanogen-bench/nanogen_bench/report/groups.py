@@ -56,8 +56,8 @@ class Group:
 
     @property
     def power(self) -> Sequence[Power]:
-        """Statistical power of the first study. It depends only on the numbers of models and groups."""
-        return self.studies[0].power
+        """Statistical power by number of units. Studies differ in it if some models lack a score."""
+        return list({(one.n, one.over): one for study in self.studies for one in study.power}.values())
 
     def pair(self, x: str, y: str) -> Pair:
         """Return the pair of two columns."""

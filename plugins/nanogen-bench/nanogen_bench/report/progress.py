@@ -73,8 +73,7 @@ def _drawings(found: Scores) -> Iterator[tuple[str, str, Content]]:
         names = dict.fromkeys(name for run in members for name in found[run])
         for name in names:
             having = [run for run in members if name in found[run]][:2]
-            series = [found[run][name] for run in having]
-            drawing = curves(name, (series[0], series[1] if len(series) > 1 else []), [r.split("/")[0] for r in having])
+            drawing = curves(name, [found[run][name] for run in having], [run.split("/")[0] for run in having])
             if drawing is not None:
                 tasks = " and ".join(run.partition("/")[0] for run in having)
                 yield f"{rest}, {tasks}", name, drawing

@@ -101,7 +101,7 @@ def prepare_part(
         options: As in `prepare`.
         part: Index of the part.
         parts: Number of parts.
-        report: Called with the finished examples of this part and the total number of examples of all parts.
+        report: Called with the finished and the total number of examples of this part.
 
     Raises:
         DataError: The folder contains other latents, the disk is full, or too many samples are corrupt.
@@ -186,15 +186,19 @@ def _write_shards(
     count: int,
     report: Report,
 ) -> None:
-    """Write the missing ones of the shards `own`."""
-    finished_shards = [number for number in own if shards[number].done]
-    for number in finished_shards:
-        _count_skipped(shards[number], counter)
-    examples = sum(int(shards[number].facts()["examples"]) for number in finished_shards)
+    """Write the missing ones of the shards `own`. Reports the finished and all examples of these shards."""
     missing = [number for number in own if not shards[number].done]
+    finished = sum(_count_skipped(shards[number], counter) for number in sorted({*own} - {*missing}))
+    total = sum(len(_examples_of(worker["target"], number)) for number in own)
     for number in workers.run(missing, build, worker, count) if missing else ():
-        examples += _count_skipped(shards[number], counter)
-        report(examples, counter.total)
+        finished += _count_skipped(shards[number], counter)
+        report(finished, total)
+
+
+def _examples_of(target: Manifest, number: int) -> range:
+    """Return the indices of the examples in a shard."""
+    first = number * target.shard_size
+    return range(first, min(first + target.shard_size, target.examples))
 
 
 def _count_skipped(shard: Shard, counter: CorruptionCounter) -> int:
@@ -221,7 +225,6 @@ def build(*, config: Mapping[str, Any], folder: Path, target: Manifest) -> worke
     )
 
     def make(number: int) -> None:
-        first = number * target.shard_size
-        Shard(folder, number).write(encoding.members(range(first, min(first + target.shard_size, target.examples))))
+        Shard(folder, number).write(encoding.members(_examples_of(target, number)))
 
     return make

@@ -11,6 +11,7 @@ from pathlib import Path
 from struct import Struct
 from typing import IO, Any
 
+from nanogen_core.errors import DataError
 from nanogen_data.corrupt import CorruptSample
 from nanogen_files import storage
 
@@ -31,8 +32,15 @@ class Shard:
 
     @property
     def done(self) -> bool:
-        """Whether the shard is complete."""
-        return self.record.is_file()
+        """Whether the shard is complete: its record is readable, and its other files have the recorded sizes."""
+        if not self.record.is_file():
+            return False
+        try:
+            facts = self.facts()
+            sizes = {self.tar: facts["bytes"], self.index: facts["examples"] * ENTRY.size}
+            return all(file.stat().st_size == size for file, size in sizes.items())
+        except (DataError, OSError, KeyError, TypeError, ValueError):
+            return False
 
     def write(self, members: Iterable[tuple[int, bytes | CorruptSample]]) -> None:
         """Write the shard. Equal members give equal bytes.

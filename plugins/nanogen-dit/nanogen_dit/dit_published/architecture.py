@@ -13,8 +13,7 @@ from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_dit.description import network_part
 from nanogen_dit.dit_config import DIT_SIZES
 from nanogen_dit.dit_published.layout import POSITIONS
-
-Shapes = Mapping[str, tuple[int, ...]]
+from nanogen_dit.shapes import Shapes, size
 
 
 @frozen
@@ -48,23 +47,23 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
     """
     try:
         return _infer(shapes, network_part(described))
-    except (KeyError, IndexError, ValueError) as error:
+    except KeyError as error:
         raise DataError(
-            f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing or invalid."
+            f"The checkpoint does not have the layout of SiT: {error.args[0]} is missing."
             " Use a published SiT checkpoint."
         ) from error
 
 
 def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
-    hidden, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    hidden, channels, patch = (size(shapes, "x_embedder.proj.weight", axis) for axis in range(3))
     depth = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
-    outputs = shapes["final_layer.linear.weight"][0] / patch**2
+    outputs = size(shapes, "final_layer.linear.weight", 0) / patch**2
     if outputs not in (channels, 2 * channels):
         raise DataError(
             f"The checkpoint does not have the layout of SiT: it predicts {outputs:g} channels per cell, expected"
             f" {channels} or {2 * channels}. Use a published SiT checkpoint."
         )
-    tokens = shapes[POSITIONS][1]
+    tokens = size(shapes, POSITIONS, 1)
     side = isqrt(tokens)
     if side**2 != tokens:
         raise DataError(
@@ -74,7 +73,7 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
         "hidden": hidden,
         "depth": depth,
         "patch_size": patch,
-        "mlp_ratio": _ratio(shapes["blocks.0.mlp.fc1.weight"][0], hidden),
+        "mlp_ratio": _ratio(size(shapes, "blocks.0.mlp.fc1.weight", 0), hidden),
         "time_factor": 1.0,
         "reverse_time": True,
     }
@@ -82,7 +81,7 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     return SiTArchitecture(
         settings if heads is None else {**settings, "heads": heads},
         LatentSpec(channels, side * patch, side * patch),
-        ConditionSpec(width=shapes["y_embedder.embedding_table.weight"][0], length=1, learned=1),
+        ConditionSpec(width=size(shapes, "y_embedder.embedding_table.weight", 0), length=1, learned=1),
         sigma=outputs != channels,
         open_heads=heads is None,
     )

@@ -101,7 +101,17 @@ class SiTCheckpoint:
         return found
 
     def build(self, heads: int | None = None) -> DiT:
-        """Build the network with its weights. An unpublished size needs `heads`."""
+        """Build the network with its weights.
+
+        Raises ConfigError for an unpublished size without `heads`: no shape determines the number of attention heads.
+        """
+        if heads is None and self.architecture.open_heads:
+            hidden, depth = self.architecture.settings["hidden"], self.architecture.settings["depth"]
+            raise ConfigError(
+                f"The number of attention heads is unknown: width {hidden} with {depth} blocks is no published size,"
+                " and no tensor determines the number. Give it: build(heads=...), or `num_heads` in the JSON"
+                " description."
+            )
         network = _network(self.architecture, {} if heads is None else {"heads": heads})
         network.load_state_dict(dict(self.state))
         return network

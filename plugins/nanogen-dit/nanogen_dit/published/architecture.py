@@ -12,8 +12,7 @@ from nanogen_core.errors import DataError
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_dit.description import network_part
 from nanogen_dit.published.layout import GUIDANCE_NAMES
-
-Shapes = Mapping[str, tuple[int, ...]]
+from nanogen_dit.shapes import Shapes, size
 
 TABLE = "embedding_table.weight"
 
@@ -46,12 +45,12 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
             `input_size` and `cond_arch.num_c_tokens` if the tables of the rotary embedding do not determine them.
 
     Raises:
-        DataError: A tensor or key is missing, or shapes and description disagree.
+        DataError: A tensor or key is missing, a tensor lacks an axis, or shapes and description disagree.
     """
     given = network_part(config)
     try:
         return _Inference(shapes, given).architecture()
-    except (KeyError, IndexError) as error:
+    except KeyError as error:
         raise DataError(
             f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use a published one."
         ) from error
@@ -69,15 +68,16 @@ class _Inference:
         self.shapes = shapes
         self.config = config
         self.decoupled = "s_embedder.proj.weight" in shapes
-        self.patch_weight = shapes["s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"]
+        patches = "s_embedder.proj.weight" if self.decoupled else "x_embedder.proj.weight"
+        self.channels, self.patch = size(shapes, patches, 1), size(shapes, patches, 2)
         self.token_weight = "cls_in_proj_enc.weight" if self.decoupled else "cls_in_proj.weight"
-        self.cls_token_width = shapes.get(self.token_weight, (0, 0))[1]
+        self.cls_token_width = size(shapes, self.token_weight, 1) if self.token_weight in shapes else 0
         self.adaln_blocks = [i for i in range(self._depth()) if f"blocks.{i}.adaln_modulation.1.weight" in shapes]
 
     def architecture(self) -> Architecture:
         self._agree()
         side = self._side()
-        latent = LatentSpec(self.patch_weight[1], side, side, cls_token_width=self.cls_token_width)
+        latent = LatentSpec(self.channels, side, side, cls_token_width=self.cls_token_width)
         wanted = {
             "two-time": "t_abs_embedder.W",
             "cfg-conditioned": "omega_embedder.W",
@@ -98,10 +98,12 @@ class _Inference:
             **encoder,
             "depth": self._depth() - len(self.adaln_blocks),
             "mlp_ratio": self._mlp_ratio(encoder["hidden"]),
-            "patch_size": self.patch_weight[2],
-            "time_tokens": self.shapes["t_embedder.learnable_tokens"][0],
+            "patch_size": self.patch,
+            "time_tokens": self._size("t_embedder.learnable_tokens", 0),
         }
         if self.decoupled:
+            if not self.adaln_blocks:
+                raise KeyError("blocks.N.adaln_modulation.1.weight")
             decoder = {**self._trunk(self.adaln_blocks[0]), "depth": len(self.adaln_blocks)}
             settings |= {f"decoder_{name}": number for name, number in decoder.items()}
         if "base_final_layer.linear.weight" in self.shapes:
@@ -112,12 +114,12 @@ class _Inference:
         return len({name.split(".")[1] for name in self.shapes if name.startswith("blocks.")})
 
     def _trunk(self, block: int) -> dict[str, int]:
-        hidden = self.shapes[f"blocks.{block}.norm1.weight"][0]
-        return {"hidden": hidden, "heads": hidden // self.shapes[f"blocks.{block}.attn.q_norm.weight"][0]}
+        hidden = self._size(f"blocks.{block}.norm1.weight", 0)
+        return {"hidden": hidden, "heads": hidden // self._size(f"blocks.{block}.attn.q_norm.weight", 0)}
 
     def _mlp_ratio(self, hidden: int) -> float:
         """Return the description's ratio, or the middle of those with `int(2/3 * ratio * hidden) == inner`."""
-        inner = self.shapes["blocks.0.mlp.w1.weight"][0]
+        inner = self._size("blocks.0.mlp.w1.weight", 0)
         ratio = float(self.config.get("mlp_ratio", 4.0))
         return ratio if int(2 / 3 * ratio * hidden) == inner else 1.5 * (inner + 0.5) / hidden
 
@@ -131,28 +133,28 @@ class _Inference:
 
     def _condition(self, side: int) -> ConditionSpec:
         if f"ctx_embedder.{TABLE}" in self.shapes:
-            learned = self.shapes["ctx_embedder.learnable_tokens"][0]
-            return ConditionSpec(width=self.shapes[f"ctx_embedder.{TABLE}"][0], length=1, learned=learned)
-        width = self.shapes["ctx_embedder.proj.weight"][1]
+            learned = self._size("ctx_embedder.learnable_tokens", 0)
+            return ConditionSpec(width=self._size(f"ctx_embedder.{TABLE}", 0), length=1, learned=learned)
+        width = self._size("ctx_embedder.proj.weight", 1)
         normalize = "ctx_embedder.norm.weight" in self.shapes
         return ConditionSpec(width=width, length=self._text_length(side), normalize=normalize, padded=True)
 
     def _text_length(self, side: int) -> int:
         length = self.config.get("cond_arch", {}).get("num_c_tokens")
         if length is None:
-            return self._rope_length() - self._leading() - self._time_tokens() - (side // self.patch_weight[2]) ** 2
+            return self._rope_length() - self._leading() - self._time_tokens() - (side // self.patch) ** 2
         return int(length)
 
     def _side(self) -> int:
         """Side of the square latent in cells."""
         if "input_size" in self.config:
             return int(self.config["input_size"])
-        return isqrt(self._image_tokens()) * self.patch_weight[2]
+        return isqrt(self._image_tokens()) * self.patch
 
     def _image_tokens(self) -> int:
         if "dec_rope.freqs_cos" in self.shapes:
-            return self.shapes["dec_rope.freqs_cos"][0] - self._leading()
-        learned = self.shapes.get("ctx_embedder.learnable_tokens", (None,))[0]
+            return self._size("dec_rope.freqs_cos", 0) - self._leading()
+        learned = self._learned("ctx_embedder")
         tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
         if tokens is None:
             raise DataError("The shapes do not determine the latent size. Set `input_size` in the JSON description.")
@@ -162,23 +164,30 @@ class _Inference:
         name = "enc_rope.freqs_cos" if self.decoupled else "rope.freqs_cos"
         if name not in self.shapes:
             raise DataError(f"The checkpoint has no table {name}. Set `input_size` in its JSON description.")
-        return self.shapes[name][0]
+        return self._size(name, 0)
 
     def _leading(self) -> int:
         return int(self.cls_token_width > 0)
 
     def _time_tokens(self) -> int:
         names = ("t_embedder", "t_abs_embedder", *GUIDANCE_NAMES.values())
-        return sum(self.shapes.get(f"{name}.learnable_tokens", (0,))[0] for name in names)
+        return sum(map(self._learned, names))
+
+    def _learned(self, embedder: str) -> int:
+        """Return the number of learned tokens of an embedder; 0 if it is missing."""
+        name = f"{embedder}.learnable_tokens"
+        return self._size(name, 0) if name in self.shapes else 0
+
+    def _size(self, name: str, axis: int) -> int:
+        return size(self.shapes, name, axis)
 
     def _agree(self) -> None:
         """Raise DataError if description and shapes disagree."""
         settings = self._settings()
-        patch = self.patch_weight[2]
-        found: dict[str, Any] = {"in_channels": self.patch_weight[1]}
-        found["patch_size"] = [patch, patch] if self.decoupled else patch
+        patch = [self.patch, self.patch] if self.decoupled else self.patch
+        found: dict[str, Any] = {"in_channels": self.channels, "patch_size": patch}
         if "dec_rope.freqs_cos" in self.shapes:
-            found["input_size"] = isqrt(self._image_tokens()) * patch
+            found["input_size"] = isqrt(self._image_tokens()) * self.patch
         for theirs, ours in {"hidden_size": "hidden", "depth": "depth", "num_heads": "heads"}.items():
             found[theirs] = [settings[ours], settings[f"decoder_{ours}"]] if self.decoupled else settings[ours]
         for name, value in found.items():

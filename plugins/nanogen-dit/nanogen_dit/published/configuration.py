@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nanogen_core.errors import ConfigError
-from nanogen_dit.published.architecture import Architecture, Shapes
+from nanogen_dit.published.architecture import Architecture
 from nanogen_dit.published.sections import (
     Flux2VAEParams,
     NetworkParams,
@@ -19,6 +19,7 @@ from nanogen_dit.published.sections import (
     RAEParams,
     VAEParams,
 )
+from nanogen_dit.shapes import Shapes
 from nanogen_files.structure import structure
 
 TOKENIZERS: Mapping[str, type[Any]] = {
@@ -128,7 +129,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         A NanoGen configuration without the backbone.
 
     Raises:
-        ConfigError: The configuration contradicts the tensors, or needs something that NanoGen does not have.
+        ConfigError: The configuration contradicts the tensors or itself, or needs something that NanoGen does not have.
     """
     differing = [
         f"{key} is {expected}, but the file has {actual}"
@@ -140,6 +141,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
             f"The published configuration does not match the checkpoint: {'; '.join(differing)}. Use the configuration"
             " of this checkpoint."
         )
+    _refuse_two_sizes(published)
     sections = published.sections
     layer: dict[str, Any] = {
         "task": "t2i" if published.text else "imagenet",
@@ -162,6 +164,17 @@ def _structure(values: Mapping[str, Any], into: type[Any], path: str) -> Any:
     except ConfigError as error:
         lines = "; ".join(line.strip(".") for line in str(error).splitlines())
         raise ConfigError(f"The published configuration is invalid: {lines}.") from error
+
+
+def _refuse_two_sizes(published: Published) -> None:
+    """Raise ConfigError if the configuration has another image size for training than for its tokenizer."""
+    size, resolution = published.sections.training.get("image_size"), published.stage_1.resolution
+    if size not in (None, resolution):
+        default = "" if "resolution" in published.sections.stage_1.params else " by default"
+        raise ConfigError(
+            f"The published configuration contradicts itself: training.image_size is {size}, but"
+            f" stage_1.params.resolution is {resolution}{default}. Set both to the size of the images."
+        )
 
 
 def _class(target: str, key: str, known: Mapping[str, Any]) -> str:
@@ -200,7 +213,6 @@ def _pairs(published: Published, found: Architecture) -> list[tuple[str, Any, An
         "internal guidance": (published.network.endswith("IG"), "internal-head" in found.wanted),
         "transport.meanflow": (sections.transport.meanflow is not None, "two-time" in found.wanted),
         "repa.use_reg": (bool(sections.repa.use_reg or params.enable_reg), "cls-token" in found.wanted),
-        "training.image_size": (sections.training.get("image_size"), published.stage_1.resolution),
     }
     if not published.text and not found.condition.padded:
         classes = sections.misc.num_classes if params.num_classes is None else params.num_classes

@@ -127,7 +127,7 @@ def evaluate(
             _show(*found, as_json)
         return
     if jobs is not None:
-        raise click.UsageError("--jobs: needs --executor slurm.")
+        raise click.UsageError("Only --executor slurm uses --jobs. Add --executor slurm, or leave --jobs out.")
     if not DataShard.here().rank:
         refuse_submitted(logs_beside(_folder(source, options)))
     scores, folder = evaluate_source(source, options)
@@ -261,7 +261,8 @@ def _refuse_sampling_options(options: dict[str, Any]) -> None:
 
     given = [word for name, word in SAMPLING_OPTIONS.items() if options[name] not in (None, (), [], False, "round")]
     if given:
-        raise ConfigError(f"{', '.join(given)}: works only for samples of a model. Remove it from this command.")
+        them = "it" if len(given) == 1 else "them"
+        raise ConfigError(f"Only samples of a model use {', '.join(given)}. Remove {them} from this command.")
 
 
 def _evaluation(

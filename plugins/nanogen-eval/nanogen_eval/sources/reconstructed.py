@@ -17,6 +17,7 @@ from nanogen_core.tensors import Batch
 from nanogen_data import contents
 from nanogen_data.loader import unsharded
 from nanogen_eval.pixels import on_grid
+from nanogen_eval.score import fingerprint
 from nanogen_eval.sources.sampled import identity
 
 ORIGINAL = "original"  # key in `Batch.extras` of the original images [B, 3, H, W], on the 8-bit grid in [-1, 1]
@@ -44,7 +45,10 @@ class Reconstructed:
             "rounding": rounding,
         }
         described = {"name": tokenizer.name, **contents.options(tokenizer.config)}
-        self.about: Mapping[str, Any] = {"tokenizer": described, **identity(pipeline)}
+        images = fingerprint(
+            pipeline.config.as_dict().get("dataset", {})
+        )  # with its paths: nothing else identifies them
+        self.about: Mapping[str, Any] = {"tokenizer": described, "dataset": images, **identity(pipeline)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         """Yield reconstructed images. Raises DataError if the split has fewer images than `count`."""

@@ -130,7 +130,8 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
     """Identify a model by its contents, whatever folder it is in.
 
     Returns:
-        Hashes of the trained weights, of the configuration, and of the files and frozen weights of its parts.
+        Hashes of the trained weights, of the configuration without metrics and paths of the dataset, and of the files
+        and frozen weights of its parts.
     """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}
     learned = pipeline.state()
@@ -138,7 +139,7 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
     read = {kind: contents.of(part, state=kind not in learned) for kind, part in parts.items()}
     return {
         "weights": storage.tensors_hash(state)[:DIGITS],
-        "config": fingerprint(contents.configuration(pipeline.config)),
+        "config": fingerprint(contents.model_configuration(pipeline.config)),
         "parts": {kind: fingerprint(hashes) for kind, hashes in read.items() if hashes},
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from nanogen_core.errors import DataError, NanoGenError
-from nanogen_data.pictures import read_image
+from nanogen_data.pictures import is_hidden, read_image
 
 TILES = 4
 Tile = tuple[int, int, int, int]  # left, top, right, bottom
@@ -36,13 +36,14 @@ def tiles(resolution: int, count: int = TILES) -> list[Tile]:
 def join_images(images: Sequence[Image.Image]) -> Image.Image:
     """Join up to four square images of one size into a grid. Missing images are black.
 
-    Raises NanoGenError for more images, images that are not square, or different sizes.
+    Raises NanoGenError for no or more images, images that are not square, or different sizes.
     """
-    resolution = images[0].width
+    resolution = images[0].width if images else 0
+    boxes = tiles(resolution, len(images))
     if any(image.size != (resolution, resolution) for image in images):
         raise NanoGenError("The images of a grid are not squares of one size. Sample all images at one size.")
     grid = Image.new("RGB", (2 * resolution, 2 * resolution))
-    for tile, image in zip(tiles(resolution, len(images)), images, strict=True):
+    for tile, image in zip(boxes, images, strict=True):
         grid.paste(image, tile[:2])
     return grid
 
@@ -58,13 +59,20 @@ def image_file(folder: Path, item: str, number: int) -> Path:
 
 
 def join(source: Path, target: Path) -> None:
-    """Write `<target>/<item>.png` for each folder of images `<source>/<item>`. Raises DataError without folders."""
-    folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir()]
+    """Write `<target>/<item>.png` for each folder of images `<source>/<item>`.
+
+    Raises DataError, before it writes, if there are no folders or a folder has no PNG. Hidden folders are left out.
+    """
+    folders = [entry for entry in sorted(source.iterdir()) if entry.is_dir() and not is_hidden(entry.name)]
     if not folders:
         raise DataError(f"{source} has no folders of images. Give the folder that `--keep-images` wrote.")
+    files = {folder: sorted(folder.glob("*.png")) for folder in folders}
+    empty = [folder for folder, images in files.items() if not images]
+    if empty:
+        raise DataError(f"{empty[0]} has no PNG images. Evaluate again to the end, or remove the folder.")
     target.mkdir(parents=True, exist_ok=True)
-    for folder in folders:
-        join_images([read_image(file) for file in sorted(folder.glob("*.png"))]).save(target / f"{folder.name}.png")
+    for folder, images in files.items():
+        join_images([read_image(file) for file in images]).save(target / f"{folder.name}.png")
 
 
 def split(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.named_components import build_named
 from nanogen_core.tensors import Batch
 from nanogen_eval.row_metric import ResampledRowMetric
+from nanogen_eval.sources import Source
 from nanogen_files import text_files
 from nanogen_files.hashing import content_hash
 from nanogen_files.images import to_pil
@@ -46,6 +48,7 @@ class DPGBench(ResampledRowMetric):
         super().__init__()
         self._config = config
         self._vqa: VQAModel = build_named("vqa_model", config.vqa, path="vqa")
+        self._keys: Mapping[int, ImageKey] | None = None  # image index -> key; None: images in the benchmark's order
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -75,6 +78,17 @@ class DPGBench(ResampledRowMetric):
             return [folder / f"{item}.png" for item in self._ids]
         return [image_file(folder, item, number) for item in self._ids for number in range(each)]
 
+    def compare_with(self, source: Source) -> None:
+        """Number the images of each prompt in the order of the source, which may differ from the benchmark's.
+
+        Raises NanoGenError for a caption that is not a prompt of the benchmark.
+        """
+        numbers, seen = self._prompts.numbers(source.requests).tolist(), Counter[int]()
+        self._keys = {}
+        for index, number in zip(source.requests.indices.tolist(), numbers, strict=True):
+            self._keys[index] = ImageKey(self._ids[number], seen[number])
+            seen[number] += 1
+
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """Answer all questions about each image. Images are processed one at a time."""
         numbers = self._prompts.numbers(batch)
@@ -93,7 +107,15 @@ class DPGBench(ResampledRowMetric):
         return {"dpgbench": float(rows["score"].mean()), **self._by_category(rows["answers"], rows[PROMPT])}
 
     def _key(self, number: int, index: int) -> ImageKey:
-        return ImageKey(self._ids[number], index % self._config.images_per_prompt)
+        if self._keys is not None:
+            return self._keys[index]
+        expected, within = divmod(index, self._config.images_per_prompt)
+        if number != expected:
+            raise NanoGenError(
+                f"dpgbench: image {index} is of the prompt {self._ids[number]!r}, but the benchmark has another prompt "
+                "in its place. Call `compare_with(source)` before `update` for images in another order."
+            )
+        return ImageKey(self._ids[number], within)
 
     def _scored(self, image: Image.Image, key: ImageKey) -> AnswerScores:
         questions = self._questions[key.item]

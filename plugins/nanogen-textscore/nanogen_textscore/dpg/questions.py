@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from nanogen_core.errors import DataError
+from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden
 from nanogen_eval.sources.folder import natural
 from nanogen_files import csv_files, json_files, text_files
 from nanogen_files.reading import entries, is_folder
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
+log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -30,7 +33,9 @@ Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a qu
 
 
 def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dpg_bench.csv") -> Items:
-    """Parse the questions of a `dpg_bench.csv`. The rows of a prompt must be consecutive.
+    """Parse the questions of a `dpg_bench.csv`.
+
+    If a prompt has two questions of one number, the last one is used, as in the published code. A warning names them.
 
     Args:
         text: The content of the file.
@@ -38,13 +43,18 @@ def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dp
         source: The name of the file, for error messages.
 
     Raises:
-        DataError: A row has another format, or there are no questions.
+        DataError: A row has another format, the rows of a prompt are not consecutive, or there are no questions.
     """
     rows = list(csv_files.parse(text, source, COLUMNS))[int(skip_first_row) :]
-    items = {
-        item: dict(_question(row, source) for row in group)
-        for item, group in groupby(rows, key=lambda row: row.cells["item_id"])
-    }
+    items: dict[str, Mapping[int, Question]] = {}
+    for item, group in groupby(rows, key=lambda row: row.cells["item_id"]):
+        members = list(group)
+        if item in items:
+            raise DataError(
+                f"Line {members[0].line} of {source} has another question of the prompt {item!r}, but the rows of a "
+                "prompt must be consecutive. Sort the rows by item_id, or download the official file again."
+            )
+        items[item] = _questions(members, source)
     if not items:
         raise DataError(f"{source} has no questions. Download the official file again.")
     return items
@@ -63,6 +73,22 @@ def read_prompts(path: Path) -> dict[str, str]:
     if not prompts:
         raise DataError(f"{path} has no prompts. Give the official folder `prompts`, or an id2prompt.json.")
     return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
+
+
+def _questions(rows: Sequence[csv_files.Row], source: str) -> dict[int, Question]:
+    """Return the questions of a prompt by number."""
+    found: dict[int, Question] = {}
+    for row in rows:
+        number, question = _question(row, source)
+        if number in found:
+            warn_once(
+                log,
+                f"Line {row.line} of {source} repeats the question number {number} of the prompt "
+                f"{row.cells['item_id']!r}. The question of this line is used, as in the published code.",
+                topic=f"question numbers of {source}",
+            )
+        found[number] = question
+    return found
 
 
 def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:

@@ -94,7 +94,8 @@ class GenEval(ResampledRowMetric):
         Returns:
             A line of the official results file.
         """
-        found = self._checked_detector.detect(image, self._config.threshold)
+        lowest = min(self._config.threshold, self._config.counting_threshold)
+        found = self._checked_detector.detect(image, lowest)
         detections = select_detections(found, line["tag"], self._rules)
         correct, reason = check_image(
             detections,

@@ -54,7 +54,8 @@ def plan(
 ) -> None:
     """Estimate what training CONFIG needs: memory, FLOPs, days and data rate. Loads and trains nothing.
 
-    Memory and FLOPs are counted on one step with fake tensors. Days follow from the peak rate and the utilisation.
+    Memory and FLOPs are counted on one step with fake tensors. Activations are those of one micro-batch. Days follow
+    from the peak rate and the utilisation.
     Excludes auxiliary losses, the tokenizer and the text encoder, as if latents and encodings were precomputed.
     """
     from nanogen_core.cli.options import resolved
@@ -70,7 +71,10 @@ def plan(
     cost = cost_of(configuration, classes=classes, by_length=distribution is not None)
     captions = max(1, train.batch_size // gpus // train.grad_accum_steps)
     flops = None if distribution is None else cost.mean_flops(distribution, captions)
-    estimate = plan_for(cost, setting, batch_size=train.batch_size, steps=train.steps, flops=flops)
+    parts = train.grad_accum_steps
+    estimate = plan_for(
+        cost, setting, batch_size=train.batch_size, steps=train.steps, flops=flops, grad_accum_steps=parts
+    )
     click.echo(_json(estimate) if as_json else _text(estimate))
 
 
@@ -101,7 +105,7 @@ def _text(plan: CostEstimate) -> str:
         f"{quantity(f['flops_per_image'], FLOPS)} per image, {quantity(f['flops_per_step'], FLOPS)} per step of"
         f" {counted(plan.batch_size, 'image')}",
         *_padding(plan),
-        f"{counted(plan.setting.gpus, 'GPU')}, {counted(int(f['images_per_gpu']), 'image')} per GPU:"
+        f"{counted(plan.setting.gpus, 'GPU')}, {counted(int(f['images_per_gpu']), 'image')} per GPU{_parts(plan)}:"
         f" {quantity(plan.step_seconds, SECONDS)} per step,"
         f" {quantity(f['days'], DAYS)} for {counted(plan.steps, 'step')}",
         f"{f['images_per_second']:.0f} images/s, {f['tokens_per_second']:.3g} tokens/s:"
@@ -115,6 +119,14 @@ def _text(plan: CostEstimate) -> str:
         verdict = "fits" if entry.strategy in plan.fits else f"more than {plan.setting.gpu.memory:g} GiB"
         lines.append(f"{entry.strategy:22}{''.join(columns)}  {verdict}")
     return "\n".join([*lines, "", f"First limit: {plan.first_limit}"])
+
+
+def _parts(plan: CostEstimate) -> str:
+    """Return the number and size of the micro-batches, if there are several."""
+    from nanogen_files.errors import counted
+
+    parts = plan.batch_size // plan.setting.gpus // plan.micro_batch
+    return f" in {parts} micro-batches of {counted(plan.micro_batch, 'image')}" if parts > 1 else ""
 
 
 def _padding(plan: CostEstimate) -> list[str]:

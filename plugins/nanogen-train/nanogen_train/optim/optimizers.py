@@ -34,8 +34,11 @@ class AdamW:
         Args:
             parameters: Parameters by name.
             fused: Rows of the matrices in fused parameters; AdamW does not need them.
+
+        Raises:
+            TrainingError: No parameter requires a gradient.
         """
-        return _adamw([tensor for _, tensor in parameters if tensor.requires_grad], self.config)
+        return _adamw([tensor for _, tensor in _trained(parameters)], self.config)
 
 
 class Muon:
@@ -56,18 +59,25 @@ class Muon:
             fused: Rows of the matrices in fused parameters.
 
         Raises:
-            TrainingError: The pattern `hidden` matches no matrix.
+            TrainingError: The pattern `hidden` matches no matrix, or no parameter requires a gradient.
         """
-        trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
+        trained = _trained(parameters)
         matrices = {name: tensor for name, tensor in trained if self._is_hidden(name, tensor)}
         if not matrices:
-            raise TrainingError(
-                f"Muon has no parameters: the pattern {self.config.hidden!r} matches no matrix. Set "
-                f"`optimizer.hidden` to match names such as {trained[0][0]!r}, or use another optimizer."
-            )
+            raise TrainingError(self._no_matrix(trained))
         others = [tensor for name, tensor in trained if name not in matrices]
         members = [self._muon(list(matrices.values()), fused), *([_adamw(others, self.config)] if others else [])]
         return CompositeOptimizer([tensor for _, tensor in trained], members)
+
+    def _no_matrix(self, trained: Sequence[tuple[str, nn.Parameter]]) -> str:
+        """Return why Muon has nothing to train, and what to do."""
+        matrices = [name for name, tensor in trained if tensor.ndim == 2]
+        if not matrices:
+            return "Muon has no parameters: none of the trained ones is a matrix. Use another optimizer."
+        return (
+            f"Muon has no parameters: the pattern {self.config.hidden!r} matches no matrix. Set "
+            f"`optimizer.hidden` to match names such as {matrices[0]!r}, or use another optimizer."
+        )
 
     def _is_hidden(self, name: str, tensor: Tensor) -> bool:
         return tensor.ndim == 2 and re.search(self.config.hidden, name) is not None
@@ -84,6 +94,17 @@ class Muon:
             scale=c.scale,
             fused=fused,
         )
+
+
+def _trained(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters that require a gradient. Raises TrainingError if there is none."""
+    trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
+    if not trained:
+        raise TrainingError(
+            f"There is nothing to train: {len(parameters)} parameters were given to the optimizer, and none requires a"
+            " gradient. Unfreeze those to train (`requires_grad_(True)`)."
+        )
+    return trained
 
 
 def _adamw(tensors: Sequence[Tensor], c: AdamWConfig) -> torch.optim.Optimizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -12,6 +12,7 @@ from nanogen_files.errors import counted
 from nanogen_train.planning.cost import Cost
 from nanogen_train.planning.hardware import GPU
 from nanogen_train.planning.units import SECONDS, quantity
+from nanogen_train.trainer.step import micro_batch_size
 
 GIB = 1024**3
 FLOAT, HALF = 4, 2  # bytes
@@ -61,6 +62,7 @@ class CostEstimate:
     flops: float  # per image, with captions padded to their batch's longest if lengths are given
     setting: Setting
     batch_size: int
+    micro_batch: int  # images on one GPU at a time; memory is for them
     steps: int
     memory: tuple[Memory, ...]
     compute_seconds: float  # per step
@@ -85,6 +87,7 @@ class CostEstimate:
         return {
             "gpus": self.setting.gpus,
             "images_per_gpu": self.batch_size // self.setting.gpus,
+            "images_per_micro_batch": self.micro_batch,
             "parameters": cost.parameters,
             "flops_per_image": self.flops,
             "flops_per_image_padded": cost.flops,
@@ -99,7 +102,9 @@ class CostEstimate:
         }
 
 
-def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops: float | None = None) -> CostEstimate:
+def plan_for(
+    cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops: float | None = None, grad_accum_steps: int = 1
+) -> CostEstimate:
     """Return the estimate for a cost and a number of GPUs.
 
     Args:
@@ -108,13 +113,15 @@ def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops
         batch_size: Size of the global batch.
         steps: Steps of the run.
         flops: FLOPs per image; None for `cost.flops`. Memory is estimated for the longest captions in every case.
+        grad_accum_steps: Micro-batches per GPU and step.
 
     Raises:
-        TrainingError: The GPUs cannot split the batch equally.
+        TrainingError: The GPUs or the micro-batches cannot split the batch equally.
     """
     images = len(DataShard(0, setting.gpus).of(batch_size))
     flops = cost.flops if flops is None else flops
-    memory = tuple(_memory_by_strategy(cost, images, setting.gpus))
+    micro_batch = micro_batch_size(images, grad_accum_steps)
+    memory = tuple(_memory_by_strategy(cost, micro_batch, setting.gpus))
     available = setting.gpu.memory * GIB * (1 - RESERVE)
     flops_rate = setting.gpus * setting.gpu.tflops * 1e12 * setting.utilisation
     compute = flops * batch_size / flops_rate
@@ -125,12 +132,15 @@ def plan_for(cost: Cost, setting: Setting, *, batch_size: int, steps: int, flops
         flops=flops,
         setting=setting,
         batch_size=batch_size,
+        micro_batch=micro_batch,
         steps=steps,
         memory=memory,
         compute_seconds=compute,
         transfer_seconds=transfer,
         fits=fits,
-        first_limit=_first_limit(fits, compute, transfer, images),
+        first_limit=_memory_limit(fits, memory, available, micro_batch)
+        or _network_limit(compute, transfer, images)
+        or _strategy_limit(fits, micro_batch),
     )
 
 
@@ -156,15 +166,25 @@ def _transfer_seconds(cost: Cost, setting: Setting) -> float:
     return 2 * share_sent * cost.parameters * FLOAT / (setting.link * 1e9)
 
 
-def _first_limit(fits: tuple[str, ...], compute: float, transfer: float, images: int) -> str:
-    batch = counted(images, "image")
-    if not fits:
-        return f"Memory: no strategy fits {batch} on one GPU. Use more GPUs, or raise train.grad_accum_steps."
-    if transfer > compute * 2 / 3:
-        return (
-            f"The network between GPUs: computing {batch} per GPU takes {quantity(compute, SECONDS)}, but"
-            f" transferring the gradients takes {quantity(transfer, SECONDS)}. Use a larger batch or fewer GPUs."
-        )
+def _memory_limit(fits: tuple[str, ...], memory: Sequence[Memory], available: float, images: int) -> str | None:
+    """Return what to do if a micro-batch fits under no strategy; else None."""
+    if fits:
+        return None
+    one_fits = any(entry.weights + entry.activations / images <= available for entry in memory)
+    other = "raise train.grad_accum_steps" if one_fits else "use GPUs with more memory"
+    return f"Memory: no strategy fits {counted(images, 'image')} on one GPU. Use more GPUs, or {other}."
+
+
+def _network_limit(compute: float, transfer: float, images: int) -> str | None:
+    if transfer <= compute * 2 / 3:
+        return None
+    return (
+        f"The network between GPUs: computing {counted(images, 'image')} per GPU takes {quantity(compute, SECONDS)},"
+        f" but transferring the gradients takes {quantity(transfer, SECONDS)}. Use a larger batch or fewer GPUs."
+    )
+
+
+def _strategy_limit(fits: tuple[str, ...], images: int) -> str:
     if "ddp" not in fits:
-        return f"Memory: {fits[0]} is the simplest strategy that fits {batch} on one GPU."
+        return f"Memory: {fits[0]} is the simplest strategy that fits {counted(images, 'image')} on one GPU."
     return "None: DDP fits the batch, and gradient transfers overlap with the backward pass."

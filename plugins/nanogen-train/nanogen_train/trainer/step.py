@@ -59,14 +59,20 @@ def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[MicroBatch
     Raises:
         TrainingError: `count` does not divide the share.
     """
-    size, rest = divmod(len(slots), count)
-    if rest or not size:
-        raise TrainingError(
-            f"The {len(slots)} examples of a process cannot be split into {count} equal micro-batches: choose a"
-            " train.grad_accum_steps that divides train.batch_size / number of processes."
-        )
+    size = micro_batch_size(len(slots), count)
     for start in range(0, len(slots), size):
         yield batch.part(start, start + size), slots[start : start + size]
+
+
+def micro_batch_size(examples: int, count: int) -> int:
+    """Return the examples of each of `count` micro-batches. Raises TrainingError if `count` does not divide them."""
+    size, rest = divmod(examples, count)
+    if rest or not size:
+        raise TrainingError(
+            f"The {examples} examples of a process cannot be split into {count} equal micro-batches: choose a"
+            " train.grad_accum_steps that divides train.batch_size / number of processes."
+        )
+    return size
 
 
 def means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
