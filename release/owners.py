@@ -17,6 +17,7 @@ FOLDERS = {"importing": "nanogen-import"}  # tests of a distribution with networ
 #: Folders and files of tests/ about the documents, the tools, or many distributions.
 REPOSITORY = ("architecture", "docs", "evaluation_cases", "fidelity", "fuzz", "parity", "release", "test_wheels.py")
 TOOLS = {"benchmarks", "docs", "examples", "release"}  # tests that import these are tests of the repository
+DOCUMENTS = ("docs", "examples")  # what tests in tests/ compare programs with
 
 
 def files_of(project: Project) -> set[Path]:
@@ -25,7 +26,7 @@ def files_of(project: Project) -> set[Path]:
     A distribution with a folder `tests` owns what the folder holds. Other distributions own test files in tests/: a
     file belongs to the imported distribution that requires all others that it imports, directly or in a helper. Files
     that import unrelated distributions, `TOOLS` or the test of the wheels are tests of the repository, and so are
-    those in `REPOSITORY`.
+    those in `REPOSITORY`. With tests in tests/ go the documents that they read.
     """
     own = project.folder / "tests"
     if project.folder != ROOT and own.is_dir():
@@ -39,7 +40,9 @@ def files_of(project: Project) -> set[Path]:
     data = {
         file for folder in folders for file in folder.iterdir() if file.suffix != ".py" or file.name == "conftest.py"
     }
-    data |= set((SHARED / "data").rglob("*")) if SHARED in folders else set()
+    if SHARED in folders:
+        data |= set((SHARED / "data").rglob("*")) | {ROOT / "README.md"}
+        data |= {file for name in DOCUMENTS for file in (ROOT / name).rglob("*")}
     return {file for file in tests | helpers | data if file.is_file() and "__pycache__" not in file.parts}
 
 
