@@ -1,4 +1,4 @@
-"""Public API of nanogen-core: build, train and sample generative models on ImageNet and text-to-image.
+"""Public API of nanogen-core: build image generators from configurations, sample from them, save and load them.
 
 Public names are imported on first access, so importing the package takes milliseconds.
 """

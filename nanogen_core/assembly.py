@@ -66,7 +66,7 @@ class Assembly(Mapping[str, Any]):
         self._built[name] = part
 
     def excuse_dataset(self) -> None:
-        """Replace a dataset whose files are missing by `AbsentDataset`, which fails only when it is opened."""
+        """If the dataset raises DataError, replace it by an `AbsentDataset`, which fails only when it is opened."""
         try:
             self["dataset"]
         except DataError as reason:
@@ -175,7 +175,7 @@ def _misspelt_part(part: Part, name: str) -> str:
 
 
 class AbsentDataset:
-    """Dataset whose files are missing. It has class names, which a loaded pipeline needs; `open` raises `reason`."""
+    """Replaces a dataset with missing or wrong data. It has the pipeline's class names; `open` raises `reason`."""
 
     def __init__(self, classes: tuple[str, ...], reason: DataError):
         self.classes = classes

@@ -21,12 +21,12 @@ def is_needed(kind: str, chosen: Mapping[str, Mapping[str, Chosen]]) -> bool:
 
 
 def excluded(parts: Parts) -> frozenset[str]:
-    """Return the kinds whose slots must be empty with the selected components."""
+    """Return the kinds whose slots are left empty with the selected components."""
     return frozenset().union(*(chosen.component.excludes for members in parts.values() for chosen in members))
 
 
 def mismatches(parts: Parts, registry: Registry) -> list[str]:
-    """Return one sentence for each unmet need, with the names of components that would meet it."""
+    """Return one message for each unmet need. It names the installed components that would meet the need."""
     without = excluded(parts)
     return [
         sentence

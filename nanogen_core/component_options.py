@@ -23,7 +23,7 @@ def attrs_class(reference: str) -> type:
 
 
 def config_class(known: Registry, kind: str, name: str) -> type | None:
-    """Return the options class of a component; None for a component without options and for an unknown name."""
+    """Return the options class of a component. None if it has no options, or its name is unknown or ambiguous."""
     try:
         reference = known.component(kind, name).what.config
     except NanoGenError:
@@ -38,7 +38,7 @@ def shared(known: Registry, kind: str, old: str, new: str, option: str) -> bool:
 
 
 def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> Layer:
-    """Convert command-line strings in a merged layer to the types of the options. `names`: (kind, name) pairs."""
+    """Convert command-line strings in a merged layer to the types of the options of `names`, (kind, name) pairs."""
     result = dict(merged)
     for kind, name in names:
         config = config_class(known, kind, name)
@@ -50,7 +50,7 @@ def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> L
 
 
 def read(options: Mapping[str, Any], config: type) -> Layer:
-    """Convert text values to the option types. Unreadable values stay unchanged; `structure` reports them later."""
+    """Convert text values to the option types. If one cannot be read, none is converted; `structure` reports it."""
     try:
         return read_options(options, config)
     except ConfigError:

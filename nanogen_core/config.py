@@ -89,6 +89,6 @@ def resolve(*layers: Mapping[str, Any], known: Registry | None = None) -> Resolv
     Raises:
         UnknownName, AmbiguousName: No component or method has a selected name, or several have it.
         Incompatible: The components cannot be combined.
-        ConfigError: An option is wrong. Several mistakes are listed with their paths.
+        ConfigError: An option is wrong, or there are several mistakes of any kind. The message lists them.
     """
     return Resolution(layers, known or registry()).result()

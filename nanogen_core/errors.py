@@ -13,7 +13,7 @@ from nanogen_files.errors import shown as shown
 
 
 class UnknownName(NanoGenError):
-    """Nothing has this name: no component, method, recipe, preset, class or GPU."""
+    """There is no component, method, recipe, preset, class or GPU of the given name."""
 
 
 class AmbiguousName(NanoGenError):
@@ -21,7 +21,7 @@ class AmbiguousName(NanoGenError):
 
 
 class Incompatible(NanoGenError):
-    """The selected components cannot be combined. Raised before any of them is imported."""
+    """The selected components cannot be combined. Raised before any of them is imported, or later by one of them."""
 
 
 class TrainingError(NanoGenError):

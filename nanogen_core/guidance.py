@@ -14,8 +14,8 @@ class ClassifierFree:
     """Classifier-free guidance v = v_u + w (v_c - v_u) in an interval of times.
 
     v_c and v_u are the conditional and unconditional velocities (Ho and Salimans, arXiv 2207.12598). Guidance applies
-    if t_min <= t <= t_max for the time t at which a step starts (Kynkaanniemi et al., arXiv 2404.07724). Outside the
-    interval, and for w = 1, the result is v_c and the unconditional branch is not computed.
+    to velocities at times t with t_min <= t <= t_max (Kynkaanniemi et al., arXiv 2404.07724). Outside this interval,
+    and for w = 1, the result is v_c and the unconditional branch is not computed.
     """
 
     level = 1
@@ -24,7 +24,7 @@ class ClassifierFree:
         self.config = config
 
     def with_scale(self, scale: float) -> ClassifierFree:
-        """Return this guidance with another scale w."""
+        """Return a copy of this guidance with another scale w."""
         return ClassifierFree(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:

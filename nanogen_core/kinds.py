@@ -8,7 +8,7 @@ from nanogen_core.registry import registry
 
 
 def slots() -> tuple[str, ...]:
-    """Return the kinds with one component per configuration."""
+    """Return the kinds with at most one component per configuration."""
     return tuple(kind.name for kind in registry().kinds.values() if kind.place == "slot")
 
 

@@ -63,7 +63,7 @@ def build_pipeline(
         device: Device of the parts; the CPU by default.
         options: Configuration keys that override `config`. A slot also takes an object: `backbone=my_network`.
 
-    Raises NanoGenError for a wrong configuration, before any part is built.
+    Raises NanoGenError for a wrong configuration. Names and options are checked before any part is built.
     """
     given = config.as_dict() if isinstance(config, Resolved) and options else config
     resolved = given if isinstance(given, Resolved) else resolve(*layered(given, options))
@@ -97,7 +97,7 @@ class Pipeline:
     def __setattr__(self, name: str, value: Any) -> None:
         """Raise NanoGenError for a part: the configuration, the optimizer and `save` would not use the new one."""
         if name in self.__dict__:
-            names = ", by the name of its component" if name in groups() else ""
+            names = ", in a mapping of names to objects" if name in groups() else ""
             raise NanoGenError(
                 f"The part {name!r} of a pipeline cannot be replaced. Give it when you build the pipeline{names}:"
                 f" `build_pipeline(..., {name}=...)`."
@@ -112,12 +112,12 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        """Device of the backbone, or else of the tokenizer."""
+        """Device of the backbone's weights, or else of the tokenizer's; the CPU if both have none."""
         held = [module for part in (self.backbone, self.tokenizer) for module in modules_of(part)]
         return next((p.device for module in held for p in module.parameters()), torch.device("cpu"))
 
     def to(self, device: torch.device | str) -> Pipeline:
-        """Move all parts to a device and return this pipeline."""
+        """Move the conditioner, tokenizer, backbone and objective to a device, and return this pipeline."""
         for part in (self.conditioner, self.tokenizer, self.backbone, self.objective):
             if callable(getattr(part, "to", None)):
                 part.to(device)
@@ -141,8 +141,8 @@ class Pipeline:
             prompts_or_labels: Captions, or class names and numbers; one or a list.
             seed: Seed of the noise.
             steps: Sampling steps; by default as configured.
-            guidance: A guidance scale (1 means none), a mapping of guidance names to scales, a guidance object, or the
-                name of an installed guidance. Objects and names replace the configured guidance, which is the default.
+            guidance: The scale of the outermost guidance (1 means none), or a mapping of guidance names to scales. An
+                object, or the name of an installed guidance, replaces the configured guidances. Default: as configured.
             batch_size: Number of images that are computed at once.
             tensors: Return a float32 tensor [B, 3, H, W] in [-1, 1] instead of PIL images.
 
@@ -217,7 +217,7 @@ class Pipeline:
     def reconfigured(self, settings: Mapping[str, Any], free: Sequence[str] = FREE) -> Pipeline:
         """Return a pipeline with other settings, such as `{"sampler": "heun"}`, and the trained parts of this one.
 
-        Raises ConfigError for a key that is not in `free`, and for a wrong setting.
+        Raises ConfigError for a key that is not in `free`, and NanoGenError for any other wrong setting.
         """
         if fixed := sorted(set(settings) - set(free)):
             raise ConfigError(f"Settings cannot change {listing(fixed)} of a trained pipeline, only {listing(free)}.")
@@ -282,7 +282,7 @@ class Pipeline:
                 them. Also options, such as `tokenizer={"path": "my-vae"}`.
 
         Raises:
-            ConfigError: A part that was given as an object is missing.
+            ConfigError: `objects` lacks a part that was an object when the pipeline was saved.
             DataError: The folder has no pipeline, or a damaged one.
         """
         folder = user_path(str(folder))
@@ -309,7 +309,7 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
-        """Load a pipeline from the folder `name`. If there is none, load `"user/name"` from the Hugging Face hub.
+        """Load a pipeline from the folder `name`, or without such a folder from the model `user/name` on the hub.
 
         `revision` is a branch, tag or commit on the hub; `options` are the keyword arguments of `load`.
         """
@@ -360,7 +360,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise DataError(
             f"{path} does not have format version {FORMAT}, the only one that can be read. Load it with the version of"
-            " nanogen-core that saved it."
+            " nanogen-core that saved it. If the file is damaged, restore it."
         )
     for key, names in {"classes": facts.get("classes"), "trained": facts.get("trained", [])}.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

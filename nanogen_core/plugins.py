@@ -73,7 +73,7 @@ class _Manager(pluggy.PluginManager):
 
 @lru_cache(maxsize=1)
 def discover() -> Discovery:
-    """Scan the installed distributions, once per process. Their order does not depend on the file system."""
+    """Load the plugins of the entry points and of `add_manifest`. Their order does not depend on the file system."""
     manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registered = tuple(_register_module(manager, module) for module in _REGISTERED)
@@ -93,7 +93,7 @@ def add_manifest(module: ModuleType) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file, as a module with the file's name. Raises ValueError if another module has this name."""
+    """Import a Python file as the module `path.stem`. Raises ValueError for another file or a name that is taken."""
     name = path.stem
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise ValueError("expected an existing Python file whose name is a Python identifier, such as my_method.py")

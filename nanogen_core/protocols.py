@@ -1,4 +1,4 @@
-"""Protocols of all components: the interfaces that a plugin implements.
+"""Protocols of the components of the core: the interfaces that plugins implement.
 
 Training: dataset -> task -> tokenizer and conditioner -> objective (calls the backbone) -> loss.
 Sampling: noise -> sampler (calls the backbone, guidance and objective) -> tokenizer -> images.
@@ -80,7 +80,7 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class Conditioner(Protocol):
-    """Encodes the labels or captions of a batch into condition tokens. `spec` states their width and number."""
+    """Encodes the labels or captions of a batch into condition tokens. `spec` states their width and largest number."""
 
     spec: ConditionSpec
 
@@ -133,7 +133,7 @@ class Network(Protocol):
 
 
 class VelocityFn(Protocol):
-    """A function that returns velocities, guided or not. Samplers call it; `sampling.velocity_field` makes it."""
+    """Returns velocities, guided or not. Samplers call it; `sampling.velocity_field` makes an unguided one."""
 
     def __call__(self, state: State, times: Times, condition: Condition) -> Prediction: ...
 
@@ -142,7 +142,7 @@ class VelocityFn(Protocol):
 class Objective(Protocol):
     """Defines the path, the training loss and how the network's prediction is integrated from noise to data.
 
-    All times are in [0, 1]. An objective with another time variable converts it: angle = t pi / 2, sigma = t sigma_max.
+    All times are in [0, 1]. An objective with another time variable computes it from t, such as sigma = t sigma_max.
     An objective applies its own preconditioning: to outputs in `velocity`, to inputs in the optional method
     `network_inputs(state, times)`, which returns the state and times for the network.
     """
@@ -154,10 +154,10 @@ class Objective(Protocol):
 
         Args:
             nets: Networks by name. "student" is trained; a method may define further names.
-            clean: Clean latents [B, C, h, w].
+            clean: Clean state, with latents [B, C, h, w].
             condition: Condition tokens, B rows. Rows whose condition was dropped equal the rows of `null`;
                 `condition.null` [B] marks them.
-            null: Null condition, B rows, for objectives that evaluate the unconditional network.
+            null: Null condition, B rows, for objectives that also evaluate the network without a condition.
             rng: Random numbers of these B samples at this step.
 
         Returns:
@@ -174,7 +174,7 @@ class Objective(Protocol):
         """Return dx/dt of `interpolate`. Flow matching: noise - clean."""
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """Convert the prediction and its heads to velocities dx/dt at (`state`, `times`)."""
+        """Convert the prediction and its heads to velocities dx/dt at `times.t` (MeanFlow: their mean over [r, t])."""
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
         """Integrate from `times.t` to `times.r` and return the state there.
@@ -279,8 +279,8 @@ class Example(Protocol):
 class Guidance(Protocol):
     """Changes the velocity function during sampling. An example is classifier-free guidance.
 
-    Guidances compose in the order of `level`. Level 0 (innermost) changes the result of one network call; an
-    example is internal guidance. Level 1, such as classifier-free guidance, may call it with several conditions.
+    Guidances compose in the order of `level`. Level 0 (innermost), such as internal guidance, changes the velocity for
+    one condition. Level 1, such as classifier-free guidance, may combine the velocities for several conditions.
     """
 
     level: int

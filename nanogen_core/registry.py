@@ -112,7 +112,7 @@ class Registry:
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """Return the registry of this process, including the manifest files of NANOGEN_PLUGIN. Scans plugins once."""
+    """Return the registry of this process, with the manifest files of NANOGEN_PLUGIN. Cached until `register`."""
     for path in inherited():
         _add(_loaded(path))
     return collect(discover())

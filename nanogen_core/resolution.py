@@ -1,6 +1,6 @@
 """Resolves layers to a complete configuration: merges them, looks up names, checks needs and options.
 
-All mistakes are reported together. Only the modules of the selected config classes are imported.
+Mistakes are reported together. The modules of option classes are imported, those of components are not.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Resolution:
             found = self._find(kind, name, {key: value for key, value in options.items() if key != "name"})
             if found and unused:
                 self._part(kind, name, found)  # reports mistakes in its options
-                note = f"{kind}: {name!r} is not used, because no selected component needs a {kind}."
+                note = f"{kind}: {name!r} is not used, because no selected component needs it."
                 warnings.warn(note, ConfigWarning, stacklevel=1)
             elif found:
                 chosen.setdefault(kind, {})[name] = found

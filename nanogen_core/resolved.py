@@ -56,7 +56,7 @@ class Resolved:
         return {**of_slots, **{kind: members for kind, members in of_groups.items() if members}}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all options as plain values. Resolving them again gives an equal configuration."""
+        """Return all options as plain values. `resolve(as_dict(), objects())` gives an equal configuration."""
         method = {} if self.method is None else {"method": self.method}
         slots = {kind: _written(part) for kind, part in self.slots.items()}
         task = {"task": slots.pop("task")}

@@ -36,7 +36,7 @@ class Euler:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Integrate `noise` at t = 1 to t = 0 in `steps` steps and return the state. Draws no random numbers."""
+        """Integrate from `noise` (t = 1) to t = 0 in `steps` steps and return the state. Draws no random numbers."""
         state = noise
         for times in intervals(objective.grid(steps), noise.latent):
             state = self._step(objective, velocity_fn, state, times, condition)
@@ -51,7 +51,7 @@ class Euler:
 class Heun(Euler):
     """Heun's second-order sampler (EDM, arXiv 2206.00364, algorithm 1): x_r = x_t - (t - r) (v_t + v_r) / 2.
 
-    The last step, which ends at t = 0, is an Euler step. Every other step evaluates the velocity twice.
+    The last step, to t = 0, is an Euler step. All steps before it evaluate the velocity twice.
     """
 
     def _step(
@@ -77,7 +77,7 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
 
 
 def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
-    """Return the inputs of the network: preconditioned by `objective.network_inputs`, if that exists."""
+    """Return the network's inputs: `objective.network_inputs(state, times)`, or (state, times) without this method."""
     scaled: tuple[State, Times] = getattr(objective, "network_inputs", lambda *inputs: inputs)(state, times)
     return scaled
 

@@ -20,10 +20,10 @@ class ClassifierFreeConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance.
-        t_min: Lower end of the guided interval. A step is guided if t_min <= t <= t_max for its start time t.
+        t_min: Lower end of the guided interval. The velocity at time t is guided if t_min <= t <= t_max.
         t_max: Upper end of the guided interval. Outside the interval v = v_c.
-        channels: Number of guided latent channels, from the first; None for all. DiT and SiT published samples with
-            guidance on three of four.
+        channels: Number of guided latent channels, from the first; None for all. For their published samples, DiT and
+            SiT guided three of four.
     """
 
     scale: float = field(default=1.0, validator=guidance_scale)

@@ -48,7 +48,7 @@ class LatentSpec:
 
     @property
     def patch_size(self) -> int:
-        """Patch size in latent cells: a backbone token covers 16 x 16 image pixels."""
+        """Default patch size in latent cells: 16 image pixels per side, rounded down, but at least one cell."""
         return max(1, TOKEN_STRIDE // self.factor)
 
 
@@ -81,12 +81,12 @@ class Kind:
 
     Args:
         name: `Component.kind` of its components. Also the configuration key of a slot or group.
-        place: "slot": a configuration selects one component. "group": it selects any number. "named": it has no key
-            for the kind; options of other components name its components (`build_named`).
+        place: "slot": a configuration selects one component. "group": it selects any number. "named": the kind has no
+            configuration key; options of other components name its components (`build_named`).
         protocol: `"module:Class"` of the protocol that components must implement.
         module: Whether components must be `torch.nn.Module`s.
         keyword: Constructor parameter that receives the components of a group. Defaults to `name`.
-        required: Whether every configuration must fill the slot.
+        required: Whether every configuration must fill the slot, unless a component excludes it.
         default: Component of the slot if a configuration selects none.
     """
 
@@ -121,12 +121,12 @@ class Component:
         name: Name in configurations: lower-case words with hyphens.
         target: `"module:Class"`, called as `Class(config, **parts)`. `parts` are the keyword-only parameters of the
             constructor that name other parts (`latent`, `condition`, `task`, ...).
-        config: `"module:AttrsClass"` of its options; None without options.
+        config: `"module:AttrsClass"` of its options. None without options: the constructor then takes no `config`.
         summary: One line for `nanogen plugins`.
         provides: Capability words of this component.
         needs: Kind -> capability words that the selected component of that kind must provide.
         defaults: Partial configuration that applies when this component is selected. User settings override it.
-        excludes: Kinds whose slot must be empty with this component, such as the backbone for a stage without one.
+        excludes: Kinds whose slot is left empty with this component, such as `backbone` for a stage that uses none.
         importer: `"module:function"` that reads published checkpoints of this component; None without one.
     """
 

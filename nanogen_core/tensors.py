@@ -18,7 +18,7 @@ from torch import Tensor
 class Times(NamedTuple):
     """Time inputs of the network, 0 <= r <= t <= 1. t = 0 is data, t = 1 is noise.
 
-    The network predicts the average velocity over [r, t]. Flow matching sets r = t (instantaneous velocity). Backbones
+    MeanFlow averages the velocity over [r, t]. Flow matching sets r = t (instantaneous velocity). Backbones
     that provide `token-times` also accept a time for each image token, row-major: [B, N].
     """
 
@@ -106,7 +106,7 @@ class Prediction(NamedTuple):
     """Output of a backbone."""
 
     value: State  # the quantity that the objective defines, such as the velocity; shaped like the input state
-    features: Mapping[str, Tensor] = {}  # intermediate name -> image tokens [B, N, width], row-major
+    features: Mapping[str, Tensor] = {}  # name -> image tokens [B, N, width], row-major, or class token [B, width]
     heads: Mapping[str, State] = {}  # further predictions of the same quantity, used by internal guidance
 
 
@@ -149,7 +149,7 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         """Move the tensors to a device, except `indices`, which stay on the CPU as keys of random numbers.
 
-        Copies to a GPU are asynchronous.
+        Copies from pinned memory to a GPU are asynchronous.
         """
         on_gpu = torch.device(device).type == "cuda"
         return self._map(lambda value: value.to(device, non_blocking=on_gpu))
@@ -189,7 +189,7 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate conditions to [B1 + B2, L, D]. The shorter one is padded. Raises ValueError if `extras` differ."""
+    """Concatenate to [B1 + B2, L, D]. Pads the shorter condition. Raises ValueError if the names of `extras` differ."""
     if first.extras.keys() != second.extras.keys():
         raise ValueError(f"The conditions have different extras: {sorted(first.extras)} and {sorted(second.extras)}.")
     first, second = _equally_long(first, second)

@@ -1,4 +1,4 @@
-"""Validators for numeric options. All of them reject NaN and infinity. Does not import torch."""
+"""Validators for numeric options. Limits (`between`) reject NaN and infinity. Does not import torch."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ decay = between(0, 1, below=True)  #: A decay rate or momentum.
 inside = between(0, 1, above=True, below=True)  #: A fraction strictly between 0 and 1.
 time_mean = between(-20, 20)  #: Mean of logit-normal times.
 time_std = between(0, 20, above=True)  #: Standard deviation of logit-normal times.
-time_shift = between(0, 1000, above=True)  #: Time shift towards noise.
+time_shift = between(0, 1000, above=True)  #: Time shift; above 1, times are noisier.
 factor = between(0, 1_000_000)  #: A non-negative factor.
 positive = between(0, 1_000_000, above=True)  #: A positive factor.
 count = at_least(1)  #: A count of at least 1.

@@ -144,7 +144,7 @@ def test_plugins_as_json():
         (["train", "CONFIG", "--set", "dataset=imagenet-folder"], "NANOGEN_DATA"),
         (["train", "CONFIG", "--set", "task=t2i", "--set", "dataset=imagenet-folder"], "provides 'captions'"),
         (["train", "CONFIG", "--resume"], "Cannot resume"),
-        (["train", "RUN"], "is the folder of a run. Add --resume to continue it"),
+        (["train", "RUN"], "is the folder of a run or pipeline. Add --resume to continue the run"),
         (
             ["train", "nowhere.yaml"],
             "Cannot read the configuration nowhere.yaml: No such file or directory. Give a YAML file or a recipe",
@@ -157,7 +157,7 @@ def test_plugins_as_json():
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (
             ["data", "stats", "CONFIG", "--output", "x"],
-            "does not use statistics. Tokenizers that do: rae",
+            "uses no latent statistics. Tokenizers that do: rae",
         ),
         (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
     ],

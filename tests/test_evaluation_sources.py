@@ -271,5 +271,5 @@ def test_sampling_options_are_refused_for_images(tmp_path):
     words = [str(tmp_path), "--metrics", "openmoji-accuracy", "--seed", "1", "--steps", "3", "--compile", "--no-tf32"]
     ran = CliRunner().invoke(evaluate, words)
     assert isinstance(ran.exception, ConfigError)
-    found = "Only samples of a model use --seed, --steps, --compile, --no-tf32. Remove them from this command."
+    found = "This command samples no model, so it cannot use --seed, --steps, --compile, --no-tf32. Remove them."
     assert str(ran.exception) == found

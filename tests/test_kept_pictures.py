@@ -157,7 +157,7 @@ def test_a_folder_with_foreign_files_is_refused(pipeline, tmp_path):
     place = tmp_path / "images" / "seed-0"
     place.mkdir(parents=True)
     (place / "00000.png").write_text("foreign")
-    with pytest.raises(NanoGenError, match="holds files that no evaluation wrote: choose another --output"):
+    with pytest.raises(NanoGenError, match=r"has files, but no \.nanogen-images\.json of an evaluation\. Choose"):
         kept(pipeline, tmp_path)
     assert content(place) == {"00000.png": b"foreign"}
 
@@ -188,7 +188,7 @@ class Outside(TinyRedness):
 
 @pytest.mark.parametrize("name", ["../outside.png", "a/../../../outside.png", "/tmp/nanogen-outside.png"])
 def test_a_layout_cannot_leave_its_folder(pipeline, tmp_path, name):
-    with pytest.raises(DataError, match=r"layout of Outside has a path outside its folder.*contains `\.\.` or begins"):
+    with pytest.raises(DataError, match=r"metric Outside puts an image outside the output folder, at .*for `\.\.` or"):
         kept(pipeline, tmp_path, metrics={"outside": Outside(name)}, count=None)
     assert not list(tmp_path.rglob("*.png"))
     assert not os.path.exists("/tmp/nanogen-outside.png")
@@ -212,7 +212,7 @@ def test_a_link_out_of_the_folder_is_not_followed(pipeline, tmp_path):
 
 
 def test_a_layout_with_a_duplicate_path_is_refused(pipeline, tmp_path):
-    with pytest.raises(DataError, match="paths for 1 images, but there are 2"):
+    with pytest.raises(DataError, match="Outside names only 1 different files for 2 images"):
         kept(pipeline, tmp_path, metrics={"outside": Outside("inside.png")}, count=None)
 
 

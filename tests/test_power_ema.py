@@ -323,7 +323,7 @@ def test_damaged_and_foreign_snapshots_are_named(kept_run):
     with pytest.raises(DataError, match="step-00000004-width-0.05.safetensors is not a valid safetensors file"):
         reconstruct(kept_run, [0.07])
     storage.write_tensors(path, {"other": torch.ones(2)})
-    with pytest.raises(DataError, match="does not match the weights .*'other'.*Use a snapshot of this configuration"):
+    with pytest.raises(DataError, match="does not match the weights .*'other'.*Check that the snapshot is from this"):
         reconstruct(kept_run, [0.07])
     path.unlink()  # a missing one makes the fit worse, and the rest is used
     assert reconstruct(kept_run, [0.07])[0].snapshots == 11

@@ -73,7 +73,7 @@ def test_the_command_evaluates_a_tokenizer(saved):
 def test_sampling_options_are_refused_for_a_tokenizer(saved):
     words = ["evaluate", str(saved), "--reconstruct", "--steps", "3", "--metrics", "psnr"]
     done = CliRunner().invoke(cli, words)
-    assert str(done.exception) == "Only samples of a model use --steps. Remove it from this command."
+    assert str(done.exception) == "This command samples no model, so it cannot use --steps. Remove it."
 
 
 def test_rfid_of_merged_parts_equals_that_of_all_images(pipeline):

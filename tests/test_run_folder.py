@@ -215,7 +215,7 @@ def test_resume_without_a_checkpoint_yet_says_what_to_do(small, tmp_path):
     training._one_step = lambda batch: (_ for _ in ()).throw(ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
         training.train()
-    with pytest.raises(TrainingError, match="stopped before its first checkpoint. Start again with --overwrite"):
+    with pytest.raises(TrainingError, match="the run has no checkpoint. Start again with --overwrite"):
         run(small, tmp_path, resume=True)
 
 

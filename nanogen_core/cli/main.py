@@ -1,4 +1,4 @@
-"""Entry point of the `nanogen` command line. Prints errors as one sentence."""
+"""Entry point of the `nanogen` command line. Prints user errors without a traceback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cli(debug: bool, plugin: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line. Prints user errors as one sentence and exits with a nonzero status."""
+    """Run the command line. Without `--debug`, a user error prints only its message and exits with a nonzero status."""
     # Idle OpenMP threads spin, which slows down other processes. A short spin is as fast on two idle cores (70 ms per
     # step of the demo) and 1.7 times faster beside two busy processes. torch reads the variable on import.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

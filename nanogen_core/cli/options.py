@@ -70,8 +70,8 @@ def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
     """Convert `--set` options to one layer: `("train.steps=10", "task=t2i")` becomes
     `{"train": {"steps": "10"}, "task": {"name": "t2i"}}`.
 
-    The order matters only for equal paths: the last value wins. Values are `Typed` strings; the type of the option
-    determines how they are read. Raises ConfigError for a malformed setting, or two that contradict each other.
+    The order matters only for equal paths: the last value wins, except that names of a group accumulate. Values are
+    `Typed` strings, read later by option type. Raises ConfigError for a malformed setting and for a contradiction.
     """
     layer: dict[str, Any] = {}
     for setting in settings:

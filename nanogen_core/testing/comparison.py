@@ -18,7 +18,7 @@ TEXTS = ConditionSpec(width=12, length=6, normalize=True, padded=True)
 
 
 def random_state(latent: LatentSpec, rows: int, purpose: str = "state") -> State:
-    """Return standard normal latents [rows, C, h, w], and class tokens [rows, D] if the latent has them."""
+    """Return standard normal latents [rows, C, h, w], and class tokens [rows, width] if `cls_token_width` is not 0."""
     draws = KeyedRNG(0, range(rows))
     cls_token = draws.normal(f"{purpose} token", [latent.cls_token_width]) if latent.cls_token_width else None
     return State(draws.normal(purpose, latent.shape), cls_token)
@@ -30,7 +30,7 @@ def random_times(rows: int) -> Times:
 
 
 def random_condition(spec: ConditionSpec, rows: int) -> Condition:
-    """Return random conditions of full length. If padded, row i has i tokens, and row 0 is a null text."""
+    """Return random conditions [rows, L, D], L = `spec.length`. If padded, row i has i mod (L + 1) unmasked tokens."""
     tokens = KeyedRNG(1, range(rows)).normal("tokens", [spec.length, spec.width])
     if not spec.padded:
         return Condition(tokens)
@@ -48,7 +48,7 @@ def fill_zero_parameters(module: nn.Module) -> None:
 
 
 def same_batch(first: Batch, second: Batch) -> bool:
-    """Return whether two batches have equal tensors and captions."""
+    """Return whether two batches have equal indices, images, labels, captions and latents."""
     if list(first.captions or ()) != list(second.captions or ()):
         return False
     return all(map(_equal, _tensors(first), _tensors(second)))
@@ -71,7 +71,7 @@ def max_difference(first: Tensor, second: Tensor) -> float:
 
 @contextmanager
 def global_rng_untouched() -> Iterator[None]:
-    """Fail if the `with` block uses torch's global random generator instead of a KeyedRNG."""
+    """Fail if the `with` block uses torch's global random generator (of the CPU) instead of a KeyedRNG."""
     before = torch.get_rng_state()
     yield
     assert torch.equal(before, torch.get_rng_state()), "torch's global random generator was used: use a KeyedRNG"

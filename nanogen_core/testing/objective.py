@@ -51,7 +51,7 @@ class ObjectiveContract:
         return {"latent": cls.latent, "condition": ConditionSpec(width=width, length=1), "backbone": network}
 
     def true_prediction(self, objective: Objective, state: State, times: Times, clean: State) -> State:
-        """Return the exact output of the network for its inputs `state` and `times`, after `network_inputs`.
+        """Return the exact output of the network for `state` and `times` as returned by `network_inputs`.
 
         Override it for predictions that `predicts` does not cover.
         """

@@ -17,7 +17,7 @@ ROWS = 512
 
 
 class SamplerContract:
-    """Contract of a sampler, on the velocity of Gaussian data N(0, 0.5^2), which is known exactly.
+    """Contract of a sampler, tested with the exact velocity of Gaussian data N(0, 0.5^2) on the straight path.
 
     Fixtures:
         sampler: The sampler.

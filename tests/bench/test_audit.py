@@ -252,7 +252,7 @@ def test_a_drawing_of_the_users_is_not_replaced_and_no_other_one_is_written(tmp_
         file.unlink()
     (tmp_path / "plots" / "loss.svg").write_text("<svg/>")
     answer = CliRunner().invoke(command, words)
-    assert "loss.svg exists, and `nanogen bench audit` did not write it" in str(answer.exception)
+    assert "loss.svg exists, and is not a file that `nanogen bench audit` wrote" in str(answer.exception)
     assert [file.read_text() for file in (tmp_path / "plots").iterdir()] == ["<svg/>"]
 
 
@@ -260,7 +260,7 @@ def test_what_is_no_run_or_logged_nothing_is_a_sentence(tmp_path):
     a = lay(tmp_path / "a", CLASS, log(1))
     with pytest.raises(DataError, match="is not a run folder"):
         audit(a, tmp_path / "nothing")
-    with pytest.raises(DataError, match="is empty: train it"):
+    with pytest.raises(DataError, match="is empty: train the run"):
         audit(a, lay(tmp_path / "b", TEXT, []))
 
 

@@ -220,7 +220,7 @@ def test_a_table_of_the_users_is_not_replaced(runs, tmp_path):
     for text in ("model,family,tokenizer,fid\nmine,a,b,3.2\n", "notes", ""):
         (tmp_path / "table.csv").write_text(text)
         answer = CliRunner().invoke(collect, [*runs, "--output", str(tmp_path / "table.csv")])
-        assert "table.csv exists, and `nanogen bench collect` did not write it" in str(answer.exception)
+        assert "table.csv exists, and is not a file that `nanogen bench collect` wrote" in str(answer.exception)
         assert (tmp_path / "table.csv").read_text() == text
 
 
@@ -239,7 +239,7 @@ def test_neither_file_of_a_card_is_written_where_one_is_the_users(runs, tmp_path
     (tmp_path / "card").mkdir()
     (tmp_path / "card" / name).write_text(text)
     answer = CliRunner().invoke(card_command, [*runs[:4], "--output", str(tmp_path / "card")])
-    assert f"{name} exists, and `nanogen bench card` did not write it" in str(answer.exception)
+    assert f"{name} exists, and is not a file that `nanogen bench card` wrote" in str(answer.exception)
     assert [(file.name, file.read_text()) for file in (tmp_path / "card").iterdir()] == [(name, text)]
 
 
@@ -256,4 +256,4 @@ def test_a_card_of_an_earlier_call_is_replaced(runs, tmp_path):
 def test_a_link_is_not_replaced(runs, tmp_path):
     (tmp_path / "table.csv").symlink_to(tmp_path / "elsewhere.csv")
     answer = CliRunner().invoke(collect, [*runs, "--output", str(tmp_path / "table.csv")])
-    assert "did not write it" in str(answer.exception)
+    assert "is not a file that" in str(answer.exception)

@@ -145,7 +145,7 @@ def test_the_cost_of_a_plan_is_a_product_of_known_numbers(tmp_path, monkeypatch)
     # 0.02 images/s: 128 images take 6,400 s
     told = "\n".join(lines(measured="vae=0.02"))
     assert f", {6400 / 3600:.3f} GPU hours." in told
-    assert "Wrote the 4 scripts that sbatch would get to" in told
+    assert "Wrote 4 scripts for sbatch into" in told
     assert "The scripts fail if you submit them" in told
     scripts = sorted(path.name for path in (tmp_path / "out.scripts").iterdir())
     assert scripts == [f"{task}-vae-seed-{seed}.sh" for task in ("imagenet", "t2i") for seed in (0, 1)]

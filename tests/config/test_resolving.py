@@ -155,11 +155,11 @@ def test_an_unknown_method_is_said_even_with_other_mistakes(small):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("task: [", "is not valid YAML (line 1"),
+        ("task: [", "cannot be read as YAML (line 1"),
         ("task: a\ntask: b", "key 'task' occurs twice"),
         ("- a\n- b", "must contain a mapping such as `task: t2i`, not list"),
         ("", "must contain a mapping"),
-        ("task: !!python/object:os.system {}", "is not valid YAML"),
+        ("task: !!python/object:os.system {}", "cannot be read as YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, sentence):

@@ -142,7 +142,7 @@ def test_other_options_read_it_by_their_type(option, text, value):
         ("truth", "1", "x.truth: expected true or false, got '1'"),
         ("word", "2", "x.word: expected one of on, off, 1, got '2'"),
         ("texts", "a, b", "x.texts: expected a list, such as [a, b], got 'a, b'"),
-        ("texts", "[a", "x.texts: --set: '[a' is not valid YAML (line 1, column 3)"),
+        ("texts", "[a", "x.texts: --set: '[a' cannot be read as YAML (line 1, column 3)"),
         ("wholes", "[1, x]", "x.wholes[1]: expected an integer, got 'x'"),
         ("mapping", "a", "x.mapping: expected a mapping, got 'a'"),
         ("inner", "5", "x.inner: expected a mapping, got '5'"),

@@ -170,7 +170,7 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("stage_1.params.vae_type", "sdvae", "There is no VAE preset 'sdvae'. Did you mean 'sdxl-vae'"),
         ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is unknown. The published classes"),
         ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is unknown. The published"),
-        ("perceptual_loss", {"encoders": "lpips"}, "perceptual_loss needs a weight for each encoder"),
+        ("perceptual_loss", {"encoders": "lpips"}, "Give one weight for each encoder"),
         ("misc.time_dist_shift_base", 0, r"misc\.time_dist_shift_base: must be above 0 and at most .*, got 0"),
         ("dataset.condition_type", "caption", "dataset.condition_type must be label or text, got 'caption'"),
         ("conditioning", "label", r"conditioning: expected a mapping, got 'label'"),

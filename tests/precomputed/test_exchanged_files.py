@@ -55,7 +55,7 @@ def test_latents_of_other_images_are_refused(tmp_path: Path, layout: Any) -> Non
     exchange(file)
     with pytest.raises(
         DataError,
-        match=r"^The data in \S*data\S* differ from the data of the latents in .*: their files .* sizes\. Restore",
+        match=r"^The data in \S*data\S* differ from the data of the latents in .*: the data files .* sizes\. Restore",
     ):
         training.open_latents(latents, on_latents(latents, "imagenet", "", dataset=dataset).parts)
 

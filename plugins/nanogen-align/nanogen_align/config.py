@@ -20,7 +20,7 @@ class RepaConfig:
         teacher: Name of a vision encoder, or a mapping with its `name` and options.
         block: Backbone block whose output is aligned, counted from 1.
         weight: Weight of the loss.
-        projector: "linear" is one linear map, "mlp" three layers with SiLU.
+        projector: "linear" is one linear map, "mlp" three linear layers with SiLU between them.
         mlp_width: Inner width of the "mlp".
         distance: Mean squared error, or negative cosine similarity.
         until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
@@ -43,8 +43,8 @@ class IRepaConfig:
         teacher: Name of a vision encoder, or a mapping with its `name` and options.
         block: Backbone block whose output is aligned, counted from 1.
         weight: Weight of the loss.
-        gamma: Fraction of the mean that is removed: targets are `(y - gamma mean(y)) / std(y)` over the tokens of an
-            image.
+        gamma: Fraction of the mean that is removed from the teacher's patch tokens y. Targets are
+            `(y - gamma mean(y)) / std(y)`, with mean and std over the tokens of an image.
         distance: Mean squared error, or negative cosine similarity.
         until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
     """
@@ -76,12 +76,12 @@ class DistillConfig:
     """Options of `Distill`.
 
     Args:
-        teacher: Folder of a run or saved pipeline with the latents of the student. Its weights and configuration enter
-            the fingerprint of the training run.
+        teacher: Folder of a run or saved pipeline. Its latents and tokenizer must equal the student's. Its weights and
+            configuration enter the fingerprint of the training run.
         match: Compare "velocity" or "features" (block outputs).
         weight: Weight of the loss.
-        block: Block of the backbone whose output is compared, counted from 1.
-        teacher_block: Block of the teacher. Null uses `block`.
+        block: Block of the student whose output `match: features` compares, counted from 1.
+        teacher_block: The same for the teacher. Null uses `block`.
     """
 
     teacher: str = ""
@@ -97,7 +97,7 @@ class InternalConfig:
 
     Args:
         scale: Guidance scale w. 1 is no guidance.
-        null_scale: Guidance scale of the unconditional branch. Null uses `scale`.
+        null_scale: Guidance scale of the unconditional branch of classifier-free guidance. Null uses `scale`.
         t_min, t_max: Interval of times with guidance, both ends included.
     """
 

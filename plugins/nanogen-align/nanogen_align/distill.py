@@ -27,7 +27,7 @@ CONDITIONING = ("conditioner", "encoder")  # the parts that decide what conditio
 
 
 class Distill(Auxiliary):
-    """Distillation: `weight * |student - teacher|^2` at the same noisy state, times and condition.
+    """Distillation: `weight * mean((student - teacher)^2)` at the same noisy state, times and condition.
 
     Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
     (flow matching) predicts no average velocity, so a MeanFlow student's velocity is compared only where r = t.
@@ -127,7 +127,7 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
     if labelled and list(teacher.parts["classes"]) != list(pipeline.parts["classes"]):
         raise Incompatible(
             f"auxiliary.distill.teacher: {folder} has other classes than this pipeline, or another order of them. Use a"
-            " teacher with the same classes."
+            " teacher with the same classes in the same order."
         )
     same = all(there.get(kind) == here.get(kind) for kind in CONDITIONING)
     return same and not any(_state(each.conditioner) for each in (teacher, pipeline))

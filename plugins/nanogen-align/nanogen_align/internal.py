@@ -12,11 +12,11 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 
 
 class Internal:
-    """Guidance `base + w (full - base)` for steps that start at t in [t_min, t_max].
+    """Guidance `base + w (full - base)` of velocities at times t in [t_min, t_max], with w = `scale`.
 
-    `base` is the prediction of the head on an intermediate block, `full` that of the network. Under classifier-free
-    guidance both branches are guided; `null_scale` sets the scale of the unconditional branch. The class token (REG)
-    has no such head and is not guided.
+    `base` is the velocity of the head on an intermediate block, `full` that of the network's output. Under
+    classifier-free guidance both branches are guided; `null_scale` sets the scale of the unconditional branch. The
+    class token (REG) has no such head and is not guided.
 
     Args:
         config: Scales and interval.
@@ -28,11 +28,11 @@ class Internal:
         self.config = config
 
     def with_scale(self, scale: float) -> Internal:
-        """Return the same guidance with another scale w for both branches."""
+        """Return a copy of this guidance with another scale w, for both branches."""
         return Internal(evolve(self.config, scale=float(scale), null_scale=None))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return `velocity_fn` with guidance. Rows with `Condition.null` are the unconditional branch."""
+        """Return the guided velocity function. Rows where `Condition.null` is true are the unconditional branch."""
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = velocity_fn(state, times, condition)

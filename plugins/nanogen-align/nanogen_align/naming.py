@@ -13,7 +13,7 @@ DEFAULT_TEACHER = "dinov2-vit-b"
 
 
 def slot(teacher: Any) -> dict[str, Any]:
-    """Return the option as a mapping with a `name`. It is empty if `teacher` is neither a name nor a mapping."""
+    """Return `teacher` as a mapping: a string becomes `{"name": teacher}`. Other types give an empty one."""
     if isinstance(teacher, str):
         return {"name": teacher}
     return dict(teacher) if isinstance(teacher, Mapping) else {}

@@ -72,7 +72,10 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message for each teacher that is not an installed encoder, and for missing block outputs."""
+    """Return an error message for each teacher that is not an installed vision encoder.
+
+    Also returns one if `distill` compares features and the backbone does not provide them.
+    """
     chosen = config.get("auxiliary", {})
     losses = {c.name: chosen[c.name] for c in (_REPA, _IREPA, _REG) if chosen.get(c.name) is not None}
     teachers = {name: options.get("teacher", DEFAULT_TEACHER) for name, options in losses.items()}

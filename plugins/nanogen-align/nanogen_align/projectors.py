@@ -15,7 +15,7 @@ def linear(config: RepaConfig, width: int, out: int) -> nn.Module:
 
 
 def mlp(config: RepaConfig, width: int, out: int) -> nn.Module:
-    """Return three linear maps from `width` to `out` with SiLU between, as in the REPA paper."""
+    """Return an MLP from `width` to `out`: three linear maps with SiLU between them, as in the REPA paper."""
     inner = config.mlp_width
     layers = Linear(width, inner), nn.SiLU(), Linear(inner, inner), nn.SiLU(), Linear(inner, out)
     return nn.Sequential(*layers)

@@ -32,7 +32,7 @@ POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class
 
 
 class Reg(Auxiliary):
-    """REG: adds a teacher's class token to the state. It is noised at the same time t as the latent.
+    """REG: adds a teacher's class token to the state. The token is noised at the same time t as the latent.
 
     The objective computes the loss of the class token, with the weight `objective.cls_token_weight`.
 
@@ -54,7 +54,7 @@ class Reg(Auxiliary):
             )
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return one token [B, D] per image: its class token, or the mean of its patch tokens."""
+        """Return the class tokens [B, D] of the images, or the means of their patch tokens."""
         assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 

@@ -54,11 +54,11 @@ class Repa(Auxiliary):
         self.nets = project.to(next(backbone.parameters()).device)
 
     def active(self, step: int) -> bool:
-        """Return whether `step` is one of the first `config.until` steps. The teacher does not run in later steps."""
+        """Return whether the loss applies at `step`: in the first `config.until` steps, or always if that is None."""
         return self.config.until is None or step < self.config.until
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the teacher's patch tokens [B, N, D] on the backbone's grid."""
+        """Return the teacher's patch tokens [B, N, D], resampled to the backbone's grid."""
         assert batch.images is not None, "the batch has no images for the teacher"
         patches, _ = self.teacher.encode(batch.images)
         return {EXTRA: resampled(patches, self.count)}

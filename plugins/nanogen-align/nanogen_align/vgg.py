@@ -17,9 +17,10 @@ EPS = 1e-10
 
 
 class PerceptualDistance(nn.Module):
-    """LPIPS: `sum_l mean_hw sum_c w_lc (f_lc / |f_l| - g_lc / |g_l|)^2` over the last activations of VGG16's stages l.
+    """LPIPS: `sum_l mean_hw sum_c w_lc (f_lc / |f_l| - g_lc / |g_l|)^2` over the stages l of VGG16.
 
-    Parameter names follow torchvision's VGG16. Weights are frozen. Gradients flow to the images.
+    f_l and g_l are the last activations of stage l for the two images; |.| is the norm over the channels c. The heads
+    hold w. Parameter names of `features` follow torchvision's VGG16. Weights are frozen. Gradients flow to the images.
 
     Example:
         >>> PerceptualDistance.load()(images, others)  # [B]

@@ -26,7 +26,7 @@ class AlphaFlowConfig(MeanFlowConfig):
         omega, kappa: Weights of the guided target, as in MeanFlow.
         t_min, t_max: Interval of times with guidance in the target, both ends excluded.
         alpha_start, alpha_end: Steps between which alpha falls from 1 to 0. It is 1/2 in the middle.
-        alpha_gamma: Steepness of the sigmoid between them.
+        alpha_gamma: Steepness of the sigmoid along which alpha falls.
         alpha_clamp: Values of alpha below this become 0, values above 1 - alpha_clamp become 1.
         clamp: Limit of the absolute values of the targets where r < t, while alpha > 0. Null disables it.
     """

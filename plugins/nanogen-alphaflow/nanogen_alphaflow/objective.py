@@ -22,15 +22,16 @@ from nanogen_meanflow.meanflow import MeanFlow
 class AlphaFlow(MeanFlow):
     """Train average velocities. The target moves from that of flow matching to that of MeanFlow.
 
-    For r < t and the guided velocity v_g of MeanFlow, with `s = t - alpha (t - r)`, the target of u(z_t, t, r) is
+    v_g is the guided velocity of MeanFlow for t_min < t < t_max, and the unguided velocity at other times. For r < t,
+    with `s = t - alpha (t - r)`, the target of the average velocity u(z_t, t, r) is
 
     - `alpha v_g + (1 - alpha) u(z_t - (t - s) v_g, s, r)` for 0 < alpha < 1, without gradient,
     - `v_g` for alpha = 1 (trajectory flow matching),
     - `v_g - (t - r) du/dt` for alpha = 0 (MeanFlow).
 
-    alpha falls from 1 to 0 along a sigmoid of the training step. For r = t the target is v_g. The loss of a sample with
-    the mean squared error e is `factor e / (sg(e) + norm_eps)^norm_p`. The factor is alpha where r < t and alpha > 0,
-    and 1 elsewhere.
+    These targets are clamped to [-clamp, clamp] while alpha > 0. alpha falls from 1 to 0 along a sigmoid of the
+    training step. For r = t the target is v_g. The loss of a sample with the mean squared error e is
+    `factor e / (sg(e) + norm_eps)^norm_p`. The factor is alpha where r < t and alpha > 0, and 1 elsewhere.
 
     Args:
         config: Options of the objective.
@@ -55,9 +56,9 @@ class AlphaFlow(MeanFlow):
             rng: Random numbers of times and noise. Its step sets alpha.
 
         Returns:
-            The batch mean of the weighted errors ("alphaflow") plus those of the additional heads, whose target is the
-            unguided velocity. Parts that are not in the total: "error" is the mean squared error, "alpha" the step's
-            alpha.
+            The total loss, its terms by name, and the forward pass. The term "alphaflow" is the batch mean of the
+            samples' losses (see the class). Each additional head adds a term; its target is the unguided velocity, its
+            factor `internal_weight`. Two parts are not in the total: "error", the mean squared error, and "alpha".
         """
         alpha, has_interval = self.alpha(rng.step), self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)
@@ -76,9 +77,10 @@ class AlphaFlow(MeanFlow):
         return Losses(total, {name: value.detach() for name, value in parts.items()}, forward_pass)
 
     def alpha(self, step: int) -> float:
-        """Return alpha at a training step: `1 - sigmoid(gamma ((step - start) / (end - start) - 1/2))`, clamped.
+        """Return alpha at a training step: `1 - sigmoid(gamma ((step - start) / (end - start) - 1/2))`.
 
-        It is 1 before `alpha_start` and 0 after `alpha_end`.
+        Values within `alpha_clamp` of 0 or 1 become 0 or 1. alpha is 1 before `alpha_start` and 0 after `alpha_end`. If
+        both are the same step, alpha is 0 from this step on.
         """
         start, end = self.config.alpha_start, self.config.alpha_end
         if step < start:
@@ -92,7 +94,7 @@ class AlphaFlow(MeanFlow):
         return 1.0 if alpha > 1 - self.config.alpha_clamp else alpha
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """Return v_g for t_min < t < t_max, and the unguided velocity elsewhere."""
+        """Return v_g: the guided velocity of MeanFlow for t_min < t < t_max, the unguided velocity at other times."""
         t = inputs.times.t
         guided = (t > self.config.t_min) & (t < self.config.t_max)
         return torch.where(per_sample(guided, inputs.velocity), super().target(inputs), inputs.velocity)

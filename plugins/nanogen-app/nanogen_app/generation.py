@@ -73,9 +73,9 @@ class LoadedRun:
         return str(self.pipeline.config.slots["sampler"].name)
 
     def classes(self) -> dict[str, str]:
-        """Return label -> request for each class; empty if the task takes captions.
+        """Return the menu entry -> request of each class; empty if the task takes captions.
 
-        Both are the class name. If several classes share a name, the label is `name (number)` and the request `number`.
+        Both are the class name. If several classes share a name, the entry is `name (number)` and the request `number`.
         """
         names = list(self.pipeline.parts["classes"])
         if not names or self.pipeline.task.make_batch(["0"]).labels is None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def page(runs: Sequence[LoadedRun]) -> gr.Blocks:
     """Build the page of one run, or of two runs side by side.
 
-    Raises NanoGenError if two runs have classes and none in common.
+    Raises NanoGenError if two runs have classes, but no class in common.
     """
     names = _names(runs)
     with gr.Blocks(title=f"NanoGen: {', '.join(names)}", analytics_enabled=False) as blocks:

@@ -57,7 +57,7 @@ def half_blocks(image: Image.Image, columns: int, rows: int) -> Text:
 
     Args:
         image: Image of any size. It is shrunk to fit, and not enlarged.
-        columns: Largest width in characters.
+        columns: Largest width in characters; values above 64 count as 64.
         rows: Largest height in characters.
     """
     scale = min(1.0, min(columns, COLUMNS) / image.width, 2 * max(1, rows) / image.height)

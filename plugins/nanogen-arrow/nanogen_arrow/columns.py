@@ -1,4 +1,4 @@
-"""Chooses the columns of images, labels and captions: from the options, or the only candidate."""
+"""Chooses the columns of images, labels and captions: by the options, by the usual name, or the only candidate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CONDITIONS = {"labels": LABEL, "captions": CAPTION}  # view -> option of its col
 def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str:
     """Choose the column of images.
 
-    The column holds bytes, or structs with `bytes` or `path`. A column that is named `image` or set in the options may
-    also hold paths.
+    The column holds bytes, or structs with `bytes` or `path`. It may also hold paths if it is set in the options, is
+    named `image`, or has the Hugging Face feature `Image`.
 
     Args:
         schema: The columns.
@@ -31,7 +31,8 @@ def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str
         path: The file, for error messages.
 
     Raises:
-        DataError: There is no such column, or more than one.
+        DataError: The column in the options is missing, there is no candidate or more than one, or the chosen column
+            holds other values.
     """
     described = of_type(features(schema, path), "Image")
     likely = [name for name in described if name in schema.names] or [f.name for f in schema if _is_image(f.type)]
@@ -63,8 +64,8 @@ def condition_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path, vi
         The column, or None if there is none.
 
     Raises:
-        DataError: The column in the options is missing, several columns are candidates, or captions are neither texts
-            nor lists of texts.
+        DataError: The column in the options is missing, several columns are candidates, or captions are not texts,
+            bytes or lists of texts.
     """
     if view == "labels":
         likely = [*of_type(features(schema, path), "ClassLabel"), *LABELS]
@@ -84,9 +85,10 @@ def _refuse_no_caption(schema: pyarrow.Schema, column: str, option: str, path: P
 
 
 def caption_columns(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> dict[str, tuple[str, int | None]]:
-    """Return the column and the number of the caption in it (None: all) for each key of the option `captions`.
+    """Return, for each key of the option `captions`, its column and the number of the caption in each list.
 
-    Raises DataError for a column that is missing, or is neither texts nor lists of texts.
+    Numbers count from 1; None stands for all captions. Raises DataError for a column that is missing, or that does not
+    hold texts, bytes or lists of texts.
     """
     found: dict[str, tuple[str, int | None]] = {}
     for key in config.captions:

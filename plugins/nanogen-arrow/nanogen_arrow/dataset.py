@@ -33,7 +33,9 @@ CLASSES = "classes.txt"
 
 
 class Arrow(RootsDataset[ArrowConfig]):
-    """Reads folders of `datasets.save_to_disk` and parquet files of the hub, without the library `datasets`.
+    """Reads folders of `datasets.save_to_disk` and parquet files in the layout of the Hugging Face hub.
+
+    The library `datasets` is not needed.
 
     Args:
         config: The options.
@@ -89,7 +91,7 @@ class Arrow(RootsDataset[ArrowConfig]):
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Return whether `source` is a `save_to_disk` folder, or a folder of parquet files with captions."""
+        """Return whether `source` is a `save_to_disk` folder, or has files `train-*.parquet` with captions."""
         folder = user_path(source)
         if is_saved(folder):
             return True

@@ -15,7 +15,10 @@ KEY = b"huggingface"
 
 
 def features(schema: pyarrow.Schema, path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Return the feature of each column that has one. Raises DataError for metadata in another format."""
+    """Return the Hugging Face feature of each column that has one, such as `{"_type": "Image"}`.
+
+    Raises DataError for metadata in another format.
+    """
     written = (schema.metadata or {}).get(KEY)
     if written is None:
         return {}
@@ -30,21 +33,21 @@ def features(schema: pyarrow.Schema, path: Path) -> Mapping[str, Mapping[str, An
 
 
 def of_type(described: Mapping[str, Mapping[str, Any]], word: str) -> list[str]:
-    """Return the columns with a feature type, such as `"Image"`."""
+    """Return the columns whose feature has the type `word`, such as `"Image"`."""
     return [column for column, feature in described.items() if feature.get("_type") == word]
 
 
 def class_names(schema: pyarrow.Schema, column: str | None, path: Path) -> tuple[str, ...]:
     """Return the class names of a column; empty if the metadata has none.
 
-    Raises DataError for names that are not texts.
+    Raises DataError unless the names are a list of non-empty texts.
     """
     names = features(schema, path).get(column or "", {}).get("names")
     if names is None:
         return ()
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
-            f"The class names of {column!r} in the metadata `huggingface` of {path} are not a list of texts. Write the "
-            f"table again."
+            f"The class names of {column!r} in the metadata `huggingface` of {path} are not a list of non-empty texts. "
+            f"Write the table again."
         )
     return tuple(names)

@@ -20,7 +20,7 @@ def read_cell_image(cell: object, root: Path, file: Path, place: str) -> Image.I
     """Read the RGB image of a cell.
 
     Args:
-        cell: Bytes, a path, or a mapping with `bytes` and `path`.
+        cell: Bytes, a path, or a mapping with `bytes` or `path`.
         root: The folder of the dataset.
         file: The table.
         place: Where the cell is, for error messages.
@@ -39,7 +39,7 @@ def read_cell_image(cell: object, root: Path, file: Path, place: str) -> Image.I
 
 
 def image_file(path: str, root: Path, file: Path, place: str) -> Path:
-    """Return the file of an image path, which is relative to the folder of the table or of the dataset.
+    """Return the file of an image. A relative path begins at the folder of the table or of the dataset.
 
     Args:
         path: The path in the table.
@@ -64,7 +64,7 @@ def image_file(path: str, root: Path, file: Path, place: str) -> Path:
 
 
 def paths_without_bytes(column: pyarrow.ChunkedArray) -> set[str]:
-    """Return the paths of the images without bytes in a column; empty for a damaged column."""
+    """Return the paths of those images in a column that have no bytes; empty for a damaged column."""
     kind = column.type
     if types.is_struct(kind):
         if kind.get_field_index("path") < 0:

@@ -19,7 +19,10 @@ _PART = re.compile(r".*-(\d{1,9})-of-(\d{1,9})\.parquet")
 
 
 def files_of(root: Path, split: str) -> list[Path]:
-    """Return the files of a split, in order. Raises DataError if there are none, or a listed file is missing."""
+    """Return the files of a split, in order.
+
+    Raises DataError if there are none or several sets of them, or a file is missing or not a regular file.
+    """
     names = SPLITS.get(split, (split,))
     folders = [root / name for name in names if is_file(root / name / STATE)]
     if is_file(root / STATE) and split == "train":
@@ -52,8 +55,8 @@ def parquet_files(root: Path, split: str) -> list[Path]:
     found = [files for files in sets if files]
     if len(found) > 1:
         raise DataError(
-            f"There are two sets of files for the split {split!r}: one begins with {found[0][0]}, the other with"
-            f" {found[1][0]}. Remove all files of one set."
+            f"There are {len(found)} sets of files for the split {split!r}: one begins with {found[0][0]}, another with"
+            f" {found[1][0]}. Keep only one set."
         )
     for files in found:
         _warn_incomplete(files)
@@ -110,5 +113,8 @@ def _saved(folder: Path) -> list[Path]:
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]
     if missing:
-        raise DataError(f"There is no file {missing[0]}, which {folder / STATE} lists. Save the dataset again.")
+        raise DataError(
+            f"{folder / STATE} lists the file {missing[0]}, which is missing or outside {folder}. Save the dataset"
+            " again."
+        )
     return files

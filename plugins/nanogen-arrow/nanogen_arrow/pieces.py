@@ -76,7 +76,12 @@ def read_column(path: Path, column: str) -> pyarrow.ChunkedArray:
 
 
 def without_nulls(piece: Piece, column: str) -> bool:
-    """Return whether the statistics of a parquet file say that a column has no null. False if unknown."""
+    """Return whether the statistics of a row group say that a column has no null. False if unknown.
+
+    Args:
+        piece: The row group. The result is False for a piece of an Arrow file.
+        column: Path of the column in the schema, such as `image.bytes`.
+    """
     if piece.path.suffix != PARQUET:
         return False
     with _reading(piece.path):

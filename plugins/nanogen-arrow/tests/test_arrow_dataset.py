@@ -155,7 +155,7 @@ def test_damaged_and_missing_files_are_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"data-00001-of-00002\.arrow is not a whole Arrow stream"):
         dataset(root).open("train", 16, "labels")
     file.unlink()
-    with pytest.raises(DataError, match=r"no file .*data-00001-of-00002\.arrow, which .* lists"):
+    with pytest.raises(DataError, match=r"state\.json lists the file .*data-00001-of-00002\.arrow, which is missing"):
         dataset(root).open("train", 16, "labels")
 
 

@@ -167,7 +167,7 @@ def test_missing_files_of_a_set_are_counted(tmp_path: Path, caplog: pytest.LogCa
 def test_two_places_for_one_split_are_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "data"):
         write(folder, {"image": PICTURES, "text": TEXTS})
-    with pytest.raises(DataError, match="two sets of files for the split 'train'.* Remove all files of one set"):
+    with pytest.raises(DataError, match="2 sets of files for the split 'train'.* Keep only one set"):
         arrow(tmp_path)
 
 
@@ -236,9 +236,9 @@ def test_small_and_dictionary_labels_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
-        ({"label": {"_type": "ClassLabel", "names": "cat"}}, "are not a list of texts"),
-        ({"label": {"_type": "ClassLabel", "names": ["cat", 1]}}, "are not a list of texts"),
-        ({"label": {"_type": "ClassLabel", "names": ["cat", ""]}}, "are not a list of texts"),
+        ({"label": {"_type": "ClassLabel", "names": "cat"}}, "are not a list of non-empty texts"),
+        ({"label": {"_type": "ClassLabel", "names": ["cat", 1]}}, "are not a list of non-empty texts"),
+        ({"label": {"_type": "ClassLabel", "names": ["cat", ""]}}, "are not a list of non-empty texts"),
         (["label"], "is not of the form"),
         (b"{", "metadata `huggingface` of .* is not valid JSON"),
         (b"\xff", "metadata `huggingface` of .* is not UTF-8"),

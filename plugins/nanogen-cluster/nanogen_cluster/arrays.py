@@ -20,7 +20,7 @@ POLL = 5.0  # seconds between checks of the last job
 
 
 class Call(Checkpointable):
-    """Function call that runs as one job. A requeued job calls the function again; the function resumes its work.
+    """Function call that runs as one job. A requeued job calls the function again, which has to resume its work.
 
     Args:
         function: Module-level function. The job imports it.
@@ -55,7 +55,7 @@ class ArrayWork:
 
 
 def logs_beside(folder: Path) -> Path:
-    """Return the folder for the logs of jobs that write to `folder`."""
+    """Return the folder `NAME.slurm` for the logs of jobs that write to the folder NAME. Both are in one folder."""
     return folder.with_name(f"{folder.name}.slurm")
 
 
@@ -74,14 +74,14 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
     Args:
         work: The work.
         queue: Submits the jobs.
-        wait: Wait for the result.
+        wait: Whether to wait for the result.
         log: Receives lines of progress.
 
     Returns:
-        Whether the work has ended, and the result of its last job.
+        Whether the work has ended, and the result of its last job (None before the end).
 
     Raises:
-        NanoGenError: A job failed, or other work with the same folder of logs was submitted.
+        NanoGenError: A job failed, other work with the same folder of logs was submitted, or the record is damaged.
     """
     record = _read(work.logs)
     if record is not None and record["request"] != work.request:

@@ -44,8 +44,8 @@ class Command(Checkpointable):
     """Command that runs in a separate process and stops with its job.
 
     The process gets SIGTERM when the job is stopped, so that a training saves a checkpoint. Its standard input closes
-    when the job ends for any reason. If the reason is SLURM's time limit or preemption, the job is requeued, and the
-    same command runs again.
+    when the job ends for any reason. If SLURM stops the job for its time limit or for preemption, the job is requeued,
+    and the same command runs again.
 
     Args:
         words: The command and its arguments.
@@ -58,7 +58,10 @@ class Command(Checkpointable):
         self.environment = dict(environment or {})
 
     def __call__(self) -> None:
-        """Run the command. Raises CommandFailed if it fails, and SystemExit if the job is stopped."""
+        """Run the command.
+
+        Raises CommandFailed if it fails, and SystemExit if the job is stopped before the command has succeeded.
+        """
         job = JobEnvironment()
         requeue_signal = getattr(signal, f"SIG{job.USR_SIG}")
         requeue: Any = signal.getsignal(requeue_signal)  # submitit's handler

@@ -95,7 +95,7 @@ class LocalQueue:
         return "Interrupted. Running trainings have saved checkpoints: the same command resumes."
 
     def close(self) -> None:
-        """Stop all jobs and wait until they have saved their checkpoints."""
+        """Stop all jobs and wait until they have ended. Trainings save a checkpoint first."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.close()
@@ -139,8 +139,8 @@ class _LocalExecutor(LocalExecutor):
 class SlurmQueue:
     """Submits jobs to SLURM.
 
-    Writes a record with the id of each job into the folder of its logs, so that another process finds the job. `forget`
-    deletes the record.
+    `submit` writes a record with the id of the job into the folder of its logs, so that another process finds the job.
+    `forget` deletes the record.
 
     Args:
         resources: Resources of each job.
@@ -176,7 +176,7 @@ class SlurmQueue:
     def submit_array(
         self, commands: Sequence[Callable[[], Any]], logs: Path, *, title: str, after: Sequence[str] = ()
     ) -> list[str]:
-        """Submit a job array. Returns the job numbers of its tasks, such as "123_0". Writes no record.
+        """Submit a job array. Returns the job numbers of its tasks, such as "123_0". Writes no record of them.
 
         Args:
             commands: Function of each task.

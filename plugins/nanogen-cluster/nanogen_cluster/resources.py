@@ -29,7 +29,7 @@ class Resources:
     """Resources of one job.
 
     Attributes:
-        gpus: Number of GPUs; None leaves the visible GPUs as they are.
+        gpus: Number of GPUs. None: no request to SLURM; a local job sees all visible GPUs.
         hours: Time limit. A training that reaches it is requeued and resumes from its checkpoint.
         partition: SLURM's partition.
         slurm: Other options of sbatch without their dashes, such as `{"mem": "64G"}`; True for one without a value.

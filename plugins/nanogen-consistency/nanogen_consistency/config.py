@@ -43,12 +43,12 @@ class SCMConfig(TrigFlowConfig):
     The noise levels follow the paper's consistency training on CIFAR-10.
 
     Args:
-        tangent_warmup: Number of steps H in which the factor r of the tangent's second term grows from 0 to 1.
+        tangent_warmup: Number of steps in which the factor r of the tangent's second term grows from 0 to 1. 0: r = 1.
         tangent_constant: Constant c of the tangent normalization g / (|g| + c).
         teacher: Folder of a run or pipeline that was trained with `trigflow`, for consistency distillation. Null trains
             on data (consistency training).
         teacher_scale: Scale of classifier-free guidance in the teacher's velocity. 1 means no guidance.
-        derivative: Method for dF/dt, as in MeanFlow: "exact", "forward", "central" or "backward".
+        derivative: Method for dF/da, as for du/dt of MeanFlow: "exact", "forward", "central" or "backward".
         fd_step: Step of the finite differences in the angle.
     """
 
@@ -68,8 +68,8 @@ class ConsistencySamplerConfig:
 
     Args:
         steps: Number of steps, each one evaluation of the network.
-        times: Times to which the sample is noised again. Used for `len(times) + 1` steps; other numbers of steps use
-            the objective's grid. 0.7 is the paper's angle of 1.1.
+        times: Decreasing times to which the sample is noised again. Used for `len(times) + 1` steps; other numbers of
+            steps use the objective's grid. 0.7 is the paper's angle of 1.1.
     """
 
     steps: int = field(default=2, validator=sampling_steps)

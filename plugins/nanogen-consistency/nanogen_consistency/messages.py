@@ -5,6 +5,6 @@ NO_CLS_TOKEN = (
     " `auxiliary`, or set `objective: trigflow`."
 )
 NO_JUMP = (
-    "The sampler 'consistency' jumps from noise to data in one step, but the objective {0!r} predicts the velocity at"
-    " one time. Set `sampler: euler`, or use an objective that jumps, such as scm or meanflow."
+    "The sampler 'consistency' jumps from noise to data in one step, but the objective {0!r} predicts instantaneous"
+    " velocities. Set `sampler: euler`, or use an objective that jumps, such as scm or meanflow."
 )

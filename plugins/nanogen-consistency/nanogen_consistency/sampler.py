@@ -35,7 +35,7 @@ class ConsistencySampler:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Return the state at t = 0 after `steps` jumps. Each jump but the first draws noise of its own from `rng`."""
+        """Return the state at t = 0 after `steps` jumps. The first starts at `noise`; the others draw new noise."""
         state = noise
         for number, t in enumerate(self._starts(objective, steps)):
             if number:

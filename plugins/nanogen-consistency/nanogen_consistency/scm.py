@@ -26,15 +26,16 @@ class SCM(TrigFlow):
 
     `g = -cos(a)^2 (sigma_d F - dx/da) - r cos(a) sin(a) (x + sigma_d dF/da)`, then `g / (|g| + c)`
 
-    dF/da is taken along the path, in the direction (dx/da, 1), without gradient. r grows from 0 to 1 in the first
-    `tangent_warmup` steps. |g| is the root mean square, as in public code. Without r and the normalization,
-    `g = cos(a) df/da`. dx/da comes from the data and noise (consistency training), or from a teacher
-    with guidance (consistency distillation).
+    dF/da is taken along the path, in the direction (dx/da, 1), without gradient. dx/da comes from the data and noise
+    (consistency training), or from a teacher with guidance (consistency distillation). r grows linearly from 0 to 1 in
+    the first `tangent_warmup` steps. For r = 1, the first equation is `g = cos(a) df/da`. Before the normalization g is
+    multiplied by 0.5 / sigma_d, since the paper's data has standard deviation 0.5. |g| is the root mean square over the
+    latent, as in public code. c is `tangent_constant`.
 
     Args:
         config: Options of the objective.
         latent: Shape of the latents. It must have no class token.
-        condition: Shape of the condition. A teacher must have the same shape.
+        condition: Shape of the condition. The teacher's must be equal.
 
     Raises:
         Incompatible: `latent` has a class token, the teacher's objective is not TrigFlow, or its latents, conditions or
@@ -67,9 +68,8 @@ class SCM(TrigFlow):
             rng: Random numbers of times and noise. Its step sets r.
 
         Returns:
-            The batch mean of the weighted errors. Parts: `scm` is the unweighted squared error, equal to
-            `|g|^2 / (|g| + c)^2`; `tangent` is the root mean square of g before the normalization. Additional heads
-            learn dx/da.
+            The batch mean of the weighted errors. Parts, as batch means: `scm` is the unweighted squared error, equal
+            to `|g|^2 / (|g| + c)^2`; `tangent` is |g| before the normalization. Additional heads learn dx/da.
         """
         noise, t = self.noise(rng), self.times(rng)
         state = self.interpolate(clean, noise, t)
@@ -95,7 +95,7 @@ class SCM(TrigFlow):
         return losses._replace(parts={**losses.parts, "tangent": norm.mean()})
 
     def warmup(self, step: int) -> float:
-        """Return r at a training step: `min(1, step / tangent_warmup)`."""
+        """Return r at a training step: `min(1, step / tangent_warmup)`, or 1 without warmup."""
         return min(1.0, step / self.config.tangent_warmup) if self.config.tangent_warmup else 1.0
 
     def tangent(self, inputs: Tensor, output: JVPOutput, slope: Tensor, angle: Tensor, r: float) -> Tensor:

@@ -35,7 +35,13 @@ class Teacher:
         return self  # averages of the objective share the teacher
 
     def check(self, latent: LatentSpec, condition: ConditionSpec, std: float) -> None:
-        """Raise Incompatible unless the objective is TrigFlow, with these latents, conditions and sigma_d (`std`)."""
+        """Raise Incompatible unless the teacher has the objective TrigFlow, and these latents, conditions and sigma_d.
+
+        Args:
+            latent: Shape of the latents.
+            condition: Shape of the condition.
+            std: sigma_d.
+        """
         objective = self.pipeline.objective
         if not isinstance(objective, TrigFlow):
             name = self.pipeline.config.slots["objective"].name

@@ -9,10 +9,10 @@ FEATURES = 16
 
 
 class AdaptiveWeight(nn.Module):
-    """Logarithm of the weight, w(t), as a linear map of sines and cosines of t. Initially 0.
+    """Logarithm w(a) of the weight, a linear map of sines and cosines of the angle a. Initially 0.
 
-    The loss `exp(w(t)) error - w(t)` is lowest for `exp(w(t)) = 1 / E[error | t]`. The weighted error then has mean 1
-    at each time (EDM2, arXiv 2312.02696, equation 21).
+    The loss `exp(w(a)) error - w(a)` is lowest for `exp(w(a)) = 1 / E[error | a]`. The weighted error then has mean 1
+    at each angle (EDM2, arXiv 2312.02696, equation 21).
     """
 
     frequencies: Tensor

@@ -1,4 +1,4 @@
-"""Decode captions. An invalid caption raises CorruptSampleError."""
+"""Decode captions, and select one of several. An invalid caption raises CorruptSampleError."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def numbered(text: str) -> tuple[str, int | None]:
 
 
 def nth(captions: Captions, number: int | None, name: str) -> Captions:
-    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if it does not exist."""
+    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if there are fewer."""
     if number is None:
         return captions
     texts = texts_of(captions)
@@ -156,7 +156,7 @@ def captions_of(value: object, name: str) -> Captions:
 
 
 def choice(captions: str | Sequence[object], number: int) -> int:
-    """Return the index of the caption that an epoch uses; `number` is keyed by (seed, epoch, index)."""
+    """Return the index that the random 32-bit `number` draws: by weight for `WeightedCaptions`, else uniformly."""
     if isinstance(captions, str):
         return 0
     drawn = key("caption", number)

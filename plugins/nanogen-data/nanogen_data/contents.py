@@ -37,7 +37,8 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
     Args:
         part: The component.
-        state: Use `state_dict()` if there is no `weights()`. False for components that are trained or accumulate.
+        state: Use `state_dict()` if there is no `weights()`. False for components whose state changes, such as trained
+            networks and metrics.
 
     Returns:
         Hashes by name: the dotted name of an option that is a path, such as `"features.weights"`; `"files"` for
@@ -64,7 +65,7 @@ def path_hash(path: Path) -> str:
 
 
 def options(config: Any) -> dict[str, Any]:
-    """Return the options of a component as plain values, with hashes in place of paths."""
+    """Return the options of a component as plain values, with hashes in place of existing paths."""
     if config is None:
         return {}
     texts = {name: f"sha256:{path_hash(path)}" for name, path in _option_paths(config)}
@@ -72,7 +73,7 @@ def options(config: Any) -> dict[str, Any]:
 
 
 def configuration(resolved: Resolved) -> dict[str, Any]:
-    """Return a configuration as plain values, with hashes in place of paths. Datasets and metrics keep their paths."""
+    """Return a configuration as plain values. Except in datasets and metrics, hashes replace existing paths."""
     values = resolved.as_dict()
     for kind, part in resolved.slots.items():
         if kind not in DATA:
@@ -89,8 +90,8 @@ def configuration(resolved: Resolved) -> dict[str, Any]:
 def model_configuration(resolved: Resolved) -> dict[str, Any]:
     """Return the `configuration` without metrics, and with `""` in place of the existing paths of the dataset.
 
-    A model stays the same where its training data are moved, and whatever metrics it is evaluated with. The settings of
-    a score have hashes of the requests and of what its metric reads.
+    The values therefore do not depend on the folder of existing training data, or on the metrics. The settings of a
+    score have hashes of its requests and of the files of its metric.
     """
     values = {kind: value for kind, value in configuration(resolved).items() if kind != "metric"}
     dataset = resolved.slots.get("dataset")

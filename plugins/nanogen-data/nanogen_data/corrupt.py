@@ -47,7 +47,7 @@ class CorruptSample(NamedTuple):
 
 
 def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list[CorruptSample]) -> tuple[int, T]:
-    """Fetch an example, or the next good one if it is corrupt. Wraps around at the end.
+    """Fetch an example, or the next good one if it is corrupt. Wraps around at the end of `rows`.
 
     Args:
         fetch: Returns the example at an index, or raises CorruptSampleError.
@@ -112,6 +112,6 @@ class CorruptionCounter:
             log.warning("Skipped so far: %s.", self.summary())
 
     def summary(self) -> str:
-        """Return `"12 of 1000 (7 empty file, 5 no image)"`."""
+        """Return a text such as `"12 of 1000 (7 empty file, 5 no image)"`."""
         counted = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
         return f"{len(self)} of {self.total}" + (f" ({counted})" if counted else "")

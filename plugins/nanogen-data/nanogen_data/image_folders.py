@@ -23,8 +23,8 @@ class SkippedFiles:
 
     Args:
         used: Names of files and folders that are not images but are used otherwise; they are not counted.
-        hidden: Hidden and system files and folders.
-        reasons: Other skipped files, by reason.
+        hidden: Paths of hidden and system entries, relative to the image folder.
+        reasons: Names or relative paths of other skipped files, by reason.
         suffixes: Number of files without an image suffix, by suffix.
     """
 
@@ -53,8 +53,9 @@ class SkippedFiles:
             self.suffixes[suffix(name)] += 1
 
     def summary(self, folder: Path) -> str:
-        """Return `"Left out of /data: hidden or system entries: 2 (.a, .b)."`, or an empty string if nothing was
-        skipped.
+        """Return a text such as `"Left out of /data: hidden or system entries: 2 (.a, .b)."`.
+
+        Returns an empty string if nothing was skipped.
         """
         parts = [_counted(reason, names) for reason, names in self.reasons.items()]
         if self.hidden:
@@ -66,9 +67,9 @@ class SkippedFiles:
 
 
 def images_below(folder: Path, skipped: SkippedFiles) -> Iterator[str]:
-    """Yield the relative paths of the images below a folder, in alphabetical order.
+    """Yield the relative paths of the images below a folder. The entries of each folder are in alphabetical order.
 
-    Follows links, except a link to a parent folder.
+    Follows links, except to a folder that contains the link.
 
     Args:
         folder: Folder to search.

@@ -1,4 +1,4 @@
-"""Checks of class labels: integers from 0 to N - 1. N itself is the null class."""
+"""Checks of class labels. The labels of N classes are the integers from 0 to N - 1, and N is the null class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def checked(value: object, classes: int | None, place: str) -> int:
         place: Where the label comes from, for the error message.
 
     Raises:
-        DataError: The label is not an integer from 0 to N - 1.
+        DataError: The label is not an integer from 0 to N - 1, or, if N is unknown, from 0 on.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         number = int(value)

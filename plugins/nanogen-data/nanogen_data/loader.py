@@ -1,7 +1,8 @@
 """Shuffled, resumable batches for any dataset and task.
 
-An epoch is a permutation keyed by (seed, epoch). Global batch k of size B takes positions k * B to (k + 1) * B - 1 of
-the concatenated epochs. So a batch depends only on the seed, B and k, not on the number of processes and workers.
+An epoch is a permutation of the examples, keyed by (seed, epoch); `nanogen_data.mixture` defines epochs over several
+roots. Global batch k of size B takes positions k * B to (k + 1) * B - 1 of the concatenated epochs. For given data, a
+batch therefore depends only on the seed, B and k, not on the number of processes and workers.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ class Example(NamedTuple):
     Precomputed examples have latents in place of the image.
 
     Args:
-        image: PIL image of any size, or a transformed float tensor [3, S, S] in [-1, 1].
+        image: PIL image of any size, or a transformed float tensor [3, S, S] in [-1, 1]. None if precomputed.
         label: Class index.
-        caption: Caption, or several; each epoch uses one, keyed by (seed, epoch, index).
-        latents: Precomputed latents [V, C, h, w], one for each variant of the image, such as original and mirrored.
-        states: Precomputed token states [n, D] of the caption, or a sequence with those of each caption. If the
-            conditioner reads images, the sequence has the states of all captions for the first variant of the image,
-            then for the second, and so on.
+        caption: Caption, or several. `SampleRef.number` selects the one to use.
+        latents: Precomputed latents [V, C, h, w] of the V variants of the image, such as original and mirrored.
+        states: Precomputed states [n, D] of the n unmasked tokens of the caption, or a sequence with one tensor per
+            caption. If the conditioner reads images, the sequence has the states of all captions for the first variant
+            of the image, then for the second, and so on.
     """
 
     image: Image.Image | Tensor | None
@@ -123,7 +124,8 @@ class SampleRef(NamedTuple):
 
     Args:
         row: Index in the dataset.
-        number: Random 32-bit number for the augmentation and the choice of a caption, keyed by (seed, epoch, index).
+        number: Random 32-bit number for the augmentation and the choice of a caption. Keyed by (seed, epoch, index), or
+            as `MixedOrder` says for several roots, or by the index alone in `iter_once`.
     """
 
     row: int
@@ -237,7 +239,8 @@ def loader(
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty, or is a stream.
+        DataError: The split is empty or a stream, a root would never be drawn, or, while iterating, an example is
+            invalid or too many are corrupt.
         TrainingError: The processes cannot share the batch equally.
     """
     _refuse_unusable(examples)
@@ -250,9 +253,10 @@ def loader(
 def iter_once(
     examples: Examples, batch_size: int, *, transform: Transform, num_workers: int = 0, share: DataShard | None = None
 ) -> Iterator[Batch]:
-    """Yield every example exactly once over all processes, in the order of the dataset.
+    """Yield this process's share of one pass over a split, in the order of the dataset.
 
-    If an example has several captions, one fixed caption is used, and this is logged. The last batch may be smaller.
+    The shares together have every example once, except that the next good example replaces a corrupt one. If an example
+    has several captions, one fixed caption is used, and this is logged. The last batch may be smaller.
 
     Args:
         examples: The dataset split.
@@ -262,7 +266,7 @@ def iter_once(
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty, or is a stream.
+        DataError: The split is empty or a stream, or, while iterating, an example is invalid or too many are corrupt.
     """
     _refuse_unusable(examples)
     rank, world = share or DataShard.here()
@@ -300,7 +304,7 @@ def _refuse_unusable(examples: Examples) -> None:
     """Raise DataError for a stream and for an empty split."""
     refuse_stream(examples)
     if not len(examples):
-        raise DataError("The dataset has no examples in this split: check the folder that its `root` names.")
+        raise DataError("The dataset has no examples in this split: check that `dataset.root` names the right data.")
 
 
 def _read(

@@ -2,8 +2,8 @@
 
 An epoch has N draws, where N is the number of examples of all roots. Root r has the share w_r of the total weight, and
 a quota of N * w_r draws in every epoch. Quotas are rounded to whole numbers with the sum N (largest remainders). The
-draws of a root go through one permutation of its examples after another, across epochs, so its examples are drawn
-equally often. Within an epoch, the draws of all roots are shuffled together.
+draws of a root go through one permutation of its examples after another, across epochs, so the numbers of draws of its
+examples differ by at most 1. Within an epoch, the draws of all roots are shuffled together.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class RootsDataset(Generic[Options]):
             view: `"labels"` or `"captions"`.
 
         Raises:
-            DataError: Data are missing or damaged, or the roots have different classes.
+            DataError: Data are missing or damaged, two roots are the same folder, or, for the view `"labels"`, the
+                roots have different classes.
         """
         if not self._members or self._has_own(split):
             return self._open(split, view)

@@ -40,7 +40,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         name: Name of the file in error messages.
 
     Raises:
-        CorruptSampleError: The image cannot be decoded, or its size is outside the limits.
+        CorruptSampleError: The image cannot be decoded, its pixels are floats or outside 0 to 65535, or its width,
+            height or aspect ratio is outside the limits.
     """
     if not data:
         raise _corrupt("empty file", name, "it is empty")
@@ -58,7 +59,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read an image file with `decode_image`. Raises CorruptSampleError."""
+    """Read an image file and decode it with `decode_image`. Raises CorruptSampleError if either fails."""
     try:
         data = read_bytes(path, MAX_BYTES)
     except DataError as error:
@@ -72,12 +73,12 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether the name is of a hidden entry (`.ipynb_checkpoints`) or a system folder (`__MACOSX`)."""
+    """Return whether a name starts with a dot (`.ipynb_checkpoints`) or is that of a system folder (`__MACOSX`)."""
     return name[:1] == "." or name in SYSTEM
 
 
 def suffix(name: str) -> str:
-    """Return the lower-case suffix, `".jpg"` for `"a.b.JPG"`, or an empty string."""
+    """Return the suffix in lower case, such as `".jpg"` for `"a.b.JPG"`; an empty string if there is none."""
     stem, dot, end = name.rpartition(".")
     return f".{end.lower()}" if dot and stem else ""
 
@@ -126,5 +127,6 @@ def _to_8_bit(picture: Image.Image, name: str) -> Image.Image:
     """Scale 16-bit grey to 8 bits, 65535 to 255. Pillow's own conversion clips."""
     values = np.asarray(picture).astype(np.int64)  # [H, W]
     if values.min() < 0 or values.max() > 65535:
-        raise _corrupt("deep pixels", name, f"its grey values exceed 16 bits ({values.min()} to {values.max()})")
+        found = f"{values.min()} to {values.max()}"
+        raise _corrupt("deep pixels", name, f"its grey values are outside 0 to 65535 ({found})")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -24,8 +24,8 @@ class Root:
     """One root of several: an entry of the option `dataset.roots`.
 
     Args:
-        path: The data, in any form of the option `dataset.root`.
-        weight: Expected share of the drawn examples, relative to the weights of the other roots.
+        path: Where the data are, in any form that `dataset.root` accepts.
+        weight: The root's share of the drawn examples is its weight divided by the sum of the weights of all roots.
     """
 
     path: str

@@ -52,10 +52,10 @@ class StoredFile(Protocol):
 
     @property
     def identity(self) -> str:
-        """A text that changes when the file moves or changes. Raises DataError if the file cannot be read."""
+        """Path or URL, size, and modification time or version, as text. Raises DataError if the file cannot be read."""
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read a range of bytes; fewer at the end of the file. Raises DataError."""
+        """Read `size` bytes from `offset` on, or fewer at the end of the file. Raises DataError if the read fails."""
 
     def opened(self) -> AbstractContextManager[BinaryIO]:
         """Open the file for sequential reading and seeking."""
@@ -141,7 +141,8 @@ def remote_file(url: str, patience: float = PATIENCE) -> RemoteFile:
     """Look up the size and version of a remote file.
 
     Raises:
-        DataError: The file does not exist, or its server supports no byte ranges or fails for `patience` seconds.
+        DataError: The file cannot be read, or its server does not support byte ranges. Failures that may pass, such as
+            a lost connection, are retried for `patience` seconds.
     """
     size, version = _patiently(lambda end: _store(url).look_up(url, end), url, patience)
     if not version:
@@ -160,7 +161,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def over_files(function: Callable[[Any], T], files: Iterable[Any], *, remote: bool) -> list[T]:
-    """Apply a function to files, in order. Several remote ones are read at the same time."""
+    """Return the results of a function for each file, in order. If `remote`, up to 8 calls run at the same time."""
     if not remote:
         return [function(file) for file in files]
     pool = ThreadPoolExecutor(CONNECTIONS)
@@ -171,7 +172,7 @@ def over_files(function: Callable[[Any], T], files: Iterable[Any], *, remote: bo
 
 
 def shown_url(url: str) -> str:
-    """Return a URL without its user, password and query, which may hold a token."""
+    """Return a URL for messages, without user and password, and with `?...` in place of a query (a possible token)."""
     parts = urlsplit(url)
     query = "?..." if parts.query else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
@@ -292,15 +293,15 @@ def _total(url: str, response: Any, offset: int, size: int) -> int:
     """Return the size of the file from the answer to a range request. Raises DataError for a server without ranges."""
     if response.status == 200:
         raise DataError(
-            f"The server of {shown_url(url)} does not support byte ranges: it answers with the whole file. Random "
-            "access needs them: use a server that supports them, such as nginx or object storage, or download the file."
+            f"The server of {shown_url(url)} does not support byte ranges: it answers with the whole file. Use a "
+            "server that supports them, such as nginx or object storage, or download the file."
         )
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status != 206 or found is None or found[3] == "*":
         raise DataError(
             f"The server of {shown_url(url)} answers a range request with the status {response.status} and the "
-            f"Content-Range {response.headers.get('Content-Range')!r}, without the range and the size of the file. "
-            "Download the file."
+            f"Content-Range {response.headers.get('Content-Range')!r}. Expected: the status 206, and a Content-Range "
+            "with the range and the size of the file. Download the file."
         )
     first, last, total = map(int, found.groups())
     if first != offset or last != min(offset + size, total) - 1:

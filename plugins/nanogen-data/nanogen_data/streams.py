@@ -10,7 +10,7 @@ from nanogen_core.errors import DataError
 
 
 def refuse_stream(examples: Any) -> None:
-    """Raise DataError for examples without random access, such as a Hugging Face dataset in streaming form."""
+    """Raise DataError for examples without random access, such as a Hugging Face dataset in streaming mode."""
     random_access = hasattr(examples, "__len__") and hasattr(examples, "__getitem__")
     if isinstance(examples, IterableDataset) or not random_access:
         kind = f"{type(examples).__module__}.{type(examples).__qualname__}"

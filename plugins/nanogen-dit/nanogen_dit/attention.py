@@ -21,7 +21,7 @@ PLAIN_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's ca
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Compute attention with tensor operations for up to 512 tokens in bf16 on a CPU, else with the fused kernel.
 
-    In bf16 on a CPU the fused kernel was five to seven times slower, measured at 22 to 76 tokens.
+    In bf16 on a CPU the fused kernel took five to seven times as long as tensor operations, at 22 to 76 tokens.
     """
     is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= PLAIN_MAX_TOKENS
     return (plain_attention if is_plain else fused_attention)(q, k, v, mask)
@@ -40,7 +40,7 @@ def differentiable(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
 
 
 def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """Return the kernel for capability words: `differentiable` for "jvp" (MeanFlow's derivative), else `auto`."""
+    """Return the kernel for needed capabilities: `differentiable` for "jvp" (MeanFlow's derivative), else `auto`."""
     return differentiable if "jvp" in wanted else auto
 
 

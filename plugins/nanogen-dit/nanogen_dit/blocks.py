@@ -48,7 +48,7 @@ class AdaLNBlock(Block):
         self.modulation = ZeroLinear(trunk.hidden, 6 * trunk.hidden)
 
     def forward(self, x: Tensor, rotation: Rotation, signal: Tensor) -> Tensor:  # type: ignore[override]
-        """Map tokens [B, S, hidden] to [B, S, hidden]. `signal` [B, S, hidden] is the adaLN input after its SiLU."""
+        """Map tokens [B, S, hidden] to [B, S, hidden]. `signal` [B, S, hidden]: SiLU of conditioning vectors."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal).chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation)
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))

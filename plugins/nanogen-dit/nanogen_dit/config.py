@@ -101,10 +101,10 @@ def _given(number: int | None, preset: int) -> int:
 
 @frozen(kw_only=True)
 class BackboneConfig:
-    """Options that both backbones share. Null uses the value of the preset `size`.
+    """Options that both backbones share.
 
     Args:
-        hidden, depth, heads: Width, blocks and attention heads of the encoder.
+        hidden, depth, heads: Width, blocks and attention heads of the encoder. Null uses the preset's.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
         patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
             image pixels.
@@ -132,11 +132,11 @@ class BackboneConfig:
     def internal_depth(self, trunk: Trunk, wanted: frozenset[str]) -> int | None:
         """Return the encoder block, counted from 1, that feeds the internal-guidance head. None means no head.
 
-        The default is 2/7 of the depth (8 of 28) if `wanted` contains "internal-head".
+        The default is 2/7 of the depth, rounded (8 of 28), if `wanted` contains "internal-head", else no head.
 
         Args:
             trunk: Width, depth and heads of the encoder.
-            wanted: Capability words that the configuration requires, such as "internal-head".
+            wanted: Capabilities that other components need, such as "internal-head".
         """
         if self.internal_head_depth is None and "internal-head" in wanted:
             return max(1, round(trunk.depth * 2 / 7))
@@ -171,7 +171,8 @@ class DDTConfig(BackboneConfig):
 
     Args:
         size: Preset of all widths, depths and heads: tiny, small, B, L, XL or XXL (512 px).
-        decoder_hidden, decoder_depth, decoder_heads: Width, blocks and attention heads of the decoder.
+        decoder_hidden, decoder_depth, decoder_heads: Width, blocks and attention heads of the decoder. Null uses the
+            preset's.
     """
 
     size: str = field(default="XL", validator=_one_of(DDT_SIZES))

@@ -26,12 +26,12 @@ from nanogen_dit.rope import RoPE
 
 
 class Decoder(nn.Module):
-    """Velocity decoder of DDT: adaLN blocks on a second embedding of the state, then an adaLN head.
+    """Decoder of DDT: adaLN blocks on its own embedding of the state, then an adaLN head.
 
     Args:
         config: Options of DDT. `decoder_*` sets the size.
         latent: Shape of the state.
-        wanted: Capability words. "jvp" selects attention with forward-mode derivatives.
+        wanted: Needed capabilities. "jvp" selects attention with forward-mode derivatives.
     """
 
     def __init__(self, config: DDTConfig, latent: LatentSpec, wanted: frozenset[str]):
@@ -50,8 +50,8 @@ class Decoder(nn.Module):
 
         Args:
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
-            signal: The adaLN input after its SiLU, [B, (1) + N, width].
-            keep: Numbers of the blocks whose outputs are returned. They count on from the encoder's last block.
+            signal: SiLU of the conditioning vector of each token, [B, (1) + N, width].
+            keep: Numbers of the blocks whose outputs are returned. Numbering continues after the encoder's blocks.
 
         Returns:
             The prediction, and the kept outputs [B, (1) + N, width] by block number.
@@ -66,15 +66,15 @@ class Decoder(nn.Module):
 
 
 class DDT(nn.Module):
-    """Transformer encoder, and a wide shallow decoder whose adaLN input is the encoder's state tokens plus the time.
+    """Transformer encoder and decoder. The decoder's adaLN reads the encoder's state tokens plus the time embedding.
 
     Args:
         config: Sizes and options.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Capability words. "two-time" builds the second time embedding (else `times.r` is unused),
-            "cfg-conditioned" the embeddings of `Condition.extras["guidance"]`, "internal-head" the head for internal
-            guidance. "jvp" selects attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused), "cfg-conditioned"
+            embeddings of `Condition.extras["guidance"]`, "internal-head" a head for internal guidance. "jvp" selects
+            attention with forward-mode derivatives.
     """
 
     encoder_type: ClassVar[type[Encoder]] = Encoder

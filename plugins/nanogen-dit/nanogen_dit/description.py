@@ -17,5 +17,8 @@ def network_part(described: Mapping[str, Any] | None) -> dict[str, Any]:
     description = {} if described is None else described
     part = description.get("config", description) if isinstance(description, Mapping) else description
     if not isinstance(part, Mapping):
-        raise DataError(f"The JSON description of the network must be an object with keys, not {type(part).__name__}.")
+        raise DataError(
+            "The JSON description of the network, and its `config` if it has one, must be an object with keys, not"
+            f" {type(part).__name__}."
+        )
     return dict(part)

@@ -1,4 +1,4 @@
-"""Network of DiT (arXiv 2212.09748) and SiT (arXiv 2401.08740): adaLN-Zero from one vector of time and condition."""
+"""Network of DiT (arXiv 2212.09748) and SiT (arXiv 2401.08740): adaLN-Zero from the time plus the condition."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from nanogen_files.adaptation import Adapted, Origin, zeroed
 
 
 class DiT(nn.Module):
-    """Transformer with fixed positions, attention over image tokens, and adaLN-Zero.
+    """Transformer over image tokens, with fixed sine-cosine positions and adaLN-Zero.
 
     Args:
         config: Sizes and options.
         latent: Shape of the state. It must have no class token.
         condition: Shape of the condition.
-        wanted: Capability words. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
             attention with forward-mode derivatives.
 
     Raises:
-        Incompatible: The state has a class token.
+        Incompatible: The state has a class token, or the patch size does not divide its height and width.
     """
 
     positions: Tensor
@@ -95,7 +95,7 @@ class DiT(nn.Module):
         return Prediction(value, features(requested, outputs, self.geometry))
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Start the embedding of t - r at zero if the weights have only one time, so that the output is unchanged."""
+        """Start the embedding of t - r at zero if the pretrained weights lack it, so that the output is unchanged."""
         missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
         return zeroed(self, "interval.mlp_out") if missing else {}
 

@@ -1,4 +1,4 @@
-"""Blocks of DiT (arXiv 2212.09748): adaLN-Zero from one vector for each sample."""
+"""Blocks and head of DiT (arXiv 2212.09748) with adaLN-Zero."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class DiTBlock(nn.Module):
         self.modulation = Linear(trunk.hidden, 6 * trunk.hidden)
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Map tokens [B, N, width] to [B, N, width]. `signal` [B, 1 or N, width] is the adaLN input after its SiLU."""
+        """Map tokens [B, N, width] to [B, N, width]. `signal` [B, 1 or N, width]: SiLU of the conditioning vectors."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal).chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale))
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
@@ -99,7 +99,7 @@ class DiTHead(nn.Module):
         self.readout = Linear(width, latent.channels * geometry.patch**2)
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Map tokens [B, N, width] to a latent. `signal` [B, 1 or N, width] is the adaLN input after its SiLU."""
+        """Map tokens [B, N, width] to a latent. `signal` [B, 1 or N, width]: SiLU of the conditioning vectors."""
         shift, scale = self.modulation(signal).chunk(2, dim=-1)
         tokens = self.readout(modulate(self.norm(x), shift, scale))
         return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

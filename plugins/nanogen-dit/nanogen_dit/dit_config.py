@@ -28,8 +28,8 @@ class DiTConfig:
         hidden, depth, heads: Width, blocks and attention heads. Null uses the preset's.
         patch_size: Latent cells along one side of a token: 2, 4 or 8 in the paper. Null derives it from the latent.
         mlp_ratio: Inner width of the MLP, divided by the width of the network.
-        time_factor: Multiplies the time in its sine-cosine features. SiT: 1. DiT with 1,000 timesteps: 1000.
-        reverse_time: Give the network 1 - t. SiT's time runs from noise (0) to data (1).
+        time_factor: Multiplies the time before its sines and cosines. SiT: 1. DiT with 1,000 timesteps: 1000.
+        reverse_time: Embed 1 - t in place of t. SiT's time runs from noise (0) to data (1).
     """
 
     size: str = field(default="XL", validator=_one_of(DIT_SIZES))

@@ -36,11 +36,11 @@ def _sines_and_cosines(positions: Tensor, width: int) -> Tensor:
 
 
 class TimestepEmbedding(nn.Module):
-    """Timestep embedding: cosines and sines of `factor * t` at 128 frequencies from 1 to 1e-4, then an MLP.
+    """Timestep embedding: cosines and sines of `factor * t` at 128 frequencies 1e4^(-i/128), then an MLP.
 
     Args:
         width: Width of the embedding.
-        factor: Multiplies the time.
+        factor: Multiplies the time before its cosines and sines.
     """
 
     frequencies: Tensor
@@ -66,8 +66,8 @@ class TimestepEmbedding(nn.Module):
 class PooledCondition(nn.Module):
     """Mean of the unmasked condition tokens, projected.
 
-    A class label is one one-hot token, so that the projection is an embedding table. Texts are RMS-normalised first.
-    The mean of a text without tokens is zero.
+    A class label is one one-hot token, so that the projection is an embedding table. With `condition.normalize` (texts)
+    the tokens are RMS-normalised first. The mean of a text without unmasked tokens is zero.
 
     Args:
         condition: Shape of the condition.

@@ -29,7 +29,7 @@ def patchify(latent: Tensor, patch: int) -> Tensor:
 
 
 def unpatchify(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
-    """Assemble tokens [B, N, p * p * C], channel last within a token, to latents [B, C, h, w].
+    """Assemble tokens [B, N, p * p * C], channel last within a token, into latents [B, C, h, w].
 
     Args:
         tokens: The tokens, row-major.
@@ -113,7 +113,7 @@ class IntervalEmbedding(FourierEmbedding):
 
 
 class TimeEmbedding(FourierEmbedding):
-    """Fourier embedding of a time as learned tokens.
+    """Fourier embedding of a time, and learned tokens to which it is added.
 
     Args:
         width: Width of the embedding.
@@ -136,8 +136,8 @@ class TimeEmbedding(FourierEmbedding):
 class GuidanceEmbedding(nn.ModuleDict):
     """Embedding of `Condition.extras["guidance"]` [B, 3] as tokens [B, length, width].
 
-    Each column has a separate time embedding: `tokens` tokens for 1 - 1/w, half as many each for t_min and t_max
-    (Improved MeanFlow, arXiv 2512.02012).
+    The columns are 1 - 1/w with the guidance scale w, t_min and t_max (Improved MeanFlow, arXiv 2512.02012). Each has
+    its own `TimeEmbedding`: `tokens` tokens for 1 - 1/w, `max(1, tokens // 2)` for t_min and for t_max.
 
     Args:
         width: Width of the tokens.

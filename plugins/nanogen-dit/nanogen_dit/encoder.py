@@ -50,20 +50,22 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Encoder with in-context conditioning: [class token, image, time, second time, guidance, condition].
+    """Encoder with in-context conditioning. Sequence: [class token, image, time, second time, guidance, condition].
 
-    Without "two-time" the time embedding reads t. With "two-time" the first time embedding reads h = t - r, the second
-    t. With `interval: sum` there is one time embedding, which reads t, and an embedding of h is added to it.
+    Without "two-time" the time embedding reads t. With "two-time" and `interval: tokens` the first time embedding reads
+    h = t - r, the second t. With "two-time" and `interval: sum` the time embedding reads t, and an embedding of h is
+    added to it.
 
     With times per image token, the time tokens receive the mean embedding, and each image token the difference of its
-    own embedding from the mean. If all tokens have one time, the result is the same as for one time per sample.
+    own embedding from the mean. If all tokens of a sample have the same time, the result is as for one time per
+    sample.
 
     Args:
         config: Sizes and options.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Capability words. "two-time" adds the second time embedding, "cfg-conditioned" the guidance tokens.
-            "jvp" selects attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r, "cfg-conditioned" the guidance tokens. "jvp"
+            selects attention with forward-mode derivatives.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], embedded.time, outputs)
 
     def embed(self, state: State, times: Times, condition: Condition) -> Embedded:
-        """Return the sequence of state, times and condition, with its rotation and key mask."""
+        """Return the sequence of state, times, guidance and condition, its rotation and key mask, and the time."""
         time = self._time(times)  # [B, width] or [B, N, width]
         second = None if self.second_time is None else self.second_time(times.t)
         tokens = self.state(state)

@@ -1,4 +1,4 @@
-"""Fused attention with derivatives of every order and mode, for MeanFlow on a GPU."""
+"""Attention by torch's fused kernel, by tensor operations, and fused with all derivatives for MeanFlow on a GPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention by `F.scaled_dot_product_attention`. Supports first derivatives in reverse mode only.
+    """Compute attention by `F.scaled_dot_product_attention`. Supports first reverse-mode derivatives only.
 
-    With a mask on a GPU, keys are padded with masked zeros to a multiple of 16: the fastest kernel expands other masks.
+    With a mask on a GPU, keys are padded with masked zeros to a multiple of 16. For other lengths, the memory-efficient
+    kernel would copy the mask to [B, heads, S, S].
     """
     missing = -k.shape[-2] % ALIGNMENT
     if mask is not None and missing and q.device.type == "cuda":
@@ -36,10 +37,10 @@ def padded_keys(k: Tensor, v: Tensor, mask: Tensor, count: int) -> tuple[Tensor,
 
 
 class TwiceDifferentiable(torch.autograd.Function):
-    """Attention whose forward pass and first derivative use the fused kernel.
+    """Attention whose forward pass, and backward pass without `create_graph`, use the fused kernel.
 
-    The kernel has neither a second derivative nor a forward-mode derivative. These recompute the scores by tensor
-    operations. `apply(q, k, v, mask)` takes [B, heads, S, d] each and a key mask [B, 1, 1, S] or None.
+    The kernel has no second derivatives and no forward-mode derivatives. Tensor operations compute these from q, k, v.
+    `apply(q, k, v, mask)` takes [B, heads, S, d] each and a key mask [B, 1, 1, S] or None.
     """
 
     @staticmethod

@@ -44,5 +44,5 @@ class Geometry:
 
     @property
     def length(self) -> int:
-        """Number of state tokens: image tokens and class token."""
+        """Number of state tokens: image tokens and the class token, if any."""
         return self.leading + self.tokens

@@ -67,7 +67,7 @@ class AdaLNHead(Head):
         self.modulation = ZeroLinear(width, 2 * width)
 
     def forward(self, tokens: Tensor, signal: Tensor) -> State:  # type: ignore[override]
-        """Map tokens to a state. `signal` [B, (1) + N, width] is the adaLN input after its SiLU."""
+        """Map tokens to a state. `signal` [B, (1) + N, width]: SiLU of the conditioning vector of each token."""
         shift, scale = self.modulation(signal).chunk(2, dim=-1)
         state: State = self.readout(modulate(self.norm(tokens), shift, scale))
         return state

@@ -17,9 +17,10 @@ def published(net: nn.Module) -> None:
 
 
 def xavier(net: nn.Module) -> None:
-    """Initialise linear maps Xavier-uniform (parts of fused maps one by one), biases 0, learned tokens normal(0.02).
+    """Initialise linear maps Xavier-uniform, their biases zero, and learned tokens normal with standard deviation 0.02.
 
-    Patch embeddings, the maps of time and class embeddings, and zero-initialised maps keep their published weights.
+    Each part of a fused map is initialised separately. Weights of patch embeddings, of the maps of time and class
+    embeddings, and of zero-initialised maps stay as published.
     """
     for module in net.modules():
         if isinstance(module, Linear) and not isinstance(module, PatchLinear | ZeroLinear):

@@ -46,7 +46,7 @@ class ZeroLinear(Linear):
 
 
 class EmbeddingLinear(Linear):
-    """Linear map of the time MLP or the class table. Initial weights: normal(0.02); biases have torch's default."""
+    """Linear map of the time MLP or the class table. Initial weights: normal with std 0.02; biases: torch's default."""
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -54,12 +54,12 @@ class EmbeddingLinear(Linear):
 
 
 def learned_tokens(count: int, width: int) -> nn.Parameter:
-    """Return learned tokens [count, width]. Initial values: normal(1 / sqrt(width))."""
+    """Return learned tokens [count, width]. Initial values are normal with standard deviation 1 / sqrt(width)."""
     return nn.Parameter(torch.randn(count, width) * width**-0.5)
 
 
 class RMSNorm(nn.Module):
-    """`x / sqrt(mean(x^2) + 1e-6) * weight` over the last dimension, in float32 also under autocast."""
+    """`x / sqrt(mean(x^2) + 1e-6) * weight` over the last dimension, in float32 or better, also under autocast."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -97,11 +97,11 @@ class SwiGLU(nn.Module):
 def grown_mlp(
     module: nn.Module, state: Mapping[str, Tensor], inlet: str, outlet: str, parts: int
 ) -> dict[str, Adapted]:
-    """Grow the maps of an MLP to more inner units, without a change of its output.
+    """Grow the pretrained maps of an MLP to more inner units, without a change of its output.
 
     Args:
         module: The MLP.
-        state: The pretrained weights.
+        state: The pretrained weights of the MLP.
         inlet: Name of the map to the inner units. Its new rows keep the initial weights of the module.
         outlet: Name of the map from the inner units. Its new columns are zero.
         parts: Number of equal maps that `inlet` consists of.

@@ -27,7 +27,7 @@ ONEDNN = _has_onednn()  # whether oneDNN's product exists and is the faster one
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` with the faster of the two products."""
+    """`nn.Linear` that computes its product with `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
@@ -35,6 +35,8 @@ class Linear(nn.Linear):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `x weight^T + bias` as `F.linear` does, with derivatives of every order and mode.
+
+    Under torch.compile, oneDNN's product has reverse-mode derivatives only.
 
     Args:
         x: [..., K].
@@ -89,7 +91,7 @@ def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Product(torch.autograd.Function):
-    """`x weight^T + bias` with reverse-mode derivatives, for torch.compile: it cannot compile a custom `jvp`."""
+    """`x weight^T + bias` with reverse-mode derivatives, for torch.compile, which cannot compile a custom `jvp`."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, recorded: bool) -> Tensor:

@@ -1,6 +1,6 @@
-"""Rotary position embedding (arXiv 2104.09864) on two axes: half of a head encodes the row, half the column.
+"""Rotary position embedding (arXiv 2104.09864) on two axes: half of a head's pairs encode the row, half the column.
 
-The pairs of a head are (i, i + d/2), so that a rotation is one roll. The published layout has pairs (2i, 2i + 1).
+The pairs of a head of width d are channels (i, i + d/2), so that a rotation is one roll. Published pairs: (2i, 2i + 1).
 `published/layout.py` permutes the rows of q and k accordingly.
 """
 

@@ -175,7 +175,7 @@ def test_a_pickle_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path.write_bytes(pickle.dumps({"model": _Bomb()}))
     else:
         torch.save({"model": _Bomb()}, path)
-    with pytest.raises(DataError, match="contains pickled Python objects. It is not loaded"):
+    with pytest.raises(DataError, match="contains pickled Python objects or is corrupt. It is not loaded"):
         read_checkpoint(path)
     assert not (tmp_path / "exploded").exists()
 
@@ -244,5 +244,5 @@ def test_a_tensor_without_an_axis_is_named(name: str, shape: tuple[int, ...]) ->
 
 def test_a_decoder_without_modulation_is_named() -> None:
     shapes = {name: shape for name, shape in _shapes(_tensors("ddt_label")).items() if "adaln_modulation" not in name}
-    with pytest.raises(DataError, match=r"blocks.N.adaln_modulation.1.weight is missing. Use a published one"):
+    with pytest.raises(DataError, match=r"blocks.N.adaln_modulation.1.weight is missing. Use a published checkpoint"):
         infer(shapes)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Bank(nn.Module):
-    """A ring buffer of latents for each of several groups. All state is in module buffers, so checkpoints have it.
+    """A ring buffer of latents for each of several groups. All state is in module buffers, so checkpoints contain it.
 
     Args:
         groups: Number of groups, such as labels.
@@ -47,9 +47,9 @@ class Bank(nn.Module):
             self.keys[rows, columns] = keys[kept].to(self.keys.dtype)
 
     def draw(self, groups: Tensor, priority: Tensor, count: int) -> Tensor:
-        """Return, for each row, the indices [B, count] of the group's lowest-priority latents.
+        """Return, for each row, the indices [B, count] of the stored latents of its group with the smallest `priority`.
 
-        They repeat if the group has fewer, and are 0 if it is empty.
+        Indices repeat if the group has fewer latents, and are 0 if it is empty.
 
         Args:
             groups: Groups [B].

@@ -35,15 +35,18 @@ class DriftingConfig:
         unconditional: Unconditional real samples for each condition. They are the additional negatives for guidance.
         bank_size: Real latents that are stored for each label.
         queue_size: Real latents that are stored without regard to labels.
-        temperatures: Temperatures of the kernel, relative to the mean distance.
-        scale_max, scale_power: Training guidance scales have the density `scale^-scale_power` on [1, scale_max].
+        temperatures: Temperatures of the field's kernel, relative to the mean distance of features. One field for each;
+            the fields are added.
+        scale_max, scale_power: Training guidance scales have a density proportional to `scale^-scale_power` on
+            [1, scale_max].
         features: Vision encoder in whose tokens the samples drift: a name, or a mapping with a `name` and options. It
             reads the decoded latents. Null for none.
         latent_features: Whether the samples drift in features of the latent.
         group_by: Which real samples are positives of a condition: samples of the same "label", or with the most similar
-            "condition". "auto" is "label" if the conditioner has labels, otherwise "condition".
-        condition_temperature: T in the weight `exp((s - 1) / T)` of a positive. s is the cosine similarity of the
-            conditions.
+            "condition". "auto" is "label" if the dataset has labels and the condition is not a padded text,
+            otherwise "condition".
+        condition_temperature: T in the weight `exp((s - 1) / T)` of a positive, if grouped by condition. s is the
+            cosine similarity of the conditions.
         ema_decay: EMA decay per step.
         ema_snapshots: Additional EMAs to save; none by default.
     """

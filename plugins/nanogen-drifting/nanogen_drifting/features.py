@@ -21,8 +21,8 @@ EPS = 1e-6
 def multi_scale(name: str, maps: Tensor) -> dict[str, Tensor]:
     """Return vectors [n, T, D] of feature maps [n, D, h, w], by name.
 
-    They are each location; the mean and the standard deviation over the map; and both over squares of 2 x 2 and of
-    4 x 4 locations, if these tile the map and the map is larger.
+    The vectors are each location; the mean and the standard deviation of the whole map; and those of each square of
+    2 x 2 and of 4 x 4 locations, if the squares tile the map and are smaller than both of its sides.
     """
     found = {name: as_tokens(maps)}
     height, width = maps.shape[-2:]
@@ -65,7 +65,7 @@ def combined(parts: list[Features]) -> Features:
 
 
 def in_rows(vectors: Tensor, rows: int) -> Tensor:
-    """Reshape vectors [rows * K, T, D] of K samples in each row to [rows * T, K, D], one row for each location."""
+    """Reshape vectors [rows * K, T, D] of K samples per row to [rows * T, K, D]: one row per row and location."""
     return vectors.reshape(rows, -1, *vectors.shape[1:]).transpose(1, 2).flatten(0, 1)
 
 

@@ -14,9 +14,9 @@ EPS = 1e-8  # of squared distances and of the mean squared drift
 
 
 class Group(NamedTuple):
-    """Features of the samples of N conditions (or conditions x locations). Samples of different rows do not interact.
+    """Features of samples in N rows: one row for each condition, or for each condition and location.
 
-    The generated samples are negatives too, with weight 1.
+    Only samples of the same row attract or repel each other. The generated samples are negatives too, with weight 1.
     """
 
     generated: Tensor  # [N, G, D]
@@ -34,11 +34,11 @@ class Drift(NamedTuple):
 
 
 def drift_loss(group: Group, temperatures: Sequence[float]) -> Drift:
-    """Return `mean (f / S - sg(f / S + sum_tau V_tau / theta_tau))^2` over all samples and channels of f.
+    """Return `mean (f / S - sg(f / S + sum_tau V_tau / theta_tau))^2` over the generated features f.
 
-    - S scales the mean distance to sqrt(D). The mean is over the pairs (f_i, y_j), weighted by w_j.
+    - S scales the mean distance to sqrt(D). The mean is over the pairs of f_i and a target y_j, weighted by w_j.
     - With the kernel `k(x, y) = exp(-|x - y| / (tau sqrt(D)))` and the softmax over j and over i,
-      `a_ij = w_j sqrt(softmax_j(log k) softmax_i(log k))`. A sample is not a negative of itself.
+      `a_ij = w_j max(0.001, sqrt(softmax_j(log k) softmax_i(log k)))`. The distance of a sample to itself is infinite.
     - `V_i = sum_{j in N} a_ij sum_{j in P} a_ij y_j - sum_{j in P} a_ij sum_{j in N} a_ij y_j`, with positives P and
       negatives N. It changes sign if P and N are exchanged, so it vanishes where both have the same distribution.
     - theta_tau scales the mean square of V_tau to 1. As for S, the mean is over all samples of the call.
@@ -63,7 +63,7 @@ def drifting_field(distances: Tensor, targets: Tensor, weights: Tensor, *, posit
     """Return the field V [N, G, D] at the generated samples.
 
     Args:
-        distances: Distances [N, G, M], divided by the temperature. Infinite for pairs that are not counted.
+        distances: Distances [N, G, M], divided by the temperature. Infinite between a sample and itself.
         targets: Targets [N, M, D]: negatives, then positives.
         weights: Weights [N, M] of the targets.
         positives: Number of positives.

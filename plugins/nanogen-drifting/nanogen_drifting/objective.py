@@ -16,7 +16,7 @@ from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, Sta
 class OneStep:
     """A generator f(noise, c) on the straight path `x_t = (1 - t) data + t noise`.
 
-    The network predicts the data at t = 1. Its velocity is `(x_t - f) / t`, so the step from t = 1 to t = 0 returns f.
+    At t = 1 the network predicts the data f. The velocity is `(x_t - f) / t`, so the step from t = 1 to 0 returns f.
     """
 
     def loss(
@@ -24,7 +24,7 @@ class OneStep:
     ) -> Losses:
         """Return the mean of `(f(noise, c) - data)^2` for random noise.
 
-        Its minimum is the mean of the data for each condition. The stage `drifting` does not use this loss.
+        The best f is the mean of the data for each condition. The stage `drifting` does not use this loss.
         """
         noise = State(rng.normal("one-step.noise", clean.latent.shape[1:]))
         prediction, times = self.generate(nets["student"], noise, condition)
@@ -35,7 +35,7 @@ class OneStep:
         return Losses(error, {"pairs": error.detach()}, forward_pass)
 
     def generate(self, net: Network, noise: State, condition: Condition) -> tuple[Prediction, Times]:
-        """Run the network on noise, as a sampler does in its only step. Returns the data, and the network's times."""
+        """Run the network on noise, as a sampler does in its only step. Return the predicted data and the times."""
         ones = torch.ones(len(noise.latent), device=noise.latent.device)
         times = Times(ones, torch.zeros_like(ones))
         return net(noise, times, condition), times

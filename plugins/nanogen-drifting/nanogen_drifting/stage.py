@@ -27,7 +27,7 @@ BANK, QUEUE = "bank", "queue"
 
 
 class Real(NamedTuple):
-    """Real latents of each row with their weights."""
+    """K real latents for each of B conditions, with their weights."""
 
     latents: Tensor  # [B, K, C, h, w]
     weights: Tensor  # [B, K]
@@ -36,24 +36,26 @@ class Real(NamedTuple):
 class Drifting(Diffusion):
     """Trains a generator f, `nets["student"]`, so that its samples follow a drifting field.
 
-    For each condition c of the batch and a random guidance scale alpha it generates G samples `x = f(noise, c, alpha)`:
+    For each condition c of the batch and a random guidance scale alpha it generates G samples `x = f(noise, c, alpha)`.
+    The loss is
 
         `L = sum over features phi of E |phi(x) - sg(phi(x) + V(phi(x)))|^2`
 
     V (`field.drift_loss`) attracts each sample to P real samples of c, and repels it from the other generated samples
-    and from U unconditional real samples. These have the weight `(alpha - 1) (G - 1) / U`, so that at equilibrium
-    `q(x | c) = alpha p(x | c) - (alpha - 1) p(x)`: guidance is trained, and sampling takes one evaluation.
+    and from U unconditional real samples. The latter have the weight `(alpha - 1) (G - 1) / U`, so that at equilibrium
+    f has the distribution `alpha p(x | c) - (alpha - 1) p(x)`: guidance is trained, and sampling takes one evaluation.
 
-    Real samples come from memory: `nets["bank"]` has the latest of each label, `nets["queue"]` the latest of all. The
-    batch is added after the step, so the loss depends on earlier batches. The first positive of a row is its own
-    latent. With `group_by: condition` the other positives are the samples in the queue with the most similar condition.
+    The first positive is the training example of c. Other real samples come from memory: `nets["queue"]` has the latest
+    of all, and, if grouped by label, `nets["bank"]` the latest of each label. The batch is added after the step, so the
+    loss depends on earlier batches. With `group_by: condition` the other positives are the samples in the queue with
+    the most similar condition.
 
     Args:
         config: Options of the stage.
         pipeline: The pipeline to train. Its objective must be `one-step`.
 
     Raises:
-        Incompatible: Samples are grouped by label, but the data has no labels.
+        Incompatible: `group_by` is "label", but the dataset has no labels.
     """
 
     def __init__(self, config: DriftingConfig, *, pipeline: Pipeline):

@@ -25,8 +25,9 @@ class EDMConfig:
         sigma_data: Standard deviation of the data that the noise levels refer to.
         data_std: Standard deviation of the latents. Noise levels are multiplied by `data_std / sigma_data`. Null takes
             0.5 for pixels and 1 for other latents.
-        sigma_min, sigma_max: Lowest and highest noise level of sampling. The time t is sigma / sigma_max.
-        rho: Exponent of the sampling levels. Higher values give shorter steps near the data.
+        sigma_min, sigma_max: Lowest positive and highest noise level of sampling. The time t is sigma / sigma_max.
+            Training levels above sigma_max become sigma_max.
+        rho: Exponent of the sampling levels. Higher values give shorter steps near sigma_min.
         level_mean, level_std: Mean and standard deviation of ln(sigma) in training.
         cls_token_weight: Weight of the class token's loss (REG).
         internal_weight: Weight of the loss of each additional head (internal guidance).

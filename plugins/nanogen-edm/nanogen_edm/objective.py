@@ -84,8 +84,8 @@ class EDM:
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return `lambda(sigma) |(D - data) / scale|^2` of each sample [B], averaged over its values, by name.
 
-        `edm` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
-        network keep their names.
+        `edm` is the error of the latent, `cls_token` the error of the class token (REG only). Each additional head of
+        the network adds the error of its latent under the head's name.
         """
         t, prediction = forward_pass.times.t, forward_pass.prediction
         weight = self.coefficients(t).weight / self.scale**2
@@ -124,11 +124,11 @@ class EDM:
         return clean.map(lambda data, n: data + per_sample(level, data).to(data.dtype) * n, noise)
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
-        """Return `scale sigma_max noise`, which is the same at all times."""
+        """Return `scale sigma_max noise`. It does not depend on `t`."""
         return noise.map(lambda n: self.scale * self.config.sigma_max * n)
 
     def network_inputs(self, state: State, times: Times) -> tuple[State, Times]:
-        """Return `c_in x / scale` and the times `c_noise`. These can be negative or above 1."""
+        """Return `c_in x / scale` and the times `c_noise`. The times can be negative or above 1."""
         coefficients = self.coefficients(times.t)
         into = coefficients.into / self.scale
         scaled = state.map(lambda x: per_sample(into, x).to(x.dtype) * x)
@@ -162,7 +162,7 @@ class EDM:
         """Return the float64 sampling times sigma_i / sigma_max [steps + 1] (equation 5).
 
         `sigma_i = (sigma_max^(1/rho) + i / (steps - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho` for i < steps,
-        and sigma_steps = 0.
+        and sigma_steps = 0. With one step, sigma_0 = sigma_max.
         """
         low = (self.config.sigma_min / self.config.sigma_max) ** (1 / self.config.rho)
         levels = torch.linspace(1, low if steps > 1 else 1, steps, dtype=torch.float64) ** self.config.rho

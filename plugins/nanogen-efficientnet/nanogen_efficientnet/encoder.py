@@ -43,7 +43,7 @@ class EfficientNetEncoder:
         self._device = torch.device("cpu")
 
     def grid(self, image_size: int) -> int:
-        """Return the tokens along one side. Raises Incompatible if `patch` does not divide the image size."""
+        """Return the number of tokens along one side. Raises Incompatible if `patch` does not divide the image size."""
         patch = self.config.patch
         if image_size % patch or image_size <= 0:
             near = max(patch, image_size // patch * patch)
@@ -60,7 +60,7 @@ class EfficientNetEncoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
-        """Map images [B, 3, H, H] in [-1, 1] to tokens [B, N, D], without gradient.
+        """Map images [B, 3, H, H] in [-1, 1] to tokens [B, N, D], without gradient. There is no class token.
 
         Raises DataError if the weights are missing.
         """
@@ -78,7 +78,7 @@ class EfficientNetEncoder:
         return {name: tensor for name, tensor in self._network.state_dict().items() if name.startswith(used)}
 
     def files(self) -> Sequence[Path]:
-        """Return the file of weights, if it is installed."""
+        """Return the file of weights, or an empty list if it is missing."""
         file = find_weights(self.config.weights)
         return [] if file is None else [file]
 

@@ -84,11 +84,11 @@ class EfficientNetLite0(nn.Module):
         return x
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Map pixels [B, 3, H, W] to the inputs of the last layer [B, 1280]."""
+        """Map pixels [B, 3, H, W], scaled as in `maps`, to the inputs of the last layer [B, 1280]."""
         maps = F.relu6(self.head(self.maps(pixels, len(self.blocks))), inplace=True)
         return maps.mean(dim=(2, 3))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pixels [B, 3, H, W] to logits of ImageNet's classes [B, 1000]."""
+        """Map pixels [B, 3, H, W], scaled as in `maps`, to logits of ImageNet's classes [B, 1000]."""
         logits: Tensor = self.fc(self.pooled(pixels))
         return logits

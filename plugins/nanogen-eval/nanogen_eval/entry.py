@@ -1,4 +1,4 @@
-"""Score entries. An entry has the JSON values of one score for one seed. The entries of all seeds make a `Score`."""
+"""Score entries. An entry has the JSON values of one score for one seed. A `Score` combines those of all seeds."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def combined(
         passes: Entries of each seed, in the same order.
         seeds: The sampling seeds; empty for existing images.
         bootstrap: Options of the intervals.
-        about: Facts to store in `Score.about`.
+        about: Values to store in `Score.about`.
 
     Raises:
         NanoGenError: Two scores have the same name.

@@ -61,8 +61,8 @@ class Pass:
 
     Attributes:
         source: The images.
-        metrics: The metrics that read them.
-        seed: Sampling seed; None for existing images.
+        metrics: The metrics of these images, by name.
+        seed: Sampling seed; None for existing images and reconstructions.
         state: Folder of the saved state; None if nothing is saved.
         writer: Writes the images as files; None if they are not kept.
     """
@@ -83,8 +83,8 @@ class Evaluation:
         folder: Folder of the scores and of the saved state; None to write no files.
         options: Batch size and saving interval.
         bootstrap: Options of the bootstrap intervals.
-        about: Facts to store in `Score.about`, such as the path of the model.
-        keep_images: Whether to write samples as PNG files into `folder/images`.
+        about: Values to store in `Score.about`, such as the path of the model.
+        keep_images: Whether to write a model's samples as image files into `folder/images`.
         report: Callback for progress bars.
         share: Rank of this process, and number of processes that divide the images.
     """
@@ -104,7 +104,7 @@ class Evaluation:
 
         Args:
             target: Model or images to evaluate.
-            seeds: Sampling seeds. A score is the mean over seeds. Empty for existing images.
+            seeds: Sampling seeds. A score is the mean over seeds. Empty for existing images and reconstructions.
 
         Returns:
             One score for each value that the metrics compute. Empty on processes other than rank 0.
@@ -158,7 +158,7 @@ class Evaluation:
         Args:
             model: Model to sample from.
             scales: Guidance scales to try. The first of equally good scales wins.
-            seeds: Seeds of the evaluation. The search uses the next larger seed.
+            seeds: Seeds of the evaluation. The search uses the largest one plus 1.
             by: Name of the score to optimize; by default the first score of the first metric.
 
         Returns:

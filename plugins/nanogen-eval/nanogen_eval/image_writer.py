@@ -43,12 +43,12 @@ class ImageWriter:
 
         Args:
             folder: Folder to write to.
-            source: The images. Its settings and facts identify them.
+            source: The images. Its `settings` and `about` identify them.
             metrics: Metrics of the pass. The first one with a `layout` determines the file names.
             seed: Sampling seed of the images.
 
         Raises:
-            DataError: The layout has a path outside the folder, or fewer paths than there are images.
+            DataError: The layout has a path outside the folder, or fewer different paths than there are images.
         """
         self.folder, self._requests = folder, source.requests
         self._threads, self._pending = ThreadPoolExecutor(THREADS), list[Future[None]]()
@@ -67,7 +67,9 @@ class ImageWriter:
         marker = self.folder / MARKER
         if not marker.exists():
             if self.folder.exists() and not _is_empty(self.folder):
-                raise NanoGenError(f"{self.folder} holds files that no evaluation wrote: choose another --output.")
+                raise NanoGenError(
+                    f"{self.folder} has files, but no {MARKER} of an evaluation. Choose another --output."
+                )
             return
         known = storage.read_json(marker)
         if not isinstance(known, dict):
@@ -151,14 +153,14 @@ def _names(laid_out: HasLayout, count: int) -> list[str]:
                 place.relative_to(folder)
             except (DataError, ValueError) as error:
                 raise DataError(
-                    f"The layout of {type(laid_out).__name__} has a path outside its folder, {shown(str(place))}. Check"
-                    " the metric's files for a name that contains `..` or begins with /."
+                    f"The metric {type(laid_out).__name__} puts an image outside the output folder, at"
+                    f" {shown(str(place))}. Check its image names for `..` or a leading /."
                 ) from error
         names = [place.relative_to(folder).as_posix() for place in places]
     if len(set(names)) < count:
         raise DataError(
-            f"The layout of {type(laid_out).__name__} has paths for {len(set(names))} images, but there are {count}."
-            " Lower --count."
+            f"The metric {type(laid_out).__name__} names only {len(set(names))} different files for {count} images."
+            " Lower --count, or check its image names for repeats."
         )
     return names
 

@@ -55,7 +55,7 @@ def resample(metric: Metric, *, draws: int | None, tick: Tick = lambda: None) ->
 
 
 def expected(metric: Metric, draws: int | None) -> int:
-    """Return the number of resamplings that `resample` performs."""
+    """Return how often `resample` calls `tick`."""
     number = getattr(metric, "interval_draws", DRAWS) if draws is None else draws
     units = metric.units if isinstance(metric, Resampled) else 0
     return 0 if units < 2 or not number else number + (units if units <= number else 0)
@@ -71,7 +71,8 @@ def mean_of(resamples: Sequence[Resamples]) -> Resamples:
 def interval(value: float, resamples: Resamples, level: float) -> Interval | None:
     """Compute the interval of a score.
 
-    The method is BCa (Efron, 1987) if jackknife values exist, else the percentile interval.
+    The method is BCa (Efron, 1987) if there are jackknife values, all finite, and the draws differ. Otherwise it is the
+    percentile interval.
 
     Repeated examples increase a Fréchet distance, so all its draws may lie above the score. If the bias correction |z0|
     of BCa exceeds 1, the draws are shifted so that their mean is the score ("centred percentile"). Such an interval is

@@ -43,9 +43,9 @@ def measure(
     share: DataShard = ONE_PROCESS,
     alone: bool = False,
 ) -> None:
-    """Reset the metrics and update them with every image of the source. Then merge the states of all ranks on rank 0.
+    """Reset the metrics, and update them with this process's share of the images.
 
-    No batch stays in memory after its update.
+    Then merges the states of all ranks on rank 0, unless `alone`. No batch stays in memory after its update.
 
     Args:
         source: The images.
@@ -55,7 +55,7 @@ def measure(
             images that were finished before.
         folder: Folder of the saved state. A pass that was interrupted resumes from it.
         writer: Writes each batch as files.
-        after_first_batch: Called once with the metrics, after the first batch or at the end of an empty pass.
+        after_first_batch: Called once with the metrics: after the first batch, or at the end if there is none.
         share: Rank of this process, and number of processes that divide the images.
         alone: The processes run independently of each other. Each saves its state, and nothing is gathered.
 
@@ -111,7 +111,7 @@ def _save(progress: Progress, writer: ImageWriter | None) -> None:
 
 
 def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, share: DataShard = ONE_PROCESS) -> None:
-    """Write images again whose files were deleted.
+    """Write images again whose files are missing.
 
     Images are made in the same batches as the first time, so their pixels are identical.
 

@@ -170,7 +170,7 @@ def _refuse_labels(requests: Batch, classes: Mapping[str, int | None]) -> None:
         if outside:
             value = int(requests.labels[outside[0]])
             hint = from_one(requests.labels.tolist(), count)
-            raise DataError(f"{wrong(value, count, f'image {outside[0]}')} The metric is {name!r}.{hint}")
+            raise DataError(f"{wrong(value, count, f'image {outside[0]}')} The metric {name!r} reads it.{hint}")
 
 
 def _refuse_missing(part: Part, requests: Batch) -> None:

@@ -39,14 +39,14 @@ class Search:
 
 @frozen(kw_only=True)
 class Sampling:
-    """Sampling options. None uses the value of the pipeline's configuration.
+    """Sampling options.
 
     Attributes:
-        steps: Number of sampling steps.
-        guidance: Guidance scale, or a scale for each guidance by name.
+        steps: Number of sampling steps; None for that of the pipeline's configuration.
+        guidance: Guidance scale, or scales by name of the guidance; None for those of the pipeline's configuration.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
-        tf32: Use TF32 on an NVIDIA GPU. Metrics never use it.
-        search: The result of a guidance search. None: no search.
+        tf32: Whether sampling uses TF32 on an NVIDIA GPU. Metrics never use it.
+        search: The result of a guidance search; None without a search.
     """
 
     steps: int | None = field(default=None, validator=validators.optional(sampling_steps))

@@ -35,7 +35,7 @@ class Progress:
     """Saved state of one pass over `count` images. Each pass has its own folder.
 
     Each process writes a file with its finished rows and metric states. If fewer processes resume, they also load the
-    files of the missing processes. A file is ignored if any of its rows is already in another file.
+    files of the missing processes. A file is ignored if any of its rows is already in a file of a lower rank.
     """
 
     def __init__(self, folder: Path, metrics: Mapping[str, Metric], count: int, share: DataShard, batch_size: int = 0):
@@ -44,10 +44,10 @@ class Progress:
         self.own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
 
     def load(self, *, own: bool = False) -> None:
-        """Load the files of this process, and of processes that no longer exist, into the metrics.
+        """Load saved files into the metrics. The processes divide the files of all previous processes.
 
         Args:
-            own: Load only the file of this process, because the others run independently.
+            own: Load only the file of this process's rank, because the other processes run independently.
         """
         rank, world = self._share
         for number, path in enumerate(self._usable()):
@@ -107,14 +107,14 @@ def warn_other_batch_size(before: int, now: int) -> None:
     if before != now:
         warn_once(
             log,
-            f"This evaluation started with a batch size of {before} and resumes with {now}. Its scores will differ by"
+            f"This evaluation started with a batch size of {before} and resumes with {now}. Its scores may differ by"
             f" rounding from those of an uninterrupted evaluation. Use --batch-size {before} for identical scores.",
         )
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Replace an OSError in the block by an error that says how to continue."""
+    """Replace an OSError in the block by a NanoGenError that says how to continue."""
 
     def translate(reason: str) -> NanoGenError:
         return NanoGenError(
@@ -127,7 +127,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Delete the state files of a finished pass, and folders that are then empty. Other files stay."""
+    """Delete the state files of a pass, and folders that are then empty. Other files stay."""
     if not folder.is_dir():
         return
     storage.sweep(folder)

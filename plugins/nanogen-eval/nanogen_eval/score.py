@@ -24,7 +24,7 @@ class Interval:
     level: float  # confidence level, such as 0.95
     method: str  # "BCa", "percentile" or "centred percentile", see `nanogen_eval.intervals`
     units: int  # number of units that were resampled
-    draws: int  # number of bootstrap draws
+    draws: int  # number of bootstrap draws with a finite value
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Checks of score names before sampling: names are unique, and the score of `--guidance-by` exists."""
+"""Early checks that score names are unique and that the score of `--guidance-by` exists."""
 
 from __future__ import annotations
 

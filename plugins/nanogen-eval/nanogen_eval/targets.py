@@ -32,7 +32,7 @@ class EvalTarget(Protocol):
 
         Args:
             metrics: All metrics by name.
-            seed: Sampling seed; None for existing images.
+            seed: Sampling seed; None for existing images and reconstructions.
         """
 
 
@@ -42,8 +42,8 @@ class Model:
 
     Attributes:
         pipeline: The model.
-        count: Number of samples, 50,000 by default. Requests are the task's: labels balanced over the classes, or
-            held-out captions. A metric with its own prompts gets one sample per prompt, at most `count`.
+        count: Number of samples, 50,000 by default. The task's `eval_batch` chooses their labels or captions. A metric
+            with its own prompts gets one sample per prompt, at most `count`.
         sampling: Sampling options.
     """
 

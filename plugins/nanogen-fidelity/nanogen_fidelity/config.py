@@ -86,7 +86,7 @@ class RfidConfig:
         reference: As for `fid`. None: all originals, which come with the reconstructions (`nanogen evaluate
             --reconstruct`). Then only moments are stored.
         features: The feature space: a component of the kind `features`.
-        keep_rows: Whether to store every image's features, for a bootstrap interval.
+        keep_rows: Whether to store every image's features, for a bootstrap interval. Needs `reference`.
         extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
     """
 
@@ -118,7 +118,7 @@ class KidConfig:
     Args:
         reference: An `.npz` with features or images, or a folder of images.
         features: The feature space.
-        subset_size: Images in a random subset (torch-fidelity: 1000). None: use all pairs, without random numbers.
+        subset_size: Images of each set in a random subset (torch-fidelity: 1000). None: use all pairs, no subsets.
         subsets: The number of random subsets.
         seed: The seed of the subsets.
     """
@@ -174,7 +174,7 @@ class Mind6Config:
 
     Args:
         reference: An `.npz` with images, a folder of images, or a folder with the features of each space in a file
-            `<space>.npz`.
+            `<space>.npz`. For a single space also an `.npz` with its features.
         spaces: The feature spaces.
         weights: Files of weights, by space.
         seed: The seed of the projections.
@@ -192,7 +192,8 @@ class PairedConfig:
 
     Args:
         reference: The originals: a folder of images, or an `.npz` of images. Images of two folders are paired by name,
-            others by order. None: the originals come with each batch (`batch.extras["original"]`).
+            others by order. Originals that come with a batch (`batch.extras["original"]`) take precedence. None: every
+            batch has its originals.
     """
 
     reference: str | None = None
@@ -200,7 +201,7 @@ class PairedConfig:
 
 @frozen(kw_only=True)
 class PsnrConfig(PairedConfig):
-    """Options of the metric `psnr`: the options of `PairedConfig`.
+    """Options of the metric `psnr`, in addition to those of `PairedConfig`.
 
     Args:
         dark_quirk: Whether to treat a uint8 image without values above 1 as already in [0, 1], as the published code
@@ -212,7 +213,7 @@ class PsnrConfig(PairedConfig):
 
 @frozen(kw_only=True)
 class LpipsConfig(PairedConfig):
-    """Options of the metric `lpips`: the options of `PairedConfig`.
+    """Options of the metric `lpips`, in addition to those of `PairedConfig`.
 
     Args:
         folder: The folder with the weights of VGG16 and of the LPIPS heads. None: torch.hub's folder.

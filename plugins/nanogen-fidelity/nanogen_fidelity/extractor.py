@@ -23,8 +23,8 @@ CHUNK = 32  # images per forward pass: the largest activation of Inception-v3 th
 class Extractor(ABC):
     """A component of the kind `features`. Weights are loaded on first use.
 
-    Subclasses set `width` and `settings`, and implement `load` and `forward_features`. The outputs for the last batch
-    are cached, so metrics that share an extractor run its network once per batch.
+    Subclasses set `width`, the number of features, and implement `settings`, `load` and `forward_features`. The outputs
+    for the last batch are cached, so metrics that share an extractor run its network once per batch.
     """
 
     width: int

@@ -55,7 +55,7 @@ class HeldOut(RowMetric):
 
     @cached_property
     def reference(self) -> Tensor:
-        """The features of all held-out images [M, D]."""
+        """The features [M, D] of all held-out images."""
         return torch.cat([self._features(images) for images in self._images()])
 
     def _identity(self) -> str:

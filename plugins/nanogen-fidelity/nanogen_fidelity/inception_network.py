@@ -57,7 +57,7 @@ def branches_d() -> Branches:
 
 
 def branches_e() -> Branches:
-    """Layers `_a` and `_b` are parallel: they take the same input, and their outputs are concatenated."""
+    """Layers such as `_2a` and `_2b` are parallel: they take the same input, and their outputs are concatenated."""
     across, down = (1, 3), (3, 1)
     return {
         "branch1x1": [("", 320, 1)],

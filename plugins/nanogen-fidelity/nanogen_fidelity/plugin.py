@@ -17,7 +17,7 @@ SPACES = {
 }
 METRICS = {
     "fid": ("frechet:fid", "FidConfig", "Fréchet Inception distance (arXiv 1706.08500)"),
-    "rfid": ("frechet:rfid", "RfidConfig", "FID of reconstructions to their originals"),
+    "rfid": ("frechet:rfid", "RfidConfig", "FID of reconstructions to their originals or a reference"),
     "frechet": ("frechet:frechet", "FrechetConfig", "Fréchet distance in any feature space"),
     "inception-score": (
         "inception_score:InceptionScore",

@@ -41,7 +41,7 @@ class Reference:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the file, or of the image files of the folder in order."""
+        """The SHA-256 of the file, or of the SHA-256 hashes of the folder's image files in natural order."""
         if self.path.is_file():
             return file_hash(self.path)
         found = sha256()
@@ -61,7 +61,7 @@ class Reference:
         """Return the moments in a feature space: those stored in the file, or computed from its features or images.
 
         Raises:
-            DataError: The file holds none of these, or holds them for another feature space.
+            DataError: The reference has none of these, has them for another space, or has fewer than two images.
         """
         for mean, covariance in MOMENTS:
             if {mean, covariance} <= self.arrays:
@@ -72,7 +72,11 @@ class Reference:
         return running.moments()
 
     def rows(self, features: Features) -> Tensor:
-        """Return the features [N, D] float32 of all images. Raises DataError for a file that holds only moments."""
+        """Return the features [N, D] float32 of all images.
+
+        Raises:
+            DataError: The file has neither features nor images, or features of another space.
+        """
         return torch.cat([rows for _, rows in self._batches(features)])
 
     def images(self) -> Folder | Archive:
@@ -120,16 +124,16 @@ class Reference:
         """Raise DataError for numbers of another feature space."""
         if width != features.width:
             raise DataError(
-                f"{self.path} has {width} features, but this metric has {features.width}. Use a reference that was "
-                "made with the same `features`."
+                f"{self.path} has {width} features, but the feature space of this metric has {features.width}. Use a "
+                "reference that was made with the same `features`."
             )
         name = f"{SPACE!r} in {self.path}"
         made = json_files.parse(str(self._array(SPACE)), name) if SPACE in self.arrays else None
         if made is not None and made != plain(features):
             raise DataError(
                 f"{self.path} was made in the feature space {shown(made, 500)}, which is not that of this metric "
-                f"({shown(plain(features), 500)}). Write the file again for this metric, or give the metric the"
-                " weights of the file."
+                f"({shown(plain(features), 500)}). Write the file again for this metric, or set the metric's"
+                " `features` to those of the file."
             )
 
     def _count(self) -> int:
@@ -156,6 +160,6 @@ class Reference:
 
 
 def plain(features: Features) -> Mapping[str, Any]:
-    """Return the settings of a feature space as JSON returns them, such as lists for tuples."""
+    """Return the settings of a feature space after a round trip through JSON, which turns tuples into lists."""
     settings: Mapping[str, Any] = json.loads(json.dumps(dict(features.settings)))
     return settings

@@ -1,4 +1,4 @@
-"""TensorFlow 1's bilinear resizing, the input resizing of FID. Its pixel centres are off by half a pixel."""
+"""TensorFlow 1's bilinear resizing without half-pixel centres, the input resizing of FID."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def relative(distances: Mapping[str, float], norms: Mapping[str, float] = NORMS)
     """Divide Fréchet distances by the distances of real images.
 
     Args:
-        distances: The distance in each space.
-        norms: The distance of real images in each space.
+        distances: The distance of the evaluated images, by space.
+        norms: The distance of real images to the same statistics, by space.
 
     Returns:
         `fdr_<space>` for each space, and their mean `fdr6` if all spaces of `norms` have a finite distance.

@@ -29,7 +29,7 @@ def compute_statistics(
     """Write the moments of images in a feature space, for `fid`, `frechet`, `rfid` and `fdr6`.
 
     Args:
-        batches: Batches with `indices` and `images` [B, 3, H, W] on the 8-bit grid.
+        batches: Batches with `indices` and `images` [B, 3, H, W] in [-1, 1], rounded to 8 bits.
         features: The feature space.
         file: The `.npz` to write.
         keep_features: Whether to also write the features, for `kid` and `prdc`. `mind6` needs a folder with one such
@@ -39,7 +39,7 @@ def compute_statistics(
         The number of images as `count`, and the settings of the feature space.
 
     Raises:
-        DataError: There are fewer than two images, or a batch has none.
+        DataError: There are fewer than two images, or a batch has no images.
     """
     running, parts = RunningMoments(), []
     for batch in batches:

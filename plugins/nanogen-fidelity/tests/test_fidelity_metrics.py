@@ -273,7 +273,7 @@ def test_the_dark_quirk_is_there_under_its_name():
 
 
 def test_pairs_without_a_partner_are_one_sentence(folder, pictures):
-    with pytest.raises(DataError, match="image 12 has no original"):
+    with pytest.raises(DataError, match="image with index 12 has no original"):
         seen(metric("psnr", reference=str(folder[0])), pictures(13, seed=3))
     with pytest.raises(DataError, match="psnr needs the original images"):
         seen(metric("psnr"), pictures(2, seed=3))

@@ -1,8 +1,8 @@
 """Adaptation of pretrained weights to a network: the optional method `adapt_state` of modules, and functions for it.
 
 `train.init` copies each pretrained tensor that has the name and shape of a tensor of the network. A module that must
-convert weights defines `adapt_state(state, origin)`. It returns the converted tensors, and those that keep their
-initial values (fresh).
+convert weights defines `adapt_state(state, origin)`. The method returns an `Adapted` for each tensor that is converted
+or keeps its initial value (fresh).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Adapted(NamedTuple):
     """The initial value of one tensor of a module.
 
     `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` are the
-    names, relative to the module, of the pretrained tensors that `value` is computed from. `note` is a sentence for
-    the report.
+    names, relative to the module, of the pretrained tensors that `value` is computed from. The report of `train.init`
+    counts tensors by `action` and quotes `note`, a sentence.
     """
 
     value: Tensor | None
@@ -80,7 +80,7 @@ def zeroed(module: nn.Module, *names: str) -> dict[str, Adapted]:
 def renamed(module: nn.Module, state: Mapping[str, Tensor], old: str, new: str) -> dict[str, Adapted]:
     """Return the tensors `new.*` of a module with the values of `old.*` in `state`.
 
-    A tensor is fresh if `state` has no value of its shape.
+    A tensor is fresh if its counterpart in `state` is missing or has another shape.
     """
     action: Action = "taken" if old == new else "renamed"
     found = {}

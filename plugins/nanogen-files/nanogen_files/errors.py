@@ -25,12 +25,12 @@ class ConfigError(NanoGenError):
 
 
 class Mistakes(ConfigError):
-    """Several configuration mistakes, one per line. Prints at most `MISTAKES` of them."""
+    """One or more configuration mistakes, one per line. Prints at most `MISTAKES` of them."""
 
     def __init__(self, lines: Sequence[str], heading: str = ""):
         self.lines = [line[:LINE] for line in lines]
         more = len(lines) - MISTAKES
-        rest = [f"and {more} more mistakes"] if more > 0 else []
+        rest = [f"and {counted(more, 'more mistake')}"] if more > 0 else []
         mark = "\n  - " if heading else "\n"
         super().__init__(mark.join([*([heading] if heading else []), *self.lines[:MISTAKES], *rest]))
 
@@ -60,7 +60,10 @@ class _BoundedRepr(Repr):
 
 
 def shown(value: Any, most: int = SHOWN) -> str:
-    """Return `repr(value)`, truncated to `most` characters, for use in an error message."""
+    """Return `repr(value)` in at most `most` characters, for use in an error message.
+
+    Abridges long strings, large collections, deep nesting and huge integers.
+    """
     text = _BoundedRepr(most).repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -73,7 +76,7 @@ def near_miss(word: str, known: Iterable[str]) -> str:
         known: The known names.
 
     Returns:
-        `" Did you mean 'lightning-dit'?"`, or an empty string if no known name is similar.
+        `" Did you mean 'lightning-dit'?"`, or an empty string if no known name is similar or `word` is very long.
     """
     spelling = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), spelling, n=1, cutoff=0.6) if len(word) <= _MAX_WORD else []
@@ -91,7 +94,10 @@ def listing(names: Iterable[str], *, empty: str = "none") -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return the message of another library's error on one line, for use in parentheses."""
+    """Return another library's error on one line, for use in parentheses.
+
+    Gives the message, shortened to 300 characters, or the type of an error without a message. A KeyError has both.
+    """
     text = " ".join(str(error).split()).rstrip(".:")
     text = text if len(text) <= _CAUSE else f"{text[: _CAUSE - 3]}..."
     return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text or type(error).__name__

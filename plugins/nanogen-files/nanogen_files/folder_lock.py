@@ -56,8 +56,8 @@ def holder_of(lock: Path) -> str | None:
     Acquires the lock for an instant, so a process that starts meanwhile waits for it.
 
     Returns:
-        A description such as `"process 7 on host a, since 2026-01-31 12:00:00"`. None if the lock is free, does not
-        exist, or cannot be opened.
+        A description such as `"process 7 on host a, since 2026-01-31 12:00:00"`, or `"an unknown process"`. None if the
+        lock is free, does not exist, or cannot be opened.
     """
     if not lock.is_file():
         return None

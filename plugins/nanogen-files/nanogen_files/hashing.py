@@ -43,7 +43,7 @@ def file_hash(file: Path) -> str:
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of the relative names and contents of all files below a folder.
 
-    Skips hidden files and folders. The hash of a folder does not depend on its location.
+    Skips hidden files and folders below a folder. The hash of a folder does not depend on its location.
 
     Raises:
         DataError: The path does not exist or cannot be read.
@@ -63,10 +63,10 @@ def files_hash(root: Path, files: Iterable[Path]) -> str:
 
 
 def sample_hash(files: Iterable[Path]) -> str:
-    """Return a SHA-256 over a sample of the files' contents, to detect exchanged files.
+    """Return a SHA-256 over a sample of the files' contents, to detect replaced files.
 
-    Reads files in an order keyed by their names, until 256 MiB are read: whole files up to 1 MiB, and 16 pieces of
-    64 KiB of each larger file. An unreadable file counts as empty.
+    Reads files in pseudo-random order, by a hash of their relative names, until 256 MiB are read. Files up to 1 MiB are
+    read whole, larger ones in 16 pieces of 64 KiB. An unreadable file counts as empty.
     """
     listed = list(files)
     root = os.path.commonpath([file.absolute().parent for file in listed]) if listed else ""
@@ -80,7 +80,7 @@ def sample_hash(files: Iterable[Path]) -> str:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in and below a folder. Skips hidden files and folders; follows each link once."""
+    """Yield the files in and below a folder. Skips hidden ones, and links to folders visited before."""
     visited: set[str] = set()
     for folder_path, folders, names in os.walk(folder, followlinks=True):
         visited.add(os.path.realpath(folder_path))

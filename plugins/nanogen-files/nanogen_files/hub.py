@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+))
 
 
 def is_address(text: str | Path) -> bool:
-    """Return whether a text has the form `hf://...`. A Path, which has one slash after the colon, counts as well."""
+    """Return whether a source begins with `hf:/`: an address `hf://...`, or a Path of one, which has one slash."""
     return str(text).startswith(f"{SCHEME}/")
 
 
@@ -31,7 +31,7 @@ def is_path(source: str | Path) -> bool:
 def can_download(source: str | Path) -> bool:
     """Return whether the hub answers. Raises FileNotFoundError if the source cannot be the name of a hub model."""
     if is_path(source):
-        raise FileNotFoundError(f"There is no folder {source}.")
+        raise FileNotFoundError(f"There is no folder {source}. Give an existing folder, or the name of a hub model.")
     return reachable()
 
 
@@ -56,15 +56,14 @@ def missing(what: str, source: str, advice: str, error: Exception) -> str:
 def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
     """Return the local folder of a saved pipeline. Downloads a pipeline on the hub into the cache of huggingface_hub.
 
-    An existing folder takes precedence. Otherwise `source` is the address `hf://user/name`, `hf://user/name@revision`,
-    or the name `user/name`.
-
     Args:
-        source: Folder, address or name.
+        source: Folder, address `hf://user/name` or `hf://user/name@revision`, or name `user/name`. An existing folder
+            takes precedence over a name.
         revision: Branch, tag or commit on the hub.
 
     Raises:
-        DataError: There is neither such a folder nor such a model, or the download fails.
+        DataError: There is neither such a folder nor such a model, the download fails, or `revision` is given for a
+            folder or for an address that has one.
     """
     text = str(source)
     if is_address(text):
@@ -83,8 +82,8 @@ def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
 
 
 def address_folder(text: str) -> Path:
-    """Return the local folder of an address `hf://user/name[@revision]`. Raises DataError if it cannot be
-    downloaded."""
+    """Return the local folder of an address `hf://user/name[@revision]`. Raises DataError if the address is
+    malformed or cannot be downloaded."""
     return _address_folder(text, None)
 
 
@@ -98,7 +97,7 @@ def _address_folder(text: str, revision: str | None) -> Path:
 
 
 def output_folder(folder: Path) -> Path:
-    """Return the folder for results about a pipeline: its own, or for a download, one in the current folder."""
+    """Return the folder for results about a pipeline: its own, or `user--name` in the current one for a download."""
     repository = folder.parent.parent.name
     downloaded = folder.parent.name == "snapshots" and repository.startswith("models--")
     return Path(repository.removeprefix("models--")) if downloaded else folder
@@ -116,7 +115,7 @@ def with_folder(values: Any, folder: Path) -> Any:
 
 
 def reachable() -> bool:
-    """Return whether the hub answers within 5 seconds. Makes one request, without retries."""
+    """Return whether the hub answers within 5 seconds. Makes one request, or none if HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
@@ -175,8 +174,8 @@ def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator
         raise DataError(f"{what} needs a token of the hub: run `hf auth login`, or set HF_TOKEN.") from error
     except known.LocalEntryNotFoundError as error:
         raise DataError(
-            f"{what} has no complete copy on this machine, and the hub {ENDPOINT} cannot be reached: connect to the"
-            " network, or give a folder."
+            f"{what} has no complete copy on this machine, and the hub {ENDPOINT} cannot be reached (or HF_HUB_OFFLINE"
+            " is set): connect to the network, or give a folder."
         ) from error
     except known.HfHubHTTPError as error:
         raise DataError(f"{what}: {_refusal(name, error)}") from error
@@ -193,5 +192,5 @@ def _refusal(name: str, error: Any) -> str:
         return "the hub requires a token (status 401). Run `hf auth login`, or set HF_TOKEN."
     if status == 403:
         owner = name.partition("/")[0]
-        return f"the token has no right to this (status 403). Use one that may write to the account {owner!r}."
+        return f"the token does not allow it (status 403). Use one with access to {owner!r} (to upload: write access)."
     return f"the hub refused the request (status {status}). Try again later."

@@ -16,7 +16,7 @@ from nanogen_files.errors import DataError, NanoGenError, listing, near_miss
 #: Rounding of pixel values to bytes. DiffusionBench truncates, which is half a level darker on average.
 RULES: Mapping[str, Callable[[Tensor], Tensor]] = {"round": torch.round, "truncate": torch.trunc}
 
-#: Resize kernels. `-naive` kernels do not antialias: they read the same few pixels at any reduction.
+#: Resize kernels. `-naive` kernels do not antialias: they read equally few pixels at any reduction.
 KERNELS: Mapping[str, tuple[str, bool]] = {  # mode and antialias of `F.interpolate`
     "bicubic": ("bicubic", True),
     "bilinear": ("bilinear", True),
@@ -76,12 +76,12 @@ def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic"
     """Resize images without clamping; a bicubic kernel can overshoot the input range at edges.
 
     Args:
-        images: Images [B, C, H, W] of any range. Images of the target size are returned unchanged.
+        images: Images [B, C, H, W] of any range. Those of the target size are only converted to float32.
         size: Target side, or (height, width), in pixels.
         kernel: A key of `KERNELS`. Only `bicubic` and `bilinear` antialias when shrinking.
 
     Returns:
-        Float images [B, C, *size].
+        float32 images [B, C, height, width].
 
     Raises:
         NanoGenError: The kernel is unknown.
@@ -123,7 +123,7 @@ def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int
         images: Images of any size.
         captions: One caption per image; may be empty.
         columns: Images per row.
-        tile: Side of an image in pixels.
+        tile: Side in pixels of the square that each image is resized to.
 
     Returns:
         An RGB image.

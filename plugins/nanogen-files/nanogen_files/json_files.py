@@ -27,7 +27,8 @@ def parse(text: str, name: str) -> Any:
         name: Name of the text in error messages.
 
     Raises:
-        DataError: The text is not valid JSON (the message gives line and column), or has a duplicate key.
+        DataError: The text is not valid JSON (the message gives line and column), has a duplicate key, or exceeds a
+            limit of Python on nesting or on digits.
     """
     try:
         return json.loads(text, object_pairs_hook=_object)

@@ -11,15 +11,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def check_name(name: object, where: str) -> str:
-    """Return a name that is safe as a folder name on all systems.
+    """Return `name` if it is a valid folder name.
 
     Args:
         name: The name to check.
         where: Option that the name comes from, for the error message.
 
     Raises:
-        ConfigError: The name is hidden, has a path separator or another unsafe character, ends with a dot, or is too
-            long.
+        ConfigError: The name is not a string of 1 to 100 letters, digits and `. _ + -`, does not begin with a letter or
+            digit, or ends with a dot.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigError(

@@ -16,15 +16,15 @@ REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """Call `kind.from_pretrained(source)`. Local folders load offline. So do hub names if the hub does not answer.
+    """Call `kind.from_pretrained(source)`. Offline for a local folder, or if the hub does not answer.
 
     Args:
         kind: Model, tokenizer or configuration class of transformers or diffusers.
-        source: Local folder or hub name.
+        source: Local folder or hub name. None is passed on.
         options: Further arguments of `kind.from_pretrained`.
 
     Raises:
-        FileNotFoundError: `source` is a string that is neither a local folder nor a hub name.
+        FileNotFoundError: `source` is a string that is not a local folder and cannot be a hub name.
         DataError: The model needs its own Python code, or its weights are corrupt or contain Python objects. Other
             errors of transformers or diffusers are not caught.
     """
@@ -39,8 +39,8 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
         return kind.from_pretrained(place, **{**defaults, **options})
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{source} has a weight file with pickled Python objects. It is not loaded, because loading it could"
-            " run any code: save the weights as safetensors."
+            f"{source} has a weight file that is corrupt or has pickled Python objects. It is not loaded,"
+            " because loading it could run any code: save the weights as safetensors."
         ) from error
     except SafetensorError as error:
         raise DataError(f"{source} has a corrupt safetensors file ({error}): download the model again.") from error

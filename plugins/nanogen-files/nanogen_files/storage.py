@@ -1,7 +1,7 @@
-"""Atomic file and folder writes: a crash leaves the old version or the new one. Tensors are stored as safetensors.
+"""Atomic file and folder writes: after a crash, a path never has partial content. Tensors are stored as safetensors.
 
-Writes go to a temporary name, are synced, then renamed. Deletes only files that this module wrote: temporary names
-have their own suffix, and a folder is removed by the file list in its manifest. Does not import torch.
+Writes go to a temporary name, are synced, then renamed. A folder is replaced or removed only if its manifest or its new
+version has all its files. Temporary names have their own suffix. Does not import torch.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, hashed: bool = T
 
 
 def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file into memory, and check the hash that `write_tensors` stored.
+    """Read the tensors of a safetensors file into memory, and check the hash that `write_tensors` stored, if any.
 
     Args:
         path: File to read.
-        prefix: Read only tensors whose names begin with it, and skip the hash check, which needs all tensors.
+        prefix: If not empty, read only tensors whose names begin with it, and skip the hash check, which needs all.
 
     Raises:
         DataError: The file is missing, unreadable or corrupt.
@@ -136,7 +136,10 @@ def _readable(path: Path) -> Path:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder in the parent folder of `path`. If the block succeeds, rename it to `path`."""
+    """Yield a temporary folder in the parent folder of `path`.
+
+    If the block succeeds, rename the temporary folder to `path`; otherwise delete it.
+    """
     temporary = begin_folder(path)
     try:
         yield temporary
@@ -174,7 +177,7 @@ def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
 
     Args:
         path: Folder to remove.
-        replaced: Files that may be removed although the manifest does not list them.
+        replaced: Relative paths of files that may be removed although the manifest does not list them.
 
     Returns:
         False if the folder contains files that are neither in its manifest nor in `replaced`. Nothing is then removed.
@@ -190,7 +193,7 @@ def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
 
 
 def remove_files(folder: Path, names: Collection[str]) -> None:
-    """Delete files of a folder. Then delete their parent folders that are empty, including `folder` itself.
+    """Delete files of a folder by relative path. Then delete their parent folders and `folder` itself, if empty.
 
     Raises:
         DataError: A name points outside the folder. Nothing is deleted.
@@ -230,7 +233,10 @@ def discard(temporary: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete the temporary files and folders that killed processes left in `folder`."""
+    """Delete all temporary files and folders directly in `folder`, such as those that killed processes left.
+
+    No process may be writing to the folder.
+    """
     for leftover in folder.glob(".*.nanogen-tmp"):
         if _TEMPORARY.fullmatch(leftover.name):
             discard(leftover)

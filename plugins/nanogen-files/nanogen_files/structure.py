@@ -1,4 +1,4 @@
-"""Convert plain values to attrs classes strictly. Reports every mistake at once, each with its path in the file.
+"""Convert plain values to attrs classes strictly. Reports all wrong options at once, each with its path.
 
 Plain values are what a YAML file holds: None, bool, int, float, str, and lists and dicts of plain values.
 
@@ -30,7 +30,7 @@ def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finit
     """Build an attrs object from plain values.
 
     Args:
-        values: Plain values by attribute name.
+        values: Plain values, or `Typed` strings from the command line, by attribute name.
         into: The attrs class.
         path: Path of `values` in the configuration, such as `"train"`, for error messages.
         finite: Reject NaN and infinity. False for records of measurements.

@@ -65,7 +65,7 @@ def entries(path: Path, kind: str) -> list[str]:
         kind: What an entry is, such as `"caption"`, for the error message.
 
     Raises:
-        DataError: A line is blank, which would shift all later entries.
+        DataError: The file cannot be read, or a line is blank, which would shift all later entries.
     """
     values = lines(read(path))
     blank = next((number for number, line in enumerate(values, start=1) if not line.strip()), None)

@@ -1,4 +1,4 @@
-"""Filters for two log messages that torchao causes when transformers or diffusers import it."""
+"""Filters for two kinds of log messages that torchao causes when transformers or diffusers import it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ENUMS = ("KernelPreference", "ScaleCalculationMode")
 
 
 def hide_torchao_messages() -> None:
-    """Drop torchao's messages about its C++ extensions, which NanoGen does not use, and torch's about torchao's enums.
+    """Drop torchao's log messages about its C++ extensions, and torch's log messages about two enums of torchao.
 
-    torchao has no switch for them: `TORCHAO_FORCE_SKIP_LOADING_SO_FILES=1` only changes the text. All other messages of
-    both loggers are kept.
+    NanoGen does not use the extensions. torchao has no switch for their messages:
+    `TORCHAO_FORCE_SKIP_LOADING_SO_FILES=1` only changes the text. All other messages of both loggers are kept.
     """
     import logging  # takes 10 ms; `nanogen --help` does not need it
 

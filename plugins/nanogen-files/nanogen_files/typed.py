@@ -42,12 +42,15 @@ def read(value: Any, kind: Any) -> Any:
 
 
 def read_options(options: Mapping[str, Any], config: type) -> dict[str, Any]:
-    """Convert the `Typed` options of a component to the types of its attrs class `config`."""
+    """Convert the `Typed` options of a component to the types of the fields of its attrs class `config`."""
     return {name: read(value, _value_type(config, name)) for name, value in options.items()}
 
 
 def opened(value: Any) -> Any:
-    """Parse a `Typed` list or mapping, such as `{name: heun, steps: 5}`. Return any other value unchanged."""
+    """Parse a `Typed` text that is a YAML list or mapping, such as `{name: heun, steps: 5}`.
+
+    Its unquoted items become `Typed`. Any other value is returned unchanged.
+    """
     if isinstance(value, Typed) and value.lstrip().startswith(("{", "[")):
         return yaml_files.flow(value, f"--set: {shown(str(value))}", Typed)
     return value
@@ -62,7 +65,7 @@ def _check_extent(value: Any) -> None:
         if depth > yaml_files.DEPTH:
             raise ConfigError(f"lists and mappings are nested more than {yaml_files.DEPTH} levels deep")
         if values > yaml_files.VALUES:
-            raise ConfigError(f"the value has more than {yaml_files.VALUES:,} values")
+            raise ConfigError(f"lists and mappings hold more than {yaml_files.VALUES:,} values")
         if isinstance(part, (Mapping, list, tuple)):
             todo += [(item, depth + 1) for item in (part.values() if isinstance(part, Mapping) else part)]
 

@@ -1,4 +1,4 @@
-"""Read weight files: safetensors, or `torch.save` files that contain tensors only. Never runs code from a file."""
+"""Read weight files: safetensors, or `torch.save` files of tensors and plain values. Never runs code from a file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # same order 
 
 
 def read_weights(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """Read the tensors of a weight file. Ignores other values in the file.
+    """Read the named tensors of a weight file. Ignores other values in the file.
+
+    If no tensor is at the top level, reads those under a key such as `state_dict` (see `WRAPPERS`).
 
     Args:
         file: Safetensors or torch.save file.
-        prefix: Read only tensors whose names begin with it, and strip it from the names.
+        prefix: Read only tensors whose names begin with it, and strip it from the names. There may be none.
 
     Raises:
-        DataError: The file is missing or corrupt, contains Python objects, or has NaN or infinite values.
+        DataError: The file is missing or corrupt, contains Python objects, has NaN or infinite values, or has no named
+            tensors at all.
     """
     start = _start(file)
     content = _content(file, start, prefix)
@@ -45,7 +48,7 @@ def read_weights(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
 
 def read_content(file: Path) -> Mapping[Any, Any]:
-    """Read a weight file as it was saved, with nested values. Tensors of torch.save files stay memory-mapped.
+    """Read a weight file as it was saved, with nested values. Zip-format torch.save files stay memory-mapped.
 
     Raises:
         DataError: The file is missing or corrupt, or contains Python objects.
@@ -110,8 +113,8 @@ def _torch_file(file: Path, start: bytes) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True, mmap=start == ZIP)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{file} contains pickled Python objects. It is not loaded, because loading it could run code:"
-            " save it as safetensors, or as a state dict."
+            f"{file} contains pickled Python objects or is corrupt. It is not loaded, because loading it could run"
+            " code: save it as safetensors, or as a state dict."
         ) from error
     except Exception as error:  # parsers raise arbitrary errors on corrupt files
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__

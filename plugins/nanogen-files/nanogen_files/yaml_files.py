@@ -78,7 +78,8 @@ def parse(text: str, source: str) -> Any:
         source: Name of the text in error messages.
 
     Raises:
-        ConfigError: The text is not valid YAML or exceeds a limit. Gives line and column.
+        ConfigError: The text is not valid YAML, has unsupported content or exceeds a limit. Gives line and column where
+            known.
     """
     return _parsed(text, source, _built)
 
@@ -89,10 +90,11 @@ def flow(text: str, source: str, unquoted: Callable[[str], Any]) -> Any:
     Args:
         text: The YAML text.
         source: Name of the text in error messages.
-        unquoted: Called with every unquoted scalar; its result replaces the scalar.
+        unquoted: Called with every unquoted scalar value; its result replaces the value. Not called for keys and empty
+            values. An empty value is None.
 
     Raises:
-        ConfigError: The text is not valid YAML or exceeds a limit.
+        ConfigError: The text is not valid YAML, has unsupported content or exceeds a limit.
     """
     return _parsed(text, source, lambda _, node: _strings(node, unquoted))
 
@@ -154,7 +156,7 @@ def _parsed(text: str, source: str, build: Any) -> Any:
         texts = [getattr(error, "context", None), getattr(error, "problem", None)]
         problem = " ".join(word for word in texts if word) or str(error)
         problem = problem.splitlines()[0][:200]
-        raise ConfigError(f"{source} is not valid YAML{where}: {problem}.") from error
+        raise ConfigError(f"{source} cannot be read as YAML{where}: {problem}.") from error
     except ValueError as error:  # an integer with too many digits
         raise ConfigError(f"{source} contains a value that cannot be read: {error}.") from error
 

@@ -18,7 +18,7 @@ class FlowConfig:
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
         shift: Shift s of training times, `t <- s t / (1 + (s - 1) t)`. Null uses sqrt(C h w / 4096) of the latent.
         sample_shift: Shift of sampling times. Null uses the shift of the training times.
-        t_eps: The velocity from data to x_t is `(x_t - data) / max(t, t_eps)`.
+        t_eps: Smallest divisor in the velocity `(x_t - data) / max(t, t_eps)`.
         cls_token_weight: Weight of the class token's loss (REG).
         internal_weight: Weight of the loss of each additional head (internal guidance).
     """

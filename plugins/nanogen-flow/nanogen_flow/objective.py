@@ -19,7 +19,7 @@ class Flow:
     """Flow matching. The loss compares velocities for every kind of `prediction`.
 
     The target is `v = (x_t - data) / max(t, t_eps)`. For t >= t_eps this is `noise - data`, for t < t_eps it is
-    `t / t_eps (noise - data)`. A predicted x becomes a velocity by the same formula.
+    `(t / t_eps) (noise - data)`. A predicted x becomes a velocity by the same formula.
 
     Args:
         config: Options of the objective.
@@ -63,7 +63,10 @@ class Flow:
         return Losses(total, {name: mean.detach() for name, mean in means.items()}, forward_pass)
 
     def forward_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> ForwardPass:
-        """Run the network at given noise and times `t` [B]. The prediction is returned as a velocity."""
+        """Run the network at given noise and times `t` ([B], or [B, N] per image token).
+
+        The result contains the prediction as a velocity.
+        """
         state, times = self.interpolate(clean, noise, t), Times(t, t)
         predicted = self.velocity(net(state, times, condition), state, times)
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
@@ -71,8 +74,8 @@ class Flow:
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
         """Return the mean squared velocity error of each sample [B], by name.
 
-        `flow` is the error of the latent, `cls_token` the error of the class token (REG only). Additional heads of the
-        network keep their names.
+        `flow` is the error of the latent, `cls_token` the error of the class token (REG only). Each additional head of
+        the network adds the error of its latent under the head's name.
         """
         predicted, target = (
             forward_pass.prediction,
@@ -85,11 +88,14 @@ class Flow:
         return losses | heads
 
     def losses_at(self, net: Network, clean: State, noise: State, t: Tensor, condition: Condition) -> dict[str, Tensor]:
-        """Return `errors` at given noise and times `t` [B]."""
+        """Return `errors` at given noise and times `t` ([B], or [B, N] per image token)."""
         return self.errors(self.forward_at(net, clean, noise, t, condition), clean)
 
     def denoised(self, velocity: State, state: State, t: Tensor) -> State:
-        """Return the data that a velocity predicts at `t` [B]: `x_t - max(t, t_eps) v`. Inverts `target_velocity`."""
+        """Return the data that a velocity v predicts: `x_t - max(t, t_eps) v`. Inverts `target_velocity`.
+
+        `t` is one time per sample [B] or per image token [B, N].
+        """
         damped_t = t.clamp(min=self.config.t_eps)
         return state.map(lambda x, v: x - per_sample(damped_t, x).to(x.dtype) * v, velocity)
 
@@ -102,7 +108,7 @@ class Flow:
         return clean.map(lambda data, n: torch.lerp(data, n, per_sample(t, data).to(data.dtype)), noise)
 
     def path_velocity(self, clean: State, noise: State, t: Tensor) -> State:
-        """Return `noise - data`, which is the same at all times."""
+        """Return `noise - data`. It does not depend on `t`."""
         return noise.map(torch.sub, clean)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
@@ -134,9 +140,10 @@ class Flow:
         return State(latent, rng.normal("token-noise", (self.latent.cls_token_width,)))
 
     def target_velocity(self, data: State, state: State, t: Tensor) -> State:
-        """Return the damped velocity `(x_t - data) / max(t, t_eps)` of the state at `t` [B].
+        """Return the damped velocity `(x_t - data) / max(t, t_eps)` of the state x_t.
 
-        The result has a class token if `data` has one. Predictions of additional heads have none.
+        `t` is one time per sample [B] or per image token [B, N]. The result has a class token if `data` has one.
+        Predictions of additional heads have none.
         """
         damped_t = t.clamp(min=self.config.t_eps)
         x_t = state if data.cls_token is not None else State(state.latent)

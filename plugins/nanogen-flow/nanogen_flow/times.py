@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def shifted(t: Tensor, shift: float) -> Tensor:
-    """Map t to `s t / (1 + (s - 1) t)` (arXiv 2403.03206). s > 1 increases times. t = 0 and t = 1 do not change."""
+    """Map t to `s t / (1 + (s - 1) t)` for s = `shift` (arXiv 2403.03206). s > 1 increases times between 0 and 1."""
     return shift * t / (1 + (shift - 1) * t)
 
 
 def logit_normal(normal: Tensor, mean: float, std: float) -> Tensor:
-    """Map standard normal numbers [B] to times [B] in (0, 1): `sigmoid(mean + std * normal)`."""
+    """Map standard normal numbers to times in (0, 1), elementwise: `sigmoid(mean + std * normal)`."""
     return torch.sigmoid(mean + std * normal)
 
 

@@ -23,7 +23,8 @@ class AutoGuidance:
     one path are related by a linear map, so this is the paper's equation for denoisers. Guidance applies if
     t_min <= t <= t_max for the time t at which a step starts. w = 1 is v, without an evaluation of the weaker model.
 
-    Together with `cfg`, autoguidance applies to both of its branches. The paper uses autoguidance alone.
+    Together with `cfg`, autoguidance applies to the conditional and the unconditional branch of `cfg`. The paper uses
+    autoguidance alone.
 
     Args:
         config: Folder of the weaker model, scale and interval.

@@ -17,7 +17,8 @@ class AutoGuidanceConfig:
     """Options of `AutoGuidance`.
 
     Args:
-        pipeline: Folder of the weaker model: of a run, or one that `Pipeline.save` wrote.
+        pipeline: The weaker model: the folder of a run, a folder that `Pipeline.save` wrote, or an address
+            hf://user/name.
         scale: Guidance scale w; 1 means no guidance. The default is the paper's for EDM2-S at 512 px.
         t_min, t_max: Interval of times with guidance, both ends included.
     """
@@ -34,7 +35,8 @@ class CFGZeroStarConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance and no zero-init. The paper uses each model's usual scale.
-        zero_steps: Number of sampling steps at the start whose velocity is zero. The paper recommends 4% of the steps.
+        zero_steps: Number of times at the start of sampling at which the velocity is zero. For samplers with one
+            evaluation per step these are the first steps. The paper recommends 4% of the steps.
         t_min, t_max: Interval of times with guidance, both ends included. Zero-init does not depend on it.
     """
 
@@ -50,7 +52,7 @@ class ProjectedConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance. The paper uses each model's usual scale and higher ones.
-        parallel: Factor eta of the update's component parallel to the prediction; 1 keeps it, 0 removes it.
+        parallel: Factor eta of the update's component parallel to the conditional prediction; 1 keeps it, 0 removes it.
         norm: Largest norm r of the update; 0 for no limit. The norm is over all values of a latent, so r should grow
             with the square root of their number.
         momentum: Momentum beta, negative to turn away from earlier updates; 0 for none.

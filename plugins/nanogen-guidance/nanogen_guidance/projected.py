@@ -23,7 +23,8 @@ class AdaptiveProjected:
         D = D_c + (w - 1) (u_orthogonal + eta u_parallel),
 
     where u_parallel is the projection of u on D_c. Norms and projections are computed per sample, and separately for a
-    class token (REG). The guided velocity is that of the data D and of the noise n with x_t = a D + s n:
+    class token (REG). On the path x_t = a data + s noise, the guided velocity is that of the data D and of the noise n
+    with x_t = a D + s n:
 
         v = v_c - d / s (D - D_c),    d = a s' - a' s.
 
@@ -44,7 +45,7 @@ class AdaptiveProjected:
         return AdaptiveProjected(evolve(self.config, scale=float(scale)), objective=self.objective)
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function of one sampling run. It calls `velocity_fn` once with 2B rows."""
+        """Return the guided velocity function of one sampling run. A guided call evaluates 2B rows at once."""
         momentum: State | None = None
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:

@@ -36,7 +36,7 @@ class CFGZeroStar:
         return CFGZeroStar(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function of one sampling run. It calls `velocity_fn` once with 2B rows."""
+        """Return the guided velocity function of one sampling run. A guided call evaluates 2B rows at once."""
         progress = Progress()
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:

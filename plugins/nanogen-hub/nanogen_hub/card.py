@@ -1,4 +1,4 @@
-"""The model card: facts about a pipeline and its run, and a list of unknown ones."""
+"""The model card: facts about a pipeline and its run, and a list of what was left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model_card(
         pipeline: The pipeline.
         name: Name of the repository, `user/name`.
         run: Folder of the run, if known.
-        scores: Scores of the run.
+        scores: Scores of the pipeline's weights.
         licence: Licence of the weights, if known.
         paths: The published configuration, and its local paths that were copied or left out.
         sheet: The sample sheet.

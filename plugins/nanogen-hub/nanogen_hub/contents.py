@@ -40,7 +40,7 @@ def distributions(config: Resolved) -> dict[str, str]:
 
 
 def not_installable(config: Resolved) -> list[str]:
-    """Return the components that no installed distribution provides: objects, and components of a plugin file."""
+    """Describe the components that no installed distribution provides: objects, and components of a plugin file."""
     known = distributions(config)
     found = []
     for kind, part in parts_of(config):
@@ -66,7 +66,7 @@ def licences(config: Resolved) -> dict[str, str]:
 
 
 def steps(run: Path | None) -> int | None:
-    """Return the step of the newest checkpoint, whose weights the saved pipeline has. None if unknown."""
+    """Return the step of the newest checkpoint in the run. None without a run or checkpoint."""
     found = [] if run is None else steps_in(run)
     return found[-1] if found else None
 

@@ -63,14 +63,14 @@ class HasLibraryModels(Protocol):
         """Return the loaded models by their folder in a diffusers pipeline, such as "vae"."""
 
     def set_library_models(self, models: Mapping[str, Any]) -> None:
-        """Use models that were loaded elsewhere."""
+        """Use models that were loaded elsewhere, named as in `library_models`."""
 
 
 def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
     """Write a folder for `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)`. Returns the folder.
 
-    The images equal the images of `pipeline.sample` with the same seed. Loading needs the packages of NanoGen. After an
-    error the folder has no content, so that it can be written again.
+    The exported pipeline generates the same images as `pipeline.sample` with the same seed. Loading needs the packages
+    of NanoGen. If writing fails, the folder stays missing or empty, so that it can be written again.
 
     Raises:
         DataError: The folder is not empty, or a frozen model cannot be copied.
@@ -81,7 +81,8 @@ def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
         raise NanoGenError("This pipeline has no backbone, so it generates no images: export one with a backbone.")
     if outside := not_installable(pipeline.config):
         raise NanoGenError(
-            f"diffusers cannot load {', '.join(outside)}: no installed distribution provides them. Put them into one."
+            f"diffusers cannot load {', '.join(outside)}: no installed distribution provides them. Put them"
+            " into an installable package."
         )
     with new_content(folder) as place:
         _write(pipeline, place)

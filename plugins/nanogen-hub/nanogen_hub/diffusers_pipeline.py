@@ -47,12 +47,12 @@ class NanoGenModel(ModelMixin):  # type: ignore[misc, unused-ignore]
 
 
 class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
-    """A pipeline of NanoGen in diffusers. The images equal the images of `Pipeline.sample` with the same seed.
+    """A pipeline of NanoGen in diffusers. It generates the same images as `Pipeline.sample` with the same seed.
 
     Args:
         model: The saved pipeline.
         vae: VAE of diffusers, if the tokenizer is one.
-        text_encoder, tokenizer: Text encoder of transformers, if there is one.
+        text_encoder, tokenizer: Text encoder of transformers and its text tokenizer, if there are any.
     """
 
     _optional_components = ["vae", "text_encoder", "tokenizer"]
@@ -91,8 +91,8 @@ class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
             prompt: Captions, or class names and numbers; one or a list.
             num_inference_steps: Sampling steps; by default as configured.
             guidance_scale: Guidance scale, 1 for none; by default as configured.
-            seed: Seed of the noise; 0 by default.
-            generator: Its initial seed is the seed, if `seed` is not given.
+            seed: Seed of the noise. By default the initial seed of `generator`, or 0 without one.
+            generator: Used for its initial seed only.
             batch_size: Number of images that are computed at once.
             output_type: "pil", "pt" (tensor [B, 3, H, W] in [0, 1]), "np" ([B, H, W, 3] in [0, 1]), or "raw" (tensor in
                 [-1, 1], as `Pipeline.sample` returns it).
@@ -101,7 +101,7 @@ class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
         if output_type not in ("pil", "pt", "np", "raw"):
             raise NanoGenError(f"output_type must be pil, pt, np or raw, got {output_type!r}.")
         if isinstance(generator, list):
-            raise NanoGenError("generator must be one torch.Generator: image i depends on its seed and on i.")
+            raise NanoGenError("generator must be one torch.Generator, not a list. Image i depends on its seed and i.")
         if seed is None:
             seed = 0 if generator is None else generator.initial_seed()
         pixels = self.model.pipeline.generate(

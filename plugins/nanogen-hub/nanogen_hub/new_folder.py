@@ -13,7 +13,7 @@ from nanogen_files import storage
 
 @contextmanager
 def new_content(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder. If the block succeeds, its content becomes the content of `folder`.
+    """Yield a temporary folder. If the `with` block succeeds, the content of this folder moves to `folder`.
 
     If the block fails, `folder` stays missing or empty, so that a second attempt can write it.
 

@@ -42,7 +42,7 @@ def push_to_hub(
     Args:
         pipeline: The pipeline.
         name: Name of the repository, `user/name`.
-        run: Folder of the run, for its training steps and scores in the card.
+        run: Folder of the run, for the data, training steps and scores in the card.
         licence: Licence of the weights for the card, such as "apache-2.0". If not given, the card states none.
         private: Create the repository as private. An existing one stays as it is.
         revision: Branch to upload to; `main` by default. It is created if it does not exist.
@@ -91,7 +91,8 @@ def write_repository(
 ) -> Path:
     """Write the files of a model repository: the saved pipeline, scores, a sample sheet and the card.
 
-    Args as in `push_to_hub`. Returns the folder. After an error it has no content, so that it can be written again.
+    Args as in `push_to_hub`. Returns the folder. If writing fails, it stays missing or empty, so that it can be written
+    again.
 
     Raises:
         DataError: The folder is not empty, or a frozen model is local and not included or has no safetensors file.

@@ -173,7 +173,7 @@ def test_without_a_token(hub: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_account_of_others(hub: Any, run: Path) -> None:
-    with pytest.raises(DataError, match=r"\(status 403\). Use one that may write to the account 'others'"):
+    with pytest.raises(DataError, match=r"\(status 403\). Use one with access to 'others'"):
         Pipeline.load(run).push_to_hub("others/small")
 
 

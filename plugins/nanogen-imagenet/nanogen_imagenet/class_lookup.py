@@ -27,8 +27,8 @@ class ClassLookup:
         """Return the label of a class.
 
         Args:
-            word: A class name in upper or lower case, or a number as int or text. If a class has this number as its
-                name, it is that class; otherwise the number is the label.
+            word: A class name in any case, or a number as int or text. A number stands for the class of that name if
+                there is one, and otherwise for the label.
 
         Returns:
             A label from 0 to N - 1.

@@ -27,7 +27,7 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
 class CropAndFlip:
     """A transform for `nanogen_data.loader`: image -> float32 [3, size, size] in [-1, 1].
 
-    With `flip`, the image is mirrored if `number` is odd.
+    With `flip`, the image is mirrored left to right if `number`, the second argument, is odd.
     """
 
     size: int

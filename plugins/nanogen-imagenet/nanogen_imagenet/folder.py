@@ -1,5 +1,4 @@
-"""The dataset `imagenet-folder`: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`, where CLASS is a WordNet id or any
-name."""
+"""The dataset `imagenet-folder`: images in `train/CLASS` and `val/CLASS`, where CLASS is a WordNet id or any name."""
 
 from __future__ import annotations
 

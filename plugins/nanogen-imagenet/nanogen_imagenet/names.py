@@ -17,18 +17,18 @@ _QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')
 def folder_names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """Return the name of each class folder.
 
-    The file has lines such as `n01440764 tench, Tinca tinca`. A folder name with a space is quoted, or followed by a
-    tab.
+    Reads `LOC_synset_mapping.txt`, or else `classes.txt`. A line is such as `n01440764 tench, Tinca tinca`. A folder
+    name with a space is quoted, or followed by a tab.
 
     Args:
         root: The folder with the file.
         folders: The names of the class folders.
 
     Returns:
-        The names in the same order; the folder names themselves if there is no such file.
+        The class names in the order of `folders`; the folder names themselves if there is neither file.
 
     Raises:
-        DataError: The file lacks a folder, or has one twice.
+        DataError: The file has no name for a folder, or two lines for one folder.
     """
     file = next((root / name for name in FILES if is_file(root / name)), None)
     if file is None:

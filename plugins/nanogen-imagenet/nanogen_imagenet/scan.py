@@ -23,14 +23,14 @@ class Found:
     left: SkippedFiles = field(factory=SkippedFiles)  # ignored entries
 
     def names(self, reason: str) -> list[str]:
-        """Return the entries that were ignored for a reason."""
+        """Return the names of the entries that were ignored for `reason`."""
         return self.left.reasons.get(reason, [])
 
 
 def scan(split: Path) -> Found:
     """Scan a split. Its classes are the folders with an image at any depth.
 
-    Raises DataError for a folder name that is not UTF-8, or a folder that cannot be listed.
+    Raises DataError for a folder name that is not UTF-8, or a folder that cannot be listed or is nested too deeply.
     """
     found = Found()
     for entry in entries(split):

@@ -63,7 +63,7 @@ class ImageNet:
         return Reading(self._open(split), transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Yield every example of a split once, in order and without flips."""
+        """Yield batches of all examples of a split, each example once, in order and without flips."""
         transform = CropAndFlip(self.image_size, flip=False)
         return iter_once(self._open(split), batch_size, transform=transform, num_workers=num_workers)
 
@@ -72,7 +72,7 @@ class ImageNet:
 
         Raises:
             UnknownName: There is no such class.
-            NanoGenError: The list is empty, a label is out of range, or a name is ambiguous.
+            NanoGenError: The list is empty, a label is out of range or of another type, or a name is ambiguous.
         """
         if not prompts_or_labels:
             raise NanoGenError("The list of labels is empty. Give at least one class name or label.")
@@ -80,7 +80,7 @@ class ImageNet:
         return Batch(indices=torch.arange(len(labels)), labels=torch.tensor(labels))
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """Return `count` labels, balanced over the classes: all classes in turn, in an order shuffled by the seed."""
+        """Return a batch of `count` labels, balanced over the classes: all in turn, in an order keyed by the seed."""
         classes = len(self._lookup.classes)
         generator = torch.Generator().manual_seed(key(seed, "questions"))
         order = torch.randperm(classes, generator=generator)  # so that few labels are not all of the first classes

@@ -73,7 +73,7 @@ def shown(value: Any) -> str:
 
 
 def candidates(found: Checkpoint) -> list[Candidate]:
-    """Return the recipes whose latent, condition and backbone match the file, in alphabetical order."""
+    """Return the recipes whose backbone and latent match the file, in alphabetical order."""
     return [candidate for recipe in sorted(registry().recipes) if (candidate := _candidate(found, recipe))]
 
 

@@ -45,11 +45,11 @@ class Checkpoint(Protocol):
         condition: Condition shape of the training.
         wanted: Capability words of the backbone, such as `two-time`.
         structural: All capability words that can be recognised in such a file.
-        suggested: Configuration that the tensors determine: task, and backbone with its options.
+        suggested: Configuration that the tensors determine: task, backbone with its options, and possibly conditioner.
         configured: Configuration from a published configuration file, or from values in the checkpoint.
         configured_by: Source of `configured`, for messages; None for the published configuration.
         undecided: Choices that the tensors do not determine.
-        hint: Sentence for the error about missing choices; begins with a space.
+        hint: Sentence for the error about missing choices, beginning with a space; empty if there is none.
         weights: Chosen set of weights; None if the file has one unnamed set.
         notes: Other decisions, one line each.
     """

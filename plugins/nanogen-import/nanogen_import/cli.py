@@ -26,7 +26,11 @@ from nanogen_core.errors import DataError
 @click.option(
     "--weights", type=click.Choice(["ema", "model"]), default="ema", show_default=True, help="Set of weights to import."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Output folder; by default imported/NAME of FILE.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Output folder; by default imported/NAME, where NAME is the name of FILE without its suffix.",
+)
 @overrides
 def import_(
     file: Path,

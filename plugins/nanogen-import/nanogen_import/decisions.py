@@ -45,12 +45,12 @@ class Decision(NamedTuple):
 def decisions(
     resolved: Resolved, parts: Mapping[str, Any], sources: Sources, undecided: Sequence[Undecided]
 ) -> list[Decision]:
-    """Return all options that have a source, and all undecided options of the checkpoint, even with default values.
+    """Return the options that one of `sources` sets, and all undecided, guidance and sampler options with a value.
 
     Args:
         resolved: Configuration of the imported pipeline.
-        parts: Parts of the pipeline. A part gives the value of an option that is None.
-        sources: Configuration layers with their names.
+        parts: Parts of the pipeline. A part may know the effective value of an undecided option that is None.
+        sources: Configuration layers with their names, highest priority first.
         undecided: Choices that the tensors of the checkpoint do not determine.
     """
     options = {f"{item.slot}.{option}": item for item in undecided for option in item.options}
@@ -98,10 +98,10 @@ def refuse_open(file: object, items: Sequence[Undecided], fitting: Sequence[Cand
         keys = listing(f"{item.slot}.{option}" for item in items for option in item.options)
         raise ConfigError(f"The tensors of {file} do not determine {_words(items)}: set {keys} (--set KEY=VALUE).")
     lines = "".join(f"\n  --recipe {c.recipe}: {' '.join(c.options_for(items))}" for c in fitting)
-    fits = f"Recipes that match its shapes:{lines}" if fitting else "No installed recipe matches its shapes."
+    fits = f"Recipes that match the file:{lines}" if fitting else "No installed recipe matches the file."
     raise ConfigError(
         f"The tensors of {file} do not determine {_words(items)}.{hint} Give the recipe of the training (--recipe"
-        f" NAME), its published configuration (--config FILE.yaml), or each option (--set KEY=VALUE). {fits}"
+        f" NAME), the published configuration (--config FILE.yaml), or each option (--set KEY=VALUE). {fits}"
     )
 
 

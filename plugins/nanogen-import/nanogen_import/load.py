@@ -1,4 +1,4 @@
-"""Import of a checkpoint: the backbone's importer reads the file, and this module builds the pipeline around it."""
+"""Import of a checkpoint: a backbone's importer reads the file, then this module builds a pipeline with its weights."""
 
 from __future__ import annotations
 

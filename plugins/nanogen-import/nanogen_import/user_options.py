@@ -107,14 +107,14 @@ def _file(path: str | Path) -> Mapping[str, Any]:
 def _is_own(values: Mapping[str, Any], source: str) -> bool:
     """Return whether a configuration is one of NanoGen.
 
-    Raises ConfigError if its keys occur in both formats or in neither.
+    Raises ConfigError if it has keys of both formats, or only keys that both formats use.
     """
     own, unknown = values.keys() & OWN, values.keys() - set(keys())
     if own and unknown:
         near = "".join(near_miss(key, keys()) for key in sorted(unknown))
         raise ConfigError(
             f"{source} has keys of NanoGen ({listing(own)}) and unknown keys ({listing(unknown)}).{near} Correct the"
-            " keys, or give a configuration of another program without keys of NanoGen."
+            " keys. If the file is another program's, remove NanoGen's keys."
         )
     if not own and not unknown:
         raise ConfigError(

@@ -63,7 +63,7 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
         available = listing(name or "unnamed weights" for name in named.values())
         raise DataError(
             f"{file.path} does not contain exactly one set of {weights!r} weights. It contains: {available}. Choose"
-            " with --weights."
+            " another set with --weights, or give a file with one network."
         )
     prefix = matching[0]
     tensors = {name[len(prefix) :]: x for name, x in file.tensors.items() if name.startswith(prefix)}

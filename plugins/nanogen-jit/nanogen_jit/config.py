@@ -31,13 +31,13 @@ def _optional(low: int, high: int) -> Any:
 
 @frozen(kw_only=True)
 class JiTConfig:
-    """Options of `JiT`. Null uses the value of the preset `size`.
+    """Options of `JiT`.
 
     Args:
         size: Preset of hidden, depth, heads and bottleneck: tiny, B, L or H.
-        hidden, depth, heads: Width, blocks and attention heads.
-        bottleneck: Width between the two linear maps of the patch embedding.
-        patch_size: Latent cells along one side of a token. Null uses the number of cells in 16 image pixels.
+        hidden, depth, heads: Width, number of blocks, and attention heads of each block. Null uses the preset.
+        bottleneck: Width between the two linear maps of the patch embedding. Null uses the preset.
+        patch_size: Latent cells along one side of a token. Null uses the number of cells along 16 image pixels.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
         in_context_start: Number of blocks without in-context tokens. Null: a third of the depth, as published.
         in_context_tokens: Number of in-context tokens for a class label. A text has one for each of its tokens.

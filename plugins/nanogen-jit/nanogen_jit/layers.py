@@ -90,7 +90,7 @@ class JiTBlock(Block):
             x: The tokens.
             rotation: Rotary positions.
             mask: [B, 1, 1, S], False at tokens to ignore; or None.
-            signal: [B, hidden], the input of adaLN after its SiLU.
+            signal: SiLU of the conditioning vector [B, hidden].
         """
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(signal)[:, None].chunk(6, dim=-1)
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation, mask)
@@ -109,7 +109,12 @@ class JiTHead(nn.Module):
         self.readout = ZeroLinear(width, latent.channels * geometry.patch**2)
 
     def forward(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Map tokens [B, N, width] to a latent. `signal` [B, width] is the input of adaLN after its SiLU."""
+        """Map tokens [B, N, width] to a latent [B, C, h, w].
+
+        Args:
+            x: The tokens.
+            signal: SiLU of the conditioning vector [B, width].
+        """
         shift, scale = self.modulation(signal)[:, None].chunk(2, dim=-1)
         tokens = self.readout(modulate(self.norm(x), shift, scale))
         return unpatchify(tokens, self.geometry.patch, self.geometry.grid)

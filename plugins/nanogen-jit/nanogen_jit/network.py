@@ -31,7 +31,7 @@ class JiT(nn.Module):
         config: Sizes and options.
         latent: Shape of the state. It must have no class token.
         condition: Shape of the condition.
-        wanted: Capability words. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
             attention with forward-mode derivatives.
 
     Example:

@@ -12,11 +12,11 @@ BASE = 256  # image size with a noise scale of 1
 
 
 class ScaledPixel:
-    """Divides images by `noise_scale`. Relative to them, unit noise is `noise_scale` times as strong.
+    """Divides images x by the noise scale s. Unit noise e then has the standard deviation s relative to images x.
 
-    JiT scales the noise e by s instead: `(1 - t) x + t s e`. This is s times the state here, `(1 - t) (x / s) + t e`.
-    Both define the same network up to constant factors of its first and its last layer. The loss here is smaller by the
-    factor s^2.
+    JiT multiplies the noise by s instead: `(1 - t) x + t s e`. This is s times the state here, `(1 - t) (x / s) + t e`.
+    Both define the same network up to constant factors of its first and its last layer. The loss here is that of JiT
+    divided by s^2.
 
     Args:
         config: Options.

@@ -142,7 +142,7 @@ class AverageVelocity(ABC):
         return MeanFlowOutput(forward_pass, target, output.du_dt, error)
 
     def weighted(self, error: Tensor) -> Tensor:
-        """Return `error / (sg(error) + norm_eps)^norm_p` for each sample [B], the adaptive weight of MeanFlow."""
+        """Return the adaptively weighted errors `error / (sg(error) + norm_eps)^norm_p` [B]."""
         return error / (error.detach() + self.config.norm_eps) ** self.config.norm_p
 
     def times(self, rng: KeyedRNG, has_interval: Tensor) -> Times:

@@ -27,7 +27,7 @@ class CFGConditionedMeanFlow(ImprovedMeanFlowBase):
 
     The target is `v_g = v + (1 - 1/w) (u(z, t, t | c, w) - u(z, t, t | null))` for t in [t_min, t_max], else v.
 
-    - w has the density `w^-scale_power` on [1, scale_max].
+    - w has a density proportional to `w^-scale_power` on [1, scale_max].
     - t_min is uniform in [0, 1/2] and t_max in [1/2, 1]. Both are then shifted like the times. Samples with r = t have
       t_min = 0 and t_max = 1.
     - u(z, t, t | c, w) is evaluated with the scale at t and the interval [0, 1]. It is also the direction of du/dt.
@@ -55,7 +55,7 @@ class CFGConditionedMeanFlow(ImprovedMeanFlowBase):
 
 
 def sample_scales(uniform: Tensor, scale_max: float, power: float) -> Tensor:
-    """Map uniform numbers in [0, 1) to scales w in [1, scale_max) with the density `w^-power`.
+    """Map uniform numbers x in [0, 1) to scales w in [1, scale_max) with a density proportional to `w^-power`.
 
     The inverse of the cumulative distribution is `(1 + x (scale_max^(1 - power) - 1))^(1 / (1 - power))`, and
     `scale_max^x` for a power of 1.

@@ -99,7 +99,7 @@ class CFGConditionedMeanFlowConfig(ImprovedMeanFlowBaseConfig):
     """Options of improved MeanFlow with the guidance as an input of the network.
 
     Args:
-        scale_max, scale_power: Training scales w have the density `w^-scale_power` on [1, scale_max].
+        scale_max, scale_power: Training scales w have a density proportional to `w^-scale_power` on [1, scale_max].
     """
 
     scale_max: float = field(default=8.0, validator=_guidance)

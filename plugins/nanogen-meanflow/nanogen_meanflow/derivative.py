@@ -33,7 +33,8 @@ class JVPOutput(NamedTuple):
 def exact(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
     """Compute du/dt in reverse mode (double backward).
 
-    A backward pass computes `J^T w`, which is linear in w. The gradient of `(v, 1)^T J^T w` by w is `J (v, 1)`: du/dt.
+    J is the Jacobian of u by (z, t). A backward pass computes `J^T w`, which is linear in w. The gradient of
+    `(v, 1)^T J^T w` by w is `J (v, 1)`: du/dt.
     The loss reuses the graph of the forward pass, so this is the fastest exact method.
     """
     z, t = at.z.detach().requires_grad_(), at.t.detach().requires_grad_()
@@ -58,7 +59,7 @@ def forward_mode(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
 
 @frozen
 class Central:
-    """Central difference `(u(z + e v, t + e) - u(z - e v, t - e)) / 2 e`.
+    """Central difference `(u(z + e v, t + e) - u(z - e v, t - e)) / (2 e)` with e = `fd_step`.
 
     The error is O(e^2). It costs two evaluations without gradient.
     """
@@ -72,7 +73,7 @@ class Central:
 
 @frozen
 class Backward:
-    """Backward difference `(u(z, t) - u(z - e v, t - e)) / e`.
+    """Backward difference `(u(z, t) - u(z - e v, t - e)) / e` with e = `fd_step`.
 
     The error is O(e). It costs one evaluation without gradient.
     """

@@ -17,9 +17,10 @@ class ImprovedMeanFlowBase(AverageVelocity):
     """Base of the improved MeanFlow objectives: `|V - v_g|^2` with `V = u + (t - r) sg(du/dt)`.
 
     du/dt is taken in the direction `(u(z, t, t | c), 1, 0)` of (z, t, r): along the network's own velocity, not along
-    `noise - data`. V is then a function of z alone, and the variance of `noise - data` does not enter du/dt.
+    `v = noise - data`. V then does not depend on v, so the variance of v does not enter du/dt.
 
-    The guided target for a scale w is `v_g = v + (1 - 1/w) (u(z, t, t | c) - u(z, t, t | null))`.
+    The guided target for a scale w is `v_g = v + (1 - 1/w) (u(z, t, t | c) - u(z, t, t | null))`. For t < t_eps its v
+    is `(z - data) / t_eps`.
 
     With `prediction: x` (pixel MeanFlow) the network predicts `x = z - t u`, hence `u = (z - x) / max(t, t_eps)`.
     """
@@ -29,10 +30,10 @@ class ImprovedMeanFlowBase(AverageVelocity):
 
     @abstractmethod
     def guidance_fraction(self, inputs: MeanFlowInputs) -> Tensor | None:
-        """Return `1 - 1/w` [B] at the times of `inputs`. None if no sample has guidance."""
+        """Return `1 - 1/w` [B] at the times of `inputs`, or None for no guidance: the target is then v."""
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """Return v_g. Without guidance the network is not evaluated."""
+        """Return v_g, and v in rows with a dropped condition. Without guidance the network is not evaluated."""
         fraction = self.guidance_fraction(inputs)
         if fraction is None:
             return inputs.velocity

@@ -23,8 +23,8 @@ class MeanFlowInputs:
         state: z_t, the state at `times.t`.
         noise: The state at t = 1 on the same path.
         times: t and r, [B] each.
-        velocity: `(z_t - data) / max(t, t_eps)` [B, C, h, w].
-        condition: The conditions. Rows may be dropped (`condition.null`).
+        velocity: `(z_t - data) / max(t, t_eps)` [B, C, h, w], with the option `t_eps`.
+        condition: The conditions. Where `condition.null` is true, the null condition replaces the sample's own.
         null: The null condition.
         known_v_cond: `v_cond` [B, C, h, w] if it has already been computed.
     """
@@ -66,9 +66,10 @@ class MeanFlowInputs:
 
 
 def instantaneous(condition: Condition, t: Tensor) -> Condition:
-    """Return `condition` for evaluations at r = t [B].
+    """Return `condition` with its guidance input changed for evaluations at r = t [B].
 
-    The guidance fraction is 1 - 1/w if t lies in [t_min, t_max], else 0. The interval becomes [0, 1].
+    The fraction is 1 - 1/w if t lies in [t_min, t_max], else 0. The interval becomes [0, 1]. A condition without
+    guidance input is returned unchanged.
     """
     if GUIDANCE not in condition.extras:
         return condition

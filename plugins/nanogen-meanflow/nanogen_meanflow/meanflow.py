@@ -15,8 +15,8 @@ MIN_WEIGHT = 1e-9  # smaller weights are rounding errors of 0
 class MeanFlow(AverageVelocity):
     """MeanFlow with guidance in the target: `|u + (t - r) sg(du/dt) - v_g|^2`.
 
-    `v_g = omega v + kappa u(z, t, t | c) + (1 - omega - kappa) u(z, t, t | null)`. du/dt is taken in the direction
-    `(v_g, 1, 0)` of (z, t, r).
+    `v_g = omega v + kappa u(z, t, t | c) + (1 - omega - kappa) u(z, t, t | null)` with
+    `v = (z - data) / max(t, t_eps)`. du/dt is taken in the direction `(v_g, 1, 0)` of (z, t, r).
 
     Args:
         config: Options of the objective.
@@ -28,7 +28,10 @@ class MeanFlow(AverageVelocity):
         self.omega, self.kappa = config.omega, config.kappa
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
-        """Return v_g. The network is evaluated only for terms whose weight is not 0."""
+        """Return v_g, and v in rows with a dropped condition.
+
+        The network is evaluated only for terms of v_g whose weight is not 0.
+        """
         guided = self.omega * inputs.velocity
         if self.kappa > MIN_WEIGHT:
             guided = guided + self.kappa * inputs.v_cond

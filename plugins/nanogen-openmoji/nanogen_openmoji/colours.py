@@ -23,7 +23,9 @@ LINE = 0.25  # luminance below which a pixel belongs to a line
 
 
 def tint(sprite: Tensor, colour: str) -> Tensor:
-    """Recolour a sprite [4, R, R], premultiplied by alpha. The mean fill gets the colour, and relative shades are kept.
+    """Recolour a sprite [4, R, R], premultiplied by alpha.
+
+    A fill of mean luminance gets the colour. Darker fills stay darker in proportion, and lighter fills become paler.
 
     Raises:
         KeyError: The colour is not in `COLOURS`.

@@ -24,7 +24,7 @@ SPLITS = {"train": 0, "val": 1}  # added to twice the seed, so the splits have d
 
 
 class OpenMoji:
-    """Generates images on access, at any size. Each image is a pure function of (seed, split, index)."""
+    """Generates images on access, at any size. Each image is a pure function of the options, size, split and index."""
 
     licence = "CC BY-SA 4.0"  # for the card of a model
 
@@ -54,7 +54,10 @@ class OpenMoji:
         )
 
     def prompts(self) -> list[str]:
-        """Return captions for evaluation: plain, coloured, counted and related objects in turn, in equal numbers."""
+        """Return captions for evaluation: plain, coloured, counted and related objects in turn, in equal numbers.
+
+        The captions of the smaller families repeat.
+        """
         families = list(prompts(self.world.objects, self.world.colours, self.world.counts).values())
         longest = max(map(len, families))
         return [caption(_spread(family, number)) for number in range(longest) for family in families]
@@ -112,7 +115,9 @@ def _checked(objects: tuple[str, ...]) -> tuple[str, ...]:
     for name in objects:
         if name not in class_names():
             near = near_miss(name, class_names())
-            raise ConfigError(f"dataset.objects: there is no class {name!r}.{near} Use names from classes.csv.")
+            raise ConfigError(
+                f"dataset.objects: there is no class {name!r}.{near} Use names in nanogen_openmoji/classes.csv."
+            )
     if len(objects) < 2:
         raise ConfigError("dataset.objects: a relation needs two objects. Give at least two.")
     return objects

@@ -28,7 +28,7 @@ COLUMNS, ROWS = 12, 4  # of samples.png, below a row of real images
 @click.option("--samples", type=IMAGES, default=SAMPLES, show_default=True, help="Samples to evaluate.")
 @overrides
 def demo(recipe: str, task: str | None, output: Path | None, samples: int, settings: tuple[str, ...]) -> None:
-    """Train a demo recipe, evaluate the model and write samples. A finished demo in the folder is renamed first."""
+    """Train a demo recipe, evaluate the model and write samples. A finished demo in the folder is moved aside first."""
     from nanogen_eval import evaluate_pipeline
     from nanogen_eval.record import write_scores
     from nanogen_files import storage

@@ -42,7 +42,10 @@ def class_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def emoji_by_name() -> dict[str, str]:
-    """Return all fully qualified emojis by English name ("red apple", "cat face"), and the 64 classes by class name."""
+    """Return all fully qualified emojis by English name ("red apple", "cat face"), and the 64 classes by class name.
+
+    For a name of both kinds, the class counts.
+    """
     english = {
         entry["en"].strip(":").replace("_", " "): character
         for character, entry in emoji_names.EMOJI_DATA.items()

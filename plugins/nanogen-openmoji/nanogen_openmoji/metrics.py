@@ -47,8 +47,8 @@ class Accuracy(ResampledRowMetric):
 
 class Scenes(ResampledRowMetric):
     """`presence`, `colour`, `count`, `position`: the share of images that are correct in this skill, among images whose
-    captions specify it. `scenes`: the mean over the skills, as in GenEval. `scenes_unseen`: `scenes` over held-out
-    captions only, if the dataset has any.
+    captions specify it. `scenes`: the mean over the skills that any caption specifies, as in GenEval. `scenes_unseen`:
+    `scenes` over held-out captions only, if there are any.
 
     The scene reader detects the objects. All scores are in [0, 1].
     """
@@ -94,7 +94,7 @@ def digest(texts: Iterable[str]) -> str:
 
 
 def descriptions(world: World) -> dict[str, SceneDescription]:
-    """Return the descriptions of all scenes that a world can have, by caption."""
+    """Return the descriptions of all scenes of a world by caption, including held-out captions."""
     return _descriptions(world.objects, world.colours, world.counts)
 
 

@@ -32,9 +32,11 @@ def check_scene(description: SceneDescription, detections: Sequence[Detection]) 
     """Check the detections in an image against its caption.
 
     - presence: every named object is there.
-    - colour: all objects of a coloured group have its colour. An object in its natural colour has that colour.
+    - colour: every coloured group has objects, and all of them have its colour. An object that is not recoloured has
+      the colour in `NATURAL`, if any.
     - count: a group with a count above one has exactly that many objects.
-    - position: the centres of the two objects have the relation. For each name, the highest score counts.
+    - position: the centres of the two objects have the relation, with an offset above `MIN_OFFSET`. For each name, the
+      detection with the highest score counts.
 
     Args:
         description: What the caption says.

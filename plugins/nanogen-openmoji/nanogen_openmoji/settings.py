@@ -31,8 +31,8 @@ class OpenMojiConfig:
         val: The number of held-out images.
         seed: The seed of all images.
         objects: The class names in captioned scenes.
-        hold_out: Every `hold_out`-th coloured, counted and related evaluation caption occurs in no scene. This tests
-            new combinations of known words. 0: all captions occur.
+        hold_out: Every `hold_out`-th coloured, counted and related evaluation caption is the caption of no scene. This
+            tests new combinations of known words. 0: none is held out.
     """
 
     train: int = field(default=20_480, validator=_count)

@@ -11,7 +11,7 @@ from nanogen_openmoji.vae import CHANNELS, STRIDE, TinyVAE
 
 
 class OpenMojiVAE(nn.Module):
-    """A tiny VAE: latents of 8 channels at 1/8 of the image's side, with zero mean and unit variance."""
+    """A tiny VAE: latents of 8 channels at 1/8 of the image's side, with mean about 0 and variance about 1."""
 
     licence = "CC BY-SA 4.0"  # for the card of a model
 
@@ -20,7 +20,7 @@ class OpenMojiVAE(nn.Module):
         self.vae = TinyVAE.load()
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the latent of an image. Raises NanoGenError for a size that is not a multiple of 8."""
+        """Return the shape of an image's latent. Raises NanoGenError for a size that is not a multiple of 8."""
         if image_size % STRIDE or image_size < STRIDE:
             near = max(STRIDE, image_size // STRIDE * STRIDE)
             raise NanoGenError(

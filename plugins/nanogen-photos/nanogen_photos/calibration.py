@@ -24,7 +24,7 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
     pairs (scene, absent class) in which the class is found.
 
     Args:
-        data: The dataset. Its held-out split has at least `count` scenes of each class.
+        data: The dataset. The scenes are the first of its held-out split.
         size: Side of the scenes in pixels.
         count: Scenes of each class.
         detector: A component of the kind `detector`.
@@ -44,12 +44,12 @@ def recalls(data: Photos, size: int, count: int, detector: Any = "nanodet") -> d
 
 
 def geneval(data: Photos, size: int, per_tag: int, detector: Any = "nanodet") -> Mapping[str, float]:
-    """Return the scores of `photos-geneval` for one real scene of each prompt.
+    """Return the scores of `photos-geneval` for one real scene of each prompt, without `_real` and `_relative` scores.
 
     Args:
         data: The dataset.
         size: Side of the scenes in pixels.
-        per_tag: Prompts of each tag.
+        per_tag: Maximum number of prompts of each tag.
         detector: A component of the kind `detector`.
     """
     metric = Scenes(ScenesConfig(prompts_per_tag=per_tag, images_per_prompt=1, detector=detector), dataset=data)

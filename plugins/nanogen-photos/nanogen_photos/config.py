@@ -21,7 +21,7 @@ _count = at_least(1, 100_000_000)
 
 @lru_cache(maxsize=1)
 def stamp_table() -> Mapping[str, tuple[str, ...]]:
-    """Return the stamps (cut-outs) of each class in a fixed order, as paths in the folder of stamps, without suffix."""
+    """Return class -> stamps (cut-outs), in a fixed order. A stamp is a path in the stamp folder, without suffix."""
     found: dict[str, tuple[str, ...]] = {}
     table = files("nanogen_photos").joinpath("stamps.csv").read_text(encoding="utf-8")
     for row in csv.DictReader(table.splitlines()):
@@ -33,10 +33,10 @@ def _classes(_: object, attribute: Attribute[Any], value: tuple[str, ...]) -> No
     for name in value:
         if name not in stamp_table():
             raise ValueError(
-                f"there is no class {name!r}.{near_miss(name, stamp_table())} Use {listing(stamp_table())}"
+                f"there is no class {name!r}.{near_miss(name, stamp_table())} Choose from {listing(stamp_table())}"
             )
     if value and (len(value) < 2 or len(set(value)) < len(value)):
-        raise ValueError(f"needs at least two different classes, got {shown(list(value))}")
+        raise ValueError(f"needs two or more classes, each once, got {shown(list(value))}")
 
 
 def _named(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -52,9 +52,9 @@ class PhotosConfig:
         train: The number of training images.
         val: The number of held-out images.
         seed: The seed of all images.
-        classes: The classes, in the order of their labels. Empty: all 22.
+        classes: Two or more classes, in the order of their labels. Empty: all 22.
         stamps: The folder of tuxpaint-stamps-default.
-        backgrounds: The folder of photographs, .jpg files. The default is the folder of mate-backgrounds.
+        backgrounds: The folder of the photographs (.jpg). Default: the nature photographs of mate-backgrounds.
     """
 
     train: int = field(default=20_480, validator=_count)
@@ -96,18 +96,21 @@ class DetectedConfig:
 
 @frozen(kw_only=True)
 class ScenesConfig:
-    """Options of the metric `photos-geneval`. All rules but `counting_threshold` have the official defaults.
+    """Options of the metric `photos-geneval`.
+
+    The defaults are GenEval's, except those of `prompts_per_tag`, `detector` and `counting_threshold`.
 
     Args:
-        prompts_per_tag: Prompts of each tag.
+        prompts_per_tag: The maximum number of prompts of each tag.
         images_per_prompt: Images per prompt.
         detector: A component of the kind `detector`.
         threshold: The score above which a detection counts.
         counting_threshold: As `threshold`, for prompts of the tag `counting`. The official 0.9 is for Mask2Former.
             NanoDet's scores are lower.
         max_objects: The maximum number of detections per class.
-        max_overlap: Drop a detection that overlaps a higher-scoring one by at least this IoU. 1 keeps all.
-        position_threshold: The smallest distance for a relation such as `left of`, as a share of the sum of both sizes.
+        max_overlap: Drop a detection that overlaps a higher-scoring one of its class by at least this IoU. 1 keeps all.
+        position_threshold: The offset between two objects' centres that is ignored along each axis, as a share of the
+            sum of their sizes.
     """
 
     prompts_per_tag: int = field(default=22, validator=at_least(1, 10_000))

@@ -1,4 +1,4 @@
-"""The dataset `photos`: labelled cut-outs on photographs, or scenes of them with captions."""
+"""The dataset `photos`: cut-outs on photographs, as labelled images or as captioned scenes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROMPTS_PER_TAG = 256  # of `Photos.prompts`
 
 
 class Photos:
-    """Composes images on access, at any size. Each image is a pure function of (seed, split, index).
+    """Composes images on access, at any size. The same options, split, view, size and index give the same image.
 
     Cut-outs and photographs are read from where they are installed. This package contains none of them.
     """
@@ -57,7 +57,7 @@ class Photos:
         )
 
     def prompts(self) -> list[str]:
-        """Return captions for evaluation, from all tags in turn. Tags with few prompts repeat theirs."""
+        """Return captions for evaluation, from all tags in turn, up to 256 per tag. Tags with fewer repeat theirs."""
         by_tag: dict[str, list[str]] = {}
         for line in some_lines(self.classes, PROMPTS_PER_TAG):
             by_tag.setdefault(line["tag"], []).append(line["prompt"])
@@ -82,7 +82,7 @@ class ComposedExamples:
         return Example(image, caption=scene.line["prompt"])
 
     def scene(self, index: int) -> Scene:
-        """Return what an image shows."""
+        """Return the scene that an image shows."""
         seed = f"{self._seed} {index}"
         if self._view == "labels":
             line = single(self._pictures.classes[index % len(self._pictures.classes)])

@@ -54,7 +54,7 @@ class Detected(ResampledRowMetric):
         }
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Check if each image, and a real scene, shows the class of its label. Images are processed one at a time."""
+        """Check for the class of the label in each image and in a real scene. Images are processed one at a time."""
         assert batch.labels is not None
         self._detector.to(images.device)
         names = [self._pictures.classes[label] for label in batch.labels.tolist()]
@@ -97,7 +97,7 @@ class Scenes(GenEval):
         return [*super().score_names, "geneval_real", "geneval_relative"]
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Check each image, and a real scene, against its prompt. Images are processed one at a time."""
+        """Check each image, and a real scene of its prompt, against the prompt. Images are processed one at a time."""
         rows = super().measure(images, batch)
         lines = [self.lines[number] for number in rows[PROMPT].tolist()]
         pairs = zip(_real(lines, images, batch, self._pictures), lines, strict=True)

@@ -15,7 +15,7 @@ SLOPE = 0.1  # of every leaky ReLU
 
 
 class Conv(nn.Conv2d):
-    """Convolution with zero padding, followed by a leaky ReLU."""
+    """3 x 3 convolution with zero padding, followed by a leaky ReLU."""
 
     def __init__(self, channels: int, width: int, *, stride: int = 1):
         super().__init__(channels, width, 3, stride=stride, padding=1)
@@ -52,7 +52,7 @@ class CSPBlock(nn.Module):
 
 
 class Head(nn.Module):
-    """Predicts class scores and box distributions for each cell of one level of the feature pyramid."""
+    """Predicts the logits of classes and box distances for each cell of one level of the feature pyramid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Head(nn.Module):
         self.out = nn.Conv2d(WIDTH, CLASSES + 4 * BINS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a feature map [B, 128, H, W] to [B, H W, 80 + 44]."""
+        """Map a feature map [B, 128, H, W] to class and distance logits [B, H W, 80 + 44]."""
         y: Tensor = self.out(self.hidden(x))
         return y.flatten(2).mT
 
@@ -80,10 +80,10 @@ class NanoDet(nn.Module):
         """Detect objects in each of N = 52^2 + 26^2 + 13^2 cells.
 
         Args:
-            pixels: [B, 3, 416, 416], normalised.
+            pixels: [B, 3, 416, 416], normalised by `detector.normalised`.
 
         Returns:
-            Class scores [B, N, 80] in [0, 1], and logits [B, N, 4, 11] of the distances of the four box sides.
+            Class scores [B, N, 80] in [0, 1], and logits [B, N, 4, 11] of the distances of the box sides, see `decode`.
         """
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(self.stem(pixels), 3, stride=2, padding=1)

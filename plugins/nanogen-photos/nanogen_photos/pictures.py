@@ -70,7 +70,7 @@ def cut_out(file: Path) -> Image.Image:
 
 @lru_cache(maxsize=128)
 def photograph(file: Path) -> Image.Image:
-    """Read a photograph as RGB, reduced to a short side of 768 pixels. Raises DataError for a damaged image."""
+    """Read a photograph as RGB, with a short side of at most 768 pixels. Raises DataError for a damaged image."""
     image = _opened(file).convert("RGB")
     scale = SHORTEST / min(image.size)
     if scale >= 1:

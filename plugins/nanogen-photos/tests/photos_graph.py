@@ -31,7 +31,7 @@ def kernel(name, shape):
 
 
 def tensors():
-    """The float tensors of the graph by formula, by name, in the graph's layout."""
+    """Return name -> float tensor of the graph, with values by formula, in the graph's layout."""
     state = NanoDet().state_dict()
     found = {}
     for layer, names in layers().items():

@@ -158,7 +158,7 @@ def test_damaged_stamps_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"classes": ["aple", "dog"]}, "apple"), ({"classes": ["dog"]}, "at least two")]
+    ("options", "said"), [({"classes": ["aple", "dog"]}, "apple"), ({"classes": ["dog"]}, "two or more")]
 )
 def test_wrong_classes_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):

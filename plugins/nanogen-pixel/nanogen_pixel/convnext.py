@@ -19,8 +19,8 @@ from nanogen_train.protocols import Auxiliary
 class ConvNeXt(Auxiliary):
     """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = |f(x_hat) - f(x)|^2`, for samples with t < `below`.
 
-    x_hat is the predicted image. f is the final LayerNorm of the spatial mean of the last feature map. Images are in
-    [-1, 1] without ImageNet normalisation, as in the public code.
+    x_hat is the predicted image, and x the real one. f is the final LayerNorm of the spatial mean of the last feature
+    map. Images are in [-1, 1] without ImageNet normalisation, as in the public code.
 
     Args:
         config: Options of the loss.

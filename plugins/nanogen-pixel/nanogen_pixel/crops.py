@@ -30,9 +30,10 @@ class Crops(NamedTuple):
 
 
 def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
-    """Draw one crop per sample, as in torchvision's RandomResizedCrop.
+    """Draw one crop per sample, similar to torchvision's RandomResizedCrop.
 
-    The area fraction is uniform in `AREA`. The aspect ratio (width / height) is log-uniform in `ASPECT`.
+    The area fraction is uniform in `AREA`. The aspect ratio (width / height) is log-uniform in `ASPECT`. A side that is
+    longer than the image's is shortened to it, where torchvision draws again.
 
     Args:
         rng: Random numbers, one slot per sample.

@@ -26,7 +26,7 @@ def mean_over_batch(
         forward_pass: The forward pass. Its batch size divides the sum.
         rows: Indices [A] of the samples with little noise. The distance of all others is 0.
         config: Weight and normalisation.
-        distance: Computes the distances [A]. It is not called if `rows` is empty.
+        distance: Computes the distances [A]. If `rows` is empty, it is not called, and the loss is 0 without parts.
     """
     if not len(rows):
         return Losses(forward_pass.times.t.new_zeros(()))

@@ -17,7 +17,9 @@ from nanogen_train.protocols import Auxiliary
 
 
 class Lpips(Auxiliary):
-    """`weight * LPIPS(x_hat, x)` for samples with t < `below`. x_hat is the predicted image.
+    """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = LPIPS(x_hat, x)`, for samples with t < `below`.
+
+    x_hat is the predicted image, and x the real one. By default norm_p is 0: the loss is `weight * d`.
 
     Args:
         config: Options of the loss.

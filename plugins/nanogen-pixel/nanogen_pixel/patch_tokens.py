@@ -18,7 +18,10 @@ EXTRA = "patch-tokens"
 
 
 class PatchTokens(Auxiliary):
-    """`weight * mean((tokens(x_hat) - tokens(x))^2)` for samples with t < `below`. x_hat is the predicted image.
+    """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = mean((f(x_hat) - f(x))^2)`, for samples with t < `below`.
+
+    f gives the teacher's patch tokens, x_hat is the predicted image, and x the real one. By default norm_p is 0: the
+    loss is `weight * d`.
 
     Args:
         config: Options of the loss.
@@ -29,7 +32,7 @@ class PatchTokens(Auxiliary):
         self.teacher = teacher_of(config.teacher, "auxiliary.patch-tokens.teacher")
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the teacher's patch tokens of the images: [B, N, D]."""
+        """Return the teacher's patch tokens of the images as `{"patch-tokens": [B, N, D]}`."""
         assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self.teacher.encode(batch.images)[0]}
 

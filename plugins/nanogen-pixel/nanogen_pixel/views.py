@@ -11,7 +11,7 @@ from nanogen_pixel.crops import cropped, random_crops
 def compared_images(
     denoised: Tensor, image: Tensor, rows: Tensor, crop: int | None, rng: KeyedRNG
 ) -> tuple[Tensor, Tensor]:
-    """Return the predicted and real images to compare.
+    """Return the predicted and the real images to compare: [A, 3, H, W] each, or [A, 3, crop, crop].
 
     Args:
         denoised: Predicted images [B, 3, H, W].

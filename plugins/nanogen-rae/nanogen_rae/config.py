@@ -31,11 +31,13 @@ class EncoderConfig:
     Args:
         path: A local folder, or another name on the Hugging Face hub. Null uses the published model.
         levels: Number of blocks to combine, at equal distances up to the last one, or a list of block numbers counted
-            from 0. 1 uses the output of the last block alone. The released configurations of RAEv2 list the blocks
-            [11, 13, 15, 17, 19, 21, 23] or 1 to 23 of DINOv3-L, which has 24 blocks.
+            from 0. The encoder's depth must be a multiple of the number. 1 uses the output of the last block alone. The
+            released configurations of RAEv2 list the blocks [11, 13, 15, 17, 19, 21, 23] or 1 to 23 of DINOv3-L, which
+            has 24 blocks.
         norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null uses the published one.
-        registers: Use the model with register tokens. Only DINOv2 has a model without them.
-        side: Side of the network's input in pixels. Null uses the published one.
+        registers: False uses the model of DINOv2 without register tokens. The other encoders accept only true.
+        side: Side of the network's input in pixels. Null gives one token per 16 x 16 image pixels. For convnextv2
+            it is 224 for images of 256 pixels, in proportion for other sizes.
         dtype: The dtype of the computation. Tokens are always float32.
     """
 

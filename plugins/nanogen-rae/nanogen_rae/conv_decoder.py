@@ -28,7 +28,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block `x + conv(silu(conv(norm(x))))`. The second convolution is initialised to zero."""
+    """Residual block `x + conv(silu(conv(norm(x))))`. The weight of the outer convolution is initialised to zero."""
 
     def __init__(self, channels: int):
         super().__init__()

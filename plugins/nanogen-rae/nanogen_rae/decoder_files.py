@@ -47,7 +47,7 @@ POSITION_TOLERANCE = 0.01  # for positions in half precision
 
 
 class DecoderFile(NamedTuple):
-    """Tensors of a decoder under the names of `Decoder`, and the kind of output that the file declares."""
+    """Tensors of a decoder under NanoGen's names, and the kind of output that the file declares."""
 
     source: Path
     state: dict[str, Tensor]
@@ -155,7 +155,7 @@ def _decoder_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def to_decoder_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename published tensors to the names of `Decoder`. The table of positions is dropped."""
+    """Rename published tensors to the names of `Decoder`. Other names are kept; the table of positions is dropped."""
     return {_to_decoder_name(name): value for name, value in state.items() if name != POSITIONS}
 
 

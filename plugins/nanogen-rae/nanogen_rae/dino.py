@@ -116,7 +116,10 @@ def _file(path: str, names: Sequence[str]) -> Path:
 
 
 def original_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the hub's tensors to the original names, without final norm and pooler. Original names are unchanged."""
+    """Rename the hub's tensors to the original names, without final norm and pooler.
+
+    Tensors under original names are returned as they are.
+    """
     if "cls_token" in state:
         return dict(state)
     found: dict[str, Tensor] = {}

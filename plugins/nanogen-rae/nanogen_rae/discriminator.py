@@ -35,7 +35,8 @@ class Heads(nn.Module):
 
 
 class SpectralConv1d(nn.Conv1d):
-    """Circular 1-D convolution with spectral normalisation: the weight is `weight_orig / (u . W v)`.
+    """Circular 1-D convolution with spectral normalisation: the weight is `weight_orig / (u . W v)`, where the
+    matrix W [out, channels * kernel] is `weight_orig`, and u and v approximate its first singular vectors.
 
     A forward pass in training mode does one power iteration. This equals `torch.nn.utils.spectral_norm`, which is
     deprecated; its successor updates u and v in another order.
@@ -106,7 +107,7 @@ def _block(width: int, kernel: int) -> nn.Sequential:
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the discriminator's hinge loss [] (Lim and Ye, arXiv 1705.02894) for real and fake logits [B, N]."""
+    """Return half of the hinge loss [] of Lim and Ye (arXiv 1705.02894) for real and fake logits [B, N]."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 

@@ -67,7 +67,7 @@ class PublishedEncoder:
     def grid(self, image_size: int) -> int:
         """Return the number of tokens along one side.
 
-        Unless the option `side` is set, a token covers 16 image pixels. For convnextv2, 7 tokens cover 256 pixels.
+        Unless the option `side` is set, a token covers 16 x 16 image pixels. For convnextv2, 7 tokens cover 256 pixels.
 
         Raises:
             Incompatible: The number of tokens is not whole.
@@ -109,7 +109,10 @@ class PublishedEncoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
-        """Map images [B, 3, H, H] in [-1, 1] to tokens [B, N, D] and class token [B, D], float32, without gradient."""
+        """Map images [B, 3, H, H] in [-1, 1] to tokens [B, N, D] and class token [B, D] if there is one, float32.
+
+        Computes no gradient.
+        """
         return self.forward_features(images)
 
     def forward_features(self, images: Tensor) -> Encoded:
@@ -190,7 +193,9 @@ def _block_numbers(depth: int, levels: int | Sequence[int], name: str) -> Sequen
     """Return the listed blocks, or `levels` blocks at equal distances up to the last one: 2, 5, 8, 11 for 4 of 12."""
     if not isinstance(levels, int):
         if levels[-1] >= depth:
-            raise ConfigError(f"`levels` of the encoder {name!r} must be at most {depth - 1}, got {levels[-1]}.")
+            raise ConfigError(
+                f"The block numbers in `levels` of the encoder {name!r} must be at most {depth - 1}, got {levels[-1]}."
+            )
         return levels
     if depth % levels:
         raise ConfigError(

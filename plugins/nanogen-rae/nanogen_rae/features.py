@@ -18,7 +18,7 @@ DINO_BLOCKS = (11, 2, 5, 8, 11)  # counted from 0; as published, the last block 
 
 
 class Features(Protocol):
-    """Protocol of frozen features. All levels have the same width. Gradients reach the images."""
+    """Protocol of frozen features: `levels` sequences of `width` channels. Gradients reach the images."""
 
     width: int
     levels: int
@@ -45,11 +45,11 @@ class DinoFeatures:
         self.network, self.width = network, network.width
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Resize and normalise images [B, 3, H, W] in [-1, 1] to [B, 3, 224, 224]."""
+        """Resize and normalise images [B, 3, H, W] in [-1, 1] for the network: to [B, 3, 224, 224] for DINO-S/8."""
         return prepared(images, self.network.side, DINO_INPUT)
 
     def __call__(self, images: Tensor) -> Sequence[Tensor]:
-        """Map images [B, 3, H, W] in [-1, 1] to five levels [B, C, N]."""
+        """Map images [B, 3, H, W] in [-1, 1] to five levels, each [B, C, N]."""
         states = self.network(self.prepared(images))
         return [states[block].mT for block in DINO_BLOCKS]
 

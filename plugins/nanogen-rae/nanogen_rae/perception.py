@@ -133,7 +133,7 @@ def heads_of(facts: Mapping[str, Any]) -> int:
             f" option `path` to a folder whose architecture begins with {ARCHITECTURE}."
         )
     if not isinstance(arguments, Mapping):
-        raise DataError(f"`model_args` in config.json must be a JSON object, got {shown(arguments)}.")
+        raise DataError(f"`model_args` in config.json must be a JSON object, got {shown(arguments)}. Correct it.")
     if arguments.get("num_heads") is not None:
         return json_files.whole_number(arguments, "num_heads", "the config.json")
     size = next((word for word in architecture.split("_") if word in HEADS), None)

@@ -31,7 +31,7 @@ def reconstruction(tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, 
         batches: Batches with images.
 
     Returns:
-        `psnr` (dB, mean over images), `l1` (mean absolute error in [0, 2]) and `images` (their number).
+        `psnr` (dB, mean over images), `l1` (mean absolute error in [0, 2]) and `images` (number of images).
 
     Raises:
         DataError: There are no images.

@@ -42,7 +42,10 @@ class Source:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The vision part of a local folder's config.json. It is empty for a name on the hub."""
+        """Keys of config.json in a local folder: those of `vision_config`, or else all, with those of `model_args`.
+
+        They are empty for a name on the hub.
+        """
         if self.folder is None:
             return {}
         try:

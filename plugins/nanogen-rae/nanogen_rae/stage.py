@@ -31,9 +31,10 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class DecoderTraining:
-    """Training of a RAE's decoder with L1, a perceptual loss and a GAN loss.
+    """Training of a RAE's decoder with L1 and, by default, a perceptual loss and a GAN loss.
 
-    `nets["decoder"]` and `nets["discriminator"]` have one optimizer each; `nets["ema"]` is the EMA of the decoder.
+    `nets["decoder"]` and `nets["discriminator"]` (absent without a GAN loss) have one optimizer each. `nets["ema"]` is
+    the EMA of the decoder.
     The L1 loss is on the scale of images in [0, 1]. Checkpoints do not contain the frozen networks of the losses.
 
     Args:
@@ -41,7 +42,7 @@ class DecoderTraining:
         pipeline: The pipeline. Its tokenizer must be a RAE.
 
     Raises:
-        DataError: Weights of LPIPS, DINO, the encoder or the decoder are missing or do not match.
+        DataError: Weights of LPIPS, DINO or the decoder are missing or do not match.
     """
 
     def __init__(self, config: DecoderStageConfig, *, pipeline: Pipeline):
@@ -59,7 +60,8 @@ class DecoderTraining:
         self.phase_names = (DECODER,) if self.features is None else (DECODER, DISCRIMINATOR)
 
     def phases(self, step: int) -> Sequence[str]:
-        """Return the phases of a step: "decoder", and from `discriminator_from` on also "discriminator"."""
+        """Return the phases of a step: "decoder", and from the fraction `discriminator_from` of all steps on also
+        "discriminator", if there is a GAN loss."""
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
     def _reached(self, step: int, fraction: float) -> bool:
@@ -71,7 +73,10 @@ class DecoderTraining:
         return [(f"{phase}.{name}", tensor) for name, tensor in self.nets[phase].named_parameters()]
 
     def prepare(self, batch: Batch, step: int | None) -> Batch:
-        """Encode the images: the tokens [B, C, h, w] become `latents`, the images move to `extras`."""
+        """Encode the images: the tokens [B, C, h, w] become `latents`, the images move to `extras`.
+
+        A batch that has latents, or no images, is returned unchanged.
+        """
         if batch.latents is not None or batch.images is None:
             return batch
         tokens = self.tokenizer.tokens(batch.images)
@@ -145,9 +150,8 @@ class DecoderTraining:
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Return held-out images, each followed by its reconstruction by the EMA decoder, and their labels.
-
-        The labels are "original" and, with the PSNR, "decoded, 22.7 dB".
+        """Return about `count` images: held-out ones, each followed by its reconstruction by the EMA decoder. Return a
+        label for each: "original" or, with the PSNR, "decoded, 22.7 dB".
         """
         pairs = -(-max(1, count // 2) // processes.world())  # per process
         decoded = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))

@@ -48,7 +48,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
         shape: Expected shape (C, h, w).
 
     Raises:
-        DataError: The file is missing or damaged, or has another shape.
+        DataError: The file is missing or damaged, lacks `mean` or `var`, or has another shape.
     """
     if path is None:
         raise DataError(

@@ -65,7 +65,7 @@ class RAE:
         return {**self.encoder.weights(self._image_size), **statistics}
 
     def files(self) -> list[Path]:
-        """Return the files of the encoder. The configuration names the files of decoder and statistics."""
+        """Return the files of the encoder. The files of decoder and statistics are left out, as options name them."""
         return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:

@@ -58,11 +58,11 @@ class RepaEConfig(DiffusionConfig):
     Args:
         align: Name of the auxiliary loss that also trains the tokenizer. Its own weight applies to the backbone.
         align_weight: Weight of the alignment loss for the tokenizer.
-        l1_weight: Weight of the L1 distance of images in [-1, 1].
+        l1_weight: Weight of the L1 distance between reconstructions and images in [-1, 1].
         perceptual: Perceptual loss of reconstructions: "lpips" (weights of VGG16), or "none".
         perceptual_weight: Weight of the perceptual loss.
         lpips: Folder with the weights of LPIPS. By default the folder of torch.hub.
-        kl_weight: Weight of the KL divergence. The divergence is summed over the latent.
+        kl_weight: Weight of the KL divergence from N(0, I). The divergence is summed over the latent.
         ema_decay: EMA decay per step, for the backbone and for the statistics of the latents.
     """
 

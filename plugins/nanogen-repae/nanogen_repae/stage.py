@@ -31,9 +31,10 @@ class RepaE(Diffusion):
 
     With the posterior sample `z = mean + std noise` of the VAE and its normalised latents BN(z):
 
-        `L(tokenizer) = L1 + LPIPS + kl_weight KL + align_weight L_REPA(BN(z))`
-        `L(student) = L_diffusion(BN(sg(z))) + L_REPA(BN(sg(z)))`, the latter with the weight of the auxiliary loss
+        `L(tokenizer) = l1_weight L1 + perceptual_weight LPIPS + kl_weight KL + align_weight L_REPA(BN(z))`
+        `L(student) = L_diffusion(BN(sg(z))) + weight L_REPA(BN(sg(z)))` with the `weight` of the auxiliary loss
 
+    L_REPA is the alignment loss, the auxiliary loss `align`. Other auxiliary losses train the backbone only.
     In the tokenizer phase, the alignment loss trains the encoder through the backbone; the backbone's weights are
     constant. The diffusion loss does not reach the VAE. Both phases use the same z (computed before the update of the
     VAE), times and noise.
@@ -74,7 +75,8 @@ class RepaE(Diffusion):
     def prepare(self, batch: Batch, step: int | None) -> Batch:
         """Encode the images: `latents` is the mean of the posterior, unnormalised. The images are kept.
 
-        Raises TrainingError if `step` is None (cached latents): the tokenizer is trained.
+        A batch with latents or without images is returned unchanged. Raises TrainingError if `step` is None (cached
+        latents): the tokenizer is trained.
         """
         if batch.latents is not None or batch.images is None:
             return batch
@@ -93,7 +95,10 @@ class RepaE(Diffusion):
             rng: Random numbers, one slot per sample.
         """
         if batch.images is None or batch.latents is None:
-            raise TrainingError("The stage 'repa-e' trains the tokenizer and needs images: train on images.")
+            raise TrainingError(
+                "The stage 'repa-e' trains the tokenizer, but the batch has no images. Train on images, without"
+                " train.precomputed_latents."
+            )
         return self._tokenizer_loss(batch, rng) if phase == TOKENIZER else self._student_loss(batch, rng)
 
     # -- the backbone ------------------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ class RepaE(Diffusion):
         return _with_learned_tokenizer(super().averaged().with_parts(tokenizer=tokenizer))
 
     def weights(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return the EMA weights of the backbone, and the tokenizer with EMA statistics."""
+        """Return the EMA weights of the backbone, and the weights of the tokenizer with EMA statistics."""
         statistics = {f"norm.{name}": value for name, value in self.nets[STATISTICS].state_dict().items()}
         return {**super().weights(), TOKENIZER: {**self.tokenizer.state_dict(), **statistics}}
 

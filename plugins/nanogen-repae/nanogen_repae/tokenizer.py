@@ -65,7 +65,7 @@ class BatchNormVAE(nn.Module):
         return self.reconstruct(self.norm.inverse(latents.float()))
 
     def posterior(self, images: Tensor) -> Posterior:
-        """Return the posterior of unnormalised latents z, with gradient."""
+        """Return the posterior of the unnormalised latents z of images [B, 3, H, W] in [-1, 1], with gradient."""
         return self.vae.posterior(images)
 
     def reconstruct(self, z: Tensor) -> Tensor:

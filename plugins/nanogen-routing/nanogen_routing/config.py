@@ -1,4 +1,4 @@
-"""Options of the backbones. Does not import torch."""
+"""Options of the backbones and of path-drop guidance. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class RouteOptions:
             and 3 (TREAD) or 2 (SPRINT) after it, or fewer in a shallow encoder.
         share: Share of the image tokens that skip the route, in [0, 1). 0 trains on all tokens.
         selection: How the kept tokens of a sample are drawn. "random": from all image tokens. "groups": equally many
-            from each 2 x 2 group of neighbours; this needs an even grid and a share of 0.25, 0.5 or 0.75.
+            from each 2 x 2 group of neighbours; this needs an even number of rows and of columns, and a share of 0,
+            0.25, 0.5 or 0.75.
     """
 
     DENSE: ClassVar[tuple[int, int]]
@@ -50,7 +51,7 @@ class RouteOptions:
         return range(first, last + 1)
 
     def check_route(self) -> None:
-        """Raise ConfigError if the encoder lacks the blocks, or the share does not fit 2 x 2 groups."""
+        """Raise ConfigError if the route is empty or leaves the encoder, or the share does not fit 2 x 2 groups."""
         route, depth = self.route, self.trunk.depth
         if not route or route[-1] > depth:
             raise ConfigError(
@@ -58,12 +59,15 @@ class RouteOptions:
                 f" blocks {route.start} to {route.stop - 1}."
             )
         if self.selection == "groups" and (self.share * GROUP) % 1:
-            raise ConfigError(f"share: must be 0.25, 0.5 or 0.75 with `selection: groups`, got {self.share}.")
+            raise ConfigError(f"share: must be 0, 0.25, 0.5 or 0.75 with `selection: groups`, got {self.share}.")
 
 
 @frozen(kw_only=True, slots=False)
 class TreadOptions(RouteOptions):
-    """Options of TREAD. As in the public code, half of the tokens skip all but the first two and last three blocks."""
+    """Options of TREAD.
+
+    By default, as in the public code, half of the image tokens skip all but the first two and last three blocks.
+    """
 
     DENSE: ClassVar[tuple[int, int]] = (2, 3)
 
@@ -88,10 +92,12 @@ class TreadDDTConfig(DDTConfig, TreadOptions):
 
 @frozen(kw_only=True, slots=False)
 class SprintOptions(RouteOptions):
-    """Options of SPRINT. As in the paper, 3/4 of the tokens skip all but the first two and last two blocks.
+    """Options of SPRINT.
+
+    By default, as in the paper, 3/4 of the image tokens skip all but the first two and last two blocks.
 
     Args:
-        path_drop: Probability that the deep path of a sample is dropped in training.
+        path_drop: Probability that the output of a sample's deep path (the route) is dropped in training.
     """
 
     DENSE: ClassVar[tuple[int, int]] = (2, 2)
@@ -125,7 +131,7 @@ class PathDropConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance.
-        t_min, t_max: Interval of times with guidance, both ends included.
+        t_min, t_max: Sampling steps that start in [t_min, t_max] are guided.
     """
 
     scale: float = field(default=3.0, validator=guidance_scale)

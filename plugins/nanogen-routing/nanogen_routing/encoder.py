@@ -14,13 +14,13 @@ from nanogen_routing.selection import Selection, at_positions, put, taken
 
 
 class RoutedEncoder(Encoder):
-    """Base of the encoders with a route.
+    """Base class of the encoders with a route.
 
     Args:
         config: Sizes, options and the route.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Capability words, as for `Encoder`.
+        wanted: As for `Encoder`.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RoutedEncoder(Encoder):
         self.selection = Selection(config, self.geometry)
 
     def kept(self, x: Tensor) -> Tensor | None:
-        """Return the positions [B, K] of the tokens that take the route; None for all, as in evaluation mode."""
+        """Return the positions [B, K] of the tokens of `x` that take the route; None for all, as in evaluation mode."""
         return self.selection.kept(x) if self.training else None
 
     def run_blocks(
@@ -48,7 +48,7 @@ class RoutedEncoder(Encoder):
         outputs: dict[int, Tensor],
         kept: Tensor | None = None,
     ) -> Tensor:
-        """Return a sequence [B, S, width] after some blocks. Skipped tokens keep their values, also in `outputs`.
+        """Run blocks on a sequence and return it [B, S, width]. Skipped tokens keep their values, also in `outputs`.
 
         Args:
             x: The sequence.

@@ -18,7 +18,7 @@ class PathDrop:
     do not run. This guidance replaces classifier-free guidance.
 
     Args:
-        config: Scale and interval.
+        config: Scale w, t_min and t_max.
     """
 
     level = 1

@@ -21,7 +21,7 @@ def at_random(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
 
 
 def in_groups(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
-    """Return the numbers [B, K] of the tokens with the lowest scores [B, N], equally many in each 2 x 2 group."""
+    """Return the numbers [B, K] of the 4 (1 - share) tokens with the lowest scores [B, N] in each 2 x 2 group."""
     rows, columns = grid
     numbers = _grouped(torch.arange(rows * columns, device=scores.device)[None], grid)  # [1, G, 4]
     kept = _grouped(scores, grid).argsort(dim=2)[..., : GROUP - round(share * GROUP)]  # [B, G, k]
@@ -56,8 +56,8 @@ class Selection:
         self._select = SELECTIONS[options.selection]
         if options.selection == "groups" and any(side % 2 for side in geometry.grid):
             raise Incompatible(
-                f"backbone.selection: a grid of {geometry.grid[0]} x {geometry.grid[1]} tokens has no 2 x 2 groups. Set"
-                " `backbone.selection: random`, or another patch size."
+                f"backbone.selection: a grid of {geometry.grid[0]} x {geometry.grid[1]} tokens cannot be cut into 2 x 2"
+                " groups. Set `backbone.selection: random`, or another patch size."
             )
 
     def kept(self, tokens: Tensor) -> Tensor | None:

@@ -26,17 +26,17 @@ PATH_DROP = "path_drop"  #: Name of the extra of a condition, [B] bool: the samp
 class SprintEncoder(RoutedEncoder):
     """Dense shallow blocks, sparse deep blocks (the route), and blocks on the fusion of both.
 
-    The fusion is a linear map of `[deep, shallow]`, for all tokens of the sequence. In training the deep path processes
-    a part of the image tokens; in its output the others are a mask token. For a random share of samples the deep path
-    is dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
-    all tokens, except those of samples that `Condition.extras["path_drop"]` marks. As in the public code, the mask
-    token is random and not trained.
+    The fusion is a linear map of `[deep, shallow]`, for all tokens of the sequence. In training the deep path omits a
+    part of the image tokens; in its output these are a mask token. For a random share of samples the deep path is
+    dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
+    all tokens, and no samples are drawn. In both modes `Condition.extras["path_drop"]` [B], if given, marks the samples
+    whose deep path is dropped. As in the public code, the mask token is random and not trained.
 
     Args:
         config: Sizes, options and the route.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Capability words, as for `Encoder`.
+        wanted: As for `Encoder`.
     """
 
     mask_token: Tensor

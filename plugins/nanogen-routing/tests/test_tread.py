@@ -173,7 +173,7 @@ def test_skipped_tokens_send_no_gradient_into_the_route(tread):
         ({"route_to": 6}, "route_from, route_to: the route must lie in blocks 1 to .* got blocks 2 to 6"),
         ({"route_from": 5, "route_to": 4}, "and not end before it starts, got blocks 5 to 4"),
         ({"share": 1.0}, "share: must be at least 0 and below 1"),
-        ({"share": 0.3, "selection": "groups"}, "share: must be 0.25, 0.5 or 0.75"),
+        ({"share": 0.3, "selection": "groups"}, "share: must be 0, 0.25, 0.5 or 0.75"),
     ],
 )
 def test_wrong_options_are_errors(options, message):
@@ -184,7 +184,7 @@ def test_wrong_options_are_errors(options, message):
 
 def test_groups_need_an_even_grid():
     config = TreadLightningDiTConfig(**SIZES, selection="groups")
-    with pytest.raises(Incompatible, match="3 x 4 tokens has no 2 x 2 groups"):
+    with pytest.raises(Incompatible, match="3 x 4 tokens cannot be cut into 2 x 2 groups"):
         TreadLightningDiT(config, latent=LatentSpec(3, 6, 8, factor=8), condition=LABEL)
 
 

@@ -22,7 +22,7 @@ class SDEConfig:
         last_step: How the last step reaches t = 0 without noise. "mean" is a step with the drift of the SDE, "euler" a
             step of the ODE, "tweedie" the predicted data. "none": the last step adds noise like the others.
         last_step_size: Size of the last step in t. The other steps divide the rest in the proportions of the
-            objective's grid. Unused for "none": its times are the objective's grid.
+            objective's grid. Unused if `last_step` is "none" or `steps` is 1: the times are then the objective's grid.
     """
 
     steps: int = field(default=250, validator=sampling_steps)

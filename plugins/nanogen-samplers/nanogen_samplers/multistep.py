@@ -67,8 +67,8 @@ class UniPC(DPMSolver2M):
         x_r = (s_r / s_t) x_t - a_r (exp(-h) - 1) (D_t + p (D' - D_t) / k + q (D_r - D_t)),    k = -h' / h,
 
     with p + q = b_1 and k p + q = b_2, where b_1 = g_1 / B, b_2 = 2 g_2 / B, B = exp(-h) - 1, g_1 = -B / h - 1 and
-    g_2 = -g_1 / h - 1 / 2. After the first step p = 0 and q = 1 / 2. D_r is not computed anew for the corrected state,
-    so that a step has one evaluation.
+    g_2 = -g_1 / h - 1 / 2. After the first step p = 0 and q = 1 / 2. The state at t = 0 is not corrected. D_r is not
+    computed anew for the corrected state, so that a step has one evaluation.
     """
 
     def _corrected(

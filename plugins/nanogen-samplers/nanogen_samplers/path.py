@@ -36,18 +36,18 @@ class PathPoint(NamedTuple):
 
     @property
     def log_snr(self) -> float:
-        """log(a / s), half of the logarithm of the signal-to-noise ratio; infinite at the ends."""
+        """log(a / s), half of the logarithm of the signal-to-noise ratio: inf without noise, -inf without data."""
         if self.s <= 0:
             return math.inf
         return math.log(self.a / self.s) if self.a > NO_DATA * self.s else -math.inf
 
     def data(self, state: State, velocity: State) -> State:
-        """Return the predicted data."""
+        """Return the data that the state x and its velocity v imply."""
         of_state, of_velocity = self.s_rate / self.determinant, self.s / self.determinant
         return state.map(lambda x, v: of_state * x - of_velocity * v, velocity)
 
     def noise(self, state: State, velocity: State) -> State:
-        """Return the predicted noise."""
+        """Return the noise that the state x and its velocity v imply."""
         of_state, of_velocity = self.a_rate / self.determinant, self.a / self.determinant
         return state.map(lambda x, v: of_velocity * v - of_state * x, velocity)
 
@@ -65,7 +65,7 @@ def path_points(objective: Objective, times: Tensor) -> list[PathPoint]:
 
 
 def same_path(first: Objective, second: Objective) -> bool:
-    """Return whether two objectives have the same path and time convention, to a relative error of 1e-5."""
+    """Return whether the paths of two objectives agree at the times `COMPARED`, to an error of 1e-5 (1 + |value|)."""
     pairs = zip(*(path_points(each, COMPARED) for each in (first, second)), strict=True)
     return all(abs(one - other) <= 1e-5 * (1 + abs(other)) for pair in pairs for one, other in zip(*pair, strict=True))
 

@@ -31,14 +31,14 @@ FORMS: Mapping[str, Callable[[PathPoint, float, float], float]] = {
 class SDE:
     """Euler-Maruyama sampler of SiT (Ma et al., arXiv 2401.08740) on any linear path x_t = a data + s noise.
 
-    The SDE has the same distributions at each time as the flow. A step from t to r = t - h is
+    At each time, the SDE has the same distribution as the ODE dx/dt = v. A step from t to r = t - h is
 
         x_r = x_t - h (v - w(t) score) + sqrt(2 w(t) h) z,    score = -noise / s,
 
     with the predicted noise and standard normal z, keyed by sample and step. w(t) is, by `diffusion`,
 
     - "sigma": norm s
-    - "sbdm": norm s (a s' - a' s) / a, the diffusion of the forward process; at t <= 0.999
+    - "sbdm": norm s (a s' - a' s) / a, the diffusion of the forward process; for t > 0.999 its value at 0.999
     - "linear": norm t
     - "constant": norm
     - "decreasing": (1 - norm cos(pi t))^2 / 4

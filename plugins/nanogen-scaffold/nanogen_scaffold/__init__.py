@@ -1,4 +1,4 @@
-"""Plugin projects for NanoGen: generate one, check an installed plugin, and train it briefly on both tasks."""
+"""Tools for authors of plugins: generate a project, check an installed plugin, train small configurations briefly."""
 
 from typing import TYPE_CHECKING
 

@@ -15,10 +15,9 @@ class Template:
     """Facts about the generated project of a kind.
 
     Args:
-        summary: One sentence without a full stop: what the generated component does.
+        summary: What the generated component is or does, without a full stop.
         contents: What the file of the component contains, for the README.
-        requires: Distributions that the generated code imports in addition to nanogen-core, nanogen-files, attrs and
-            torch.
+        requires: Requirements of the project in addition to nanogen-core, nanogen-files, attrs and torch.
         options: Options in `example.yaml`, as a YAML mapping without braces.
         group: Whether a configuration selects any number of components of this kind.
     """

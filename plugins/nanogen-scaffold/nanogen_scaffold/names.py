@@ -51,8 +51,8 @@ def names_of(name: str, kind: str) -> Names:
     component = names.component
     if not WORDS.fullmatch(component) or len(component) > LONGEST:
         raise NanoGenError(
-            f"{shown(name)} cannot be the name of a plugin: use lower-case words of letters and digits, joined by"
-            f" hyphens, with at most {LONGEST} characters, such as my-{kind}."
+            f"{shown(name)} cannot be the name of a plugin. Use lower-case words of letters and digits, joined by"
+            f" hyphens, with at most {LONGEST} characters, such as my-{kind}. The first character must be a letter."
         )
     if component in YAML_WORDS or keyword.iskeyword(component) or hasattr(builtins, names.cls):
         raise NanoGenError(
@@ -79,7 +79,7 @@ def _refuse_taken(names: Names, kind: str) -> None:
         )
     owner = names.distribution if _is_installed(names) else known_distributions().get(names.component)
     if owner:
-        raise NanoGenError(f"The name {names.component!r} belongs to the distribution {owner}: choose another name.")
+        raise NanoGenError(f"The name {names.component!r} is taken by {owner}: choose another name.")
 
 
 def _is_installed(names: Names) -> bool:

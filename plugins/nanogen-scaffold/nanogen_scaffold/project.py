@@ -44,7 +44,7 @@ def new_project(name: str, kind: str, parent: Path) -> Path:
         parent: Existing folder in which the project is created.
 
     Raises:
-        NanoGenError: The kind is unknown, the name cannot be used, the folder exists or cannot be written.
+        NanoGenError: The kind is unknown, the name cannot be used, or the folder exists or cannot be written.
     """
     if kind not in KINDS:
         raise NanoGenError(f"There is no template for the kind {shown(kind)}.{near_miss(kind, KINDS)} {_kinds()}")

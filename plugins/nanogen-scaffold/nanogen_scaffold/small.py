@@ -47,8 +47,8 @@ class Trained:
 
     Args:
         pipeline: The trained pipeline, loaded from the folder.
-        losses: Loss of each step.
-        samples: Two samples [2, 3, H, W] in [-1, 1].
+        losses: Loss of each logged step. `small_config` logs every step.
+        samples: Two samples [2, 3, H, W] in [-1, 1]; empty [0] if the pipeline has no backbone.
     """
 
     pipeline: Pipeline
@@ -59,7 +59,7 @@ class Trained:
 def small_config(task: str, method: str | None = None) -> dict[str, Any]:
     """Return a configuration of small parts for a task. They need no pretrained weights.
 
-    With a method, the slots that the method fills are left out.
+    With a method, the keys that the method sets are left out, except `train`.
     The images are coloured squares of 32 x 32 pixels with labels and captions (`nanogen_data.testing.fakes`).
     """
     register_small_parts()
@@ -79,7 +79,7 @@ def register_small_parts() -> None:
 
 
 def small_resolved(task: str, settings: Mapping[str, Any], *over: Mapping[str, Any]) -> Resolved:
-    """Resolve the small configuration with settings of the tested component. Later layers override earlier ones."""
+    """Resolve the small configuration, overridden by `settings`, then by each mapping of `over`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # about options of the small parts that were replaced
         return resolve(small_config(task, settings.get("method")), settings, *over)
@@ -115,7 +115,7 @@ def short_training(task: str, folder: Path, *, steps: int = 30, **settings: Any)
 
 
 def train_resolved(resolved: Resolved, folder: Path) -> Trained:
-    """Train a resolved configuration, load the saved pipeline and sample from it. Raises as `short_training`."""
+    """Train a configuration, load the saved pipeline and sample from it. Raises the errors of `short_training`."""
     losses: list[float] = []
     run = Run(build_pipeline(resolved), folder, report=lambda step, scalars: losses.append(scalars["loss"]))
     finished = run.train()

@@ -41,7 +41,7 @@ BROKEN = {
     ),
     "wrong-hook": (
         "objective", "plugin.py", "def nanogen_components", "def nanogen_component",
-        (), "the hooks return what they should", "unknown hook 'nanogen_component'",
+        (), "the hooks are valid", "unknown hook 'nanogen_component'",
     ),
     "heavy": (
         "objective", "plugin.py", "NANOGEN_API = 1", "import torch\n\nNANOGEN_API = 1",

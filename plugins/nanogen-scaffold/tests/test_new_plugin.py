@@ -27,8 +27,8 @@ REFUSED = {
     "flow": "nanogen-flow already has the objective 'flow'",
     "objective": "'objective' is the name of a kind, section or command",
     "train": "'train' is the name of a kind, section or command",
-    "core": "belongs to the distribution nanogen-core",
-    "jit": "belongs to the distribution nanogen-jit",
+    "core": "'core' is taken by nanogen-core",
+    "jit": "'jit' is taken by nanogen-jit",
     "losses": "would give a class the name Losses, which nanogen_losses/objective.py uses already",
     "plugin": "would give a class the name TestPlugin, which tests/test_contract.py uses already",
 }

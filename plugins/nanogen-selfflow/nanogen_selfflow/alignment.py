@@ -24,7 +24,8 @@ class SelfAlignment(Auxiliary):
 
     The loss is `weight * (1 - cosine similarity of head(student block) and teacher block)`, averaged over tokens and
     samples. The teacher has no gradient. Its input has the same data and noise as the student's, but all of its tokens
-    have the smaller of the sample's two times, so it is cleaner. The head is an MLP: `Linear(D, D + E)`, SiLU,
+    have the smallest time of the sample's tokens. With the objective `self-flow`, this input is cleaner than the
+    student's; with one time per sample, both are equal. The head is an MLP: `Linear(D, D + E)`, SiLU,
     `Linear(D + E, E)`. D is the width of the student's block, E that of the teacher's block.
 
     Args:

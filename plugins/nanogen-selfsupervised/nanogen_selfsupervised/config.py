@@ -44,7 +44,7 @@ class SelfAlignmentConfig:
         teacher_block: Block of the EMA backbone that `block` is aligned with.
         interval: Largest difference k of the times: the teacher's time is uniform in [t - k, t], and at least 0.
         weight: Weight of the loss.
-        distance: Smooth L1 distance, or 1 minus the cosine similarity.
+        distance: "smooth-l1", or "cosine": 1 minus the cosine similarity.
         beta: The smooth L1 distance is quadratic for differences below beta.
     """
 
@@ -61,7 +61,8 @@ class ContrastiveFlowConfig(FlowConfig):
     """Options of `ContrastiveFlow`: the options of `flow`, and two more.
 
     Args:
-        repulsion: lambda, in [0, 1). 0 is plain flow matching.
+        repulsion: Factor lambda of the squared distance to the velocity of another sample, in [0, 1). 0 is plain flow
+            matching.
         calibrated: Whether to multiply sampled velocities by 1 - lambda (section 5.4 of the paper), which is exact for
             latents of zero mean. Guidance scales then have the same effect as for plain flows.
     """

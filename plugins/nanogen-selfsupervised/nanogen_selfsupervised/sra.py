@@ -24,7 +24,7 @@ TEACHER = "ema"
 
 
 class SelfAlignment(Auxiliary):
-    """`weight * distance(projector(block output), deeper block output of the EMA at a smaller time)`.
+    """`weight * distance(projector(output of block), output of the EMA's teacher_block at a smaller time)`.
 
     The teacher is the EMA. Its time is t - k u with k = `interval` and u uniform in [0, 1], and at least 0.
     Its state is on the same path, with the same data and noise, and its condition is the student's. The teacher runs in

@@ -24,7 +24,7 @@ def _check_captions(instance: Any, attribute: Any, value: Mapping[str, float]) -
         raise ValueError(f"captions: set either caption or captions, not both (caption is {instance.caption!r})")
     odd = next((name for name in value if not re.fullmatch(_KEY, name)), None)
     if odd is not None:
-        raise ValueError(f"captions: {odd!r} is not a key of a file, such as txt, or of a field, such as json:prompt")
+        raise ValueError(f"captions: {odd!r} is neither a file's key, such as txt, nor a field, such as json:prompt")
 
 
 @frozen(kw_only=True)
@@ -36,13 +36,14 @@ class WebDatasetConfig:
             such as `/data/{00000..00099}.tar`, or a URL or brace pattern of URLs (`https://`, `s3://`). None: the
             folder `t2i` under NANOGEN_DATA.
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`.
-        validation: The held-out tars, in the same forms. None: the folder `val` under `root`, or under each of `roots`.
+        validation: The held-out tars: a tar, a folder of tars, a pattern or a URL. None: the folder `val` under `root`,
+            or under each of `roots`.
         image: The key of images. None: the only file of a sample with an image suffix.
         caption: The key of captions. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
         captions: Several keys of captions with probabilities, in place of `caption`: `{txt: 0.8, "json:alt": 0.2}`.
             `txt#2` is the second caption of the key `txt`.
         caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.
-        patience: Seconds that a read of a remote tar may take, with its retries.
+        patience: Seconds that a read of a remote tar may take, including retries.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 

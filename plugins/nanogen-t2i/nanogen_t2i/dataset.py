@@ -157,8 +157,8 @@ class TarExamples:
             column = 2 + 2 * number
             if all(bool((rows[:, column] < 0).all()) for rows in self._rows):
                 raise DataError(
-                    f"No sample of {self._tars[0]} and {len(self._tars) - 1} further tars has a file {key!r}, "
-                    "which `dataset.captions` names. Correct the key, or remove it."
+                    f"No sample of {self._tars[0]} and {len(self._tars) - 1} further tars has a file with the "
+                    f"key {key!r}, which `dataset.captions` names. Correct the key, or remove it."
                 )
 
     def _row(self, index: int) -> tuple[StoredFile, Row]:

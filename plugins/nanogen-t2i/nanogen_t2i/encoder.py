@@ -97,7 +97,8 @@ class HFText:
             length: Number of tokens to truncate to.
 
         Returns:
-            States [B, L, D] float32, zero at padding, with a mask [B, L]. The longest text has L tokens.
+            States [B, L, D] float32, zero at padding, with a mask [B, L]. L is the number of tokens of the longest text
+            after truncation, at least 1.
 
         Raises:
             DataError: The model cannot be read.

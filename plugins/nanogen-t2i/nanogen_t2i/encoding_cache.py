@@ -28,7 +28,10 @@ class CachedEncoder:
         self._encoder.to(device)
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
-        """Encode texts as the encoder does. Only texts that are not cached are passed to it, each once."""
+        """Encode texts as the encoder does. Only texts that are not cached are passed to it, each once.
+
+        `length` must be the same in all calls, because the cache ignores it.
+        """
         new = [text for text in dict.fromkeys(texts) if text not in self._cache]
         rows = {text: self._cache[text] for text in texts if text in self._cache}
         if new:

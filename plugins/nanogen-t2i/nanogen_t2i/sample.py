@@ -54,7 +54,7 @@ class CaptionKey:
             place: Where the file is, for error messages.
 
         Raises:
-            CorruptSampleError: The content cannot be decoded.
+            CorruptSampleError: The content cannot be decoded, or has no such field or caption.
         """
         return nth(self._all(data, place), self.number, place)
 
@@ -85,7 +85,8 @@ class CaptionKey:
         there = listing(map(str, found)) if isinstance(found, dict) else shown(found)
         raise CorruptSampleError(
             "no caption",
-            f"{name} has no field {self.field!r}. It has: {there[:200]}. Set `dataset.caption` to `json:FIELD`.",
+            f"{name} has no field {self.field!r}. It has: {there[:200]}. Set the caption key to `json:FIELD` with one "
+            "of its fields.",
         )
 
 
@@ -102,7 +103,7 @@ def _at(value: object, path: str) -> Iterator[object]:
 
 
 class CaptionKeys:
-    """The captions of samples: one key, or several with probabilities.
+    """Reads the captions of samples under one key, or under several keys with probabilities.
 
     Args:
         config: The options `caption`, `captions` and `caption_lines`.
@@ -123,7 +124,7 @@ class CaptionKeys:
             sample: Where the sample is, for error messages.
 
         Raises:
-            CorruptSampleError: There are none, or one is damaged.
+            CorruptSampleError: The sample has no captions, or one is damaged.
         """
         stored = dict(zip(self.files, zip(contents, places, strict=True), strict=True))
 
@@ -131,7 +132,9 @@ class CaptionKeys:
             key = self._keys[name]
             data, place = stored[key.key]
             if data is None:
-                raise CorruptSampleError("no caption", f"There is no file with the key {key.key!r}.")
+                raise CorruptSampleError(
+                    "no caption", f"The sample has no file with the key {key.key!r}. Correct `dataset.captions`."
+                )
             return key.captions(data, place)
 
         if not self._probabilities:
@@ -175,7 +178,7 @@ def _dots(names: list[str], keys: list[str]) -> str:
 
 def _advice(part: str, keys: list[str], captions: CaptionKeys) -> str:
     if part == "image":
-        return " Set `dataset.image` to the key of the images, unless they have a usual suffix."
+        return " If one of them is the image, set `dataset.image` to its key."
     if JSON in keys:
         return f" {captions}. Set it to `json:FIELD` for captions in JSON files."
     return f" {captions}. Set it to the key of the caption files."

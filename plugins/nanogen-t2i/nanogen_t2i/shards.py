@@ -30,7 +30,7 @@ _NEXT_URL = re.compile(rf"{SEPARATOR}(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
 def is_pattern(text: str) -> bool:
-    """Return whether a text is a glob or brace pattern: it has a special character, and is not an existing path."""
+    """Return whether a text is a glob, brace or `::` pattern. The path of an existing file or folder is none."""
     path = user_path(text)
     return bool((MAGIC & set(text)) or SEPARATOR in text) and not (is_folder(path) or is_file(path))
 
@@ -41,7 +41,7 @@ def stored_tars(text: str, setting: str, patience: float = PATIENCE) -> list[Loc
     Args:
         text: A file, folder, pattern or URL.
         setting: The name of the option, for error messages.
-        patience: Seconds that a read of a remote tar may take, with its retries.
+        patience: Seconds that a read of a remote tar may take, including retries.
 
     Raises:
         DataError: A tar is missing or named twice.
@@ -110,12 +110,14 @@ def first_of_pattern(pattern: str) -> Path | None:
 def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     """Return the tars in a folder, sorted by name, and log other files. Raises DataError if there are none."""
     if not is_folder(folder):
-        raise DataError(f"There is no folder {folder} of .tar files. Set `{setting}` to their folder.")
+        raise DataError(f"There is no tar or folder {folder}. Set `{setting}` to a tar or to a folder of .tar files.")
     found = entries(folder)
     tars = [folder / entry.name for entry in found if entry.name.endswith(TAR) and not is_hidden(entry.name)]
     if not tars:
         there = listing(entry.name for entry in found[:5])
-        raise DataError(f"There are no .tar files in {folder}. It has: {there}. Set `{setting}` to their folder.")
+        raise DataError(
+            f"There are no .tar files in {folder}. It has: {there}. Set `{setting}` to a folder of .tar files."
+        )
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)

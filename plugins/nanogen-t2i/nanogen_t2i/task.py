@@ -33,11 +33,11 @@ class T2I:
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
-        """Yield endless batches of images [B, 3, S, S] in [-1, 1] and B captions.
+        """Yield endless batches of images [B / P, 3, S, S] in [-1, 1] and their captions, in each of P processes.
 
         Args:
             split: `"train"` or `"val"`.
-            batch_size: B, over all processes.
+            batch_size: B, the total of all processes.
             seed: The seed of the shuffle.
             start: Index of the first batch, from 0.
             num_workers: Worker processes for decoding.
@@ -54,11 +54,11 @@ class T2I:
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Yield every example of a split once, in order."""
+        """Yield every example of a split once over all processes, in order."""
         return iter_once(self._open(split), batch_size, transform=self._transform, num_workers=num_workers)
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Make a batch of captions without images. Raises NanoGenError for an empty list, or a number in it."""
+        """Make a batch of captions without images. Raises NanoGenError if the list is empty or has a number."""
         if not prompts_or_labels:
             raise NanoGenError("The list of prompts is empty. Give at least one caption.")
         captions = [_caption(prompt) for prompt in prompts_or_labels]

@@ -149,7 +149,8 @@ def test_a_sample_without_any_caption_is_corrupt(tmp_path: Path) -> None:
 
 def test_a_key_that_no_sample_has_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "0.tar", [{"txt": b"x"}] * 3)
-    with pytest.raises(DataError, match=r"No sample of .*0\.tar .* has a file 'text', which `dataset\.captions` names"):
+    sentence = r"No sample of .*0\.tar .* has a file with the key 'text', which `dataset\.captions` names"
+    with pytest.raises(DataError, match=sentence):
         opened(path, {"txt": 0.5, "text": 0.5})
 
 
@@ -161,7 +162,7 @@ def test_a_key_that_no_sample_has_is_refused(tmp_path: Path) -> None:
         ({"txt": -0.5, "alt": 1.5}, "the probability of 'txt': must be above 0"),
         ({"txt": math.nan}, "must be a finite number"),
         ({"txt": "often"}, "expected a number"),
-        ({"a/b": 1.0}, "'a/b' is not a key of a file"),
+        ({"a/b": 1.0}, "'a/b' is neither a file's key"),
         ("txt", "expected a mapping"),
     ],
 )

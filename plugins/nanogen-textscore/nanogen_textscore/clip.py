@@ -46,7 +46,7 @@ class Clip:
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Return the CLIP embeddings [B, D] of texts: float32, of unit length. The result is on the CPU.
 
-        Texts are truncated to CLIP's 77 tokens.
+        Texts are truncated to the model's maximum length: 77 tokens for OpenAI's CLIP.
         """
         longest = self._network.config.text_config.max_position_embeddings
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")

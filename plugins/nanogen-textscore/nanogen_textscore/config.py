@@ -33,11 +33,12 @@ class GenEvalConfig:
         detector: A component of the kind `detector`.
         clip: The CLIP that classifies colours: a folder, or a name on the Hugging Face hub.
         threshold: The score above which a detection counts.
-        counting_threshold: The same, for prompts of the tag `counting`.
-        max_objects: The maximum number of detections per class.
-        max_overlap: Drop a detection that overlaps a higher-scoring one of its class by at least this IoU. 1 keeps all.
-        position_threshold: The offset between two objects' centres that is ignored along each axis, as a fraction of
-            the sum of their sizes.
+        counting_threshold: Replaces `threshold` for prompts of the tag `counting`.
+        max_objects: The maximum number of detections per class and image. Those with the highest scores count.
+        max_overlap: Drop a detection if its IoU with a kept, higher-scoring detection of its class is at least this.
+            1 keeps all.
+        position_threshold: The offset between the centres of two objects that is ignored along an axis, as a fraction
+            of the sum of their sizes along this axis.
     """
 
     metadata: str | None = None
@@ -57,8 +58,8 @@ class Mask2FormerConfig:
 
     Args:
         path: A folder, or a name on the Hugging Face hub.
-        shortest: The shortest side of the resized image, in pixels.
-        longest: The upper limit of its longest side, in pixels. It takes precedence over `shortest`.
+        shortest: The length of the shorter side of the resized image, in pixels.
+        longest: The maximum length of the longer side, in pixels. It takes precedence over `shortest`.
     """
 
     path: str = "facebook/mask2former-swin-small-coco-instance"
@@ -74,7 +75,8 @@ class DPGConfig:
         questions: The official `dpg_bench.csv`. None: `dpgbench/dpg_bench.csv` under NANOGEN_DATA.
         prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
-        first_row: Whether to read the first question of the file. The loaders of ELLA and DiffusionBench skip it.
+        first_row: Whether the first question of the file is read or skipped. The loaders of ELLA and DiffusionBench
+            skip it.
         vqa: A component of the kind `vqa_model`.
     """
 

@@ -57,15 +57,15 @@ class Model:
 
     @cached_property
     def plain_folder(self) -> Path:
-        """The folder of the configuration and vocabulary. Does not download weights. Raises DataError for missing
-        files."""
+        """The folder of the configuration and vocabulary. Does not download weights. Raises DataError if a model of the
+        hub can be neither downloaded nor found in the cache."""
         return Path(self.path).expanduser() if self._local else self._downloaded()
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What a score depends on: the model's name, and the SHA-256 of its weights and of its small files.
+        """The model's name, the SHA-256 of its weights and `small_digest`, for the settings of a score.
 
-        If there is one file of weights, its own SHA-256 is used.
+        A single file of weights is recorded by its own SHA-256.
         """
         name = Path(self.path).name if self._local else self.path
         weights = weight_files(self.folder)
@@ -156,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder: safetensors, or PyTorch files if there are none."""
+    """Return the files of weights in a folder: `*.safetensors` or, without these, `*.bin`. May be empty."""
     for pattern in WEIGHTS:
         found = sorted(folder.glob(pattern))
         if found:

@@ -21,7 +21,7 @@ PROMPT = "prompt"  # the column of a metric's rows with the number of the prompt
 class Prompts:
     """The prompts of a benchmark in their official order, with `each` images per prompt.
 
-    Image i belongs to prompt i // each.
+    Image i of `eval_batch` belongs to prompt i // each.
     """
 
     benchmark: str
@@ -39,12 +39,12 @@ class Prompts:
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def numbers(self, batch: Batch) -> Tensor:
-        """Return the number of each image's prompt, [B] int64.
+        """Return the prompt number of each image, [B] int64.
 
         It follows from the caption, or from the image index if the batch has no captions.
 
         Raises:
-            NanoGenError: A caption is not a prompt of the benchmark, or an index is past the last prompt.
+            NanoGenError: A caption is not a prompt of the benchmark. Without captions: an index has no prompt.
         """
         by_index = (batch.indices.cpu() // self.each).tolist()
         if batch.captions is not None:
@@ -54,8 +54,8 @@ class Prompts:
         if beyond:
             raise NanoGenError(
                 f"{self.benchmark} has {len(self.texts)} prompts with {self.each} images each, so there is no prompt "
-                f"{beyond[0]} (counted from 0). Evaluate images of its own prompts only, or set "
-                "`images_per_prompt` to the number of images that each prompt has."
+                f"{beyond[0]} (counted from 0). Evaluate only images of the benchmark's prompts, or set "
+                "`images_per_prompt` to your number of images per prompt."
             )
         return torch.tensor(by_index, dtype=torch.int64)
 

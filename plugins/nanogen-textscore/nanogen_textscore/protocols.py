@@ -28,13 +28,13 @@ class Detector(Protocol):
 
     @property
     def classes(self) -> Set[str]:
-        """The class names that it can find, as in GenEval's metadata."""
+        """The classes that the detector can find, under the names of GenEval's metadata."""
 
     def to(self, device: torch.device | str) -> object:
         """Move later computation to a device."""
 
     def detect(self, image: Image.Image, threshold: float) -> Mapping[str, Sequence[Detection]]:
-        """Return the detections of an RGB image with a score of at least `threshold`, by class name."""
+        """Return the detections with a score of at least `threshold` in an RGB image, by class name."""
 
 
 class VQAModel(Protocol):

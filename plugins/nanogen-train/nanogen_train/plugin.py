@@ -38,7 +38,7 @@ def nanogen_sections() -> dict[str, str]:
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
     return {
-        "ema": ("nanogen_train.cli.ema:ema", "Compute EMA weights of other widths from a finished run's snapshots."),
+        "ema": ("nanogen_train.cli.ema:ema", "Compute EMA weights of given widths from a run's snapshots."),
         "merge": ("nanogen_train.cli.merge:merge", "Merge the adapter of a run into its weights."),
         "plan": ("nanogen_train.cli.plan:plan", "Estimate memory, FLOPs, days and data rate of a training on GPUs."),
         "runs": (

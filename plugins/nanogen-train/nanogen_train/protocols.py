@@ -1,4 +1,4 @@
-"""Protocols of training stages and auxiliary losses."""
+"""Protocols of training stages, auxiliary losses, optimizers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -75,9 +75,10 @@ class Auxiliary(Protocol):
 class Stage(Protocol):
     """What the training loop runs: networks, and a loss for each optimizer.
 
-    `nets` contains everything that a checkpoint must contain. `phase_names` names the optimizers; `phases(step)` are
-    those that update at a step, in order. The loss of a phase is computed after the updates of the phases before it.
-    The learning-rate schedule of a phase starts at its first update.
+    `nets` contains every tensor of the stage that a checkpoint must contain. A phase is an optimizer with its loss.
+    `phase_names` are all phases; `phases(step)` are those that update at a step, in order. The loss of a phase is
+    computed after the updates of the phases before it. The learning-rate schedule of a phase starts at the phase's
+    first update.
 
     FSDP shards the networks after the constructor has run. This replaces their parameters. FSDP gathers the weights in
     `prepare`, `loss` and `samples`.
@@ -109,7 +110,7 @@ class Stage(Protocol):
         """
 
     def after_step(self, step: int) -> None:
-        """Update state after the optimizers, such as EMA weights."""
+        """Update state such as EMA weights. Called after the optimizers of a step."""
 
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
         """Draw sample images for the sample sheets.
@@ -138,7 +139,7 @@ class Optimizer(Protocol):
 
         Args:
             parameters: Names and parameters. Those with `requires_grad=False` are ignored.
-            fused: The parameters that stack several matrices (`nanogen_train.optim.fused`).
+            fused: Maps each fused parameter to the row counts of its matrices (`nanogen_train.optim.fused`).
         """
 
 
@@ -159,7 +160,7 @@ class Averaged(Protocol):
 
 @runtime_checkable
 class Snapshotting(Protocol):
-    """A stage that saves EMA snapshots of its backbone, from which EMAs of other widths are computed after training."""
+    """A stage that saves EMA snapshots of its backbone. After training, EMAs of other widths are computed from them."""
 
     def snapshots(self, step: int) -> Mapping[float, Mapping[str, Tensor]]:
         """Return the EMA weights to save after `step` steps, by width; empty if none are due.

@@ -29,21 +29,22 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
 
 @frozen(kw_only=True)
 class RunState:
-    """The state of a run. None means unknown.
+    """The state of a run. None means unknown, except for `note`.
 
     Args:
         folder: Folder of the run.
         state: "running", "finished", "stopped", "failed" or "damaged".
-        step: Step of the newest intact checkpoint; of the last log line if the run is running, or finished without
-            checkpoints.
-        active: Time of the last write to the log, in seconds since 1970; to the folder if there is no log.
+        step: Step of the newest intact checkpoint, 0 without one. For a running run, and for a finished run without
+            checkpoints: step of the last log line.
+        active: Time of the last write to the log, or to the folder if there is no log, in seconds since 1970. 0 if
+            unknown.
         steps: Steps of the whole run, from the configuration.
         task: Name of the task.
         method: Name of the method, or of the objective if there is no method.
         loss: Loss of the last log line.
         images_per_second: Training speed at the last log line.
-        seconds: Training time.
-        note: The process of a running run, or what is wrong.
+        seconds: Training time at the last log line, in seconds.
+        note: The process of a running run, what is wrong, or that a finished run has no checkpoints. None otherwise.
     """
 
     folder: Path
@@ -62,8 +63,8 @@ class RunState:
 def runs_in(folder: Path) -> list[RunState]:
     """Return the runs in a folder and its subfolders, most recently active first.
 
-    A run is a folder with a log, a record or checkpoints. Folders inside a run are not searched. Corrupt runs and
-    folders that cannot be searched are listed as damaged.
+    A run is a folder with a log, a record or checkpoints. Folders inside a run and hidden folders are not searched.
+    Corrupt runs and folders that cannot be searched are listed as damaged.
 
     Raises:
         DataError: The folder does not exist.

@@ -38,7 +38,7 @@ class EvaluateConfig:
     """Evaluation while training: scores of the EMA weights. Does not change the training.
 
     Args:
-        every: Period in steps; 0 evaluates only at the end.
+        every: Period in steps; 0 evaluates only after the last step (`at_end`).
         metrics: Names of the metrics; by default the configured ones.
         count: Number of samples.
         at_end: Also evaluate after the last step.
@@ -55,7 +55,7 @@ class EvaluateConfig:
 
 @frozen(kw_only=True)
 class TrainConfig:
-    """Settings of the training loop. The defaults are the published recipe.
+    """Settings of the training loop. The defaults follow DiffusionBench (arXiv 2606.24888).
 
     Args:
         steps: Optimizer steps of the run.
@@ -118,7 +118,7 @@ class TrainConfig:
     evaluate: EvaluateConfig | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return the class names from the manifest of the precomputed latents; empty without precomputed latents."""
+        """Return `{"classes": names}` with the class names of the precomputed latents; an empty dict without them."""
         if self.precomputed_latents is None:
             return {}
         from nanogen_data.precomputed import manifest
@@ -126,7 +126,10 @@ class TrainConfig:
         return {"classes": tuple(manifest.read(Path(self.precomputed_latents).expanduser()).classes)}
 
     def contents(self) -> dict[str, str]:
-        """Return a hash of the content of each option that is a path, or the path itself if nothing is there."""
+        """Return a hash for each option that is a path: of the manifest for latents, of all contents for `init`.
+
+        An option has its path in place of the hash if nothing is there.
+        """
         found = {}
         if self.precomputed_latents is not None:
             from nanogen_files.hashing import file_hash

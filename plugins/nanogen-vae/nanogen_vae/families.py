@@ -20,7 +20,7 @@ class Family(Protocol):
         """Return channels and factor of z."""
 
     def encode(self, model: Any, images: Tensor) -> Tensor:
-        """Encode images [B, 3, H, W] to z [B, C, h, w], the mode of the posterior without normalisation."""
+        """Encode images [B, 3, H, W] to z [B, C, h, w], not normalised: the mode of the posterior, if there is one."""
 
     def decode(self, model: Any, z: Tensor) -> Tensor:
         """Decode z [B, C, h, w] to images [B, 3, H, W]."""
@@ -29,7 +29,7 @@ class Family(Protocol):
         """Return the normalisation of z. `numbers` is the normalisation in the preset, if any."""
 
     def tile(self, model: Any, side: int) -> None:
-        """Process images larger than `side` pixels in tiles of this side."""
+        """Set the model to process images larger than `side` pixels in tiles of this side."""
 
 
 class KL:
@@ -58,7 +58,7 @@ class KL:
 class Flux2(KL):
     """AutoencoderKLFlux2: each 2 x 2 cells of a channel become four channels, in the order channel, row, column.
 
-    The BatchNorm in the model's file normalises them.
+    The BatchNorm in the model's file normalises the result.
     """
 
     EPS = 1e-5  # as in DiffusionBench; `batch_norm_eps` of the model is 1e-4
@@ -95,7 +95,7 @@ class QwenImage(KL):
 
 
 class Deterministic:
-    """An encoder without a posterior: its output is the latent. Tiles are not supported."""
+    """AutoencoderDC and AutoencoderTiny: z is the encoder's output, without a posterior. They do not support tiles."""
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
         return Shape(config["latent_channels"], 2 ** (len(config["encoder_block_out_channels"]) - 1))

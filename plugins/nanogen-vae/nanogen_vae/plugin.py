@@ -37,7 +37,7 @@ def nanogen_components() -> list[Component]:
             name="vae",
             target="nanogen_vae.tokenizer:VAE",
             config="nanogen_vae.config:VAEConfig",
-            summary="Frozen VAE of diffusers: twelve presets, or any AutoencoderKL folder",
+            summary="Frozen VAE of diffusers: twelve presets, or a folder of a supported class",
         )
     ]
 

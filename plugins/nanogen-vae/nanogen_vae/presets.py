@@ -14,7 +14,7 @@ class Shape(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """Normalisation `latent = (mode - shift) * scale`."""
+    """Normalisation `latent = (mode - shift) * scale` of the mode of the posterior."""
 
     shift: float
     scale: float

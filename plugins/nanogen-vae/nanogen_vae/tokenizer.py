@@ -21,7 +21,10 @@ from nanogen_vae.source import Source
 
 
 class VAE:
-    """Frozen VAE. Latents are the normalised mode of the posterior. The first `encode` or `decode` loads the weights.
+    """Frozen VAE. The first call of `encode`, `decode`, `weights` or `library_models` loads the weights.
+
+    Latents are the normalised mode of the posterior. For AutoencoderDC and AutoencoderTiny, which have no posterior,
+    they are the normalised output of the encoder.
 
     Args:
         config: Options of the tokenizer.
@@ -76,7 +79,7 @@ class VAE:
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
-        """Return the config.json, which has the normalisation of the latents. Raises DataError if it is missing."""
+        """Return config.json, which may define the normalisation of the latents. Raises DataError if it is missing."""
         return [self._source.config_file()]
 
     def library_models(self) -> Mapping[str, Any]:
@@ -84,7 +87,7 @@ class VAE:
         return {"vae": self._loaded}
 
     def set_library_models(self, models: Mapping[str, Any]) -> None:
-        """Use the model `vae` instead of loading it."""
+        """Use `models["vae"]`, if given, instead of loading the model."""
         if "vae" in models:
             self.__dict__["_loaded"] = self._prepared(models["vae"].to(self._dtype))
 

@@ -4,6 +4,7 @@
 >>> found = audit("runs/class", "runs/text")
 >>> found.equal, [line.name for line in found.lines if line.verdict == "differs"]
 
-Configurations are compared exactly. Logged values (`nanogen_train.logging.statistics`) are compared with tolerances,
-over the second half of the steps that both runs logged.
+Options are compared exactly. They may differ if they do not affect training, or if they belong to the task and the
+tasks differ. Logged values, such as losses and `nanogen_train.logging.statistics`, are compared within tolerances, over
+the second half of the steps that both runs logged.
 """

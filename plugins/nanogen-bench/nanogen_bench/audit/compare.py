@@ -35,7 +35,8 @@ def audit(first: Path | str, second: Path | str) -> Audit:
         second: Folder of the second run.
 
     Raises:
-        DataError: A folder is not a run, or its log is empty or damaged.
+        DataError: A folder is not a run, its log has no entries, or a logged value is not a number.
+        ConfigError: A configuration file is not valid YAML.
     """
     a, b = _recorded(Path(first)), _recorded(Path(second))
     differing = differences(a.config, b.config)
@@ -63,7 +64,7 @@ def _recorded(folder: Path) -> Recorded:
         )
     entries = metrics_log.read(folder)
     if not entries:
-        raise DataError(f"The log of the run in {folder} is empty: train it for at least train.log_every steps.")
+        raise DataError(f"The log of the run in {folder} is empty: train the run for at least train.log_every steps.")
     return Recorded(yaml_files.read(folder / CONFIG), _curves(folder, entries))
 
 

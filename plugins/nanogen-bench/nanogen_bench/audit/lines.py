@@ -22,8 +22,9 @@ class Line:
     Attributes:
         group: `"configuration"` or `"logs"`.
         name: What is compared.
-        first: Value of the first run.
-        second: Value of the second run.
+        first: Value of the first run. Configuration: one option, a mapping of options, or `"N options"`. Logs: mean of
+            the logged value; None if the run did not log it.
+        second: As `first`, for the second run.
         verdict: `"equal"`, `"differs"`, `"expected"` (a difference that the rule allows), or `"unknown"` (too few
             steps that both runs logged).
         rule: Rule that led to the verdict.
@@ -44,10 +45,10 @@ class Audit:
     Attributes:
         first: Folder of the first run.
         second: Folder of the second run.
-        tasks: Names of their tasks.
+        tasks: Name of the task of each run.
         lines: All comparisons.
         configuration: Options in which the configurations differ.
-        curves: Logged values of both runs by name, for plots.
+        curves: Name of a logged value -> (step, value) pairs of each run, thinned for plots.
     """
 
     first: str
@@ -64,7 +65,7 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """Summary in one sentence."""
+        """Summary in one or two sentences."""
         wrong = [line.name for line in self.lines if line.verdict == DIFFERS]
         unknown = [line.name for line in self.lines if line.verdict == UNKNOWN]
         if wrong:

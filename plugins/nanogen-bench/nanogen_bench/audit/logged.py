@@ -1,4 +1,4 @@
-"""Audit of two logs: comparison of logged values with tolerances."""
+"""Audit of two logs: compares logged values, within tolerances."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Rule:
     """Rule for comparing two curves.
 
     Attributes:
-        pattern: Regular expression of the names of the curves.
+        pattern: Regular expression that matches the whole name of a curve.
         text: Description of the rule.
-        compare: Function of both curves and of whether the tasks differ. Returns the verdict.
+        compare: Maps (first curve, second curve, whether the tasks differ) to the verdict.
     """
 
     pattern: str
@@ -39,7 +39,7 @@ def curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, fl
 
 
 def lines(first: Mapping[str, Series], second: Mapping[str, Series], other_task: bool) -> list[Line]:
-    """Return a line for each curve of either run.
+    """Return one line per name of a curve, sorted by rule.
 
     Args:
         first: Curves of the first run by name.

@@ -18,9 +18,9 @@ OWN_FILE = (
 def collect(runs: tuple[str, ...], output: Path | None, each: bool) -> None:
     """Write a table of models from the scores of RUNS, for `nanogen bench correlate`.
 
-    `nanogen evaluate` must have scored the runs. By default, a run has the name of its folder. Runs of the same name
-    are one model, and their scores are averaged over seeds. Runs with damaged or missing files are reported and
-    skipped.
+    `nanogen evaluate` must have scored the runs. The default NAME is the last folder that names neither the seed nor
+    the task: rae for t2i/rae/seed-0. Runs of the same name are one model, and their scores are averaged over seeds.
+    Runs with damaged or missing files are reported and skipped.
     """
     from nanogen_bench.cli.left_out import print_left_out
     from nanogen_bench.cli.replacing import refuse_foreign

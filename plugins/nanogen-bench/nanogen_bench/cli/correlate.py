@@ -77,7 +77,7 @@ def correlate(
 
 
 def parse_direction(text: str) -> tuple[str, str]:
-    """Split `fid=lower` into column and direction. Raises ConfigError."""
+    """Split `fid=lower` into column and direction. Raises ConfigError if there is no `=`."""
     column, equals, direction = text.partition("=")
     if not equals:
         raise ConfigError(f"--direction takes COLUMN=lower or COLUMN=higher, not {text!r}.")

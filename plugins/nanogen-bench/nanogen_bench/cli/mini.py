@@ -44,8 +44,8 @@ PLAN = "mini"
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only print the cost of the unfinished runs. With --executor slurm, also write the scripts that sbatch"
-    " would get to OUTPUT.scripts, to read.",
+    help="Only print the cost of the unfinished runs. With --executor slurm, also write their scripts for sbatch into"
+    " the folder OUTPUT.scripts, for inspection.",
 )
 @click.option("--gpu-tflops", type=Number(float, positive), help="For --dry-run: the GPU's dense bf16 TFLOP/s.")
 @click.option(

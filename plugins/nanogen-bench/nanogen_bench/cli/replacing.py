@@ -11,14 +11,14 @@ from nanogen_files.reading import read_bytes
 
 
 def refuse_foreign(file: Path, pattern: str, command: str) -> None:
-    """Raise DataError if the file exists and the command did not write it.
+    """Raise DataError if the file exists, unless it looks like a file that the command wrote. Refuses symbolic links.
 
     Args:
         file: Output file.
-        pattern: Regular expression that files of the command match.
-        command: Name of the command, for the message.
+        pattern: Regular expression that is found in files of the command.
+        command: Name of the command, such as `"bench card"`, for the message.
     """
     if not os.path.lexists(file):
         return
     if file.is_symlink() or not re.search(pattern.encode(), read_bytes(file)):
-        raise DataError(f"{file} exists, and `nanogen {command}` did not write it: choose another output path.")
+        raise DataError(f"{file} exists, and is not a file that `nanogen {command}` wrote: choose another output path.")

@@ -22,7 +22,8 @@ def card(entries: Sequence[Entry]) -> dict[str, Any]:
     if len(found) != 1:
         names = listing(model.name for model in found)
         raise DataError(
-            f"A card describes one model, but these runs belong to {names}. Give each run as NAME=FOLDER with one NAME."
+            f"A card describes one model, but these runs belong to {names}. Give each run as NAME=FOLDER, with"
+            " the same NAME."
         )
     model = found[0]
     tasks = dict.fromkeys(entry.task for entry in entries)

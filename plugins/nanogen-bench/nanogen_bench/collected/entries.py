@@ -37,7 +37,9 @@ def entries(places: Sequence[str]) -> list[Entry]:
     """Read runs, each given as `FOLDER` or `NAME=FOLDER`.
 
     Raises:
-        DataError: A folder is not a run with scores, or two runs of a model have the same task and seed.
+        DataError: A folder is not a run, has no scores or has a damaged file, or two runs of a model have the same task
+            and seed.
+        ConfigError: A configuration file is not valid YAML.
     """
     found = [entry(place) for place in places]
     _refuse_duplicates(found)
@@ -72,13 +74,13 @@ def _refuse_duplicates(found: Sequence[Entry]) -> None:
         if key in seen:
             raise DataError(
                 f"{seen[key]} and {one.folder} are both runs of {one.model!r} on {one.task} with seed {one.seed}:"
-                " remove one, or give different names as NAME=FOLDER."
+                " leave one out, or give them different names as NAME=FOLDER."
             )
         seen[key] = one.folder
 
 
 def entry(place: str) -> Entry:
-    """Read a run, given as `FOLDER` or `NAME=FOLDER`. By default the run has the name of its folder, see `called`.
+    """Read a run, given as `FOLDER` or `NAME=FOLDER`. The default name is part of the path, see `called`.
 
     Raises:
         DataError: The folder is not a run, has no scores, or has a damaged file.

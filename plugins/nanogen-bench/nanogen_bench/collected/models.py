@@ -1,4 +1,4 @@
-"""Models: all runs of one name, with mean and standard deviation of their scores over seeds."""
+"""Models. A model is all runs of one name, with mean and standard deviation of its scores over seeds."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Mean:
 
     @property
     def common(self) -> Score:
-        """First score without seeds. It provides the settings of the column; notes list runs with other settings."""
+        """First score, without its sampling seeds. Its settings and direction stand for all runs."""
         return seedless(self.scores[0])
 
 
 @frozen(kw_only=True)
 class Model:
-    """One row of a table. `notes` list settings of its scores that differ from those of most models."""
+    """One row of a table. `notes` list settings of its scores, and numbers of runs, that differ from most models'."""
 
     name: str
     family: str

@@ -1,4 +1,4 @@
-"""Tables of models and runs, as CSV files that `nanogen bench correlate` reads."""
+"""Tables of models or of runs, as CSV text. `nanogen bench correlate` reads tables of models."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def williams(r12: float, r13: float, r23: float, n: int) -> Williams:
         n: Sample size, the same for all three.
 
     Returns:
-        Statistic T2 with n - 3 degrees of freedom. NaN if r23 = 1.
+        Statistic T2 with n - 3 degrees of freedom. T2 and p are NaN if T2 is undefined, such as for r23 = 1.
     """
     determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
     mean = (r12 + r13) / 2

@@ -12,7 +12,7 @@ ROUNDING = 1e-12
 
 
 def fisher(name: str, estimate: float, n: int) -> Bounds:
-    """Compute the confidence interval of a coefficient over n independent models.
+    """Compute the 95% confidence interval of a coefficient over n independent models.
 
     The variance of z is 1 / (n - 3) for Pearson's r (Fisher 1921), (1 + rho^2 / 2) / (n - 3) for Spearman's rho
     (Bonett and Wright 2000), and 0.437 / (n - 4) for Kendall's tau (Fieller, Hartley and Pearson 1957).
@@ -20,7 +20,7 @@ def fisher(name: str, estimate: float, n: int) -> Bounds:
     Args:
         name: `"pearson"`, `"spearman"` or `"kendall"`.
         estimate: The coefficient.
-        n: Number of models.
+        n: Number of models, at least 4.
     """
     if abs(estimate) > 1 - ROUNDING:
         return Bounds(None, None, "the coefficient is exactly +1 or -1")

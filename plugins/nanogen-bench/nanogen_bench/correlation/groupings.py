@@ -1,4 +1,4 @@
-"""Groups of dependent models: families, and variants of a tokenizer."""
+"""Groups of dependent models, such as families, or variants of a tokenizer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def grouping(name: str, labels: Sequence[str]) -> Grouping:
 
 
 def base_tokenizer(model: str) -> str:
-    """Return the tokenizer of a model by its name: `"FLUX.1-VAE"` for `"E2E-FLUX.1-VAE"` and `"FLUX.1-VAE + REG"`."""
+    """Derive the tokenizer from a model's name: `"FLUX.1-VAE"` for `"E2E-FLUX.1-VAE"` and `"FLUX.1-VAE + REG"`."""
     for pattern in VARIANT:
         model = pattern.sub("", model)
     return model
@@ -83,7 +83,10 @@ def labels(name: str, table: Table) -> dict[str, str]:
     if name == TOKENIZER:
         return {model: base_tokenizer(model) for model, _ in _by_model(table)}
     known = (TOKENIZER, *table.columns)
-    raise DataError(f"--cluster {name}: {table.source} has no such column.{near_miss(name, known)}")
+    raise DataError(
+        f"--cluster {name}: {table.source} has no such column.{near_miss(name, known)} Give one of its columns, or"
+        " `tokenizer`."
+    )
 
 
 def defaults(table: Table) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut
     A unit is not left out if fewer than 4 models or a constant column would remain.
 
     Args:
-        pearson: The coefficient.
+        pearson: Pearson's r of the pair of columns.
         units: Models or groups of models.
         sign: +1 or -1. `sign * r` is the agreement.
 

@@ -26,8 +26,8 @@ class StudyPlan:
         chosen: Rows that meet the conditions.
         directions: Column -> `"lower"` or `"higher"`.
         groups: Grouping -> model -> group.
-        draws: Number of bootstrap draws, and of permutations.
-        seed: Seed of the draws.
+        draws: Number of draws of each bootstrap, and maximum number of permutations.
+        seed: Seed of draws and permutations.
     """
 
     table: Table
@@ -47,17 +47,17 @@ class StudyPlan:
         return [grouping(MODELS, models), *by]
 
     def columns(self, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
-        """Return the chosen models that have values in all given columns, and these values [n] of each column.
+        """Return the chosen models that have values in all given columns, and an array [n] of values for each column.
 
         Raises:
-            DataError: Fewer than 4 models have all values, or a column is constant.
+            DataError: A column is missing, not numeric or constant, or fewer than 4 models have all values.
         """
         models, columns = complete(self.chosen, *names)
         if len(models) < FEWEST_MODELS:
             have = "has" if len(models) == 1 else "have"
             raise DataError(
                 f"{len(models)} of the {len(self.chosen.rows)} chosen models {have} {' and '.join(names)}. A"
-                f" correlation needs at least {FEWEST_MODELS} models."
+                f" correlation needs at least {FEWEST_MODELS} models. Evaluate more models, or relax the conditions."
             )
         for name, values in zip(names, columns, strict=True):
             if np.ptp(values) == 0:
@@ -67,26 +67,26 @@ class StudyPlan:
         return models, columns
 
     def bootstrapped(self, statistic: Statistic, units: Sequence[Grouping], sign: int) -> list[Interval]:
-        """Return the bootstrap interval of a statistic for each kind of unit.
+        """Return one bootstrap interval per element of `units`.
 
         Args:
-            statistic: Function of counts [resamples, models].
-            units: Models, and groupings of them.
-            sign: +1 or -1. `sign` times the statistic is the agreement.
+            statistic: Maps draw counts [resamples, models] to [resamples].
+            units: Units of resampling: single models, or groups of models.
+            sign: +1 or -1. `sign` times the statistic is the agreement, or the difference of two agreements.
         """
         found = [bca(statistic, by, draws=self.draws, seed=self.seed) for by in units]
         return [interval("bca", by, bounds, sign) for by, bounds in zip(units, found, strict=True)]
 
 
 def complete(table: Table, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
-    """Return the models of a table that have values in all given columns, and these values of each column."""
+    """Return the models that have values in all given columns, and an array [n] of values for each column."""
     numbers = [table.numbers(name) for name in names]
     rows = np.flatnonzero(np.isfinite(numbers).all(axis=0))
     return tuple(table.models[row] for row in rows), [column[rows] for column in numbers]
 
 
 def interval(method: str, over: Grouping, bounds: Bounds, sign: int) -> Interval:
-    """Make an `Interval` from bounds of a raw coefficient. `sign` times the coefficient is the agreement."""
+    """Make an `Interval` from the bounds of a statistic. `sign` times the statistic is the agreement."""
     ends = (bounds.low, bounds.high) if sign > 0 else (bounds.high, bounds.low)
     low, high = (None if end is None else sign * end for end in ends)
     return Interval(

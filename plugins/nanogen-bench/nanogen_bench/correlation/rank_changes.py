@@ -14,7 +14,9 @@ SHOWN = 5
 
 
 def rank_changes(models: Sequence[str], x: Floats, y: Floats, signs: tuple[int, int]) -> RankChanges:
-    """Count the discordant pairs, and list those with the largest rank differences. Pairs with a tie are ignored.
+    """Count the discordant pairs, and list up to 5 with the largest rank differences. Pairs with a tie are ignored.
+
+    A pair has two rank differences, by x and by y. The smaller one determines the order of the list.
 
     Args:
         models: Names of the models.

@@ -32,11 +32,11 @@ class Bounds:
 def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Bounds:
     """Compute the BCa interval (Efron 1987) of a bootstrap that draws whole units with replacement.
 
-    A resample with a constant column has no correlation; its value is replaced by the estimate. This affects one
-    resample in 625 for 5 units, and a smaller share for more units.
+    A resample with a constant column has no correlation; its value is replaced by the estimate. For 5 models without
+    ties this affects one resample in 625, and for more models a smaller share.
 
     Args:
-        statistic: Function of counts [resamples, models].
+        statistic: Maps draw counts [resamples, models] to [resamples].
         units: Models or groups of models.
         draws: Number of resamples.
         seed: Seed of the draws.
@@ -69,7 +69,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
 
 
 def counted(index: Integers, size: int) -> Floats:
-    """Count how often each resample draws each of `size` units: [resamples, drawn] -> [resamples, size]."""
+    """Count how often each resample draws each of `size` units: indices [resamples, draws] -> [resamples, size]."""
     flat = (index + size * np.arange(len(index))[:, None]).ravel()
     return np.bincount(flat, minlength=size * len(index)).reshape(-1, size).astype(np.float64)
 

@@ -1,7 +1,8 @@
 """Results of a correlation study. `Study.as_dict` converts them to JSON values.
 
 *Raw* numbers are coefficients of the two columns as they are. An *agreement* is the same coefficient after changing the
-sign of columns in which lower is better. It is +1 if both scores rank models in the same order.
+sign of columns in which lower is better. It is positive if models with better x tend to have better y. Spearman's and
+Kendall's are +1 if both scores rank models in the same order; Pearson's is +1 only for a linear relation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ COEFFICIENTS = ("pearson", "spearman", "kendall")
 
 @frozen(kw_only=True)
 class Interval:
-    """Confidence interval of a coefficient, raw and as agreement. Bounds are None if it cannot be computed."""
+    """Confidence interval of a coefficient, raw and as agreement. Bounds are None if it cannot be computed.
+
+    For a difference of two agreements, `low` and `high` equal `agreement_low` and `agreement_high`.
+    """
 
     method: str  # "bca": bias-corrected and accelerated bootstrap; "fisher": Fisher's z
     over: str  # units of resampling: "models", or the name of a grouping such as "tokenizer"
@@ -43,7 +47,7 @@ class Coefficient:
     intervals: tuple[Interval, ...]
 
     def interval(self, over: str, method: str = "bca") -> Interval | None:
-        """Return the interval over the given units, or None if the study has none."""
+        """Return the interval over the given units by the given method; None if the study has none."""
         return next((i for i in self.intervals if (i.over, i.method) == (over, method)), None)
 
 
@@ -164,7 +168,7 @@ class Pair:
     points: tuple[Point, ...]
 
     def coefficient(self, name: str) -> Coefficient:
-        """Return the coefficient of a name in `COEFFICIENTS`."""
+        """Return the coefficient called `name`, one of `COEFFICIENTS`."""
         return next(c for c in self.coefficients if c.name == name)
 
     def left_out(self, over: str) -> LeaveOneOut | None:
@@ -193,7 +197,7 @@ class Difference:
 
 @frozen(kw_only=True)
 class Power:
-    """Power of a correlation over n independent units, by Fisher's z at a two-sided level of 5%."""
+    """Power of a two-sided test for correlation at level 5%, over n independent units, by Fisher's z."""
 
     n: int
     over: str  # what the units are: "models", "tokenizers", ...

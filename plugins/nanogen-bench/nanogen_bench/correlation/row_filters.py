@@ -23,11 +23,12 @@ _CONDITION = re.compile(r"(?P<column>[^=!<>~]+)(?P<operator>[=!<>~]+)(?P<value>[
 
 
 def choose(table: Table, row_filters: Sequence[str]) -> Table:
-    """Select the rows that meet all conditions. Text is compared case-insensitively.
+    """Select the rows that meet all conditions. `=` and `!=` ignore case, and compare numbers by value.
 
     Raises:
         ConfigError: A condition has the wrong form.
-        DataError: A column is unknown, no row has the value of a condition (it may be misspelt), or no row is left.
+        DataError: A column is unknown, a column compared by order (`<`) is not numeric, no row has the value of `=`
+            or `!=` (it may be misspelt), or no row is left.
     """
     chosen = table
     for row_filter in row_filters:

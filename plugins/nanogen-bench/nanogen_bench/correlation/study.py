@@ -41,15 +41,17 @@ def study(
         x: Column of the first score.
         ys: Columns of the other scores.
         where: Conditions on rows, such as `"family!=pixel"`. All must hold.
-        directions: Column -> `"lower"` or `"higher"`. Needed for unknown columns. Overrides the known ones.
-        clusters: Groupings for cluster bootstraps: columns, or `"tokenizer"`. By default tokenizer and family.
-        draws: Number of bootstrap draws, and of permutations.
-        seed: Seed of the draws.
+        directions: Column -> `"lower"` or `"higher"`, whichever is better. Needed for columns that `known_direction`
+            does not know. Overrides it for others.
+        clusters: Groupings for cluster bootstraps: columns, or `"tokenizer"`. Default: those of `groupings.defaults`.
+        draws: Number of draws of each bootstrap, and maximum number of permutations.
+        seed: Seed of draws and permutations.
 
     Raises:
-        DataError: A column is missing, constant or not numeric, fewer than 4 models have both scores, or more than
-            500 models are chosen.
-        ConfigError: A direction is unknown, a condition has the wrong form, or a column is given twice.
+        DataError: A column is missing, constant or not numeric. Or `where` selects no model, or more than 500. Or fewer
+            than 4 models have both scores of a pair, or x and two of `ys`.
+        ConfigError: A direction is unknown or invalid, a condition has the wrong form, a column is given twice, or `ys`
+            is empty.
     """
     plan = _plan(table, (x, *ys), where, directions or {}, clusters, draws, seed)
     pairs = _pairs_corrected([pair_of(plan, x, y) for y in ys])

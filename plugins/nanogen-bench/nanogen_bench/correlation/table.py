@@ -1,4 +1,4 @@
-"""Tables of scores with one row per model, read from CSV files."""
+"""Tables of scores with one row per model, from CSV files or from values in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Table:
         """Make a table from rows of values. None is a missing value.
 
         Raises:
-            DataError: There are no rows, or two rows have the same name.
+            DataError: There are no rows, a row has no name, or two rows have the same name (ignoring case).
         """
         columns = tuple(dict.fromkeys(str(key) for row in rows for key in row))
         text = tuple({column: _text(row.get(column)) for column in columns} for row in rows)
@@ -65,7 +65,7 @@ class Table:
         return name
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column as numbers [models], with NaN for missing values. Raises DataError for other text."""
+        """Return a column as numbers [models], NaN where missing. Raises DataError if a cell is not a number."""
         column = self.column(name)
         return np.array([self._number(row, column) for row in self.rows])
 
@@ -84,7 +84,7 @@ class Table:
 
 
 def number_in(text: str) -> float | None:
-    """Convert a cell to a number. NaN for an empty cell or a word such as "n/a"; None for other text."""
+    """Convert a cell to a finite number. NaN for a value in `MISSING`, such as "" or "n/a"; None for any other text."""
     if text.casefold() in MISSING:
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""Rendering of a study for the terminal, 80 columns wide."""
+"""Rendering of a study for the terminal. The tables are designed for 80 columns."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def within_groups(pearson: Resampled, units: Grouping, sign: int) -> list[Within
     Groups with a constant column are left out.
 
     Args:
-        pearson: The coefficient.
+        pearson: Pearson's r of the pair of columns.
         units: The groups.
         sign: +1 or -1. `sign * r` is the agreement.
     """

@@ -1,4 +1,4 @@
-"""Cost of the unfinished runs of a plan, and their SLURM scripts to read, without starting anything."""
+"""Cost of the unfinished runs of a plan, and their SLURM scripts for inspection. Starts nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Speed:
     Attributes:
         gpu_tflops: Peak of dense bf16 products, in TFLOP/s.
         utilisation: Share of the peak that a training reaches.
-        measured: `METHOD=RATE`: images/s of training METHOD on the first task on one GPU. Not with the two above.
+        measured: `METHOD=RATE`: images/s of training METHOD on the first task on one GPU. Excludes the other two.
     """
 
     gpu_tflops: float | None = None
@@ -78,7 +78,7 @@ def dry_run(
     speed: Speed,
     log: Log,
 ) -> Iterator[str]:
-    """Compute the cost of the unfinished runs. For SLURM, also write the scripts that sbatch would get, to read.
+    """Compute the cost of the unfinished runs. For SLURM, also write their scripts for sbatch, for inspection.
 
     Args:
         raw: The plan as plain values.
@@ -92,7 +92,7 @@ def dry_run(
         Lines of the cost table, and notes on it.
 
     Raises:
-        ConfigError: The plan, one of its configurations or `speed` is wrong.
+        NanoGenError: The plan, one of its configurations, `only` or `speed` is wrong.
     """
     plan = checked(raw)
     output = output.resolve()
@@ -196,7 +196,7 @@ def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:
         script = queue.script(output / LOGS / place, title=f"nanogen {job.title}")
         storage.write_text(folder / f"{'-'.join(place.parts)}.sh", script)
     return (
-        f"Wrote the {len(todo)} scripts that sbatch would get to {folder}, to read. Nothing is submitted. The scripts"
+        f"Wrote {len(todo)} scripts for sbatch into {folder}, for inspection. Nothing is submitted. The scripts"
         " fail if you submit them: the same command without --dry-run also writes the files that they read, and lets"
         " prepared runs run first."
     )

@@ -41,8 +41,8 @@ def experiment(
         The runs that failed.
 
     Raises:
-        ConfigError: The plan or one of its configurations is wrong. Nothing has started then.
-        TrainingError: The folder belongs to another plan, or another process works in it.
+        NanoGenError: The plan, one of its configurations or `only` is wrong. Nothing has started then.
+        TrainingError: The folder is not an experiment folder, belongs to another plan, or another process works in it.
         Stopped: The experiment was interrupted.
     """
     plan = checked(raw)
@@ -61,7 +61,7 @@ def experiment(
 
 
 def _busy(output: Path, holder: str) -> TrainingError:
-    return TrainingError(f"Another process{holder} is working in {output}: choose another --output.")
+    return TrainingError(f"Another process{holder} is working in {output}: wait for it, or choose another --output.")
 
 
 def _refuse_others(output: Path, plan: ExperimentPlan) -> None:

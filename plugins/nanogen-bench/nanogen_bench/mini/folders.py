@@ -109,7 +109,9 @@ def read_result(file: Path) -> dict[str, Any]:
     elif "request" not in found:
         problem = "is not the result of a run: it has no `request`"
     if problem is not None:
-        raise DataError(f"{file} {problem}. Move {file.parent} away, and the same command repeats the run.")
+        raise DataError(
+            f"{file} {problem}. Move {file.parent} away, and the same `nanogen bench mini` command repeats the run."
+        )
     return {key: value for key, value in found.items() if key != seal.SEAL}
 
 

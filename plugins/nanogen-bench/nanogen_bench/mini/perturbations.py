@@ -1,4 +1,4 @@
-"""Perturbations of an experiment: do its correlations remain with other seeds, learning rates, batch sizes, EMAs?
+"""Perturbations of an experiment: do its correlations hold with other seeds, learning rates, batch sizes or EMAs?
 
 Every method is trained again for each perturbation and seed. Each of these retrainings gives a correlation over the
 methods. Their spread is compared with the unperturbed experiment's bootstrap interval over methods.

@@ -56,7 +56,7 @@ class Prepared:
         task: Name of the task to train on.
         steps: Number of training steps.
         config: Configuration that overrides the base.
-        statistics: File name, in its folder, for its latent statistics. None: they are not written.
+        statistics: File name, in the run's folder, for the latent statistics. None: they are not written.
     """
 
     summary: str
@@ -73,8 +73,8 @@ class ExperimentPlan:
     Attributes:
         tasks: Names of the two tasks.
         seeds: Training seeds.
-        steps: Training steps of each run; None for the steps of its recipe.
-        eval_samples: Number of samples for the scores of each run.
+        steps: Training steps of each run of a method; None for those of its configuration.
+        eval_samples: Number of samples for the scores of each run. A metric with its own prompts uses at most as many.
         base: Configuration that all runs share.
         methods: The methods by name.
         x: Score columns of the first task, each correlated with each of `y`.
@@ -114,7 +114,7 @@ def perturbed(plan: ExperimentPlan) -> dict[str, ExperimentPlan]:
 
 
 def find(place: str) -> Path:
-    """Return the path of a plan, given as a file or as the name of a plugin's plan. Raises ConfigError."""
+    """Return the path of a plan. Raises ConfigError if `place` is neither a file nor the name of a plugin's plan."""
     if Path(place).is_file():
         return Path(place)
     plans = registry().plans
@@ -147,7 +147,8 @@ def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
     """Convert plain values into a plan.
 
     Raises:
-        ConfigError: A value is wrong, a name is not a valid folder name, or a method needs an unknown prepared run.
+        ConfigError: A value is wrong, a name is reserved or not a valid folder name, or a method needs an unknown
+            prepared run.
     """
     plan = structure(raw, ExperimentPlan, "plan")
     for key in ("methods", "prepared", "perturbations"):
@@ -197,6 +198,7 @@ def lengths(steps: int) -> dict[str, Any]:
     """Return the options that depend on the number of steps.
 
     The learning rate warms up over the first thirtieth of the steps, is constant, and decays over the last third.
+    Checkpoints are saved every quarter of the steps.
     """
     schedule = {"warmup_steps": round(steps / 30), "constant_steps": round(steps * 2 / 3), "end_step": steps}
     return {"train": {"steps": steps, "checkpoint_every": max(1, steps // 4)}, "schedule": schedule}

@@ -83,7 +83,7 @@ class Scheduler:
         """Run all unfinished trainings. A failed one writes `failure.json`; the others continue.
 
         Raises:
-            Stopped: After Ctrl-C or SIGTERM, once every training on this machine has saved a checkpoint.
+            Stopped: After Ctrl-C, SIGTERM or SIGHUP, once every training on this machine has saved a checkpoint.
         """
         damaged = [job for job in jobs if job.damage is not None]
         unfinished = [job for job in jobs if job.result is None and job not in damaged]

@@ -1,7 +1,7 @@
 """Process of one run of a plan: `python launcher.py nanogen_bench.mini.work OUTPUT FOLDER`.
 
-The process resumes from the newest checkpoint. Its standard input closes when the parent process ends. It then saves a
-checkpoint and stops, as after Ctrl-C. Under torchrun, several processes share the run.
+The process resumes from the newest checkpoint. Its standard input closes when the parent process ends. The process then
+saves a checkpoint and stops, as after Ctrl-C. Under torchrun, several processes share the run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find(output: Path, folder: str) -> Job:
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Train and evaluate a run. Returns the result, which rank 0 also writes into the folder of the run."""
+    """Train a run, and evaluate it unless it is a prepared run. Returns the result. Rank 0 also writes it as a file."""
     from nanogen_core.pipeline import build_pipeline
     from nanogen_data.loader import DataShard, unsharded
     from nanogen_eval import gather

@@ -14,7 +14,9 @@ SIGNS = {"supported": "✓ Supported", "contradicted": "✗ Contradicted", "open
 
 
 def conclusions(groups: Sequence[Group], label: Callable[[str], str]) -> list[Content]:
-    """Build the conclusions section: tiles, statements and notes of each group. Only the first group is unfolded.
+    """Build the conclusions section: tiles, statements and notes of each group.
+
+    Statements and notes are folded, except those of the first group. More than 30 statements are always folded.
 
     Args:
         groups: Groups of models.

@@ -23,7 +23,7 @@ def curves(name: str, runs: Sequence[Series], tasks: Sequence[str]) -> Markup | 
         tasks: Task of each run.
 
     Returns:
-        The plot; None if there are fewer than two steps.
+        The plot; None if there are fewer than two steps with finite values.
     """
     thinned = [_thinned(series) for series in runs]
     points = [point for series in thinned for point in series]

@@ -53,7 +53,7 @@ def _embedded(sheet: Picture, side: int) -> tuple[bytes, tuple[int, int]]:
     """Reduce an image to at most `side` pixels in each direction. Returns PNG bytes and size."""
     with Image.open(sheet.file) as opened:
         if opened.width * opened.height > MAX_PIXELS:
-            raise ValueError(f"it has {opened.width} x {opened.height} pixels")
+            raise ValueError(f"it has {opened.width} x {opened.height} pixels, more than {MAX_PIXELS:,}")
         shown = opened.convert("RGB")
     shown.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()

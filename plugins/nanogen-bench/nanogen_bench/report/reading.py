@@ -69,7 +69,7 @@ def read(request: Request) -> PageData:
     Raises:
         DataError: The table is missing, damaged, or lacks a column. Or all runs of the folder are damaged or
             unfinished.
-        ConfigError: The direction of a column is unknown.
+        ConfigError: The direction of a column is unknown, or a condition has the wrong form.
     """
     table = _table(request)
     files = study_folder(request.folder) if request.folder else NO_FOLDER

@@ -25,7 +25,7 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return about `about` round values inside the scale."""
+        """Return at most `about` + 1 round values inside the scale."""
         step = self.step(about)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
@@ -37,7 +37,7 @@ class Scale:
         return power * next(step for step in STEPS if step * power >= least * (1 - 1e-9))
 
     def tick_text(self, value: float, about: int = 5) -> str:
-        """Format a tick with the decimals of its step, or with an exponent if it is long."""
+        """Format a tick with the decimals of its step, or with 4 significant digits if that would be long."""
         step = self.step(about)
         decimals = next((places for places in range(9) if math.isclose(round(step, places), step)), 9)
         if decimals > MAX_DIGITS or max(abs(self.low), abs(self.high)) >= 10**MAX_DIGITS:

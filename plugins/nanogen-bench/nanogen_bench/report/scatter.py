@@ -1,4 +1,4 @@
-"""Scatter plot of two scores: a mark per model, a fitted line with its band per group of models."""
+"""Scatter plot of two scores: a mark per model, and a fitted line with confidence band per group of models."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 
     Raises:
         ConfigError: A value has the wrong type.
-        DataError: `methods` is not a mapping.
+        DataError: `methods` is not a mapping of mappings.
     """
     known = {key: value for key, value in raw.items() if key in attrs.fields_dict(Preset)}
     methods = known.pop("methods", {})

@@ -19,7 +19,7 @@ STATISTICS = "statistics"  # provided by tokenizers that normalise latents by me
 
 @click.group()
 def data() -> None:
-    """Compute latent statistics of training data, or precompute its latents."""
+    """Compute latent statistics of the training data, or precompute its latents and text encodings."""
 
 
 data.add_command(prepare)
@@ -41,7 +41,7 @@ def stats(config: str, output: Path, limit: int | None, batch_size: int, setting
     tokenizer = configuration.slots["tokenizer"]
     if STATISTICS not in tokenizer.chosen.component.provides:
         able = listing(registry().providing("tokenizer", [STATISTICS]))
-        raise ConfigError(f"The tokenizer {tokenizer.name!r} does not use statistics. Tokenizers that do: {able}.")
+        raise ConfigError(f"The tokenizer {tokenizer.name!r} uses no latent statistics. Tokenizers that do: {able}.")
     from nanogen_core.assembly import Assembly
     from nanogen_files.errors import counted
 

@@ -44,7 +44,7 @@ class Encoder:
                 part.to(self._device)
 
     def members(self, numbers: range) -> Iterator[Member]:
-        """Yield the members of these examples, in order."""
+        """Yield (number, serialised example or CorruptSample) for each of these example numbers, in order."""
         for first in range(numbers.start, numbers.stop, self._batch_size):
             with one_thread():
                 members = self._batch(range(first, min(first + self._batch_size, numbers.stop)))

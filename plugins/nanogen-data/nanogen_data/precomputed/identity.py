@@ -23,7 +23,7 @@ IGNORED = ("max_corrupt", "patience", "roots")  # options that do not change lat
 
 
 def identity_of(parts: Assembly) -> dict[str, Any]:
-    """Return the plain values that determine latents and token states, with hashes of the networks' weights."""
+    """Return the plain values that determine how images and captions are encoded, with hashes of the weights."""
     slots = parts.resolved.slots
     return {
         "task": _options(slots["task"]),
@@ -36,11 +36,12 @@ def identity_of(parts: Assembly) -> dict[str, Any]:
 
 
 def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
-    """Return the identity of a split: its dataset, options, length and file hashes.
+    """Return the identity of a split: its dataset, options without paths, number of examples, and file hashes.
 
-    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of local files
-    (`hashing.sample_hash`), `versions` the ETags of remote files. Several roots are hashed one by one, so a root can be
-    moved to another folder. If the examples have no `files()`, only the options and the length are compared.
+    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of the files of
+    each root that has no remote files (`hashing.sample_hash`), `versions` the versions of remote files, such as ETags.
+    Several roots are hashed one by one, so a root can be moved to another folder. If the examples have no `files()`,
+    there are no hashes.
 
     Args:
         parts: The assembled pipeline components.
@@ -59,7 +60,7 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
 
 
 def _hashes_of_files(examples: Any) -> dict[str, str | None]:
-    """Return the hashes of the files of one root. `contents` is None if none is local, `versions` if none is remote."""
+    """Return the hashes of the files of one root. `contents` is None if any is remote, `versions` if none is."""
     files = examples.files()
     remote: list[RemoteFile] = getattr(examples, "remote_files", list)()
     versions = sha256("\n".join(file.version for file in remote).encode()).hexdigest() if remote else None

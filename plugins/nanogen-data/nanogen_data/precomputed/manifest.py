@@ -24,16 +24,16 @@ READ = "read"  # key of the hash of a component's other files; None if it does n
 
 #: Messages for differences of the data, and of the networks.
 DATA = {
-    "source.examples": "they had {stored} examples and now have {current}",
-    "source.files": "their files have other names or sizes",
-    f"source.{CONTENTS}": "their files have other contents, under the same names and sizes",
-    f"source.{VERSIONS}": "their remote files were written again, under the same names and sizes",
-    f"source.{ROOTS}": "their roots had {stored} examples and now have {current} (None: a single root)",
-    "classes": "their class names or the order of these differ",
+    "source.examples": "the data had {stored} examples and now have {current}",
+    "source.files": "the data files have other names or sizes",
+    f"source.{CONTENTS}": "the data files have other contents, under the same names and sizes",
+    f"source.{VERSIONS}": "the remote data files were written again, under the same names and sizes",
+    f"source.{ROOTS}": "the roots had {stored} examples and now have {current} (None: a single root)",
+    "classes": "the class names or their order differ",
 }
 PARTS = {
     "weights": "the {part} has other weights",
-    READ: "the {part} reads other files besides its weights, such as a configuration or a vocabulary",
+    READ: "files of the {part} other than its weights differ, such as its configuration or vocabulary",
 }
 NAMES = {"text": "text encoder"}
 
@@ -46,7 +46,7 @@ class Manifest:
         identity: How images and captions were encoded, see `identity.identity_of`.
         source: The data, see `identity.source_identity`.
         classes: Label names, so that training does not need the source.
-        shards: `examples`, `bytes`, and the SHA-256 of `tar` and `index`, for each shard. Empty while preparing.
+        shards: For each shard, its `Shard.facts()` without `skipped`. Empty while preparing.
         skipped: Number of corrupt samples by reason.
         first: Messages of the first ten corrupt samples.
     """
@@ -115,7 +115,7 @@ def _hash(values: Mapping[str, Any]) -> str:
 
 
 def refuse_mismatch(folder: Path, stored: Mapping[str, Any], current: Mapping[str, Any], location: str = "") -> None:
-    """Raise DataError, with the differences, if stored latents do not match the current configuration and data.
+    """Raise DataError, which lists the differences, if stored latents do not match the configuration and data.
 
     Args:
         folder: Folder of the latents.

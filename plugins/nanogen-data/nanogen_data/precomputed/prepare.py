@@ -61,8 +61,8 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
         The manifest of the folder.
 
     Raises:
-        DataError: The folder contains other latents or is locked by another process, the disk is full, or more samples
-            are corrupt than the dataset's `max_corrupt` allows.
+        DataError: The folder contains other files or latents of another configuration, or is locked by another process,
+            the disk is full, or more samples are corrupt than the dataset's `max_corrupt` allows.
     """
     with (
         folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)),
@@ -91,7 +91,7 @@ def claim(resolved: Resolved, folder: Path, options: Options) -> None:
 def prepare_part(
     config: Mapping[str, Any], folder: Path, options: Options, part: int, parts: int, report: Report = no_report
 ) -> None:
-    """Write every `parts`-th shard of a claimed folder, beginning with number `part`.
+    """Write every `parts`-th shard of a folder, beginning with shard number `part`.
 
     The parts may run at the same time. `prepare` then completes the folder.
 
@@ -119,7 +119,10 @@ def prepare_part(
 
 
 def reading_of(parts: Assembly) -> Reading:
-    """Return how the task reads its training split. Raises NanoGenError if the task has no method `reading`."""
+    """Return the examples and transform of the task's training split.
+
+    Raises NanoGenError if the task has no method `reading`, and DataError if the examples are a stream or empty.
+    """
     task = parts["task"]
     if not hasattr(task, "reading"):
         raise NanoGenError(
@@ -129,7 +132,7 @@ def reading_of(parts: Assembly) -> Reading:
     reading: Reading = task.reading(SPLIT)
     refuse_stream(reading.examples)
     if not len(reading.examples):
-        raise DataError("The dataset has no training examples: check the folder that its `root` names.")
+        raise DataError("The dataset has no training examples: check that `dataset.root` names the right data.")
     return reading
 
 

@@ -70,7 +70,9 @@ class Shard:
         storage.write_json(self.record, {**sizes, **hashes, "skipped": [list(sample) for sample in corrupt]})
 
     def facts(self) -> dict[str, Any]:
-        """Return the record: `examples`, `bytes`, SHA-256 of `tar` and `index`, `skipped` (row, reason, message)."""
+        """Return the record: number of `examples`, `bytes` of the tar, SHA-256 of `tar` and of `index`, and the corrupt
+        samples `skipped`, each as (row, reason, message).
+        """
         return dict(storage.read_json(self.record))
 
 

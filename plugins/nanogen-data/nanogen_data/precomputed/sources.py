@@ -22,7 +22,8 @@ def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
         source: A folder, a pattern of files, or the name of a dataset.
 
     Raises:
-        DataError: No dataset recognises the source, or several do.
+        DataError: No dataset recognises the source, or several do and none is the configured one. Or the configuration
+            has `dataset.roots`, and the source is not the name of a dataset.
     """
     original = resolve(raw)
     dataset = original.slots["dataset"].name

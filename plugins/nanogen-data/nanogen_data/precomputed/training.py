@@ -23,7 +23,9 @@ from nanogen_data.precomputed.prepare import reading_of
 def batches(
     folder: Path, parts: Assembly, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
 ) -> Iterator[Batch]:
-    """Yield the batches of `task.batches("train", ...)` with latents in place of images, and with text encodings.
+    """Yield the batches of `task.batches("train", ...)` with precomputed latents in place of images.
+
+    If the folder has token states, the batches also have precomputed conditions.
 
     Args:
         folder: Folder that `nanogen data prepare` wrote.
@@ -34,7 +36,8 @@ def batches(
         num_workers: Worker processes that read data.
 
     Raises:
-        DataError: The latents do not match the configuration or the data.
+        DataError: The latents are incomplete, or do not match the configuration or the data.
+        TrainingError: As in `open_latents`, or the processes cannot share the batch equally.
     """
     examples = open_latents(folder, parts)
     return loader(examples, batch_size, transform=_no_images, seed=seed, start=start, num_workers=num_workers)

@@ -18,16 +18,17 @@ SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threa
 
 
 def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """Write shards in n worker processes, each of which takes every n-th shard. Yields a number when its shard is done.
+    """Write shards in n worker processes; each takes every n-th one. Yields the number of each finished shard.
 
     Args:
         numbers: Numbers of the shards to write.
         build: Called in the worker process. Returns the function that writes a shard.
         options: Keyword arguments of `build`.
-        workers: Number of processes. With 1, this process does the work.
+        workers: Number n of processes. With 1, this process does the work.
 
     Raises:
-        DataError: A worker died. Errors of a worker are raised again; the other workers are ended.
+        DataError: A worker ended without a result. A NanoGenError or OSError of a worker is raised here unchanged. In
+            both cases the other workers are terminated.
     """
     if workers == 1:
         yield from _run_here(numbers, build, options)

@@ -18,14 +18,15 @@ from nanogen_dit.shapes import Shapes, size
 
 @frozen
 class SiTArchitecture:
-    """Architecture of a state dict.
+    """Architecture of a DiT or SiT checkpoint.
 
     Args:
         settings: Options of the backbone `dit`. `heads` is missing if `open_heads`.
         latent: Shape of the state.
         condition: Shape of the condition: one-hot labels with the null class.
         sigma: Whether the last map also predicts a variance.
-        open_heads: Whether the number of heads is unknown. No shape depends on it, and the size is not a published one.
+        open_heads: Whether the number of heads is unknown: no shape determines it, the description does not give it,
+            and no size in `DIT_SIZES` has this width and depth.
     """
 
     settings: Mapping[str, Any]
@@ -43,7 +44,7 @@ def infer(shapes: Shapes, described: Mapping[str, Any] | None = None) -> SiTArch
         described: JSON description. Only `num_heads` is read.
 
     Raises:
-        DataError: The tensors do not belong to a DiT or SiT.
+        DataError: The tensors are not those of a DiT or SiT for square images, or the description is not a mapping.
     """
     try:
         return _infer(shapes, network_part(described))
@@ -67,7 +68,7 @@ def _infer(shapes: Shapes, described: Mapping[str, Any]) -> SiTArchitecture:
     side = isqrt(tokens)
     if side**2 != tokens:
         raise DataError(
-            f"The checkpoint has {tokens} positions, not a square number. Only square images are supported."
+            f"The checkpoint has {tokens} positions, not a square number. Use a checkpoint for square images."
         )
     settings: dict[str, Any] = {
         "hidden": hidden,

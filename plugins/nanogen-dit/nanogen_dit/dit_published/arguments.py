@@ -14,7 +14,7 @@ VAES = {"ema": "sdvae-ema", "mse": "sdvae-mse"}
 
 
 def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
-    """Return the part of a configuration that the arguments set. It is empty for a file without arguments.
+    """Return the part of a configuration that the training arguments set. It is empty for a file without them.
 
     Args:
         file: The checkpoint.
@@ -45,11 +45,11 @@ def _refuse_other_kinds(file: WeightsFile, arguments: Mapping[str, Any]) -> None
     if path is None or prediction is None:
         raise DataError(
             f"{file.path} seems to be written by DiT's training script ({arguments['model']}): its arguments lack"
-            " path_type or prediction. DiT's epsilon-prediction on another noise schedule is not supported, only SiT's"
-            " velocity on the linear path."
+            " path_type or prediction. DiT's epsilon-prediction on another noise schedule is not supported. Use a SiT"
+            " checkpoint that predicts the velocity on the linear path."
         )
     if (path, prediction) != ("Linear", "velocity"):
         raise DataError(
             f"{file.path} is a SiT with path {path!r} and prediction {prediction!r}. Only the linear path with"
-            " velocity-prediction is supported."
+            " velocity-prediction is supported. Use a SiT checkpoint of this kind."
         )

@@ -70,7 +70,7 @@ class SiTCheckpoint:
 
     @property
     def undecided(self) -> Sequence[Undecided]:
-        """Choices that the file does not determine, including the number of heads for an unpublished size."""
+        """Choices that the tensors do not determine, including the number of heads if it is unknown."""
         heads = (HEADS,) if self.architecture.open_heads else ()
         return (TOKENIZER, PREDICTION, SHIFT, GUIDANCE, *heads)
 
@@ -103,7 +103,7 @@ class SiTCheckpoint:
     def build(self, heads: int | None = None) -> DiT:
         """Build the network with its weights.
 
-        Raises ConfigError for an unpublished size without `heads`: no shape determines the number of attention heads.
+        Raises ConfigError if the number of attention heads is unknown (`architecture.open_heads`) and not given.
         """
         if heads is None and self.architecture.open_heads:
             hidden, depth = self.architecture.settings["hidden"], self.architecture.settings["depth"]
@@ -126,7 +126,7 @@ def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights:
         weights: The set to read, "ema" or "model", if the file has both.
 
     Raises:
-        DataError: The file cannot be read or has another layout.
+        DataError: The file cannot be read, has another layout, or is a DiT or an unsupported SiT.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -201,4 +201,4 @@ def _compare(path: Path, found: SiTArchitecture, tensors: Mapping[str, Tensor]) 
         )
     table = position_table(network.geometry.grid, network.trunk.hidden)
     if (tensors[POSITIONS][0].float() - table).abs().max() > POSITION_TOLERANCE:
-        raise DataError(f"{path}: {POSITIONS} is not SiT's fixed sine-cosine table. Other positions are not supported.")
+        raise DataError(f"{path}: {POSITIONS} is not SiT's fixed sine-cosine table. Use a published SiT checkpoint.")

@@ -17,7 +17,12 @@ POSITIONS = "pos_embed"
 
 
 def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
-    """Return one entry for each tensor of the network's state dict. `sigma`: the last map also predicts a variance."""
+    """Return one entry for each tensor of a network for class labels and one time.
+
+    Args:
+        network: The network.
+        sigma: Whether the published last map also predicts a variance.
+    """
     patch = network.geometry.patch
     return [
         *_linear("patch", "x_embedder.proj", weight=patches(patch)),
@@ -31,7 +36,10 @@ def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
 
 
 def export_sit(network: DiT) -> dict[str, Tensor]:
-    """Return the network's tensors under their published names, without a learned variance."""
+    """Return the network's tensors under their published names, without a learned variance.
+
+    The network must have SiT's options: class labels, one time, `reverse_time: true` and `time_factor: 1`.
+    """
     state = network.state_dict()
     found = {
         name: part.contiguous()
@@ -42,11 +50,11 @@ def export_sit(network: DiT) -> dict[str, Tensor]:
 
 
 def velocity(patch: int, sigma: bool) -> Change:
-    """Return the conversion of the last map [patch * patch * channels, ...].
+    """Return the conversion of the weight or bias of the last map [patch * patch * channels, ...]. It negates them.
 
     Args:
         patch: Latent cells along one side of a token.
-        sigma: Whether the second half of the channels is a variance. It is dropped, and written as zeros.
+        sigma: Whether the second half of the published channels is a variance. Reading drops it, writing sets it to 0.
     """
     cells = patch**2
 

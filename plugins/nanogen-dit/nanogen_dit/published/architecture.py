@@ -26,7 +26,7 @@ class Architecture:
         settings: Options of the backbone.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Capability words of the parts that the network has.
+        wanted: Capabilities for which the network has tensors, such as "two-time".
     """
 
     backbone: str
@@ -52,7 +52,8 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
         return _Inference(shapes, given).architecture()
     except KeyError as error:
         raise DataError(
-            f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use a published one."
+            f"The checkpoint is not in the layout of DiffusionBench: {error.args[0]} is missing. Use a published"
+            " checkpoint."
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
@@ -163,7 +164,10 @@ class _Inference:
     def _rope_length(self) -> int:
         name = "enc_rope.freqs_cos" if self.decoupled else "rope.freqs_cos"
         if name not in self.shapes:
-            raise DataError(f"The checkpoint has no table {name}. Set `input_size` in its JSON description.")
+            raise DataError(
+                f"The checkpoint has no table {name}. Set `input_size` in its JSON description, and for texts also"
+                " `cond_arch.num_c_tokens`."
+            )
         return self._size(name, 0)
 
     def _leading(self) -> int:

@@ -94,7 +94,7 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """Return the options that the shapes do not determine, for `infer`.
+    """Return keys of a JSON description for `infer`, taken from the configuration. Empty without one.
 
     Args:
         published: The configuration of the checkpoint, if any.
@@ -304,7 +304,7 @@ def _guidance(published: Published, head: bool) -> dict[str, Any]:
     elif not off and guidance.ig and guidance.ig.scale > 1:
         raise ConfigError(
             f"The published configuration has guidance.ig.scale {guidance.ig.scale}, but the checkpoint has no"
-            " internal-guidance head. Use its own configuration."
+            " internal-guidance head. Use the configuration of this checkpoint."
         )
     return found
 
@@ -320,7 +320,10 @@ def _auxiliary(published: Published) -> dict[str, Any]:
         found["reg"] = {"teacher": repa.target_encoder}
     names = [name for name in perceptual.encoders.split(",") if name]
     if len(names) != len(perceptual.percep_loss_weights):
-        raise ConfigError("The published configuration is invalid: perceptual_loss needs a weight for each encoder.")
+        raise ConfigError(
+            f"The published configuration is invalid: perceptual_loss has {len(names)} encoders, but"
+            f" {len(perceptual.percep_loss_weights)} percep_loss_weights. Give one weight for each encoder."
+        )
     for name, weight in zip(names, perceptual.percep_loss_weights, strict=True):
         loss, teacher = ("lpips", {}) if name == "lpips" else ("patch-tokens", {"teacher": name})
         found[loss] = {**teacher, "weight": weight, "below": sections.transport.percep_loss_t_thresh}

@@ -42,6 +42,6 @@ def network_in(file: WeightsFile, weights: str = "ema") -> Checkpoint:
     if not has(file, ANCHOR):
         raise Unrecognised(f"{file.path} contains no network of DiffusionBench: the tensor {ANCHOR} is missing")
     if foreign := [name for name in FOREIGN if has(file, name)]:
-        raise Unrecognised(f"{file.path} contains no network of DiffusionBench: it has the tensor {foreign[0]}")
+        raise Unrecognised(f"{file.path} contains no network of DiffusionBench: it has {foreign[0]}, as DiT and SiT do")
     tensors, taken = choose(file, ANCHOR, weights)
     return Checkpoint(tensors, {name: x for name, x in file.values.items() if "." not in name}, taken)

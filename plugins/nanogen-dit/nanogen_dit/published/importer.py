@@ -75,7 +75,7 @@ class Published:
 
     @property
     def suggested(self) -> Mapping[str, Any]:
-        """The part of a configuration that the tensors determine: backbone, task and conditioner."""
+        """The part of a configuration that the tensors determine: backbone, task and, for labels, conditioner."""
         backbone = {"backbone": {"name": self.backbone, **self.settings}}
         if self.condition.padded:  # texts
             return {"task": "t2i", **backbone}
@@ -97,16 +97,16 @@ class Published:
 
     @property
     def backbone(self) -> str:
-        """Name of the component."""
+        """Name of the backbone, "ddt" or "lightning-dit"."""
         return self.architecture.backbone
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Options of the component, for a configuration file."""
+        """Options of the backbone, for a configuration file."""
         return self.architecture.settings
 
     def build(self, wanted: frozenset[str] = frozenset()) -> Network:
-        """Build the network with its weights. `wanted` adds capability words, such as "jvp"."""
+        """Build the network with its weights. `wanted` adds needed capabilities, such as "jvp"."""
         network = _network(self.architecture, wanted)
         network.load_state_dict(dict(self.state))
         return network
@@ -121,7 +121,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
         weights: The set to read, "ema" or "model", if the file has both.
 
     Raises:
-        DataError: The file cannot be read, or its tensor names or shapes do not match the layout.
+        DataError: The file cannot be read, its tensors do not match the layout, or `config` does not fit the tensors.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -142,7 +142,7 @@ def from_weights(
         configuration: The published YAML configuration.
 
     Raises:
-        DataError: The tensor names or shapes do not match the layout.
+        DataError: The tensor names or shapes do not match the layout, or the description does not fit the tensors.
         ConfigError: The configuration is invalid or contradicts the tensors.
     """
     tensors, meta, taken = network_in(file, weights)
@@ -176,7 +176,11 @@ def export_published(network: Network, *, tables: bool = True) -> dict[str, Tens
     """Return the network's tensors under their published names.
 
     Args:
+        network: The network.
         tables: Whether to add the tables of the rotary embedding.
+
+    Raises:
+        Incompatible: The layout has no name for a tensor, such as with `interval: sum`.
     """
     state, found = network.state_dict(), dict(rope_tables(network)) if tables else {}
     for entry in entries(network):

@@ -43,17 +43,17 @@ STACKED = Change(lambda parts: torch.cat(list(parts)), lambda x: x.chunk(2))
 
 
 def patches(size: int) -> Change:
-    """Convert the kernel [width, C, p, p] of a strided convolution to a linear map [width, C p p] of patches."""
+    """Return the conversion of a convolution kernel [width, C, p, p] to a linear map [width, C p p] of patches."""
     return Change(lambda parts: parts[0].flatten(1), lambda x: [x.reshape(len(x), -1, size, size)])
 
 
 def rotary(heads: int) -> Change:
-    """Permute the rows of each head from pairs (2i, 2i + 1) to pairs (i, i + d/2)."""
+    """Return the permutation of the d rows of each head from pairs (2i, 2i + 1) to pairs (i, i + d/2)."""
     return Change(lambda parts: _to_halves(parts[0], heads), lambda x: [_to_pairs(x, heads)])
 
 
 def attention(heads: int) -> Change:
-    """Stack q, k and v into one matrix, with the rows of q and k permuted as in `rotary`."""
+    """Return the conversion that stacks q, k and v into one tensor. The rows of q and k are permuted as in `rotary`."""
 
     def to_ours(parts: Sequence[Tensor]) -> Tensor:
         q, k, v = parts
@@ -85,7 +85,7 @@ def entries(network: Network) -> list[Entry]:
 
 
 def rope_tables(network: Network) -> dict[str, Tensor]:
-    """Return the tables of the rotary embedding in published form: cosines and sines [S, d], each value twice."""
+    """Return the published tables of the rotary embedding: cosines and sines [S, d], equal for channels 2i, 2i + 1."""
     ropes = {"rope": network.encoder.rope}
     if isinstance(network, DDT):
         ropes = {"enc_rope": network.encoder.rope, "dec_rope": network.decoder.rope}

@@ -1,6 +1,6 @@
 """Sections of a published configuration (`configs/stage2/...` of DiffusionBench), with the published defaults.
 
-The sections `training`, `dataset` and `eval` are ignored, except for values that other sections repeat.
+The sections `training`, `dataset` and `eval` are ignored, except `training.image_size` and `dataset.condition_type`.
 """
 
 from __future__ import annotations

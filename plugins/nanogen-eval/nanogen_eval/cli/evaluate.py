@@ -80,11 +80,11 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 @click.option(
     "--intervals",
     type=Number(int, at_least(0, 1_000_000)),
-    help="Bootstrap draws per interval, 0 for none; by default 1000.",
+    help="Bootstrap draws per interval, 0 for none; by default 1000, or as the metric sets.",
 )
 @click.option("--reconstruct", is_flag=True, help="Evaluate the tokenizer: encode and decode validation images.")
-@click.option("--keep-images", is_flag=True, help="Write the samples as PNG files into OUTPUT/images.")
-@click.option("--config", help="Configuration whose dataset and task metrics use, if SOURCE is images.")
+@click.option("--keep-images", is_flag=True, help="Write the samples as image files into OUTPUT/images.")
+@click.option("--config", help="For images: configuration with the dataset and task that the metrics use.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -262,7 +262,7 @@ def _refuse_sampling_options(options: dict[str, Any]) -> None:
     given = [word for name, word in SAMPLING_OPTIONS.items() if options[name] not in (None, (), [], False, "round")]
     if given:
         them = "it" if len(given) == 1 else "them"
-        raise ConfigError(f"Only samples of a model use {', '.join(given)}. Remove {them} from this command.")
+        raise ConfigError(f"This command samples no model, so it cannot use {', '.join(given)}. Remove {them}.")
 
 
 def _evaluation(

@@ -13,7 +13,7 @@ class Source(Protocol):
 
     Optional attributes:
         names: Paths of the images, relative to their folder. Metrics pair images with reference images by name.
-        total: Number of images in the folder or archive. It may be larger than the number of evaluated images.
+        total: Number of images in the folder or archive; at least the number of evaluated images.
     """
 
     requests: Batch  # one row per image without pixels: indices 0 to n - 1, labels and captions if there are any

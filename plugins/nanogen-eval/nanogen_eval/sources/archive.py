@@ -44,7 +44,7 @@ class Archive:
             count: Number of images to use; all by default.
 
         Raises:
-            DataError: The file has no such arrays, or is damaged.
+            DataError: The file is damaged, has no `arr_0`, or an array has another type or shape or is too large.
         """
         self._path = path
         with reading(path), opened(path) as file, zipfile.ZipFile(file) as archive:
@@ -125,7 +125,8 @@ def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> int
     there = min(info.compress_size, os.fstat(archive.fp.fileno()).st_size)  # type: ignore[union-attr]
     if info.file_size != expected or info.file_size > MAX_RATIO * there:
         raise ValueError(
-            f"the header of {name} needs {expected:,} bytes, but it has {info.file_size:,} ({there:,} compressed)"
+            f"{name} has {info.file_size:,} bytes, {there:,} compressed; its header says {expected:,} bytes, and the"
+            f" compression can be at most {MAX_RATIO}-fold"
         )
     return there
 

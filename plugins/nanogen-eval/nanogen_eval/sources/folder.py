@@ -84,7 +84,10 @@ class Folder:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the image files of a folder and its subfolders, in natural order. Raises DataError if there are none."""
+    """List the image files of a folder and its subfolders in natural order, without `grid.png`.
+
+    Raises DataError if there are none.
+    """
     return _images(folder, SkippedFiles())
 
 

@@ -29,7 +29,7 @@ class Reconstructed:
     """The first `count` validation images after encoding and decoding. `extras` of a batch hold the original images."""
 
     def __init__(self, pipeline: Pipeline, count: int, *, rounding: str = "round"):
-        """Reconstruct images with the tokenizer of a pipeline.
+        """Prepare to reconstruct images with the tokenizer of a pipeline.
 
         Args:
             pipeline: Provides the tokenizer and, with its task, the images.

@@ -29,7 +29,7 @@ def labels(folder: Path, names: Sequence[str]) -> list[int] | None:
         Labels in the order of `names`; None if there is no file.
 
     Raises:
-        DataError: A label is not an integer, or the file does not match the images.
+        DataError: A label is not a nonnegative integer, or the file does not match the images.
     """
     path = folder / LABELS
     if not is_file(path):

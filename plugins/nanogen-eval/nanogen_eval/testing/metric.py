@@ -31,7 +31,7 @@ class MetricContract:
     tolerance: float = 1e-6  # relative tolerance between batch sizes and orders; use 1e-9 for metrics without a network
 
     def score(self, build: Build, examples: Batch, parts: Sequence[Tensor]) -> Mapping[str, float]:
-        """Return the scores of a new metric after one update per part. A part is a tensor of rows of `examples`."""
+        """Return the scores of a new metric after one update per part. A part has row indices [n] of `examples`."""
         return updated(build(), examples, parts).compute()
 
     def same(self, first: Mapping[str, float], second: Mapping[str, float]) -> bool:
@@ -160,7 +160,7 @@ class MetricContract:
 
 
 def updated(metric: Metric, examples: Batch, parts: Sequence[Tensor]) -> Metric:
-    """Update a metric once per part and return it. A part is a tensor of rows of `examples`."""
+    """Update a metric once per part and return it. A part has row indices [n] of `examples`."""
     for rows in parts:
         part = _selected(examples, rows)
         metric.update(_images(part), part)

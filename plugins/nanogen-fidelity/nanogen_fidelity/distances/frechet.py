@@ -46,8 +46,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     allowed.
 
     Raises:
-        DataError: The moments have different widths or values that are not finite, or a covariance is asymmetric or
-            has clearly negative eigenvalues.
+        DataError: The moments have different widths or values that are not finite, a covariance is asymmetric or has
+            clearly negative eigenvalues, or the result is clearly negative.
     """
     _check(a, b)
     means = (a.mean - b.mean).square().sum()

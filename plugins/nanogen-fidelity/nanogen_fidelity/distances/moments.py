@@ -12,9 +12,10 @@ from nanogen_fidelity.distances.frechet import Moments
 
 
 class RunningMoments:
-    """Mean and co-moments in float64 (Chan, Golub and LeVeque, 1979). Takes 8 D^2 bytes for any number of examples.
+    """Mean and co-moments of D features in float64 (Chan, Golub and LeVeque, 1979).
 
-    The example indices are stored, so an example that is added twice counts once.
+    Takes 8 D^2 bytes for any number of examples, and some bytes for the index of each example. With the indices, an
+    example that is added twice counts once.
     """
 
     def __init__(self) -> None:

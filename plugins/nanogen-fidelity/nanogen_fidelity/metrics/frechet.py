@@ -134,7 +134,10 @@ class ReconstructionFrechet:
 
 
 class RowFrechet(ReferenceFrechet, ResampledRowMetric):
-    """Fréchet distance from stored features, 8 KB per image at 2048 features. Has an interval, and FID_inf."""
+    """Fréchet distance from stored features, 8 KB per image at 2048 features. Has a bootstrap interval.
+
+    With `extrapolate`, also reports `<name>_inf`, the distance extrapolated to infinitely many images.
+    """
 
     def __init__(self, config: Config, name: str):
         ReferenceFrechet.__init__(self, config, name)
@@ -161,17 +164,17 @@ class RowFrechet(ReferenceFrechet, ResampledRowMetric):
 
 
 def frechet(config: FrechetConfig) -> RowFrechet | MomentsFrechet:
-    """Build `frechet`: the Fréchet distance in any feature space."""
+    """Build `frechet`: the Fréchet distance to a reference in any feature space."""
     return _build(config, "frechet")
 
 
 def fid(config: FidConfig) -> RowFrechet | MomentsFrechet:
-    """Build `fid`: the Fréchet distance of samples in Inception features."""
+    """Build `fid`: the Fréchet distance to a reference, by default in Inception features."""
     return _build(config, "fid")
 
 
 def rfid(config: RfidConfig) -> RowFrechet | MomentsFrechet | ReconstructionFrechet:
-    """Build `rfid`: the FID of all reconstructions to a reference, or to all of their originals."""
+    """Build `rfid`: like `fid`, of all reconstructions to a reference or, without one, to all originals."""
     return ReconstructionFrechet(config) if config.reference is None else _build(config, "rfid")
 
 

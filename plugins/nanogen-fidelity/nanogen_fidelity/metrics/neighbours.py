@@ -1,4 +1,4 @@
-"""The metrics `kid` and `prdc`, which compare single images with the images of a reference.
+"""The metrics `kid` and `prdc`, which compare the features of images and reference images pair by pair.
 
 They have no bootstrap interval: a bootstrap sample repeats images, and copies have distance 0.
 """
@@ -31,7 +31,7 @@ class ReferenceRows(RowMetric):
 
     @cached_property
     def reference_features(self) -> Tensor:
-        """The features of the reference [M, D]."""
+        """The features [M, D] of the reference."""
         return self._reference.rows(self._features)
 
     @cached_property

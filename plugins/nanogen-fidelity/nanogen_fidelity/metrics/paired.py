@@ -42,7 +42,13 @@ class Paired(ResampledRowMetric):
         """Compare images with originals, both [B, 3, H, W] in [-1, 1]. Returns a score [B] per pair."""
 
     def compare_with(self, source: Source) -> None:
-        """Pair the images of a source with the originals of the reference. Raises DataError for a missing original."""
+        """Pair the images of a source with the originals of the reference.
+
+        Reconstructions need no pairing, because they come with their originals.
+
+        Raises:
+            DataError: An image has no original, or images and originals that are paired by order differ in number.
+        """
         paired = isinstance(source, Reconstructed) or self._reference is None
         self._original_rows = None if paired else pairs(source, self._source, self.name)
 
@@ -72,8 +78,8 @@ class Paired(ResampledRowMetric):
         count = len(self._source.requests.indices)
         if distinct[-1] >= count:
             raise DataError(
-                f"{self.name}: image {distinct[-1]} has no original. The reference has {count} images: add the missing "
-                "ones, or evaluate fewer images."
+                f"{self.name}: the image with index {distinct[-1]} has no original. The reference has {count} images, "
+                "counted from 0: add the missing ones, or evaluate fewer images."
             )
         originals = self._source.read(range(row, row + 1) for row in distinct)
         by_row = {row: _image(original) for row, original in zip(distinct, originals, strict=True)}

@@ -1,4 +1,4 @@
-"""The metrics `fdr6` and `mind6`: a distance in each of six feature spaces."""
+"""The metrics `fdr6` and `mind6`: a distance in each of up to six feature spaces."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def references_of(config: Mind6Config) -> dict[str, Reference]:
 
 
 class Fdr6:
-    """`fdr_<space>`: the Fréchet distance divided by the distance of real images. `fdr6`: the mean over all six
-    spaces."""
+    """`fdr_<space>`: the Fréchet distance divided by that of ImageNet's validation images. `fdr6`: the mean over the
+    spaces, if all six are chosen."""
 
     higher_is_better = False
 

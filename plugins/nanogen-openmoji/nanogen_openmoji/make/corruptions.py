@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 
 def corrupt(images: Tensor, generator: Generator) -> Tensor:
-    """Corrupt images [B, 3, S, S], an equal share by each of `CORRUPTIONS`. The order is kept."""
+    """Corrupt images [B, 3, S, S] in chunks, one chunk by each of `CORRUPTIONS`. The order is kept."""
     parts = images.chunk(len(CORRUPTIONS))
     return torch.cat([corruption(part, generator) for corruption, part in zip(CORRUPTIONS, parts, strict=False)])
 
@@ -46,13 +46,13 @@ def noise(images: Tensor, generator: Generator) -> Tensor:
 
 
 def mixed(images: Tensor, generator: Generator) -> Tensor:
-    """Average each image with the next one."""
+    """Average each image with the previous one."""
     del generator
     return (images + images.roll(1, dims=0)) / 2
 
 
 def spliced(images: Tensor, generator: Generator) -> Tensor:
-    """Join the left or upper half of each image with the right or lower half of the next one."""
+    """Join the left or upper half of each image with the right or lower half of the previous one."""
     half = images.shape[-1] // 2
     other = images.roll(1, dims=0)
     left_right = torch.cat([images[..., :half], other[..., half:]], dim=-1)

@@ -38,7 +38,7 @@ def reconstructed(images: Tensor, vae: TinyVAE, generator: Generator | None = No
 
 
 def recolour(images: Tensor, generator: Generator) -> Tensor:
-    """Recolour images by a random matrix near the identity. A quarter of them becomes grey."""
+    """Recolour each image by a random matrix near the identity, or make it grey with probability 1/4."""
     matrix = torch.eye(3) + 0.3 * torch.randn(len(images), 3, 3, generator=generator)  # [B, 3, 3]
     matrix = matrix / matrix.sum(dim=2, keepdim=True).clamp_min(0.5)  # white stays about white
     grey = torch.rand(len(images), 1, 1, generator=generator) < 0.25

@@ -21,7 +21,7 @@ EVERYTHING = World(
 
 
 def numbers(step: int, count: int) -> Tensor:
-    """Return the image indices of a step, [count]. No index is used twice."""
+    """Return the image indices [count] of a step. Different steps have different indices."""
     return torch.arange(step * count, (step + 1) * count)
 
 

@@ -53,7 +53,7 @@ def loss(cells: Cells, truth: Cells) -> Tensor:
 
     Args:
         cells: Predictions for B images.
-        truth: Targets for the first of these images. The others have no objects.
+        truth: Targets for the first N <= B images. The other images have no objects.
     """
     known = len(truth.centre)
     mass = F.pad(truth.centre, (0, 0, 0, 0, 0, len(cells.centre) - known))
@@ -82,7 +82,8 @@ def targets(chosen: Sequence[Scene]) -> Cells:
 
 
 def figures(network: SceneReader, vae: TinyVAE) -> dict[str, dict[str, float]]:
-    """Return the accuracy of each skill on 2,048 new scenes: of the task, reconstructed by the VAE, and of all classes.
+    """Return the accuracy of each skill on 2,048 new scenes of the task, on their reconstructions by the VAE, and
+    on 2,048 new scenes of all 64 classes.
 
     "wrong_captions" is the share of captions of other scenes that count as correct.
     """

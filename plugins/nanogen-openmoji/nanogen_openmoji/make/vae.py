@@ -42,7 +42,7 @@ def _loss(vae: TinyVAE, step: int, generator: torch.Generator) -> Tensor:
 
 
 def batch(step: int, count: int) -> Tensor:
-    """Return the images of a step [count, 3, 64, 64]: half single emojis, half scenes."""
+    """Return the images [count, 3, 64, 64] of a step: half single emojis, half scenes."""
     single = training_images.single_emojis(step, count // 2)
     composed = render(training_images.mixed_scenes(step, count - count // 2))
     return torch.cat([single, composed])
@@ -71,7 +71,7 @@ def figures(vae: TinyVAE) -> dict[str, float]:
 
 
 def task_images(seed: int, count: int) -> Tensor:
-    """Return the images of both tasks [2 * count, 3, 64, 64]: `count` emojis, then `count` scenes."""
+    """Return images [2 * count, 3, 64, 64] of both tasks: `count` emojis, then `count` scenes."""
     indices = torch.arange(count)
     composed = render(scenes(range(count), seed=seed, world=training_images.TASK_WORLD))
     return torch.cat([class_images(balanced_labels(indices), indices, seed=seed), composed])

@@ -10,7 +10,7 @@ from nanogen_photos.cli.options import COUNT, SIZE, dataset_options, detector_op
 @click.command()
 @click.option("--size", "sizes", type=SIZE, multiple=True, help="Image size; repeatable. Default: 64.")
 @click.option("--count", type=COUNT, default=20, show_default=True, help="Scenes of each class.")
-@click.option("--per-tag", type=COUNT, default=22, show_default=True, help="Prompts of each tag.")
+@click.option("--per-tag", type=COUNT, default=22, show_default=True, help="Maximum number of prompts of each tag.")
 @dataset_options
 @detector_option
 def calibrate(

@@ -1,4 +1,4 @@
-"""Checks an installed plugin: discovery, contracts, types, and a short training on both tasks."""
+"""Checks an installed plugin: discovery, contracts, types, and short trainings."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
 
     Args:
         name: Name of an installed distribution, plugin, component (also `distribution:name`) or method.
-        settings: Configuration keys for the small parts with which components are tested.
-        left_out: Leave out the checks whose group or name contains one of these texts.
+        settings: Configuration that overrides the small one in which components are tested.
+        left_out: Texts. A check is left out if its group and name, such as "types mypy --strict", contain one of them.
 
     Raises:
         NanoGenError: Nothing has this name, or several distributions offer it.
@@ -144,10 +144,10 @@ def _discovery(plugin: Plugin) -> Iterator[Check]:
     api, stated = f"NANOGEN_API is {hookspecs.API}", getattr(manifest, "NANOGEN_API", None)
     if stated != hookspecs.API:
         reason = "The manifest has no NANOGEN_API." if stated is None else f"The manifest has NANOGEN_API = {stated!r}."
-        yield Check(DISCOVERY, api, FAILED, f"{reason} Adapt the plugin to the hooks of this version.")
+        yield Check(DISCOVERY, api, FAILED, f"{reason} Adapt its hooks to this version and set it to {hookspecs.API}.")
         return
     yield Check(DISCOVERY, api)
-    hooks = "the hooks return what they should"
+    hooks = "the hooks are valid"
     yield Check(DISCOVERY, hooks, FAILED, plugin.error) if plugin.error else Check(DISCOVERY, hooks)
 
 

@@ -1,4 +1,4 @@
-"""Runs contracts with pytest in this process, and records a check for each of their tests."""
+"""Runs contracts, which are classes of tests, with pytest in this process, and records a check for each test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWN_TESTS = ": it depends on the component, so set it in the tests of the plugin
 
 
 def contract_checks(manifests: Sequence[str], tested: Sequence[Tested]) -> list[Check]:
-    """Run the contract of each manifest and of each component, and return a check for each of their tests."""
+    """Run the contracts of manifests and components. Return a check for each test and each build of a component."""
     recorder = Recorder(manifests, tested)
     _run(recorder)
     return recorder.checks
@@ -56,7 +56,7 @@ class Recorder:
         self.checks.append(Check(self.titles[case], name, *_outcome(report)))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Record contracts that pytest cannot collect."""
+        """Record a failed check if pytest cannot collect the contracts."""
         if report.failed:
             self.checks.append(Check("contracts", "can be collected", FAILED, str(report.longrepr)[-REASON:]))
 

@@ -35,7 +35,7 @@ IMAGE_SIZES = (32, 33)
 
 
 def cases(manifests: Iterable[str], tested: Iterable[Tested]) -> tuple[list[Check], dict[str, type]]:
-    """Return a check of whether each component can be built, and the contract classes by title."""
+    """Return the checks that each component can be built for its tasks, and the contract classes by title."""
     checks: list[Check] = []
     found = {f"manifest {name}": _case(PluginContract, manifest=partial(str, name)) for name in manifests}
     for each in tested:

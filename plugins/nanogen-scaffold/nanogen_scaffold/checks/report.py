@@ -19,10 +19,11 @@ class Check:
     """One check.
 
     Args:
-        group: What is checked: "discovery", "types", "training", or a component, such as "objective my-objective".
-        name: The statement that was checked.
+        group: What is checked: "discovery", "contracts", "types", "training", or a manifest, component or method,
+            such as "objective my-objective".
+        name: Name of the check in its group, such as "mypy --strict".
         state: "passed", "failed" or "left out".
-        reason: Why it failed or was left out.
+        reason: Why it failed or was left out; else empty.
     """
 
     group: str
@@ -50,7 +51,7 @@ class Report:
         return f"{len(self.checks)} checks: " + ", ".join(f"{counts[s]} {s}" for s in (PASSED, FAILED, LEFT_OUT))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return the report as plain values, for JSON."""
         counts = Counter(check.state for check in self.checks)
         return {
             "distribution": self.distribution,

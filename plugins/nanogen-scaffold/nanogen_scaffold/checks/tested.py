@@ -24,7 +24,7 @@ class Tested:
 
     Args:
         offer: The component or method, and its distribution.
-        settings: Configuration keys of the user.
+        settings: Configuration of the user, which overrides the small parts.
     """
 
     offer: Offer[Component] | Offer[Method]
@@ -37,7 +37,7 @@ class Tested:
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capability words of the component."""
+        """What the component provides for others, such as "features" (`Component.provides`). Empty for a method."""
         return self.offer.what.provides if isinstance(self.offer.what, Component) else frozenset()
 
     @property
@@ -65,8 +65,10 @@ class Tested:
         return (self.name,) if self.kind == "task" else tuple(TASKS)
 
     def resolved(self, task: str, **more: Any) -> Resolved:
-        """Return the configuration of small parts with the component. Raises NanoGenError if they cannot be
-        combined."""
+        """Return the configuration of small parts with the component, overridden by `settings`, then by `more`.
+
+        Raises NanoGenError if the parts cannot be combined.
+        """
         return small_resolved(task, self._selection(), self.settings, more)
 
     def part(self, resolved: Resolved, **known: Any) -> Any:
@@ -93,7 +95,7 @@ class Tested:
 def explained(error: BaseException) -> tuple[State, str]:
     """Return the state and the reason of a check that raised an exception.
 
-    A check is left out if the small parts do not fit the component, or if files are missing on this machine.
+    A check is left out if the small parts do not fit the component, or if data is missing or unsuitable.
     """
     if isinstance(error, Incompatible):
         return LEFT_OUT, f"{error} Choose other parts with --set."

@@ -27,11 +27,12 @@ def check_types(module: str) -> Check:
     package = module.partition(".")[0]
     origin = getattr(sys.modules[package], "__file__", None)
     if origin is None:
-        return Check(TYPES, MYPY, FAILED, f"The package {package} has no __init__.py.")
+        return Check(TYPES, MYPY, FAILED, f"The package {package} has no __init__.py. Add one.")
     path = Path(origin)
     path = path.parent if path.name == "__init__.py" else path
     if path.is_dir() and not (path / "py.typed").is_file():
-        return Check(TYPES, MYPY, LEFT_OUT, f"{package} has no file py.typed, so other code does not use its types.")
+        reason = f"{package} has no file py.typed, so type checkers of other code ignore its types. Add an empty one."
+        return Check(TYPES, MYPY, LEFT_OUT, reason)
     lines = mypy_errors([path])
     if not lines:
         return Check(TYPES, MYPY)
@@ -40,7 +41,10 @@ def check_types(module: str) -> Check:
 
 
 def mypy_errors(paths: Sequence[Path]) -> list[str]:
-    """Return what `mypy --strict` reports about files and packages. It ignores imported modules without types."""
+    """Return the lines that `mypy --strict` reports about `paths`: files, or folders of packages.
+
+    Imported modules without types are ignored.
+    """
     command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent"]
     command += [f"--config-file={CONFIG}", "--no-warn-unused-configs"]
     command += ["--no-error-summary", "--no-pretty", "--no-color-output", *map(str, paths)]

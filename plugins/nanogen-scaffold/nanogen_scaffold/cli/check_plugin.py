@@ -25,8 +25,8 @@ from nanogen_scaffold.checks.report import Report
 def check_plugin(name: str, as_json: bool, left_out: tuple[str, ...], settings: tuple[str, ...]) -> None:
     """Check a plugin: NAME is an installed distribution, a plugin, a component or a method.
 
-    Checks the manifest, the contract of each component, the types of the package, and a short training on both tasks
-    with small parts and generated images. --set changes the configuration of these parts, such as
+    Checks the manifest, the contract of each component, the types of the package, and short trainings on imagenet and
+    t2i (for a task: on itself), with small components and generated images. --set changes these components, such as
     --set backbone.name=lightning-dit --set backbone.size=tiny. The status is 1 if a check fails.
     """
     from nanogen_core.cli.options import override_layer

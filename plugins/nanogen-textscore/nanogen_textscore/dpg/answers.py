@@ -86,7 +86,7 @@ class BlipVQA:
 
 
 class RecordedAnswers:
-    """Answers from a file of the original tool. With the answers of mPLUG, `dpgbench` is the published score."""
+    """Answers from a file of the original tool. With mPLUG's, scores are comparable with published ones."""
 
     def __init__(self, config: RecordedAnswersConfig):
         self._config = config

@@ -36,12 +36,12 @@ def tiles(resolution: int, count: int = TILES) -> list[Tile]:
 def join_images(images: Sequence[Image.Image]) -> Image.Image:
     """Join up to four square images of one size into a grid. Missing images are black.
 
-    Raises NanoGenError for no or more images, images that are not square, or different sizes.
+    Raises NanoGenError for no images, more than four, images that are not square, or different sizes.
     """
     resolution = images[0].width if images else 0
     boxes = tiles(resolution, len(images))
     if any(image.size != (resolution, resolution) for image in images):
-        raise NanoGenError("The images of a grid are not squares of one size. Sample all images at one size.")
+        raise NanoGenError("The images of a grid are not squares of one size. Sample all images at one square size.")
     grid = Image.new("RGB", (2 * resolution, 2 * resolution))
     for tile, image in zip(boxes, images, strict=True):
         grid.paste(image, tile[:2])

@@ -34,9 +34,9 @@ ABSENT = -1  # fills the rows of prompts with fewer questions than the prompt wi
 
 
 class DPGBench(ResampledRowMetric):
-    """`dpgbench`: the mean over images of the share of questions that are answered with yes. A question counts as wrong
-    if a question that it depends on is wrong. `dpgbench_<category>`: the share of yes answers in a category of level 1,
-    such as `attribute`, or level 2, such as `attribute_color`, before dependencies are applied.
+    """`dpgbench`: the mean over images of the share of questions that are answered with yes. A question counts as no if
+    a question that it depends on counts as no. `dpgbench_<category>`: the share of yes answers in a category of
+    level 1, such as `attribute`, or level 2, such as `attribute_color`, before dependencies are applied.
 
     All scores are in [0, 1]; the original tool prints them times 100. The bootstrap draws prompts.
     """

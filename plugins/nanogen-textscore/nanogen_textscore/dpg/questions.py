@@ -35,12 +35,13 @@ Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a qu
 def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dpg_bench.csv") -> Items:
     """Parse the questions of a `dpg_bench.csv`.
 
-    If a prompt has two questions of one number, the last one is used, as in the published code. A warning names them.
+    If a prompt has two questions of one number, the last one is used, as in the published code. A warning names the
+    first such number.
 
     Args:
         text: The content of the file.
         skip_first_row: Whether to drop the first row of data, as the loaders of ELLA and DiffusionBench do.
-        source: The name of the file, for error messages.
+        source: The name of the file, for error messages and warnings.
 
     Raises:
         DataError: A row has another format, the rows of a prompt are not consecutive, or there are no questions.
@@ -71,7 +72,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """
     prompts = _texts(path) if is_folder(path) else _json(path)
     if not prompts:
-        raise DataError(f"{path} has no prompts. Give the official folder `prompts`, or an id2prompt.json.")
+        raise DataError(f"{path} has no prompts. Set `prompts` to the official folder or to an id2prompt.json.")
     return {item: prompts[item] for item in sorted(prompts, key=lambda item: natural(f"{item}.png"))}
 
 
@@ -96,8 +97,8 @@ def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:
     numbers = [cells["proposition_id"], *cells["dependency"].split(",")]
     if not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
         raise DataError(
-            f"Line {row.line} of {source} has a proposition_id or dependency that is not a whole number. Download the "
-            "official file again."
+            f"Line {row.line} of {source} has a proposition_id or dependency that is not a whole number (or, for "
+            "dependency, a list of them). Download the official file again."
         )
     number, *parents = map(int, numbers)
     return number, Question(cells["question_natural_language"], tuple(parents), cells["tuple"])
@@ -111,5 +112,5 @@ def _texts(folder: Path) -> dict[str, str]:
 def _json(path: Path) -> dict[str, str]:
     found = json_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise DataError(f"{path} is not a JSON object of texts by id. Give the official folder `prompts`.")
+        raise DataError(f"{path} is not a JSON object of texts by id. Set `prompts` to the official folder or file.")
     return found

@@ -38,8 +38,8 @@ def relations(a: Box, b: Box, *, margin: float = MARGIN) -> list[str]:
     """Return the relations of box `a` to box `b`: none, one or two of LEFT, RIGHT, ABOVE and BELOW.
 
     Along each axis, let d be the offset from the centre of `b` to the centre of `a`, and
-    r = sign(d) max(|d| - margin (size_a + size_b), 0). A relation holds if r points in its direction and |r| exceeds
-    half of the distance between the centres.
+    r = sign(d) max(|d| - margin (size_a + size_b), 0), with the sizes of the boxes along this axis. A relation holds if
+    r points in its direction and |r| exceeds half of the distance between the centres.
     """
     offsets, sizes = [], []
     for axis in (0, 1):

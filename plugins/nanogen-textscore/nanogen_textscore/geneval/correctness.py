@@ -28,7 +28,7 @@ def check_image(
     Args:
         detections: The selected detections (`detections.select_detections`), highest score first.
         line: A line of the official metadata. The image must show every item of `include` and no item of `exclude`.
-            For an item, only the `count` detections of its class with the highest scores are checked.
+            For an item of `include`, only the `count` detections of its class with the highest scores are checked.
         classify_colours: Returns the colour of each detection of a class.
         margin: See `boxes.relations`.
     """

@@ -44,7 +44,7 @@ class Mask2Former:
 
     @property
     def classes(self) -> frozenset[str]:
-        """The class names that it can find, as in GenEval's metadata."""
+        """The classes that the detector can find, under the names of GenEval's metadata."""
         return frozenset(self._names.values())
 
     def to(self, device: torch.device | str) -> Mask2Former:
@@ -54,7 +54,7 @@ class Mask2Former:
 
     @torch.no_grad()
     def detect(self, image: Image.Image, threshold: float) -> dict[str, list[Detection]]:
-        """Return the detections in an RGB image with a score of at least `threshold`, by class name."""
+        """Return the detections with a score of at least `threshold` in an RGB image, by class name."""
         sides = {"shortest_edge": self._config.shortest, "longest_edge": self._config.longest}
         inputs = self._processor(images=image, size=sides, return_tensors="pt").to(self._device)
         outputs = self._network.to(self._device)(**inputs)

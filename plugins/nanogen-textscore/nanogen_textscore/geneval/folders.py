@@ -98,13 +98,13 @@ def write_results(file: Path, results: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_results(file: Path) -> list[dict[str, Any]]:
-    """Read a results file of this or of the original tool. Raises DataError for a line in another format."""
+    """Read a results file of NanoGen or the original tool. Raises DataError for a line in another format."""
     results = list(json_files.objects(file))
     for number, one in results:
         texts = [one.get("tag"), one.get("metadata", ""), one.get("prompt", "")]
         if not isinstance(one.get("correct"), bool) or not all(isinstance(text, str) for text in texts):
             raise DataError(
-                f"Line {number} of {file} lacks `tag` or `correct`, or has a value of another type. Give a results "
+                f"Line {number} of {file} lacks `tag` or `correct`, or has a value of the wrong type. Give a results "
                 "file of GenEval."
             )
     return [one for _, one in results]

@@ -24,10 +24,10 @@ def instances(
     target_size: tuple[int, int],
     threshold: float = 0.3,
 ) -> list[Instance]:
-    """Return the instances of one image, in the order of class probability.
+    """Return the instances of one image, in descending order of class probability.
 
     Of all Q K pairs of a query and a class, the Q pairs with the highest class probability are used. The score of a
-    pair is its class probability times the mean mask probability inside the mask, rounded to six digits.
+    pair is its class probability times the mean mask probability inside the mask, rounded to six decimals.
 
     Args:
         class_logits: [Q, K + 1]; the last class stands for no object.

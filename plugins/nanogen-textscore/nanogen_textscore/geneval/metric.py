@@ -29,11 +29,11 @@ from nanogen_textscore.protocols import Detector
 
 
 class GenEval(ResampledRowMetric):
-    """`geneval_<tag>`: the share of the tag's images that are correct. `geneval`: the mean over the six tags, the
+    """`geneval_<tag>`: the share of the tag's images that are correct. `geneval`: the mean over the tags, the
     official score. `geneval_images`: the mean over images, as in the published DiffusionBench table.
 
-    All scores are in [0, 1]. The tags have 80 to 100 prompts, so `geneval` and `geneval_images` differ slightly
-    (by less than 0.05). The bootstrap draws prompts.
+    All scores are in [0, 1]. The six official tags have 80 to 100 prompts each, so `geneval` and `geneval_images`
+    differ slightly (by less than 0.05). The bootstrap draws prompts.
     """
 
     higher_is_better = True
@@ -68,7 +68,7 @@ class GenEval(ResampledRowMetric):
         return ["geneval", "geneval_images", *(f"geneval_{name}" for name in self._names)]
 
     def eval_batch(self) -> Batch:
-        """Return the prompts with `images_per_prompt` rows each. Raises DataError if `metadata` is missing."""
+        """Return the prompts with `images_per_prompt` rows each. Raises DataError if `metadata` cannot be read."""
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
@@ -141,7 +141,10 @@ class GenEval(ResampledRowMetric):
 
     @cached_property
     def lines(self) -> Sequence[Mapping[str, Any]]:
-        """The metadata lines of the prompts. A subclass may override it. Raises DataError if `metadata` is missing."""
+        """The metadata lines of the prompts. A subclass may override this.
+
+        Raises DataError if `metadata` cannot be read.
+        """
         chosen = self._config.metadata
         return official_metadata() if chosen is None else read_metadata(chosen)
 

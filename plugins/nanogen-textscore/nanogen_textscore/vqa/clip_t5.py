@@ -31,7 +31,7 @@ LONGEST = 2048  # maximum length of a prompt in tokens
 
 
 class ClipT5:
-    """CLIP-FlanT5 from a published checkpoint, which holds T5, the projector and the fine-tuned vision tower."""
+    """CLIP-FlanT5 from a checkpoint with T5, the projector and usually the fine-tuned vision tower."""
 
     def __init__(self, config: ClipT5Config):
         self._config = config
@@ -58,7 +58,7 @@ class ClipT5:
 
     @torch.no_grad()
     def score(self, image: Image.Image, text: str) -> float:
-        """Return the probability in [0, 1] that an RGB image shows a text."""
+        """Return the VQAScore in [0, 1] of an RGB image and a text: `answer_probability` of "Yes"."""
         labels = torch.tensor([self._tokens(ANSWER)], device=self._device)  # [1, T]
         embeddings = self._embed(flan_prompt(text), self._patches(image))  # [1, L, D]
         output = self._t5.to(self._device)(inputs_embeds=embeddings, labels=labels)

@@ -21,8 +21,8 @@ def read_prompts(file: Path) -> dict[int, str]:
         prompt = entry.get("prompt") if isinstance(entry, dict) else None
         if not _NUMBER.fullmatch(key) or not isinstance(prompt, str) or int(key) in found:
             raise DataError(
-                f'{file} is not of the form {{"00000": {{"prompt": ...}}}}. Set `prompts` to the official '
-                "genai_image.json."
+                f'{file} is not of the form {{"00000": {{"prompt": ...}}}}, each number once. Set `prompts` to the '
+                "official genai_image.json."
             )
         found[int(key)] = prompt
     if not found:
@@ -61,7 +61,7 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
         skills: The prompt ids of each skill.
 
     Returns:
-        The mean score of each skill. `all` is the mean over the prompts with any skill; each prompt counts once.
+        The mean score of each skill. `all` is the mean over the prompts with at least one skill, each counted once.
         Prompts without a score are left out, and so are skills without any score.
     """
     groups = {**skills, "all": sorted({one for ids in skills.values() for one in ids})}
@@ -74,7 +74,7 @@ def image_name(key: int, number: int, each: int) -> str:
 
     Args:
         key: The prompt id.
-        number: The number of the image among the images of the prompt.
+        number: The number of the image among the images of the prompt, from 0.
         each: Images per prompt.
 
     Returns:

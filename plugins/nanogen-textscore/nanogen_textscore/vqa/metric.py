@@ -24,8 +24,8 @@ from nanogen_textscore.vqa.genai import image_name, read_prompts, read_skills, s
 
 
 class VQAScore(ResampledRowMetric):
-    """`vqascore` (Lin et al., arXiv 2404.01291): the mean over images of the probability of "Yes". The bootstrap draws
-    captions."""
+    """`vqascore` (Lin et al., arXiv 2404.01291): the mean over images of a model's probability that the image
+    shows its caption. The bootstrap draws captions."""
 
     higher_is_better = True
     unit_column = PROMPT
@@ -62,7 +62,8 @@ class VQAScore(ResampledRowMetric):
 
 class GenAIBench(VQAScore):
     """`genaibench`: the mean VQAScore over images, as in the published DiffusionBench table. `genaibench_<skill>`: the
-    mean over the images of prompts with that skill. `genaibench_all`: over the images of prompts with any skill."""
+    mean over the images of prompts with that skill. `genaibench_all`: the mean over the images of prompts with at least
+    one skill."""
 
     def __init__(self, config: GenAIBenchConfig):
         super().__init__(config)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 def answer_probability(logits: Tensor, labels: Tensor) -> float:
     """Compute exp(-mean cross-entropy) of an answer: the geometric mean of its token probabilities.
 
-    T5's answer "Yes" has two tokens, so the result is sqrt(p(Yes) p(</s> | Yes)) and not p(Yes), as published.
+    As published, the end token counts: "Yes" has two tokens in T5, so its result is sqrt(p(Yes) p(</s> | Yes)).
 
     Args:
-        logits: [T, V].
+        logits: The logits [T, V] at the positions of the answer's tokens.
         labels: The tokens of the answer [T].
     """
     return exp(-float(F.cross_entropy(logits.double(), labels)))

@@ -22,7 +22,7 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
         options: `type`, and the options of peft's configuration class of that type.
 
     Raises:
-        ConfigError: peft is not installed, lacks the type, or rejects an option.
+        ConfigError: peft is not installed or lacks the type, or the type or an option cannot be used.
     """
     given = dict(options)
     kind = given.pop("type")
@@ -46,7 +46,9 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
 
 
 def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
-    """Add adapter layers to a backbone, in place. Afterwards only they are trained. Returns peft's configuration.
+    """Add adapter layers to a backbone, in place. Returns peft's configuration.
+
+    Afterwards only these layers and the option `modules_to_save` are trained.
 
     Raises:
         ConfigError: peft is not installed or rejects the options, or the backbone has no layer to adapt.

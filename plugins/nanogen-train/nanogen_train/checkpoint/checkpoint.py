@@ -117,7 +117,7 @@ def _read(folder: Path, part: str, templates: Tensors) -> dict[str, Tensor]:
 
 
 def newest(run: Path) -> int:
-    """Return the step of the newest intact checkpoint. Logs a warning for each corrupt one.
+    """Return the step of the newest intact checkpoint. Logs a warning for each newer, corrupt one.
 
     Raises:
         TrainingError: There is no intact checkpoint.
@@ -128,7 +128,7 @@ def newest(run: Path) -> int:
         raise TrainingError(
             f"Cannot resume {run}: "
             + (
-                "the run stopped before its first checkpoint. Start again with --overwrite."
+                "the run has no checkpoint. Start again with --overwrite."
                 if has_log
                 else "the folder contains no run. Start one without --resume, or choose another folder with --output."
             )

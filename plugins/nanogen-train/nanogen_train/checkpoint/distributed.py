@@ -50,7 +50,7 @@ def read(folder: Path, template: Like) -> dict[str, Tensor]:
 
     Args:
         folder: Folder of the shards.
-        template: Returns a tensor by name; the loaded tensor is sharded like it. None loads the full tensor.
+        template: Maps a name to the tensor that the loaded one is sharded like, or to None for an unsharded tensor.
 
     Raises:
         DataError: A shard is corrupt.

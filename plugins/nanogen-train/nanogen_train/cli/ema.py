@@ -21,7 +21,7 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--sigma-rel", "widths", required=True, callback=_widths, help="Widths, such as 0.05,0.10.")
 @click.option("--step", type=COUNT, help="Step of a snapshot; default: the newest.")
 def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
-    """Compute EMA weights of other widths from the snapshots of a finished RUN.
+    """Compute EMA weights of the given widths from the snapshots of RUN.
 
     Saves a pipeline for each width in RUN/ema-WIDTH, with --step in RUN/ema-WIDTH-step-STEP.
 

@@ -60,8 +60,8 @@ def train(
         raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}. Start a run without --resume.")
     elif (folder / CONFIG).is_file() and config not in registry().recipes:
         raise TrainingError(
-            f"{folder} is the folder of a run. Add --resume to continue it, or give {folder / CONFIG} to train its"
-            " configuration again."
+            f"{folder} is the folder of a run or pipeline. Add --resume to continue the run, or give"
+            f" {folder / CONFIG} to train its configuration again."
         )
     output = output or Path("runs") / folder.stem
     configuration = resolved(config, settings)

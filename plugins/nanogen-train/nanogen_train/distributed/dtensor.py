@@ -15,12 +15,15 @@ def full(tensor: Tensor) -> Tensor:
 
 
 def full_on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the full tensors on the CPU. Gathers one at a time, so the device never holds two of them."""
+    """Return the full tensors on the CPU. Gathers sharded tensors one at a time, to limit device memory."""
     return {name: full(tensor.detach()).cpu() for name, tensor in tensors.items()}
 
 
 def shard_like(tensor: Tensor, template: Tensor | None) -> Tensor:
-    """Shard a tensor like the template if the shapes match, else return it unchanged. Every process must hold it."""
+    """Shard a tensor like the template if the shapes match, else return it unchanged.
+
+    Every process must hold the full tensor.
+    """
     if isinstance(template, DTensor) and template.shape == tensor.shape:
         device = tensor.to(template.device)
         return distribute_tensor(device, template.device_mesh, template.placements, src_data_rank=None)

@@ -93,9 +93,10 @@ class DDPStrategy:
 class FSDPStrategy:
     """FSDP2 (arXiv 2304.11277): shards weights, EMA, gradients and optimizer state.
 
-    Gathers one block at a time, in bf16 if the run uses it, and reduces gradients in float32. Weights outside blocks
-    are gathered in float32 for the whole step. With `shard_by: step` all weights are gathered for the whole step, as
-    second derivatives require. Checkpoints are one file per part and process, by torch.distributed.checkpoint.
+    Gathers one block at a time (of trained networks in bf16 if the run uses it) and reduces gradients in float32.
+    Weights outside blocks are gathered in float32 for the whole step. With `shard_by: step`, so are all weights of
+    trained networks, as second derivatives require. Checkpoints are one file per part and process, by
+    torch.distributed.checkpoint.
 
     The training step is the root of all networks of the stage, trained or not. So the end of each backward pass frees
     every gathered weight, before an optimizer or EMA changes its shards.

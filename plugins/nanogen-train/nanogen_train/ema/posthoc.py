@@ -23,7 +23,7 @@ AVERAGED = WEIGHTS.format("backbone")
 
 
 class PosthocEMA(NamedTuple):
-    """A saved pipeline with EMA weights. `error` is the relative L2 error of its profile."""
+    """A saved pipeline with EMA weights from `snapshots` snapshots. `error` is the relative L2 error of its profile."""
 
     width: float
     step: int
@@ -43,7 +43,7 @@ def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> 
         step: Step to average at; by default the step of the newest snapshot.
 
     Raises:
-        ConfigError: The snapshots cannot reach a width.
+        ConfigError: A width is out of range, or the snapshots cannot reach it.
         DataError: Snapshots or the run's pipeline are missing or corrupt. Nothing is written.
     """
     chosen, is_newest = _select_snapshots(run, step), step is None
@@ -118,8 +118,8 @@ def _check_match(
     wrong += [name for name in known if complete and name not in tensors]
     if wrong:
         raise DataError(
-            f"{path} does not match the weights of {run}. The first difference is {wrong[0]!r}. Use a snapshot of this"
-            " configuration."
+            f"{path} does not match the weights of {run}. The first difference is {wrong[0]!r}. Check that"
+            " the snapshot is from this run."
         )
 
 

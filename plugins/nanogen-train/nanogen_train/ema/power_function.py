@@ -46,7 +46,7 @@ def gamma_of(width: float) -> float:
 
 
 def decay(gamma: float, step: int) -> float:
-    """Return the EMA decay at step 1, 2, ...: beta = (1 - 1/t)^(gamma + 1), which is 0 at step 1."""
+    """Return the EMA decay at step t = 1, 2, ...: beta = (1 - 1/t)^(gamma + 1), which is 0 at step 1."""
     return float((1 - 1 / step) ** (gamma + 1))
 
 
@@ -68,7 +68,10 @@ class Basis:
         self._norms = np.sqrt(np.diag(self._gram))
 
     def fit(self, target: Profile) -> Fit:
-        """Return the nearest linear combination. Its coefficients sum to 1, so that constant weights do not change."""
+        """Return the linear combination of the profiles that is nearest to `target`.
+
+        Its coefficients sum to 1, so that constant weights do not change.
+        """
         overlaps = products(self.profiles, [target])[:, 0]
         free, uniform = self._solve(overlaps), self._solve(np.ones(len(self.profiles)))
         coefficients = free + uniform * (1 - free.sum()) / uniform.sum()

@@ -68,7 +68,7 @@ class InitReport:
     Args:
         source: The folder or file.
         sha256: Hash of its contents.
-        parts: Reports by part: "backbone", and the other trained parts that have weights, such as "conditioner".
+        parts: Reports by part: "backbone", and the other parts with weights in the pipeline or the source.
         notes: Differences that cannot be seen in the weights, such as another tokenizer.
     """
 

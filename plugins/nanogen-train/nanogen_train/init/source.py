@@ -65,7 +65,9 @@ def find(text: str) -> Path:
 
 
 def read(text: str) -> Source:
-    """Read pretrained weights. A folder gives all trained parts. An adapter is merged into the backbone.
+    """Read pretrained weights. An adapter is merged into the backbone.
+
+    A folder gives the backbone, and the conditioner and objective if it has files of them.
 
     Raises:
         ConfigError: See `find`.

@@ -24,7 +24,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
     """Load pretrained weights into the trained parts of a pipeline: `start_from(build_pipeline(config), "runs/base")`.
 
     Tensors are copied by name and shape, unless a module converts them (`adapt_state`). All others keep their initial
-    values.
+    values. An objective of another name is not loaded, nor a conditioner that differs or whose options are unknown.
 
     Args:
         pipeline: A pipeline with initial weights.
@@ -138,7 +138,7 @@ def _refuse_too_little(pipeline: Pipeline, source: Source, report: PartReport) -
     kinds = f" The backbone is {there_kind!r} in the source and {here_kind!r} in this configuration."
     raise Incompatible(
         f"train.init: no matrix of the backbone can be taken from {source.path}: {what}.{kinds if differ else ''}"
-        " Choose the backbone and its sizes as in the source, or import weights of another layout (`nanogen import`)."
+        " Choose the backbone and its sizes as in the source. `nanogen import` converts another program's weights."
     )
 
 

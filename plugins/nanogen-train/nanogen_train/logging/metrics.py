@@ -59,7 +59,7 @@ class MetricsAccumulator:
         return self._seconds_before + time.perf_counter() - self._start
 
     def summary(self) -> dict[str, float]:
-        """Return the means since the last call, images per second, and seconds.
+        """Return the means and the images per second since the last call, and the training time in seconds.
 
         Raises TrainingError for NaN or infinity.
         """
@@ -71,7 +71,10 @@ class MetricsAccumulator:
         return {**means, "images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
 
     def pending(self) -> list[dict[str, float]]:
-        """Return the scalars of each step since the last summary. Raises TrainingError for NaN or infinity."""
+        """Return the scalars of each step since the last summary, averaged over processes. A collective call.
+
+        Raises TrainingError for NaN or infinity.
+        """
         steps, self._steps = self._steps, []
         values = iter(_over_processes([value for step in steps for value in step.scalars.values()]))
         for step in steps:

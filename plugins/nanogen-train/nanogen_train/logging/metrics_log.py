@@ -1,4 +1,4 @@
-"""Metrics log of a run: one JSON line per `log_every` steps."""
+"""Metrics log of a run: one JSON line per `log_every` steps, and one per evaluation."""
 
 from __future__ import annotations
 

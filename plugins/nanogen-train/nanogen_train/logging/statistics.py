@@ -46,7 +46,7 @@ class StepStatistics:
     - `latent.mean`, `latent.std`: mean and standard deviation of the clean latents of the batch.
     - `draws.PURPOSE.mean`, `draws.PURPOSE.std`: those of random numbers for a purpose, such as `noise` or `time`.
     - `images`: size of the global batch.
-    - `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; counted on the first step of the process.
+    - `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; counted on the first step of the run.
 
     Args:
         optimization: The optimizers of the run.
@@ -60,7 +60,10 @@ class StepStatistics:
 
     @contextmanager
     def counting(self, share: int) -> Iterator[None]:
-        """Count the FLOPs of the block, which processes `share` images of the global batch, unless counted before."""
+        """Count the FLOPs of the block if they are not known yet.
+
+        The block must process `share` images of the global batch.
+        """
         if self.flops is not None:
             yield
             return

@@ -91,7 +91,7 @@ class Optimization:
         return float(self.optimizers[phase].param_groups[0]["lr"])
 
     def state(self) -> dict[str, dict[str, Tensor]]:
-        """Return the optimizer states as tensors, by part and name, for a checkpoint."""
+        """Return the optimizer states for a checkpoint: `optimizer-PHASE` -> name -> tensor."""
         return {
             f"optimizer-{phase}": checkpoint.optimizer_state(optimizer, self.names[phase])
             for phase, optimizer in self.optimizers.items()

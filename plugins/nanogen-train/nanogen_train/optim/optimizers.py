@@ -1,6 +1,6 @@
 """Optimizer components. `build` makes a torch optimizer for the named parameters of one phase.
 
-`build(parameters, fused)`: `fused` lists the parameters that store several matrices (see `nanogen_train.optim.fused`).
+`build(parameters, fused)`: `fused` describes the parameters that stack several matrices (`nanogen_train.optim.fused`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class AdamW:
 
 
 class Muon:
-    """Muon for the matrices inside a network's blocks; AdamW for all other parameters: embeddings, heads, norms and
-    biases.
+    """Muon for the matrices whose names match `hidden`, by default those inside a network's blocks. AdamW for all other
+    parameters, such as embeddings, heads, norms and biases.
     """
 
     def __init__(self, config: MuonConfig):

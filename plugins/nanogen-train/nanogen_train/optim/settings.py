@@ -37,10 +37,10 @@ class AdamWConfig:
 
 @frozen(kw_only=True)
 class MuonConfig(AdamWConfig):
-    """Options of Muon for the matrices whose names match `hidden`, and of AdamW (above) for all other parameters.
+    """Options of Muon for the matrices whose names match `hidden`, and of AdamW for all other parameters.
 
-    `scale: rms` gives Muon's updates the RMS of AdamW's, so that both use the same `lr` (Liu et al., arXiv 2502.16982).
-    `scale: shape` is the original sqrt(max(1, rows / columns)), which needs an `lr` of about 0.02.
+    Both use the same `lr`. `scale: rms` gives Muon's updates about the RMS of AdamW's, so one `lr` suits both (Liu et
+    al., arXiv 2502.16982). `scale: shape` is the original sqrt(max(1, rows / columns)). It needs an `lr` of about 0.02.
 
     Args:
         momentum: Decay of the averaged gradient.
@@ -90,7 +90,7 @@ class CosineConfig:
 
 @frozen(kw_only=True)
 class ConstantLinearConfig:
-    """Constant until `constant_steps`, after a linear warm-up of `warmup_steps`; then linear to `final` at `end_step`.
+    """Linear warm-up for `warmup_steps`, constant until `constant_steps`, then linear to `final` at `end_step`.
 
     The defaults are the published ones for text-to-image: 5 and 100 virtual epochs of 10,000 steps. The ImageNet
     recipes use 40 and 800 epochs of 1,251 steps. Published runs end before `end_step`.

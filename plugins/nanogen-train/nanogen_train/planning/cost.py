@@ -33,11 +33,11 @@ CHOICES = (0.125, 0.375, 0.625, 0.875)  # values of a step's shared random numbe
 
 @frozen(kw_only=True)
 class Cost:
-    """Cost of a model per image, for one training step.
+    """Training cost of a model. FLOPs and activations are per image.
 
     FLOPs count a multiply-add as two, include forward and backward, and are averaged over the kinds of step that the
-    objective chooses from. Bytes are for the most expensive kind. `copies` are the bytes of autocast's bf16 weights,
-    which do not depend on the batch size.
+    objective chooses from. Bytes are for the most expensive kind. `copies` are the bytes of autocast's bf16 copies of
+    the weights. They do not depend on the batch size.
     """
 
     latent: LatentSpec
@@ -52,7 +52,7 @@ class Cost:
 
     @property
     def tokens(self) -> int:
-        """Image tokens per image."""
+        """Image tokens per image, with the default patch size of the latent."""
         patch = self.latent.patch_size
         return (self.latent.height // patch) * (self.latent.width // patch)
 
@@ -62,7 +62,7 @@ class Cost:
         return max(self.flops_by_length)
 
     def mean_flops(self, lengths: CaptionLengths, captions: int) -> float:
-        """Return the mean FLOPs per image in batches of `captions` captions. Each batch is padded to its longest."""
+        """Return the mean FLOPs per image in batches of `captions` captions. Padding is as in training."""
         return sum(share * self.flops_at(n) for n, share in lengths.of_batch(captions, self.longest).items())
 
     def flops_at(self, length: int) -> float:
@@ -75,7 +75,7 @@ class Cost:
 
 
 def cost_of(resolved: Resolved, *, classes: int, by_length: bool = False) -> Cost:
-    """Return the cost of a configuration. Excludes auxiliary losses and frozen networks.
+    """Return the cost of a configuration. Excludes auxiliary losses, the tokenizer and the conditioner.
 
     Args:
         resolved: The configuration.

@@ -47,9 +47,10 @@ def learning_parts(pipeline: Pipeline) -> dict[str, nn.Module]:
 class Diffusion:
     """Trains the backbone, `nets["student"]`, with the objective and auxiliary losses.
 
-    A conditioner, objective or tokenizer with trainable parameters is trained too, as `nets["conditioner"]`,
-    `nets["objective"]` and `nets["tokenizer"]`. So are the `nets` of auxiliaries, under the names of the auxiliaries.
-    Sampling and saved pipelines use the EMA weights (`nets["ema"]` for the backbone).
+    A conditioner or objective with trainable parameters is trained too, as `nets["conditioner"]` and
+    `nets["objective"]`. So are a tokenizer with `trainable = True`, as `nets["tokenizer"]`, and the `nets` of
+    auxiliaries, under the names of the auxiliaries. Sampling and saved pipelines use the EMA weights (`nets["ema"]` for
+    the backbone).
 
     Args:
         config: Options of the stage.
@@ -88,7 +89,8 @@ class Diffusion:
     def prepare(self, batch: Batch, step: int | None) -> Batch:
         """Replace the images of a batch by latents and the extras that auxiliaries need.
 
-        The images are kept if a part needs them (`needs_images`), or if the tokenizer is trained.
+        The images are kept if a part needs them (`needs_images`), or if the tokenizer is trained. A batch that has
+        latents is returned unchanged.
         """
         if batch.latents is not None or batch.images is None:
             return batch
@@ -196,7 +198,7 @@ class Diffusion:
 
 
 def with_intermediates(net: Callable[..., Prediction], names: Sequence[str]) -> Callable[..., Prediction]:
-    """Wrap a network so that it returns the outputs of these blocks, in addition to those that a call names."""
+    """Wrap a network so that it returns the intermediates `names` in addition to those that a call requests."""
 
     def network(state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()) -> Prediction:
         return net(state, times, condition, intermediates=tuple(dict.fromkeys((*names, *intermediates))))

@@ -18,13 +18,13 @@ def _valid_widths(_: object, __: Attribute[tuple[float, ...]], value: tuple[floa
 
 @frozen(kw_only=True)
 class SnapshotConfig:
-    """Snapshots of power-function EMAs (EDM2, arXiv 2312.02696), from which `nanogen ema` computes EMAs of other
-    widths.
+    """Snapshots of power-function EMAs (EDM2, arXiv 2312.02696). `nanogen ema` computes EMAs of other widths from them.
 
-    20 snapshots of each default width reach widths from 0.02 to 0.26.
+    With 20 snapshots of each default width, it can compute widths from 0.02 to 0.26.
 
     Args:
-        sigma_rel: Widths, relative to the steps so far.
+        sigma_rel: Widths of the saved EMAs: standard deviation of an EMA's profile (its weights of past steps), divided
+            by the steps so far.
         every: Period of snapshots in steps; the last step is always saved. Snapshots are float32 and never deleted.
     """
 

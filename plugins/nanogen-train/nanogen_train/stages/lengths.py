@@ -4,6 +4,6 @@ BUCKETS = 8  # few enough for one compiled graph each; on average 1/16 of the lo
 
 
 def bucket_length(length: int, longest: int) -> int:
-    """Round `length` up to the next of 8 equally spaced lengths up to `longest`."""
+    """Round `length` up to a multiple of ceil(longest / 8), but at most to `longest`."""
     size = -(-longest // BUCKETS)
     return min(longest, -(-length // size) * size)

@@ -45,7 +45,7 @@ class AuxiliaryContract:
         return batch
 
     def loss_of(self, pipeline: Pipeline, *, rows: slice = slice(0, ROWS), step: int | None = None) -> Losses:
-        """Return the auxiliary loss of some of four examples, after one forward pass of the backbone."""
+        """Return the auxiliary loss of the examples `rows` of four, after one forward pass of the backbone."""
         auxiliary, batch = self.auxiliary(pipeline), self.batch(pipeline).part(*rows.indices(ROWS)[:2])
         with torch.no_grad():
             latents, extras = pipeline.tokenizer.encode(batch.images).float(), auxiliary.prepare(batch)
@@ -56,7 +56,7 @@ class AuxiliaryContract:
         return auxiliary.loss(forward_pass, clean, batch, nets, rng)
 
     def nets(self, pipeline: Pipeline) -> dict[str, Any]:
-        """Return the networks of the diffusion stage. Initial zeros of the backbone are filled with noise."""
+        """Return the backbone as "student" and as "ema". Fills its all-zero parameters with noise."""
         fill_zero_parameters(pipeline.backbone)
         return {"student": pipeline.backbone, "ema": pipeline.backbone}
 

@@ -34,7 +34,7 @@ class StageContract:
         return batch
 
     def update(self, stage: Stage, batch: Batch, step: int) -> dict[str, float]:
-        """Take one step of gradient descent in every phase and return the losses."""
+        """Take one step of gradient descent in every phase of this step, and return the losses by phase."""
         losses = {}
         for phase in stage.phases(step):
             batch = stage.prepare(batch, step)

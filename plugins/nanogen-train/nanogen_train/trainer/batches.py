@@ -34,7 +34,7 @@ def read_batches(batches: Iterator[Batch], stop: Callable[[], bool], *, num_work
     Args:
         batches: Batches of a DataLoader.
         stop: Returns whether a stop was requested.
-        num_workers: Number of worker processes; with 0 the batches are passed through.
+        num_workers: Number of worker processes. With 0, `batches` is yielded unchanged and never raises these errors.
     """
     if not num_workers:
         yield batches

@@ -21,7 +21,7 @@ def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> B
     Each process encodes its share; all of them return the whole split.
 
     Args:
-        batches: One pass over the split.
+        batches: One pass over this process's share of the split.
         prepare: Replaces the images of a batch by latents.
     """
     own_batches = _merge(prepare(batch) for batch in batches)
@@ -63,7 +63,7 @@ def loader(
 
 
 def rows(batch: Batch, indices: Sequence[int]) -> Batch:
-    """Select examples of a batch by their indices."""
+    """Return the rows `indices` of a batch. They are row numbers, not values of `batch.indices`."""
     return Batch(*(_select(value, list(indices)) for value in batch))
 
 

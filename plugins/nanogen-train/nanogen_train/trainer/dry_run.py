@@ -36,7 +36,8 @@ class Count(NamedTuple):
 class DryRun:
     """Results of a dry run.
 
-    `shapes` are the shapes of this process's share of the batch, `scalars` the logged values.
+    `shapes` are the shapes of this process's share of the batch, and of one latent and condition. `scalars` are the
+    logged values.
     """
 
     setting: Mapping[str, str]
@@ -52,10 +53,10 @@ class DryRun:
 
 
 def run_dry(config: Resolved) -> DryRun:
-    """Build a configuration, take one step, save a checkpoint to a temporary folder, and draw samples in one sampling
-    step.
+    """Build a configuration, take one step, save a checkpoint to a temporary folder, and draw one sample per process.
 
-    Does not cache latents, which would take an epoch. Called on every process. Raises the same errors as training.
+    The sampler takes one step if it has the option `steps`. With `sample_every: 0` no sample is drawn. Latents are not
+    cached, because that would take an epoch. Called on every process. Raises the errors that training would raise.
     """
     config = evolve(
         config,

@@ -72,7 +72,7 @@ class Evaluations:
         return self.due() and not any(entry["step"] == self.run.step and _scores(entry) for entry in entries)
 
     def evaluate(self) -> None:
-        """Score the EMA weights. Writes the scores to the log, the trackers and `scores.jsonl`."""
+        """Score the EMA weights, log the scores, and save the pipeline in `best` if it is the best so far."""
         assert isinstance(self.run.stage, Averaged)
         averaged = self.run.engine.strategy.averaged(self.run.stage)
         results = self.evaluator.scores(averaged, self.run.folder, self.run.step)

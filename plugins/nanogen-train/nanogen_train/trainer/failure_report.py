@@ -15,9 +15,9 @@ MAX_LENGTH = 500  # characters of the reason
 
 @contextmanager
 def report_failure(run: Path, step: Callable[[], int], *, ignored: type[Exception]) -> Iterator[None]:
-    """Write an exception raised in the block to the run folder. Clears the report of an earlier run.
+    """Write an exception raised in the block to the run folder, and raise it. First deletes an earlier report.
 
-    If the report cannot be written, only the exception is raised. An unrelated file of the same name is not changed.
+    An exception is raised even if its report cannot be written. An unrelated file of the same name is not changed.
 
     Args:
         run: Folder of the run.
@@ -39,7 +39,7 @@ def report_failure(run: Path, step: Callable[[], int], *, ignored: type[Exceptio
 
 
 def reason(run: Path) -> str | None:
-    """Return why the run failed; None if it did not fail or left no report."""
+    """Return why the run failed; None if there is no readable report."""
     try:
         return str(storage.read_json(run / FILE)["reason"])
     except (DataError, KeyError, TypeError):

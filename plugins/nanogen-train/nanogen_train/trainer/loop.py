@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(TrainingError):
-    """The run stopped on request and saved a checkpoint."""
+    """The run stopped on request. The message says how to resume or start again."""
 
     exit_code = 130  # shell convention for a program ended by Ctrl-C
 
@@ -65,10 +65,10 @@ class Run:
         resume: Resume from the newest checkpoint.
         overwrite: Move the content of the folder aside and start a new run.
         restart: Start again in a folder whose run has no checkpoint yet.
-        report: Called with the step and its scalars at every log line.
+        report: Called on the first process with the step and its scalars at every log line.
 
     Attributes:
-        init: Report on how a new run loaded `train.init`; None without it.
+        init: Report on how a new run loaded `train.init`. None without `train.init`, and for a resumed run.
 
     Raises:
         TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
@@ -179,7 +179,7 @@ class Run:
         """Train to the last step and return the finished pipeline, which is also saved in the run folder.
 
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM, with a checkpoint.
+            Interrupted: After Ctrl-C, SIGTERM or SIGHUP, usually with a checkpoint of the current step.
             TrainingError: A loss is NaN or infinite, the disk is full, or a data worker died.
         """
         with report_full_disk(self.folder), ExitStack() as stack:

@@ -1,6 +1,7 @@
 """Outputs of a run: log lines, sample sheets, checkpoints, and the saved pipeline.
 
-Every process calls these functions at the same steps; the first process writes.
+Every process calls these functions at the same steps, except `clean_up`, which only the first process calls. The
+first process writes; with FSDP, every process writes its shards of a checkpoint.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def draw(run: Run) -> None:
 
 
 def evaluate(run: Run, evaluations: Evaluations) -> None:
-    """Score the EMA weights. With one process, an error is logged, and training continues."""
+    """Score the EMA weights. An error ends a run of several processes. With one process it is only logged."""
     with warn_on_error("The evaluation of step %d failed", run.step) if processes.world() == 1 else nullcontext():
         evaluations.evaluate()
 
@@ -121,7 +122,11 @@ def save(run: Run) -> None:
 
 
 def clean_up(run: Run) -> None:
-    """Remove what a killed run left behind."""
+    """Clean up after a killed run, before training starts.
+
+    Deletes temporary files, EMA snapshots of steps after the current one, and old checkpoints as in `save`. Renames
+    checkpoints of steps after the current one.
+    """
     for folder in (run.folder, run.folder / SAMPLES):
         storage.sweep(folder)
     checkpoint.clean_up(run.folder, run.step)

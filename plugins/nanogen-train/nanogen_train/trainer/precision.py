@@ -18,7 +18,7 @@ def choose(precision: str, device: torch.device) -> str:
 
 
 def has_bf16_units(device: torch.device) -> bool:
-    """Return whether the device computes bf16 in hardware."""
+    """Return whether a GPU or an x86 CPU computes bf16 in hardware. False for other devices."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":

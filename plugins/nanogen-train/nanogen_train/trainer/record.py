@@ -89,7 +89,8 @@ def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> 
         precision: Compute precision.
 
     Raises:
-        TrainingError: An option that must not change differs, or the classes differ.
+        TrainingError: An option that must not change differs, `train.steps` is below `step`, or the classes differ.
+        DataError: `run.json` is missing or corrupt.
     """
     record = _read(folder)
     changed = _changed_lines(folder, parts, step)

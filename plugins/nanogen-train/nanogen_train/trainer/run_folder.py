@@ -20,7 +20,7 @@ FOLDERS = ("checkpoints", "samples", "snapshots", "history", "adapter")
 
 
 def run_files(folder: Path) -> list[str]:
-    """Return the relative paths of files that belong to a run or a pipeline."""
+    """Return the relative paths of the files and folders in `folder` that belong to a run or a pipeline."""
     return list(_run_files(folder))
 
 

@@ -1,4 +1,4 @@
-"""Stop requests by Ctrl-C, SIGTERM or SIGHUP: the run finishes its step, saves a checkpoint and ends."""
+"""Stop requests by Ctrl-C, SIGTERM or SIGHUP: the run ends after its step, usually with a checkpoint."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def micro_batches(batch: Batch, slots: range, count: int) -> Iterator[MicroBatch
 
 
 def micro_batch_size(examples: int, count: int) -> int:
-    """Return the examples of each of `count` micro-batches. Raises TrainingError if `count` does not divide them."""
+    """Return the size of each of `count` micro-batches. Raises TrainingError if `count` does not divide `examples`."""
     size, rest = divmod(examples, count)
     if rest or not size:
         raise TrainingError(

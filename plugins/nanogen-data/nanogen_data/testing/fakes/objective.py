@@ -29,7 +29,7 @@ class TinyFlow:
     def loss(
         self, nets: Mapping[str, nn.Module], clean: State, condition: Condition, null: Condition, rng: KeyedRNG
     ) -> Losses:
-        """Return the mean of (v - (noise - data))^2 over batch and latent."""
+        """Return the mean of (v - (noise - data))^2 over batch and latent, where v is the prediction."""
         t = self.config.earliest + (1 - self.config.earliest) * rng.uniform("time")  # [B]
         noise = clean.map(lambda x: rng.normal(f"noise.{x.ndim}", x.shape[1:]))
         state, times = self.interpolate(clean, noise, t), Times(t, t)

@@ -26,12 +26,12 @@ class Placeholder(Auxiliary):
     def loss(
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
-        """Return the weighted loss. The mean is over all samples, so it does not depend on micro-batches."""
+        """Return the weighted loss. The mean counts all samples, so micro-batches of equal size do not change it."""
         distance = (forward_pass.denoised.latent - clean.latent).abs().flatten(1).mean(dim=1)  # [B]
         loss = torch.where(earliest(forward_pass.times.t) < self.config.below, distance, 0.0).mean()
         return Losses(self.config.weight * loss, {"l1": loss.detach()})
 
 
 def earliest(t: Tensor) -> Tensor:
-    """Return the earliest sampling time [B] of each sample: the largest t of its tokens if `t` is [B, N]."""
+    """Return the time [B] that sampling reaches first: `t` [B] itself, or the largest t of the tokens [B, N]."""
     return t if t.ndim == 1 else t.amax(dim=1)

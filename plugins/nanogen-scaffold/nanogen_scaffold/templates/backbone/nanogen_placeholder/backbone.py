@@ -28,8 +28,8 @@ class Placeholder(nn.Module):
         super().__init__()
         width, patch = config.width, latent.patch_size
         if latent.height % patch or latent.width % patch:
-            size = f"{latent.height} x {latent.width}"
-            raise NanoGenError(f"placeholder: patches of {patch} do not tile a latent of {size}.")
+            fault = f"patches of {patch} do not tile a latent of {latent.height} x {latent.width}"
+            raise NanoGenError(f"placeholder: {fault}. Use another image size.")
         self.patch, self.rows = patch, latent.height // patch
         tokens = self.rows * (latent.width // patch)
         self.inlet = nn.Linear(latent.channels * patch**2, width)
@@ -103,7 +103,7 @@ class Block(nn.Module):
 
 
 def visible_tokens(condition: Condition, image_tokens: int) -> Tensor | None:
-    """Return the attention mask [B, 1, 1, L + N]: padding of the condition is invisible. None without padding."""
+    """Return the attention mask [B, 1, 1, L + N], False at padding of the condition. None without padding."""
     if condition.mask is None:
         return None
     return F.pad(condition.mask, (0, image_tokens), value=True)[:, None, None]

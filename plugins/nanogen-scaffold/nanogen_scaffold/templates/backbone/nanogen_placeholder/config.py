@@ -11,7 +11,7 @@ class PlaceholderConfig:
     """Options of `placeholder`.
 
     Args:
-        width: Width of a token, a multiple of `heads`.
+        width: Width of a token, even and a multiple of `heads`.
         depth: Number of blocks.
         heads: Number of attention heads.
     """

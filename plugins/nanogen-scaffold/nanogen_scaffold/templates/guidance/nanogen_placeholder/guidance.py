@@ -11,7 +11,7 @@ from nanogen_placeholder.config import PlaceholderConfig
 
 
 class Placeholder:
-    """v = v_u + w (v_c - v_u), with the conditional velocity v_c and the unconditional one v_u."""
+    """v = v_u + w (v_c - v_u), with the scale w, the conditional velocity v_c and the unconditional v_u."""
 
     level = 1  # may call the network with several conditions
 

@@ -15,7 +15,7 @@ LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 
 class Placeholder(ResampledRowMetric):
-    """Mean `contrast` of the images, and the share `uniform` of those with a contrast below `uniform_below`.
+    """Scores: `contrast`, the mean over images; `uniform`, the share of images with contrast below `uniform_below`.
 
     The base class stores a row for each image, so scores do not depend on batches and have a bootstrap interval.
     """
@@ -35,7 +35,7 @@ class Placeholder(ResampledRowMetric):
         return {"contrast": brightness.flatten(1).std(dim=1, correction=0).cpu()}
 
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """Compute the scores of rows [N]."""
+        """Compute the scores from the contrasts [N] of all images."""
         contrast = rows["contrast"]
         uniform = contrast < self.config.uniform_below
         return {"contrast": float(contrast.mean()), "uniform": float(uniform.double().mean())}

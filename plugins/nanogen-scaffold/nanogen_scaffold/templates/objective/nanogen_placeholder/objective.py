@@ -14,7 +14,10 @@ from nanogen_placeholder.config import PlaceholderConfig
 
 
 class Placeholder:
-    """The network predicts the velocity v = noise - data. The loss is the mean of (v_predicted - v)^2."""
+    """The network predicts the velocity v = noise - data.
+
+    The loss is the mean of (v_predicted - v)^2. Additional heads of the network add the same loss of their prediction.
+    """
 
     def __init__(self, config: PlaceholderConfig):
         self.config = config

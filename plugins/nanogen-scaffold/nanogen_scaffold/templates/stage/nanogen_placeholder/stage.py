@@ -59,7 +59,7 @@ class Placeholder:
         return batch._replace(latents=self.pipeline.tokenizer.encode(batch.images).float(), images=None)
 
     def loss(self, phase: str, batch: Batch, rng: KeyedRNG) -> Losses:
-        """Return the loss of the objective. The condition of a random share of samples is dropped."""
+        """Return the loss of the objective. With probability `condition_dropout` a sample gets the null condition."""
         assert batch.latents is not None
         conditioner = self.pipeline.conditioner
         null = conditioner.null(len(batch.indices))

@@ -56,14 +56,14 @@ class Placeholder:
         return iter_once(examples, batch_size, transform=Prepare(self.image_size, 0.0), num_workers=num_workers)
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Make a batch of captions without images. Raises NanoGenError for a number."""
+        """Make a batch of captions without images. Raises NanoGenError for no requests, or for a number among them."""
         captions = [request for request in prompts_or_labels if isinstance(request, str)]
         if not captions or len(captions) < len(prompts_or_labels):
             raise NanoGenError(f"'placeholder' needs captions, got {list(prompts_or_labels)}.")
         return Batch(torch.arange(len(captions)), captions=captions)
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """Return `count` captions of the split `val`, shuffled by the seed. They repeat if the split has fewer."""
+        """Return a batch of `count` captions from the split `val`, shuffled by the seed. A smaller split repeats."""
         examples = self._dataset.open("val", self.image_size, "captions")
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(key(seed, "questions")))
         rows = [int(order[number % len(order)]) for number in range(count)]
@@ -74,7 +74,7 @@ class Placeholder:
         return Batch(torch.arange(count), captions=captions)
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """Return the captions of a batch."""
+        """Return the captions of a batch; empty if it has none."""
         return batch.captions or ()
 
     def metrics(self) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ class Prepare:
     flip: float
 
     def __call__(self, image: Image.Image, number: int) -> Tensor:
-        """`number` has 32 random bits, keyed by the seed, the epoch and the example."""
+        """Transform an image. `number` is a random integer of 32 bits, keyed by the seed, the epoch and the example."""
         square = ImageOps.fit(image.convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
         pixels = to_tensor(square)
         return pixels.flip(-1) if number / 2**32 < self.flip else pixels

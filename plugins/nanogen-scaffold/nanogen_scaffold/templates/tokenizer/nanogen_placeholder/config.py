@@ -11,7 +11,7 @@ class PlaceholderConfig:
     """Options of `placeholder`.
 
     Args:
-        factor: Pixels per latent cell and side.
+        factor: Pixels along one side of a latent cell.
         std: Standard deviation of the pixels. Latents are the pixels divided by it.
     """
 

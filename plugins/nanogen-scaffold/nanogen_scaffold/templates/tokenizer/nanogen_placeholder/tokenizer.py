@@ -19,7 +19,7 @@ class Placeholder:
         self.config = config
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the shape of the latents. Raises NanoGenError for a size that is not a multiple of the factor."""
+        """Return the shape of the latents. Raises NanoGenError unless the size is a positive multiple of the factor."""
         factor = self.config.factor
         if image_size < 1 or image_size % factor:
             change = f"Change image_size from {image_size} to a multiple of {factor}."
