@@ -37,9 +37,7 @@ def files_of(project: Project) -> set[Path]:
     helpers = {helper for file in python for helper in closure(file)}
     folders = {file.parent for file in (*tests, *helpers) if SHARED in file.parents}
     folders |= {parent for folder in folders for parent in folder.parents if SHARED in (parent, *parent.parents)}
-    data = {
-        file for folder in folders for file in folder.iterdir() if file.suffix != ".py" or file.name == "conftest.py"
-    }
+    data = {file for folder in folders for file in folder.iterdir() if not file.match("test_*.py")}
     if SHARED in folders:
         data |= set((SHARED / "data").rglob("*")) | {ROOT / "README.md"}
         data |= {file for name in DOCUMENTS for file in (ROOT / name).rglob("*")}

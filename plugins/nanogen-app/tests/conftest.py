@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from nanogen_core import build_pipeline
+from tests.browser import browser  # noqa: F401
 
 torch.set_num_threads(1)
 
@@ -23,15 +23,6 @@ SMALL: dict[str, Any] = {
     "guidance": "cfg",
     "sampler": {"name": "euler", "steps": 4},
 }
-
-_spec = importlib.util.spec_from_file_location(
-    "nanogen_browser", Path(__file__).parents[3] / "tests" / "report" / "conftest.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-browser = _module.browser
 
 
 def saved(folder: Path, **options: Any) -> Path:
