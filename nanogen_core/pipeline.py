@@ -65,8 +65,8 @@ def build_pipeline(
 
     Raises NanoGenError for a wrong configuration. Names and options are checked before any part is built.
     """
-    given = config.as_dict() if isinstance(config, Resolved) and options else config
-    resolved = given if isinstance(given, Resolved) else resolve(*layered(given, options))
+    below = (config.as_dict(), config.objects()) if isinstance(config, Resolved) else layered(config)
+    resolved = config if isinstance(config, Resolved) and not options else resolve(*below, options)
     torch.manual_seed(resolved.seed)  # for the initial weights; all later random numbers come from KeyedRNG
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 

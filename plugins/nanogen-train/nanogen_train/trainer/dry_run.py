@@ -64,7 +64,7 @@ def run_dry(config: Resolved) -> DryRun:
         slots=_one_sampling_step(config.slots),
     )
     with TemporaryDirectory() as folder:
-        run = Run(build_pipeline(config.as_dict()), Path(folder))
+        run = Run(build_pipeline(config), Path(folder))
         counts = dict(_counts(run))
         start = time.perf_counter()
         batch, scalars = run.first_step()
