@@ -41,6 +41,7 @@ def small():
 def cost(**changes):
     values = {
         "latent": LatentSpec(4, 32, 32, factor=8),
+        "tokens": 256,
         "parameters": 1_000_000,
         "state_bytes": 8.0,
         "flops": 1e12,
@@ -51,6 +52,12 @@ def cost(**changes):
         "block_parameters": 100_000,
     }
     return costs.Cost(**{**values, **changes})
+
+
+@pytest.mark.parametrize(("patch", "tokens"), [(None, 16), (1, 64), (4, 4)])
+def test_tokens_are_those_of_the_backbone(patch, tokens):
+    changed = {"backbone": {**SMALL["backbone"], "depth": 1, "patch_size": patch}}
+    assert costs.cost_of(resolve(combine(SMALL, changed)), classes=10).tokens == tokens
 
 
 def test_flops_are_those_of_the_matrix_products(small):
