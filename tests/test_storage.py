@@ -150,6 +150,21 @@ def test_a_folder_with_a_file_of_the_users_stays_whole(tmp_path, name):
     assert storage.names_in(tmp_path / "folder") == sorted(["a", "deep/b", "manifest.json", name])
 
 
+def test_a_folder_whose_content_cannot_be_listed_stays(tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def denied(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    written(tmp_path / "folder")
+    filled(tmp_path / "folder", ["secret/mine"])
+    monkeypatch.setattr(os, "scandir", denied)
+    assert not storage.remove_folder(tmp_path / "folder")
+    assert (tmp_path / "folder" / "secret" / "mine").is_file()
+
+
 def test_a_folder_of_somebody_else_stays(tmp_path):
     filled(tmp_path / "folder")
     assert not storage.remove_folder(tmp_path / "folder")

@@ -231,12 +231,17 @@ def remove_files(folder: Path, names: Collection[str]) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the relative paths of all files and links in and below a folder. Does not follow links."""
-    found = []
-    for place, folders, names in os.walk(folder):
+    """Return the relative paths of all files and links in and below a folder. Does not follow links.
+
+    Also returns the path of a folder that cannot be listed.
+    """
+    unreadable: list[OSError] = []
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found += [Path(place, name).relative_to(folder).as_posix() for name in (*names, *links)]
-    return sorted(found)
+        found += [Path(place, name) for name in (*names, *links)]
+    found += [Path(error.filename) for error in unreadable if not isinstance(error, FileNotFoundError)]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def discard(temporary: Path) -> None:
