@@ -11,7 +11,11 @@ import torch
 from nanogen_core.errors import DataError
 from nanogen_fidelity.distances.extrapolation import extrapolated_distance
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments, small_sample
-from nanogen_fidelity.distances.inception_score import adm_inception_score, diffusionbench_inception_score
+from nanogen_fidelity.distances.inception_score import (
+    adm_inception_score,
+    diffusionbench_inception_score,
+    fidelity_inception_score,
+)
 from nanogen_fidelity.distances.kid import kid, subset_kid
 from nanogen_fidelity.distances.mind import mind
 from nanogen_fidelity.distances.moments import RunningMoments
@@ -198,6 +202,9 @@ def test_the_inception_score_of_certain_and_uniform_predictions():
     assert diffusionbench_inception_score(torch.zeros(20, 5), splits=4) == pytest.approx(1)
     with pytest.raises(DataError, match="at least 10 images"):
         diffusionbench_inception_score(sure[:9])
+    for score in (adm_inception_score, diffusionbench_inception_score, fidelity_inception_score):
+        with pytest.raises(DataError, match="needs images, got none"):
+            score(sure[:0])
 
 
 # -- the kernel distance -----------------------------------------------------------------------------------------------

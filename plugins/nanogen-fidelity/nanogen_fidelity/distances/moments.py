@@ -40,7 +40,7 @@ class RunningMoments:
     def moments(self) -> Moments:
         """Return the moments of all examples so far. Raises DataError for fewer than two."""
         if len(self) < 2:
-            raise DataError(f"A covariance needs at least two examples, got {len(self)}. Evaluate more images.")
+            raise DataError(f"A covariance needs at least two examples, got {len(self)}. Use more images.")
         return Moments(self._mean, self._comoment / (len(self) - 1), len(self))
 
     def state(self) -> Mapping[str, Tensor]:
