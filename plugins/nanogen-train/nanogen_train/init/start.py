@@ -17,7 +17,7 @@ from nanogen_train.init.report import Entry, InitReport, PartReport
 from nanogen_train.init.source import TOKENIZER, Source, read
 
 CONDITIONING = ("conditioner", "encoder")  # the parts that decide what condition tokens mean
-TRAINS_TOKENIZER = "trains-tokenizer"  # capability word of a stage
+TRAINS_TOKENIZER = "trains-tokenizer"  # capability of a stage
 COMPARED = ("tokenizer", "backbone", "objective")  # the parts whose options change the meaning of weights
 
 
