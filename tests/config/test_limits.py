@@ -387,6 +387,10 @@ def test_a_component_without_validators_is_guarded_too():
     for name, value in {"rate": math.nan, "count": 2**63, "path": "\ud800"}.items():
         with pytest.raises(ConfigError, match=f"x.{name}: "):
             structure({name: value}, Careless, "x")
+    for fitting in (-(2**63), 2**63 - 1):
+        assert structure({"count": fitting}, Careless, "x").count == fitting
+    with pytest.raises(ConfigError, match="does not fit into a 64-bit integer"):
+        structure({"count": -(2**63) - 1}, Careless, "x")
 
 
 def test_an_error_lists_no_more_than_twenty_mistakes_and_shows_no_long_value(small):
