@@ -38,7 +38,7 @@ class ReferenceFrechet:
             raise ConfigError(f"{name}: set `reference` to an .npz file or a folder of images.")
         self.name = name
         self.score_names = (name, f"{name}_inf") if config.extrapolate else (name,)
-        self.features = shared(config.features)
+        self.features = shared(config.features, path=f"metric.{name}.features")
         self.reference = Reference(config.reference)
         self.notes: tuple[str, ...] = ()
 
@@ -105,7 +105,7 @@ class ReconstructionFrechet:
             raise ConfigError(
                 "rfid: `keep_rows` and `extrapolate` need a reference. Set `reference` to an .npz file or a folder."
             )
-        self.features = shared(config.features)
+        self.features = shared(config.features, path="metric.rfid.features")
         self.notes: tuple[str, ...] = ()
         self.reset()
 
