@@ -181,7 +181,7 @@ def test_a_repeated_example_counts_once():
     rows = drawn(6, 3)
     again = running(rows, [torch.tensor([0, 1, 1, 2]), torch.tensor([2, 3, 4, 5, 0])])
     same(again.moments(), moments(rows))
-    with pytest.raises(DataError, match="share 1 examples"):
+    with pytest.raises(DataError, match="share 1 example"):
         again.merge(running(rows, [torch.tensor([5])]).state())
     again.merge({})
     same(again.moments(), moments(rows))

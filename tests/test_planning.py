@@ -178,7 +178,7 @@ def test_micro_batches_divide_the_activations():
     assert [m.activations for m in parts.memory] == [m.activations / 4 for m in whole.memory]
     assert [m.weights for m in parts.memory] == [m.weights for m in whole.memory]
     assert (parts.compute_seconds, parts.figures["images_per_micro_batch"]) == (whole.compute_seconds, 2)
-    with pytest.raises(TrainingError, match="The 8 examples of a process cannot be split into 3 equal micro-batches"):
+    with pytest.raises(TrainingError, match="8 examples per step, which cannot be split into 3 equal micro-batches"):
         plan_for(cost(), setting, batch_size=32, steps=10, grad_accum_steps=3)
 
 
