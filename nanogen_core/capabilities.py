@@ -1,4 +1,4 @@
-"""Checks by capability words whether the selected components can be combined. Imports no component."""
+"""Checks by their capabilities whether the selected components can be combined. Imports no component."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Parts = Mapping[str, Sequence[Chosen]]  # kind -> selected components
 
 
 def wanted(parts: Parts, kind: str) -> frozenset[str]:
-    """Return the capability words that the selected components need from a kind."""
+    """Return the capabilities that the selected components need from a kind."""
     selected = [chosen for members in parts.values() for chosen in members]
     return frozenset().union(*(chosen.component.needs.get(kind, frozenset()) for chosen in selected))
 

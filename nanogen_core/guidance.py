@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.settings import ClassifierFreeConfig
-from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions
+from nanogen_core.tensors import Condition, Prediction, SharedTimes, State, Times, join_conditions
 
 
 class ClassifierFree:
@@ -56,7 +56,7 @@ def branches(
     """
     marked = torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device)
     empty = null._replace(null=marked, extras=condition.extras)
-    doubled = times.map(lambda x: x.repeat(2))
+    doubled = SharedTimes.of(times.t.repeat(2), times.r.repeat(2), times.numbers())
     both = velocity_fn(_twice(state), doubled, join_conditions(condition, empty)).value
     return both.map(lambda pair: pair.chunk(2)[0]), both.map(lambda pair: pair.chunk(2)[1])
 

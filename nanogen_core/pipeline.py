@@ -22,7 +22,7 @@ from nanogen_core.config import CONFIG, Resolved, import_object, layered, load_c
 from nanogen_core.config_layers import normalise
 from nanogen_core.errors import ConfigError, ConfigWarning, DataError, NanoGenError, listing, shown
 from nanogen_core.eval_mode import eval_mode, modules_of
-from nanogen_core.kinds import groups
+from nanogen_core.kinds import groups, slots
 from nanogen_core.protocols import Guidance, VelocityFn
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.registry import registry
@@ -65,8 +65,8 @@ def build_pipeline(
 
     Raises NanoGenError for a wrong configuration. Names and options are checked before any part is built.
     """
-    given = config.as_dict() if isinstance(config, Resolved) and options else config
-    resolved = given if isinstance(given, Resolved) else resolve(*layered(given, options))
+    below = (config.as_dict(), config.objects()) if isinstance(config, Resolved) else layered(config)
+    resolved = config if isinstance(config, Resolved) and not options else resolve(*below, options)
     torch.manual_seed(resolved.seed)  # for the initial weights; all later random numbers come from KeyedRNG
     return Pipeline(resolved, _assembly(resolved)).to(device or "cpu")
 
@@ -98,10 +98,10 @@ class Pipeline:
         """Raise NanoGenError for a part: the configuration, the optimizer and `save` would not use the new one."""
         if name in self.__dict__:
             names = ", in a mapping of names to objects" if name in groups() else ""
-            raise NanoGenError(
-                f"The part {name!r} of a pipeline cannot be replaced. Give it when you build the pipeline{names}:"
-                f" `build_pipeline(..., {name}=...)`."
-            )
+            how = f"Give it when you build the pipeline{names}: `build_pipeline(..., {name}=...)`."
+            if name not in {*slots(), *groups()}:
+                how = "Build another pipeline with other options: `build_pipeline(pipeline.config, ...)`."
+            raise NanoGenError(f"The part {name!r} of a pipeline cannot be replaced. {how}")
         super().__setattr__(name, value)
 
     def with_parts(self, **parts: Any) -> Pipeline:

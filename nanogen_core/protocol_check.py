@@ -23,5 +23,5 @@ def check(kind: str, part: Any, who: str) -> None:
     expected = [*protocol, *(MODULE if declared.module else ())]
     present = {*dir(part)}  # unlike hasattr, dir() evaluates no property, which might open files
     if missing := [name for name in expected if name not in present and not hasattr(part, name)]:
-        protocol_name = declared.protocol or "torch.nn.Module"
-        raise NanoGenError(f"{who} does not implement {protocol_name}: it lacks {', '.join(missing)}.")
+        fault = "must be a torch.nn.Module" if {*MODULE} & {*missing} else f"does not implement {declared.protocol}"
+        raise NanoGenError(f"{who} {fault}: it lacks {', '.join(missing)}.")

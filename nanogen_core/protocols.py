@@ -101,7 +101,7 @@ class Conditioner(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """The trained network. Optional features are stated by capability words of its Component:
+    """The trained network. Its Component states optional features as capabilities:
 
     - `two-time`: the output depends on `times.r` as well as on `times.t`.
     - `features`: returns intermediate block outputs (`intermediates`).
@@ -109,7 +109,7 @@ class Backbone(Protocol):
     - `internal-head`: returns a second prediction in `Prediction.heads`.
     - `jvp`: supports `torch.func.jvp`. `token-times`: accepts times [B, N].
 
-    Plugins may define further words, for example for an entry of `Condition.extras`.
+    Plugins may define further capabilities, for example for an entry of `Condition.extras`.
     """
 
     def __call__(

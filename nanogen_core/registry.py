@@ -77,7 +77,7 @@ class Registry:
         return self._find("method", name, self.methods)
 
     def providing(self, kind: str, words: Iterable[str]) -> list[str]:
-        """Return the names of the components of a kind that provide all these capability words."""
+        """Return the names of the components of a kind that provide all these capabilities."""
         wanted = set(words)
         offers = self.components.get(kind, {})
         return sorted(name for name, found in offers.items() if any(wanted <= o.what.provides for o in found))

@@ -123,8 +123,8 @@ class Component:
             constructor that name other parts (`latent`, `condition`, `task`, ...).
         config: `"module:AttrsClass"` of its options. None without options: the constructor then takes no `config`.
         summary: One line for `nanogen plugins`.
-        provides: Capability words of this component.
-        needs: Kind -> capability words that the selected component of that kind must provide.
+        provides: Capabilities of this component.
+        needs: Kind -> capabilities that the selected component of that kind must provide.
         defaults: Partial configuration that applies when this component is selected. User settings override it.
         excludes: Kinds whose slot is left empty with this component, such as `backbone` for a stage that uses none.
         importer: `"module:function"` that reads published checkpoints of this component; None without one.

@@ -30,7 +30,7 @@ class Times(NamedTuple):
         return float(self.t[0]), float(self.r[0])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Times:
-        """Apply `function` to t and r."""
+        """Apply `function` to t and r. The result is no `SharedTimes`, because the values may have changed."""
         return Times(function(self.t), function(self.r))
 
     def instant(self) -> Times:
@@ -59,9 +59,6 @@ class SharedTimes(Times):
 
     def instant(self) -> Times:
         return SharedTimes.of(self.t, self.t, (self.numbers()[0],) * 2)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Times:
-        return SharedTimes.of(function(self.t), function(self.r), self.shared)
 
 
 class State(NamedTuple):
@@ -95,8 +92,10 @@ class Condition(NamedTuple):
         return Condition(function(self.tokens), mask, null, {n: function(v) for n, v in self.extras.items()})
 
     def padded(self, length: int) -> Condition:
-        """Pad the tokens with masked zeros to `length`. Returns this condition if it has that length already."""
-        if not (missing := length - self.tokens.shape[1]):
+        """Pad the tokens with masked zeros to `length`, or return this condition if it has that length already."""
+        if (missing := length - self.tokens.shape[1]) < 0:
+            raise ValueError(f"The condition has {self.tokens.shape[1]} tokens, which is more than {length}.")
+        if not missing:
             return self
         tokens, mask = F.pad(self.tokens, (0, 0, 0, missing)), F.pad(_mask(self), (0, missing))
         return self._replace(tokens=tokens, mask=mask)

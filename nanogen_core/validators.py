@@ -57,7 +57,7 @@ def not_below(other: str) -> Callable[[Any, Any, Any], None]:
 
     def check(instance: Any, attribute: Any, value: Any) -> None:
         least = getattr(instance, other)
-        if value < least:
+        if not value >= least:  # NaN too
             raise ValueError(f"{attribute.name}: must be at least {other} ({shown(least)}), got {shown(value)}")
 
     return check

@@ -8,7 +8,7 @@ import torch
 from attrs import evolve
 from PIL import Image
 
-from nanogen_core import build_pipeline, registry
+from nanogen_core import build_pipeline, registry, resolve
 from nanogen_core.errors import DataError
 from nanogen_core.registry import Offer
 from nanogen_core.specs import Component
@@ -182,6 +182,22 @@ def test_an_evaluation_goes_on_where_data_and_references_were_moved(small, parts
     assert len(reconstructed) == 2  # the path is all that tells one set of originals from another
     (tmp_path / name / "number.txt").write_text("2.0")  # the metric reads something else
     assert evaluation._state(source, metrics, 0) not in places
+
+
+@pytest.mark.parametrize("roots", [False, True])
+def test_a_model_is_the_same_where_its_data_are_absent(small, tmp_path, monkeypatch, roots):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    texts = ("here", str(tmp_path / "here"), "absent", "/absent/{00..99}.tar", "~/absent", "https://a.example/x.tar")
+    found = set()
+    for text in texts:
+        located = {"roots": [{"path": text}]} if roots else {"root": text}
+        dataset = {"name": "webdataset", **located, "validation": text}
+        resolved = resolve({**small, "task": "t2i", "dataset": dataset})
+        found.add(json.dumps(contents.model_configuration(resolved)))
+    assert len(found) == 1
+    other = {**dataset, "caption": "json:text"}
+    assert json.dumps(contents.model_configuration(resolve({**small, "task": "t2i", "dataset": other}))) not in found
 
 
 class Settled:

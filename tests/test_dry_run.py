@@ -66,6 +66,11 @@ def test_a_run_that_is_there_is_not_touched(small, place):
     assert files(place) == before
 
 
+def test_a_part_given_as_an_object_takes_the_step(small):
+    given = run_dry(resolve({**small, "objective": build_pipeline(small).objective}))
+    assert given.scalars["loss"] == run_dry(resolve(small)).scalars["loss"]
+
+
 def test_nothing_is_cached_for_one_step(small):
     small["train"]["cache_latents"] = True
     assert "images" in run_dry(resolve(small)).shapes

@@ -68,13 +68,20 @@ def test_modules_inside_a_part_that_is_no_module():
     assert part.net.training
 
 
-@pytest.mark.parametrize("part", ["backbone", "objective", "tokenizer", "guidance", "sampler", "config"])
+@pytest.mark.parametrize("part", ["backbone", "objective", "tokenizer", "guidance", "sampler"])
 def test_a_part_cannot_be_replaced(small, part):
     pipeline = build_pipeline(small)
     with pytest.raises(
         NanoGenError, match=rf"part '{part}' of a pipeline cannot be replaced.*build_pipeline\(..., {part}=...\)"
     ):
         setattr(pipeline, part, getattr(pipeline, part))
+
+
+@pytest.mark.parametrize("name", ["config", "parts", "latent", "learned"])
+def test_what_is_no_option_of_build_pipeline_gets_other_advice(small, name):
+    pipeline = build_pipeline(small)
+    with pytest.raises(NanoGenError, match=r"cannot be replaced.*`build_pipeline\(pipeline.config, \.\.\.\)`"):
+        setattr(pipeline, name, getattr(pipeline, name))
 
 
 def test_a_guidance_cannot_be_added_to_a_pipeline(small):

@@ -89,18 +89,20 @@ def test_a_failing_evaluation_does_not_end_the_run(evaluated, tmp_path, monkeypa
     assert Pipeline.load(tmp_path)
 
 
-def test_the_best_pipeline_is_kept_and_marked_as_selected(evaluated, tmp_path, monkeypatch):
+@pytest.mark.parametrize("last_value", [0.7, 0.9])  # an equal score is not better
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_best_pipeline_is_kept_and_marked_as_selected(evaluated, tmp_path, monkeypatch, last_value, sign):
     evaluated["train"]["evaluate"]["best"] = "accuracy"
-    values = iter([0.5, 0.9, 0.7])
+    values = iter([0.5, 0.9, last_value])
 
     def scores(self, pipeline, folder, step):
         self.seen = pipeline
-        return [Result("accuracy", next(values), True)]
+        return [Result("accuracy", sign * next(values), sign > 0)]
 
     monkeypatch.setattr("nanogen_eval.while_training.Samples.scores", scores)
     run(evaluated, tmp_path)
     selection = storage.read_json(tmp_path / "best" / "selection.json")
-    assert selection == {"score": "accuracy", "value": 0.9, "step": 4, "candidates": 2}
+    assert selection == {"score": "accuracy", "value": sign * 0.9, "step": 4, "candidates": 2}
     best, last = (Pipeline.load(tmp_path / name).backbone.state_dict() for name in ("best", "."))
     assert not all(torch.equal(best[name], last[name]) for name in last)
 

@@ -11,7 +11,11 @@ import torch
 from nanogen_core.errors import DataError
 from nanogen_fidelity.distances.extrapolation import extrapolated_distance
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments, small_sample
-from nanogen_fidelity.distances.inception_score import adm_inception_score, diffusionbench_inception_score
+from nanogen_fidelity.distances.inception_score import (
+    adm_inception_score,
+    diffusionbench_inception_score,
+    fidelity_inception_score,
+)
 from nanogen_fidelity.distances.kid import kid, subset_kid
 from nanogen_fidelity.distances.mind import mind
 from nanogen_fidelity.distances.moments import RunningMoments
@@ -177,7 +181,7 @@ def test_a_repeated_example_counts_once():
     rows = drawn(6, 3)
     again = running(rows, [torch.tensor([0, 1, 1, 2]), torch.tensor([2, 3, 4, 5, 0])])
     same(again.moments(), moments(rows))
-    with pytest.raises(DataError, match="share 1 examples"):
+    with pytest.raises(DataError, match="share 1 example"):
         again.merge(running(rows, [torch.tensor([5])]).state())
     again.merge({})
     same(again.moments(), moments(rows))
@@ -198,6 +202,9 @@ def test_the_inception_score_of_certain_and_uniform_predictions():
     assert diffusionbench_inception_score(torch.zeros(20, 5), splits=4) == pytest.approx(1)
     with pytest.raises(DataError, match="at least 10 images"):
         diffusionbench_inception_score(sure[:9])
+    for score in (adm_inception_score, diffusionbench_inception_score, fidelity_inception_score):
+        with pytest.raises(DataError, match="needs images, got none"):
+            score(sure[:0])
 
 
 # -- the kernel distance -----------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def broken(folder):
             "'cat' is not a nonnegative integer",
         ),
         (lambda folder: (folder / "labels.csv").write_text("0.png,1\n"), "the columns `file` and `label`"),
-        (lambda folder: (folder / "prompts.txt").write_text("one\n"), "has 1 lines for 2 images"),
+        (lambda folder: (folder / "prompts.txt").write_text("one\n"), "has 1 line for 2 images"),
     ],
 )
 def test_errors_of_a_folder(tmp_path, spoil, sentence):
@@ -262,7 +262,7 @@ def test_images_without_prompts_get_those_of_the_metric(tmp_path):
     ((source, _),) = Images(Folder(tmp_path)).parts({"three": Three()}, None)
     assert [batch.captions for batch in source.read([range(2), range(2, 3)])] == [["a", "b"], ["c"]]
     write(tmp_path, pixels(1), ["3.png"])
-    with pytest.raises(DataError, match="There are 4 images for the 3 prompts of three"):
+    with pytest.raises(DataError, match="three: got 4 images for 3 prompts"):
         list(Images(Folder(tmp_path)).parts({"three": Three()}, None))
 
 

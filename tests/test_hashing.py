@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,39 @@ def test_hidden_files_do_not_count_and_circles_of_links_end(tmp_path):
     other = filled(tmp_path / "other", c="3")
     (folder / "linked").symlink_to(other)
     assert hashing.content_hash(folder) != before
+
+
+def test_each_name_of_a_linked_folder_counts_in_any_order_of_the_disk(tmp_path):
+    """The order in which the disk lists entries must not change the hash."""
+    folder = filled(tmp_path, a__x="1", b__y="2")
+    (folder / "a" / "to-b").symlink_to(folder / "b")
+    (folder / "b" / "to-a").symlink_to(folder / "a")
+    (folder / "c").symlink_to(folder / "a")
+    files = {file.relative_to(folder).as_posix() for file in hashing.files_below(folder)}
+    assert files == {"a/x", "a/to-b/y", "b/y", "b/to-a/x", "c/x", "c/to-b/y"}
+
+
+def test_links_that_lead_nowhere_and_pipes_do_not_count(tmp_path):
+    folder = filled(tmp_path, b="2")
+    before = hashing.content_hash(folder)
+    (folder / "gone").symlink_to(folder / "nothing")
+    (folder / "loop").symlink_to(folder / "loop")
+    os.mkfifo(folder / "pipe")
+    assert hashing.content_hash(folder) == before
+
+
+def test_a_folder_that_may_not_be_listed_has_no_hash(tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def denied(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    folder = filled(tmp_path, a="1", deep__secret__b="2")
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(DataError, match=r"deep/secret cannot be read: permission denied"):
+        hashing.content_hash(folder)
 
 
 def test_a_file_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):

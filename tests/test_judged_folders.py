@@ -110,7 +110,7 @@ def test_tables_are_read_by_file_name(folder, encoding):
     [
         ("0.png,0\n1.png,1\n2.png,2\n1.png,0\n", "Lines 3 and 5 of .* are both for '1.png'"),
         ("0.png,0\n./0.png,0\n1.png,1\n2.png,2\n", "Lines 2 and 3 of .* are both for '0.png'"),
-        ("0.png,0\n1.png,1\n", r"has no line for '2.png' \(1 images have none\)"),
+        ("0.png,0\n1.png,1\n", r"has no line for '2.png' \(1 image has none\)"),
         ("0.png,0\n1.png,1\n2.png,1.0\n", "Line 4 of .*: the label '1.0' is not a nonnegative integer"),
         ("0.png,0\n1.png,-1\n2.png,1\n", "Line 3 of .*: the label '-1' is not a nonnegative integer"),
         ("0.png,0\n1.png,\n2.png,1\n", "Line 3 of .*: the label '' is not a nonnegative integer"),

@@ -69,6 +69,7 @@ def unloaded(monkeypatch):
         (["00001-dog.png"], "00001-dog.png would be overwritten: choose another --output"),
         (["grid.png"], "grid.png would be overwritten"),
         (["00000-dog.png", "00001-dog.png", "grid.png"], "00000-dog.png and 2 more files would"),
+        (["00000-dog.png", "grid.png"], "00000-dog.png and 1 more file would"),
     ],
 )
 def test_an_existing_file_is_refused_before_the_model_loads(unloaded, tmp_path, present, sentence):
@@ -212,7 +213,7 @@ def test_a_link_out_of_the_folder_is_not_followed(pipeline, tmp_path):
 
 
 def test_a_layout_with_a_duplicate_path_is_refused(pipeline, tmp_path):
-    with pytest.raises(DataError, match="Outside names only 1 different files for 2 images"):
+    with pytest.raises(DataError, match="Outside names only 1 different file for 2 images"):
         kept(pipeline, tmp_path, metrics={"outside": Outside("inside.png")}, count=None)
 
 

@@ -51,7 +51,7 @@ def test_parts_have_the_slots_of_their_place_in_the_global_batch() -> None:
 def test_parts_that_would_be_unequal_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"train.grad_accum_steps: 3 does not divide batch_size 8"):
         build_pipeline({**small, "train": {**small["train"], "grad_accum_steps": 3}})
-    with pytest.raises(TrainingError, match="The 4 examples of a process cannot be split into 3 equal micro-batches"):
+    with pytest.raises(TrainingError, match="4 examples per step, which cannot be split into 3 equal micro-batches"):
         list(micro_batches(Batch(torch.arange(4)), range(4), 3))
 
 

@@ -19,7 +19,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Losses, State, per_sample
 from nanogen_data.testing.fakes import TinyFlow, TinyFlowConfig
 from nanogen_files import storage
-from nanogen_train import Auxiliary
+from nanogen_train import Auxiliary, start_from
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
@@ -122,6 +122,9 @@ def test_a_trainable_tokenizer_is_trained_averaged_saved_and_loaded(small, tmp_p
     assert torch.equal(storage.read_tensors(tmp_path / "tokenizer.safetensors")["scale"], nets["ema_tokenizer.scale"])
     loaded = Pipeline.load(tmp_path, tokenizer=Scaled())
     assert torch.equal(loaded.tokenizer.scale, nets["ema_tokenizer.scale"])
+    third = build_pipeline(small, tokenizer=Scaled())
+    assert start_from(third, str(tmp_path)).parts["tokenizer"].names("taken") == ["scale"]
+    assert torch.equal(third.tokenizer.scale, nets["ema_tokenizer.scale"])
 
 
 def test_a_tokenizer_with_parameters_that_does_not_say_so_is_refused(small, tmp_path):

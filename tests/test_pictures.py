@@ -15,7 +15,7 @@ from PIL import Image
 
 from nanogen_data.captions import decode_caption
 from nanogen_data.corrupt import CorruptSampleError
-from nanogen_data.pictures import decode_image, read_image
+from nanogen_data.pictures import decode_image, read_image, suffix
 
 SIZE = 16
 
@@ -153,3 +153,11 @@ def test_captions() -> None:
         with pytest.raises(CorruptSampleError) as found:
             decode_caption(data, "x")
         assert found.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.b.JPG", ".jpg"), ("name", ""), ("name.", ""), ("a.b.", ""), (".jpg", ""), (".", ""), ("", "")],
+)
+def test_the_suffix_of_a_name(name: str, expected: str) -> None:
+    assert suffix(name) == expected

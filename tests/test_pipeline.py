@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from nanogen_core import Pipeline, build_pipeline
+from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
 
 
@@ -171,6 +172,16 @@ def test_a_part_given_as_an_object_is_used_and_asked_for_when_its_pipeline_is_lo
     assert torch.equal(built.generate([0], tensors=True), loaded.generate([0], tensors=True))
 
 
+def test_options_over_a_resolved_configuration_keep_its_objects(small, pipeline):
+    guidance = {"mine": pipeline.guidance["cfg"], "cfg": None}
+    resolved = resolve({**small, "objective": pipeline.objective, "guidance": guidance})
+    built = build_pipeline(resolved, seed=1)
+    assert built.config.seed == 1
+    assert built.objective is pipeline.objective
+    assert dict(built.guidance) == {"mine": guidance["mine"]}
+    assert build_pipeline(resolved, objective="meanflow").config.slots["objective"].name == "meanflow"
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -221,7 +232,6 @@ def test_what_a_saved_pipeline_says_of_itself(pipeline, tmp_path):
 
 def test_a_circle_of_parts_is_named(small):
     from nanogen_core.assembly import Assembly
-    from nanogen_core.config import resolve
 
     assembly = Assembly(resolve(small))
     assembly._facts["latent"] = lambda: assembly["backbone"]

@@ -41,6 +41,7 @@ def small():
 def cost(**changes):
     values = {
         "latent": LatentSpec(4, 32, 32, factor=8),
+        "tokens": 256,
         "parameters": 1_000_000,
         "state_bytes": 8.0,
         "flops": 1e12,
@@ -51,6 +52,12 @@ def cost(**changes):
         "block_parameters": 100_000,
     }
     return costs.Cost(**{**values, **changes})
+
+
+@pytest.mark.parametrize(("patch", "tokens"), [(None, 16), (1, 64), (4, 4)])
+def test_tokens_are_those_of_the_backbone(patch, tokens):
+    changed = {"backbone": {**SMALL["backbone"], "depth": 1, "patch_size": patch}}
+    assert costs.cost_of(resolve(combine(SMALL, changed)), classes=10).tokens == tokens
 
 
 def test_flops_are_those_of_the_matrix_products(small):
@@ -171,7 +178,7 @@ def test_micro_batches_divide_the_activations():
     assert [m.activations for m in parts.memory] == [m.activations / 4 for m in whole.memory]
     assert [m.weights for m in parts.memory] == [m.weights for m in whole.memory]
     assert (parts.compute_seconds, parts.figures["images_per_micro_batch"]) == (whole.compute_seconds, 2)
-    with pytest.raises(TrainingError, match="The 8 examples of a process cannot be split into 3 equal micro-batches"):
+    with pytest.raises(TrainingError, match="8 examples per step, which cannot be split into 3 equal micro-batches"):
         plan_for(cost(), setting, batch_size=32, steps=10, grad_accum_steps=3)
 
 

@@ -302,14 +302,14 @@ def test_the_command_saves_a_pipeline_for_each_width(kept_run):
 
 def test_what_cannot_be_made_is_said_before_anything_is_written(kept_run, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"sigma_rel 0.005 cannot be computed from the 12 .*The snapshots reach widths from 0\.0"
+        ConfigError, match=r"sigma_rel 0.005 cannot be computed from 12 .*The snapshots reach widths from 0\.0"
     ):
         reconstruct(kept_run, [0.07, 0.005])
     with pytest.raises(ConfigError, match="above 0 and at most 0.28868, got 0.3"):
         reconstruct(kept_run, [0.3])
     with pytest.raises(ConfigError, match="got nan"):
         reconstruct(kept_run, [math.nan])
-    with pytest.raises(DataError, match="no snapshot of step 7. The nearest of its 6 steps with snapshots are 4, 6, 8"):
+    with pytest.raises(DataError, match="no snapshot of step 7. It has snapshots of 6 steps. Nearest: 4, 6, 8"):
         reconstruct(kept_run, [0.07], 7)
     with pytest.raises(DataError, match=r"There are no snapshots in .*: train a run with"):
         reconstruct(tmp_path, [0.07])

@@ -222,7 +222,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_last_good_checkpoint(small: 
     with no_file_above(resource.RLIM_INFINITY), pytest.raises(TrainingError) as caught:
         training.train()
     assert "File too large" in str(caught.value)
-    assert "Free some space and resume from the checkpoint of step 3 with --resume." in str(caught.value)
+    assert "raise the limit, then resume from the checkpoint of step 3 with --resume." in str(caught.value)
     assert checkpoint.newest(tmp_path / "full") == 3
     assert not list((tmp_path / "full" / "checkpoints").glob(".*"))
     run(small, tmp_path / "full", resume=True).train()

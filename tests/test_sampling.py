@@ -8,7 +8,7 @@ from nanogen_core.guidance import ClassifierFree
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, Heun, intervals, velocity_field
 from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
-from nanogen_core.tensors import Condition, Prediction, State, Times, join_conditions, where_null
+from nanogen_core.tensors import Condition, Prediction, SharedTimes, State, Times, join_conditions, where_null
 
 
 class Straight:
@@ -207,3 +207,28 @@ def test_padding_of_no_tokens_makes_masked_ones():
     padded = Condition(torch.ones(2, 0, 3), torch.ones(2, 0, dtype=torch.bool)).padded(4)
     assert padded.tokens.equal(torch.zeros(2, 4, 3))
     assert not padded.mask.any()
+
+
+def test_a_condition_is_not_cropped_to_a_shorter_length():
+    with pytest.raises(ValueError, match="has 3 tokens, which is more than 2"):
+        Condition(torch.ones(2, 3, 3)).padded(2)
+
+
+def test_times_whose_values_change_lose_the_shared_numbers():
+    times = SharedTimes.of(torch.full((2,), 0.5), torch.full((2,), 0.25), (0.5, 0.25))
+    assert times.map(lambda x: 2 * x).numbers() == (1.0, 0.5)
+    assert times._replace(r=times.t).map(torch.Tensor.double).numbers() == (0.5, 0.5)
+
+
+def test_the_rows_of_guidance_share_the_numbers_of_the_step():
+    asked = []
+
+    def field(state, times, condition):
+        asked.append(times)
+        return Prediction(state)
+
+    guided = ClassifierFree(ClassifierFreeConfig(scale=2.0)).wrap(field, CONDITION)
+    for times in intervals(torch.tensor([1.0, 0.0]), NOISE.latent):
+        guided(NOISE, times, CONDITION)
+    assert asked[0].shared == (1.0, 0.0)
+    assert asked[0].t.tolist() == [1.0] * 4

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,21 @@ def test_a_folder_with_a_file_of_the_users_stays_whole(tmp_path, name):
     assert storage.names_in(tmp_path / "folder") == sorted(["a", "deep/b", "manifest.json", name])
 
 
+def test_a_folder_whose_content_cannot_be_listed_stays(tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def denied(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    written(tmp_path / "folder")
+    filled(tmp_path / "folder", ["secret/mine"])
+    monkeypatch.setattr(os, "scandir", denied)
+    assert not storage.remove_folder(tmp_path / "folder")
+    assert (tmp_path / "folder" / "secret" / "mine").is_file()
+
+
 def test_a_folder_of_somebody_else_stays(tmp_path):
     filled(tmp_path / "folder")
     assert not storage.remove_folder(tmp_path / "folder")
@@ -163,6 +180,93 @@ def test_a_folder_is_replaced_by_one_with_the_same_files(tmp_path):
         filled(folder, ["a", "deep/b", "c"])
     assert storage.names_in(tmp_path / "folder") == ["a", "c", "deep/b"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from nanogen_files import storage
+
+step, left = sys.argv[2], int(sys.argv[3])
+original = getattr(os, step)
+
+def stopping(*args, **kwargs):
+    global left
+    if left == 0:
+        os._exit(9)
+    left -= 1
+    return original(*args, **kwargs)
+
+with storage.whole_folder(Path(sys.argv[1])) as folder:
+    for name in ("a", "b"):
+        (folder / name).write_text("new")
+    setattr(os, step, stopping)
+"""
+
+
+def replaceable(path):
+    path.mkdir(parents=True)
+    for name in ("a", "b"):
+        (path / name).write_text("old")
+
+
+def versions(path):
+    return [(path / name).read_text() for name in ("a", "b")]
+
+
+@pytest.mark.parametrize("settle", [storage.sweep, lambda parent: storage.begin_folder(parent / "folder")])
+def test_a_kill_at_any_moment_of_a_replacement_leaves_the_old_folder_or_the_new_one(tmp_path, settle):
+    moments = [("replace", number) for number in range(4)] + [("unlink", 0), ("unlink", 1), ("rmdir", 0), ("fsync", 3)]
+    codes = []
+    for step, number in moments:
+        path = tmp_path / f"{step}-{number}" / "folder"
+        replaceable(path)
+        codes.append(subprocess.run([sys.executable, "-c", KILLED, path, step, str(number)], check=False).returncode)
+        settle(path.parent)
+        assert versions(path) in (["old"] * 2, ["new"] * 2), (step, number)
+        storage.sweep(path.parent)
+        assert [entry.name for entry in path.parent.iterdir()] == ["folder"]
+    assert codes == [9, 9, 9, 0, 9, 9, 9, 9]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_error_at_any_step_of_a_replacement_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, number):
+    replace, calls = os.replace, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) == number + 1:
+            raise OSError("stop")
+        replace(*args)
+
+    replaceable(tmp_path / "folder")
+    new = storage.begin_folder(tmp_path / "folder")
+    for name in ("a", "b"):
+        (new / name).write_text("new")
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="stop"):
+        storage.finish_folder(new, tmp_path / "folder")
+    assert versions(tmp_path / "folder") == [["old"] * 2, ["old"] * 2, ["new"] * 2][number]
+    storage.sweep(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path):
+    replaceable(tmp_path / "target")
+    (tmp_path / "folder").symlink_to(tmp_path / "target")
+    with storage.whole_folder(tmp_path / "folder") as folder:
+        filled(folder, ["a", "b"])
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "target"]
+    assert versions(tmp_path / "target") == ["old"] * 2
+
+
+def test_a_folder_that_was_removed_after_a_kill_does_not_come_back(tmp_path):
+    written(tmp_path / "folder")
+    written(tmp_path / "other")
+    (tmp_path / "other").rename(tmp_path / ".folder.nanogen-old")  # as after a kill behind the second renaming
+    assert storage.remove_folder(tmp_path / "folder")
+    storage.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_temporary_names_are_discarded(tmp_path):

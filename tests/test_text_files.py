@@ -150,7 +150,7 @@ def test_rows_keep_their_lines_and_cells():
         ("file\tlabel\na.png\t1\n", r"separated by '\\t': use commas"),
         ("file,label,file\n", "x has two columns named 'file'"),
         ("file,label\na.png,1\nb.png,a cat, red\n", "Line 3 of x has 3 cells, but the header has 2: write one cell"),
-        ("file,label\na.png\n", "Line 2 of x has 1 cells, but the header has 2"),
+        ("file,label\na.png\n", "Line 2 of x has 1 cell, but the header has 2"),
         ('file,label\na.png,1\nb.png,"2\n', "Line 3 of x is not valid CSV: unexpected end of data"),
         ('file,label\na.png,"1"2\n', "Line 2 of x is not valid CSV: ',' expected after '\"'"),
         ("file,label\na.png,1\rb.png,2\n", "Line 2 of x is not valid CSV: an unquoted cell contains a carriage return"),

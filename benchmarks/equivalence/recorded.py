@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from nanogen_core.errors import DataError, listing
+from nanogen_files.errors import counted
 
 BACKBONES = {"lightningdit": "lightning-dit", "ddt": "ddt"}
 PREDICTIONS = {"velocity": "velocity", "x": "x"}
@@ -137,7 +138,8 @@ def _encoder_and_decoder(settings: Settings, names: tuple[str, ...], kind: str) 
         numbers *= 2
     if len(numbers) != (2 if kind == "ddt" else 1):
         raise DataError(
-            f"The recorded network has {names[0]} {numbers}: a {kind} needs {2 if kind == 'ddt' else 1} value(s)."
+            f"The recorded network has {names[0]} {numbers}: a {kind} needs"
+            f" {counted(2 if kind == 'ddt' else 1, 'value')}."
         )
     return zip((names[0], f"decoder_{names[0]}"), numbers, strict=False)
 

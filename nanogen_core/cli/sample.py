@@ -68,10 +68,10 @@ def sample(
 
 def _refuse_present(output: Path, names: Sequence[str]) -> None:
     """Raise DataError if one of the files exists."""
-    from nanogen_core.errors import DataError
+    from nanogen_files.errors import DataError, counted
 
     if present := [name for name in names if os.path.lexists(output / name)]:
-        others = f" and {len(present) - 1} more files" if len(present) > 1 else ""
+        others = f" and {counted(len(present) - 1, 'more file')}" if len(present) > 1 else ""
         raise DataError(f"{output / present[0]}{others} would be overwritten: choose another --output.")
 
 

@@ -36,7 +36,7 @@ class BackboneContract:
             `functools.partial(Mine, MineConfig(...))`.
 
     Attributes:
-        provides: Capability words of the Component.
+        provides: Capabilities of the Component.
         latent: Shape of the latents to test with.
         conditions: Shapes of the conditions to test with.
         intermediates: Block outputs to request if the backbone provides "features".

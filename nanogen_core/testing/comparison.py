@@ -48,20 +48,22 @@ def fill_zero_parameters(module: nn.Module) -> None:
 
 
 def same_batch(first: Batch, second: Batch) -> bool:
-    """Return whether two batches have equal indices, images, labels, captions and latents."""
-    if list(first.captions or ()) != list(second.captions or ()):
-        return False
-    return all(map(_equal, _tensors(first), _tensors(second)))
+    """Return whether two batches have equal captions and equal tensors, including extras and conditions."""
+    one, other = _tensors(first), _tensors(second)
+    same_captions = list(first.captions or ()) == list(second.captions or ())
+    return same_captions and one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _tensors(batch: Batch) -> list[Tensor | None]:
-    return [batch.indices, batch.images, batch.labels, batch.latents]
-
-
-def _equal(one: Tensor | None, other: Tensor | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return torch.equal(one, other)
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    """Return the tensors of a batch and of its condition, by name."""
+    found: dict[str, Tensor | None] = {
+        name: getattr(batch, name) for name in ("indices", "images", "labels", "latents")
+    }
+    found |= {f"extras.{name}": value for name, value in batch.extras.items()}
+    if batch.condition is not None:
+        found |= {f"condition.{name}": getattr(batch.condition, name) for name in ("tokens", "mask", "null")}
+        found |= {f"condition.extras.{name}": value for name, value in batch.condition.extras.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def max_difference(first: Tensor, second: Tensor) -> float:

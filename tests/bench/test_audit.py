@@ -152,9 +152,33 @@ def test_with_one_task_nothing_is_excused_by_it(compared, path, value):
     assert "but for the task" not in found.verdict
 
 
-@pytest.mark.parametrize(("path", "value"), [("seed", 5), ("train.log_every", 1), ("sampler.steps", 4)])
-def test_what_no_training_sees_may_differ(compared, path, value):
-    assert compared(changed(CLASS, path, value)).equal
+def rule_of_the_rest(found):
+    return next(line.rule for line in found.lines if line.name == "everything else")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rule"),
+    [
+        ("seed", 5, "other random numbers, the same distribution"),
+        ("train.log_every", 1, "does not affect training"),
+        ("train.keep_every", 10, "does not affect training"),
+        ("sampler.steps", 4, "does not affect training"),
+        ("train.compile", "blocks", "affects only rounding"),
+        ("train.cache_latents", True, "the same data, but perhaps other captions of an image"),
+    ],
+)
+def test_what_may_differ_and_why(compared, path, value, rule):
+    found = compared(changed(CLASS, path, value))
+    assert found.equal
+    assert rule_of_the_rest(found) == rule
+
+
+def test_a_line_states_the_reason_of_each_option(compared):
+    found = compared(changed(changed(changed(CLASS, "sampler.steps", 4), "seed", 5), "train.log_every", 1))
+    assert rule_of_the_rest(found).split("; ") == [
+        "seed: other random numbers, the same distribution",
+        "sampler.steps, train.log_every: does not affect training",
+    ]
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------

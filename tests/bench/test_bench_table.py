@@ -76,10 +76,20 @@ def test_no_such_file():
         read_table("publishd")
 
 
-@pytest.mark.parametrize("cell", ["x", "0,5", "1_000", "inf", "1e999", "12%"])
-def test_text_that_is_no_number(tmp_path, cell):
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("x", "is not a number"),
+        ("0,5", "is not a number"),
+        ("12%", "is not a number"),
+        ("inf", "is not a finite float64 number"),
+        ("1e999", "is not a finite float64 number"),
+        ("1_000", "has an underscore: write digits only"),
+    ],
+)
+def test_text_that_is_no_number(tmp_path, cell, says):
     found = written(tmp_path, f'method,fid\na,"{cell}"\n')
-    with pytest.raises(DataError, match=f"fid of 'a' in .* is '{cell}', which is not a number"):
+    with pytest.raises(DataError, match=f"fid of 'a' in .* is '{cell}', which {says}. Leave the cell empty"):
         found.numbers("fid")
 
 
@@ -119,8 +129,9 @@ def test_choosing_rows(table, conditions, left):
         ("family", ConfigError, "--where takes COLUMN OPERATOR VALUE"),
         ("family~pixel", ConfigError, "not 'family~pixel'"),
         ("family=<pixel", ConfigError, "--where takes"),
-        ("fid<small", ConfigError, "takes a number, not 'small'"),
-        ("fid<", ConfigError, "takes a number"),
+        ("fid<small", ConfigError, "takes a finite number without underscores, not 'small'"),
+        ("fid<inf", ConfigError, "not 'inf'"),
+        ("fid<", ConfigError, "takes a finite number"),
         ("famly!=pixel", DataError, "Did you mean 'family'"),
         ("family!=pixl", DataError, "Did you mean 'pixel'.*Values: RAE, VAE, pixel"),
         ("family<1", DataError, "not a number"),

@@ -333,7 +333,7 @@ def test_correlations_over_enough_models(finished, tmp_path):
     (pair,) = json.loads((tmp_path / "correlations.json").read_text())["accuracy"]["pairs"]
     assert pair["n"] == 5
     assert pair["pearson"] == pytest.approx(1)
-    assert told[0].startswith("By accuracy (higher is better; means over 1 seeds): e 0.500, d 0.400")
+    assert told[0].startswith("By accuracy (higher is better; means over 1 seed): e 0.500, d 0.400")
 
 
 def _rescore(job, value):

@@ -40,7 +40,7 @@ def test_a_training_is_submitted_preempted_requeued_and_collected(tmp_path, slur
     (output / "plan.yaml").write_text(yaml_files.dump(raw))
     write_finished(other, 0.5)
     assert run(raw, output, told, wait=False) == []
-    assert "1 runs are in SLURM's queue: run the same command to collect them." in told
+    assert "1 run is in SLURM's queue: run the same command to collect the results." in told
     (number,) = slurm.scripts
     until(lambda: (job.folder / "log.jsonl").exists() and (job.folder / "log.jsonl").read_text())
     with pytest.raises(NanoGenError, match=f"was submitted to SLURM as job {number}: use --executor slurm"):
@@ -83,7 +83,7 @@ def test_a_failure_is_collected_once_and_the_next_command_submits_again(tmp_path
     monkeypatch.setattr(Scheduler, "command", fail)
     told, slots = [], Slots(count=1)
     assert run(ONE, tmp_path / "out", told, wait=False, slots=slots) == []
-    assert told[-2].endswith("1 runs wait for a free slot.")
+    assert told[-2].endswith("1 run waits for a free slot.")
     slurm.wait("1000", "FAILED")
     (failed,) = run(ONE, tmp_path / "out", told, wait=False, slots=slots)
     assert "[1/2] imagenet vae seed 0: failed: Too large.  (0 min left)" in told

@@ -13,6 +13,7 @@ from nanogen_core.cli.options import Number
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.registry import import_object, registry
+from nanogen_core.validators import not_below
 from nanogen_eval.options import BootstrapConfig, EvalOptions, Sampling
 from nanogen_files.structure import structure
 from nanogen_train.planning.hardware import GPU
@@ -386,6 +387,10 @@ def test_a_component_without_validators_is_guarded_too():
     for name, value in {"rate": math.nan, "count": 2**63, "path": "\ud800"}.items():
         with pytest.raises(ConfigError, match=f"x.{name}: "):
             structure({name: value}, Careless, "x")
+    for fitting in (-(2**63), 2**63 - 1):
+        assert structure({"count": fitting}, Careless, "x").count == fitting
+    with pytest.raises(ConfigError, match="does not fit into a 64-bit integer"):
+        structure({"count": -(2**63) - 1}, Careless, "x")
 
 
 def test_an_error_lists_no_more_than_twenty_mistakes_and_shows_no_long_value(small):
@@ -394,3 +399,15 @@ def test_an_error_lists_no_more_than_twenty_mistakes_and_shows_no_long_value(sma
         resolve(small, {"train": many, "backbone": {"size": "y" * 1_000_000}})
     assert len(str(caught.value)) < 20_000
     assert "and 981 more mistakes" in str(caught.value)
+
+
+def test_no_limit_of_another_option_holds_nan():
+    @attrs.frozen
+    class Interval:
+        low: float
+        high: float = attrs.field(validator=not_below("low"))
+
+    assert Interval(1.0, 1.0).high == 1.0
+    for low, high in ((0.0, math.nan), (math.nan, 1.0), (1.0, 0.5)):
+        with pytest.raises(ValueError, match="high: must be at least low"):
+            Interval(low, high)

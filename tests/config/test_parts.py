@@ -187,7 +187,7 @@ def test_an_object_that_is_no_such_part_is_refused(small):
     )
     with pytest.raises(
         NanoGenError,
-        match="of class function does not implement nanogen_core.protocols:Backbone: it lacks parameters, state_dict",
+        match=r"of class function must be a torch\.nn\.Module: it lacks parameters, state_dict",
     ):
         build_pipeline(small, backbone=lambda state, times, condition: state)
 

@@ -91,7 +91,7 @@ def test_heads_that_no_shape_tells_must_be_said():
 @pytest.mark.parametrize("patch", [2, 4, 8])
 def test_the_published_sizes_are_known_by_their_shapes(size, patch):
     with torch.device("meta"):
-        config = DiTConfig(size=size, patch_size=patch)
+        config = DiTConfig(size=size, patch_size=patch, reverse_time=True)
         condition = ConditionSpec(width=1001, length=1, learned=8)
         network = DiT(config, latent=LatentSpec(4, 32, 32), condition=condition)
         shapes = {name: tuple(x.shape) for name, x in export_sit(network).items()}

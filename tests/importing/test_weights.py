@@ -72,6 +72,13 @@ def test_a_set_that_is_not_there_is_an_error(tmp_path):
         choose(two, ANCHOR, "ema")
 
 
+def test_a_set_without_a_name_is_not_taken_for_another(tmp_path):
+    file = read_weights(saved(tmp_path, {"ema": state(), "net": {name: x + 1 for name, x in state().items()}}))
+    assert choose(file, ANCHOR, "ema").set == "ema"
+    with pytest.raises(DataError, match="exactly one set of 'model' weights. It contains: ema, unnamed weights"):
+        choose(file, ANCHOR, "model")
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_numbers_that_are_not_finite_are_named(tmp_path, number, dtype):

@@ -13,8 +13,9 @@ from precomputed_data import config, on_latents, picture, resolved
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import DataError
-from nanogen_data.precomputed import training
+from nanogen_data.precomputed import identity, training
 from nanogen_data.precomputed.prepare import Options, prepare
+from nanogen_data.stored_files import RemoteFile
 from nanogen_train.trainer import record
 from nanogen_train.trainer.loop import Run
 
@@ -44,6 +45,29 @@ def exchange(file: Path) -> None:
     before = file.stat()
     picture(7).save(file)
     assert file.stat().st_size == before.st_size
+
+
+class Mixed:
+    """The files of a root of which one is remote."""
+
+    def __init__(self, *local: Path) -> None:
+        self._local = local
+
+    def files(self) -> list[Path]:
+        return list(self._local)
+
+    def remote_files(self) -> list[RemoteFile]:
+        return [RemoteFile("https://a.example/x.tar", 10, "v1")]
+
+
+def test_a_local_file_beside_remote_ones_is_hashed(tmp_path: Path) -> None:
+    file = tmp_path / "0.bmp"
+    picture(0).save(file)
+    before = identity._hashes_of_files(Mixed(file))
+    exchange(file)
+    after = identity._hashes_of_files(Mixed(file))
+    assert {name for name in before if before[name] != after[name]} == {"contents"}
+    assert identity._hashes_of_files(Mixed())["contents"] is None
 
 
 @pytest.mark.parametrize("layout", [class_folders, table_of_paths])

@@ -107,3 +107,8 @@ def test_a_broken_conditioner_is_caught(broken):
 
 def test_the_healthy_conditioner_holds():
     assert failures(ConditionerContract, conditioner=TinyTexts(TinyTextsConfig()), batch=BATCH) == set()
+
+
+def test_no_requests_give_no_rows():
+    null = TinyTexts(TinyTextsConfig()).null(0)
+    assert null.tokens.shape[:2] == null.mask.shape == (0, 1)

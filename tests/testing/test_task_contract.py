@@ -1,13 +1,18 @@
 """Tasks that are wrong in one way, and the test of the contract that says so."""
 
+from itertools import count
+
 import pytest
 import torch
 from contracts import failures
 
+from nanogen_core.tensors import Batch, Condition
 from nanogen_core.testing import TaskContract
+from nanogen_core.testing.comparison import same_batch
 from nanogen_data.testing.fakes import TinyDataset, TinyLabels, TinyTask
 
 CONDITIONER = TinyLabels(classes=TinyDataset.classes)
+COUNTER = count()
 
 
 class Wrapped(TinyTask):
@@ -43,6 +48,17 @@ class FloatIndices(Wrapped):
 class Unlabelled(Wrapped):
     def spoil(self, batch):
         return batch._replace(labels=None)
+
+
+class UnkeyedExtras(Wrapped):
+    """Draws an extra tensor from torch's generator, and restores the generator."""
+
+    def spoil(self, batch):
+        state = torch.get_rng_state()
+        torch.manual_seed(next(COUNTER))
+        extras = {"noise": torch.randn(len(batch.indices), 2)}
+        torch.set_rng_state(state)
+        return batch._replace(extras=extras)
 
 
 class Unkeyed(TinyTask):
@@ -98,6 +114,7 @@ BROKEN = {
     WrongSize: {"images_have_the_right_size_and_range"},
     FloatIndices: {"indices_are_int64"},
     Unlabelled: {"conditioner_encodes_batches"},
+    UnkeyedExtras: {"equal_seeds_give_equal_batches", "start_skips_batches"},
     Unkeyed: {"equal_seeds_give_equal_batches", "start_skips_batches"},
     FixedOrder: {"another_seed_gives_another_order"},
     ForgetsStart: {"start_skips_batches"},
@@ -122,3 +139,17 @@ def test_a_broken_task_is_caught(broken):
 
 def test_the_healthy_task_holds():
     assert broken_tests(TinyTask) == set()
+
+
+def test_batches_with_other_extras_or_conditions_differ():
+    batch = Batch(torch.arange(2), extras={"a": torch.ones(2)}, condition=Condition(torch.ones(2, 1, 3)))
+    others = [
+        batch._replace(extras={}),
+        batch._replace(extras={"a": torch.zeros(2)}),
+        batch._replace(condition=None),
+        batch._replace(condition=Condition(torch.zeros(2, 1, 3))),
+        batch._replace(condition=batch.condition._replace(null=torch.ones(2, dtype=torch.bool))),
+        batch._replace(condition=batch.condition._replace(extras={"scale": torch.ones(2)})),
+    ]
+    assert same_batch(batch, batch.part(0, 2))
+    assert not any(same_batch(batch, other) or same_batch(other, batch) for other in others)

@@ -80,7 +80,7 @@ def _refuse_no_caption(schema: pyarrow.Schema, column: str, option: str, path: P
     if not _is_caption(schema.field(column).type):
         raise DataError(
             f"The column {column!r} of {path} has the type {schema.field(column).type}, but captions must be "
-            f"texts or lists of texts. Set `dataset.{option}` to another column."
+            f"texts or lists of texts. {_set(option, 'another column')}"
         )
 
 
@@ -108,8 +108,8 @@ def _chosen(schema: pyarrow.Schema, exact: str, named: str | None, likely: Seque
     """Return the column in the options, or the one called `exact`, or the only likely one; None if there is none."""
     if named is not None and named not in schema.names:
         raise DataError(
-            f"{path} has no column {named!r}. It has: {listing(schema.names)}.{near_miss(named, schema.names)} Set "
-            f"`dataset.{exact}` to one of them."
+            f"{path} has no column {named!r}. It has: {listing(schema.names)}.{near_miss(named, schema.names)} "
+            f"{_set(exact, 'one of them')}"
         )
     found = list(dict.fromkeys(name for name in likely if name in schema.names))
     column = named or (exact if exact in schema.names else None)
@@ -122,6 +122,13 @@ def _chosen(schema: pyarrow.Schema, exact: str, named: str | None, likely: Seque
     if column is not None and schema.names.count(column) > 1:
         raise DataError(f"{path} has {schema.names.count(column)} columns named {column!r}. Rename all but one.")
     return column
+
+
+def _set(option: str, column: str) -> str:
+    """Return the advice to choose a column. The keys of the option `captions` are columns."""
+    if option == "captions":
+        return f"Use {column} as a key of `dataset.captions`."
+    return f"Set `dataset.{option}` to {column}."
 
 
 def _is_image(kind: pyarrow.DataType) -> bool:

@@ -122,8 +122,9 @@ class Arrow(RootsDataset[ArrowConfig]):
         for file in files[1:]:
             other = schema_of(file)
             for name in columns.names:
-                if other.names.count(name) != 1 or other.field(name).type != schema.field(name).type:
-                    found = other.field(name).type if other.names.count(name) == 1 else "missing"
+                count = other.names.count(name)
+                if count != 1 or other.field(name).type != schema.field(name).type:
+                    found = other.field(name).type if count == 1 else f"there {count} times" if count else "missing"
                     raise DataError(
                         f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}. "
                         f"Write all files of a split with the same columns."

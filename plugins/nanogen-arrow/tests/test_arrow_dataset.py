@@ -191,7 +191,7 @@ def test_several_columns_of_captions_with_probabilities(tmp_path: Path) -> None:
         (("s4",), (1.0,), ("long",)),
     ]
     assert rows.caption(0) == found[0]
-    with pytest.raises(DataError, match=r"no column 'shrot'.*Set `dataset\.captions`"):
+    with pytest.raises(DataError, match=r"no column 'shrot'.*Use one of them as a key of `dataset\.captions`"):
         Arrow(ArrowConfig(root=str(tmp_path), captions={"shrot": 1.0})).open("train", 16, "captions")
     with pytest.raises(ValueError, match="sum to 1"):
         ArrowConfig(captions={"long": 0.5})

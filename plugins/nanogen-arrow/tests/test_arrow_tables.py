@@ -153,6 +153,14 @@ def test_files_of_one_split_have_the_same_columns(tmp_path: Path, second: dict[s
         arrow(tmp_path)
 
 
+def test_a_column_twice_in_a_later_file_is_said(tmp_path: Path) -> None:
+    write(tmp_path, {"image": PICTURES, "text": TEXTS}, name="train-00000-of-00002", both=False)
+    table = pyarrow.table([PICTURES, TEXTS, TEXTS], names=["image", "text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "train-00001-of-00002.parquet")
+    with pytest.raises(DataError, match=r"column 'text' is string in train-00000.* and there 2 times in .*train-00001"):
+        arrow(tmp_path)
+
+
 def test_missing_files_of_a_set_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in (0, 2):
         write(tmp_path, {"image": PICTURES, "text": TEXTS}, name=f"train-{number:05d}-of-00004", both=False)

@@ -13,7 +13,7 @@ from submitit.helpers import Checkpointable
 
 from nanogen_cluster.queues import SlurmQueue
 from nanogen_files import storage
-from nanogen_files.errors import DataError, NanoGenError
+from nanogen_files.errors import DataError, NanoGenError, counted
 
 RECORD = "array.json"  # in the folder of the logs, while the jobs are in SLURM's queue
 POLL = 5.0  # seconds between checks of the last job
@@ -91,7 +91,10 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
         )
     if record is None:
         record = _submit(work, queue)
-        log(f"Submitted jobs {record['array']} ({len(work.parts)} parts) and {record['last']}. Logs: {work.logs}")
+        log(
+            f"Submitted jobs {record['array']} ({counted(len(work.parts), 'part')}) and {record['last']}. Logs:"
+            f" {work.logs}"
+        )
     last: SlurmJob[Any] = SlurmJob(folder=work.logs, job_id=record["last"])
     parts: list[SlurmJob[Any]] = [SlurmJob(folder=work.logs, job_id=number) for number in record["parts"]]
     while not all(job.done() for job in (last, *parts)):  # no part may go on when the work is submitted again

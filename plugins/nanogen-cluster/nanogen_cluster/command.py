@@ -45,7 +45,7 @@ class Command(Checkpointable):
 
     The process gets SIGTERM when the job is stopped, so that a training saves a checkpoint. Its standard input closes
     when the job ends for any reason. If SLURM stops the job for its time limit or for preemption, the job is requeued,
-    and the same command runs again.
+    and the same command runs again. A stopped command that ends with status 0 has succeeded, and is not requeued.
 
     Args:
         words: The command and its arguments.

@@ -231,6 +231,9 @@ def test_another_teacher_is_refused(small: dict[str, Any], tmp_path: Path) -> No
     build_pipeline({**small, "method": "vae"}).save(tmp_path / "flow")
     with pytest.raises(Incompatible, match=r"trained with the objective 'flow'.*'trigflow'"):
         build_pipeline(_scm(small, teacher=str(tmp_path / "flow")))
+    build_pipeline(_scm(small)).save(tmp_path / "scm")
+    with pytest.raises(Incompatible, match=r"trained with the objective 'scm'.*'trigflow'"):
+        build_pipeline(_scm(small, teacher=str(tmp_path / "scm")))
     build_pipeline({**small, "objective": {"name": "trigflow", "data_std": 0.7}}).save(tmp_path / "other")
     with pytest.raises(Incompatible, match="the latents, conditions or"):
         build_pipeline(_scm(small, teacher=str(tmp_path / "other")))

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nanogen_core.named_components import options_of
 from nanogen_core.resolved import Resolved
+from nanogen_data.roots import is_url
 from nanogen_data.saved_pipelines import saved_files
 from nanogen_files import storage
 from nanogen_files.hashing import content_hash, files_hash
@@ -29,6 +30,7 @@ from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+LOCATIONS = ("root", "path", "validation")  # names of the options of first-party datasets that are paths
 DATA = ("dataset", "metric")  # kinds whose paths locate data and do not identify the model
 
 
@@ -55,7 +57,7 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
 def of_values(values: Any) -> dict[str, str]:
     """Return the hashes of the existing paths in plain values, by dotted name."""
-    return {name: path_hash(path) for name, path in _paths(values, "")}
+    return {name: path_hash(path) for name, path in _existing_paths(_texts(values, ""))}
 
 
 def path_hash(path: Path) -> str:
@@ -88,15 +90,15 @@ def configuration(resolved: Resolved) -> dict[str, Any]:
 
 
 def model_configuration(resolved: Resolved) -> dict[str, Any]:
-    """Return the `configuration` without metrics, and with `""` in place of the existing paths of the dataset.
+    """Return the `configuration` without metrics, and with `""` in place of the paths of the dataset.
 
-    The values therefore do not depend on the folder of existing training data, or on the metrics. The settings of a
-    score have hashes of its requests and of the files of its metric.
+    The values therefore do not depend on the folder of the training data, nor on whether this machine has them, nor on
+    the metrics. The settings of a score have hashes of its requests and of the files of its metric.
     """
     values = {kind: value for kind, value in configuration(resolved).items() if kind != "metric"}
     dataset = resolved.slots.get("dataset")
     if dataset is not None:
-        texts = {name: "" for name, _ in _option_paths(dataset.config)}
+        texts = {name: "" for name, text in _option_texts(dataset.config) if _locates_data(name, text)}
         values["dataset"] = _replaced(values["dataset"], texts, "")
     return values
 
@@ -145,23 +147,41 @@ def _has_weights(path: Path) -> bool:
 
 def _option_paths(config: Any) -> Iterator[tuple[str, Path]]:
     """Yield the options that are existing paths, by dotted name."""
+    yield from _existing_paths(_option_texts(config))
+
+
+def _option_texts(config: Any) -> Iterator[tuple[str, str]]:
+    """Yield the options that are texts, by dotted name, without choices and the names of components."""
     if config is None:
         return
     values = plain(config)
     attrs.resolve_types(type(config))
     choices = {field.name for field in attrs.fields(type(config)) if get_origin(field.type) is Literal}
-    yield from _paths({name: value for name, value in values.items() if name not in choices}, "")
+    yield from _texts({name: value for name, value in values.items() if name not in choices}, "")
 
 
-def _paths(value: Any, name: str) -> Iterator[tuple[str, Path]]:
+def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from () if key == "name" else _paths(item, _dotted(name, key))  # a component's name is not a path
+            yield from () if key == "name" else _texts(item, _dotted(name, key))  # a component's name is not a path
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _paths(item, _dotted(name, index))
-    elif isinstance(value, str) and (path := _existing(value)) is not None:
-        yield name, path
+            yield from _texts(item, _dotted(name, index))
+    elif isinstance(value, str):
+        yield name, value
+
+
+def _existing_paths(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Path]]:
+    for name, text in texts:
+        path = _existing(text)
+        if path is not None:
+            yield name, path
+
+
+def _locates_data(name: str, text: str) -> bool:
+    """Return whether an option of a dataset is a path or URL, by its name or form, or because it exists here."""
+    known = name.rpartition(".")[2] in LOCATIONS or is_url(text) or os.path.isabs(os.path.expanduser(text))
+    return known or _existing(text) is not None
 
 
 def _replaced(value: Any, texts: Mapping[str, str], name: str) -> Any:

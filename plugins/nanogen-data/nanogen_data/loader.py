@@ -34,6 +34,7 @@ from nanogen_data.mixture import Mixing, mixing_of
 from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image as decode_image
 from nanogen_data.streams import refuse_stream
+from nanogen_files.errors import counted
 from nanogen_files.reading import is_folder, user_path
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class DataShard(NamedTuple):
         size, rest = divmod(batch_size, self.world)
         if rest or not size:
             raise TrainingError(
-                f"A batch of {batch_size} examples cannot be split equally over {self.world} processes: "
+                f"A batch of {counted(batch_size, 'example')} cannot be split equally over {self.world} processes: "
                 f"choose a batch size that is a multiple of {self.world}."
             )
         return range(self.rank * size, (self.rank + 1) * size)

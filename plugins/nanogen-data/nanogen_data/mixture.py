@@ -21,6 +21,7 @@ from attrs import frozen
 from nanogen_core.errors import DataError, listing
 from nanogen_core.protocols import Example, Examples
 from nanogen_data.roots import Root, is_url, normal
+from nanogen_files.errors import counted
 
 
 @frozen
@@ -82,7 +83,7 @@ class Mixing:
             f"({fact['draws'] / fact['examples']:.3g} passes an epoch)"
             for fact in self.facts()
         ]
-        return f"{len(parts)} roots, {sum(self.sizes):,} draws an epoch. {'; '.join(parts)}."
+        return f"{counted(len(parts), 'root')}, {sum(self.sizes):,} draws an epoch. {'; '.join(parts)}."
 
 
 class Mixture:

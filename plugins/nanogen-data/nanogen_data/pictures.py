@@ -79,8 +79,8 @@ def is_hidden(name: str) -> bool:
 
 def suffix(name: str) -> str:
     """Return the suffix in lower case, such as `".jpg"` for `"a.b.JPG"`; an empty string if there is none."""
-    stem, dot, end = name.rpartition(".")
-    return f".{end.lower()}" if dot and stem else ""
+    stem, _, end = name.rpartition(".")
+    return f".{end.lower()}" if stem and end else ""
 
 
 def _corrupt(reason: str, name: str, detail: str) -> CorruptSampleError:

@@ -23,6 +23,7 @@ from attrs import field, frozen
 
 from nanogen_core.errors import DataError
 from nanogen_data.notes import warn_once
+from nanogen_files.errors import counted
 from nanogen_files.reading import opened, reason
 
 log = logging.getLogger(__name__)
@@ -192,8 +193,9 @@ def _patiently(attempt: Callable[[float], T], url: str, patience: float) -> T:
         except _TransientError as error:
             if time.monotonic() + delay >= deadline:
                 raise DataError(
-                    f"{shown_url(url)} cannot be read: {error} ({attempts} attempts in {patience:g} seconds). No "
-                    "sample was skipped. Check the server and the network, and resume; or raise `dataset.patience`."
+                    f"{shown_url(url)} cannot be read: {error} ({counted(attempts, 'attempt')} in {patience:g} seconds)"
+                    ". No sample was skipped. Check the server and the network, and resume; or raise"
+                    " `dataset.patience`."
                 ) from error
             warn_once(log, f"{shown_url(url)}: {error}. Trying again for {patience:g} seconds.", topic=f"retry {url}")
         time.sleep(delay)

@@ -310,6 +310,24 @@ def test_an_unpublished_size_needs_its_number_of_heads() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "condition", "wanted", "sentence"),
+    [
+        ({}, LABEL, {"two-time"}, "no name for 'interval"),
+        ({}, TEXT, set(), "no name for 'condition"),
+        ({"reverse_time": False}, LABEL, set(), "reverse_time False and time_factor 1"),
+        ({"time_factor": 1000.0}, LABEL, set(), "reverse_time True and time_factor 1000"),
+    ],
+)
+def test_a_network_that_sit_would_not_run_is_not_exported(
+    options: dict[str, Any], condition: ConditionSpec, wanted: set[str], sentence: str
+) -> None:
+    config = DiTConfig(hidden=32, depth=1, heads=2, **{"reverse_time": True, **options})
+    network = DiT(config, latent=LATENT, condition=condition, wanted=frozenset(wanted))
+    with pytest.raises(Incompatible, match=sentence):
+        export_sit(network)
+
+
+@pytest.mark.parametrize(
     ("name", "shape"),
     [("x_embedder.proj.weight", (128, 16)), ("pos_embed", (16,)), ("final_layer.linear.weight", ())],
 )

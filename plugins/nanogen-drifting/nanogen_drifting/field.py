@@ -38,7 +38,8 @@ def drift_loss(group: Group, temperatures: Sequence[float]) -> Drift:
 
     - S scales the mean distance to sqrt(D). The mean is over the pairs of f_i and a target y_j, weighted by w_j.
     - With the kernel `k(x, y) = exp(-|x - y| / (tau sqrt(D)))` and the softmax over j and over i,
-      `a_ij = w_j max(0.001, sqrt(softmax_j(log k) softmax_i(log k)))`. The distance of a sample to itself is infinite.
+      `a_ij = w_j max(0.001, sqrt(softmax_j(log k) softmax_i(log k)))`. The distance of a sample to itself is infinite,
+      so that its affinity is 0.001, as in the public code.
     - `V_i = sum_{j in N} a_ij sum_{j in P} a_ij y_j - sum_{j in P} a_ij sum_{j in N} a_ij y_j`, with positives P and
       negatives N. It changes sign if P and N are exchanged, so it vanishes where both have the same distribution.
     - theta_tau scales the mean square of V_tau to 1. As for S, the mean is over all samples of the call.

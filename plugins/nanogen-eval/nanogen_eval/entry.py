@@ -18,6 +18,7 @@ from nanogen_eval.protocols import Metric
 from nanogen_eval.score import Score
 from nanogen_eval.score_names import refuse_twice
 from nanogen_eval.sources import Source
+from nanogen_files.errors import counted
 
 Entry = Mapping[str, Any]
 
@@ -39,14 +40,15 @@ def entries(name: str, metric: Metric, source: Source, bootstrap: BootstrapConfi
     values = metric.compute()
     if not values:
         raise NanoGenError(
-            f"The metric {name!r} returns no score for {count} images: evaluate more images, or check the metric."
+            f"The metric {name!r} returns no score for {counted(count, 'image')}: evaluate more images, or check the"
+            " metric."
         )
     resamples = intervals.resample(metric, draws=bootstrap.draws, tick=tick)
     for score, value in values.items():
         if not math.isfinite(value):
             raise NanoGenError(
-                f"The metric {name!r} returns {score} = {value} for {count} images. A score must be finite: check the"
-                " images, or evaluate more of them."
+                f"The metric {name!r} returns {score} = {value} for {counted(count, 'image')}. A score must be finite:"
+                " check the images, or evaluate more of them."
             )
         yield {
             "metric": score,

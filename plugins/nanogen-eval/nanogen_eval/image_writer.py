@@ -23,6 +23,7 @@ from nanogen_eval.score import canonical, fingerprint, plain
 from nanogen_eval.sources import Source
 from nanogen_eval.sources.sidecars import LABELS, PROMPTS
 from nanogen_files import storage
+from nanogen_files.errors import counted
 from nanogen_files.images import to_pil
 from nanogen_files.names import inside
 
@@ -159,8 +160,8 @@ def _names(laid_out: HasLayout, count: int) -> list[str]:
         names = [place.relative_to(folder).as_posix() for place in places]
     if len(set(names)) < count:
         raise DataError(
-            f"The metric {type(laid_out).__name__} names only {len(set(names))} different files for {count} images."
-            " Lower --count, or check its image names for repeats."
+            f"The metric {type(laid_out).__name__} names only {counted(len(set(names)), 'different file')} for {count}"
+            " images. Lower --count, or check its image names for repeats."
         )
     return names
 

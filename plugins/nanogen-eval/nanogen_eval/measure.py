@@ -20,6 +20,7 @@ from nanogen_eval.options import EvalOptions
 from nanogen_eval.progress import Progress
 from nanogen_eval.protocols import Metric
 from nanogen_eval.sources import Source
+from nanogen_files.errors import counted
 from nanogen_files.tf32 import tf32
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,8 @@ def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, 
     if not missing.any():
         return
     if not share.rank:
-        log.warning("%d images are missing from %s and are written again.", int(missing.sum()), writer.folder)
+        images = counted(int(missing.sum()), "image is", "images are")
+        log.warning("%s missing from %s. Missing images are written again.", images, writer.folder)
     spans = [range(start, min(start + batch_size, len(done))) for start in range(0, len(done), batch_size)]
     own = [span for span in spans[share.rank :: share.world] if missing[span.start : span.stop].any()]
     for batch in source.read(own):

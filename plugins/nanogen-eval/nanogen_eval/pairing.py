@@ -9,6 +9,7 @@ from os.path import splitext
 from nanogen_core.errors import DataError, near_miss
 from nanogen_data.notes import warn_once
 from nanogen_eval.sources import Source
+from nanogen_files.errors import counted
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ def pairs(images: Source, references: Source, metric: str) -> list[int]:
     count, reference_count = total(images), total(references)
     if count != reference_count:
         raise DataError(
-            f"{metric} compares {count} images with {reference_count} reference images in order, because not both have"
-            " file names. Give the same number of both, or two folders with equal file names."
+            f"{metric} compares {counted(count, 'image')} with {counted(reference_count, 'reference image')} in order,"
+            " because not both have file names. Give the same number of both, or two folders with equal file names."
         )
     return list(range(len(images.requests.indices)))
 

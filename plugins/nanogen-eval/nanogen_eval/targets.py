@@ -19,6 +19,7 @@ from nanogen_eval.protocols import Metric
 from nanogen_eval.sources import Source
 from nanogen_eval.sources.reconstructed import Reconstructed
 from nanogen_eval.sources.sampled import Sampled
+from nanogen_files.errors import counted
 
 COUNT = 50_000  # default number of images, as in published FIDs
 MAX_COUNT = 10_000_000  # images: their requests are in memory
@@ -115,8 +116,8 @@ class SourceWithRequests:
         images, prompts = len(source.requests.indices), len(requests.indices)
         if images != prompts:
             raise DataError(
-                f"There are {images} images for the {prompts} prompts of {listing(metrics)}. Give one image per prompt"
-                " in prompt order, or add prompts.csv with the columns file,prompt."
+                f"{listing(metrics)}: got {counted(images, 'image')} for {counted(prompts, 'prompt')}. Give one image"
+                " per prompt in prompt order, or add prompts.csv with the columns file,prompt."
             )
         self._source = source
         self.requests = _ordered(requests, _by_layout(source, metrics))

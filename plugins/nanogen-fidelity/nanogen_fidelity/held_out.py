@@ -37,12 +37,13 @@ class HeldOut(RowMetric):
         dataset: Has the held-out images.
     """
 
+    option = "features"  # the option of `features`, for error messages; subclasses name their metric
     higher_is_better = False
 
     def __init__(self, features: Any, size: int, *, task: Task, dataset: Dataset) -> None:
         super().__init__()
         self._task, self._dataset, self._size = task, dataset, size
-        self._features = shared(features)
+        self._features = shared(features, path=self.option)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:

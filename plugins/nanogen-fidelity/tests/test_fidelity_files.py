@@ -3,6 +3,8 @@
 import pytest
 from PIL import Image
 
+from nanogen_core.errors import ConfigError
+from nanogen_core.named_components import build_named
 from nanogen_data.testing import FilesContract
 from nanogen_fidelity.config import InceptionConfig, LpipsConfig, PairedConfig, VisionConfig
 from nanogen_fidelity.inception import Inception
@@ -69,3 +71,10 @@ def test_a_space_is_shared_until_its_file_changes(tmp_path):
     second = shared(named)
     assert second is not first
     assert second.settings != before == first.settings
+
+
+@pytest.mark.parametrize("name", ["fid", "frechet", "rfid", "kid", "prdc", "inception-score"])
+def test_errors_of_the_feature_space_name_the_option_of_the_metric(name, tmp_path):
+    options = {} if name == "inception-score" else {"reference": str(tmp_path / "x.npz")}
+    with pytest.raises(ConfigError, match=f"^metric.{name}.features.weigts: unknown key"):
+        build_named("metric", {"name": name, "features": {"name": "inception", "weigts": "x"}, **options})

@@ -163,6 +163,24 @@ def test_few_images_are_noted_at_the_metric(tiny, folder, pictures):
     assert [note.split()[0] for note in few.notes] == ["8", "12"]
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "Evaluate more images, or set `keep_rows` and `extrapolate`."),
+        ({"keep_rows": True}, "Evaluate more images, or set `extrapolate`."),
+        ({"keep_rows": True, "extrapolate": True}, "Evaluate more images."),
+    ],
+)
+def test_the_note_about_few_images_advises_what_the_metric_can_do(tiny, folder, pictures, options, advice):
+    scored = seen(metric("fid", reference=str(folder[0]), **options), pictures(22, seed=3))
+    scored.compute()
+    ours, theirs = scored.notes
+    assert ours.startswith("22 examples are few")
+    assert ours.endswith(f"equally many examples. {advice}")
+    assert theirs.startswith("12 examples of the reference are few")
+    assert theirs.endswith("equally many examples. Use a reference of more images.")
+
+
 def test_the_command_prints_a_small_sample_note_once(tiny, folder, recwarn):
     words = [str(folder[0]), "--metrics", "frechet", "--set", f"metric.frechet.reference={folder[0]}"]
     ran = CliRunner().invoke(evaluate, [*words, "--set", "metric.frechet.features=inception", "--intervals", "20"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nanogen_files import text_files
-from nanogen_files.errors import DataError, listing
+from nanogen_files.errors import DataError, counted, listing
 
 
 class Row(NamedTuple):
@@ -49,8 +49,8 @@ def parse(text: str, name: str, required: Sequence[str] = ()) -> Iterator[Row]:
     for line, cells in records:
         if len(cells) != len(columns):
             raise DataError(
-                f"Line {line} of {name} has {len(cells)} cells, but the header has {len(columns)}: write one cell "
-                f"per column, and quote cells that contain a comma."
+                f"Line {line} of {name} has {counted(len(cells), 'cell')}, but the header has {len(columns)}: write"
+                f" one cell per column, and quote cells that contain a comma."
             )
         yield Row(line, dict(zip(columns, cells, strict=True)))
 

@@ -83,9 +83,9 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {spelling[close[0]]!r}?" if close else ""
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number and its noun: `"1 image"`, `"2 images"`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and its noun: `"1 image"`, `"2 images"`. Without `plural`, the plural is the noun with an s."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def listing(names: Iterable[str], *, empty: str = "none") -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen_files.errors import DataError
-from nanogen_files.reading import opened
+from nanogen_files.reading import entries, is_file, is_folder, opened
 
 CHUNK = 1 << 20  # bytes
 SAMPLED = 1 << 28  # bytes after which `sample_hash` stops
@@ -80,13 +80,21 @@ def sample_hash(files: Iterable[Path]) -> str:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in and below a folder. Skips hidden ones, and links to folders visited before."""
-    visited: set[str] = set()
-    for folder_path, folders, names in os.walk(folder, followlinks=True):
-        visited.add(os.path.realpath(folder_path))
-        new = [name for name in folders if os.path.realpath(os.path.join(folder_path, name)) not in visited]
-        folders[:] = [name for name in new if not name.startswith(".")]
-        yield from (file for name in names if not name.startswith(".") and (file := Path(folder_path, name)).is_file())
+    """Yield the files in and below a folder. Skips hidden ones. Follows links, except to a folder that contains them.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    pending: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
+    while pending:
+        place, parents = pending.pop()
+        real = os.path.realpath(place)
+        visible = [] if real in parents else [entry.name for entry in entries(place) if entry.name[0] != "."]
+        for path in (place / name for name in visible):
+            if is_folder(path):
+                pending.append((path, (*parents, real)))
+            elif is_file(path):
+                yield path
 
 
 def _add_sample(file: Path, total: Any) -> int:

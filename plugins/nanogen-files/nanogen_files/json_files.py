@@ -12,7 +12,7 @@ from nanogen_files.errors import DataError, shown
 from nanogen_files.reading import read_bytes
 
 MOST_BYTES = 1 << 26  # 64 MiB; parsed values take many times the size of the text
-MAX_SIZE = 1_000_000_000  # upper bound of integers in a model's configuration
+MAX_SIZE = 1_000_000_000  # integers in a model's configuration are below it
 
 
 class _DuplicateKeyError(ValueError):
@@ -70,7 +70,7 @@ def whole_number(values: Mapping[str, Any], key: str, path: object) -> int:
     value = values.get(key)
     if type(value) is not int or not 0 < value < MAX_SIZE:
         written = "missing" if key not in values else shown(value)
-        raise DataError(f"`{key}` of {path} is {written}, but must be a positive integer below 10^9.")
+        raise DataError(f"`{key}` of {path} is {written}, but must be a positive integer below 10^9. Correct it.")
     return value
 
 

@@ -97,7 +97,7 @@ def _mode(path: Path) -> int | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return None
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # ELOOP: a link to itself
             return None
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
 

@@ -1,7 +1,8 @@
 """Atomic file and folder writes: after a crash, a path never has partial content. Tensors are stored as safetensors.
 
 Writes go to a temporary name, are synced, then renamed. A folder is replaced or removed only if its manifest or its new
-version has all its files. Temporary names have their own suffix. Does not import torch.
+version has all its files. While a folder is replaced, the old one has another name; `restore` puts it back after a
+crash. Temporary names have their own suffix. Does not import torch.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"  # maps each file of a folder, by relative path, to its hash
 DIGEST = "sha256"  # key in the metadata of a safetensors file: hash of its tensors
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.nanogen-tmp")
+_OLD = re.compile(r"\.(.+)\.nanogen-old")  # a folder that is being replaced
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -152,6 +154,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def begin_folder(path: Path) -> Path:
     """Create an empty temporary folder in the parent folder of `path`. `finish_folder` renames it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    restore(path)
     temporary = temporary_name(path)
     temporary.mkdir()
     return temporary
@@ -160,31 +163,51 @@ def begin_folder(path: Path) -> Path:
 def finish_folder(temporary: Path, path: Path) -> None:
     """Sync a temporary folder and rename it to `path`. Removes an existing folder of that name.
 
+    A crash leaves the old folder or the new one. If the old one has lost its name, `restore` puts it back.
+
     Raises:
         DataError: The existing folder contains files that are neither in its manifest nor in the new folder.
     """
     for entry in temporary.rglob("*"):
         sync(entry)
     sync(temporary)
-    if not remove_folder(path, replaced=names_in(temporary)):
+    if not _is_replaceable(path, by=names_in(temporary)):
         raise DataError(f"{path} cannot be replaced: it contains files that its manifest does not list. Move it away.")
-    os.replace(temporary, path)
-    sync(path.parent)
+    try:
+        if path.is_dir():
+            os.replace(path, _old(path))
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        restore(path)  # removes the old folder; after an error puts it back
 
 
-def remove_folder(path: Path, replaced: Collection[str] = ()) -> bool:
+def restore(path: Path) -> None:
+    """Undo or complete a replacement of the folder `path` that broke off.
+
+    Puts the old folder back if the new one was not yet renamed to `path`; otherwise removes it.
+    """
+    old = _old(path)
+    if not old.is_dir():
+        return
+    if not os.path.lexists(path):
+        os.replace(old, path)
+        return
+    renamed = temporary_name(path)
+    os.replace(old, renamed)
+    discard(renamed)
+
+
+def remove_folder(path: Path) -> bool:
     """Remove a folder that `whole_folder` wrote. A crash leaves it complete or absent.
 
-    Args:
-        path: Folder to remove.
-        replaced: Relative paths of files that may be removed although the manifest does not list them.
-
     Returns:
-        False if the folder contains files that are neither in its manifest nor in `replaced`. Nothing is then removed.
+        False if the folder contains files that its manifest does not list. Nothing is then removed.
     """
+    restore(path)  # otherwise a later `sweep` would put an old folder back
     if not path.is_dir():
         return True
-    if set(names_in(path)) - _listed(path) - set(replaced):
+    if not _is_replaceable(path):
         return False
     renamed = temporary_name(path)
     os.replace(path, renamed)
@@ -208,12 +231,17 @@ def remove_files(folder: Path, names: Collection[str]) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the relative paths of all files and links in and below a folder. Does not follow links."""
-    found = []
-    for place, folders, names in os.walk(folder):
+    """Return the relative paths of all files and links in and below a folder. Does not follow links.
+
+    Also returns the path of a folder that cannot be listed.
+    """
+    unreadable: list[OSError] = []
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found += [Path(place, name).relative_to(folder).as_posix() for name in (*names, *links)]
-    return sorted(found)
+        found += [Path(place, name) for name in (*names, *links)]
+    found += [Path(error.filename) for error in unreadable if not isinstance(error, FileNotFoundError)]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def discard(temporary: Path) -> None:
@@ -233,10 +261,13 @@ def discard(temporary: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete all temporary files and folders directly in `folder`, such as those that killed processes left.
+    """Clean up directly in `folder` what killed processes left: `restore` old folders, and delete temporary entries.
 
     No process may be writing to the folder.
     """
+    for leftover in folder.glob(".*.nanogen-old"):
+        if match := _OLD.fullmatch(leftover.name):
+            restore(folder / match[1])
     for leftover in folder.glob(".*.nanogen-tmp"):
         if _TEMPORARY.fullmatch(leftover.name):
             discard(leftover)
@@ -249,6 +280,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _old(path: Path) -> Path:
+    """Return the name of the folder `path` while it is replaced. It is fixed, so there is one old folder at most."""
+    return path.with_name(f".{path.name}.nanogen-old")
+
+
+def _is_replaceable(folder: Path, by: Collection[str] = ()) -> bool:
+    """Return whether each file of a folder is in its manifest or in `by`. True if there is no such folder."""
+    return not folder.is_dir() or not set(names_in(folder)) - _listed(folder) - set(by)
 
 
 def _listed(folder: Path) -> set[str]:

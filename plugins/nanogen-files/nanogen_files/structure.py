@@ -142,7 +142,7 @@ def _primitive(kind: type, accepted: tuple[type, ...], finite: bool) -> Any:
 
 def _check_size(value: Any, finite: bool) -> None:
     """Raise ValueError for values that a configuration cannot hold: huge integers, NaN, invalid characters."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
+    if isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
         raise ValueError(f"{shown(value)} does not fit into a 64-bit integer")
     if isinstance(value, float) and finite and not math.isfinite(value):
         raise ValueError(f"must be a finite number, got {value}")

@@ -21,7 +21,7 @@ class AutoGuidance:
 
     v_weak is the velocity of a smaller or less trained model with its own objective. Velocities and predicted data of
     one path are related by a linear map, so this is the paper's equation for denoisers. Guidance applies if
-    t_min <= t <= t_max for the time t at which a step starts. w = 1 is v, without an evaluation of the weaker model.
+    t_min <= t <= t_max for the time t of the evaluation. w = 1 is v, without an evaluation of the weaker model.
 
     Together with `cfg`, autoguidance applies to the conditional and the unconditional branch of `cfg`. The paper uses
     autoguidance alone.

@@ -31,7 +31,7 @@ class AdaptiveProjected:
     For eta = 1, beta = 0 and no limit r this is classifier-free guidance with scale w.
 
     The momentum starts at 0 in every run and changes at every guided evaluation: once a step for samplers with one
-    evaluation, twice for Heun's method. Guidance applies if t_min <= t <= t_max for the time t at which a step starts.
+    evaluation, twice for Heun's method. Guidance applies to each evaluation at a time t with t_min <= t <= t_max.
     """
 
     level = 1

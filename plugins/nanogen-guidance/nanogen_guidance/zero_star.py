@@ -22,7 +22,7 @@ class CFGZeroStar:
     a sampling run (zero-init), without an evaluation. With Euler's method these are the first steps. Heun's method also
     evaluates the end of a step: with `zero_steps` = 1, its first step is half a step with the velocity at its end.
 
-    Guidance applies if t_min <= t <= t_max for the time t at which a step starts. Zero-init does not depend on this
+    Guidance applies to each evaluation at a time t with t_min <= t <= t_max. Zero-init does not depend on this
     interval. w = 1 is v_c, without zero-init.
     """
 

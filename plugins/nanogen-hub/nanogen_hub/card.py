@@ -9,6 +9,7 @@ from typing import Any
 from nanogen_core.pipeline import Pipeline
 from nanogen_eval.score import Score
 from nanogen_files import yaml_files
+from nanogen_files.errors import counted
 from nanogen_hub.contents import data_facts, distributions, licences, not_installable, parts_of, steps, trained_parts
 from nanogen_hub.frozen import Public
 from nanogen_hub.sheet import SHEET, Sheet
@@ -89,8 +90,8 @@ def _samples(sheet: Sheet) -> list[str]:
     return [
         f"![samples]({SHEET})",
         "",
-        f"Not selected: seed {sheet.seed}, {sheet.steps} steps, the configured sampler and guidance. Requests in order:"
-        f" {requests}.",
+        f"Not selected: seed {sheet.seed}, {counted(sheet.steps, 'step')}, the configured sampler and guidance."
+        f" Requests in order: {requests}.",
     ]
 
 

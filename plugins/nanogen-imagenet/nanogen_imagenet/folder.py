@@ -104,7 +104,10 @@ def _no_classes(folder: Path, found: scan.Found) -> str:
             f"{folder} has no images and no class folders. Put the images of each class into a folder, such as"
             f" {folder.name}/n01440764, or set `dataset.root`."
         )
-    return f"None of the {empty} folders in {folder} has an image. Put the images of each class into its folder."
+    return (
+        f"{folder} has {counted(empty, 'folder')}, but no image in any folder. Put the images of each class into its"
+        " folder."
+    )
 
 
 class FolderExamples:

@@ -112,7 +112,7 @@ def test_an_empty_split_is_explained(root: Path) -> None:
     with pytest.raises(DataError, match=r"val has no images and no class folders\. Put the images of each class into"):
         next(task(root).batches("val", 2))
     (root / "val" / "n01440764").mkdir()
-    with pytest.raises(DataError, match="None of the 1 folders in .* has an image"):
+    with pytest.raises(DataError, match="has 1 folder, but no image in any folder"):
         next(task(root).batches("val", 2))
     (root / "val" / "one.JPEG").write_bytes(b"")
     with pytest.raises(DataError, match="val has 1 image, but no class folder with images. Move each image into the"):

@@ -43,8 +43,8 @@ class Checkpoint(Protocol):
         state: Tensors of the backbone, with NanoGen's names.
         latent: Latent shape of the training. Its factor is unknown.
         condition: Condition shape of the training.
-        wanted: Capability words of the backbone, such as `two-time`.
-        structural: All capability words that can be recognised in such a file.
+        wanted: Capabilities of the backbone, such as `two-time`.
+        structural: All capabilities that can be recognised in such a file.
         suggested: Configuration that the tensors determine: task, backbone with its options, and possibly conditioner.
         configured: Configuration from a published configuration file, or from values in the checkpoint.
         configured_by: Source of `configured`, for messages; None for the published configuration.

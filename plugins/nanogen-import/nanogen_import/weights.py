@@ -51,19 +51,20 @@ def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
     Args:
         file: Contents of the file.
         anchor: Name of a tensor of the network.
-        weights: Set of weights, "ema" or "model". A single unnamed set is also accepted.
+        weights: Set of weights, "ema" or "model". If the file has only one set, without a name, it is accepted too.
 
     Raises:
         DataError: No network or several networks match, or a weight is NaN or infinite.
     """
     prefixes = [name.removesuffix(anchor) for name in file.tensors if f".{name}".endswith(f".{anchor}")]
     named = {prefix: _set_of(prefix) for prefix in prefixes}
-    matching = [prefix for prefix, name in named.items() if name in (weights, None)]
+    only_unnamed = [*named.values()] == [None]
+    matching = prefixes if only_unnamed else [prefix for prefix, name in named.items() if name == weights]
     if len(matching) != 1:
         available = listing(name or "unnamed weights" for name in named.values())
         raise DataError(
             f"{file.path} does not contain exactly one set of {weights!r} weights. It contains: {available}. Choose"
-            " another set with --weights, or give a file with one network."
+            " another set with --weights, or save one network to a file of its own."
         )
     prefix = matching[0]
     tensors = {name[len(prefix) :]: x for name, x in file.tensors.items() if name.startswith(prefix)}

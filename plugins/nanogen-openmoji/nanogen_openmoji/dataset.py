@@ -29,7 +29,7 @@ class OpenMoji:
     licence = "CC BY-SA 4.0"  # for the card of a model
 
     def __init__(self, config: OpenMojiConfig):
-        """Raises ConfigError for unknown objects, or fewer than two."""
+        """Raises ConfigError for unknown or repeated objects, or fewer than two."""
         self.config = config
         self.classes: Sequence[str] = class_names()
         world = World(objects=_checked(config.objects))
@@ -118,6 +118,8 @@ def _checked(objects: tuple[str, ...]) -> tuple[str, ...]:
             raise ConfigError(
                 f"dataset.objects: there is no class {name!r}.{near} Use names in nanogen_openmoji/classes.csv."
             )
+        if objects.count(name) > 1:
+            raise ConfigError(f"dataset.objects: {name!r} occurs more than once. Name each object once.")
     if len(objects) < 2:
         raise ConfigError("dataset.objects: a relation needs two objects. Give at least two.")
     return objects

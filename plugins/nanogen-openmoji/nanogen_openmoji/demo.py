@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nanogen_core.cli.options import IMAGES, overrides
+from nanogen_files.errors import counted
 
 if TYPE_CHECKING:
     from nanogen_core.pipeline import Pipeline
@@ -59,7 +60,7 @@ def _train(recipe: str, settings: tuple[str, ...], output: Path) -> tuple[Run, P
     pipeline = build_pipeline(configuration.as_dict())
     _check_metrics(pipeline)
     steps = configuration.sections["train"].steps
-    click.echo(f"Training {steps} steps into {output} ...", err=True)
+    click.echo(f"Training {counted(steps, 'step')} into {output} ...", err=True)
     with training_progress(steps) as report:
         run = Run(pipeline, output, resume=resume, overwrite=finished, restart=True, report=report)
         return run, run.train()

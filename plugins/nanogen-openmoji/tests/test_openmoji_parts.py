@@ -103,6 +103,11 @@ def test_latents_are_normalised_and_sizes_are_checked():
         ),
         (lambda: OpenMoji(OpenMojiConfig(objects=("apple",))), ConfigError, "Give at least two"),
         (
+            lambda: OpenMoji(OpenMojiConfig(objects=("apple", "apple"))),
+            ConfigError,
+            "dataset.objects: 'apple' occurs more than once. Name each object once",
+        ),
+        (
             lambda: OpenMoji(OpenMojiConfig()).open("test", 64, "labels"),
             DataError,
             "no split 'test'. Use one of: train",

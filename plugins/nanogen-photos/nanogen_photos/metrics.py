@@ -42,7 +42,7 @@ class Detected(ResampledRowMetric):
     def __init__(self, config: DetectedConfig, *, dataset: Dataset):
         super().__init__()
         self._config, self._pictures = config, _pictures(dataset, "photos-detected")
-        self._detector: Detector = build_named("detector", config.detector, path="detector")
+        self._detector: Detector = build_named("detector", config.detector, path="metric.photos-detected.detector")
         self.classes = len(self._pictures.classes)
 
     @cached_property
@@ -80,6 +80,8 @@ class Scenes(GenEval):
     `geneval_real`: `geneval` of real scenes, with the prompts and size of the images. `geneval_relative`: `geneval` /
     `geneval_real`. It is left out if `geneval_real` is 0.
     """
+
+    metric = "photos-geneval"
 
     def __init__(self, config: ScenesConfig, *, dataset: Dataset):
         rules = {name: getattr(config, name) for name in Rules.__annotations__}

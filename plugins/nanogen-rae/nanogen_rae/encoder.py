@@ -82,13 +82,14 @@ class PublishedEncoder:
 
     def _side(self, image_size: int) -> int:
         """Side of the network's input in pixels. Raises Incompatible if it is not a whole number of patches."""
-        scale = Fraction(*self._preset.scale or (self._patch, STRIDE))
-        patches = Fraction(self._config.side or image_size * scale) / self._patch
+        density = Fraction(*self._preset.scale or (self._patch, STRIDE)) / self._patch  # tokens per image pixel
+        side = self._config.side
+        patches = image_size * density if side is None else Fraction(side, self._patch)
         if image_size <= 0 or patches.denominator > 1:
+            size = "" if side else f"`image_size` to a multiple of {density.denominator} such as 256, or "
             raise Incompatible(
-                f"The encoder {self.name!r} has no whole number of tokens for images of {image_size} pixels. Set "
-                f"`image_size` to a multiple of {STRIDE} such as 256, or the encoder's option `side` to a multiple of "
-                f"{self._patch}."
+                f"The encoder {self.name!r} has no whole number of tokens for {_input(image_size, side)}. Set {size}"
+                f"the encoder's option `side` to a multiple of {self._patch}."
             )
         return int(patches) * self._patch
 
@@ -167,6 +168,10 @@ class PublishedEncoder:
             )
         tokens = _combined([state[:, -count:] for state in states], self._family)  # [B, N, D]
         return Encoded(tokens, states[-1][:, 0] if self.has_class_token else None)
+
+
+def _input(image_size: int, side: int | None) -> str:
+    return f"images of {image_size} pixels" if side is None else f"`side: {side}`"
 
 
 def _family(name: str, preset: Encoder, config: EncoderConfig) -> Family:

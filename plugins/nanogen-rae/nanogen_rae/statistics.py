@@ -48,7 +48,7 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
         shape: Expected shape (C, h, w).
 
     Raises:
-        DataError: The file is missing or damaged, lacks `mean` or `var`, or has another shape.
+        DataError: The file is missing or damaged, lacks `mean` or `var`, or one of them has another shape.
     """
     if path is None:
         raise DataError(
@@ -62,11 +62,13 @@ def read_statistics(path: str | None, shape: tuple[int, int, int]) -> Statistics
             " of `nanogen data stats`."
         )
     found = Statistics(*(state[name].float().reshape(_shape(state[name], shape)) for name in ("mean", "var")))
-    if found.mean.shape != shape:
-        raise DataError(
-            f"The statistics in {path} have the shape {tuple(found.mean.shape)} (channels, height, width), but the "
-            f"latents of this RAE have {shape}. Measure them for this encoder and image size with `nanogen data stats`."
-        )
+    for name, tensor in found._asdict().items():
+        if tensor.shape != shape:
+            raise DataError(
+                f"The {name} in {path} has the shape {tuple(tensor.shape)}, but the latents of this RAE have {shape}"
+                " (channels, height, width). Measure the statistics for this encoder and image size with"
+                " `nanogen data stats`."
+            )
     return found
 
 

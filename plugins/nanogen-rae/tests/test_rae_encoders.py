@@ -346,6 +346,21 @@ def test_a_size_without_a_whole_grid_is_refused(size: int) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
+        ("dinov2-vit-b", {}, r"images of 130 pixels\. Set `image_size` to a multiple of 16 such as 256, or .* of 14\."),
+        ("convnextv2-b", {}, r"`image_size` to a multiple of 256 such as 256, or .* of 32\."),
+        ("convnextv2-b", {"side": 100}, r"for `side: 100`\. Set the encoder's option `side` to a multiple of 32\."),
+    ],
+)
+def test_the_advice_for_another_size_helps(name: str, options: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(Incompatible, match=words):
+        vision_encoder(name, options).grid(130)
+    if not options:
+        vision_encoder(name).grid(512 if name.startswith("conv") else 144)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
         ("dinov3-vit-b16", {"registers": False}, "registers"),
         ("convnextv2-b", {"levels": 4}, "levels"),
         ("dinov2-vit-b", {"norm": "layer"}, "plain, affine, none"),

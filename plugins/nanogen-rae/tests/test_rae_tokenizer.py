@@ -251,6 +251,9 @@ def test_missing_or_foreign_statistics_are_errors(tmp_path: Path) -> None:
         RAE(RAEConfig(encoder="openmoji-classifier", statistics=foreign), image_size=64).encode(
             torch.zeros(1, 3, 64, 64)
         )
+    storage.write_tensors(tmp_path / "var.safetensors", {"mean": torch.zeros(4, 2, 2), "var": torch.ones(4, 1, 1)})
+    with pytest.raises(DataError, match=r"The var in .* has the shape \(4, 1, 1\), but .* have \(4, 2, 2\)"):
+        read_statistics(str(tmp_path / "var.safetensors"), (4, 2, 2))
     storage.write_tensors(tmp_path / "neither.safetensors", {"std": torch.ones(1)})
     with pytest.raises(DataError, match="lacks `mean` or `var`"):
         read_statistics(str(tmp_path / "neither.safetensors"), (4, 2, 2))

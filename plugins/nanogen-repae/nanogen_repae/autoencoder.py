@@ -68,7 +68,7 @@ class KLAutoencoder(nn.Module):
 
     def __init__(self, config: KLConfig):
         super().__init__()
-        source = Source(config.path, config.subfolder)
+        source = Source(config.path, config.subfolder, options="tokenizer.vae")
         file = source.config()
         if file.get("_class_name") != CLASS:
             raise Incompatible(

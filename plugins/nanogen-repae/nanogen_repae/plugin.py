@@ -26,6 +26,7 @@ def nanogen_components() -> list[Component]:
             target="nanogen_repae.stage:RepaE",
             config="nanogen_repae.config:RepaEConfig",
             summary="trains VAE and backbone together through the alignment loss (arXiv 2504.10483)",
+            provides={"trains-tokenizer"},  # `train.init` then loads the tokenizer too
             needs={"tokenizer": {END_TO_END}, "backbone": {"features"}},
             defaults={
                 "tokenizer": "batch-norm-vae",

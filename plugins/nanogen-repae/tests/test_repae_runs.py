@@ -27,6 +27,7 @@ from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.sources.sampled import identity
 from nanogen_files import storage
 from nanogen_repae.stage import STATISTICS, TOKENIZER, RepaE
+from nanogen_train import start_from
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.stages.build import stage_of
@@ -219,6 +220,31 @@ def test_a_saved_run_has_the_trained_tokenizer(small: dict[str, Any], tmp_path: 
     assert torch.equal(images, trained.sample(requests))
     assert not torch.equal(images, loaded.with_parts(tokenizer=fresh.tokenizer).sample(requests))
     assert not any(p.requires_grad for p in loaded.tokenizer.parameters())
+
+
+def test_a_run_starts_from_the_trained_tokenizer(small: dict[str, Any], tmp_path: Path) -> None:
+    Run(build_pipeline(small), tmp_path / "a").train()
+    saved = storage.read_tensors(tmp_path / "a" / "tokenizer.safetensors")
+    config = {**small, "train": {**small["train"], "init": str(tmp_path / "a")}}
+    second = Run(build_pipeline(config), tmp_path / "b")
+    assert second.init is not None
+    assert second.init.parts["tokenizer"].as_dict() == {"taken": len(saved)}
+    state = second.stage.nets[TOKENIZER].state_dict()
+    assert all(torch.equal(state[name], value) for name, value in saved.items())
+    assert torch.equal(second.stage.nets[STATISTICS].running_mean, saved["norm.running_mean"])
+
+
+def test_a_frozen_tokenizer_with_other_weights_than_the_trained_one_is_noted(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    Run(build_pipeline(small), tmp_path).train()
+    frozen = {**small, "stage": {"name": "diffusion"}}
+    weights = str(tmp_path / "tokenizer.safetensors")
+    loaded = {**small["tokenizer"], "weights": weights}
+    said = "the source trained its tokenizer, and the tokenizer here has other weights: load " + weights
+    for tokenizer, noted in ((small["tokenizer"], True), (loaded, False)):
+        report = start_from(build_pipeline({**frozen, "tokenizer": tokenizer}), str(tmp_path))
+        assert any(note.startswith(said) for note in report.notes) == noted
 
 
 def test_the_fingerprint_has_the_weights_of_the_tokenizer(small: dict[str, Any], tmp_path: Path) -> None:

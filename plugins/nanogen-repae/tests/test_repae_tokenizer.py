@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.errors import ConfigError, Incompatible, UnknownName
+from nanogen_core.errors import ConfigError, DataError, Incompatible, UnknownName
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.testing import TokenizerContract
 from nanogen_files import storage
@@ -132,6 +132,15 @@ def test_kl_is_the_model_of_diffusers(folder: Path) -> None:
     torch.testing.assert_close(ours.reconstruct(posterior.mean), model.decode(theirs.mean).sample)
     mean, std = ours.statistics()
     torch.testing.assert_close((posterior.mean - mean[:, None, None]) / std[:, None, None], (theirs.mean - 0.25) * 0.5)
+
+
+def test_messages_name_the_options_of_the_autoencoder(folder: Path) -> None:
+    (folder.parent / "vae").mkdir()
+    with pytest.raises(DataError, match=r"Set `tokenizer\.vae\.subfolder` to 'vae'"):
+        KLAutoencoder(KLConfig(path=str(folder.parent)))
+    (folder / "config.json").unlink()
+    with pytest.raises(DataError, match=r"Set `tokenizer\.vae\.path` to a folder that diffusers saved"):
+        KLAutoencoder(KLConfig(path=str(folder)))
 
 
 def test_another_class_is_refused(folder: Path) -> None:

@@ -71,6 +71,10 @@ BROKEN = {
         "stage", "stage.py", "average.lerp_(value, 1 - self.config.ema_decay)", "pass",
         ("mypy",), "stage idle on t2i", "No weight changed in 5 steps.",
     ),
+    "unbuilt": (
+        "stage", "stage.py", "self.config, self.pipeline = config, pipeline", 'raise ValueError("never")',
+        FAST, "builds for imagenet", "ValueError: never",
+    ),
     "wrong-type": (
         "guidance", "guidance.py", "level = 1", 'level: int = "1"',
         TRAININGS, "mypy --strict", "Incompatible types in assignment",

@@ -45,6 +45,19 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+def test_a_conditioner_encodes_no_requests(projects: dict[str, Path], tmp_path: Path) -> None:
+    package = next(projects["conditioner"].glob("nanogen_*")).name
+    code = f"""
+from nanogen_core.registry import registry, import_object
+from {package} import plugin
+(component,) = plugin.nanogen_components()
+made = import_object(component.target)(import_object(component.config)(), classes=())
+print([*made.null(0).tokens.shape], [*made.null(0).mask.shape], [*made.null(2).tokens.shape])
+"""
+    ran = run_beside(projects.values(), "-c", code, cwd=tmp_path)
+    assert ran.stdout.strip() == "[0, 1, 256] [0, 1] [2, 1, 256]", ran.stderr
+
+
 def test_their_examples_select_the_component_on_both_tasks(projects: dict[str, Path], tmp_path: Path) -> None:
     selected = {kind: project for kind, project in projects.items() if kind != "task"}
     ran = run_beside(projects.values(), "-c", RESOLVE, *map(str, selected.values()), cwd=tmp_path)

@@ -20,6 +20,7 @@ from nanogen_data.notes import warn_once
 from nanogen_data.pictures import decode_image
 from nanogen_data.roots import is_url
 from nanogen_data.stored_files import LocalFile, RemoteFile, StoredFile, over_files
+from nanogen_files.errors import counted
 from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.cache import cached_index
 from nanogen_t2i.config import WebDatasetConfig
@@ -104,8 +105,7 @@ class TarExamples:
         self._length = ends[-1]
         if not self._length:
             raise DataError(
-                f"{self._tars[0]} and {len(self._tars) - 1} further tars have no samples. Write samples as files "
-                "such as 0001.jpg and 0001.txt."
+                f"There are no samples in {self._named_tars()}. Write samples as files such as 0001.jpg and 0001.txt."
             )
         self._refuse_absent_keys()
 
@@ -150,6 +150,11 @@ class TarExamples:
         captions = self._captions.captions(contents[: len(places)], places, place)
         return captions, contents[-1] if more else None
 
+    def _named_tars(self) -> str:
+        """Return the first tar and the number of further ones, for an error message."""
+        further = len(self._tars) - 1
+        return f"{self._tars[0]}" + (f" and {counted(further, 'further tar')}" if further else "")
+
     def _refuse_absent_keys(self) -> None:
         """Raise DataError for one of several caption keys that no sample has."""
         files = self._captions.files
@@ -157,7 +162,7 @@ class TarExamples:
             column = 2 + 2 * number
             if all(bool((rows[:, column] < 0).all()) for rows in self._rows):
                 raise DataError(
-                    f"No sample of {self._tars[0]} and {len(self._tars) - 1} further tars has a file with the "
+                    f"No sample of {self._named_tars()} has a file with the "
                     f"key {key!r}, which `dataset.captions` names. Correct the key, or remove it."
                 )
 

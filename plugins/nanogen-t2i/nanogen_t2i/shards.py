@@ -17,6 +17,7 @@ from nanogen_data.notes import warn_once
 from nanogen_data.pictures import is_hidden, suffix
 from nanogen_data.roots import is_url
 from nanogen_data.stored_files import PATIENCE, LocalFile, RemoteFile, matches, over_files, remote_file
+from nanogen_files.errors import counted
 from nanogen_files.reading import entries, is_file, is_folder, user_path
 from nanogen_t2i.braces import expand
 
@@ -121,8 +122,9 @@ def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:
         kinds = Counter("hidden" if is_hidden(e.name) else "folder" if e.is_dir() else suffix(e.name) for e in left)
-        counted = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(kinds.items()))
-        warn_once(log, f"Ignored in {folder}: {len(left)} entries that are not {TAR} files ({counted}).")
+        summary = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in sorted(kinds.items()))
+        others = counted(len(left), "entry that is", "entries that are")
+        warn_once(log, f"Ignored in {folder}: {others} not {TAR} files ({summary}).")
     return tars
 
 

@@ -37,7 +37,7 @@ class CLIPScore(ResampledRowMetric):
 
     def __init__(self, config: CLIPScoreConfig):
         super().__init__()
-        self._clip = Clip(config.path, option="clipscore.path")
+        self._clip = Clip(config.path, option="metric.clipscore.path")
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:

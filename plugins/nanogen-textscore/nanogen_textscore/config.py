@@ -76,7 +76,7 @@ class DPGConfig:
         prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
         first_row: Whether the first question of the file is read or skipped. The loaders of ELLA and DiffusionBench
-            skip it.
+            skip it, so "skipped" is needed for a comparison with published numbers of mPLUG.
         vqa: A component of the kind `vqa_model`.
     """
 

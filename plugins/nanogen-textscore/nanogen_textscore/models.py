@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_files import hub
-from nanogen_files.errors import cause
+from nanogen_files.errors import cause, counted
 from nanogen_files.hashing import file_hash, files_hash
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 
@@ -95,8 +95,8 @@ class Model:
         missing = sorted(set(report["missing_keys"]) & {name for name, _ in loaded.named_parameters()})
         if missing:
             raise DataError(
-                f"{self.path} lacks {len(missing)} weights of {kind.__name__}, such as {missing[0]}. Set the option "
-                f"`{self.option}` to a {kind.__name__}."
+                f"{self.path} lacks {counted(len(missing), 'weight')} of {kind.__name__}, such as {missing[0]}. Set"
+                f" the option `{self.option}` to a {kind.__name__}."
             )
         refuse_damaged(loaded, self.path)
         return loaded.eval().requires_grad_(False)

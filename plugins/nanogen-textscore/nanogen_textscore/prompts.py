@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nanogen_core.errors import NanoGenError, near_miss
 from nanogen_core.tensors import Batch
+from nanogen_files.errors import counted
 
 PROMPT = "prompt"  # the column of a metric's rows with the number of the prompt: the unit of the bootstrap
 
@@ -53,9 +54,9 @@ class Prompts:
         beyond = [number for number in by_index if number >= len(self.texts)]
         if beyond:
             raise NanoGenError(
-                f"{self.benchmark} has {len(self.texts)} prompts with {self.each} images each, so there is no prompt "
-                f"{beyond[0]} (counted from 0). Evaluate only images of the benchmark's prompts, or set "
-                "`images_per_prompt` to your number of images per prompt."
+                f"{self.benchmark} has {counted(len(self.texts), 'prompt')} with {counted(self.each, 'image')} each,"
+                f" so there is no prompt {beyond[0]} (counted from 0). Evaluate only images of the benchmark's"
+                " prompts, or set `images_per_prompt` to your number of images per prompt."
             )
         return torch.tensor(by_index, dtype=torch.int64)
 

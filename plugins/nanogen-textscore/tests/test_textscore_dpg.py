@@ -243,6 +243,11 @@ def test_missing_files_are_named(tmp_path, monkeypatch, files):
         made(files).update(as_images([picture(0)]), Batch(torch.tensor([0])))
 
 
+def test_errors_of_the_vqa_model_name_the_option_of_the_metric():
+    with pytest.raises(ConfigError, match="^metric.dpgbench.vqa.pth: unknown key"):
+        DPGBench(DPGConfig(vqa={"name": "blip-vqa", "pth": "x"}))
+
+
 def test_the_first_row_has_two_names(files):
     from nanogen_core.named_components import build_named
 

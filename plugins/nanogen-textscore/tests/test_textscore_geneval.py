@@ -371,8 +371,8 @@ def test_a_detector_that_does_not_know_a_class_is_refused(tmp_path, clip_folder,
     ("detector", "sentence"),
     [
         ("clip-flant5-xl", "no detector 'clip-flant5-xl'.* Installed: mask2former"),
-        ({"path": "x"}, "detector: expected the name of a detector component"),
-        ({"name": "mask2former", "pth": "x"}, "detector.pth: unknown key. Did you mean 'path'"),
+        ({"path": "x"}, "^metric.geneval.detector: expected the name of a detector component"),
+        ({"name": "mask2former", "pth": "x"}, "^metric.geneval.detector.pth: unknown key. Did you mean 'path'"),
     ],
 )
 def test_a_wrong_detector_is_a_sentence(detector, sentence):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from nanogen_core.errors import DataError, NanoGenError, UnknownName
+from nanogen_core.errors import ConfigError, DataError, NanoGenError, UnknownName
 from nanogen_core.tensors import Batch
 from nanogen_files.images import to_tensor
 from nanogen_textscore.config import ChatVQAConfig, ClipT5Config, GenAIBenchConfig, VQAScoreConfig
@@ -263,6 +263,7 @@ def test_genai_bench_has_a_score_for_each_skill(monkeypatch, write_json, tmp_pat
 
 def test_a_prompt_in_several_skills_counts_once_in_all():
     assert by_skill({0: 1.0, 1: 0.0}, {"x": [0], "y": [0, 1], "z": [5]}) == {"x": 1.0, "y": 0.5, "all": 0.5}
+    assert by_skill({0: 1.0, 1: 0.0}, {"y": [0, 0, 1]}) == {"y": 0.5, "all": 0.5}  # as the metric counts
 
 
 @pytest.mark.parametrize("content", [[], {"a": {"prompt": "x"}}, {"00000": "x"}, {"00000": {}}])
@@ -278,6 +279,15 @@ def test_damaged_skills_are_a_sentence(write_json):
         read_skills(Path(write_json("x.json", {"a": 3})), {})
     with pytest.raises(DataError, match="has the prompt id 7"):
         read_skills(Path(write_json("x.json", {"a": [7]})), {0: "x"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "config"),
+    [(VQAScore, VQAScoreConfig(model={"path": "x"})), (GenAIBench, GenAIBenchConfig(model={"path": "x"}))],
+)
+def test_errors_of_the_model_name_the_option_of_the_metric(metric, config):
+    with pytest.raises(ConfigError, match=f"^metric.{metric.metric}.model: expected the name of a vqascore_model"):
+        metric(config)
 
 
 def test_a_component_of_another_kind_is_refused():

@@ -23,10 +23,12 @@ class Source:
     Args:
         path: A local folder, or a name on the Hugging Face hub.
         subfolder: Folder of the VAE within `path`.
+        options: Path of the options `path` and `subfolder` in a configuration, for error messages.
     """
 
     path: str
     subfolder: str | None = None
+    options: str = "tokenizer"
 
     @property
     def _folder(self) -> Path | None:
@@ -68,12 +70,15 @@ class Source:
             return folder / CONFIG
         if (folder / "vae").is_dir():
             raise DataError(
-                f"There is no {CONFIG} in {folder}, which contains a whole pipeline. Set `tokenizer.subfolder` to"
+                f"There is no {CONFIG} in {folder}, which contains a whole pipeline. Set `{self.options}.subfolder` to"
                 " 'vae'."
             )
         if not folder.is_dir():
-            raise DataError(f"There is no folder {folder}: check `tokenizer.path` and `tokenizer.subfolder`.")
-        raise DataError(f"There is no {CONFIG} in {folder}. Set `tokenizer.path` to a folder that diffusers saved.")
+            named = f"`{self.options}.path` and `{self.options}.subfolder`"
+            raise DataError(f"There is no folder {folder}: check {named}.")
+        raise DataError(
+            f"There is no {CONFIG} in {folder}. Set `{self.options}.path` to a folder that diffusers saved."
+        )
 
     def _fetched_config(self) -> Path:
         try:
@@ -87,7 +92,7 @@ class Source:
         return hub.missing(
             "The VAE",
             self.path,
-            f"Set `tokenizer.path` to a local folder with its {files}, or name a model of the hub and connect to the"
-            " network once (some models need `hf auth login`).",
+            f"Set `{self.options}.path` to a local folder with its {files}, or name a model of the hub and connect to"
+            " the network once (some models need `hf auth login`).",
             error,
         )

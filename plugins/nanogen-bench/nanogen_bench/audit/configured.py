@@ -29,25 +29,26 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "conditioning": ("conditioner.", "encoder."),
 }
 TASK_OPTIONS = ("task", "conditioner.", "encoder.", "dataset.")  # may differ if the tasks do
-NOT_TRAINING = (  # affect only sampling, evaluation, logging and storage
-    "seed",
-    "sampler.",
-    "guidance.",
-    "metric.",
-    "train.log_every",
-    "train.sample_",
-    "train.checkpoint_every",
-    "train.keep_last",
-    "train.num_workers",
-    "train.cache_latents",
-    "train.precomputed_latents",
-    "train.compile",
-    "train.trackers",
-    "train.evaluate",
-)
 EXACT = "all options equal"
 BY_TASK = "may differ, because the tasks differ"
-IGNORED = "does not affect training"
+#: Reason why options may differ between any two runs -> prefixes of these options.
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "other random numbers, the same distribution": ("seed",),
+    "does not affect training": (  # only sampling, evaluation, logging and storage
+        "sampler.",
+        "guidance.",
+        "metric.",
+        "train.log_every",
+        "train.sample_",
+        "train.checkpoint_every",
+        "train.keep_",
+        "train.num_workers",
+        "train.trackers",
+        "train.evaluate",
+    ),
+    "affects only rounding": ("train.compile",),
+    "the same data, but perhaps other captions of an image": ("train.cache_latents", "train.precomputed_latents"),
+}
 
 
 def lines(
@@ -81,20 +82,32 @@ def _line(
     other_task: bool,
 ) -> Line:
     changed = [line.key for line in differing if line.key in keys]
-    wrong = [key for key in changed if not _may_differ(key, values, other_task)]
+    reasons = {key: _reason(key, values, other_task) for key in changed}
+    wrong = [key for key, reason in reasons.items() if reason is None]
     verdict = DIFFERS if wrong else EXPECTED if changed else EQUAL
     shown = wrong or changed or (list(keys) if len(keys) == 1 else [])
-    rule = EXACT if wrong or not changed else IGNORED if changed[0].startswith(NOT_TRAINING) else BY_TASK
+    rule = EXACT if wrong or not changed else _rule(reasons)
     a, b = (_shown(shown, side, len(keys)) for side in values)
     return Line(group="configuration", name=name, first=a, second=b, verdict=verdict, rule=rule)
 
 
-def _may_differ(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> bool:
-    """Return whether an option may differ. Options of a dataset that both tasks read may not."""
-    if key.startswith(NOT_TRAINING):
-        return True
+def _reason(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> str | None:
+    """Return why an option may differ; None if it may not. Options of a dataset that both tasks read may not."""
+    for reason, prefixes in ALLOWED.items():
+        if key.startswith(prefixes):
+            return reason
     same_data = values[0].get("dataset.name") == values[1].get("dataset.name")
-    return other_task and key.startswith(TASK_OPTIONS) and not (key.startswith("dataset.") and same_data)
+    by_task = other_task and key.startswith(TASK_OPTIONS) and not (key.startswith("dataset.") and same_data)
+    return BY_TASK if by_task else None
+
+
+def _rule(reasons: Mapping[str, str | None]) -> str:
+    """Return the reason for all options; or, if there are several, each with its options."""
+    found = list(dict.fromkeys(map(str, reasons.values())))
+    if len(found) == 1:
+        return found[0]
+    options = {reason: ", ".join(key for key, own in reasons.items() if own == reason) for reason in found}
+    return "; ".join(f"{names}: {reason}" for reason, names in options.items())
 
 
 def _shown(keys: Sequence[str], values: Mapping[str, Any], count: int) -> Any:

@@ -17,4 +17,4 @@ def print_left_out(sentences: Sequence[str], items: str) -> None:
     for sentence in sentences:
         click.echo(f"Damaged or unfinished: {sentence}", err=True)
     if sentences:
-        click.echo(f"{len(sentences)} {items} left out.", err=True)
+        click.echo(f"{items.capitalize()} left out: {len(sentences)}.", err=True)

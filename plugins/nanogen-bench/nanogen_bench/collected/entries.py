@@ -62,7 +62,7 @@ def readable(places: Sequence[str]) -> tuple[list[Entry], list[str]]:
         except NanoGenError as error:
             left_out.append(str(error).partition("\n")[0])
     if not found:
-        raise DataError(f"None of the {len(places)} runs can be read. The first error: {left_out[0]}")
+        raise DataError(f"None of the runs can be read. The first error: {left_out[0]}")
     _refuse_duplicates(found)
     return found, left_out
 

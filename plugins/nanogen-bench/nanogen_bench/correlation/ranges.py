@@ -42,8 +42,8 @@ def range_view(chosen: Columns, everyone: Columns, sign: int) -> RangeView:
 def thorndike(r: float, ratio: float) -> float:
     """Correct r for another spread of x: r u / sqrt(1 + r^2 (u^2 - 1)) (Thorndike 1949, case 2).
 
-    The formula assumes a linear relation with constant scatter, and selection by x. It is only approximate if models
-    are selected by something else, such as their family.
+    The formula assumes a linear relation with constant scatter, and selection by x alone. It is only approximate if
+    models are selected by something else, such as their family.
 
     Args:
         r: Correlation at the present spread.

@@ -69,6 +69,6 @@ def _equal(table: Table, column: str, value: str) -> Callable[[Row], bool]:
 def _ordered(table: Table, column: str, symbol: str, value: str) -> Callable[[Row], bool]:
     bound = number_in(value)
     if bound is None or np.isnan(bound):
-        raise ConfigError(f"--where {column}{symbol} takes a number, not {value!r}.")
+        raise ConfigError(f"--where {column}{symbol} takes a finite number without underscores, not {value!r}.")
     numbers = dict(zip(table.models, table.numbers(column), strict=True))
     return lambda row: _ORDER[symbol](numbers[row[table.name_column]], bound)

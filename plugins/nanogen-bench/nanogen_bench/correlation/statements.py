@@ -1,10 +1,10 @@
 """Sentences about a study, with verdicts.
 
-A sentence is *supported* or *contradicted* only if every interval agrees: bootstraps over models and over each grouping
-with enough groups, and Fisher's z. "Goes with" and "agrees more" also need a significant corrected p-value. "Within
-each" uses the interval of each group by Fisher's z: all groups must support it, and one group contradicts it. In all
-other cases the sentence is *open*. A lack of significance alone supports no sentence: "says little" needs intervals
-within ±0.3.
+A sentence about all models is *supported* or *contradicted* only if every interval agrees: bootstraps over models and
+over each grouping with enough groups, and Fisher's z. "Goes with" and "agrees more" also need a significant corrected
+p-value. "Within each" uses the interval of each group by Fisher's z: all groups must support it, and one group
+contradicts it. In all other cases the sentence is *open*. A lack of significance alone supports no sentence: "says
+little" needs intervals within ±0.3.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Table:
         return name
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column as numbers [models], NaN where missing. Raises DataError if a cell is not a number."""
+        """Return a column as numbers [models], NaN where missing. Raises DataError if a cell has no finite number."""
         column = self.column(name)
         return np.array([self._number(row, column) for row in self.rows])
 
@@ -77,10 +77,19 @@ class Table:
         number = number_in(row[column])
         if number is None:
             raise DataError(
-                f"{column} of {row[self.name_column]!r} in {self.source} is {row[column]!r}, which is not a number: "
-                "leave the cell empty if the value is missing."
+                f"{column} of {row[self.name_column]!r} in {self.source} is {row[column]!r}, which"
+                f" {fault(row[column])}. Leave the cell empty if the value is missing."
             )
         return number
+
+
+def fault(text: str) -> str:
+    """Say what is wrong with a cell for which `number_in` returns None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return "is not a number"
+    return "has an underscore: write digits only" if math.isfinite(number) else "is not a finite float64 number"
 
 
 def number_in(text: str) -> float | None:

@@ -36,7 +36,7 @@ def rendered(study: Study) -> Iterator[RenderableType]:
         yield _ranges(study.pairs)
         yield Text(
             "The last column is the agreement corrected to the spread of the other set (Thorndike's case 2). It is "
-            "only approximate, because models are chosen by family and not by x."
+            "exact only if models are chosen by x alone and the relation is linear with constant scatter."
         )
     yield _title("Statements")
     yield _statements(study.statements)

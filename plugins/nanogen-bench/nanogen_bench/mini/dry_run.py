@@ -18,6 +18,7 @@ from nanogen_core.assembly import Assembly
 from nanogen_core.config import Resolved
 from nanogen_core.errors import ConfigError, listing
 from nanogen_files import storage
+from nanogen_files.errors import counted
 from nanogen_train.planning.cost import Cost, cost_of
 from nanogen_train.planning.hardware import gpu_of
 from nanogen_train.planning.plan import Setting, plan_for
@@ -97,7 +98,7 @@ def dry_run(
     plan = checked(raw)
     output = output.resolve()
     todo = [job for job in jobs(plan, output, plan.chosen(only)) if job.result is None]
-    log(f"Reading the configurations of {len(todo)} unfinished runs.")
+    log(f"Reading the configurations of {counted(len(todo), 'unfinished run')}.")
     configurations = {job.folder: resolved(job) for job in todo}
     _check(speed)
     if isinstance(queue, SlurmQueue):
@@ -184,7 +185,7 @@ def _table(
         hours = "" if rate is None else f"{quantity(run.hours(*rate), GPU_HOURS):>20}"
         yield f"{name:{width}}  {task:10}{flops}{hours}"
     every = [runs[job.name, job.task] for job in trainings]
-    total = f"{len(every)} trainings: {quantity(sum(run.flops for run in every), FLOPS)}"
+    total = f"{counted(len(every), 'training')}: {quantity(sum(run.flops for run in every), FLOPS)}"
     hours = "" if rate is None else f", {quantity(sum(run.hours(*rate) for run in every), GPU_HOURS)}"
     yield f"{total}{hours}."
 
@@ -196,7 +197,7 @@ def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:
         script = queue.script(output / LOGS / place, title=f"nanogen {job.title}")
         storage.write_text(folder / f"{'-'.join(place.parts)}.sh", script)
     return (
-        f"Wrote {len(todo)} scripts for sbatch into {folder}, for inspection. Nothing is submitted. The scripts"
-        " fail if you submit them: the same command without --dry-run also writes the files that they read, and lets"
-        " prepared runs run first."
+        f"Wrote {counted(len(todo), 'script')} for sbatch into {folder}, for inspection. Nothing is submitted."
+        " The scripts fail if you submit them: the same command without --dry-run also writes the files that they read,"
+        " and lets prepared runs run first."
     )

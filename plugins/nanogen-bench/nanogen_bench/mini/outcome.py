@@ -20,6 +20,7 @@ from nanogen_bench.mini.job import Job
 from nanogen_bench.mini.plan import NONE, ExperimentPlan
 from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
+from nanogen_files.errors import counted
 
 RUNS, TABLE, CORRELATIONS, AUDITS = "runs.csv", "table.csv", "correlations.json", "audits.json"
 COST = ("steps", "seconds", "evaluation_seconds", "parameters", "precision")
@@ -124,7 +125,8 @@ def _ranking(rows: Sequence[Model], plan: ExperimentPlan) -> Iterator[str]:
             higher = next(iter(means.values())).common.higher_is_better
             best = sorted(means, key=lambda name: means[name].value, reverse=higher)
             ranking = ", ".join(f"{name} {means[name].value:.3f}" for name in best)
-            yield f"By {column} ({_direction(higher)} is better; means over {len(plan.seeds)} seeds): {ranking}."
+            seeds = counted(len(plan.seeds), "seed")
+            yield f"By {column} ({_direction(higher)} is better; means over {seeds}): {ranking}."
 
 
 def _audit_summary(audits: Mapping[str, Sequence[Audit]]) -> Iterator[str]:

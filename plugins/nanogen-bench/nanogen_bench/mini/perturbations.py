@@ -22,6 +22,7 @@ from nanogen_bench.correlation.results import Study
 from nanogen_bench.mini.plan import NONE, ExperimentPlan
 from nanogen_bench.report.perturbations import FILE
 from nanogen_files import storage
+from nanogen_files.errors import counted
 
 FEWEST = 4  # methods of a correlation
 
@@ -108,6 +109,6 @@ def _summary(pair: Mapping[str, Any]) -> str | None:
     interval = f"; bootstrap interval {bootstrap[0]:.2f} to {bootstrap[1]:.2f}" if known else ""
     count = sum(one["spearman"] is not None for one in pair["retrainings"])
     return (
-        f"{pair['x']} and {pair['y']} over {count} retrainings: Spearman {pair['mean']:.2f}, standard deviation"
-        f" {pair['sd']:.2f}, from {pair['lowest']:.2f} to {pair['highest']:.2f}{interval}."
+        f"{pair['x']} and {pair['y']} over {counted(count, 'retraining')}: Spearman {pair['mean']:.2f}, standard"
+        f" deviation {pair['sd']:.2f}, from {pair['lowest']:.2f} to {pair['highest']:.2f}{interval}."
     )

@@ -14,6 +14,7 @@ from nanogen_cluster.command import Command, module
 from nanogen_cluster.queues import LocalQueue, SlurmQueue, Submission
 from nanogen_core.errors import TrainingError
 from nanogen_files import storage
+from nanogen_files.errors import counted
 from nanogen_train.trainer.signals import stop_request
 
 LOGS = "logs"
@@ -208,8 +209,9 @@ class Scheduler:
 
     def _report_submitted(self) -> None:
         if self._submitted or self._waiting:
-            rest = f" {len(self._waiting)} runs wait for a free slot." if self._waiting else ""
-            self.log(f"{len(self._submitted)} runs are in SLURM's queue: run the same command to collect them.{rest}")
+            rest = f" {counted(len(self._waiting), 'run waits', 'runs wait')} for a free slot." if self._waiting else ""
+            submitted = counted(len(self._submitted), "run is", "runs are")
+            self.log(f"{submitted} in SLURM's queue: run the same command to collect the results.{rest}")
 
 
 def _scores(scores: dict[str, float]) -> str:

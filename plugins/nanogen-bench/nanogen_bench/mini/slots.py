@@ -6,6 +6,7 @@ import os
 
 from nanogen_bench.mini.scheduler import Slots
 from nanogen_core.errors import ConfigError
+from nanogen_files.errors import counted
 
 
 def cores() -> int:
@@ -30,7 +31,8 @@ def local_slots(count: int | None, gpus: int | None) -> Slots:
     count = count or len(names) // gpus
     if not count or count * gpus > len(names):
         raise ConfigError(
-            f"{max(count, 1)} jobs with {gpus} GPUs each need {max(count, 1) * gpus} GPUs, but CUDA sees {len(names)}:"
+            f"CUDA sees {counted(len(names), 'GPU')}, too few for {counted(max(count, 1), 'job')} with"
+            f" {counted(gpus, 'GPU')} each:"
             " lower --slots or --gpus-per-job, or leave them out."
         )
     return Slots(count=count, gpus=names, processes=gpus, threads=max(1, cores() // (count * gpus)))

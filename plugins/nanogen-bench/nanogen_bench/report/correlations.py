@@ -53,8 +53,9 @@ def _plot(groups: Sequence[Group], label: Label) -> Markup:
         "figcaption",
         element(
             "p",
-            "The agreement is the coefficient after changing the sign of scores in which lower is better. It is +1 if"
-            " both scores rank models in the same order. Lines are 95 % bootstrap intervals (BCa) over models.",
+            "The agreement is Pearson’s coefficient after changing the sign of scores in which lower is better. It is"
+            " +1 only if all models lie on one straight line; an equal order of the models is not enough. Lines are"
+            " 95 % bootstrap intervals (BCa) over models.",
         ),
         element("ul", [element("li", f"{shown[group.style]}: {group.what}") for group in groups]),
     )

@@ -16,6 +16,7 @@ from nanogen_bench.report.page_data import FAMILY, NOTE, PageData
 from nanogen_bench.report.rank_changes import ranks
 from nanogen_bench.report.scales import number
 from nanogen_bench.report.tables import Head
+from nanogen_files.errors import counted
 
 ID = "models"
 UNRANKED = float("inf")
@@ -158,7 +159,7 @@ def _filter(data: PageData, marks: Mapping[str, Mark]) -> Markup:
         "form",
         element("label", "Find ", element("input", type="search", name="find", autocomplete="off")),
         element("fieldset", element("legend", "Family"), boxes) if len(boxes) > 1 else None,
-        element("output", f"{len(data.table.rows)} models"),
+        element("output", counted(len(data.table.rows), "model")),
         class_="filter",
         data_table=ID,
         hidden=True,

@@ -106,7 +106,7 @@ def _left_out(sentences: Sequence[str]) -> Markup | None:
     """Note about runs and files that are left out."""
     if not sentences:
         return None
-    summary = element("p", f"{len(sentences)} runs or files of the study are damaged or unfinished:")
+    summary = element("p", f"Runs or files of the study that are damaged or unfinished: {len(sentences)}.")
     return element("div", summary, element("ul", [element("li", sentence) for sentence in sentences]), class_="note")
 
 

@@ -144,8 +144,8 @@ def _ranges(groups: Sequence[Group], label: Label) -> list[Content]:
     caption = (
         "A smaller spread of the models reduces a correlation. Spread: standard deviation of the first score, with its"
         " range. Corrected: agreement of the chosen models, corrected to the spread of all (Thorndike’s case 2)."
-        " Expected: agreement of all models, corrected to the spread of the chosen ones. The correction is only"
-        " approximate, because models are chosen by family and not by score."
+        " Expected: agreement of all models, corrected to the spread of the chosen ones. The correction is"
+        " exact only if models are chosen by the first score alone and the relation is linear with constant scatter."
     )
     heads = [Head("Scores", text=True), *map(Head, names)]
     return [element("h3", "Range of the models"), tables.table(heads, rows, caption=caption)]

@@ -188,7 +188,7 @@ def _damaged_runs(folder: Path, in_table: set[tuple[str, str, str]] | None) -> l
     if runs and len(wrong) == len(runs):
         first = _message(DataError(wrong[runs[0]]), folder)
         raise DataError(
-            f"All {len(runs)} runs in {folder} are damaged or unfinished. The first error: {first} For a page of the"
+            f"All runs in {folder} are damaged or unfinished. The first error: {first} For a page of the"
             f" table alone, give the file {folder / 'table.csv'}."
         )
     return [_run_message(run, reason, folder, in_table) for run, reason in wrong.items()]

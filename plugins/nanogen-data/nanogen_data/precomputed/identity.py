@@ -38,8 +38,8 @@ def identity_of(parts: Assembly) -> dict[str, Any]:
 def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Return the identity of a split: its dataset, options without paths, number of examples, and file hashes.
 
-    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of the files of
-    each root that has no remote files (`hashing.sample_hash`), `versions` the versions of remote files, such as ETags.
+    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of the local files
+    of each root (`hashing.sample_hash`), `versions` the versions of remote files, such as ETags.
     Several roots are hashed one by one, so a root can be moved to another folder. If the examples have no `files()`,
     there are no hashes.
 
@@ -60,11 +60,11 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
 
 
 def _hashes_of_files(examples: Any) -> dict[str, str | None]:
-    """Return the hashes of the files of one root. `contents` is None if any is remote, `versions` if none is."""
+    """Return the hashes of the files of one root. `contents` is None if all are remote, `versions` if none is."""
     files = examples.files()
     remote: list[RemoteFile] = getattr(examples, "remote_files", list)()
     versions = sha256("\n".join(file.version for file in remote).encode()).hexdigest() if remote else None
-    contents_ = None if remote else sample_hash(files)
+    contents_ = None if remote and not files else sample_hash(files)
     return {"files": files_hash([*files, *remote]), CONTENTS: contents_, VERSIONS: versions}
 
 

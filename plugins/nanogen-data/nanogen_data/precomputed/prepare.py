@@ -62,11 +62,11 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
 
     Raises:
         DataError: The folder contains other files or latents of another configuration, or is locked by another process,
-            the disk is full, or more samples are corrupt than the dataset's `max_corrupt` allows.
+            the disk is full or a limit is reached, or more samples are corrupt than the dataset's `max_corrupt` allows.
     """
     with (
         folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)),
-        translate_write_errors(lambda reason: _disk_full(folder, reason)),
+        translate_write_errors(lambda reason: _no_space(folder, reason)),
     ):
         parts = Assembly(resolved)
         reading = reading_of(parts)
@@ -104,9 +104,10 @@ def prepare_part(
         report: Called with the finished and the total number of examples of this part.
 
     Raises:
-        DataError: The folder contains other latents, the disk is full, or too many samples are corrupt.
+        DataError: The folder contains other latents, the disk is full or a limit is reached, or too many samples are
+            corrupt.
     """
-    with translate_write_errors(lambda reason: _disk_full(folder, reason)):
+    with translate_write_errors(lambda reason: _no_space(folder, reason)):
         resolved = resolve(config)
         assembly = Assembly(resolved)
         reading = reading_of(assembly)
@@ -154,9 +155,10 @@ def _busy(folder: Path, holder: str) -> DataError:
     )
 
 
-def _disk_full(folder: Path, reason: str) -> DataError:
+def _no_space(folder: Path, reason: str) -> DataError:
     return DataError(
-        f"The disk of {folder} is full ({reason}): free some space and run the command again. It keeps finished shards."
+        f"{folder} cannot be written ({reason}). Free some space or raise the limit, then run the command again. It"
+        " keeps finished shards."
     )
 
 

@@ -18,6 +18,7 @@ from nanogen_data.precomputed import identity, manifest
 from nanogen_data.precomputed.latents import Latents
 from nanogen_data.precomputed.manifest import ROOTS, Manifest
 from nanogen_data.precomputed.prepare import reading_of
+from nanogen_files.errors import counted
 
 
 def batches(
@@ -72,9 +73,10 @@ def _mixing(folder: Path, stored: Manifest, parts: Assembly) -> Mixing | None:
     sizes = tuple(stored.source.get(ROOTS) or ())
     roots = tuple(getattr(parts.resolved.slots["dataset"].config, "roots", ()))
     if len(sizes) != len(roots):
+        source = counted(len(sizes), "root") if sizes else "a single root"
         raise DataError(
-            f"The latents in {folder} were prepared from {len(sizes) or 'a single'} root(s), but `dataset.roots` has "
-            f"{len(roots)}. Restore the roots, or prepare the data again into another folder."
+            f"The latents in {folder} were prepared from {source}, but `dataset.roots` has"
+            f" {len(roots)}. Restore the roots, or prepare the data again into another folder."
         )
     return Mixing(tuple(each.path for each in roots), sizes, tuple(each.weight for each in roots)) if roots else None
 

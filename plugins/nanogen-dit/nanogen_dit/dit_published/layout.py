@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nanogen_core.errors import Incompatible
 from nanogen_dit.dit import DiT
 from nanogen_dit.published.layout import SAME, TRANSPOSED, Change, Entry, patches
 
@@ -38,12 +39,25 @@ def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
 def export_sit(network: DiT) -> dict[str, Tensor]:
     """Return the network's tensors under their published names, without a learned variance.
 
-    The network must have SiT's options: class labels, one time, `reverse_time: true` and `time_factor: 1`.
+    Raises:
+        Incompatible: The network differs from SiT: it has a text condition, two times, `reverse_time: false` or another
+            `time_factor` than 1.
     """
-    state = network.state_dict()
+    state, every = network.state_dict(), entries(network)
+    if unnamed := sorted(state.keys() - {entry.ours for entry in every}):
+        raise Incompatible(
+            f"SiT has no name for {unnamed[0]!r}. Only `dit` for class labels, with an objective of one time, can be"
+            " exported."
+        )
+    if not network.reverse_time or network.time.factor != 1:
+        raise Incompatible(
+            f"SiT would run this network at wrong times: it was trained with reverse_time {network.reverse_time} and"
+            f" time_factor {network.time.factor:g}. Only `dit` with `backbone.reverse_time: true` and"
+            " `backbone.time_factor: 1` can be exported."
+        )
     found = {
         name: part.contiguous()
-        for entry in entries(network)
+        for entry in every
         for name, part in zip(entry.theirs, entry.change.to_theirs(state[entry.ours]), strict=True)
     }
     return {**found, POSITIONS: network.positions[None].clone()}

@@ -20,6 +20,7 @@ from nanogen_data.pictures import MAX_PIXELS
 from nanogen_eval.pixels import from_uint8
 from nanogen_eval.sources.folder import warn_fewer
 from nanogen_eval.sources.headers import listed
+from nanogen_files.errors import counted
 from nanogen_files.reading import opened, reason
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -150,7 +151,9 @@ def _labels(archive: zipfile.ZipFile, path: Path, count: int) -> Tensor | None:
     with archive.open(name) as member:
         shape, _, kind = header(member)
     if shape != (count,) or not np.issubdtype(kind, np.integer):
-        raise DataError(f"{path}: {LABELS!r} is {kind} {list(shape)}. It must be {count} integers, one per image.")
+        raise DataError(
+            f"{path}: {LABELS!r} is {kind} {list(shape)}. It must be {counted(count, 'integer')}, one per image."
+        )
     values = array(archive, LABELS)
     outside = np.flatnonzero((values < 0) | (values.astype(np.float64) >= HUGE))
     if len(outside):

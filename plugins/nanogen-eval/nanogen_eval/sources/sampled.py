@@ -130,7 +130,7 @@ def identity(pipeline: Pipeline) -> dict[str, Any]:
     """Identify a model by its contents, whatever folder it is in.
 
     Returns:
-        Hashes of the trained weights (`weights`), of the configuration without metrics and without existing paths of
+        Hashes of the trained weights (`weights`), of the configuration without metrics and without the paths of
         the dataset (`config`), and of the files and frozen weights of each part (`parts`).
     """
     state = {f"{part}.{name}": tensor for part, values in pipeline.state().items() for name, tensor in values.items()}

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from nanogen_core.errors import DataError, shown
 from nanogen_data.notes import warn_once
 from nanogen_files import csv_files, text_files
+from nanogen_files.errors import counted
 from nanogen_files.reading import is_file
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ def prompts(folder: Path, names: Sequence[str]) -> list[str] | None:
     found = text_files.entries(listed, "prompt")
     if len(found) != len(names):
         raise DataError(
-            f"{listed} has {len(found)} lines for {len(names)} images: write one line per image, or use {PROMPTS}"
-            " with the columns file,prompt."
+            f"{listed} has {counted(len(found), 'line')} for {counted(len(names), 'image')}: write one line per image,"
+            f" or use {PROMPTS} with the columns file,prompt."
         )
     return found
 
@@ -90,10 +91,12 @@ def _rows(path: Path, column: str, names: Sequence[str]) -> list[csv_files.Row]:
     missing = [name for name in names if name not in found]
     if missing:
         raise DataError(
-            f"{path} has no line for {missing[0]!r} ({len(missing)} images have none): add a line for each image of the"
-            " folder."
+            f"{path} has no line for {missing[0]!r} ({counted(len(missing), 'image has', 'images have')} none): add a"
+            " line for each image of the folder."
         )
     absent = [name for name in found if name not in known]
     if absent:
-        warn_once(log, f"{path} has {len(absent)} lines for files that do not exist, such as {shown(absent[0])}.")
+        warn_once(
+            log, f"{path} has {counted(len(absent), 'line')} for files that do not exist, such as {shown(absent[0])}."
+        )
     return [found[name] for name in names]

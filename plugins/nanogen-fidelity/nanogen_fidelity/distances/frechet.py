@@ -30,7 +30,7 @@ def moments(features: Tensor) -> Moments:
     """Compute the moments of features [N, D]. Raises DataError for fewer than two examples."""
     if features.ndim != 2 or len(features) < 2:
         raise DataError(
-            f"Moments need features [N, D] of at least two examples, got the shape {list(features.shape)}. Evaluate"
+            f"Moments need features [N, D] of at least two examples, got the shape {list(features.shape)}. Use"
             " more images."
         )
     features = features.double()
@@ -61,8 +61,13 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return max(0.0, distance)
 
 
-def small_sample(moments: Moments) -> str | None:
+def small_sample(moments: Moments, what: str = "examples", advice: str = "Evaluate more images.") -> str | None:
     """Warn if a distance from these moments is biased by too few examples.
+
+    Args:
+        moments: The moments of one of the two sets.
+        what: What the set consists of.
+        advice: How to make the set larger, as the last sentence of the warning.
 
     Returns:
         The text of the Python warning that was issued, or None for enough examples or an unknown number.
@@ -72,8 +77,8 @@ def small_sample(moments: Moments) -> str | None:
         return None
     singular = ", so that their covariance is singular" if count <= width else ""
     note = (
-        f"{count} examples are few for {width} features{singular}: the Fréchet distance is biased upwards. Compare it"
-        " only with distances from equally many examples. Evaluate more images, or set `extrapolate`."
+        f"{count} {what} are few for {width} features{singular}: the Fréchet distance is biased upwards. Compare it"
+        f" only with distances from equally many examples. {advice}"
     )
     warnings.warn(note, NotedWarning, stacklevel=2)
     return note

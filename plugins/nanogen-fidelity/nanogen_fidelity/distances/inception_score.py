@@ -32,8 +32,8 @@ def diffusionbench_inception_score(logits: Tensor, *, splits: int = 10) -> float
     Raises:
         DataError: There are fewer images than splits.
     """
+    _refuse_few(logits, splits)
     size = len(logits) // splits
-    _refuse_empty(size, logits, splits)
     probabilities = _shuffled(logits, seed=0).float().softmax(dim=1).double()
     parts = torch.split(probabilities[: size * splits], size)
     return float(torch.stack([_score(part, GUARD) for part in parts]).mean())
@@ -56,7 +56,7 @@ def fidelity_inception_score(logits: Tensor, *, splits: int = 10, seed: int = 20
     Raises:
         DataError: There are fewer images than splits.
     """
-    _refuse_empty(len(logits) // splits, logits, splits)
+    _refuse_few(logits, splits)
     probabilities = _shuffled(logits, seed=seed).double().softmax(dim=1)
     bounds = [number * len(logits) // splits for number in range(splits + 1)]
     parts = [probabilities[low:high] for low, high in pairwise(bounds)]
@@ -77,7 +77,7 @@ def adm_inception_score(logits: Tensor, *, split_size: int = 5000) -> float:
     Raises:
         DataError: There are no images.
     """
-    _refuse_empty(len(logits), logits, 1)
+    _refuse_few(logits, 1)
     probabilities = logits.double().softmax(dim=1)
     return float(torch.stack([_score(part, 0.0) for part in torch.split(probabilities, split_size)]).mean())
 
@@ -94,8 +94,11 @@ def _shuffled(rows: Tensor, *, seed: int) -> Tensor:
     return rows[torch.from_numpy(np.random.RandomState(seed).permutation(len(rows)))]
 
 
-def _refuse_empty(size: int, logits: Tensor, splits: int) -> None:
-    if size < 1:
+def _refuse_few(logits: Tensor, splits: int) -> None:
+    """Raise DataError if there are no images, or fewer images than splits."""
+    if not len(logits):
+        raise DataError("An Inception score needs images, got none. Evaluate at least one.")
+    if len(logits) < splits:
         raise DataError(
             f"An Inception score over {splits} splits needs at least {splits} images, got {len(logits)}. Evaluate more"
             " images, or lower `splits`."

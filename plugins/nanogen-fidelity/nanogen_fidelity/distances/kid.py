@@ -23,8 +23,8 @@ def kid(generated: Tensor, real: Tensor) -> float:
     """
     if min(len(generated), len(real)) < 2:
         raise DataError(
-            f"KID needs at least two generated and two real examples, got {len(generated)} and {len(real)}. Evaluate"
-            " more images."
+            f"KID needs at least two generated and two real examples, got {len(generated)} and {len(real)}. Add"
+            " images to the smaller set."
         )
     generated, real = generated.double(), real.double()
     own = _mean_of_pairs(generated) + _mean_of_pairs(real)

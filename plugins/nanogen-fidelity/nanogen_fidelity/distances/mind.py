@@ -28,7 +28,8 @@ def mind(generated: Tensor, real: Tensor, *, projections: int = PROJECTIONS, see
     """
     if not min(len(generated), len(real)):
         raise DataError(
-            f"MIND needs generated and real examples, got {len(generated)} and {len(real)}. Evaluate more images."
+            f"MIND needs generated and real examples, got {len(generated)} and {len(real)}. Add images to"
+            " the empty set."
         )
     generator = torch.Generator().manual_seed(seed)
     x, y = _equally_many(generated.float().cpu(), real.float().cpu(), generator)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_fidelity.distances.frechet import Moments
+from nanogen_files.errors import counted
 
 
 class RunningMoments:
@@ -40,7 +41,7 @@ class RunningMoments:
     def moments(self) -> Moments:
         """Return the moments of all examples so far. Raises DataError for fewer than two."""
         if len(self) < 2:
-            raise DataError(f"A covariance needs at least two examples, got {len(self)}. Evaluate more images.")
+            raise DataError(f"A covariance needs at least two examples, got {len(self)}. Use more images.")
         return Moments(self._mean, self._comoment / (len(self) - 1), len(self))
 
     def state(self) -> Mapping[str, Tensor]:
@@ -57,7 +58,9 @@ class RunningMoments:
         indices = state["index"].tolist()
         if not self._seen.isdisjoint(indices):
             both = len(self._seen.intersection(indices))
-            raise DataError(f"Two parts of an evaluation share {both} examples. Merge parts without common examples.")
+            raise DataError(
+                f"Two parts of an evaluation share {counted(both, 'example')}. Merge parts without common examples."
+            )
         self._join(state["index"], state["mean"], state["comoment"])
 
     def _new(self, indices: list[int]) -> list[int]:

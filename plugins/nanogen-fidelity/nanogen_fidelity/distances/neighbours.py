@@ -90,7 +90,7 @@ def _checked(generated: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if min(len(generated), len(real)) <= k:
         raise DataError(
             f"The {k} nearest neighbours need more than {k} examples in each set, got {len(generated)}"
-            f" generated and {len(real)} real ones. Evaluate more images, or lower `k` or `density_k`."
+            f" generated and {len(real)} real ones. Add images to the smaller set, or lower `k` or `density_k`."
         )
     centre = real.double().mean(dim=0)
     return generated.double() - centre, real.double() - centre

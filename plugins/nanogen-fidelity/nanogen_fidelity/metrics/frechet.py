@@ -31,13 +31,14 @@ class ReferenceFrechet:
     """
 
     higher_is_better = False
+    advice = "Evaluate more images."  # against too few evaluated images
 
     def __init__(self, config: Config, name: str):
         if config.reference is None:
             raise ConfigError(f"{name}: set `reference` to an .npz file or a folder of images.")
         self.name = name
         self.score_names = (name, f"{name}_inf") if config.extrapolate else (name,)
-        self.features = shared(config.features)
+        self.features = shared(config.features, path=f"metric.{name}.features")
         self.reference = Reference(config.reference)
         self.notes: tuple[str, ...] = ()
 
@@ -56,11 +57,17 @@ class ReferenceFrechet:
 
     def warn(self, found: Moments) -> None:
         """Set `notes` to warnings about too few evaluated images or too few reference images."""
-        self.notes = _small_sample_notes(found, self.reference_moments)
+        notes = (
+            small_sample(found, advice=self.advice),
+            small_sample(self.reference_moments, "examples of the reference", "Use a reference of more images."),
+        )
+        self.notes = tuple(note for note in notes if note)
 
 
 class MomentsFrechet(ReferenceFrechet):
     """Fréchet distance from running moments: 34 MB for 2048 features, for any number of images. Has no interval."""
+
+    advice = "Evaluate more images, or set `keep_rows` and `extrapolate`."
 
     def __init__(self, config: Config, name: str):
         super().__init__(config, name)
@@ -98,7 +105,7 @@ class ReconstructionFrechet:
             raise ConfigError(
                 "rfid: `keep_rows` and `extrapolate` need a reference. Set `reference` to an .npz file or a folder."
             )
-        self.features = shared(config.features)
+        self.features = shared(config.features, path="metric.rfid.features")
         self.notes: tuple[str, ...] = ()
         self.reset()
 
@@ -120,7 +127,8 @@ class ReconstructionFrechet:
         if not len(self._sides["image"]):
             return {}
         found, originals = (side.moments() for side in self._sides.values())
-        self.notes = _small_sample_notes(found, originals)
+        note = small_sample(found)  # there are as many originals
+        self.notes = (note,) if note else ()
         return {"rfid": frechet_distance(found, originals)}
 
     def state(self) -> Mapping[str, Tensor]:
@@ -143,6 +151,8 @@ class RowFrechet(ReferenceFrechet, ResampledRowMetric):
         ReferenceFrechet.__init__(self, config, name)
         ResampledRowMetric.__init__(self)
         self.extrapolate = config.extrapolate
+        if not self.extrapolate:
+            self.advice = "Evaluate more images, or set `extrapolate`."
         self.interval_draws = FEW if self.features.width > WIDE else 1000
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
@@ -182,8 +192,3 @@ def _build(config: Config, name: str) -> RowFrechet | MomentsFrechet:
     if config.extrapolate and not config.keep_rows:
         raise ConfigError(f"{name}: `extrapolate` needs the features of every image. Set `keep_rows: true`.")
     return RowFrechet(config, name) if config.keep_rows else MomentsFrechet(config, name)
-
-
-def _small_sample_notes(*sides: Moments) -> tuple[str, ...]:
-    notes = (small_sample(side) for side in sides)
-    return tuple(dict.fromkeys(note for note in notes if note))

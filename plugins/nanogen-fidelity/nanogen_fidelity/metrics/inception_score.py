@@ -33,7 +33,7 @@ class InceptionScore(ResampledRowMetric):
     def __init__(self, config: InceptionScoreConfig):
         """Raises ConfigError for features without logits."""
         super().__init__()
-        features = shared(config.features)
+        features = shared(config.features, path="metric.inception-score.features")
         if not isinstance(features, Extractor) or "logits" not in features.outputs:
             raise ConfigError(
                 f"inception-score: the features {config.features!r} have no logits. Set `features: inception`."

@@ -24,9 +24,11 @@ from nanogen_fidelity.reference import Reference
 class ReferenceRows(RowMetric):
     """Base of metrics that compare stored features with the features of a reference."""
 
+    metric: str  # its name in a configuration, for error messages
+
     def __init__(self, config: KidConfig | PrdcConfig):
         super().__init__()
-        self._features = shared(config.features)
+        self._features = shared(config.features, path=f"metric.{self.metric}.features")
         self._reference = Reference(config.reference)
 
     @cached_property
@@ -49,6 +51,7 @@ class ReferenceRows(RowMetric):
 class Kid(ReferenceRows):
     """`kid` (arXiv 1801.01401) of all pairs, or its mean over random subsets."""
 
+    metric = "kid"
     higher_is_better = False
     score_names = ("kid",)
 
@@ -70,6 +73,7 @@ class Kid(ReferenceRows):
 class Prdc(ReferenceRows):
     """`precision`, `recall` (arXiv 1904.06991), `density` and `coverage` (arXiv 2002.09797)."""
 
+    metric = "prdc"
     higher_is_better = True
     score_names = ("precision", "recall", "density", "coverage")
 

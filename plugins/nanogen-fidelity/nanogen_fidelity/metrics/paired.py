@@ -23,6 +23,7 @@ from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
 from nanogen_fidelity.config import LpipsConfig, PairedConfig, PsnrConfig
 from nanogen_fidelity.distances import psnr_ssim
 from nanogen_fidelity.reference import Reference
+from nanogen_files.errors import counted
 from nanogen_files.hashing import file_hash
 from nanogen_files.images import to_uint8
 
@@ -78,8 +79,8 @@ class Paired(ResampledRowMetric):
         count = len(self._source.requests.indices)
         if distinct[-1] >= count:
             raise DataError(
-                f"{self.name}: the image with index {distinct[-1]} has no original. The reference has {count} images, "
-                "counted from 0: add the missing ones, or evaluate fewer images."
+                f"{self.name}: the image with index {distinct[-1]} has no original. The reference has"
+                f" {counted(count, 'image')}, counted from 0: add the missing ones, or evaluate fewer images."
             )
         originals = self._source.read(range(row, row + 1) for row in distinct)
         by_row = {row: _image(original) for row, original in zip(distinct, originals, strict=True)}

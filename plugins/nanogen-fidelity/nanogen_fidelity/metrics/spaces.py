@@ -22,11 +22,12 @@ from nanogen_fidelity.reference import ROWS, Reference
 from nanogen_fidelity.spaces import STATISTICS, relative
 
 
-def spaces_of(config: Fdr6Config | Mind6Config) -> dict[str, Features]:
-    """Return the feature extractors of the chosen spaces, by the name of the space."""
+def spaces_of(config: Fdr6Config | Mind6Config, metric: str) -> dict[str, Features]:
+    """Return the feature extractors of the chosen spaces, by the name of the space. Errors name `metric`."""
     named = {space: {"name": space.replace("_", "-")} for space in config.spaces}
     weights = {space: {"weights": file} for space, file in config.weights.items()}
-    return {space: shared({**named[space], **weights.get(space, {})}, path=f"weights.{space}") for space in named}
+    path = f"metric.{metric}.weights"
+    return {space: shared({**named[space], **weights.get(space, {})}, path=f"{path}.{space}") for space in named}
 
 
 def references_of(config: Mind6Config) -> dict[str, Reference]:
@@ -62,7 +63,7 @@ class Fdr6:
 
     def __init__(self, config: Fdr6Config):
         """Raises DataError for a missing file of statistics."""
-        self._features = spaces_of(config)
+        self._features = spaces_of(config, "fdr6")
         self.score_names = (*(f"fdr_{space}" for space in config.spaces), "fdr6")
         self._references = {space: Reference(f"{config.reference}/{STATISTICS[space]}") for space in config.spaces}
         self.reset()
@@ -112,7 +113,7 @@ class Mind6(RowMetric):
     def __init__(self, config: Mind6Config):
         super().__init__()
         self.score_names = tuple(f"mind_{space}" for space in config.spaces)
-        self._features = spaces_of(config)
+        self._features = spaces_of(config, "mind6")
         self._references = references_of(config)
         self._seed = config.seed
 

@@ -28,6 +28,7 @@ from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
 from nanogen_scaffold.checks.report import Check
 from nanogen_scaffold.checks.tested import Tested, explained
+from nanogen_train.stages.build import stage_of
 from nanogen_train.testing import AuxiliaryContract, StageContract
 
 CAPTIONS = ("a red square", "two green squares", "something blue")
@@ -158,6 +159,7 @@ def _auxiliary(tested: Tested, task: str) -> type:
 
 
 def _stage(tested: Tested, task: str) -> type:
+    stage_of(tested.pipeline(task))
     return _case(StageContract, pipeline=lambda: tested.pipeline(task))
 
 

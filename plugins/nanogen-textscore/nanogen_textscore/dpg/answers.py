@@ -86,7 +86,9 @@ class BlipVQA:
 
 
 class RecordedAnswers:
-    """Answers from a file of the original tool. With mPLUG's, scores are comparable with published ones."""
+    """Answers from a file of the original tool. With mPLUG's and `first_row: skipped`, scores are comparable with
+    published ones.
+    """
 
     def __init__(self, config: RecordedAnswersConfig):
         self._config = config

@@ -47,7 +47,7 @@ class DPGBench(ResampledRowMetric):
     def __init__(self, config: DPGConfig):
         super().__init__()
         self._config = config
-        self._vqa: VQAModel = build_named("vqa_model", config.vqa, path="vqa")
+        self._vqa: VQAModel = build_named("vqa_model", config.vqa, path="metric.dpgbench.vqa")
         self._keys: Mapping[int, ImageKey] | None = None  # image index -> key; None: images in the benchmark's order
 
     @cached_property

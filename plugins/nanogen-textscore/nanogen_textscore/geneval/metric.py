@@ -36,6 +36,7 @@ class GenEval(ResampledRowMetric):
     differ slightly (by less than 0.05). The bootstrap draws prompts.
     """
 
+    metric = "geneval"  # its name in a configuration, for error messages
     higher_is_better = True
     unit_column = PROMPT
 
@@ -49,8 +50,8 @@ class GenEval(ResampledRowMetric):
             max_overlap=config.max_overlap,
             position_threshold=config.position_threshold,
         )
-        self._detector: Detector = build_named("detector", config.detector, path="detector")
-        self._clip = Clip(config.clip, option="geneval.clip")
+        self._detector: Detector = build_named("detector", config.detector, path=f"metric.{self.metric}.detector")
+        self._clip = Clip(config.clip, option=f"metric.{self.metric}.clip")
         self._colours = ColourClassifier(self._clip)
 
     @cached_property

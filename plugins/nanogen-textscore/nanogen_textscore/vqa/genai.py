@@ -61,11 +61,11 @@ def by_skill(scores: Mapping[int, float], skills: Mapping[str, Sequence[int]]) -
         skills: The prompt ids of each skill.
 
     Returns:
-        The mean score of each skill. `all` is the mean over the prompts with at least one skill, each counted once.
-        Prompts without a score are left out, and so are skills without any score.
+        The mean score of each skill. `all` is the mean over the prompts with at least one skill. A mean counts each
+        prompt once. Prompts without a score are left out, and so are skills without any score.
     """
-    groups = {**skills, "all": sorted({one for ids in skills.values() for one in ids})}
-    scored = {name: [scores[one] for one in ids if one in scores] for name, ids in groups.items()}
+    groups = {**skills, "all": [one for ids in skills.values() for one in ids]}
+    scored = {name: [scores[one] for one in dict.fromkeys(ids) if one in scores] for name, ids in groups.items()}
     return {name: fmean(values) for name, values in scored.items() if values}
 
 

@@ -27,12 +27,13 @@ class VQAScore(ResampledRowMetric):
     """`vqascore` (Lin et al., arXiv 2404.01291): the mean over images of a model's probability that the image
     shows its caption. The bootstrap draws captions."""
 
+    metric = "vqascore"  # its name in a configuration, for error messages
     higher_is_better = True
     unit_column = PROMPT
 
     def __init__(self, config: VQAScoreConfig):
         super().__init__()
-        self._model: VQAScoreModel = build_named("vqascore_model", config.model, path="model")
+        self._model: VQAScoreModel = build_named("vqascore_model", config.model, path=f"metric.{self.metric}.model")
 
     @cached_property
     def score_names(self) -> list[str]:
@@ -64,6 +65,8 @@ class GenAIBench(VQAScore):
     """`genaibench`: the mean VQAScore over images, as in the published DiffusionBench table. `genaibench_<skill>`: the
     mean over the images of prompts with that skill. `genaibench_all`: the mean over the images of prompts with at least
     one skill."""
+
+    metric = "genaibench"
 
     def __init__(self, config: GenAIBenchConfig):
         super().__init__(config)

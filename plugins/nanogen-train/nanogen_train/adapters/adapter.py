@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nanogen_core.errors import TrainingError
 from nanogen_files import storage
+from nanogen_files.errors import counted
 from nanogen_train.adapters.peft_layers import inject
 from nanogen_train.init.report import PartReport
 from nanogen_train.settings import TrainConfig
@@ -43,8 +44,8 @@ class Adapter:
         if frozen:
             module = frozen[0].rpartition(".")[0]
             raise TrainingError(
-                f"train.adapter: {len(frozen)} parameters of the backbone, such as {frozen[0]!r}, are not in the"
-                f" weights of {self._settings.init}, and the adapter would freeze their initial values. Train their"
+                f"train.adapter: the weights of {self._settings.init} lack {counted(len(frozen), 'parameter')} of the"
+                f" backbone, such as {frozen[0]!r}, and the adapter would freeze their initial values. Train their"
                 f" modules too: set options of train.adapter such as `modules_to_save: [{module}]`."
             )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nanogen_core.cli.options import COUNT
+from nanogen_files.errors import counted
 
 
 def _widths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -31,6 +32,6 @@ def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
 
     for result in reconstruct(run, widths, step):
         click.echo(
-            f"sigma_rel {width_text(result.width)} after step {result.step}, from {result.snapshots} snapshots, profile"
-            f" error {result.error:.2%}: {result.folder}"
+            f"sigma_rel {width_text(result.width)} after step {result.step}, from"
+            f" {counted(result.snapshots, 'snapshot')}, profile error {result.error:.2%}: {result.folder}"
         )

@@ -14,6 +14,7 @@ from nanogen_core.config import CONFIG
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.pipeline import FACTS, LEARNING, WEIGHTS
 from nanogen_files import storage
+from nanogen_files.errors import counted
 from nanogen_train.ema import snapshots
 from nanogen_train.ema.power_function import MAX_ERROR, Basis, Fit, Profile, gamma_of
 from nanogen_train.ema.snapshots import Snapshot
@@ -77,8 +78,8 @@ def _select_snapshots(run: Path, step: int | None) -> list[Snapshot]:
     if step is not None and step not in steps:
         near = sorted(sorted(steps, key=lambda other: abs(other - step))[:3])
         raise DataError(
-            f"{run} has no snapshot of step {step}. The nearest of its {len(steps)} steps with snapshots are"
-            f" {', '.join(map(str, near))}."
+            f"{run} has no snapshot of step {step}. It has snapshots of"
+            f" {counted(len(steps), 'step')}. Nearest: {', '.join(map(str, near))}."
         )
     return [snapshot for snapshot in available if step is None or snapshot.step <= step]
 
@@ -91,9 +92,9 @@ def _fit(basis: Basis, width: float, step: int, run: Path) -> Fit:
         reachable = basis.reachable(step)
         what = "reach widths from {:.3f} to {:.3f}".format(*reachable) if reachable else "reach no width"
         raise ConfigError(
-            f"sigma_rel {width_text(width)} cannot be computed from the {len(basis.profiles)} snapshots in {run} up to"
-            f" step {step}: its profile would have an error of {fit.error:.0%}. The snapshots {what} with an"
-            f" error of at most {MAX_ERROR:.0%}."
+            f"sigma_rel {width_text(width)} cannot be computed from {counted(len(basis.profiles), 'snapshot')} in"
+            f" {run} up to step {step}: its profile would have an error of {fit.error:.0%}. The snapshots {what} with"
+            f" an error of at most {MAX_ERROR:.0%}."
         )
     return fit
 

@@ -20,6 +20,7 @@ from nanogen_files.weights import read_weights, refuse_nonfinite
 from nanogen_train.adapters.base import has_adapter
 
 BACKBONE = WEIGHTS.format("backbone")
+TOKENIZER = "tokenizer"
 
 
 @frozen(kw_only=True)
@@ -29,7 +30,7 @@ class Source:
     Args:
         path: The folder or file.
         sha256: Hash of its contents.
-        states: Tensors by part ("backbone", "conditioner", "objective") and name.
+        states: Tensors by part ("backbone", "conditioner", "objective", "tokenizer") and name.
         config: The configuration that the weights were trained with. Empty if unknown.
         facts: The content of `pipeline.json`. Empty if unknown.
     """
@@ -67,7 +68,7 @@ def find(text: str) -> Path:
 def read(text: str) -> Source:
     """Read pretrained weights. An adapter is merged into the backbone.
 
-    A folder gives the backbone, and the conditioner and objective if it has files of them.
+    A folder gives the backbone, the conditioner and objective if it has files of them, and a trained tokenizer.
 
     Raises:
         ConfigError: See `find`.
@@ -84,7 +85,8 @@ def read(text: str) -> Source:
     if has_adapter(config):
         states: dict[str, dict[str, Tensor]] = _merged(folder)
     elif path.is_dir():
-        states = {part: storage.read_tensors(file) for part in LEARNING if (file := _file(path, part)).is_file()}
+        parts = (*LEARNING, *(part for part in (TOKENIZER,) if part in facts.get("trained", (part,))))
+        states = {part: storage.read_tensors(file) for part in parts if (file := _file(path, part)).is_file()}
     else:
         states = {"backbone": read_weights(path)}
     for part, state in states.items():

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
-from nanogen_core.pipeline import Pipeline
+from nanogen_core.pipeline import WEIGHTS, Pipeline
 from nanogen_data import contents
 from nanogen_files.adaptation import FRESH, Adaptable, Adapted, Origin
 from nanogen_files.config_diff import ABSENT, differences, flat
 from nanogen_train.init.report import Entry, InitReport, PartReport
-from nanogen_train.init.source import Source, read
+from nanogen_train.init.source import TOKENIZER, Source, read
 
 CONDITIONING = ("conditioner", "encoder")  # the parts that decide what condition tokens mean
+TRAINS_TOKENIZER = "trains-tokenizer"  # capability of a stage
 COMPARED = ("tokenizer", "backbone", "objective")  # the parts whose options change the meaning of weights
 
 
@@ -25,6 +26,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
 
     Tensors are copied by name and shape, unless a module converts them (`adapt_state`). All others keep their initial
     values. An objective of another name is not loaded, nor a conditioner that differs or whose options are unknown.
+    A tokenizer that the source trained is loaded if this pipeline trains one of the same name.
 
     Args:
         pipeline: A pipeline with initial weights.
@@ -45,7 +47,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
     origin = Origin(
         options=source.config.get("backbone", {}), latent=_latent(source), same_condition=True if same is None else same
     )
-    own = pipeline.state()
+    own = _trained_parts(pipeline)
     parts = {}
     for part in own:
         given = source.states.get(part, {})
@@ -164,6 +166,12 @@ def _same_part(pipeline: Pipeline, source: Source, part: str) -> bool:
     return there is None or there == here
 
 
+def _trained_parts(pipeline: Pipeline) -> list[str]:
+    """Return the trained parts with weights, including a tokenizer that only the stage trains."""
+    by_stage = TRAINS_TOKENIZER in pipeline.config.slots["stage"].chosen.component.provides
+    return list(dict.fromkeys([*pipeline.state(), *([TOKENIZER] if by_stage else [])]))
+
+
 def _name(options: Any) -> Any:
     return options.get("name") if isinstance(options, Mapping) else None
 
@@ -180,8 +188,22 @@ def _notes(pipeline: Pipeline, source: Source, same: bool | None) -> Iterator[st
         return
     if not same:
         yield "the condition differs (conditioner, text encoder or classes): layers that read it adapt their weights"
+    if TOKENIZER in source.states and TOKENIZER not in _trained_parts(pipeline):
+        yield from _frozen_tokenizer(pipeline, source)
     for kind in COMPARED:
         yield from _changes(kind, source.config.get(kind, {}), pipeline.config.as_dict().get(kind, {}))
+
+
+def _frozen_tokenizer(pipeline: Pipeline, source: Source) -> Iterator[str]:
+    """Yield a note if the source trained its tokenizer, and the frozen one of this pipeline has other weights."""
+    given = source.states[TOKENIZER]
+    own = pipeline.tokenizer.state_dict() if isinstance(pipeline.tokenizer, nn.Module) else {}
+    if own.keys() == given.keys() and all(torch.equal(own[name].cpu(), given[name]) for name in own):
+        return
+    yield (
+        f"the source trained its tokenizer, and the tokenizer here has other weights: load"
+        f" {source.path / WEIGHTS.format(TOKENIZER)} by an option of the tokenizer, such as `tokenizer.weights`"
+    )
 
 
 def _changes(kind: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:

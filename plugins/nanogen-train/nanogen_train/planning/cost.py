@@ -19,7 +19,7 @@ from nanogen_core.config import Resolved
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
-from nanogen_core.tensors import Condition, State
+from nanogen_core.tensors import Condition, State, Times
 from nanogen_train.distributed.blocks import blocks_of
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.planning.caption_lengths import CaptionLengths
@@ -41,6 +41,7 @@ class Cost:
     """
 
     latent: LatentSpec
+    tokens: int  # of an image, in the first block of the backbone
     parameters: int  # of the backbone
     state_bytes: float  # of the optimizer, per parameter
     flops: float  # with captions padded to the longest possible
@@ -49,12 +50,6 @@ class Cost:
     checkpointed: int  # the same with activation checkpointing
     copies: int
     block_parameters: int  # of the largest block
-
-    @property
-    def tokens(self) -> int:
-        """Image tokens per image, with the default patch size of the latent."""
-        patch = self.latent.patch_size
-        return (self.latent.height // patch) * (self.latent.width // patch)
 
     @property
     def longest(self) -> int:
@@ -90,11 +85,13 @@ def cost_of(resolved: Resolved, *, classes: int, by_length: bool = False) -> Cos
     condition: ConditionSpec = parts["condition"]
     with FakeTensorMode():
         backbone, objective = parts["backbone"], parts["objective"]
+        tokens = _tokens(resolved, backbone, latent, condition)
         steps = list(_steps(backbone, objective, latent, condition))
         shorter = _flops_by_length(backbone, objective, latent, condition) if by_length else {}
     blocks = [sum(p.numel() for p in block.parameters()) for block in blocks_of(backbone)]
     return Cost(
         latent=latent,
+        tokens=tokens,
         parameters=sum(p.numel() for p in backbone.parameters()),
         state_bytes=_state_bytes(parts["optimizer"], backbone),
         flops=_mean_flops(steps),
@@ -114,6 +111,16 @@ def _parts(resolved: Resolved, classes: int) -> Assembly:
     except DataError:
         names = tuple(f"class {number}" for number in range(classes))
     return Assembly(resolved, {"classes": names})
+
+
+def _tokens(resolved: Resolved, net: nn.Module, latent: LatentSpec, spec: ConditionSpec) -> int:
+    """Return the number of image tokens of the first block; with the default patches if the backbone hides blocks."""
+    if "features" not in resolved.slots["backbone"].chosen.component.provides:
+        return (latent.height // latent.patch_size) * (latent.width // latent.patch_size)
+    now = torch.ones(FEW)
+    with torch.no_grad():
+        prediction = net(_clean(latent, FEW), Times(now, now), _condition(spec, FEW), intermediates=("block.1",))
+    return int(prediction.features["block.1"].shape[1])
 
 
 @frozen
@@ -152,8 +159,7 @@ def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpe
     """Trace one step with the images of `rng`."""
     images = len(rng.slots)
     condition = _condition(spec, images)
-    token = torch.zeros(images, latent.cls_token_width) if latent.cls_token_width else None
-    clean = State(torch.zeros(images, *latent.shape), token)
+    clean = _clean(latent, images)
     with FlopCount() as flops, torch.autocast("cpu", torch.bfloat16):
         with _SavedTensors(net).tracking() as saved:
             losses = objective.loss({"student": net}, clean, condition, _condition(spec, images, null=True), rng)
@@ -161,6 +167,11 @@ def _step(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpe
     for parameter in net.parameters():
         parameter.grad = None
     return _Step(flops.with_gradient + flops.without_gradient, saved.total, saved.checkpointed)
+
+
+def _clean(latent: LatentSpec, images: int) -> State:
+    token = torch.zeros(images, latent.cls_token_width) if latent.cls_token_width else None
+    return State(torch.zeros(images, *latent.shape), token)
 
 
 class _FixedChoice(KeyedRNG):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.tensors import Batch
+from nanogen_files.errors import counted
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
 from nanogen_train.trainer import outputs
@@ -64,7 +65,7 @@ def run_dry(config: Resolved) -> DryRun:
         slots=_one_sampling_step(config.slots),
     )
     with TemporaryDirectory() as folder:
-        run = Run(build_pipeline(config.as_dict()), Path(folder))
+        run = Run(build_pipeline(config), Path(folder))
         counts = dict(_counts(run))
         start = time.perf_counter()
         batch, scalars = run.first_step()
@@ -121,7 +122,7 @@ def _shapes(batch: Batch, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         if isinstance(value, Tensor):
             yield name, f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     if batch.captions is not None:
-        yield "captions", f"{len(batch.captions)} texts"
+        yield "captions", counted(len(batch.captions), "text")
     spec = pipeline.conditioner.spec
     yield "latent of one", str(list(pipeline.latent.shape))
     yield "condition of one", str([spec.length, spec.width])

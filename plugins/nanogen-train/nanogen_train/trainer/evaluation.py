@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -97,12 +98,14 @@ class Evaluations:
             raise TrainingError(
                 f"train.evaluate.best: no metric computes {name!r}. Scores: {', '.join(r.metric for r in results)}."
             )
-        values = [entry[f"{PREFIX}{name}"] for entry in metrics_log.read(self.run.folder) if f"{PREFIX}{name}" in entry]
-        if found.value != (max if found.higher_is_better else min)(values):
+        key, better = f"{PREFIX}{name}", operator.gt if found.higher_is_better else operator.lt
+        entries = [entry for entry in metrics_log.read(self.run.folder) if key in entry]
+        earlier = [entry[key] for entry in entries if entry["step"] < self.run.step]
+        if not all(better(found.value, value) for value in earlier):
             return
         folder = self.run.folder / BEST
         self.run.pipeline.save(folder, weights=weights)
-        fact = {"score": name, "value": found.value, "step": self.run.step, "candidates": len(values)}
+        fact = {"score": name, "value": found.value, "step": self.run.step, "candidates": len(earlier) + 1}
         storage.write_json(folder / SELECTION, fact)
 
 

@@ -135,14 +135,14 @@ def clean_up(run: Run) -> None:
 
 
 def report_full_disk(folder: Path) -> AbstractContextManager[None]:
-    """Raise TrainingError, with the step to resume from, if the disk is full inside the block."""
+    """Raise TrainingError, with the step to resume from, if the disk is full or a limit is reached."""
 
     def translate(reason: str) -> TrainingError:
         steps = checkpoint.steps_in(folder)
         advice = (
-            f"Free some space and resume from the checkpoint of step {steps[-1]} with --resume."
+            f"Free some space or raise the limit, then resume from the checkpoint of step {steps[-1]} with --resume."
             if steps
-            else "There is no checkpoint yet: free some space and start again."
+            else "There is no checkpoint yet: free some space or raise the limit, then start again."
         )
         return TrainingError(f"The run could not write to {folder} ({reason}). {advice}")
 

@@ -16,6 +16,7 @@ from nanogen_data.mixture import mixing_of
 from nanogen_data.precomputed import identity
 from nanogen_files import storage, yaml_files
 from nanogen_files.config_diff import ABSENT, Difference, differences, flat
+from nanogen_files.errors import counted
 from nanogen_files.reading import is_file
 from nanogen_train.distributed import processes
 from nanogen_train.trainer.run_folder import RECORD
@@ -125,7 +126,8 @@ def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]
     steps = parts.resolved.sections["train"].steps
     if steps < step:
         raise TrainingError(
-            f"The run in {folder} has already taken {step} steps, but train.steps is {steps}: raise train.steps."
+            f"The run in {folder} has already taken {counted(step, 'step')}, but train.steps is {steps}: raise"
+            " train.steps."
         )
     changed = differences(old, parts.resolved.as_dict())
     added = _added_defaults(old, parts)

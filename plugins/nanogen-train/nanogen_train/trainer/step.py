@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nanogen_core.errors import TrainingError
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, Losses
+from nanogen_files.errors import counted
 from nanogen_train.protocols import Stage
 
 MicroBatch = tuple[Batch, range]  #: a micro-batch, and its slots in the global batch
@@ -69,8 +70,8 @@ def micro_batch_size(examples: int, count: int) -> int:
     size, rest = divmod(examples, count)
     if rest or not size:
         raise TrainingError(
-            f"The {examples} examples of a process cannot be split into {count} equal micro-batches: choose a"
-            " train.grad_accum_steps that divides train.batch_size / number of processes."
+            f"A process has {counted(examples, 'example')} per step, which cannot be split into {count} equal"
+            " micro-batches: choose a train.grad_accum_steps that divides train.batch_size / number of processes."
         )
     return size
 

@@ -58,7 +58,8 @@ class TinyTexts:
 
     def _texts(self, texts: Sequence[str]) -> Condition:
         padding = -1
-        longest = max(1, *(len(text) for text in texts))
+        longest = max([1, *(len(text) for text in texts)])
         rows = [[max(LETTERS.find(letter), 0) for letter in text.lower()] + [padding] * longest for text in texts]
-        letters = torch.tensor([row[: min(longest, self.spec.length)] for row in rows])  # [B, L]
+        length = min(longest, self.spec.length)
+        letters = torch.tensor([row[:length] for row in rows], dtype=torch.int64).reshape(-1, length)  # [B, L]
         return Condition(F.one_hot(letters.clamp(min=0), self.spec.width).float(), letters >= 0)

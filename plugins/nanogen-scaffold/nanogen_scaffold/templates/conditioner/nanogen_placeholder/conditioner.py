@@ -47,8 +47,11 @@ class Placeholder:
 
     def _encoded(self, texts: Sequence[str]) -> Condition:
         rows = [text.encode()[: self.spec.length] for text in texts]
-        length = max(1, *(len(row) for row in rows))
-        padded = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows])  # [B, L]
-        mask = torch.arange(length) < torch.tensor([len(row) for row in rows])[:, None]
+        length = max([1, *(len(row) for row in rows)])
+        padded = torch.zeros(len(rows), length, dtype=torch.int64)  # [B, L]
+        mask = torch.zeros(len(rows), length, dtype=torch.bool)  # [B, L]
+        for number, row in enumerate(rows):
+            padded[number, : len(row)] = torch.tensor([*row], dtype=torch.int64)
+            mask[number, : len(row)] = True
         tokens = F.one_hot(padded, BYTES).float() * mask[..., None]
         return Condition(tokens.to(self.device), mask.to(self.device))
