@@ -314,7 +314,7 @@ def test_self_alignment_trains_on_the_arc(task, tmp_path):
 
 
 def test_self_alignment_refuses_times_that_are_no_share_of_noise(tmp_path):
-    with pytest.raises(Incompatible, match="the share of noise is far from t"):
+    with pytest.raises(Incompatible, match="The path of this objective has another share"):
         Run(build_pipeline(on_path("edm", auxiliary={"sra": {"block": 1, "teacher_block": 3}})), tmp_path)
 
 

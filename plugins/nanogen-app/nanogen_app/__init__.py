@@ -1,4 +1,4 @@
-"""A page for pipelines, with Gradio, and images that form in the terminal."""
+"""A Gradio page that generates images with pipelines, and a view of an image in the terminal while it forms."""
 
 from typing import TYPE_CHECKING
 

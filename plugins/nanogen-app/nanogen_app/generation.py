@@ -73,7 +73,7 @@ class LoadedRun:
         return str(self.pipeline.config.slots["sampler"].name)
 
     def classes(self) -> dict[str, str]:
-        """Return the menu entry -> request of each class; empty if the task takes captions.
+        """Map the menu entry of each class to its request. The result is empty if the task takes captions.
 
         Both are the class name. If several classes share a name, the entry is `name (number)` and the request `number`.
         """

@@ -128,7 +128,7 @@ def _set(option: str, column: str) -> str:
     """Return the advice to choose a column. The keys of the option `captions` are columns."""
     if option == "captions":
         return f"Use {column} as a key of `dataset.captions`."
-    return f"Set `dataset.{option}` to {column}."
+    return f"With the dataset `arrow`, set `dataset.{option}` to {column}."  # other datasets have fixed columns
 
 
 def _is_image(kind: pyarrow.DataType) -> bool:

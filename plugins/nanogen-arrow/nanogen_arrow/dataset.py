@@ -124,7 +124,7 @@ class Arrow(RootsDataset[ArrowConfig]):
             for name in columns.names:
                 count = other.names.count(name)
                 if count != 1 or other.field(name).type != schema.field(name).type:
-                    found = other.field(name).type if count == 1 else f"there {count} times" if count else "missing"
+                    found = other.field(name).type if count == 1 else f"present {count} times" if count else "missing"
                     raise DataError(
                         f"The column {name!r} is {schema.field(name).type} in {files[0].name} and {found} in {file}. "
                         f"Write all files of a split with the same columns."
@@ -181,7 +181,10 @@ class Rows:
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> Example:
-        """Read an RGB image in its original size, and its label or captions. Raises CorruptSampleError."""
+        """Read an RGB image in its original size, and its label or captions.
+
+        Raises CorruptSampleError if the image or a caption is missing or damaged.
+        """
         piece, row, place = self._locate(index)
         table = read_piece(piece, self._columns.names)
         if self._classes:
@@ -198,12 +201,12 @@ class Rows:
         return [found[index] for index in indices]
 
     def caption(self, index: int) -> Captions:
-        """Read only the captions of a row. Raises CorruptSampleError."""
+        """Read only the captions of a row. Raises CorruptSampleError if a caption is missing or damaged."""
         piece, row, place = self._locate(index)
         return self._captions(read_piece(piece, self._columns.conditions), row, place)
 
     def files(self) -> list[Path]:
-        """Return the tables in order, then the image files that they refer to."""
+        """Return the tables in order, then the existing image files that they refer to."""
         return [*self._files, *sorted(self._images())]
 
     def _images(self) -> set[Path]:

@@ -39,7 +39,7 @@ def read_cell_image(cell: object, root: Path, file: Path, place: str) -> Image.I
 
 
 def image_file(path: str, root: Path, file: Path, place: str) -> Path:
-    """Return the file of an image. A relative path begins at the folder of the table or of the dataset.
+    """Return the file of an image. A relative path is looked up in the folder of the table, then in `root`.
 
     Args:
         path: The path in the table.

@@ -55,7 +55,7 @@ class ArrayWork:
 
 
 def logs_beside(folder: Path) -> Path:
-    """Return the folder `NAME.slurm` for the logs of jobs that write to the folder NAME. Both are in one folder."""
+    """Return the folder for the logs of jobs that write to `folder`: `NAME.slurm` next to the folder NAME."""
     return folder.with_name(f"{folder.name}.slurm")
 
 
@@ -100,7 +100,7 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
     while not all(job.done() for job in (last, *parts)):  # no part may go on when the work is submitted again
         if not wait:
             ended = sum(job.paths.result_pickle.exists() for job in parts)
-            log(f"{ended} of {len(parts)} parts have ended: run the same command to collect the result.")
+            log(f"{ended} of {len(parts)} parts have ended. Run the same command later to collect the result.")
             return False, None
         time.sleep(POLL)
     (work.logs / RECORD).unlink()

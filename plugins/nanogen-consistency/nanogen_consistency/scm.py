@@ -30,7 +30,7 @@ class SCM(TrigFlow):
     (consistency training), or from a teacher with guidance (consistency distillation). r grows linearly from 0 to 1 in
     the first `tangent_warmup` steps. For r = 1, the first equation is `g = cos(a) df/da`. Before the normalization g is
     multiplied by 0.5 / sigma_d, since the paper's data has standard deviation 0.5. |g| is the root mean square over the
-    latent, as in public code. c is `tangent_constant`.
+    latent, as in public code. c is `tangent_constant`. w and sigma_d are as in `TrigFlow`.
 
     Args:
         config: Options of the objective.

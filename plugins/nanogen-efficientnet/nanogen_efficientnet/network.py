@@ -71,7 +71,7 @@ class EfficientNetLite0(nn.Module):
         self.fc = nn.Linear(HEAD, CLASSES)
 
     def maps(self, pixels: Tensor, block: int) -> Tensor:
-        """Return the output of a block, [B, width, H / stride, W / stride].
+        """Return the output of a block: [B, width, H / stride, W / stride]. `OUTPUTS` lists width and stride.
 
         Args:
             pixels: [B, 3, H, W], `(p - 127) / 128` for p in 0 .. 255.

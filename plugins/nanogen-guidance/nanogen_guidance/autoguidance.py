@@ -19,9 +19,10 @@ from nanogen_guidance.weak import Parts, WeakModel
 class AutoGuidance:
     """Autoguidance (Karras et al., arXiv 2406.02507): v = v_weak + w (v - v_weak) for the same condition.
 
-    v_weak is the velocity of a smaller or less trained model with its own objective. Velocities and predicted data of
-    one path are related by a linear map, so this is the paper's equation for denoisers. Guidance applies if
-    t_min <= t <= t_max for the time t of the evaluation. w = 1 is v, without an evaluation of the weaker model.
+    v is the velocity of the guided model, and v_weak that of a smaller or less trained model with its own objective.
+    Velocities and predicted data of one path are related by a linear map, so this is the paper's equation for
+    denoisers. Guidance applies to each evaluation at a time t with t_min <= t <= t_max. w = 1 is v, without an
+    evaluation of the weaker model.
 
     Together with `cfg`, autoguidance applies to the conditional and the unconditional branch of `cfg`. The paper uses
     autoguidance alone.

@@ -83,7 +83,8 @@ class WeakModel:
         pipeline = Pipeline.load(self.folder)
         if problem := next(self._problems(pipeline), None):
             raise Incompatible(
-                f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}. Use another pipeline."
+                f"{OPTION}: {self.folder} cannot guide this pipeline, because {problem}. Use a pipeline that"
+                " was trained with the same configuration, except for a smaller backbone or fewer steps."
             )
         for part in (pipeline.objective, pipeline.backbone):
             for module in modules_of(part):

@@ -21,7 +21,7 @@ from nanogen_core.cli.options import SEED, SavedPipeline
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the sample sheet.")
 @click.option("--message", help="Commit message.")
 @click.option(
-    "--dry-run", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the files there, upload none."
+    "--dry-run", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the files to FOLDER, and upload none."
 )
 def push(
     run: Path,
@@ -36,7 +36,8 @@ def push(
 ) -> None:
     """Upload the pipeline of RUN to the Hugging Face hub as USER/NAME, with a model card made from the run.
 
-    The card has the configuration, the training data, the scores of scores.json, licences and a sample sheet.
+    The card has the configuration, facts about the training data, the scores of scores.json, licences and a sample
+    sheet.
     """
     from nanogen_core.pipeline import Pipeline
     from nanogen_hub.push import CARD

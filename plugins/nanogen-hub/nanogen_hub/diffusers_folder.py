@@ -81,8 +81,8 @@ def to_diffusers(pipeline: Pipeline, folder: str | Path) -> Path:
         raise NanoGenError("This pipeline has no backbone, so it generates no images: export one with a backbone.")
     if outside := not_installable(pipeline.config):
         raise NanoGenError(
-            f"diffusers cannot load {', '.join(outside)}: no installed distribution provides them. Put them"
-            " into an installable package."
+            f"diffusers cannot load this pipeline: no installed distribution provides the parts {', '.join(outside)}."
+            " Put them into an installable package."
         )
     with new_content(folder) as place:
         _write(pipeline, place)

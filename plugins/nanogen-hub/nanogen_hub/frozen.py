@@ -1,4 +1,4 @@
-"""Local paths in the configuration of a pipeline: copied, or left out, so that no path of this machine is published."""
+"""Replaces local paths in the configuration of a pipeline, so that no path of this machine is published."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def public(config: Mapping[str, Any], folder: Path, *, include: bool) -> Public:
     if needed and not include:
         name, path = next(iter(needed.items()))
         raise DataError(
-            f"{name} is {path}, which exists on this machine only. Add --include-frozen (include_frozen=True) to upload"
-            " a copy, if its licence permits that, or train with its name on the hub."
+            f"{name} is the local path {path}. Add --include-frozen (include_frozen=True) to upload a copy, if the"
+            " model's licence permits that. If the model is on the hub, train with its name there instead."
         )
     places: dict[str, str] = {}
     for name, path in _local(config, ""):

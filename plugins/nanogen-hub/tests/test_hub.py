@@ -303,7 +303,7 @@ class TestLocalModels:
         return build_pipeline(task="imagenet", image_size=16, **parts, **steps)
 
     def test_they_are_not_published_unasked(self, pipeline: Pipeline, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"tokenizer.path is .*secret/vae, which exists on this machine only"):
+        with pytest.raises(DataError, match=r"tokenizer.path is the local path .*secret/vae. Add --include-frozen"):
             pipeline.push_to_hub(NAME, dry_run=tmp_path / "files")
 
     def test_a_copy_moves_with_the_folder(self, pipeline: Pipeline, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class ClassLookup:
                 there is one, and otherwise for the label.
 
         Returns:
-            A label from 0 to N - 1.
+            A label from 0 to N - 1, for N classes.
 
         Raises:
             UnknownName: There is no class of this name.
@@ -54,7 +54,7 @@ class ClassLookup:
         raise UnknownName(
             f"There is no class {shown(word)} among the {len(self.classes)} of this model."
             f"{near_miss(text[:LONGEST], {**self._whole, **self._parts})}{self._listed()}"
-            f" A label may also be a number from 0 to {len(self.classes) - 1}."
+            f" Use another class name, or a label from 0 to {len(self.classes) - 1}."
         )
 
     def _listed(self) -> str:

@@ -13,7 +13,7 @@ class ImageNetConfig:
     """Options of the task `imagenet`.
 
     Args:
-        flip: Whether to mirror half of the training images left to right. The published runs do not.
+        flip: Whether to mirror training images left to right, each with probability 1/2. The published runs do not.
     """
 
     flip: bool = False

@@ -28,7 +28,7 @@ class Found:
 
 
 def scan(split: Path) -> Found:
-    """Scan a split. Its classes are the folders with an image at any depth.
+    """Scan the folder of a split. Its classes are the subfolders that contain an image at any depth.
 
     Raises DataError for a folder name that is not UTF-8, or a folder that cannot be listed or is nested too deeply.
     """

@@ -39,7 +39,7 @@ class JiTConfig:
         bottleneck: Width between the two linear maps of the patch embedding. Null uses the preset.
         patch_size: Latent cells along one side of a token. Null uses the number of cells along 16 image pixels.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
-        in_context_start: Number of blocks without in-context tokens. Null: a third of the depth, as published.
+        in_context_start: Number of blocks before the in-context tokens join. Null: a third of the depth, as published.
         in_context_tokens: Number of in-context tokens for a class label. A text has one for each of its tokens.
     """
 
@@ -57,7 +57,7 @@ class JiTConfig:
         self.trunk.check("heads")
         if self.start >= self.trunk.depth:
             raise ConfigError(
-                f"in_context_start: must be below the {self.trunk.depth} blocks of the network, got {self.start}."
+                f"in_context_start: must be below the number of blocks ({self.trunk.depth}), got {self.start}."
             )
 
     @property
@@ -74,7 +74,7 @@ class JiTConfig:
 
     @property
     def start(self) -> int:
-        """Number of blocks without in-context tokens."""
+        """Number of blocks before the in-context tokens join: `in_context_start`, or a third of the depth."""
         return self.trunk.depth // 3 if self.in_context_start is None else self.in_context_start
 
 

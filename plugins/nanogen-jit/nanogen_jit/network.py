@@ -24,8 +24,8 @@ from nanogen_jit.layers import BottleneckPatch, ConditionTokens, JiTBlock, JiTHe
 class JiT(nn.Module):
     """Transformer on large patches with a bottleneck patch embedding, adaLN-Zero and in-context condition tokens.
 
-    Image tokens have fixed sine-cosine positions and rotary positions. The in-context tokens join them after the first
-    `config.start` blocks; they have no rotary positions.
+    Image tokens have fixed sine-cosine positions and rotary positions. In-context tokens have no rotary positions. They
+    join the image tokens after the first `config.start` blocks.
 
     Args:
         config: Sizes and options.

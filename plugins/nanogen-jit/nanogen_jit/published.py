@@ -39,7 +39,7 @@ def from_published(state: Mapping[str, Tensor], network: JiT, *, noise_scale: fl
     wanted = {name for entry in layout for name in entry.theirs} | {POSITIONS}
     if tensors.keys() != wanted:
         name = sorted(tensors.keys() ^ wanted)[0]
-        how = "lacks" if name in wanted else "has the unknown tensor"
+        how = "lacks the tensor" if name in wanted else "has the unknown tensor"
         raise DataError(f"The checkpoint {how} {name!r}. Use a checkpoint of JiT with the sizes of this network.")
     found = {}
     for entry in layout:

@@ -15,8 +15,8 @@ class ScaledPixel:
     """Divides images x by the noise scale s. Unit noise e then has the standard deviation s relative to images x.
 
     JiT multiplies the noise by s instead: `(1 - t) x + t s e`. This is s times the state here, `(1 - t) (x / s) + t e`.
-    Both define the same network up to constant factors of its first and its last layer. The loss here is that of JiT
-    divided by s^2.
+    The networks differ only by constant factors in the first and the last layer. The loss here is that of JiT divided
+    by s^2.
 
     Args:
         config: Options.
@@ -28,7 +28,7 @@ class ScaledPixel:
         self.noise_scale = published if config.noise_scale is None else config.noise_scale
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the latent 3 x S x S of an image of size S."""
+        """Return the latent's shape, 3 x S x S for images of size S."""
         return LatentSpec(channels=3, height=image_size, width=image_size, factor=1)
 
     def encode(self, images: Tensor) -> Tensor:

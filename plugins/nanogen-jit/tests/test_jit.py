@@ -144,7 +144,7 @@ def test_weights_are_written_as_they_were_read() -> None:
     ("change", "message"),
     [
         ({"net.extra": torch.ones(1)}, "has the unknown tensor 'extra'"),
-        ({"net.pos_embed": None}, "lacks 'pos_embed'"),
+        ({"net.pos_embed": None}, "lacks the tensor 'pos_embed'"),
         ({"net.pos_embed": torch.zeros(1, 16, 24)}, "not this network's fixed position table"),
         ({"net.in_context_posemb": torch.zeros(1, 4, 24)}, r"'in_context_posemb' .* has shape \(1, 4, 24\)"),
     ],
@@ -172,7 +172,7 @@ def test_presets_have_the_published_sizes(size: str, millions: int, start: int) 
     ("options", "message"),
     [
         ({"size": "XL"}, "size: 'XL' is unknown. Use one of tiny, B, L, H"),
-        ({"size": "tiny", "in_context_start": 6}, "in_context_start: must be below the 6 blocks"),
+        ({"size": "tiny", "in_context_start": 6}, r"in_context_start: must be below the number of blocks \(6\)"),
         ({"size": "tiny", "heads": 3}, "heads: a width of 128 cannot be split into 3 heads"),
         ({"in_context_tokens": 0}, "in_context_tokens"),
         ({"bottleneck": 0}, "bottleneck"),

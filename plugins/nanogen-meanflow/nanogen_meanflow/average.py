@@ -55,7 +55,7 @@ class AverageVelocity(ABC):
         latent: Shape of the latents. It gives the default time shift.
 
     Attributes:
-        flow: The flow-matching objective that defines the path from data to noise and the damping of velocities.
+        flow: The flow-matching objective that defines the path from data to noise, with the option `t_eps`.
         shift: Shift of the training times.
 
     Raises:
@@ -107,7 +107,7 @@ class AverageVelocity(ABC):
         return Losses(total, {name: value.detach() for name, value in parts.items()}, output.forward_pass)
 
     def has_interval(self, rng: KeyedRNG) -> Intervals:
-        """Draw which samples have r < t: all samples of a step alike, or each sample by itself (`mix`)."""
+        """Draw which samples have r < t. One draw decides for all samples of a step, or for one sample (`mix`)."""
         probability = self.config.probability
         if self.config.mix == "sample":
             return Intervals(rng.uniform("meanflow.jump") < probability, possible=probability > 0)
@@ -116,7 +116,7 @@ class AverageVelocity(ABC):
         return Intervals(rows, possible=has_interval)
 
     def with_guidance(self, condition: Condition, has_interval: Tensor, rng: KeyedRNG) -> Condition:
-        """Return `condition` with the guidance inputs of CFG-conditioned networks. The base returns it unchanged."""
+        """Return `condition` plus guidance inputs, for CFG-conditioned networks. This base method adds none."""
         return condition
 
     def make_inputs(

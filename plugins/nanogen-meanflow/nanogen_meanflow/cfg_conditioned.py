@@ -87,7 +87,7 @@ class CFGConditioning:
         return CFGConditioning(evolve(self.config, scale=float(scale)))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return `velocity_fn` with the guidance set in the extras of its condition. `null` is unused."""
+        """Return a function that sets the condition's guidance inputs and calls `velocity_fn`. `null` is unused."""
         numbers = (1 - 1 / self.config.scale, self.config.t_min, self.config.t_max)
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:

@@ -23,11 +23,12 @@ class AverageVelocityConfig:
         probability: Probability that r < t. Then t is the larger and r the smaller of two draws. Otherwise r = t, as
             in flow matching.
         mix: Whether r < t is drawn for each "step" (all samples on all processes alike) or each "sample".
-        flow_time: t where r = t: "one" draw, or the "maximum" of two.
+        flow_time: How t is drawn if r = t: "one" draw, or the "maximum" of two draws.
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
-        shift: Shift of the times towards noise. Null uses sqrt(C h w / 4096) of the latent.
+        shift: Time shift; above 1 it moves the times towards noise. Null uses sqrt(C h w / 4096) of the latent.
         t_eps: Velocities are `(x_t - data) / max(t, t_eps)`.
-        norm_p, norm_eps: The loss of a sample is `error / (sg(error) + norm_eps)^norm_p`.
+        norm_p, norm_eps: The loss of a sample is `e / (sg(e) + norm_eps)^norm_p`. e is its squared error, summed over
+            the latent.
         internal_weight: Weight of the loss of each additional head (internal guidance).
         derivative: Method for du/dt. Exact: "exact" (reverse mode), "forward" (forward mode, for compiled networks).
             Finite differences: "central" (two more evaluations), "backward" (one more). The README lists cost and
@@ -56,8 +57,8 @@ class MeanFlowConfig(AverageVelocityConfig):
     The original JAX code has `mix: sample` and `flow_time: maximum`.
 
     Args:
-        omega, kappa: Weights of the guided target. Its guidance scale is `omega / (1 - kappa)`. omega = 1 and
-            kappa = 0 train without guidance.
+        omega, kappa: Weights of v and of u(z, t, t | c) in the guided target, see `MeanFlow`. The guidance scale is
+            `omega / (1 - kappa)`. omega = 1 and kappa = 0 train without guidance.
     """
 
     omega: float = field(default=1.0, validator=_positive)

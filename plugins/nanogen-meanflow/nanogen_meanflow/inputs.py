@@ -39,7 +39,7 @@ class MeanFlowInputs:
     known_v_cond: Tensor | None = None
 
     def predict_at(self, z: Tensor, t: Tensor) -> Prediction:
-        """Run the network at another z [B, C, h, w] and t [B], with the same r and condition."""
+        """Run the network at z [B, C, h, w] and t [B], with the r and the condition of this step."""
         return self.velocity_fn(State(z), Times(t, self.times.r), self.condition)
 
     @cached_property

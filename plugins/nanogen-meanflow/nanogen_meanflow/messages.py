@@ -15,10 +15,10 @@ NO_COMPILE = (
 )
 NO_BLOCK_SHARDS = (
     "The objective's `derivative: exact` needs a second backward pass, but FSDP frees the weights of a block after the "
-    "first pass. Set `train.shard_by: step`, or `derivative: forward` in `objective:`."
+    "first one. Set `train.shard_by: step`, or `derivative: forward` in `objective:`."
 )
 NO_FLOAT8 = (
-    "The objective's `derivative: {}` differentiates the network in a way that float8 products do not support. "
+    "The objective's `derivative: {}` differentiates the network in a way that float8 matrix products do not support. "
     "Set `derivative: central` in `objective:`, or `train.float8: none`."
 )
 

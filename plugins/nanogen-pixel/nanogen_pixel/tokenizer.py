@@ -12,7 +12,7 @@ class Pixel:
     """Identity tokenizer: the latent is the image in [-1, 1], without further normalisation."""
 
     def latent(self, image_size: int) -> LatentSpec:
-        """Return the latent 3 x S x S of an image of size S."""
+        """Return the latent's shape, 3 x S x S for images of size S."""
         return LatentSpec(channels=3, height=image_size, width=image_size, factor=1)
 
     def encode(self, images: Tensor) -> Tensor:

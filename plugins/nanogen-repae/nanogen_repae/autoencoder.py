@@ -72,7 +72,8 @@ class KLAutoencoder(nn.Module):
         file = source.config()
         if file.get("_class_name") != CLASS:
             raise Incompatible(
-                f"tokenizer.vae: {config.path!r} has the class {file.get('_class_name')!r}. REPA-E needs {CLASS}."
+                f"tokenizer.vae: {config.path!r} has the class {file.get('_class_name')!r}, but must be an {CLASS}. Set"
+                " `tokenizer.vae.path` to such a model."
             )
         self.model: Any = source.load(CLASS, torch.float32)
         self.channels: int = self.model.config.latent_channels

@@ -27,14 +27,14 @@ LOG_VARIANCE = "repa-e.log_variance"  # key in `batch.extras`; the mean is `batc
 
 
 class RepaE(Diffusion):
-    """Trains the tokenizer's VAE, `nets["tokenizer"]`, and the backbone, `nets["student"]`, with an optimizer each.
+    """Trains the VAE of the tokenizer `nets["tokenizer"]` and the backbone `nets["student"]`, with an optimizer each.
 
     With the posterior sample `z = mean + std noise` of the VAE and its normalised latents BN(z):
 
         `L(tokenizer) = l1_weight L1 + perceptual_weight LPIPS + kl_weight KL + align_weight L_REPA(BN(z))`
         `L(student) = L_diffusion(BN(sg(z))) + weight L_REPA(BN(sg(z)))` with the `weight` of the auxiliary loss
 
-    L_REPA is the alignment loss, the auxiliary loss `align`. Other auxiliary losses train the backbone only.
+    L_REPA is the alignment loss: the auxiliary loss that `align` names. Other auxiliary losses train the backbone only.
     In the tokenizer phase, the alignment loss trains the encoder through the backbone; the backbone's weights are
     constant. The diffusion loss does not reach the VAE. Both phases use the same z (computed before the update of the
     VAE), times and noise.
@@ -144,7 +144,10 @@ class RepaE(Diffusion):
             clean = State(leaf, self._cls_token(batch))
             losses = self.pipeline.objective.loss(nets, clean, where_null(kept, condition, null), null, rng)
             if losses.forward_pass is None:
-                raise TrainingError("The alignment loss needs the objective's forward pass. Choose another objective.")
+                raise TrainingError(
+                    "The alignment loss needs the objective's forward pass, but this objective returns none. Choose"
+                    " another objective."
+                )
             loss = self._align.loss(losses.forward_pass, clean, batch, self.nets, rng).total  # type: ignore[arg-type]
             if not loss.requires_grad:
                 return loss
@@ -211,7 +214,8 @@ def _alignment(config: RepaEConfig, auxiliaries: Mapping[str, Auxiliary]) -> tup
     weight = getattr(getattr(auxiliary, "config", None), "weight", 0.0)
     if auxiliary is None or not weight:
         raise ConfigError(
-            f"stage.align: there is no auxiliary loss {config.align!r} with a weight above 0. Add it to `auxiliary`."
+            f"stage.align: there is no auxiliary loss {config.align!r} with a weight above 0. Add it to"
+            " `auxiliary`, or raise its `weight`."
         )
     return auxiliary, config.align_weight / weight
 

@@ -19,8 +19,8 @@ class SDEConfig:
         steps: Number of steps, including the last one.
         diffusion: Form of the diffusion coefficient w(t); `SDE` has the formulas.
         norm: Factor in the diffusion coefficient. 0 is Euler's method, except for "decreasing".
-        last_step: How the last step reaches t = 0 without noise. "mean" is a step with the drift of the SDE, "euler" a
-            step of the ODE, "tweedie" the predicted data. "none": the last step adds noise like the others.
+        last_step: The step to t = 0. "mean" is a step with the drift of the SDE, "euler" a step of the ODE, "tweedie"
+            the predicted data, each without noise. "none" is a step with noise, like the others.
         last_step_size: Size of the last step in t. The other steps divide the rest in the proportions of the
             objective's grid. Unused if `last_step` is "none" or `steps` is 1: the times are then the objective's grid.
     """

@@ -24,7 +24,7 @@ def nanogen_components() -> list[Component]:
             name="sra",
             target="nanogen_selfsupervised.sra:SelfAlignment",
             config="nanogen_selfsupervised.config:SelfAlignmentConfig",
-            summary="SRA: align a block with a deeper block of the EMA at an earlier time (arXiv 2505.02831)",
+            summary="SRA: align a block with a deeper block of the EMA at a smaller time (arXiv 2505.02831)",
             needs={"backbone": {"features"}},
         ),
         Component(

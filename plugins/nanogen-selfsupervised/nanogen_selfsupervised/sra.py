@@ -36,6 +36,9 @@ class SelfAlignment(Auxiliary):
         latent: Shape of the state.
         condition: Shape of the condition.
         objective: Its path gives the teacher's state.
+
+    Raises:
+        Incompatible: The share of noise on the path, s / (a + s), differs from t by more than 0.3.
     """
 
     nets: nn.Module
@@ -51,8 +54,8 @@ class SelfAlignment(Auxiliary):
     ):
         if not _is_time_of_noise(objective):
             raise Incompatible(
-                "auxiliary.sra: `interval` is a difference of times, but on the path of this objective the share of"
-                " noise is far from t. Use an objective such as 'flow' or 'trigflow'."
+                "auxiliary.sra needs a path x_t = a data + s noise with a share of noise, s / (a + s), close to t. The"
+                " path of this objective has another share. Use an objective such as 'flow' or 'trigflow'."
             )
         self.config, self.objective = config, objective
         self.intermediates: Sequence[str] = (f"block.{config.block}",)
@@ -74,7 +77,7 @@ class SelfAlignment(Auxiliary):
     @torch.no_grad()
     def _target(self, forward_pass: ForwardPass, clean: State, nets: Mapping[str, Backbone], rng: KeyedRNG) -> Tensor:
         if TEACHER not in nets:
-            raise TrainingError("auxiliary.sra needs a stage with an EMA, nets['ema']: use another stage.")
+            raise TrainingError("auxiliary.sra needs the EMA nets['ema']. Use a stage with it, such as 'diffusion'.")
         times = earlier(forward_pass.times, self.config.interval * rng.uniform("sra.time"))
         state = self.objective.interpolate(clean, forward_pass.noise, times.t)
         inputs = network_inputs(self.objective, state, times)

@@ -14,10 +14,13 @@ from nanogen_vae.presets import Numbers, Shape
 
 
 class Family(Protocol):
-    """Operations on one autoencoder class. `model` is the loaded model, `config` the content of its config.json."""
+    """Operations on one autoencoder class. z is a latent before normalisation.
+
+    `model` is the loaded model, and `config` the content of its config.json.
+    """
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
-        """Return channels and factor of z."""
+        """Return channels of z, and image pixels along one side of a cell of z."""
 
     def encode(self, model: Any, images: Tensor) -> Tensor:
         """Encode images [B, 3, H, W] to z [B, C, h, w], not normalised: the mode of the posterior, if there is one."""
@@ -137,6 +140,6 @@ def family_of(class_name: str, path: str) -> Family:
     if class_name not in FAMILIES:
         raise Incompatible(
             f"The model {path!r} has the class {class_name!r}, which the tokenizer 'vae' does not support. Choose a"
-            f" model of the class {listing(FAMILIES)}."
+            f" model of one of these classes: {listing(FAMILIES)}."
         )
     return FAMILIES[class_name]

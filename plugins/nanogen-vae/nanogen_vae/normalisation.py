@@ -30,12 +30,12 @@ class Affine(NamedTuple):
 def affine_of(config: Mapping[str, Any], numbers: Numbers | None) -> Affine:
     """Return the normalisation of a model.
 
-    The first of these applies: `latents_mean` and `latents_std` of the config, `numbers`, `shift_factor` and
+    It comes from `latents_mean` and `latents_std` of the config, else from `numbers`, else from `shift_factor` and
     `scaling_factor` of the config.
 
     Args:
         config: Content of config.json.
-        numbers: Numbers of the preset, if any.
+        numbers: Normalisation in the preset, if any.
 
     Raises:
         DataError: The config has only one of `latents_mean` and `latents_std`.

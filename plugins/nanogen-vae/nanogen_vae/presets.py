@@ -21,7 +21,7 @@ class Numbers(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """Location of a VAE on the Hugging Face hub, and its latent."""
+    """Location of a VAE on the Hugging Face hub, and the shape and normalisation of its latent."""
 
     path: str
     subfolder: str | None

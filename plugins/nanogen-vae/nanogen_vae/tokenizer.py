@@ -49,9 +49,9 @@ class VAE:
         """Return the shape of the latent, from the preset or the config.json at `path`. Does not load weights.
 
         Raises:
-            Incompatible: `image_size` is not a multiple of the factor, or `tile` is not a multiple of four times the
-                factor.
-            DataError: The file config.json is missing.
+            Incompatible: `image_size` is not a multiple of the factor, `tile` is not a multiple of four times the
+                factor, or the class of the model is not supported.
+            DataError: The file config.json is missing, or does not define the shape.
         """
         channels, factor = self._shape
         if image_size % factor or image_size <= 0:
@@ -75,7 +75,7 @@ class VAE:
             )
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Return the tensors that `encode` depends on. Raises DataError if the weights are missing."""
+        """Return all tensors of the model, which include those of the decoder. Raises DataError if they are missing."""
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
