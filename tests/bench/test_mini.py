@@ -101,7 +101,7 @@ def test_several_mistakes_of_a_run_are_lines_after_its_name(tmp_path):
         resolved(job)
     first, *mistakes = str(caught.value).splitlines()
     assert first.startswith(f"{job.title}: ")
-    assert [line[:2] for line in mistakes] == ["- ", "- "]
+    assert [line[:4] for line in mistakes] == ["  - ", "  - "]
 
 
 def test_the_two_runs_of_a_method_differ_in_what_follows_from_the_task_alone(tmp_path):
