@@ -106,7 +106,7 @@ class Assembly(Mapping[str, Any]):
         return lambda: _Group(self, self.resolved.groups[kind])
 
     def build(self, part: Part) -> Any:
-        """Build one component. Raises NanoGenError if it does not implement the protocol of its kind."""
+        """Build a component, or return the given object. Raises NanoGenError if it lacks a member of its protocol."""
         kind = part.chosen.component.kind
         if part.instance is not None:
             protocol_check.check(kind, part.instance, f"{kind}: the object of class {type(part.instance).__qualname__}")

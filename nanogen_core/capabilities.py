@@ -1,4 +1,4 @@
-"""Checks by their capabilities whether the selected components can be combined. Imports no component."""
+"""Checks whether the selected components provide the capabilities that they need from each other. Imports none."""
 
 from __future__ import annotations
 

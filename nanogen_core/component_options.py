@@ -38,7 +38,7 @@ def shared(known: Registry, kind: str, old: str, new: str, option: str) -> bool:
 
 
 def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> Layer:
-    """Convert command-line strings in a merged layer to the types of the options of `names`, (kind, name) pairs."""
+    """Convert command-line strings in a merged layer to option types. `names`: (kind, name) of its components."""
     result = dict(merged)
     for kind, name in names:
         config = config_class(known, kind, name)

@@ -41,7 +41,7 @@ def packaged(file: str) -> Path:
     try:
         origin = import_module(package).__file__
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"Cannot import {package}, which contains the file {name}: {error}.") from error
+        raise ConfigError(f"Cannot import {package}, which contains {name}: {error}. Reinstall its plugin.") from error
     return Path(str(origin)).parent / name
 
 
@@ -57,8 +57,8 @@ def layered(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, A
 def combine(config: str | Path | Mapping[str, Any] | None, *over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a configuration and its overrides into one mapping, without the defaults of components.
 
-    The `per_task` section of the selected task is merged in. If no task is selected, the result has a `per_task`
-    section that holds the complete merged configuration of each task. Raises ConfigError for a malformed layer.
+    The `per_task` section of the selected task is merged in. If no task is selected, each section of the result's
+    `per_task` holds the complete merged configuration for its task. Raises ConfigError for a malformed layer.
     """
     layers = layered(config, *over)
     resolution = Resolution(layers, registry())

@@ -1,8 +1,8 @@
 """Normalises configuration layers to one form and merges them. Later layers override earlier ones.
 
-In a file, a slot is a name or `{"name": ..., option: value}`; a group is a name, a list of names, or a mapping of names
-to options. In a normalised layer, a slot is a mapping or `Given`, and a group is a mapping of names to option mappings;
-None removes a member of a group.
+In a file, a slot is a name or a mapping `{"name": ..., option: value}`. A group is a name, a list of names and such
+mappings, or a mapping of names to options. In a normalised layer, a slot is a mapping or `Given`. A group maps names to
+option mappings, `Given`, or None, which removes the component.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def merge(layers: Iterable[Layer]) -> Layer:
 def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> Any:
     """Return `high` merged over `low`. Mappings merge key by key; other values of `high` replace those of `low`.
 
-    If `high` has a `name`, and `low` has another or none, the result is `high` alone. The paths of the dropped
-    options, which begin with `path`, are appended to `lost`.
+    A string is a component's `name` if the other value is a mapping. If `high` has a `name`, and `low` another or none,
+    the result is `high` alone. The paths of the dropped options, which begin with `path`, are appended to `lost`.
     """
     if isinstance(high, str) and isinstance(low, Mapping) and "name" in low:
         high = {"name": high}
@@ -120,8 +120,8 @@ def _text(name: Any) -> str:
 def members(
     low: Mapping[str, Any], high: Mapping[str, Any], lost: list[str] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """Merge the group members `high` over the earlier ones `low`; arguments as in `over`. `cfg` and
-    `nanogen-core:cfg` are the same member."""
+    """Merge a group's components: `high` over `low`. Arguments are as in `over`. `cfg` and `nanogen-core:cfg` are one
+    component."""
     result = dict(low)
     for name, options in high.items():
         known = [each for each in result if same(each, name)]
@@ -154,7 +154,7 @@ def _unknown(key: Any, path: str) -> str:
 def _installation(key: str) -> str:
     """Return the advice to install the distribution that defines a key; empty if there is none."""
     distribution = known_distributions().get(key)
-    return f" To use it, run `pip install {distribution}`." if distribution else ""
+    return f" To use {key!r}, run `pip install {distribution}`." if distribution else ""
 
 
 def _slot(path: str, value: Any, problems: list[str]) -> Any:
@@ -245,7 +245,7 @@ def _string_keys(path: str, value: Mapping[Any, Any], problems: list[str]) -> di
 def _no_object(value: Any) -> str:
     if not is_object(value) and not isinstance(value, type):
         return ""
-    return " (only components such as `backbone` can be objects; a class must be a plugin's component)"
+    return " (only components such as `backbone` can be objects, and these must be instances, not classes)"
 
 
 def _opened(path: str, value: Any, problems: list[str]) -> Any:

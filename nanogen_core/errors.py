@@ -29,4 +29,4 @@ class TrainingError(NanoGenError):
 
 
 class ConfigWarning(UserWarning):
-    """Reports settings of a configuration that were dropped, kept for another component, combined or not used."""
+    """Warns that settings were dropped, carried over to another component, combined with defaults, or are unused."""

@@ -60,6 +60,6 @@ def nanogen_plans() -> Mapping[str, str]:  # type: ignore[empty-body]
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:  # type: ignore[empty-body]
     """Return reasons why the selected components cannot be combined, one sentence each.
 
-    `parts` maps each slot to its selected component with options; `config` is the merged configuration. Called before
-    any component is imported, so decide by names and options alone.
+    `parts` maps each filled slot to its component with options; `config` is the merged configuration. Called before any
+    component is imported, so decide by names and options alone.
     """

@@ -309,7 +309,7 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
-        """Load a pipeline from the folder `name`, or without such a folder from the model `user/name` on the hub.
+        """Load a pipeline from the folder `name`. If there is none, `name` is a model `user/name` on the hub.
 
         `revision` is a branch, tag or commit on the hub; `options` are the keyword arguments of `load`.
         """
@@ -360,11 +360,11 @@ def _read_facts(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise DataError(
             f"{path} does not have format version {FORMAT}, the only one that can be read. Load it with the version of"
-            " nanogen-core that saved it. If the file is damaged, restore it."
+            " nanogen-core that saved it. If the file is damaged, use a copy of it, or save the pipeline again."
         )
     for key, names in {"classes": facts.get("classes"), "trained": facts.get("trained", [])}.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError(f"{path} is damaged: `{key}` must be a list of names, got {shown(names)}. Restore it.")
+            raise DataError(f"{path}: `{key}` must be a list of names, got {shown(names)}. Save the pipeline again.")
     return facts
 
 

@@ -93,7 +93,7 @@ def add_manifest(module: ModuleType) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file as the module `path.stem`. Raises ValueError for another file or a name that is taken."""
+    """Import a Python file as the module `path.stem`. Raises ValueError if it is no such file or the name is taken."""
     name = path.stem
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise ValueError("expected an existing Python file whose name is a Python identifier, such as my_method.py")
@@ -151,7 +151,7 @@ def _added(manager: pluggy.PluginManager, plugin: Plugin, module: ModuleType) ->
 
 def _check_api(module: ModuleType) -> None:
     if (stated := getattr(module, "NANOGEN_API", None)) != hookspecs.API:
-        needed = f"must have {hookspecs.API}: update the plugin, or nanogen-core if the plugin is newer"
+        needed = f"must have {hookspecs.API}: correct or update the plugin, or update nanogen-core if that is older"
         raise ValueError(f"its manifest has NANOGEN_API = {stated!r}, but {needed}")
 
 

@@ -9,7 +9,7 @@ A component is built as `Class(config, **parts)`. Its keyword-only parameters na
 Shapes: B batch size; C, h, w latent; L condition tokens of width D; N image tokens; H, W image. Images are float32 in
 [-1, 1]. Times are in [0, 1]: t = 0 is data, t = 1 is noise.
 
-Every component may define two more methods. A score's fingerprint covers what they return (`nanogen_data.contents`):
+Every component may define two more methods. Evaluation fingerprints cover what they return (`nanogen_data.contents`):
 
 - `files()`: paths of files that it reads, in addition to the paths in its options.
 - `weights()`: mapping of names to the frozen tensors that its output depends on.
@@ -80,7 +80,7 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class Conditioner(Protocol):
-    """Encodes the labels or captions of a batch into condition tokens. `spec` states their width and largest number."""
+    """Encodes the labels or captions of a batch into condition tokens. `spec` states their width and maximum count."""
 
     spec: ConditionSpec
 

@@ -1,7 +1,7 @@
 """Counter-based random numbers without global state.
 
-A number depends only on (seed, purpose, step, slot). The slot is the sample's position in the global batch or in the
-list of requests, so numbers are equal for every batch size and number of processes, and after a resume.
+The numbers of a sample depend only on (seed, purpose, step, slot). The slot is the sample's position in the global
+batch or in the list of requests, so numbers are equal for every batch size and number of processes, and after a resume.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 def splitmix(seeds: Tensor, counters: Tensor) -> Tensor:
     """Return output number `counters` of SplitMix64 generators (Steele, Lea and Flood 2014).
 
-    An output depends only on its seed and counter, so all outputs take a fixed number of tensor operations. `seeds` and
-    `counters` (>= 0) are int64 tensors that broadcast. All 64 bits of the returned int64 values are random.
+    An output depends only on its seed and counter, so all outputs are computed at once. `seeds` and `counters` (>= 0)
+    are int64 tensors that broadcast. All 64 bits of the returned int64 values are random.
     """
     words = seeds + (counters + 1) * GAMMA  # int64 arithmetic is modulo 2**64, as in the paper
     words = words.bitwise_xor_(_shifted(words, 30)).mul_(FIRST)

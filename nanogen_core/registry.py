@@ -304,7 +304,7 @@ def import_object(reference: str) -> Any:
 
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
-    """Map names of kinds, commands and components to distributions, from the extras of nanogen-core."""
+    """Return the package to install for each extra of nanogen-core, such as a component's name."""
     from importlib.metadata import PackageNotFoundError, requires  # takes 40 ms; only error messages need it
 
     try:

@@ -175,7 +175,7 @@ class Resolution:
                 chosen.setdefault(kind, {})[name] = found
         for kind, name in self.instances:
             if kind in groups() and (others := chosen[kind].keys() - self.user.get(kind, {}).keys() - {name}):
-                note = f"{kind}: {name!r} is combined with {listing(others)}, a default. Null removes a default."
+                note = f"{kind}: {name!r} is combined with defaults: {listing(others)}. To remove one, set it to null."
                 warnings.warn(note, ConfigWarning, stacklevel=1)
         without = self._excluded(chosen)
         return {kind: members for kind, members in chosen.items() if kind not in without}

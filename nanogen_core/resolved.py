@@ -16,7 +16,7 @@ from nanogen_files.structure import plain
 
 @frozen
 class Part:
-    """A selected component with its options as an instance of its config class (None without options)."""
+    """A selected component. `config` is an instance of its config class; None if it has no options."""
 
     chosen: Chosen
     written: str  # the name in the configuration, possibly `distribution:name`

@@ -77,7 +77,7 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
 
 
 def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
-    """Return the network's inputs: `objective.network_inputs(state, times)`, or (state, times) without this method."""
+    """Return the network's inputs: `objective.network_inputs(state, times)`, else (state, times)."""
     scaled: tuple[State, Times] = getattr(objective, "network_inputs", lambda *inputs: inputs)(state, times)
     return scaled
 

@@ -16,12 +16,12 @@ class SamplerConfig:
 
 @frozen(kw_only=True)
 class ClassifierFreeConfig:
-    """Options of classifier-free guidance, `v = v_u + scale (v_c - v_u)`.
+    """Options of classifier-free guidance `v_u + scale (v_c - v_u)`. v_u, v_c: velocity without and with condition.
 
     Args:
-        scale: Guidance scale w; 1 means no guidance.
+        scale: Guidance scale; 1 means no guidance.
         t_min: Lower end of the guided interval. The velocity at time t is guided if t_min <= t <= t_max.
-        t_max: Upper end of the guided interval. Outside the interval v = v_c.
+        t_max: Upper end of the guided interval. Outside the interval the velocity is v_c.
         channels: Number of guided latent channels, from the first; None for all. For their published samples, DiT and
             SiT guided three of four.
     """

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Times(NamedTuple):
-    """Time inputs of the network, 0 <= r <= t <= 1. t = 0 is data, t = 1 is noise.
+    """Times of a state, 0 <= r <= t <= 1: t = 0 is data, t = 1 is noise. `Objective.network_inputs` may rescale them.
 
     MeanFlow averages the velocity over [r, t]. Flow matching sets r = t (instantaneous velocity). Backbones
     that provide `token-times` also accept a time for each image token, row-major: [B, N].

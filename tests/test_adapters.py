@@ -116,7 +116,7 @@ def test_a_resumed_adapter_is_that_of_an_uninterrupted_run(small, base, tmp_path
 
 def test_an_adapter_from_classes_to_texts_trains_the_condition_too(small, base, tmp_path):
     config = adapted(small, base, task="t2i")
-    with pytest.raises(TrainingError, match=r"'encoder.condition.norm.weight', are not in .* `modules_to_save:"):
+    with pytest.raises(TrainingError, match=r"such as 'encoder.condition.norm.weight'\. .* `modules_to_save:"):
         Run(build_pipeline(config), tmp_path / "x")
     config["train"]["adapter"] = {**LORA, "modules_to_save": ["condition"]}
     trained(config, tmp_path / "x")
@@ -172,12 +172,12 @@ def test_the_commands_merge_and_dry_run(small, base, tmp_path):
     ("adapter", "message"),
     [
         ({"type": "lara"}, r"train.adapter.type: peft has no type 'lara'. Did you mean 'lora'\?"),
-        ({"type": "lora", "rank": 8}, "train.adapter.rank: is not an option of LoraConfig"),
+        ({"type": "lora", "rank": 8}, "train.adapter.rank: is not an option of peft's LoraConfig"),
         ({"type": "lora", "target_modules": ["nowhere"]}, "peft cannot add 'lora' to the backbone"),
         ({"type": "prompt_tuning"}, "prompt_tuning"),
         ({"type": "lora", "r": 0}, "train.adapter"),
         ({"type": "lora", "lora_dropout": 0.1}, "train.adapter.lora_dropout: .* depend on the number of processes"),
-        ({"type": "adalora", "total_step": 10}, "'adalora' changes its ranks by calls during training"),
+        ({"type": "adalora", "total_step": 10}, "'adalora' changes the adapter's ranks during training"),
         ({"type": "vera"}, "peft cannot add 'vera' to the backbone"),
         ({"type": "ia3"}, "train.adapter"),
     ],

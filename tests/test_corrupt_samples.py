@@ -99,7 +99,7 @@ def test_one_percent_is_what_nobody_sets() -> None:
 
 def test_a_dataset_of_nothing_good_ends_at_once() -> None:
     with pytest.raises(
-        DataError, match=r"None of the 100 examples from index 0 on can be read.*First: Number 0 is bad"
+        DataError, match=r"No example can be read from index 0 on \(tried: 100\).*First: Number 0 is bad"
     ):
         list(iter_once(Numbers(10**6, set(range(10**6))), 1, transform=never))
 

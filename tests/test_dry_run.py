@@ -77,7 +77,7 @@ def test_nothing_is_cached_for_one_step(small):
 
 
 def test_mistakes_are_those_of_training(small, place):
-    with pytest.raises(TrainingError, match="fsdp does not scale losses for fp16"):
+    with pytest.raises(TrainingError, match="fsdp does not support fp16"):
         run_dry(resolve({**small, "train": {**small["train"], "strategy": "fsdp", "precision": "fp16"}}))
     words = ["small.yaml", "--dry-run", "--set", "train.trackers=[nowhere]"]
     with pytest.raises(ConfigError, match="unknown tracker 'nowhere'"):

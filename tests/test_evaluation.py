@@ -207,7 +207,7 @@ def test_a_damaged_state_file_is_named(tmp_path):
         evaluation.scores(Images(RandomImages(fail_at=70)))
     (file,) = tmp_path.rglob("process-00000.safetensors")
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is damaged or incomplete. Delete the file"):
+    with pytest.raises(NanoGenError, match=r"process-00000.safetensors is damaged or incomplete: delete the file"):
         evaluation.scores(Images(RandomImages()))
 
 

@@ -175,7 +175,7 @@ def no_array(path):
     [
         (fortran, r"in Fortran order\. It must be uint8"),
         (floats, "float64 .* must be uint8"),
-        (named, "has no array 'arr_0', only images.npy"),
+        (named, r"has no array 'arr_0'\. It contains: images\.npy"),
         (labelled, "'arr_1' is int64 .* must be 2 integers"),
         (pickled, "cannot be read as an .npz"),
         (cut, "cannot be read as an .npz"),

@@ -123,7 +123,7 @@ def test_what_cannot_compute_float8_is_refused(small, tmp_path, monkeypatch):
     if not torch.cuda.is_available():
         assert "needs an NVIDIA GPU with float8 units" in refusal(small, tmp_path, train=train)
     monkeypatch.setattr(float8, "EMULATED", True)
-    assert "train.precision to bf16, not fp32" in refusal(small, tmp_path, train={**train, "precision": "fp32"})
+    assert "this run would compute in fp32" in refusal(small, tmp_path, train={**train, "precision": "fp32"})
     narrow = {**WIDE, "hidden": 12, "decoder_hidden": 12}
     assert "no linear layer inside a block" in refusal(small, tmp_path, train=train, backbone=narrow)
     monkeypatch.setitem(sys.modules, "torchao.float8", None)

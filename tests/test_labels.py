@@ -58,7 +58,7 @@ def test_whole_numbers_inside_are_labels(value):
 
 
 def test_labels_from_one_are_noticed():
-    assert from_one([1, 3, 2], 3) == " They seem to start at 1: subtract 1 from each."
+    assert from_one([1, 3, 2], 3) == " The labels seem to start at 1: subtract 1 from each."
     assert from_one([0, 3], 3) == from_one([1, 2], 3) == from_one([], 3) == ""
 
 

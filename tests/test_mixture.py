@@ -124,7 +124,7 @@ def test_once_gives_each_example_once_whatever_the_weights() -> None:
 
 
 def test_a_root_that_is_never_drawn_or_empty_is_refused() -> None:
-    with pytest.raises(DataError, match=r"The weight of the root root1 gives it 0\.0\d+ of the 20 draws of an epoch"):
+    with pytest.raises(DataError, match=r"The weight of the root root1 gives it 0\.0\d+ draws in an epoch of 20 draws"):
         loader(mixture((10, 1), (10, 0.001)), 4, transform=never)
     with pytest.raises(DataError, match="The root root1 has no examples"):
         mixture((10, 1), (0, 1))

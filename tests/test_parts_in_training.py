@@ -177,7 +177,7 @@ def test_a_pipeline_is_built_with_a_guidance_object(small, pipeline):
 
 
 def test_a_default_beside_an_object_is_named(small):
-    with pytest.warns(ConfigWarning, match="guidance: 'ClassifierFree' is combined with cfg, a default"):
+    with pytest.warns(ConfigWarning, match="guidance: 'ClassifierFree' is combined with defaults: cfg"):
         build_pipeline({**small, "method": "vae"}, guidance=ClassifierFree(ClassifierFreeConfig(scale=3.0)))
 
 

@@ -75,8 +75,8 @@ def test_a_broken_plugin_is_shown_and_the_others_work(scan):
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (manifest(api=2), "NANOGEN_API = 2, but must have 1: update the plugin, or nanogen-core"),
-        (manifest(api=0), "NANOGEN_API = 0, but must have 1: update the plugin"),
+        (manifest(api=2), "NANOGEN_API = 2, but must have 1: correct or update the plugin, or update nanogen-core"),
+        (manifest(api=0), "NANOGEN_API = 0, but must have 1: correct or update the plugin"),
         (manifest(nanogen_component=hookimpl(no_components)), "unknown hook 'nanogen_component'"),
         (manifest("no component"), "expected a Component"),
         (manifest(Component(kind="samplerr", name="s", target="x:Y")), "unknown kind 'samplerr'"),

@@ -346,7 +346,7 @@ def test_a_killed_run_frees_its_folder_though_its_readers_still_live(tmp_path: P
     while not (tmp_path / "reader").exists() or not (tmp_path / "reader").read_text():
         time.sleep(0.01)
     try:
-        with pytest.raises(TrainingError, match="Another process .*is training into"), run_lock(tmp_path):
+        with pytest.raises(TrainingError, match="Another process .*is training in "), run_lock(tmp_path):
             pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

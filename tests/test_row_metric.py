@@ -86,5 +86,5 @@ def test_an_image_that_is_seen_twice_counts_once() -> None:
 
 def test_values_that_are_not_finite_are_refused() -> None:
     images = torch.full((1, 3, 2, 2), torch.nan)
-    with pytest.raises(NanoGenError, match="Values computed a value that is not finite.*float16.*`dtype`"):
+    with pytest.raises(NanoGenError, match="Values measured 'value' values that are not finite.*float16.*`dtype`"):
         Values().update(images, Batch(torch.arange(1), images=images))

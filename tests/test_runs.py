@@ -139,7 +139,7 @@ def test_a_run_that_was_asked_to_stop_has_not_failed(tmp_path):
 def test_a_second_run_in_the_folder_leaves_no_note(run):
     shutil.rmtree(checkpoint.path_of(run, 6))
     second = Run(build_pipeline(CONFIG), run, resume=True)
-    with run_lock(run), pytest.raises(TrainingError, match="Another process .*is training into"):
+    with run_lock(run), pytest.raises(TrainingError, match="Another process .*is training in "):
         second.train()
     assert describe(run).state == "stopped"
 

@@ -101,7 +101,7 @@ def test_a_text_that_is_no_path_is_refused(text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"a": 1', r"x is not valid JSON: Expecting ',' delimiter \(line 1, column 8\)\.$"),
+        ('{"a": 1', r"x is not valid JSON: Expecting ',' delimiter \(line 1, column 8\)\. Correct it\.$"),
         ("[\n1,\n]", r"x is not valid JSON: .* \(line [23], column \d+\)"),
         ("[" * 100_000, "x cannot be read as JSON: its values are nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),

@@ -123,7 +123,7 @@ def test_resuming_nothing_is_an_error(small, tmp_path):
 def test_a_run_is_not_laid_over_another(small, tmp_path):
     run(small, tmp_path).train()
     with pytest.raises(
-        TrainingError, match="already contains a run: resume it with --resume, move it aside with --overwrite, or"
+        TrainingError, match="already contains a run. .* resume the run .--resume. or move it aside .--overwrite."
     ):
         run(small, tmp_path)
 
@@ -131,7 +131,7 @@ def test_a_run_is_not_laid_over_another(small, tmp_path):
 def test_two_runs_cannot_work_in_one_folder(small, tmp_path):
     from filelock import FileLock
 
-    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="Another process .*is training into"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="Another process .*is training in "):
         run(small, tmp_path).train()
     assert not metrics_log.read(tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_network_is_refused(small, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(config.read_text().replace("depth: 1", "depth: 2"))
     with pytest.raises(
-        TrainingError, match=r"does not match the configuration: it has no ema.encoder.blocks.1"
+        TrainingError, match=r"does not match the configuration: the checkpoint has no ema.encoder.blocks.1"
     ) as caught:
         run(small, tmp_path, resume=True)
     assert "\n" not in str(caught.value)

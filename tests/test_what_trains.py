@@ -104,7 +104,7 @@ def test_a_parameter_that_nothing_trains_is_refused(short, tmp_path, monkeypatch
         self.gain = nn.Parameter(torch.ones(3))
 
     monkeypatch.setattr(OpenMojiVAE, "__init__", with_parameter)
-    with pytest.raises(TrainingError, match="No optimizer trains the tokenizer's parameter 'gain': freeze"):
+    with pytest.raises(TrainingError, match="No optimizer trains the tokenizer's parameter 'gain'. Call"):
         trained(short, tmp_path)
 
 

@@ -123,8 +123,8 @@ class ObjectiveContract:
         velocity = self._field(objective)(state, times, condition_of(self.clean())).value
         truth = objective.path_velocity(self.clean(), self.noise(), times.t)
         assert max_difference(velocity.latent, truth.latent) <= self.tolerance * float(truth.latent.abs().max()), (
-            f"`velocity` does not return dx/dt of the path for the prediction {self.predicts!r}: set the attribute"
-            " `predicts`, or override `true_prediction`."
+            f"`velocity` does not return dx/dt of the path. The attribute `predicts` is {self.predicts!r}: if the"
+            " network predicts something else, change it, or override `true_prediction`."
         )
 
     def test_heads_are_converted_to_velocities(self, objective: Objective) -> None:
@@ -184,8 +184,8 @@ class ObjectiveContract:
         }
         truth = mean(self.oracle(objective))
         assert [name for name, student in others.items() if mean(student) <= truth] == [], (
-            "These predictions have a loss that is not above that of the true prediction. The true prediction here is"
-            f" {self.predicts!r}: set the attribute `predicts`, or override `true_prediction`."
+            "The loss of these predictions is not above that of the true one. The attribute `predicts` is"
+            f" {self.predicts!r}: if the network predicts something else, change it, or override `true_prediction`."
         )
 
     def test_loss_uses_only_its_rng(self, objective: Objective) -> None:

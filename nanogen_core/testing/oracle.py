@@ -28,7 +28,7 @@ def data_of(condition: Condition, like: State) -> State:
 
 
 def true_velocity(objective: Objective, state: State, t: Tensor, clean: State) -> State:
-    """Return dx/dt at a state on the path to `clean`: the path's noise is solved from x_t = a clean + s noise."""
+    """Return dx/dt at `state` x_t on the path to `clean`. The noise is solved from x_t = a(t) clean + s(t) noise."""
     zero, one = clean.map(torch.zeros_like), clean.map(torch.ones_like)
     scaled, scale = objective.interpolate(clean, zero, t), objective.interpolate(zero, one, t)
     noise = state.map(lambda x, ax, s: (x - ax) / s, scaled, scale)
@@ -55,9 +55,9 @@ def solved_prediction(objective: Objective, state: State, times: Times, clean: S
 
 
 def keep_inputs(objective: Objective) -> Callable[[State, Times], tuple[State, Times]]:
-    """Return a function that undoes the last call of `objective.network_inputs`.
+    """Return a function that maps the result of the last call of `objective.network_inputs` to its arguments.
 
-    Replaces this method by one that keeps its arguments. Inputs of other calls are returned unchanged.
+    Replaces this method by one that keeps its arguments. Results of earlier calls are returned unchanged.
     """
     original = getattr(objective, "network_inputs", None)
     if original is None or hasattr(original, "kept"):

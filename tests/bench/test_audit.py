@@ -284,7 +284,7 @@ def test_what_is_no_run_or_logged_nothing_is_a_sentence(tmp_path):
     a = lay(tmp_path / "a", CLASS, log(1))
     with pytest.raises(DataError, match="is not a run folder"):
         audit(a, tmp_path / "nothing")
-    with pytest.raises(DataError, match="is empty: train the run"):
+    with pytest.raises(DataError, match="is empty. Train the run"):
         audit(a, lay(tmp_path / "b", TEXT, []))
 
 

@@ -84,7 +84,7 @@ def test_no_such_file():
         ("12%", "is not a number"),
         ("inf", "is not a finite float64 number"),
         ("1e999", "is not a finite float64 number"),
-        ("1_000", "has an underscore: write digits only"),
+        ("1_000", "has an underscore: remove it"),
     ],
 )
 def test_text_that_is_no_number(tmp_path, cell, says):

@@ -56,7 +56,7 @@ def test_an_outlier_is_the_most_influential():
 def test_what_cannot_be_left_out_is_said(xy):
     labels = ["a"] * (N - 2) + ["b"] * 2
     view = leave_one_out(Pearson(*xy), grouping("family", labels), 1)
-    assert view.reason == "not without a: too few models or a constant column would remain"
+    assert view.reason == "not left out: a. Too few models or a constant column would remain"
     assert leave_one_out(Pearson(*xy), grouping("family", ["a"] * N), 1) is None
 
 

@@ -227,8 +227,8 @@ def test_a_run_whose_need_failed_is_one_that_failed(tmp_path, monkeypatch, retri
     todo = jobs(plan.checked(TINY), tmp_path, ["rae"])
     Scheduler(tmp_path, queue, Options(slots=Slots(count=2), retries=retries), told.append).run(todo)
     assert told[:2] == ["0 of 3 runs are already finished.", "imagenet decoder: submitted as job 9 (log: 9.out)"]
-    assert todo[0].error == "It ended without a result: job 9 (log: 9.out)."
-    assert todo[1].error == "This run needs imagenet decoder, which failed."
+    assert todo[0].error == "It ended without a result: job 9 (log: 9.out). Read the log."
+    assert todo[1].error == "This run needs imagenet decoder, which failed. Resolve that error first."
     assert queue.titles == ["nanogen imagenet decoder"] * (1 + retries)
     assert len(told) == 5 + 2 * retries
 

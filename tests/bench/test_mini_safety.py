@@ -365,7 +365,7 @@ def test_a_plan_with_comments_in_the_output_folder_stays_as_it_was_written(tmp_p
     file.write_text(text)
     run(plan.read(file), tmp_path, monkeypatch)
     assert file.read_text() == text
-    with pytest.raises(TrainingError, match=r"plan\.yaml differs from this plan, and was edited by hand"):
+    with pytest.raises(TrainingError, match=r"plan\.yaml differs from this plan, and seems to be edited by hand"):
         run(plan.read(file, quick=True), tmp_path, monkeypatch)
     assert file.read_text() == text
 
@@ -397,9 +397,7 @@ def test_the_page_of_a_table_replaces_no_other_page(tmp_path):
     (tmp_path / "scores.html").write_text("mine")
     ran = CliRunner().invoke(report, [str(tmp_path / "scores.csv")])
     assert isinstance(ran.exception, DataError)
-    assert "scores.html exists, and is not a file that `nanogen bench report` wrote: choose another output path" in str(
-        ran.exception
-    )
+    assert "scores.html exists, and is not a file that `nanogen bench report` wrote" in str(ran.exception)
     assert (tmp_path / "scores.html").read_text() == "mine"
     (tmp_path / "scores.html").unlink()
     for _ in range(2):  # its own page is made again

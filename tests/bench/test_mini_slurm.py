@@ -68,7 +68,7 @@ def test_a_job_that_dies_is_submitted_again_and_then_failed(tmp_path, slurm, mon
     assert [job.title for job in failed] == ["imagenet decoder", "imagenet rae seed 0", "t2i rae seed 0"]
     decoder, *others = (job.error for job in failed)
     assert decoder.startswith("It ended without a result: job ")
-    assert others == ["This run needs imagenet decoder, which failed."] * 2
+    assert others == ["This run needs imagenet decoder, which failed. Resolve that error first."] * 2
     names = [line for text in slurm.scripts.values() for line in text.splitlines() if "job-name" in line]
     assert names.count("#SBATCH --job-name=nanogen-imagenet-decoder") == 2
     assert not list(tmp_path.glob("out/logs/**/job.json"))

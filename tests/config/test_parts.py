@@ -176,7 +176,7 @@ def test_an_object_in_a_wrong_place_is_refused_in_a_sentence(small, over, expect
         build_pipeline(small, **over)
     assert sentence(caught).startswith(expected)
     if "guidance" in over:
-        assert re.search("is a class; give an instance|a class must be a plugin's component", str(caught.value))
+        assert re.search("is a class; give an instance|must be instances, not classes", str(caught.value))
 
 
 def test_an_object_that_is_no_such_part_is_refused(small):

@@ -157,8 +157,8 @@ def test_an_unknown_method_is_said_even_with_other_mistakes(small):
     [
         ("task: [", "cannot be read as YAML (line 1"),
         ("task: a\ntask: b", "key 'task' occurs twice"),
-        ("- a\n- b", "must contain a mapping such as `task: t2i`, not list"),
-        ("", "must contain a mapping"),
+        ("- a\n- b", "contains a value of type list. Write a mapping such as `task: t2i`"),
+        ("", "is empty. Write a mapping"),
         ("task: !!python/object:os.system {}", "cannot be read as YAML"),
     ],
 )

@@ -132,22 +132,22 @@ def changed(values, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("stage_2.params.in_channels", 16, "stage_2.params.in_channels is 16, but the file has 4"),
-        ("stage_2.params.hidden_size", [1152, 2048], r"hidden_size is \[1152, 2048\], but the file has \[16, 32\]"),
-        ("stage_2.params.depth", [28, 2], r"depth is \[28, 2\], but the file has \[2, 1\]"),
-        ("stage_2.params.num_heads", [2, 4], r"num_heads is \[2, 4\], but the file has \[2, 2\]"),
-        ("stage_2.params.patch_size", [1, 1], r"patch_size is \[1, 1\], but the file has \[2, 2\]"),
-        ("stage_2.params.mlp_ratio", 2.0, "mlp_ratio is 2.0, but the file has 3.98"),
-        ("stage_2.params.input_size", 64, "input_size is 64, but the file has 32"),
-        ("misc.latent_size", [4, 64, 64], r"latent_size is \[4, 64, 64\], but the file has \[4, 32, 32\]"),
-        ("misc.num_classes", 1000, "misc.num_classes is 1000, but the file has 10"),
-        ("conditioning.arch.num_t_tokens", 8, "num_t_tokens is 8, but the file has 4"),
-        ("conditioning.arch.num_c_tokens", 4, "num_c_tokens is 4, but the file has 8"),
-        ("dataset.condition_type", "text", "conditioning.type is text, but the file has label"),
-        ("transport.meanflow", {"cfg_kappa": 0.5}, "transport.meanflow is True, but the file has False"),
-        ("repa.use_reg", True, "repa.use_reg is True, but the file has False"),
-        ("stage_2.target", "stage2.models.lightningDiT.LightningDiT", "is lightning-dit, but the file has ddt"),
-        ("stage_2.target", "stage2.models.DDT.DiTwDDTHeadIG", "internal guidance is True, but the file has False"),
+        ("stage_2.params.in_channels", 16, "stage_2.params.in_channels is 16, but 4"),
+        ("stage_2.params.hidden_size", [1152, 2048], r"hidden_size is \[1152, 2048\], but \[16, 32\]"),
+        ("stage_2.params.depth", [28, 2], r"depth is \[28, 2\], but \[2, 1\]"),
+        ("stage_2.params.num_heads", [2, 4], r"num_heads is \[2, 4\], but \[2, 2\]"),
+        ("stage_2.params.patch_size", [1, 1], r"patch_size is \[1, 1\], but \[2, 2\]"),
+        ("stage_2.params.mlp_ratio", 2.0, "mlp_ratio is 2.0, but 3.98"),
+        ("stage_2.params.input_size", 64, "input_size is 64, but 32"),
+        ("misc.latent_size", [4, 64, 64], r"latent_size is \[4, 64, 64\], but \[4, 32, 32\]"),
+        ("misc.num_classes", 1000, "misc.num_classes is 1000, but 10"),
+        ("conditioning.arch.num_t_tokens", 8, "num_t_tokens is 8, but 4"),
+        ("conditioning.arch.num_c_tokens", 4, "num_c_tokens is 4, but 8"),
+        ("dataset.condition_type", "text", "conditioning.type is text, but label"),
+        ("transport.meanflow", {"cfg_kappa": 0.5}, "transport.meanflow is True, but False"),
+        ("repa.use_reg", True, "repa.use_reg is True, but False"),
+        ("stage_2.target", "stage2.models.lightningDiT.LightningDiT", "is lightning-dit, but ddt"),
+        ("stage_2.target", "stage2.models.DDT.DiTwDDTHeadIG", "internal guidance is True, but False"),
     ],
 )
 def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sentence, rows, file_for):
@@ -168,8 +168,8 @@ def test_one_of_another_checkpoint_is_refused_with_both_values(path, value, sent
         ("misc.time_dist_shift_dim", None, "time_dist_shift_dim is missing"),
         ("stage_1.params.vae_type", None, r"stage_1\.params\.vae_type is missing"),
         ("stage_1.params.vae_type", "sdvae", "There is no VAE preset 'sdvae'. Did you mean 'sdxl-vae'"),
-        ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is unknown. The published classes"),
-        ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is unknown. The published"),
+        ("stage_1.target", "stage1.TAE", "stage_1.target 'stage1.TAE' is unknown. Use one of the published classes"),
+        ("stage_2.target", "stage2.models.UNet", "stage_2.target 'stage2.models.UNet' is unknown. Use one"),
         ("perceptual_loss", {"encoders": "lpips"}, "Give one weight for each encoder"),
         ("misc.time_dist_shift_base", 0, r"misc\.time_dist_shift_base: must be above 0 and at most .*, got 0"),
         ("dataset.condition_type", "caption", "dataset.condition_type must be label or text, got 'caption'"),
@@ -200,7 +200,7 @@ def test_a_pixel_file_takes_the_prediction_from_it(rows, file_for):
 
 def test_what_is_not_published_is_never_guessed(rows, file_for):
     """A file of two times with the configuration of a plain one."""
-    with pytest.raises(ConfigError, match="transport.meanflow is False, but the file has True"):
+    with pytest.raises(ConfigError, match="transport.meanflow is False, but True"):
         import_checkpoint(file_for(rows[MEANFLOW]), changed(configuration(rows[MEANFLOW]), "transport.meanflow", None))
     values = changed(configuration(rows[MEANFLOW]), "transport.meanflow.cfg_t_end", 0.5)
     with pytest.raises(ConfigError, match="published MeanFlow configuration is not supported"):

@@ -138,7 +138,7 @@ def test_states_of_a_null_text_with_a_token_are_refused(tars: Path, tmp_path: Pa
     del facts["sha256"]  # which those manifests did not have
     (latents / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(
-        DataError, match=r"do not match this configuration: text\.null_tokens was None and is now 0\. Change"
+        DataError, match=r"do not match this configuration: text\.null_tokens was None and is now 0\. Undo"
     ):
         training.open_latents(latents, on_latents(latents, "t2i", tars).parts)
 

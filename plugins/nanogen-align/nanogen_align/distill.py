@@ -29,8 +29,8 @@ CONDITIONING = ("conditioner", "encoder")  # the parts that decide what conditio
 class Distill(Auxiliary):
     """Distillation: `weight * mean((student - teacher)^2)` at the same noisy state, times and condition.
 
-    Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher with one time
-    (flow matching) predicts no average velocity, so a MeanFlow student's velocity is compared only where r = t.
+    Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher whose network
+    takes only t (flow matching) predicts no average velocity, so a MeanFlow student's is compared only where r = t.
     Differences of velocities are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise. The
     divisor is 1 on the straight path.
 
@@ -114,8 +114,8 @@ def _check(teacher: Pipeline, pipeline: Pipeline, folder: str) -> bool:
         raise Incompatible(
             f"auxiliary.distill.teacher: {folder} has latents of shape {list(teacher.latent.shape)} (tokenizer"
             f" {there['tokenizer']['name']!r}), this pipeline {list(pipeline.latent.shape)} (tokenizer"
-            f" {here['tokenizer']['name']!r}). The latents and tokenizer options must be equal. Train both on the same"
-            " latents."
+            f" {here['tokenizer']['name']!r}). The latents, the class token (REG) and the tokenizer"
+            " options must be equal. Train both on the same latents."
         )
     if not same_path(teacher.objective, pipeline.objective):
         raise Incompatible(

@@ -61,8 +61,8 @@ class PerceptualDistance(nn.Module):
                 head.data.copy_(heads[f"lin{number}.model.1.weight"].reshape(-1))
         except (KeyError, RuntimeError) as error:
             raise DataError(
-                f"The files are not those of VGG16 and LPIPS: {str(error).splitlines()[0]}. Check that"
-                " they are torchvision's vgg16-397923af.pth and the vgg.pth of LPIPS."
+                f"Tensors of VGG16 or LPIPS are missing or have other shapes: {str(error).splitlines()[0]}. Check that"
+                " the files are torchvision's vgg16-397923af.pth and the vgg.pth of LPIPS."
             ) from error
         return network
 

@@ -223,7 +223,7 @@ def test_wrong_labels_are_refused_before_the_first_is_used(
 def test_labels_from_one_have_a_hint(tmp_path: Path) -> None:
     write(tmp_path, {"image": [image(shade) for shade in range(4)], "label": [1, 2, 1, 2]})
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    with pytest.raises(DataError, match="row 1 of .* is 2; .* They seem to start at 1: subtract 1 from each"):
+    with pytest.raises(DataError, match="row 1 of .* is 2; .* The labels seem to start at 1: subtract 1 from each"):
         arrow(tmp_path, "labels")
 
 

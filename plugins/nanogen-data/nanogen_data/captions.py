@@ -90,13 +90,15 @@ def numbered(text: str) -> tuple[str, int | None]:
 
 
 def nth(captions: Captions, number: int | None, name: str) -> Captions:
-    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if there are fewer."""
+    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if it does not exist."""
     if number is None:
         return captions
     texts = texts_of(captions)
     if number > len(texts):
         raise CorruptSampleError(
-            "no caption", f"The image {name} has no caption {number}. Number of its captions: {len(texts)}."
+            "no caption",
+            f"The image {name} has no caption {number} (number of its captions: {len(texts)}). Lower the number after"
+            " `#`, or add the caption.",
         )
     return texts[number - 1]
 
@@ -123,14 +125,14 @@ def decode_caption(data: bytes, name: str) -> str:
 
 
 def captions_of(value: object, name: str) -> Captions:
-    """Return the captions in a table cell or JSON value: a string, UTF-8 bytes, or a list of these.
+    """Return the captions in a table cell or JSON value.
 
     Args:
-        value: The cell or JSON value.
+        value: The cell or JSON value: a string, UTF-8 bytes, or a list of these.
         name: Name of the caption in error messages.
 
     Raises:
-        CorruptSampleError: The value is of another type, or a caption is missing, empty, too long, or not UTF-8.
+        CorruptSampleError: The type is wrong, a caption is missing or empty, or bytes are too long or not UTF-8.
     """
     if isinstance(value, bytes):
         return decode_caption(value, name)
@@ -156,7 +158,7 @@ def captions_of(value: object, name: str) -> Captions:
 
 
 def choice(captions: str | Sequence[object], number: int) -> int:
-    """Return the index that the random 32-bit `number` draws: by weight for `WeightedCaptions`, else uniformly."""
+    """Return the index of the caption that a random 32-bit number draws. `WeightedCaptions` are drawn by weight."""
     if isinstance(captions, str):
         return 0
     drawn = key("caption", number)

@@ -59,7 +59,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
         The index of the good example, and the example.
 
     Raises:
-        DataError: 100 examples in a row are corrupt, or all of them.
+        DataError: 100 examples in a row are corrupt, or all of `rows`.
     """
     tried = min(len(rows), MAX_CONSECUTIVE)
     for offset in range(tried):
@@ -69,7 +69,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
         except CorruptSampleError as error:
             corrupt.append(CorruptSample(row, error.reason, str(error)))
     raise DataError(
-        f"None of the {tried} examples from index {index} on can be read. Repair the data. First:"
+        f"No example can be read from index {index} on (tried: {tried}). Repair the data. First:"
         f" {corrupt[-tried].message}"
     )
 
@@ -79,7 +79,7 @@ class CorruptionCounter:
 
     Args:
         total: Number of examples in the split.
-        limit: Largest share of corrupt samples, in [0, 1].
+        limit: Largest allowed share of corrupt samples, in [0, 1].
     """
 
     def __init__(self, total: int, limit: float = DEFAULT_LIMIT):

@@ -42,7 +42,7 @@ def from_one(values: Iterable[int], classes: int) -> str:
     """Return a hint if labels seem to run from 1 to N instead of 0 to N - 1; otherwise an empty string."""
     present = set(values)
     counted = bool(present) and min(present) == 1 and max(present) == classes
-    return " They seem to start at 1: subtract 1 from each." if counted else ""
+    return " The labels seem to start at 1: subtract 1 from each." if counted else ""
 
 
 class CheckedLabels:

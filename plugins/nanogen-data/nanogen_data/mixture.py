@@ -55,7 +55,7 @@ class Mixing:
         for name, count, expected in zip(self.names, counts, exact, strict=True):
             if not count:
                 raise DataError(
-                    f"The weight of the root {name} gives it {expected:.2g} of the {total} draws of an epoch, so it "
+                    f"The weight of the root {name} gives it {expected:.2g} draws in an epoch of {total} draws, so it "
                     "would never be read: raise its weight, or remove it from `dataset.roots`."
                 )
         return tuple(counts)

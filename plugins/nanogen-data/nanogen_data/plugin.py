@@ -9,4 +9,4 @@ NANOGEN_API = 1
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {"data": ("nanogen_data.cli.data:data", "Compute latent statistics, or precompute latents: stats, prepare.")}
+    return {"data": ("nanogen_data.cli.data:data", "Compute latent statistics (stats), precompute latents (prepare).")}

@@ -333,7 +333,7 @@ def _http_error(url: str, error: HTTPError, file: RemoteFile | None) -> Exceptio
         401: "it needs a login; use a signed URL",
         403: "access is denied; check the permissions, or whether a signed URL has expired",
         404: "the file does not exist; check the URL",
-        416: "it is empty",
+        416: "it is empty; upload it again or leave it out",
     }.get(error.code, "check the URL")
     return DataError(f"{shown_url(url)} cannot be read: the server answers {error.code} {error.reason}: {advice}.")
 
@@ -391,7 +391,9 @@ class _Fsspec:
             advice = f": pip install {package}" if package else f" ({error})"
             raise DataError(f"{shown_url(url)} needs a package that is not installed{advice}.") from error
         except ValueError as error:
-            raise DataError(f"{shown_url(url)} has an unknown protocol: use http, https or one of fsspec.") from error
+            raise DataError(
+                f"{shown_url(url)} has an unknown protocol: use http, https or a protocol of fsspec."
+            ) from error
 
 
 @contextmanager

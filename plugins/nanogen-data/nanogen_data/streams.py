@@ -17,7 +17,7 @@ def refuse_stream(examples: Any) -> None:
         raise DataError(
             f"The data are a stream ({kind}), which can only be read from its beginning. Training reads examples by "
             "number: it shuffles whole epochs, gives equal batches on any number of processes, and resumes exactly. "
-            "Write the data to disk once (`datasets.load_dataset(NAME, split='train').save_to_disk('DATA/train')`, or "
-            "download the parquet files or tars) and set `dataset.root` to DATA, or encode them with `nanogen data "
-            "prepare DATA LATENTS --config CONFIG`."
+            "Write the data to disk once: `datasets.load_dataset(NAME, split='train').save_to_disk('DATA/train')`, or "
+            "download the parquet files or tars to DATA. Then set `dataset.root` to DATA, or encode DATA: "
+            "`nanogen data prepare DATA LATENTS --config CONFIG`."
         )

@@ -46,8 +46,8 @@ class Trunk:
             )
         if self.hidden % (4 * self.heads):
             raise ConfigError(
-                f"{name}: a width of {self.hidden} cannot be split into {self.heads} heads with a width that is a"
-                " multiple of 4, as the rotary embedding needs. Change the number of heads or the width."
+                f"{name}: the width must be a multiple of 4 * heads, as the rotary embedding needs, got width"
+                f" {self.hidden} and heads {self.heads}. Change the number of heads or the width."
             )
 
 
@@ -92,7 +92,7 @@ def _positive(_: object, attribute: Attribute[Any], value: float | None) -> None
 
 def _check_depth(internal: int | None, trunk: Trunk) -> None:
     if internal is not None and internal > trunk.depth:
-        raise ConfigError(f"internal_head_depth: must be at most the encoder's {trunk.depth} blocks, got {internal}.")
+        raise ConfigError(f"internal_head_depth: must be at most {trunk.depth}, the encoder's depth, got {internal}.")
 
 
 def _given(number: int | None, preset: int) -> int:
@@ -101,18 +101,18 @@ def _given(number: int | None, preset: int) -> int:
 
 @frozen(kw_only=True)
 class BackboneConfig:
-    """Options that both backbones share.
+    """Options that `lightning-dit` and `ddt` share.
 
     Args:
         hidden, depth, heads: Width, blocks and attention heads of the encoder. Null uses the preset's.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
         patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
             image pixels.
-        time_tokens: Tokens of each time embedding.
+        time_tokens: Number of tokens of each time embedding.
         interval: How a network with two times reads t - r. "tokens": as separate tokens, as published. "sum": an
             embedding of t - r, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447). A network that
-            starts from weights with one time then computes the same function at first.
-        init: Initial weights, "published" or "xavier".
+            starts from the weights of a network with one time then computes the same function at first.
+        init: Initial weights: "published" (as in DiffusionBench) or "xavier" (Xavier-uniform linear maps).
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
         internal_head_depth: Encoder block, counted from 1, that feeds the internal-guidance head. Null builds the head
             only if internal guidance needs it, on the block at 2/7 of the depth.

@@ -44,8 +44,8 @@ class DiTConfig:
     def __attrs_post_init__(self) -> None:
         if self.trunk.hidden % self.trunk.heads or self.trunk.hidden % 4:
             raise ConfigError(
-                f"heads: a width of {self.trunk.hidden} must be a multiple of the {self.trunk.heads} heads, and of 4"
-                " for the sine-cosine positions of two axes. Change `heads` or `hidden`."
+                f"heads: the width must be a multiple of heads, and of 4 for the sine-cosine positions of two axes, got"
+                f" width {self.trunk.hidden} and heads {self.trunk.heads}. Change `heads` or `hidden`."
             )
 
     @property

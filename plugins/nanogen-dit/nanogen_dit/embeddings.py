@@ -141,7 +141,7 @@ class GuidanceEmbedding(nn.ModuleDict):
 
     Args:
         width: Width of the tokens.
-        tokens: Tokens of 1 - 1/w.
+        tokens: Number of tokens for 1 - 1/w.
         scale: Standard deviation of the Fourier frequencies.
     """
 

@@ -114,7 +114,7 @@ class Encoder(nn.Module):
         return Encoded(x[:, : self.geometry.length], embedded.time, outputs)
 
     def embed(self, state: State, times: Times, condition: Condition) -> Embedded:
-        """Return the sequence of state, times, guidance and condition, its rotation and key mask, and the time."""
+        """Embed state, times, guidance and condition as one sequence, the input of the blocks."""
         time = self._time(times)  # [B, width] or [B, N, width]
         second = None if self.second_time is None else self.second_time(times.t)
         tokens = self.state(state)

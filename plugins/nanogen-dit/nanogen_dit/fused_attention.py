@@ -66,7 +66,7 @@ class TwiceDifferentiable(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, of_q: Tensor, of_k: Tensor, of_v: Tensor, of_mask: None) -> Tensor:
-        """With P = softmax(S): dO = (P * (dS - rowsum(P * dS))) V + P dV."""
+        """With S = q k^T / sqrt(d), P = softmax(S) and O = P v: dO = (P * (dS - rowsum(P * dS))) v + P dv."""
         q, k, v = ctx.saved_tensors
         weights = _weights(q, k, ctx.mask)
         scale = q.shape[-1] ** -0.5

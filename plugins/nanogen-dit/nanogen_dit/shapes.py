@@ -19,7 +19,7 @@ def size(shapes: Shapes, name: str, axis: int) -> int:
     shape = shapes[name]
     if axis >= len(shape) or not shape[axis]:
         raise DataError(
-            f"The tensor {name} of the checkpoint has the shape {list(shape)}, but its axis {axis} must exist"
-            " and not be empty. Use a published checkpoint."
+            f"The tensor {name} of the checkpoint has the shape {list(shape)}. Its axis {axis}, counted from"
+            " 0, is missing or empty. Use a published checkpoint."
         )
     return shape[axis]

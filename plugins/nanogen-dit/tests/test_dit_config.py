@@ -61,9 +61,9 @@ def test_the_internal_head_reads_block_8_of_28() -> None:
     ("options", "sentence"),
     [
         ({"size": "tny"}, "size: 'tny' is unknown. Use one of tiny, small, B, L, XL. Did you mean 'tiny'?"),
-        ({"hidden": 30}, "a width of 30 cannot be split into 16 heads"),
+        ({"hidden": 30}, "got width 30 and heads 16"),
         ({"depth": 0}, "depth: must be above 0 and at most 1,000, got 0"),
-        ({"depth": 4, "internal_head_depth": 5}, "internal_head_depth: must be at most the encoder's 4 blocks, got 5"),
+        ({"depth": 4, "internal_head_depth": 5}, "internal_head_depth: must be at most 4, the encoder's depth, got 5"),
     ],
 )
 def test_mistakes(options: dict[str, object], sentence: str) -> None:

@@ -165,5 +165,5 @@ def test_geometry_and_trunks_refuse_what_does_not_divide() -> None:
 
     with pytest.raises(Incompatible, match="A latent of 5 x 6 cannot be cut into patches of 2 x 2"):
         Geometry.of(LatentSpec(3, 5, 6, factor=8), None)
-    with pytest.raises(ConfigError, match="a width of 30 cannot be split into 4 heads"):
+    with pytest.raises(ConfigError, match="got width 30 and heads 4"):
         Trunk(30, 2, 4).check("heads")

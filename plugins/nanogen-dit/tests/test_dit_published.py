@@ -238,7 +238,7 @@ def test_the_configuration_must_agree_and_complete_the_shapes() -> None:
 )
 def test_a_tensor_without_an_axis_is_named(name: str, shape: tuple[int, ...]) -> None:
     shapes = {**_shapes(_tensors("ddt_label")), name: shape}
-    with pytest.raises(DataError, match=re.escape(f"{name} of the checkpoint has the shape {[*shape]}, but its axis")):
+    with pytest.raises(DataError, match=re.escape(f"{name} of the checkpoint has the shape {[*shape]}. Its axis")):
         infer(shapes)
 
 

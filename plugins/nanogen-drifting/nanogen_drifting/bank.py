@@ -53,7 +53,7 @@ class Bank(nn.Module):
 
         Args:
             groups: Groups [B].
-            priority: Numbers [B, size]. Uniform random ones select a random subset.
+            priority: One number for each place of the group, [B, size]. Uniform random numbers select a random subset.
             count: Number of latents for each row.
         """
         available = self.count(groups)[:, None]  # [B, 1]

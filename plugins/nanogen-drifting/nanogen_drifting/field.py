@@ -37,7 +37,7 @@ def drift_loss(group: Group, temperatures: Sequence[float]) -> Drift:
     """Return `mean (f / S - sg(f / S + sum_tau V_tau / theta_tau))^2` over the generated features f.
 
     - S scales the mean distance to sqrt(D). The mean is over the pairs of f_i and a target y_j, weighted by w_j.
-    - With the kernel `k(x, y) = exp(-|x - y| / (tau sqrt(D)))` and the softmax over j and over i,
+    - With the kernel `k(x, y) = exp(-|x - y| / (S tau sqrt(D)))` and the softmax over j and over i,
       `a_ij = w_j max(0.001, sqrt(softmax_j(log k) softmax_i(log k)))`. The distance of a sample to itself is infinite,
       so that its affinity is 0.001, as in the public code.
     - `V_i = sum_{j in N} a_ij sum_{j in P} a_ij y_j - sum_{j in P} a_ij sum_{j in N} a_ij y_j`, with positives P and

@@ -14,7 +14,7 @@ NANOGEN_API = 1
 
 GENERATOR = "one-step-generator"  # the objective is a generator; the stage trains it
 CFG_CONDITIONED = "cfg-conditioned"
-AUXILIARIES = "The stage 'drifting' has no auxiliary losses. Remove {}."
+AUXILIARIES = "The stage 'drifting' computes no auxiliary losses. Remove {}."
 
 
 @hookimpl

@@ -92,7 +92,10 @@ class Drifting(Diffusion):
         if not self._by_label:
             return F.normalize(_mean_token(condition).detach().float(), dim=1)
         if batch.labels is None:
-            raise DataError("stage.group_by: label needs labels, but the batch has none. Use `group_by: condition`.")
+            raise DataError(
+                "stage.group_by: grouping by label needs labels, but the batch has none. Set"
+                " `stage.group_by: condition`."
+            )
         return batch.labels
 
     def _generated(self, condition: Condition, scales: Tensor, rng: KeyedRNG) -> Tensor:
@@ -169,7 +172,9 @@ def _features(config: DriftingConfig, pipeline: Pipeline) -> Features:
 def _by_label(config: DriftingConfig, pipeline: Pipeline) -> bool:
     classes, spec = pipeline.parts["classes"], pipeline.conditioner.spec
     if config.group_by == "label" and not classes:
-        raise Incompatible("stage.group_by: label needs labels, but the dataset has none. Use `group_by: condition`.")
+        raise Incompatible(
+            "`stage.group_by: label` needs labels, but the dataset has none. Set `stage.group_by: condition`."
+        )
     return config.group_by == "label" or (config.group_by == "auto" and bool(classes) and not spec.padded)
 
 

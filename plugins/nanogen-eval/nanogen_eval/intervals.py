@@ -71,12 +71,11 @@ def mean_of(resamples: Sequence[Resamples]) -> Resamples:
 def interval(value: float, resamples: Resamples, level: float) -> Interval | None:
     """Compute the interval of a score.
 
-    The method is BCa (Efron, 1987) if there are jackknife values, all finite, and the draws differ. Otherwise it is the
-    percentile interval.
+    The method is "percentile" if all draws are equal, else "centred percentile" if the bias correction |z0| of BCa
+    exceeds 1, else BCa (Efron, 1987) if there are jackknife values, all finite, else "percentile".
 
-    Repeated examples increase a Fréchet distance, so all its draws may lie above the score. If the bias correction |z0|
-    of BCa exceeds 1, the draws are shifted so that their mean is the score ("centred percentile"). Such an interval is
-    valid only for scores at the same number of images.
+    Repeated examples increase a Fréchet distance, so all its draws may lie above the score. "centred percentile" shifts
+    the draws so that their mean is the score. Such an interval is valid only for scores at the same number of images.
 
     Args:
         value: The score over all units.

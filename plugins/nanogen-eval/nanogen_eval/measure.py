@@ -112,9 +112,9 @@ def _save(progress: Progress, writer: ImageWriter | None) -> None:
 
 
 def restore(source: Source, writer: ImageWriter, done: Tensor, batch_size: int, share: DataShard = ONE_PROCESS) -> None:
-    """Write images again whose files are missing.
+    """Rewrite the images whose files are missing.
 
-    Images are made in the same batches as the first time, so their pixels are identical.
+    With an unchanged `batch_size`, the images are made in the same batches as before, so their pixels are identical.
 
     Args:
         source: The images.

@@ -51,8 +51,9 @@ def _by_name(names: Sequence[str], reference_names: Sequence[str], metric: str) 
     missing = [name for name, key in zip(names, keys, strict=True) if key not in rows]
     if missing:
         raise DataError(
-            f"{metric} compares each image with the reference image of the same name. {missing[0]!r} has none"
-            f" ({len(missing)} of {len(names)} images).{near_miss(missing[0], reference_names)} Rename the images."
+            f"{metric} compares each image with the reference image of the same name. Images without one:"
+            f" {len(missing)} of {len(names)}, such as {missing[0]!r}.{near_miss(missing[0], reference_names)} Rename"
+            " the images, or add their references."
         )
     used = set(keys)
     unused = [name for name, key in zip(reference_names, reference_keys, strict=True) if key not in used]

@@ -8,7 +8,7 @@ from nanogen_files.images import to_uint8
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
-    """Convert bytes [...] to float32 in [-1, 1]. `nanogen_files.images.to_uint8` is the inverse."""
+    """Convert uint8 [...] to float32 in [-1, 1]. `to_uint8` with the rule "round" is the inverse; "truncate" is not."""
     return pixels.float() / 127.5 - 1
 
 

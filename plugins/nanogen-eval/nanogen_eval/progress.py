@@ -24,7 +24,7 @@ FOLDER = ".evaluating"  # in the output folder; has a folder for each pass
 LOCK = ".evaluating.lock"  # in the output folder
 DONE = "done"
 BATCH_SIZE = "batch_size"
-DELETE = "Delete the file, and the evaluation computes this part again."
+DELETE = "delete the file, and the evaluation computes this part again."
 NAME = "process-{:05d}.safetensors"
 RESULT = "result.json"  # entries of a finished pass, until all passes are finished
 WRITTEN = "written.json"  # exists while the scores are written, see `record.write_scores`
@@ -72,7 +72,7 @@ class Progress:
     def todo(self, batch_size: int) -> Iterator[range]:
         """Yield the unfinished rows of this process in spans of at most `batch_size`.
 
-        The processes take blocks of `batch_size` rows in turn. A span is the unfinished part of a block. Resuming with
+        The processes take blocks of `batch_size` rows in turn. A span is an unfinished part of a block. Resuming with
         the same `batch_size` therefore gives the same batches as an uninterrupted evaluation.
         """
         rank, world = self._share
@@ -94,7 +94,7 @@ class Progress:
         try:
             tensors = storage.read_tensors(path)
         except DataError as error:
-            raise DataError(f"{error} {DELETE}") from error
+            raise DataError(f"{error} Or {DELETE}") from error
         self.own |= tensors.pop(DONE)
         warn_other_batch_size(int(tensors.pop(BATCH_SIZE, torch.tensor(self._batch_size))), self._batch_size)
         for name, metric in self._metrics.items():
@@ -142,7 +142,7 @@ def _read_done(path: Path) -> Tensor:
             done: Tensor = file.get_tensor(DONE)
             return done
     except Exception as error:
-        raise DataError(f"{path} is damaged or incomplete. {DELETE}") from error
+        raise DataError(f"{path} is damaged or incomplete: {DELETE}") from error
 
 
 def _false_runs(done: list[bool]) -> Iterator[tuple[int, int]]:

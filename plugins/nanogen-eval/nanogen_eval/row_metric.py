@@ -53,8 +53,8 @@ class RowMetric(ABC):
         for name, column in columns.items():
             if not column.isfinite().all():
                 raise NanoGenError(
-                    f"{type(self).__name__} computed a {name} that is not finite. Likely causes: its network runs in"
-                    " float16 (set its `dtype` to bfloat16 or float32), or its weights are damaged."
+                    f"{type(self).__name__} measured {name!r} values that are not finite. Likely causes: its network"
+                    " runs in float16 (set its `dtype` to bfloat16 or float32), or its weights are damaged."
                 )
         self._rows.add(batch.indices, **columns)
 

@@ -18,7 +18,7 @@ SEED = 0  # of the sampling noise: the same samples at every step
 
 
 class Samples:
-    """Scores samples with the same noise and requests at every step. Computes no bootstrap intervals.
+    """Scores samples during training, always with the same noise and requests. Computes no bootstrap intervals.
 
     Args:
         config: Metrics and number of samples.

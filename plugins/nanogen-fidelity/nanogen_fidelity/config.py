@@ -118,7 +118,7 @@ class KidConfig:
     Args:
         reference: An `.npz` with features or images, or a folder of images.
         features: The feature space.
-        subset_size: Images of each set in a random subset (torch-fidelity: 1000). None: use all pairs, no subsets.
+        subset_size: Images that a random subset takes from each set (torch-fidelity: 1000). None: all pairs.
         subsets: The number of random subsets.
         seed: The seed of the subsets.
     """
@@ -137,7 +137,7 @@ class PrdcConfig:
     Args:
         reference: An `.npz` with features or images, or a folder of images.
         features: The feature space.
-        k: For precision and recall, a ball reaches to the k-th nearest neighbour.
+        k: For precision and recall, an image's ball reaches to its k-th nearest neighbour in its own set.
         density_k: k for density and coverage.
     """
 
@@ -193,7 +193,7 @@ class PairedConfig:
     Args:
         reference: The originals: a folder of images, or an `.npz` of images. Images of two folders are paired by name,
             others by order. Originals that come with a batch (`batch.extras["original"]`) take precedence. None: every
-            batch has its originals.
+            batch must come with its originals.
     """
 
     reference: str | None = None

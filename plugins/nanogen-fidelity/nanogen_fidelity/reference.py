@@ -36,7 +36,8 @@ class Reference:
         self.path = Path(path).expanduser()
         if not self.path.exists():
             raise DataError(
-                f"The reference {self.path} does not exist. Set `reference` to an .npz file or a folder of images."
+                f"The reference {self.path} does not exist. Check its path. It must be an .npz file or a folder of"
+                " images."
             )
 
     @cached_property
@@ -84,10 +85,9 @@ class Reference:
         if self.path.is_dir():
             return Folder(self.path)
         if IMAGES not in self.arrays:
-            names = listing(self.arrays, empty="nothing")
             raise DataError(
-                f"{self.path} holds {names}, but this metric needs images. Set `reference` to a folder of images, or to"
-                f" an .npz with the array {IMAGES!r}."
+                f"{self.path} has no images. Its arrays are: {listing(self.arrays)}. Use a folder of images, or an .npz"
+                f" with the array {IMAGES!r}."
             )
         return Archive(self.path)
 

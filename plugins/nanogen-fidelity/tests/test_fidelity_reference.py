@@ -84,7 +84,7 @@ def test_the_digest_is_of_the_content(folder, archive, tmp_path):
     [
         ({"mu": np.ones(5), "sigma": np.eye(5)}, "has 5 features"),
         ({"mu": np.ones(5), "sigma": np.eye(4)}, "do not match"),
-        ({"mu": np.ones(128)}, "holds mu"),
+        ({"mu": np.ones(128)}, "Its arrays are: mu"),
         ({"features": np.ones((4, 5))}, "has 5 features"),
         ({"mu": np.array([object()] * 128), "sigma": np.eye(128)}, "damaged"),
     ],
@@ -97,7 +97,7 @@ def test_files_of_something_else_are_one_sentence(arrays, sentence, tmp_path):
 
 def test_moments_alone_have_no_rows(tmp_path):
     np.savez(tmp_path / "m.npz", mu=np.ones(128), sigma=np.eye(128))
-    with pytest.raises(DataError, match="needs images"):
+    with pytest.raises(DataError, match="has no images"):
         Reference(str(tmp_path / "m.npz")).rows(SPACE)
 
 

@@ -32,7 +32,7 @@ def read(path: Path, required: Sequence[str]) -> list[Row]:
 
 
 def parse(text: str, name: str, required: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a CSV text with a header. Skips blank lines.
+    """Yield the rows of a CSV text with a header. Skips empty lines.
 
     Args:
         text: Content of the file.
@@ -64,7 +64,7 @@ def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"Line {line} of {name} is not valid CSV: {_reason(error)}.") from error
+            raise DataError(f"Line {line} of {name} is not valid CSV: {_reason(error)}. Correct it.") from error
         if cells:
             yield line, cells
 
@@ -82,8 +82,8 @@ def _refuse_header(columns: Sequence[str], name: str, required: Sequence[str]) -
     if not missing:
         return
     separator = next((mark for mark in (";", "\t") if len(columns) == 1 and mark in columns[0]), None)
-    hint = f" Its columns are separated by {separator!r}: use commas." if separator else ""
+    hint = f"Its columns are separated by {separator!r}: use commas." if separator else "Name them in the first line."
     raise DataError(
         f"{name} needs a header with the columns {' and '.join(f'`{column}`' for column in required)}, but it has: "
-        f"{listing(columns)[:200]}.{hint}"
+        f"{listing(columns)[:200]}. {hint}"
     )

@@ -96,7 +96,7 @@ def listing(names: Iterable[str], *, empty: str = "none") -> str:
 def cause(error: BaseException) -> str:
     """Return another library's error on one line, for use in parentheses.
 
-    Gives the message, shortened to 300 characters, or the type of an error without a message. A KeyError has both.
+    Gives the message, shortened to 300 characters, or the type of an error without a message. A KeyError gives both.
     """
     text = " ".join(str(error).split()).rstrip(".:")
     text = text if len(text) <= _CAUSE else f"{text[: _CAUSE - 3]}..."

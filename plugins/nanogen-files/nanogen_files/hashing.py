@@ -37,7 +37,7 @@ def file_hash(file: Path) -> str:
             _CACHE[key] = digest
         return digest
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{file} cannot be read: {error.strerror or error}. Check the path.") from error
 
 
 def content_hash(path: Path) -> str:
@@ -80,7 +80,9 @@ def sample_hash(files: Iterable[Path]) -> str:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in and below a folder. Skips hidden ones. Follows links, except to a folder that contains them.
+    """Yield the files in and below a folder. Skips hidden files and folders.
+
+    Follows links, except a link to a folder that contains the link.
 
     Raises:
         DataError: A folder cannot be listed.

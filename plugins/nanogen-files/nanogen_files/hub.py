@@ -97,7 +97,10 @@ def _address_folder(text: str, revision: str | None) -> Path:
 
 
 def output_folder(folder: Path) -> Path:
-    """Return the folder for results about a pipeline: its own, or `user--name` in the current one for a download."""
+    """Return the folder for results about a pipeline: `folder` itself.
+
+    For a pipeline from the hub, return `user--name` in the current folder.
+    """
     repository = folder.parent.parent.name
     downloaded = folder.parent.name == "snapshots" and repository.startswith("models--")
     return Path(repository.removeprefix("models--")) if downloaded else folder
@@ -147,7 +150,7 @@ def _snapshot(name: str, revision: str | None, prefix: str) -> Path:
 
 @contextmanager
 def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator[None]:
-    """Replace errors of huggingface_hub in the block by a DataError.
+    """Replace an error of huggingface_hub, or any OSError, in the block by a DataError.
 
     Args:
         name: Name of the model on the hub, `user/name`.
@@ -182,7 +185,8 @@ def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator
     except (known.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{what}: the transfer from or to the hub {ENDPOINT} broke off ({reason}): repeat it."
+            f"{what}: the transfer from or to the hub {ENDPOINT} broke off ({reason}). Check the network and the free"
+            " disk space, then repeat it."
         ) from error
 
 

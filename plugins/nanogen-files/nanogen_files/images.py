@@ -121,7 +121,7 @@ def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int
 
     Args:
         images: Images of any size.
-        captions: One caption per image; may be empty.
+        captions: One caption per image. A caption may be "".
         columns: Images per row.
         tile: Side in pixels of the square that each image is resized to.
 

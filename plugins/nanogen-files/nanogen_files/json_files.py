@@ -34,9 +34,9 @@ def parse(text: str, name: str) -> Any:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{name} is not valid JSON: {error.msg} ({place}).") from error
+        raise DataError(f"{name} is not valid JSON: {error.msg} ({place}). Correct it.") from error
     except _DuplicateKeyError as error:
-        raise DataError(f"{name} cannot be read as JSON: {error}.") from error
+        raise DataError(f"{name} cannot be read as JSON: {error}. Remove one.") from error
     except RecursionError as error:
         raise DataError(f"{name} cannot be read as JSON: its values are nested too deeply. Flatten them.") from error
     except ValueError as error:  # Python limits the digits of an integer

@@ -16,7 +16,7 @@ REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """Call `kind.from_pretrained(source)`. Offline for a local folder, or if the hub does not answer.
+    """Call `kind.from_pretrained(source)`. Offline for a local folder or a Path, or if the hub does not answer.
 
     Args:
         kind: Model, tokenizer or configuration class of transformers or diffusers.
@@ -39,8 +39,8 @@ def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any
         return kind.from_pretrained(place, **{**defaults, **options})
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{source} has a weight file that is corrupt or has pickled Python objects. It is not loaded,"
-            " because loading it could run any code: save the weights as safetensors."
+            f"{source} has a weight file that is corrupt or has pickled Python objects. It is not loaded, because"
+            " loading it could run any code. Save its weights as safetensors. If it is corrupt, download it again."
         ) from error
     except SafetensorError as error:
         raise DataError(f"{source} has a corrupt safetensors file ({error}): download the model again.") from error

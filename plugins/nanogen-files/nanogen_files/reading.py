@@ -25,7 +25,7 @@ def user_path(text: str) -> Path:
     if not text.strip():
         raise DataError("The path is empty: give a path, or `.` for the current folder.")
     if "\0" in text:
-        raise DataError(f"{text!r} is not a valid path: it contains a NUL character.")
+        raise DataError(f"{text!r} is not a valid path: remove its NUL character.")
     if is_address(text):
         return address_folder(text)
     try:
@@ -42,7 +42,7 @@ def reason(error: OSError) -> str:
         return "the file does not exist; check the path"
     if isinstance(error, IsADirectoryError):
         return "it is a folder, not a file; give a file in it"
-    return error.strerror or str(error)
+    return f"{error.strerror or error}; check the path and its disk"
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -64,7 +64,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     except ValueError as error:  # a NUL in the path
-        raise DataError(f"{str(path)!r} is not a valid file path ({error}).") from error
+        raise DataError(f"{str(path)!r} is not a valid file path ({error}). Correct it.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise DataError(f"{path} is not a regular file: save its content to a file.")

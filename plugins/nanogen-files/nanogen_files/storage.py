@@ -1,8 +1,9 @@
 """Atomic file and folder writes: after a crash, a path never has partial content. Tensors are stored as safetensors.
 
-Writes go to a temporary name, are synced, then renamed. A folder is replaced or removed only if its manifest or its new
-version has all its files. While a folder is replaced, the old one has another name; `restore` puts it back after a
-crash. Temporary names have their own suffix. Does not import torch.
+Writes go to a temporary name, are synced, then renamed. A folder is removed only if its manifest lists all files in it.
+A folder is replaced only if every file in it is in its manifest or in the new folder. While a folder is replaced, the
+old one has another name; `restore` puts it back after a crash. Temporary names have their own suffix. Does not import
+torch.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}). Restore the file from a copy.") from error
+        raise DataError(f"{path} is not valid JSON ({error}). Restore a copy, or repeat what wrote it.") from error
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------
@@ -172,7 +173,10 @@ def finish_folder(temporary: Path, path: Path) -> None:
         sync(entry)
     sync(temporary)
     if not _is_replaceable(path, by=names_in(temporary)):
-        raise DataError(f"{path} cannot be replaced: it contains files that its manifest does not list. Move it away.")
+        raise DataError(
+            f"{path} cannot be replaced: it contains files that are neither in its {MANIFEST} nor in the new folder."
+            " Move the folder away."
+        )
     try:
         if path.is_dir():
             os.replace(path, _old(path))

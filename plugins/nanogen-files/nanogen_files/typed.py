@@ -63,9 +63,9 @@ def _check_extent(value: Any) -> None:
         part, depth = todo.pop()
         values += 1
         if depth > yaml_files.DEPTH:
-            raise ConfigError(f"lists and mappings are nested more than {yaml_files.DEPTH} levels deep")
+            raise ConfigError(f"lists and mappings are nested more than {yaml_files.DEPTH} levels deep: flatten them")
         if values > yaml_files.VALUES:
-            raise ConfigError(f"lists and mappings hold more than {yaml_files.VALUES:,} values")
+            raise ConfigError(f"lists and mappings hold more than {yaml_files.VALUES:,} values: use fewer")
         if isinstance(part, (Mapping, list, tuple)):
             todo += [(item, depth + 1) for item in (part.values() if isinstance(part, Mapping) else part)]
 

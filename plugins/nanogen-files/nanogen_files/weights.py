@@ -27,11 +27,11 @@ def read_weights(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
     Args:
         file: Safetensors or torch.save file.
-        prefix: Read only tensors whose names begin with it, and strip it from the names. There may be none.
+        prefix: Read only tensors whose names begin with it, and strip it from the names. No match gives an empty dict.
 
     Raises:
-        DataError: The file is missing or corrupt, contains Python objects, has NaN or infinite values, or has no named
-            tensors at all.
+        DataError: The file is missing or corrupt, contains Python objects, or has NaN or infinite values. Without
+            `prefix`, also if it has no named tensors.
     """
     start = _start(file)
     content = _content(file, start, prefix)
@@ -114,7 +114,7 @@ def _torch_file(file: Path, start: bytes) -> Any:
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{file} contains pickled Python objects or is corrupt. It is not loaded, because loading it could run"
-            " code: save it as safetensors, or as a state dict."
+            " code. Save its weights as safetensors, or as a state dict. If it is corrupt, use another copy."
         ) from error
     except Exception as error:  # parsers raise arbitrary errors on corrupt files
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__

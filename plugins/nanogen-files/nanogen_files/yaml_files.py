@@ -41,7 +41,8 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise ConstructorError(None, None, f"lists and mappings are nested more than {DEPTH} levels deep", mark)
+            problem = f"lists and mappings are nested more than {DEPTH} levels deep: flatten them"
+            raise ConstructorError(None, None, problem, mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -115,7 +116,8 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     value = parse(_text(path), str(path))
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} must contain a mapping such as `task: t2i`, not {type(value).__name__}.")
+        found = "is empty" if value is None else f"contains a value of type {type(value).__name__}"
+        raise ConfigError(f"{path} {found}. Write a mapping such as `task: t2i`.")
     return value
 
 
@@ -158,7 +160,7 @@ def _parsed(text: str, source: str, build: Any) -> Any:
         problem = problem.splitlines()[0][:200]
         raise ConfigError(f"{source} cannot be read as YAML{where}: {problem}.") from error
     except ValueError as error:  # an integer with too many digits
-        raise ConfigError(f"{source} contains a value that cannot be read: {error}.") from error
+        raise ConfigError(f"{source} contains a value that cannot be read: {error}. Correct or quote it.") from error
 
 
 def _built(loader: _Loader, node: Any) -> Any:
@@ -179,17 +181,17 @@ def _check(node: Any, sizes: dict[int, int]) -> int:
     """Return the number of values in a node, with aliases expanded. Raises ConstructorError for unsupported content."""
     size = sizes.get(id(node))
     if size == 0:
-        raise _constructor_error("a value contains itself", node)
+        raise _constructor_error("a value contains itself: remove the alias", node)
     if size is not None:
         return size
     sizes[id(node)] = 0  # being visited
     if node.tag not in _KNOWN:
-        raise _constructor_error(f"the tag {shown(node.tag)} is not supported", node)
+        raise _constructor_error(f"the tag {shown(node.tag)} is not supported: remove it", node)
     if isinstance(node, yaml.MappingNode):
         _check_keys(node)
     total = 1 + sum(_check(child, sizes) for child in _children(node))
     if total > VALUES:
-        raise _constructor_error(f"it has more than {VALUES:,} values with aliases expanded", node)
+        raise _constructor_error(f"it has more than {VALUES:,} values with aliases expanded: use fewer", node)
     sizes[id(node)] = total
     return total
 
@@ -206,10 +208,10 @@ def _check_keys(node: yaml.MappingNode) -> None:
     seen: set[str] = set()
     for key, _value in node.value:
         if key.tag not in (f"{_TAG}str", f"{_TAG}merge") or not isinstance(key, yaml.ScalarNode):
-            written = shown(key.value) if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
+            written = shown(key.value) if isinstance(key, yaml.ScalarNode) else "(a list or a mapping)"
             raise _constructor_error(f"the key {written} is not a string: quote it", key)
         if key.value in seen:
-            raise _constructor_error(f"key {shown(key.value)} occurs twice", key)
+            raise _constructor_error(f"the key {shown(key.value)} occurs twice: remove one", key)
         seen.add(key.value)
 
 

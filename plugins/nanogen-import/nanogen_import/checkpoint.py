@@ -22,7 +22,7 @@ class Undecided(NamedTuple):
     Attributes:
         what: Name of the choice for messages, such as `prediction`.
         slot: Slot or group that makes the choice.
-        options: Options of the slot's component. One of those that the component has must be given.
+        options: Names of options that make the choice. One that the slot's component has must be set.
         by_method: Whether a `method:` also makes the choice.
         by_recipe: Whether a recipe or published configuration also makes the choice.
         null: Whether null is a valid choice.

@@ -73,11 +73,11 @@ def decisions(
 
 
 def still_open(items: Sequence[Undecided], own: Layer, resolved: Resolved | None) -> list[Undecided]:
-    """Return the choices that the user's configuration does not make.
+    """Return the choices that a configuration does not make.
 
     Args:
         items: Choices that the tensors do not determine.
-        own: The user's configuration without defaults.
+        own: The configuration, without defaults.
         resolved: Resolved configuration, which lists the options of components; None if components are missing.
     """
     return [item for item in items if not _decided(item, own, resolved)]

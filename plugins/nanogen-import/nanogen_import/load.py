@@ -223,7 +223,7 @@ def _read(
         except Unrecognised as error:
             refused.append(str(error))
     if not refused:
-        raise ConfigError("No installed backbone can import checkpoints. Install one that can (nanogen-dit).")
+        raise ConfigError("No installed backbone can import checkpoints. Install one: `pip install nanogen-dit`.")
     if DIGEST in file.values:
         raise DataError(
             f"{file.path} is in NanoGen's own layout, which needs no import: use the folder of its run or saved"

@@ -118,7 +118,7 @@ def _is_own(values: Mapping[str, Any], source: str) -> bool:
         )
     if not own and not unknown:
         raise ConfigError(
-            f"{source} could be a configuration of NanoGen or of another program: its keys ({listing(values)}) occur in"
-            " both. Add `task:` and `method:`, or give the complete published file."
+            f"{source} could be a configuration of NanoGen or of another program: its keys ({listing(values)}) do not"
+            " show which. Add `task:` and `method:`, or give the complete published file."
         )
     return bool(own)

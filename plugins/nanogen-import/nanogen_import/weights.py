@@ -110,7 +110,7 @@ def _unwrapped(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
         if plain in found:
             raise DataError(
-                f"{path} contains {plain} twice, with and without {listing(WRAPPERS)} in its name: remove one of them."
+                f"{path} contains {plain} twice: two names differ only in {listing(WRAPPERS)}. Remove one of them."
             )
         found[plain] = tensor
     return found

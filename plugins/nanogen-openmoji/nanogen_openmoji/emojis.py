@@ -44,7 +44,7 @@ def class_names() -> tuple[str, ...]:
 def emoji_by_name() -> dict[str, str]:
     """Return all fully qualified emojis by English name ("red apple", "cat face"), and the 64 classes by class name.
 
-    For a name of both kinds, the class counts.
+    For a name of both kinds, the class takes precedence.
     """
     english = {
         entry["en"].strip(":").replace("_", " "): character

@@ -94,7 +94,7 @@ def digest(texts: Iterable[str]) -> str:
 
 
 def descriptions(world: World) -> dict[str, SceneDescription]:
-    """Return the descriptions of all scenes of a world by caption, including held-out captions."""
+    """Map every caption of a world, including held-out ones, to its scene description."""
     return _descriptions(world.objects, world.colours, world.counts)
 
 

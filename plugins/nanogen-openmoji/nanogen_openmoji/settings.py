@@ -19,7 +19,7 @@ _count = at_least(1, 100_000_000)
 def _held_out(_: object, attribute: Attribute[int], value: int) -> None:
     at_least(0, 100).check(attribute.name, value)
     if value == 1:
-        raise ValueError(f"{attribute.name}: 1 holds out every caption; use 0 for none, or at least 2")
+        raise ValueError(f"{attribute.name}: 1 holds out all but the plain captions; use 0 for none, or at least 2")
 
 
 @frozen(kw_only=True)
@@ -31,8 +31,8 @@ class OpenMojiConfig:
         val: The number of held-out images.
         seed: The seed of all images.
         objects: The class names in captioned scenes.
-        hold_out: Every `hold_out`-th coloured, counted and related evaluation caption is the caption of no scene. This
-            tests new combinations of known words. 0: none is held out.
+        hold_out: Omit every `hold_out`-th coloured, counted and related evaluation caption from the scenes, to test new
+            combinations of known words. 0: omit none.
     """
 
     train: int = field(default=20_480, validator=_count)

@@ -40,7 +40,7 @@ def weights_file(path: str | None) -> Path:
     """
     file = default_file() if path is None else Path(path).expanduser()
     if not file.is_file():
-        raise DataError(f"The weights of NanoDet are missing: there is no file {file}. Run `{INSTALL}`.")
+        raise DataError(f"The weights of NanoDet are missing: there is no file {file}. Run `{INSTALL} {file}`.")
     return file
 
 

@@ -29,7 +29,7 @@ class DiffAugment:
 
         Args:
             rng: Random numbers, one slot per image.
-            purpose: Key of the random numbers.
+            purpose: Name of the call, such as "real". Calls with other names get other random numbers.
         """
         down, right, *colours, row, column = rng.uniform(f"augment.{purpose}", (DRAWS,)).unbind(dim=1)  # each [B]
         if self._happens(rng, f"translation.{purpose}"):

@@ -36,8 +36,8 @@ class EncoderConfig:
             has 24 blocks.
         norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null uses the published one.
         registers: False uses the model of DINOv2 without register tokens. The other encoders accept only true.
-        side: Side of the network's input in pixels. Null gives one token per 16 x 16 image pixels. For convnextv2
-            it is 224 for images of 256 pixels, in proportion for other sizes.
+        side: Side of the network's input in pixels. Null gives one token per 16 x 16 image pixels. For convnextv2,
+            null gives 7/8 of the side of the images: 224 for 256 pixels.
         dtype: The dtype of the computation. Tokens are always float32.
     """
 

@@ -87,8 +87,8 @@ def load_decoder(decoder: nn.Module, file: DecoderFile) -> None:
     if given.shape != table.shape or (given - table.cpu()).abs().max() > POSITION_TOLERANCE:
         raise DataError(
             f"The position table of {file.source} is not the sine-cosine table of {len(table) - 1} tokens. It has "
-            f"{len(given) - 1} tokens. Set `image_size` to the size that the decoder was trained for, or use "
-            "another file."
+            f"{len(given) - 1} tokens. Set `image_size` to the size that the decoder was trained for, or "
+            "`tokenizer.decoder.path` to another decoder."
         )
 
 

@@ -79,8 +79,8 @@ def load_dino(path: str) -> DinoViT:
         raise DataError(
             f"The discriminator's DINO-S/8 cannot be read from {path!r} ({cause(error)}). Set `stage.dino` to the "
             f"file of the original repository (dino_deitsmall8_pretrain.pth) or to a folder with {CONFIG} and "
-            f"{WEIGHTS[0]} of facebook/dino-vits8, connect to the network once, or set `stage.discriminator` to "
-            "'encoder' or 'none'."
+            f"{WEIGHTS[0]} of facebook/dino-vits8, or connect to the network once. To train without DINO, set "
+            "`stage.discriminator` to 'encoder' or 'none'."
         ) from error
     return network.eval().requires_grad_(False)
 

@@ -110,7 +110,7 @@ def perception_encoder(state: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         network.load_state_dict(weights, assign=True)
     except (KeyError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"The file is not a Perception Encoder of timm: {error}. Set the encoder's option `path` to another model."
+            f"model.safetensors is not a Perception Encoder of timm: {error}. Set the encoder's option `path` to one."
         ) from error
     return network
 

@@ -42,9 +42,9 @@ class Source:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Keys of config.json in a local folder: those of `vision_config`, or else all, with those of `model_args`.
+        """Content of the local config.json: its `vision_config` or, without one, all its keys updated by `model_args`.
 
-        They are empty for a name on the hub.
+        Empty for a name on the hub.
         """
         if self.folder is None:
             return {}
@@ -60,17 +60,17 @@ class Source:
         return parts[0] or {**content, **parts[1]}
 
     def number(self, names: Sequence[str], *, place: int) -> int | None:
-        """Return a whole number of config.json.
+        """Return a whole number from `facts`: the value of the first of `names` that is set.
 
         Args:
-            names: Keys to try in order.
-            place: Index of the number if the value is a list.
+            names: Keys, in order of preference.
+            place: If the value is a list, the index of the number in the list.
 
         Returns:
-            The number, or None if config.json has none of the keys.
+            The number. None if all keys are missing or null, as for a name on the hub.
 
         Raises:
-            DataError: The value is not a whole number above 0.
+            DataError: config.json cannot be read, or the number is not a whole number from 1 to 10^9 - 1.
         """
         name = next((name for name in names if self.facts.get(name) is not None), None)
         if name is None:

@@ -97,7 +97,7 @@ class RunningStatistics:
     def result(self) -> Statistics:
         """Return mean and population variance. Raises DataError without images or for non-finite values."""
         if not self.count:
-            raise DataError("Latent statistics need images, but the dataset has none. Use another dataset.")
+            raise DataError("Latent statistics need images, but the dataset has none. Use a dataset of images.")
         statistics = Statistics(self._mean.float(), (self._squares / self.count).float())
         if not (statistics.mean.isfinite().all() and statistics.var.isfinite().all()):
             raise DataError(

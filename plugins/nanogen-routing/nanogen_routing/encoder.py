@@ -36,7 +36,7 @@ class RoutedEncoder(Encoder):
         self.selection = Selection(config, self.geometry)
 
     def kept(self, x: Tensor) -> Tensor | None:
-        """Return the positions [B, K] of the tokens of `x` that take the route; None for all, as in evaluation mode."""
+        """Draw the positions [B, K] of the tokens of `x` that take the route. None means all, as in evaluation mode."""
         return self.selection.kept(x) if self.training else None
 
     def run_blocks(

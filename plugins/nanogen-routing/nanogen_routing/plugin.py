@@ -20,7 +20,7 @@ CAPABILITIES = frozenset(
 PATH_DROP = "path-drop"  # the backbone reads `Condition.extras["path_drop"]`
 SEPARATE_PASSES = ("forward", "central", "backward")
 DERIVATIVE = (
-    "objective.derivative: {!r} compares forward passes, but the backbone {!r} draws other tokens in each of them. Set"
+    "objective.derivative: {!r} compares forward passes, but those of the backbone {!r} differ at random. Set"
     " `objective.derivative: exact`."
 )
 
@@ -74,7 +74,7 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message if the objective compares forward passes with different tokens (MeanFlow)."""
+    """Return an error message if the objective takes finite differences (MeanFlow) of a backbone with random routes."""
     backbone, objective = parts.get("backbone"), parts.get("objective")
     if backbone is None or objective is None or not backbone.component.target.startswith(HOME):
         return []

@@ -61,9 +61,9 @@ class Selection:
             )
 
     def kept(self, tokens: Tensor) -> Tensor | None:
-        """Return the positions [B, K] that the route keeps in a sequence [B, S, width]; None for all.
+        """Draw the positions [B, K] of the tokens in a sequence [B, S, width] that take the route. None means all.
 
-        They are in order, and contain every position of the sequence that is not an image token.
+        They are sorted, and contain every position that is not an image token.
         """
         if not self.share:
             return None

@@ -27,7 +27,7 @@ class SprintEncoder(RoutedEncoder):
     """Dense shallow blocks, sparse deep blocks (the route), and blocks on the fusion of both.
 
     The fusion is a linear map of `[deep, shallow]`, for all tokens of the sequence. In training the deep path omits a
-    part of the image tokens; in its output these are a mask token. For a random share of samples the deep path is
+    part of the image tokens; in its output a mask token replaces them. For a random share of samples the deep path is
     dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
     all tokens, and no samples are drawn. In both modes `Condition.extras["path_drop"]` [B], if given, marks the samples
     whose deep path is dropped. As in the public code, the mask token is random and not trained.

@@ -19,7 +19,7 @@ class Template:
         contents: What the file of the component contains, for the README.
         requires: Requirements of the project in addition to nanogen-core, nanogen-files, attrs and torch.
         options: Options in `example.yaml`, as a YAML mapping without braces.
-        group: Whether a configuration selects any number of components of this kind.
+        group: Whether a configuration can select any number of components of this kind.
     """
 
     summary: str

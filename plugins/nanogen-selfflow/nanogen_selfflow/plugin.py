@@ -17,7 +17,7 @@ _OBJECTIVE = Component(
     name="self-flow",
     target="nanogen_selfflow.objective:SelfFlow",
     config="nanogen_selfflow.config:SelfFlowConfig",
-    summary="flow matching with two times per sample, one for each token (arXiv 2603.06507)",
+    summary="flow matching with two times per sample; each token has one of them (arXiv 2603.06507)",
     provides={"instantaneous-velocity"},
     needs={"backbone": {"token-times", "features"}},
 )

@@ -39,7 +39,8 @@ class WebDatasetConfig:
         validation: The held-out tars: a tar, a folder of tars, a pattern or a URL. None: the folder `val` under `root`,
             or under each of `roots`.
         image: The key of images. None: the only file of a sample with an image suffix.
-        caption: The key of captions. `json:FIELD` is a field of the file `json`: a text, or a list of texts.
+        caption: The key of captions. `json:FIELD` is a field of the file with the key `json`: a text,
+            or a list of texts.
         captions: Several keys of captions with probabilities, in place of `caption`: `{txt: 0.8, "json:alt": 0.2}`.
             `txt#2` is the second caption of the key `txt`.
         caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.

@@ -90,7 +90,10 @@ def _local(paths: Sequence[Path]) -> list[LocalFile]:
 
 
 class TarExamples:
-    """The samples of all tars in order. A sample without an image or caption, or in a truncated part, is corrupt."""
+    """The samples of all tars in order.
+
+    A sample without an image or without any caption is corrupt. A truncated tar ends with one corrupt sample.
+    """
 
     def __init__(self, tars: Sequence[StoredFile], config: WebDatasetConfig):
         self.max_corrupt = config.max_corrupt
@@ -113,7 +116,10 @@ class TarExamples:
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        """Read an RGB image in its original size, and its captions. Raises CorruptSampleError."""
+        """Read an RGB image in its original size, and its captions.
+
+        Raises CorruptSampleError if the image or all captions are missing, or if one of them is damaged.
+        """
         tar, row = self._row(index)
         captions, image = self._read(tar, row, [row.image])
         if image is None:
@@ -121,7 +127,10 @@ class TarExamples:
         return Example(decode_image(image, f"at byte {row.image.offset} of {tar}"), caption=captions)
 
     def caption(self, index: int) -> Captions:
-        """Read only the captions, stripped of white space. Raises CorruptSampleError."""
+        """Read only the captions, stripped of white space.
+
+        Raises CorruptSampleError if all captions are missing, or if one of them is damaged.
+        """
         return self._read(*self._row(index), [])[0]
 
     def files(self) -> list[Path]:

@@ -61,7 +61,7 @@ class HFText:
         return WIDTHS.get(self.source) or self._hidden_size()
 
     def to(self, device: torch.device | str) -> HFText:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 
@@ -81,7 +81,7 @@ class HFText:
         return {"text_encoder": self._model, "tokenizer": self._tokenizer}
 
     def set_library_models(self, models: Mapping[str, Any]) -> None:
-        """Use the model `text_encoder` instead of loading it. The tokenizer is loaded from its files."""
+        """Use the model `text_encoder`, if given, instead of loading it. The tokenizer is loaded from its files."""
         if "text_encoder" in models:
             model = models["text_encoder"].to(getattr(torch, self._config.dtype))
             self.__dict__["_model"] = model.eval().requires_grad_(False)
@@ -179,8 +179,8 @@ class HFText:
         if (folder / PIPELINE).is_file() and not (folder / "config.json").is_file():
             parts = sorted(str(file.parent) for file in folder.glob("text_encoder*/config.json"))
             raise DataError(
-                f"{folder} contains a whole pipeline of diffusers. Set `encoder.path` to the folder of its text encoder"
-                f" ({', '.join(parts) or 'it has none'})."
+                f"{folder} contains a whole pipeline of diffusers. Set `encoder.path` to the folder of a text encoder"
+                f" (in this pipeline: {', '.join(parts) or 'none'})."
             )
 
     @property

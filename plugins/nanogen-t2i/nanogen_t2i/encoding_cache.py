@@ -14,7 +14,7 @@ from nanogen_core.tensors import Condition
 
 
 class CachedEncoder:
-    """A text encoder with an LRU cache of the encodings of `size` texts."""
+    """A text encoder with an LRU cache of the encodings of up to `size` texts."""
 
     def __init__(self, encoder: TextEncoder, size: int):
         self.width, self.max_length = encoder.width, encoder.max_length

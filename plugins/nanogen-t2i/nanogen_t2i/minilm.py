@@ -34,7 +34,7 @@ class MiniLM(HFText):
 
     @property
     def source(self) -> str:
-        """The folder of the model in the installed package. Raises DataError, see `checked_folder`."""
+        """The folder of the model in the installed package. Raises DataError if it is missing or changed."""
         return str(checked_folder())
 
 

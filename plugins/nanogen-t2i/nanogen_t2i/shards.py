@@ -31,7 +31,7 @@ _NEXT_URL = re.compile(rf"{SEPARATOR}(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
 def is_pattern(text: str) -> bool:
-    """Return whether a text is a glob, brace or `::` pattern. The path of an existing file or folder is none."""
+    """Return whether a text is a glob, brace or `::` pattern. The path of an existing file or folder is not one."""
     path = user_path(text)
     return bool((MAGIC & set(text)) or SEPARATOR in text) and not (is_folder(path) or is_file(path))
 
@@ -109,7 +109,7 @@ def first_of_pattern(pattern: str) -> Path | None:
 
 
 def tars_of_folder(folder: Path, setting: str) -> list[Path]:
-    """Return the tars in a folder, sorted by name, and log other files. Raises DataError if there are none."""
+    """Return the tars in a folder, sorted by name, and log other files. Raises DataError if there are no tars."""
     if not is_folder(folder):
         raise DataError(f"There is no tar or folder {folder}. Set `{setting}` to a tar or to a folder of .tar files.")
     found = entries(folder)

@@ -54,7 +54,7 @@ class T2I:
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Yield every example of a split once over all processes, in order."""
+        """Yield batches, in order, that contain every example of a split once over all processes."""
         return iter_once(self._open(split), batch_size, transform=self._transform, num_workers=num_workers)
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
@@ -65,7 +65,7 @@ class T2I:
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """Return `count` held-out captions, repeated if there are fewer.
+        """Return a batch of `count` held-out captions, repeated if there are fewer.
 
         These are `dataset.prompts()` if the dataset has that method. Otherwise they are the captions of its `val`
         split, shuffled by the seed.
@@ -111,6 +111,6 @@ def _caption(prompt: str | int) -> str:
     if isinstance(prompt, str):
         return prompt
     raise NanoGenError(
-        f"The task 't2i' needs captions, got the number {prompt!r}. Give a text such as 'a red apple', or use a model "
-        "of a task with labels."
+        f"The task 't2i' needs captions, got the number {prompt!r}. Give a text such as 'a red apple', or use a "
+        "class-conditional model."
     )

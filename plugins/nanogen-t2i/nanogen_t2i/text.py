@@ -33,7 +33,7 @@ class Text:
         self._encoder = CachedEncoder(encoder, config.cache_size) if config.cache_size else encoder
 
     def to(self, device: torch.device | str) -> Text:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         self._encoder.to(device)
         return self

@@ -149,7 +149,7 @@ def test_what_is_no_tar_is_one_bad_example(tmp_path: Path, content: bytes) -> No
     (tmp_path / "x.tar").write_bytes(content)
     assert index_tar(LocalFile(tmp_path / "x.tar")).tolist() == [[CUT, 0, CUT, 0, 0]]
     with pytest.raises(
-        DataError, match=r"None of the 1 examples from index 0 on can be read.* First: .*x\.tar is truncated"
+        DataError, match=r"No example can be read from index 0 on \(tried: 1\).* First: .*x\.tar is truncated"
     ):
         list(T2I(image_size=16, dataset=dataset(tmp_path)).iter_once("train", 4))
 

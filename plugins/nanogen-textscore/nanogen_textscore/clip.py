@@ -31,7 +31,7 @@ class Clip:
         return self._model.settings
 
     def to(self, device: torch.device | str) -> Clip:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 

@@ -75,8 +75,8 @@ class DPGConfig:
         questions: The official `dpg_bench.csv`. None: `dpgbench/dpg_bench.csv` under NANOGEN_DATA.
         prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
-        first_row: Whether the first question of the file is read or skipped. The loaders of ELLA and DiffusionBench
-            skip it, so "skipped" is needed for a comparison with published numbers of mPLUG.
+        first_row: Whether the first question of the file is "read" or "skipped". The loaders of ELLA and DiffusionBench
+            skip it, so comparison with published scores needs "skipped", and answers of mPLUG.
         vqa: A component of the kind `vqa_model`.
     """
 
@@ -143,7 +143,9 @@ class GenAIBenchConfig(VQAScoreConfig):
 
 @frozen(kw_only=True)
 class ClipT5Config:
-    """Options of the VQAScore models `clip-flant5-*`. Each path is a folder, or a name on the Hugging Face hub.
+    """Options of the VQAScore models `clip-flant5-*`.
+
+    `path`, `tokenizer` and `vision` are each a folder, or a name on the Hugging Face hub.
 
     Args:
         path: The CLIP-FlanT5 checkpoint.

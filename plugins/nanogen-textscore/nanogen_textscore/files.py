@@ -12,7 +12,7 @@ def benchmark_file(option: str | None, setting: str, default: str) -> Path:
     """Return the path of a benchmark's file or folder.
 
     Args:
-        option: The value of the option; None: use `default` under the environment variable NANOGEN_DATA.
+        option: The value of the option. None: `default` in the folder that the environment variable NANOGEN_DATA names.
         setting: The name of the option, for error messages.
         default: A path relative to NANOGEN_DATA.
 

@@ -116,7 +116,7 @@ class Model:
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             raise DataError(
                 f"{folder or self.path} cannot be read as {kind.__name__} ({cause(error)}). Set the option "
-                f"`{self.option}` to a complete copy of such a model."
+                f"`{self.option}` to a complete copy of a suitable model."
             ) from error
 
     def _downloaded(self, *patterns: str) -> Path:

@@ -35,7 +35,7 @@ class Prompts:
         return hashlib.sha256("\n".join(json.dumps(text) for text in self.texts).encode()).hexdigest()
 
     def eval_batch(self) -> Batch:
-        """Return a batch of captions without images, with one row per image."""
+        """Return a batch of captions and no images: each prompt `each` times in a row."""
         captions = [text for text in self.texts for _ in range(self.each)]
         return Batch(indices=torch.arange(len(captions)), captions=captions)
 
@@ -45,7 +45,7 @@ class Prompts:
         It follows from the caption, or from the image index if the batch has no captions.
 
         Raises:
-            NanoGenError: A caption is not a prompt of the benchmark. Without captions: an index has no prompt.
+            NanoGenError: A caption is not one of the prompts. Without captions: an index is past the last prompt.
         """
         by_index = (batch.indices.cpu() // self.each).tolist()
         if batch.captions is not None:

@@ -31,7 +31,7 @@ class Detector(Protocol):
         """The classes that the detector can find, under the names of GenEval's metadata."""
 
     def to(self, device: torch.device | str) -> object:
-        """Move later computation to a device."""
+        """Run later calls on a device."""
 
     def detect(self, image: Image.Image, threshold: float) -> Mapping[str, Sequence[Detection]]:
         """Return the detections with a score of at least `threshold` in an RGB image, by class name."""
@@ -45,7 +45,7 @@ class VQAModel(Protocol):
         """Everything that answers depend on."""
 
     def to(self, device: torch.device | str) -> object:
-        """Move later computation to a device."""
+        """Run later calls on a device."""
 
     def answer(self, image: Image.Image, questions: Sequence[str], key: ImageKey) -> Sequence[str]:
         """Answer questions about an RGB image.
@@ -60,14 +60,14 @@ class VQAModel(Protocol):
 
 
 class VQAScoreModel(Protocol):
-    """A model of VQAScore (arXiv 2404.01291), for `vqascore` and `genaibench`. Scores do not depend on batches."""
+    """A model of VQAScore (arXiv 2404.01291), for `vqascore` and `genaibench`. Scores one image at a time."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Everything that scores depend on."""
 
     def to(self, device: torch.device | str) -> object:
-        """Move later computation to a device."""
+        """Run later calls on a device."""
 
     def score(self, image: Image.Image, text: str) -> float:
         """Return the probability in [0, 1] that an RGB image shows a text."""

@@ -53,10 +53,10 @@ def test_the_published_loaders_lose_the_first_question():
         ("", "needs a header with the columns `item_id`"),
         ("item_id,text\n", "needs a header with the columns .*, but it has: item_id, text"),
         (CSV.splitlines()[0], "has no questions"),
-        (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* has a proposition_id or dependency that is not"),
+        (CSV.replace('"1,2"', '"1,x"'), "Line 4 of .* is invalid: proposition_id must be"),
         (
             CSV.replace(",2,1,attribute", ",two,1,attribute"),
-            "Line 3 of .* has a proposition_id or dependency that is not",
+            "Line 3 of .* is invalid: proposition_id must be",
         ),
         (CSV + CSV.splitlines()[1], "Line 6 of .* has another question of the prompt '10', but the rows"),
         (CSV + "2", "Line 6 of .* has 1 cell, but the header has 9"),
@@ -219,7 +219,7 @@ def test_answers_are_written_as_the_original_tool_does_and_read_again(files):
 
 def test_missing_and_damaged_answers_are_sentences(files, tmp_path):
     model = RecordedAnswers(RecordedAnswersConfig(file=files["answers"], model="m"))
-    with pytest.raises(DataError, match="no answer for image 2 of '2' to 'Is it a photo"):
+    with pytest.raises(DataError, match="no answer to 'Is it a photo.*' for image 2 of the prompt '2'"):
         model.answer(picture(0), ["Is it a photo?"], ImageKey("2", 2))
     (tmp_path / "bad.txt").write_text("x.png, (0, 0), Is it?, yes\n")
     with pytest.raises(DataError, match="Line 1 of .*bad.txt"):

@@ -363,7 +363,7 @@ def test_a_detector_that_does_not_know_a_class_is_refused(tmp_path, clip_folder,
     line = {"tag": "single_object", "include": [{"class": "zebra", "count": 1}], "prompt": "a photo of a zebra"}
     detector = {"name": "mask2former", "path": str(detector_folder)}
     config = GenEvalConfig(metadata=metadata_file(tmp_path, [line]), clip=str(clip_folder), detector=detector)
-    with pytest.raises(DataError, match="lacks the classes zebra"):
+    with pytest.raises(DataError, match="lacks classes of the prompts, such as zebra"):
         GenEval(config).update(as_images([noise(0)]), Batch(torch.tensor([0])))
 
 

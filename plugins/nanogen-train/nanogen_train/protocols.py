@@ -147,7 +147,7 @@ class Schedule(Protocol):
     """A learning-rate schedule."""
 
     def factor(self, step: int) -> float:
-        """Return the factor on the learning rate at optimizer step `step`, counted from 0."""
+        """Return the factor on the learning rate. `step` counts from 0 at the first update of the phase."""
 
 
 @runtime_checkable

@@ -160,7 +160,10 @@ def _check_record(path: Path) -> None:
     types = {"data": dict, "machine": dict, "changes": list}
     wrong = next((key for key, kind in types.items() if not isinstance(record.get(key), kind)), None)
     if wrong is not None:
-        raise DataError(f"{path} is corrupt: its `{wrong}` is missing or has the wrong type. Restore the file.")
+        raise DataError(
+            f"{path} is corrupt: its `{wrong}` is missing or has the wrong type. Restore it from a copy, or repeat the"
+            " run."
+        )
 
 
 def _inactive_state(run: Path, steps: int, logged: int, made: list[int], intact: int | None) -> dict[str, Any]:
@@ -211,10 +214,14 @@ def _parse_config(path: Path) -> dict[str, Any]:
         steps, task = config["train"]["steps"], config["task"]["name"]
         method = config.get("method") or config["objective"]["name"]
     except (yaml.YAMLError, ConfigError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
-        raise DataError(f"{path} is not the configuration of a run. Restore the file.") from error
+        raise DataError(_not_a_configuration(path)) from error
     if type(steps) is not int or not isinstance(task, str) or not isinstance(method, str):
-        raise DataError(f"{path} is not the configuration of a run. Restore the file.")
+        raise DataError(_not_a_configuration(path))
     return {"steps": steps, "task": task, "method": method}
+
+
+def _not_a_configuration(path: Path) -> str:
+    return f"{path} is not the configuration of a run. Restore it from a copy, or repeat the run."
 
 
 def _yaml(text: str) -> Any:

@@ -38,7 +38,7 @@ class EvaluateConfig:
     """Evaluation while training: scores of the EMA weights. Does not change the training.
 
     Args:
-        every: Period in steps; 0 evaluates only after the last step (`at_end`).
+        every: Period in steps; 0 evaluates only after the last step, if `at_end`.
         metrics: Names of the metrics; by default the configured ones.
         count: Number of samples.
         at_end: Also evaluate after the last step.

@@ -4,7 +4,7 @@
 >>> found = audit("runs/class", "runs/text")
 >>> found.equal, [line.name for line in found.lines if line.verdict == "differs"]
 
-Options are compared exactly. They may differ if they do not affect training, or if they belong to the task and the
-tasks differ. Logged values, such as losses and `nanogen_train.logging.statistics`, are compared within tolerances, over
-the second half of the steps that both runs logged.
+Options are compared exactly. Those in `configured.ALLOWED`, such as the seed, may differ. If the tasks differ, options
+of the task may differ too. Logged values, such as losses and `nanogen_train.logging.statistics`, are compared within
+tolerances, over the second half of the steps that both runs logged.
 """

@@ -64,7 +64,7 @@ def _recorded(folder: Path) -> Recorded:
         )
     entries = metrics_log.read(folder)
     if not entries:
-        raise DataError(f"The log of the run in {folder} is empty: train the run for at least train.log_every steps.")
+        raise DataError(f"The log of the run in {folder} is empty. Train the run for at least train.log_every steps.")
     return Recorded(yaml_files.read(folder / CONFIG), _curves(folder, entries))
 
 
@@ -74,7 +74,7 @@ def _curves(folder: Path, entries: list[dict[str, Any]]) -> dict[str, list[tuple
             if not isinstance(value, (int, float)):
                 raise DataError(
                     f"{folder / metrics_log.LOG} is damaged: {shown(name)} of step {entry['step']} must be a number,"
-                    f" but is {shown(value)}. Restore the file."
+                    f" but is {shown(value)}. Delete that line, or repeat the run."
                 )
     return logged.curves(entries)
 

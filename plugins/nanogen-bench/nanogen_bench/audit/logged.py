@@ -39,7 +39,7 @@ def curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, fl
 
 
 def lines(first: Mapping[str, Series], second: Mapping[str, Series], other_task: bool) -> list[Line]:
-    """Return one line per name of a curve, sorted by rule.
+    """Return one line per name of a curve, in the order of `RULES`.
 
     Args:
         first: Curves of the first run by name.

@@ -21,4 +21,7 @@ def refuse_foreign(file: Path, pattern: str, command: str) -> None:
     if not os.path.lexists(file):
         return
     if file.is_symlink() or not re.search(pattern.encode(), read_bytes(file)):
-        raise DataError(f"{file} exists, and is not a file that `nanogen {command}` wrote: choose another output path.")
+        raise DataError(
+            f"{file} exists, and is not a file that `nanogen {command}` wrote, or is a symbolic link. Choose another"
+            " output path."
+        )

@@ -47,8 +47,8 @@ def report(
 ) -> None:
     """Write an HTML page about a table of scores: leaderboard, correlations, their uncertainty, audits and samples.
 
-    The argument is a folder of `nanogen bench mini`, a CSV file with one row per model, or `published`. The page lists
-    damaged runs and files of a folder and leaves them out.
+    The argument is a folder of `nanogen bench mini`, a CSV file with one row per model, or `published`. Damaged
+    runs and files of a folder are left out. The page names them.
     """
     from nanogen_bench.cli.correlate import parse_direction
     from nanogen_bench.cli.left_out import print_left_out

@@ -139,4 +139,7 @@ def _slot(config: Mapping[str, Any], key: str, path: Path) -> str:
 
 
 def _damaged(path: Path, key: str, expected: str, value: object) -> DataError:
-    return DataError(f"{path / CONFIG} is damaged: `{key}` must be {expected}, not {shown(value)}. Restore the file.")
+    return DataError(
+        f"{path / CONFIG} is damaged: `{key}` must be {expected}, not {shown(value)}. Correct the value, or repeat the"
+        " run."
+    )

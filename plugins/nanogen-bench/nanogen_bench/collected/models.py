@@ -42,7 +42,10 @@ class Mean:
 
 @frozen(kw_only=True)
 class Model:
-    """One row of a table. `notes` list settings of its scores, and numbers of runs, that differ from most models'."""
+    """One model: a row of a table.
+
+    A note names columns, and what differs from the most frequent case: settings, or the number of runs.
+    """
 
     name: str
     family: str
@@ -53,7 +56,10 @@ class Model:
 
 
 def models(entries: Sequence[Entry]) -> list[Model]:
-    """Group runs into models, in the order of their first runs, with notes about differing settings."""
+    """Return one model per name of the runs, in order of first appearance.
+
+    `Model.notes` compares each model with the others.
+    """
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         by_name.setdefault(entry.model, []).append(entry)

@@ -90,7 +90,7 @@ def labels(name: str, table: Table) -> dict[str, str]:
 
 
 def defaults(table: Table) -> tuple[str, ...]:
-    """Return those of the groupings tokenizer and family with at least two groups, but fewer groups than models."""
+    """Return the names in `DEFAULT` that give at least two groups, and fewer groups than models."""
     available = [name for name in DEFAULT if name == TOKENIZER or name in table.columns]
     return tuple(name for name in available if 1 < len(set(labels(name, table).values())) < len(table.rows))
 

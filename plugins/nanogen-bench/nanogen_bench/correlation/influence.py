@@ -58,7 +58,7 @@ def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut
             )
             for index in by_size[:SHOWN]
         ),
-        reason=f"not without {', '.join(kept)}: too few models or a constant column would remain" if kept else None,
+        reason=f"not left out: {', '.join(kept)}. Too few models or a constant column would remain" if kept else None,
     )
 
 

@@ -57,7 +57,7 @@ class StudyPlan:
             have = "has" if len(models) == 1 else "have"
             raise DataError(
                 f"{len(models)} of the {len(self.chosen.rows)} chosen models {have} {' and '.join(names)}. A"
-                f" correlation needs at least {FEWEST_MODELS} models. Evaluate more models, or relax the conditions."
+                f" correlation needs at least {FEWEST_MODELS} models. Evaluate more models, or relax --where."
             )
         for name, values in zip(names, columns, strict=True):
             if np.ptp(values) == 0:

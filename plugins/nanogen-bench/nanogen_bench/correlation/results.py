@@ -106,7 +106,7 @@ class DiscordantPair:
 
     better_by_x: str
     better_by_y: str
-    x: tuple[float, float]  # x of both models in this order
+    x: tuple[float, float]  # x of better_by_x, then of better_by_y
     y: tuple[float, float]
     ranks_x: float  # difference of their ranks by x
     ranks_y: float

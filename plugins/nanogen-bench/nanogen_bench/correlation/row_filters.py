@@ -61,7 +61,7 @@ def _equal(table: Table, column: str, value: str) -> Callable[[Row], bool]:
 
     if not any(same(row) for row in table.rows):
         values = {row[column] for row in table.rows}
-        shown = f" Values: {listing(values)}." if len(values) <= MAX_SHOWN else ""
+        shown = f" Values: {listing(values)}." if len(values) <= MAX_SHOWN else " Correct the value."
         raise DataError(f"No row of {table.source} has {column}={value}.{near_miss(value, values)}{shown}")
     return same
 

@@ -2,9 +2,9 @@
 
 A sentence about all models is *supported* or *contradicted* only if every interval agrees: bootstraps over models and
 over each grouping with enough groups, and Fisher's z. "Goes with" and "agrees more" also need a significant corrected
-p-value. "Within each" uses the interval of each group by Fisher's z: all groups must support it, and one group
-contradicts it. In all other cases the sentence is *open*. A lack of significance alone supports no sentence: "says
-little" needs intervals within ±0.3.
+p-value. "Within each" uses the interval of each group by Fisher's z: *supported* if all lie above zero,
+*contradicted* if one lies below. In all other cases a sentence is *open*. A lack of significance alone supports no
+sentence: "says little" needs intervals within ±0.3.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def pair_statements(pair: Pair) -> list[Statement]:
 
 
 def difference_statement(difference: Difference) -> Statement:
-    """Return the statement that x agrees more with one of two scores, the one with the larger agreement."""
+    """Return the statement "x agrees more with A than with B". A is the score with the larger agreement."""
     more, less = (difference.first, difference.second)[:: 1 if difference.difference >= 0 else -1]
     intervals = decisive(difference.intervals)
     one_sided = _all(intervals, lambda low, high: low > 0) or _all(intervals, lambda low, high: high < 0)
@@ -89,8 +89,8 @@ def cautions(pairs: Sequence[Pair], power: Sequence[Power]) -> list[str]:
             for one in power
         ),
         *dict.fromkeys(
-            f"{len(pair.missing)} of the chosen models lack {pair.x} or {pair.y} and are left out of this pair: "
-            f"{', '.join(pair.missing)}."
+            f"Left out of {pair.x} and {pair.y}, because a score is missing: {len(pair.missing)} of the chosen models "
+            f"({', '.join(pair.missing)})."
             for pair in pairs
             if pair.missing
         ),

@@ -65,7 +65,11 @@ class Table:
         return name
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column as numbers [models], NaN where missing. Raises DataError if a cell has no finite number."""
+        """Return a column as numbers [models]. Missing values are NaN.
+
+        Raises:
+            DataError: There is no such column, or a value is not a finite number.
+        """
         column = self.column(name)
         return np.array([self._number(row, column) for row in self.rows])
 
@@ -89,7 +93,7 @@ def fault(text: str) -> str:
         number = float(text)
     except ValueError:
         return "is not a number"
-    return "has an underscore: write digits only" if math.isfinite(number) else "is not a finite float64 number"
+    return "has an underscore: remove it" if math.isfinite(number) else "is not a finite float64 number"
 
 
 def number_in(text: str) -> float | None:

@@ -26,8 +26,8 @@ from nanogen_train.planning.units import FLOPS, GPU_HOURS, quantity
 
 CLASSES = 1000  # if the data is absent
 EXCLUDED = (
-    "Not counted: auxiliary losses and their teachers, tokenizers and text encoders (precompute latents), prepared"
-    " runs, evaluations, and gradient transfers between GPUs."
+    "Not counted: auxiliary losses and their teachers, tokenizers and text encoders (as with precomputed latents),"
+    " prepared runs, evaluations, and gradient transfers between GPUs."
 )
 MISSING_SPEED = (
     "GPU hours: unknown without the GPU's speed. Give --gpu-tflops and --utilisation, or --measured METHOD=RATE with"
@@ -44,7 +44,7 @@ class Speed:
     Attributes:
         gpu_tflops: Peak of dense bf16 products, in TFLOP/s.
         utilisation: Share of the peak that a training reaches.
-        measured: `METHOD=RATE`: images/s of training METHOD on the first task on one GPU. Excludes the other two.
+        measured: `METHOD=RATE`: images/s of METHOD's training on the first task, on one GPU. Not with the other two.
     """
 
     gpu_tflops: float | None = None

@@ -38,11 +38,12 @@ def experiment(
         log: Receives lines of progress and results.
 
     Returns:
-        The runs that failed.
+        The runs that failed or whose results are damaged.
 
     Raises:
         NanoGenError: The plan, one of its configurations or `only` is wrong. Nothing has started then.
-        TrainingError: The folder is not an experiment folder, belongs to another plan, or another process works in it.
+        TrainingError: The folder is not an experiment folder, belongs to another plan, or has an edited `plan.yaml`. Or
+            another process works in it.
         Stopped: The experiment was interrupted.
     """
     plan = checked(raw)
@@ -98,8 +99,8 @@ def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
             return
         if text_files.read(file) != yaml_files.dump(yaml_files.read(file)):
             raise TrainingError(
-                f"{file} differs from this plan, and was edited by hand. It is not overwritten: choose another"
-                " --output, or move the file away."
+                f"{file} differs from this plan, and seems to be edited by hand. It is not overwritten. To run it,"
+                f" give --plan {file}. Otherwise choose another --output."
             )
     storage.write_text(file, yaml_files.dump(dict(raw)))
 

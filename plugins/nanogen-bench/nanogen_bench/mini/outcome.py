@@ -34,7 +34,7 @@ def write(plan: ExperimentPlan, output: Path, jobs: Sequence[Job]) -> Iterator[s
         jobs: All runs of the plan.
 
     Yields:
-        Lines of the summary, and error messages about damaged runs.
+        Lines of the summary, and error messages about runs, audits and studies that are left out.
     """
     everything, jobs = jobs, [job for job in jobs if job.perturbation == NONE]
     finished = {job.folder: result for job in jobs if job.eval_samples and (result := job.result)}

@@ -1,7 +1,7 @@
 """Perturbations of an experiment: do its correlations hold with other seeds, learning rates, batch sizes or EMAs?
 
-Every method is trained again for each perturbation and seed. Each of these retrainings gives a correlation over the
-methods. Their spread is compared with the unperturbed experiment's bootstrap interval over methods.
+A *retraining* trains all methods with one perturbation (or none) and one seed. It gives one correlation over the
+methods. The spread of these correlations is compared with the unperturbed experiment's bootstrap interval over methods.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ class Variant:
 
 @frozen(kw_only=True)
 class Prepared:
-    """A run that methods need, such as the training of a decoder.
+    """A run whose files methods need, such as the training of a decoder.
 
-    It runs once, on one task. Methods use it on both tasks, so that their runs differ only in the task.
+    It runs once, on one task. A method uses the same files on both tasks, so its runs differ only in the task.
 
     Attributes:
         summary: Description.
@@ -74,7 +74,8 @@ class ExperimentPlan:
         tasks: Names of the two tasks.
         seeds: Training seeds.
         steps: Training steps of each run of a method; None for those of its configuration.
-        eval_samples: Number of samples for the scores of each run. A metric with its own prompts uses at most as many.
+        eval_samples: Number of samples for the scores of each run. A metric with its own
+            prompts gets one sample per prompt, at most this number.
         base: Configuration that all runs share.
         methods: The methods by name.
         x: Score columns of the first task, each correlated with each of `y`.
@@ -97,7 +98,11 @@ class ExperimentPlan:
     quick: Mapping[str, Any] = field(factory=dict)
 
     def chosen(self, names: tuple[str, ...]) -> list[str]:
-        """Return the given methods, or all if none is given, in the plan's order. Raises UnknownName."""
+        """Return the given methods in the plan's order; all if none is given.
+
+        Raises:
+            UnknownName: The plan lacks one of the methods.
+        """
         for name in names:
             if name not in self.methods:
                 near = near_miss(name, self.methods)
@@ -166,7 +171,10 @@ def checked(raw: Mapping[str, Any]) -> ExperimentPlan:
         for need in variant.needs:
             if need not in plan.prepared:
                 known = listing(plan.prepared)
-                raise ConfigError(f"plan.methods.{name}: there is no prepared run {need!r}. Prepared runs: {known}.")
+                raise ConfigError(
+                    f"plan.methods.{name}: there is no prepared run {need!r}. Prepared runs: {known}. Correct the name"
+                    " in braces, or add the run to `prepared`."
+                )
     return plan
 
 

@@ -81,7 +81,9 @@ class Scheduler:
         self._done, self._total, self._since = 0, 0, time.monotonic()
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Run all unfinished trainings. A failed one writes `failure.json`; the others continue.
+        """Run all unfinished trainings; without `options.wait`, only submit them.
+
+        A failed training writes `failure.json`. The others continue.
 
         Raises:
             Stopped: After Ctrl-C, SIGTERM or SIGHUP, once every training on this machine has saved a checkpoint.
@@ -131,7 +133,7 @@ class Scheduler:
             missing = [before for before in job.after.values() if before.result is None]
             if failed := [before for before in missing if before.folder not in unfinished]:
                 self._waiting.remove(job)
-                self._fail(job, f"This run needs {failed[0].title}, which failed.")
+                self._fail(job, f"This run needs {failed[0].title}, which failed. Resolve that error first.")
             elif self._free() and self._ready(missing):
                 self._waiting.remove(job)
                 self._start(job, [self._submitted[before.folder][1] for before in missing])
@@ -194,7 +196,7 @@ class Scheduler:
             self.log(f"{job.title} ended without a result and is submitted again: {submission.title}")
             self._waiting.append(job)
         else:
-            self._fail(job, f"It ended without a result: {submission.title}.")
+            self._fail(job, f"It ended without a result: {submission.title}. Read the log.")
 
     def _fail(self, job: Job, reason: str) -> None:
         storage.write_json(job.folder / folders.FAILURE, {"error": reason})

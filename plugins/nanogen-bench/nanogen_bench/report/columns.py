@@ -70,7 +70,7 @@ def title(name: str) -> str:
 
 
 def columns(table: Table, xs: Iterable[str], ys: Iterable[str], directions: Mapping[str, str]) -> list[Column]:
-    """Return the numeric columns of a table, class-conditional scores first.
+    """Return the numeric columns of a table except standard deviations, class-conditional scores first.
 
     Args:
         xs: Columns of class-conditional scores to compare.

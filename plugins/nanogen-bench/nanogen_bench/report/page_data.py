@@ -37,8 +37,8 @@ class PageData:
         title: Heading of the page.
         about: Paragraphs below the heading.
         columns: Score columns of the table.
-        chosen: Studies over the chosen models, one per x score.
-        everyone: Studies over all models; empty if all models are chosen.
+        chosen: Studies over the chosen models, one per x score. If there are none, studies over all models.
+        everyone: Studies over all models; empty if `chosen` has them.
         omitted: Error message for each pair that cannot be studied.
         left_out: Error message for each damaged run and file.
         audits: Method -> audits of its pairs of runs.

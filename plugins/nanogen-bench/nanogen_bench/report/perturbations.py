@@ -23,8 +23,8 @@ def read(file: Path) -> dict[str, Any]:
     pairs, names = found.get("pairs"), found.get("perturbations")
     if not isinstance(names, list) or not isinstance(pairs, list) or not all(map(_valid, pairs)):
         raise DataError(
-            f"{file.name} does not have the format of `nanogen bench mini`. The same `nanogen bench mini` command"
-            " writes the file again."
+            f"{file.name} does not have the format of `nanogen bench mini`. Run the `nanogen bench mini` command of"
+            " this folder again: it rewrites the file."
         )
     return found
 
@@ -53,7 +53,7 @@ def perturbations(found: Mapping[str, Any], title: Callable[[str], str]) -> list
     ]
     text = element(
         "p",
-        "Every method was trained again for each perturbation and seed. Each retraining gives a Spearman correlation"
+        "A retraining trains all methods with one perturbation (or none) and one seed. It gives a Spearman correlation"
         " over the methods (+1: both scores rank them alike). A stable correlation varies little over"
         " retrainings, compared with its bootstrap interval over methods.",
     )

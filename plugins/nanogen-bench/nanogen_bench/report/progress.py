@@ -49,7 +49,7 @@ def selection(file: Path) -> str:
     try:
         count, score, step = facts["candidates"], facts["score"], facts["step"]
     except KeyError as error:
-        raise DataError(f"{file}: the key {error} is missing. Restore the file.") from error
+        raise DataError(f"{file}: the key {error} is missing. Repeat the run to write it again.") from error
     return (
         f"the checkpoint of step {step} was selected among {count} by {score}. Its {score} is optimistic,"
         " because the best of several values is also lucky."

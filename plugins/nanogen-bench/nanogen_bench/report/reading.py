@@ -67,8 +67,8 @@ def read(request: Request) -> PageData:
     """Read and compute everything on the page. Studies that are not possible are reported on the page.
 
     Raises:
-        DataError: The table is missing, damaged, or lacks a column. Or all runs of the folder are damaged or
-            unfinished.
+        DataError: The table is missing, damaged, or lacks a column. Or no row meets the conditions. Or all runs of the
+            folder are damaged or unfinished.
         ConfigError: The direction of a column is unknown, or a condition has the wrong form.
     """
     table = _table(request)

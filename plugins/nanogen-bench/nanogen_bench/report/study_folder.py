@@ -124,7 +124,7 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
     methods = known.pop("methods", {})
     if not isinstance(methods, Mapping) or not all(isinstance(value, Mapping) for value in methods.values()):
         raise DataError(
-            f"{name}: `methods` must contain a mapping for each method. Restore the plan of the experiment."
+            f"{name}: `methods` must contain a mapping for each method, such as `rae: {{summary: text}}`. Correct it."
         )
     found = {
         key: structure({"summary": value.get("summary", "")}, Method, f"methods.{key}")
@@ -136,7 +136,7 @@ def preset(raw: Mapping[str, Any], name: str) -> Preset:
 def _plan(file: Path) -> Preset:
     raw = yaml_files.parse(text_files.read(file), PLAN)
     if not isinstance(raw, Mapping):
-        raise DataError(f"{PLAN} must be a mapping of keys and values. Restore the plan of the experiment.")
+        raise DataError(f"{PLAN} must be a mapping of keys and values. Correct it.")
     return preset(raw, PLAN)
 
 
@@ -148,7 +148,7 @@ def _directions(file: Path) -> dict[str, str]:
         if not isinstance(directions, dict) or not set(map(str, directions.values())) <= {"lower", "higher"}:
             raise DataError(
                 f"{file}: `directions` must contain `lower` or `higher` for each score. "
-                "The same `nanogen bench mini` command writes the file again."
+                "Run the `nanogen bench mini` command of this folder again: it rewrites the file."
             )
         found |= directions
     return found
@@ -162,8 +162,8 @@ def _audits(file: Path) -> dict[str, list[Audit]]:
 def _audits_of(runs: Any, file: Path) -> Iterator[Audit]:
     if not isinstance(runs, list) or not all(isinstance(one, dict) for one in runs):
         raise DataError(
-            f"{file} must contain a list of audits for each method. The same `nanogen bench mini` command writes the"
-            " file again."
+            f"{file} must contain a list of audits for each method. Run the `nanogen bench mini` command of this"
+            " folder again: it rewrites the file."
         )
     for one in runs:
         values = {key: value for key, value in one.items() if key not in DERIVED}

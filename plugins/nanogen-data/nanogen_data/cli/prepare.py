@@ -48,8 +48,9 @@ def prepare(
 ) -> None:
     """Precompute latents and text encodings of the training data in SOURCE, for `train.precomputed_latents`.
 
-    SOURCE is a folder of class folders, a Hugging Face dataset on disk, a folder or pattern of webdataset tars, or the
-    name of a dataset. DESTINATION is the folder to write. A stopped command can be run again; it keeps finished shards.
+    SOURCE is a folder whose `train` has class folders, a Hugging Face dataset or parquet files on disk, webdataset tars
+    (a tar, folder, pattern or URL), or the name of a dataset. DESTINATION is the folder to write. A stopped command can
+    be run again; it keeps finished shards.
     With `--executor slurm --jobs N`, N jobs of a SLURM array divide the shards, and a last job completes the folder.
     """
     from nanogen_cluster.arrays import logs_beside, refuse_submitted
@@ -63,7 +64,7 @@ def prepare(
     from nanogen_files.errors import counted
 
     if (executor == SLURM) != (jobs is not None):
-        raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both.")
+        raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both, or none.")
     options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype, workers=workers or _cpus())
     if jobs is not None:
         manifest = _submit(resolved, destination, options, workers, jobs, resources, wait)

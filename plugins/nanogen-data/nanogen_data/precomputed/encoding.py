@@ -93,8 +93,8 @@ class Encoder:
         if wrong is not None:
             large = f", or values are too large for {str(self._dtype).removeprefix('torch.')} (change --dtype)"
             raise DataError(
-                f"The {wrong} of example {number} contain NaN or infinite values. Likely causes: the network that"
-                " encodes runs in float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
+                f"The {wrong} of example {number} contain NaN or infinite values. Likely, the encoding network runs in"
+                " float16 (set `tokenizer.dtype` or `encoder.dtype` to float32 or bfloat16)"
                 f"{'' if self._dtype == torch.float32 else large}."
             )
 

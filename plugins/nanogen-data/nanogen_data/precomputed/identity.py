@@ -39,7 +39,7 @@ def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Return the identity of a split: its dataset, options without paths, number of examples, and file hashes.
 
     The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of the local files
-    of each root (`hashing.sample_hash`), `versions` the versions of remote files, such as ETags.
+    of each root (`hashing.sample_hash`). `versions` covers the versions of remote files, such as ETags.
     Several roots are hashed one by one, so a root can be moved to another folder. If the examples have no `files()`,
     there are no hashes.
 

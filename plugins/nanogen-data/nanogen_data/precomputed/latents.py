@@ -114,7 +114,7 @@ def _refuse_other_size(path: Path, expected: int) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != expected:
         problem = "is missing" if size is None else f"has {size} bytes, but the manifest says {expected}"
-        raise DataError(f"{path} {problem}: copy it again, or run `nanogen data prepare` again, which writes it again.")
+        raise DataError(f"{path} {problem}. Copy it again. Or run `nanogen data prepare` again: it rewrites the file.")
 
 
 def _corrupt_shard(file: Path, detail: str, shard: Shard) -> DataError:

@@ -133,8 +133,8 @@ def refuse_mismatch(folder: Path, stored: Mapping[str, Any], current: Mapping[st
             f" {changes}. Restore the data, or prepare them again into another folder."
         )
     raise DataError(
-        f"The latents in {folder} do not match this configuration: {changes}. Change the"
-        " configuration, or prepare the latents again into another folder."
+        f"The latents in {folder} do not match this configuration: {changes}. Undo these"
+        " changes, or prepare the latents again into another folder."
     )
 
 

@@ -61,8 +61,10 @@ def prepare(resolved: Resolved, folder: Path, options: Options, report: Report =
         The manifest of the folder.
 
     Raises:
-        DataError: The folder contains other files or latents of another configuration, or is locked by another process,
-            the disk is full or a limit is reached, or more samples are corrupt than the dataset's `max_corrupt` allows.
+        DataError: The folder contains other files or other latents, or another process writes to it. The disk is full,
+            or a quota or file-size limit is reached. The examples are a stream or empty, or more of them are corrupt
+            than `max_corrupt` allows.
+        NanoGenError: Latents of the task cannot be precomputed.
     """
     with (
         folder_lock(folder / LOCK, lambda holder: _busy(folder, holder)),
@@ -104,8 +106,8 @@ def prepare_part(
         report: Called with the finished and the total number of examples of this part.
 
     Raises:
-        DataError: The folder contains other latents, the disk is full or a limit is reached, or too many samples are
-            corrupt.
+        DataError: The folder contains other latents, the disk is full, a quota or file-size limit is reached, or too
+            many samples are corrupt.
     """
     with translate_write_errors(lambda reason: _no_space(folder, reason)):
         resolved = resolve(config)

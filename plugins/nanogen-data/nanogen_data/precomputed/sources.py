@@ -19,7 +19,7 @@ def with_source(raw: Mapping[str, Any], source: str) -> Resolved:
 
     Args:
         raw: The configuration.
-        source: A folder, a pattern of files, or the name of a dataset.
+        source: A file, folder, pattern of files or URL, or the name of a dataset.
 
     Raises:
         DataError: No dataset recognises the source, or several do and none is the configured one. Or the configuration

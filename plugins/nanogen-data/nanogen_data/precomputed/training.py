@@ -87,7 +87,7 @@ def _refuse_learning_conditioner(stored: Manifest, parts: Assembly) -> None:
     if stored.identity.get("text") and any(p.requires_grad for module in modules for p in module.parameters()):
         raise TrainingError(
             "The conditioner has trainable weights, but `train.precomputed_latents` contains conditions encoded by its"
-            " initial weights. Train on images."
+            " initial weights. Train on images: remove this option."
         )
 
 

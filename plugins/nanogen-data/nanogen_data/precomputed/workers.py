@@ -18,10 +18,10 @@ SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threa
 
 
 def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """Write shards in n worker processes; each takes every n-th one. Yields the number of each finished shard.
+    """Write shards in n worker processes; each takes every n-th one. Yields the index of each finished shard.
 
     Args:
-        numbers: Numbers of the shards to write.
+        numbers: Indices of the shards to write.
         build: Called in the worker process. Returns the function that writes a shard.
         options: Keyword arguments of `build`.
         workers: Number n of processes. With 1, this process does the work.

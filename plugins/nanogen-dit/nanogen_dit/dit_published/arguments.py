@@ -31,8 +31,8 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
     classes = found.condition.width - 1
     if arguments.get("num_classes", classes) != classes:
         raise DataError(
-            f"{file.path} is inconsistent: its arguments have {arguments['num_classes']} classes, its embedding table"
-            f" has {classes} and the null class. Use a published SiT checkpoint."
+            f"{file.path} is inconsistent: its training arguments have num_classes {arguments['num_classes']}, but"
+            f" its embedding table implies num_classes {classes}. Use a published SiT checkpoint."
         )
     objective = {"name": "flow", "prediction": "velocity", "shift": 1.0, "sample_shift": 1.0}
     tokenizer = {"name": "vae", "preset": VAES[arguments["vae"]]} if arguments.get("vae") in VAES else None
@@ -51,5 +51,5 @@ def _refuse_other_kinds(file: WeightsFile, arguments: Mapping[str, Any]) -> None
     if (path, prediction) != ("Linear", "velocity"):
         raise DataError(
             f"{file.path} is a SiT with path {path!r} and prediction {prediction!r}. Only the linear path with"
-            " velocity-prediction is supported. Use a SiT checkpoint of this kind."
+            " velocity-prediction is supported. Use a SiT checkpoint that predicts the velocity on the linear path."
         )

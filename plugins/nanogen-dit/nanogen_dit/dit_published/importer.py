@@ -80,7 +80,7 @@ class SiTCheckpoint:
         return [*dropped, "negated the velocity, which points from noise to data in SiT"]
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Compare a configuration with the file. Return a phrase for each difference in backbone and prediction."""
+        """Return a phrase for each difference of a configuration from the checkpoint, in backbone and prediction."""
         backbone = configuration.get("backbone", {})
         prediction = configuration.get("objective", {}).get("prediction", "velocity")
         settings = self.architecture.settings
@@ -89,7 +89,7 @@ class SiTCheckpoint:
             preset = {"hidden": trunk.hidden, "depth": trunk.depth}
             given = {**preset, **given}
         found = [
-            f"{name} {value}, but the file has {settings[name]}"
+            f"{name} {value}, but the checkpoint has {settings[name]}"
             for name, value in given.items()
             if value != settings[name]
         ]
@@ -108,8 +108,8 @@ class SiTCheckpoint:
         if heads is None and self.architecture.open_heads:
             hidden, depth = self.architecture.settings["hidden"], self.architecture.settings["depth"]
             raise ConfigError(
-                f"The number of attention heads is unknown: width {hidden} with {depth} blocks is no published size,"
-                " and no tensor determines the number. Give it: build(heads=...), or `num_heads` in the JSON"
+                f"The number of attention heads is unknown: no published size has width {hidden} and depth"
+                f" {depth}, and no tensor determines the number. Give it: build(heads=...), or `num_heads` in the JSON"
                 " description."
             )
         network = _network(self.architecture, {} if heads is None else {"heads": heads})
@@ -123,10 +123,11 @@ def read_sit(path: str | Path, config: Mapping[str, Any] | None = None, weights:
     Args:
         path: The file.
         config: JSON description. Only `num_heads` is read.
-        weights: The set to read, "ema" or "model", if the file has both.
+        weights: The set to read, "ema" or "model". Ignored if the file has only one set, without a name.
 
     Raises:
-        DataError: The file cannot be read, has another layout, or is a DiT or an unsupported SiT.
+        DataError: The file cannot be read or has another layout, or its training arguments are those of DiT or of an
+            unsupported SiT.
     """
     return from_weights(read_weights(path), weights=weights, architecture=config)
 
@@ -142,13 +143,13 @@ def from_weights(
 
     Args:
         file: The tensors and values of the file.
-        weights: The set to read, "ema" or "model", if the file has both.
+        weights: The set to read, "ema" or "model". Ignored if the file has only one set, without a name.
         architecture: JSON description. Only `num_heads` is read.
         configuration: Must be None: SiT has no published configuration files.
 
     Raises:
         Unrecognised: The file has another layout.
-        DataError: The tensor names or shapes are not SiT's, or the arguments are of DiT or of an unsupported SiT.
+        DataError: The tensors are not SiT's, or the training arguments are those of DiT or of an unsupported SiT.
         ConfigError: `configuration` was given.
     """
     if not has(file, ANCHOR) or not any(has(file, name) for name in SIT_ONLY):

@@ -18,7 +18,7 @@ POSITIONS = "pos_embed"
 
 
 def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
-    """Return one entry for each tensor of a network for class labels and one time.
+    """Return one entry for each tensor of a network with class labels and without an embedding of t - r.
 
     Args:
         network: The network.
@@ -40,14 +40,14 @@ def export_sit(network: DiT) -> dict[str, Tensor]:
     """Return the network's tensors under their published names, without a learned variance.
 
     Raises:
-        Incompatible: The network differs from SiT: it has a text condition, two times, `reverse_time: false` or another
-            `time_factor` than 1.
+        Incompatible: The network differs from SiT: it has a text condition, an embedding of t - r,
+            `reverse_time: false`, or a `time_factor` other than 1.
     """
     state, every = network.state_dict(), entries(network)
     if unnamed := sorted(state.keys() - {entry.ours for entry in every}):
         raise Incompatible(
-            f"SiT has no name for {unnamed[0]!r}. Only `dit` for class labels, with an objective of one time, can be"
-            " exported."
+            f"SiT has no name for {unnamed[0]!r}. Only `dit` with class labels, and with an objective of one time"
+            " (not MeanFlow), can be exported."
         )
     if not network.reverse_time or network.time.factor != 1:
         raise Incompatible(

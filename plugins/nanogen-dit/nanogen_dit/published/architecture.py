@@ -41,11 +41,12 @@ def infer(shapes: Shapes, config: Mapping[str, Any] | None = None) -> Architectu
 
     Args:
         shapes: Shapes of the tensors by published name.
-        config: JSON description. It must give `base_model_depth` for a network with an internal-guidance head, and
-            `input_size` and `cond_arch.num_c_tokens` if the tables of the rotary embedding do not determine them.
+        config: JSON description. A network with an internal-guidance head needs `base_model_depth`. If the checkpoint
+            has no tables of the rotary embedding, `input_size` is needed, and for texts also `cond_arch.num_c_tokens`.
+            With tables, a LightningDiT for texts needs one of these two.
 
     Raises:
-        DataError: A tensor or key is missing, a tensor lacks an axis, or shapes and description disagree.
+        DataError: A tensor or key is missing or invalid, or shapes and description disagree.
     """
     given = network_part(config)
     try:
@@ -127,8 +128,8 @@ class _Inference:
     def _internal_depth(self) -> int:
         if "base_model_depth" not in self.config:
             raise DataError(
-                "The network has an internal-guidance head, but no shape determines which block it reads. Set"
-                " `base_model_depth` in the JSON description of the network."
+                "The network has an internal-guidance head, but no shape determines which block the head reads."
+                " Set `base_model_depth` in the JSON description of the network."
             )
         return int(self.config["base_model_depth"])
 
@@ -158,7 +159,9 @@ class _Inference:
         learned = self._learned("ctx_embedder")
         tokens = learned or self.config.get("cond_arch", {}).get("num_c_tokens")
         if tokens is None:
-            raise DataError("The shapes do not determine the latent size. Set `input_size` in the JSON description.")
+            raise DataError(
+                "The tensor shapes do not determine the latent size. Set `input_size` in the JSON description."
+            )
         return self._rope_length() - self._leading() - self._time_tokens() - int(tokens)
 
     def _rope_length(self) -> int:

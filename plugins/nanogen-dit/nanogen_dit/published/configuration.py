@@ -41,7 +41,7 @@ QWEN = "Qwen/Qwen3-0.6B"
 
 @frozen
 class Published:
-    """A parsed configuration.
+    """A parsed DiffusionBench configuration.
 
     Args:
         sections: The validated file, by section.
@@ -65,7 +65,7 @@ class Published:
 
 
 def parse(values: Mapping[str, Any]) -> Published:
-    """Parse a published configuration. Raises ConfigError for unknown keys and wrong values."""
+    """Parse a published configuration. Raises ConfigError for unknown or missing keys and wrong values."""
     sections: PublishedConfig = _structure(values, PublishedConfig, "")
     tokenizer = _class(sections.stage_1.target, "stage_1.target", TOKENIZERS)
     network = _class(sections.stage_2.target, "stage_2.target", NETWORKS)
@@ -81,7 +81,7 @@ def parse(values: Mapping[str, Any]) -> Published:
     encoder = sections.conditioning.text_encoder
     if kind == "text" and encoder is None:
         raise ConfigError(
-            "The published configuration is invalid: condition type text needs conditioning.text_encoder."
+            "The published configuration is invalid: text conditions need conditioning.text_encoder. Set it."
         )
     return Published(
         sections,
@@ -94,7 +94,7 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """Return keys of a JSON description for `infer`, taken from the configuration. Empty without one.
+    """Return the part of a JSON description for `infer` that the configuration determines. Empty for None.
 
     Args:
         published: The configuration of the checkpoint, if any.
@@ -132,7 +132,7 @@ def translate(published: Published, found: Architecture) -> dict[str, Any]:
         ConfigError: The configuration contradicts the tensors or itself, or needs something that NanoGen does not have.
     """
     differing = [
-        f"{key} is {expected}, but the file has {actual}"
+        f"{key} is {expected}, but {actual} in the checkpoint"
         for key, expected, actual in _pairs(published, found)
         if expected != actual
     ]
@@ -163,7 +163,7 @@ def _structure(values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         return structure(values, into, path)
     except ConfigError as error:
         lines = "; ".join(line.strip(".") for line in str(error).splitlines())
-        raise ConfigError(f"The published configuration is invalid: {lines}.") from error
+        raise ConfigError(f"The published configuration is invalid: {lines}. Correct it.") from error
 
 
 def _refuse_two_sizes(published: Published) -> None:
@@ -181,8 +181,8 @@ def _class(target: str, key: str, known: Mapping[str, Any]) -> str:
     name = target.rpartition(".")[2]
     if name not in known:
         raise ConfigError(
-            f"The published configuration is invalid: {key} {target!r} is unknown. The published classes are"
-            f" {', '.join(known)}."
+            f"The published configuration is invalid: {key} {target!r} is unknown. Use one of the published"
+            f" classes: {', '.join(known)}."
         )
     return name
 
@@ -233,8 +233,8 @@ def _tokenizer(published: Published) -> dict[str, Any]:
     decoder = PurePosixPath(params.decoder_config_path).name
     if decoder not in DECODERS:
         raise ConfigError(
-            f"The published configuration is invalid: stage_1.params.decoder_config_path {decoder!r} is unknown. The"
-            f" published decoders are {', '.join(DECODERS)}."
+            f"The published configuration is invalid: stage_1.params.decoder_config_path {decoder!r} is unknown. Use a"
+            f" path that ends with one of {', '.join(DECODERS)}."
         )
     return {
         "name": "rae",
@@ -260,7 +260,7 @@ def _objective(published: Published) -> dict[str, Any]:
         raise ConfigError(
             "The published MeanFlow configuration is not supported. NanoGen's MeanFlow needs `prediction: velocity` in"
             " transport, and `cfg_t_start: 0` and `cfg_t_end: 1` in transport.meanflow. For more than one sampling step"
-            " it needs a time shift of 1 at sampling (time_dist_shift_dim and time_dist_shift_base_eval in misc)."
+            ", time_dist_shift_dim and time_dist_shift_base_eval in misc must be equal."
         )
     return {
         "name": "meanflow",
@@ -321,8 +321,9 @@ def _auxiliary(published: Published) -> dict[str, Any]:
     names = [name for name in perceptual.encoders.split(",") if name]
     if len(names) != len(perceptual.percep_loss_weights):
         raise ConfigError(
-            f"The published configuration is invalid: perceptual_loss has {len(names)} encoders, but"
-            f" {len(perceptual.percep_loss_weights)} percep_loss_weights. Give one weight for each encoder."
+            "The published configuration is invalid: encoders and percep_loss_weights of"
+            f" perceptual_loss differ in number ({len(names)} and {len(perceptual.percep_loss_weights)}). Give one"
+            " weight for each encoder."
         )
     for name, weight in zip(names, perceptual.percep_loss_weights, strict=True):
         loss, teacher = ("lpips", {}) if name == "lpips" else ("patch-tokens", {"teacher": name})

@@ -1,4 +1,4 @@
-"""Compares options of a backbone with the architecture of a file."""
+"""Compares options of a backbone with the architecture of a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TRUNK = ("hidden", "depth", "heads")
 
 
 def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]) -> list[str]:
-    """Return a phrase such as `hidden 384, but the file has 1152` for each option that differs.
+    """Return a phrase such as `hidden 384, but the checkpoint has 1152` for each option that differs.
 
     Args:
-        found: The architecture of the file.
+        found: The architecture of the checkpoint.
         options: Options of the backbone. Null values are ignored. A `size` stands for its widths, depths and heads.
         config: The options class of the backbone.
     """
@@ -25,7 +25,7 @@ def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]
     if "size" in given:
         numbers = {**_preset(structure({"size": given["size"]}, config, "backbone")), **numbers}
     return [
-        f"{name} {value}, but the file has {found.settings[name]}"
+        f"{name} {value}, but the checkpoint has {found.settings[name]}"
         for name, value in numbers.items()
         if value != found.settings[name]
     ]

@@ -28,7 +28,7 @@ def read_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
 
     Args:
         path: The file.
-        weights: The set to read, "ema" or "model", if the file has both. A bare state dict has one set.
+        weights: The set to read, "ema" or "model". Ignored if the file has only one set, without a name.
 
     Raises:
         DataError: The file is missing or damaged, or contains non-finite numbers or anything but tensors and plain

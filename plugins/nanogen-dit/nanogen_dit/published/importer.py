@@ -92,7 +92,7 @@ class Published:
         return [f"dropped {', '.join(sorted(self.beside))}, which belong to REPA's loss"] if self.beside else []
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Compare a configuration with the file. Return a phrase for each option of the backbone that differs."""
+        """Compare a configuration with the checkpoint. Return a phrase for each option of the backbone that differs."""
         return conflicts(self.architecture, configuration.get("backbone", {}), NETWORKS[self.backbone][1])
 
     @property
@@ -118,7 +118,7 @@ def read_published(path: str | Path, config: Mapping[str, Any] | None = None, we
     Args:
         path: The file.
         config: JSON description of the network; see `infer`.
-        weights: The set to read, "ema" or "model", if the file has both.
+        weights: The set to read, "ema" or "model". Ignored if the file has only one set, without a name.
 
     Raises:
         DataError: The file cannot be read, its tensors do not match the layout, or `config` does not fit the tensors.
@@ -137,7 +137,7 @@ def from_weights(
 
     Args:
         file: The tensors and values of the file.
-        weights: The set to read, "ema" or "model", if the file has both.
+        weights: The set to read, "ema" or "model". Ignored if the file has only one set, without a name.
         architecture: JSON description of the network; see `infer`.
         configuration: The published YAML configuration.
 

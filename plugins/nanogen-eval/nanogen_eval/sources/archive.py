@@ -45,7 +45,8 @@ class Archive:
             count: Number of images to use; all by default.
 
         Raises:
-            DataError: The file is damaged, has no `arr_0`, or an array has another type or shape or is too large.
+            DataError: The file is damaged or has no `arr_0`, an array has another type or shape or is too large, or a
+                label is negative or too large.
         """
         self._path = path
         with reading(path), opened(path) as file, zipfile.ZipFile(file) as archive:
@@ -81,7 +82,7 @@ class Archive:
     def _shape(self, archive: zipfile.ZipFile) -> tuple[int, ...]:
         if f"{IMAGES}.npy" not in archive.namelist():
             names = ", ".join(archive.namelist()[:10])[:200] or "nothing"
-            raise DataError(f"{self._path} has no array {IMAGES!r}, only {names}: store the images as {IMAGES!r}.")
+            raise DataError(f"{self._path} has no array {IMAGES!r}. It contains: {names}. Name the images {IMAGES!r}.")
         with archive.open(f"{IMAGES}.npy") as member:
             shape, fortran, kind = header(member)
             begin = member.tell()

@@ -125,8 +125,8 @@ def _check(a: Moments, b: Moments) -> None:
         mean, covariance = moments.mean, moments.covariance
         if mean.shape != (width,) or covariance.shape != (width, width):
             raise DataError(
-                f"Moments of the shapes {list(mean.shape)} and {list(covariance.shape)} cannot be compared with a mean"
-                f" of {width} features. Use moments from the same feature extractor."
+                f"A mean of shape {list(mean.shape)} and a covariance of shape {list(covariance.shape)} do not fit"
+                f" {width} features. Use moments from the same feature extractor."
             )
         if not (mean.isfinite().all() and covariance.isfinite().all()):
             raise DataError("A mean or a covariance contains NaN or infinite values. Compute the statistics again.")

@@ -89,7 +89,7 @@ def _checked(generated: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Both sets in float64, centred on the real mean for precision. Raises DataError for at most k examples."""
     if min(len(generated), len(real)) <= k:
         raise DataError(
-            f"The {k} nearest neighbours need more than {k} examples in each set, got {len(generated)}"
+            f"k nearest neighbours with k = {k} need at least {k + 1} examples in each set, got {len(generated)}"
             f" generated and {len(real)} real ones. Add images to the smaller set, or lower `k` or `density_k`."
         )
     centre = real.double().mean(dim=0)

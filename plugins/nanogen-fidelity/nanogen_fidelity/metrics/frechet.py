@@ -184,7 +184,7 @@ def fid(config: FidConfig) -> RowFrechet | MomentsFrechet:
 
 
 def rfid(config: RfidConfig) -> RowFrechet | MomentsFrechet | ReconstructionFrechet:
-    """Build `rfid`: like `fid`, of all reconstructions to a reference or, without one, to all originals."""
+    """Build `rfid`: `fid` of all reconstructions to a reference. Without a reference, to all originals."""
     return ReconstructionFrechet(config) if config.reference is None else _build(config, "rfid")
 
 

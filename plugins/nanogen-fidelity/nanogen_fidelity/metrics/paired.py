@@ -80,7 +80,7 @@ class Paired(ResampledRowMetric):
         if distinct[-1] >= count:
             raise DataError(
                 f"{self.name}: the image with index {distinct[-1]} has no original. The reference has"
-                f" {counted(count, 'image')}, counted from 0: add the missing ones, or evaluate fewer images."
+                f" {counted(count, 'image')}, and indices start at 0. Add the missing ones, or evaluate fewer images."
             )
         originals = self._source.read(range(row, row + 1) for row in distinct)
         by_row = {row: _image(original) for row, original in zip(distinct, originals, strict=True)}

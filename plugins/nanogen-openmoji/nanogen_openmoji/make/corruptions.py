@@ -22,7 +22,7 @@ def shuffled(images: Tensor, generator: Generator) -> Tensor:
 
 
 def warped(images: Tensor, generator: Generator) -> Tensor:
-    """Warp images elastically. Neighbouring parts move by a third of the image in different directions."""
+    """Warp images elastically. Neighbouring parts move in different directions, by about 0.3 of the image's side."""
     size = images.shape[-1]
     knots = 0.45 * torch.randn(len(images), 2, 5, 5, generator=generator)
     field = F.interpolate(knots, size=(size, size), mode="bicubic", align_corners=True)  # [B, 2, S, S]

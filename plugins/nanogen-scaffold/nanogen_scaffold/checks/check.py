@@ -144,7 +144,8 @@ def _discovery(plugin: Plugin) -> Iterator[Check]:
     api, stated = f"NANOGEN_API is {hookspecs.API}", getattr(manifest, "NANOGEN_API", None)
     if stated != hookspecs.API:
         reason = "The manifest has no NANOGEN_API." if stated is None else f"The manifest has NANOGEN_API = {stated!r}."
-        yield Check(DISCOVERY, api, FAILED, f"{reason} Adapt its hooks to this version and set it to {hookspecs.API}.")
+        change = f"Adapt its hooks to this version of NanoGen, and set NANOGEN_API = {hookspecs.API}."
+        yield Check(DISCOVERY, api, FAILED, f"{reason} {change}")
         return
     yield Check(DISCOVERY, api)
     hooks = "the hooks are valid"
@@ -166,7 +167,8 @@ def _training(tested: Tested, task: str, name: str, folder: Path) -> Check:
         if resolved.groups.get("metric"):
             _score(trained.pipeline)
         if _same_weights(trained.pipeline.state(), build_pipeline(resolved).state()):
-            return Check(TRAINING, name, FAILED, f"No weight changed in {STEPS} steps.")
+            advice = "Check that the loss has gradients, and that the stage's `weights` returns the trained parts."
+            return Check(TRAINING, name, FAILED, f"No weight changed in {STEPS} steps. {advice}")
     except Exception as error:
         return Check(TRAINING, name, *explained(error))
     return Check(TRAINING, name)

@@ -113,4 +113,5 @@ def unmet_needs(component: Component) -> Iterator[str]:
         if kind not in known.kinds:
             yield f"{component.name!r} needs the kind {kind!r}, which no installed distribution declares."
         elif not known.providing(kind, words):
-            yield f"{component.name!r} needs a {kind} that provides {' and '.join(sorted(words))}: none is installed."
+            needed = f"a component of the kind {kind!r} that provides {' and '.join(sorted(words))}"
+            yield f"{component.name!r} needs {needed}: none is installed."

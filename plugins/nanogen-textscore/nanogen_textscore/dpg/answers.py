@@ -49,7 +49,7 @@ class BlipVQA:
         return {"kind": "BLIP (transformers), not the official mPLUG", **self._model.settings}
 
     def to(self, device: torch.device | str) -> BlipVQA:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 
@@ -86,8 +86,9 @@ class BlipVQA:
 
 
 class RecordedAnswers:
-    """Answers from a file of the original tool. With mPLUG's and `first_row: skipped`, scores are comparable with
-    published ones.
+    """Answers from a file of the original tool.
+
+    With mPLUG's answers and `first_row: skipped`, scores are comparable with published ones.
     """
 
     def __init__(self, config: RecordedAnswersConfig):
@@ -107,8 +108,8 @@ class RecordedAnswers:
         missing = [question for question in questions if question not in known]
         if missing:
             raise DataError(
-                f"{self._file} has no answer for image {key.number} of {key.item!r} to {missing[0]!r}. Run the "
-                "original tool to the end, or choose another `vqa`."
+                f"{self._file} has no answer to {missing[0]!r} for image {key.number} of the prompt {key.item!r}. Run "
+                "the original tool to the end, or choose another `vqa`."
             )
         return [known[question] for question in questions]
 

@@ -65,7 +65,10 @@ class DPGBench(ResampledRowMetric):
         return ["dpgbench", *self._categories]
 
     def eval_batch(self) -> Batch:
-        """Return the official prompts in the order of their ids. Raises DataError for a missing file."""
+        """Return the prompts in the order of their ids, `images_per_prompt` rows each.
+
+        Raises DataError for an unreadable file.
+        """
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:
@@ -112,8 +115,8 @@ class DPGBench(ResampledRowMetric):
         expected, within = divmod(index, self._config.images_per_prompt)
         if number != expected:
             raise NanoGenError(
-                f"dpgbench: image {index} is of the prompt {self._ids[number]!r}, but the benchmark has another prompt "
-                "in its place. Call `compare_with(source)` before `update` for images in another order."
+                f"dpgbench: image {index} is of the prompt {self._ids[number]!r}, but image {index} of the benchmark "
+                "is of another prompt. For images in another order, call `compare_with(source)` before `update`."
             )
         return ImageKey(self._ids[number], within)
 

@@ -35,8 +35,8 @@ Items = Mapping[str, Mapping[int, Question]]  # id of a prompt -> number of a qu
 def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dpg_bench.csv") -> Items:
     """Parse the questions of a `dpg_bench.csv`.
 
-    If a prompt has two questions of one number, the last one is used, as in the published code. A warning names the
-    first such number.
+    If a prompt has two questions with the same number, the last one is used, as in the published code.
+    A warning names the first such number.
 
     Args:
         text: The content of the file.
@@ -97,8 +97,8 @@ def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:
     numbers = [cells["proposition_id"], *cells["dependency"].split(",")]
     if not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
         raise DataError(
-            f"Line {row.line} of {source} has a proposition_id or dependency that is not a whole number (or, for "
-            "dependency, a list of them). Download the official file again."
+            f"Line {row.line} of {source} is invalid: proposition_id must be a whole number, and dependency one or "
+            "more whole numbers with commas between. Download the official file again."
         )
     number, *parents = map(int, numbers)
     return number, Question(cells["question_natural_language"], tuple(parents), cells["tuple"])
@@ -112,5 +112,8 @@ def _texts(folder: Path) -> dict[str, str]:
 def _json(path: Path) -> dict[str, str]:
     found = json_files.read(path)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise DataError(f"{path} is not a JSON object of texts by id. Set `prompts` to the official folder or file.")
+        raise DataError(
+            f'{path} is not of the form {{"<id>": "<prompt>"}}. Set `prompts` to the official folder or to an '
+            "id2prompt.json."
+        )
     return found

@@ -62,8 +62,8 @@ def aggregate(results: Sequence[Result]) -> tuple[float, dict[str, float], dict[
     """Average results.
 
     Returns:
-        Three means in [0, 1]: the score over images, the raw points in each level 1 category, and the raw points in
-        each level 2 category. As published, the categories use raw points and not adjusted ones.
+        The mean score of the images, the mean points of each level 1 category, and those of each level 2 category. All
+        are in [0, 1]. As published, the categories use raw points and not adjusted ones.
     """
     coarse: dict[str, list[float]] = {}
     fine: dict[str, list[float]] = {}

@@ -44,7 +44,7 @@ def select_detections(
         rules: The thresholds. A score must exceed its threshold.
 
     Returns:
-        The selected detections by class, highest score first. Classes without detections are left out.
+        The selected detections by class, highest score first. Classes without selected detections are left out.
     """
     threshold = rules.counting_threshold if tag == COUNTING else rules.threshold
     selected = {name: _select(members, threshold, rules) for name, members in detections.items()}

@@ -48,7 +48,7 @@ class Mask2Former:
         return frozenset(self._names.values())
 
     def to(self, device: torch.device | str) -> Mask2Former:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 

@@ -63,7 +63,7 @@ def samples(folder: Path) -> Iterator[Sample]:
     for home in homes:
         line = json_files.read(home / METADATA)
         if error := format_error(line):
-            raise DataError(f"{home / METADATA} {error}. Write the folder again.")
+            raise DataError(f"{home / METADATA} {error}. Correct the file, or write the folder again.")
         files = [file for file in (home / SAMPLES).glob("*.png") if _SAMPLE.fullmatch(file.name)]
         yield from (Sample(line, file) for file in sorted(files, key=lambda file: int(file.stem)))
 

@@ -134,9 +134,9 @@ class GenEval(ResampledRowMetric):
         unknown = classes(self.lines) - self._detector.classes
         if unknown:
             raise DataError(
-                f"The detector {self._detector.settings['model']!r} lacks the classes "
-                f"{listing(sorted(unknown)[:5])} of the prompts. Use a detector of these classes. "
-                "The official prompts need COCO's 80."
+                f"The detector {self._detector.settings['model']!r} lacks classes of the prompts, such as "
+                f"{listing(sorted(unknown)[:5])}. Use a detector that has them. "
+                "The official prompts need COCO's 80 classes."
             )
         return self._detector
 

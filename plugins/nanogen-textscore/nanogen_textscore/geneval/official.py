@@ -1,7 +1,7 @@
 """Generates the 553 official prompts of GenEval (Ghosh et al., arXiv 2310.11513).
 
 The official `evaluation_metadata.jsonl` (djghosh13/geneval, MIT) is a sample of NumPy's `default_rng(43)` over the 80
-classes of COCO. This module draws the same sample and compares its SHA-256 with the SHA-256 of the official file.
+classes of COCO. This module draws the same sample and compares its `lines_digest` with that of the official file.
 """
 
 from __future__ import annotations

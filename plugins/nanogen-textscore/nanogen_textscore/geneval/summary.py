@@ -11,8 +11,8 @@ def summary(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Summarise results under the names of the original tool.
 
     Args:
-        results: Lines of a results file. Each has `tag` and `correct`, and `metadata` or, without it, `prompt`
-            identifies the prompt.
+        results: Lines of a results file. Each has `tag` and `correct`. Its `metadata` identifies the prompt, or its
+            `prompt` if there is no `metadata`.
 
     Returns:
         `task_scores`: the share of correct images of each tag. `overall_score`: their mean. `correct_images`: the share

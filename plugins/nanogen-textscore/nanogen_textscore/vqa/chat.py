@@ -34,7 +34,7 @@ class ChatVQA:
         }
 
     def to(self, device: torch.device | str) -> ChatVQA:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 

@@ -52,7 +52,7 @@ class ClipT5:
         }
 
     def to(self, device: torch.device | str) -> ClipT5:
-        """Move later computation to a device. Returns self."""
+        """Run later calls on a device. Returns self."""
         self._device = torch.device(device)
         return self
 

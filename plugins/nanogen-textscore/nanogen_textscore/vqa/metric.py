@@ -86,7 +86,7 @@ class GenAIBench(VQAScore):
         return ["genaibench", *self._skills]
 
     def eval_batch(self) -> Batch:
-        """Return the official prompts in file order. Raises DataError for a missing file."""
+        """Return the prompts in file order, `images_per_prompt` rows each. Raises DataError for an unreadable file."""
         return self._prompts.eval_batch()
 
     def layout(self, folder: Path) -> list[Path]:

@@ -22,7 +22,9 @@ INFIXES = (".base_layer", ".modules_to_save.default", ".original_module")  # in 
 
 
 class Adapter:
-    """The trainable layers that peft adds to a backbone. Freezes the other weights, except those of `modules_to_save`.
+    """The trainable layers that peft adds to a backbone.
+
+    Freezes the other weights, except those that options such as `modules_to_save` select.
 
     Args:
         backbone: The network, with the weights to adapt. Changed in place.
@@ -37,16 +39,17 @@ class Adapter:
             self.config = inject(backbone, settings.adapter)
 
     def refuse_frozen(self, report: PartReport) -> None:
-        """Raise TrainingError if the adapter freezes weights that `train.init` did not load."""
+        """Raise TrainingError if the adapter freezes weights that `train.init` did not fully load."""
         trained = {_plain(name) for name, p in self._backbone.named_parameters() if p.requires_grad}
         parameters = {_plain(name) for name, _ in self._backbone.named_parameters()}
         frozen = [n for n in report.names("fresh", "zeroed", "grown") if n in parameters and n not in trained]
         if frozen:
             module = frozen[0].rpartition(".")[0]
             raise TrainingError(
-                f"train.adapter: the weights of {self._settings.init} lack {counted(len(frozen), 'parameter')} of the"
-                f" backbone, such as {frozen[0]!r}, and the adapter would freeze their initial values. Train their"
-                f" modules too: set options of train.adapter such as `modules_to_save: [{module}]`."
+                f"train.adapter: {self._settings.init} has no value, or only a part, for"
+                f" {counted(len(frozen), 'parameter')} of the backbone, such as {frozen[0]!r}. The adapter would freeze"
+                " such parameters untrained. To train their modules too, set an option of train.adapter such as"
+                f" `modules_to_save: [{module}]`."
             )
 
     def save(self, run: Path, backbone: Mapping[str, Tensor]) -> None:

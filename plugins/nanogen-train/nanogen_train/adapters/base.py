@@ -1,4 +1,4 @@
-"""Functions about adapters that do not need peft. Does not import torch."""
+"""Functions for networks with an adapter. Imports neither peft nor torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def has_adapter(config: Mapping[str, Any]) -> bool:
 
 
 def base_parameters(net: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield the frozen parameters of a network with an adapter; none of another network."""
+    """Yield the frozen parameters of a network with an adapter. Yields nothing for other networks."""
     if hasattr(net, "peft_config"):
         yield from (parameter for parameter in net.parameters() if not parameter.requires_grad)

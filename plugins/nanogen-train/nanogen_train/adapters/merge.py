@@ -19,12 +19,15 @@ def merge_run(run: Path, output: Path) -> Path:
 
     Raises:
         ConfigError: The run has no adapter, or its type cannot be merged.
-        TrainingError: `output` contains a run or a pipeline.
+        TrainingError: `output` is a file, or contains a run or a pipeline.
     """
     run_folder.refuse_occupied(output)
     pipeline = Pipeline.load(run)
     if not has_adapter(pipeline.config.as_dict()):
-        raise ConfigError(f"{run} was trained without an adapter ({CONFIG} has no train.adapter): nothing to merge.")
+        raise ConfigError(
+            f"{run} was trained without an adapter ({CONFIG} has no train.adapter), so there is nothing to merge. Use"
+            " it as it is."
+        )
     return merged(pipeline).save(output)
 
 
@@ -56,6 +59,9 @@ def merge(backbone: nn.Module) -> None:
             else:
                 continue
         except (NotImplementedError, ValueError, AttributeError) as error:
-            raise ConfigError(f"train.adapter: peft cannot merge this type of adapter: {error}") from error
+            raise ConfigError(
+                f"train.adapter: peft cannot merge this type of adapter ({error}). Use the run unmerged, with peft."
+                " train.init cannot use it."
+            ) from error
         setattr(backbone.get_submodule(parent), name, plain)
     del backbone.peft_config

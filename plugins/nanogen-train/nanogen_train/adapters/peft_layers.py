@@ -30,7 +30,9 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     known = {field.name for field in fields(cls) if field.init and field.name != "peft_type"}
     for name in given:
         if name not in known:
-            raise ConfigError(f"train.adapter.{name}: is not an option of {cls.__name__}.{near_miss(name, known)}")
+            raise ConfigError(
+                f"train.adapter.{name}: is not an option of peft's {cls.__name__}.{near_miss(name, known)}"
+            )
     dropout = next((name for name, value in given.items() if "dropout" in name and value), None)
     if dropout is not None:
         raise ConfigError(
@@ -42,13 +44,13 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     try:
         return cls(**given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"train.adapter: {error}") from error
+        raise ConfigError(f"train.adapter: peft rejects the options: {error}") from error
 
 
 def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     """Add adapter layers to a backbone, in place. Returns peft's configuration.
 
-    Afterwards only these layers and the option `modules_to_save` are trained.
+    Afterwards only these layers, and what options such as `modules_to_save` select, require gradients.
 
     Raises:
         ConfigError: peft is not installed or rejects the options, or the backbone has no layer to adapt.
@@ -83,7 +85,7 @@ def _config_class(kind: str) -> Any:
     peft_type = types[kind.lower()]
     if hasattr(PEFT_TYPE_TO_TUNER_MAPPING.get(peft_type), "update_and_allocate"):
         raise ConfigError(
-            f"train.adapter.type: {kind!r} changes its ranks by calls during training, but the training loop makes no"
-            " such calls. Choose another type."
+            f"train.adapter.type: {kind!r} changes the adapter's ranks during training, by a method"
+            " (`update_and_allocate`) that the training loop does not call. Choose another type."
         )
     return PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]

@@ -243,9 +243,9 @@ def load_nets(nets: nn.Module, tensors: Tensors, run: Path) -> None:
     if wrong_shape:
         name = wrong_shape[0]
         found, configured = list(tensors[name].shape), list(expected[name].shape)
-        reason = f"{name} has shape {found} in the checkpoint and {configured} in the configuration"
+        reason = f"{name} has shape {found} in the checkpoint and {configured} in the configured networks"
     else:
-        reason = f"it has no {missing[0]}" if missing else f"the configuration has no {unknown[0]}"
+        reason = f"the checkpoint has no {missing[0]}" if missing else f"the configured networks have no {unknown[0]}"
     raise TrainingError(
         f"The checkpoint in {run} does not match the configuration: {reason}. Resume with the run's own config.yaml."
     )

@@ -66,7 +66,8 @@ def read(folder: Path, template: Like) -> dict[str, Tensor]:
             load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
     except CheckpointException as error:
         raise DataError(
-            f"The shards in {folder} cannot be read: {_first_failure(error)}. Use another checkpoint."
+            f"The shards in {folder} cannot be read: {_first_failure(error)}. Move this checkpoint away. Then --resume"
+            " uses an older one."
         ) from error
     return tensors
 

@@ -28,7 +28,7 @@ def listing(folder: Path, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def seal(folder: Path, listing_: Listing) -> None:
-    """Write the manifest. It is the last file written to a complete folder."""
+    """Write the manifest. Call this last: a folder with a manifest counts as complete."""
     storage.write_json(folder / MANIFEST, listing_)
 
 

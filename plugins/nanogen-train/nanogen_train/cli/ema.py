@@ -26,7 +26,8 @@ def ema(run: Path, widths: tuple[float, ...], step: int | None) -> None:
 
     Saves a pipeline for each width in RUN/ema-WIDTH, with --step in RUN/ema-WIDTH-step-STEP.
 
-    The width is the standard deviation of the EMA's profile relative to the steps so far (sigma_rel of EDM2).
+    The width (sigma_rel of EDM2) describes how an EMA weights past steps. It is the standard deviation of this
+    weighting, divided by the number of steps so far.
     """
     from nanogen_train.ema.posthoc import reconstruct, width_text
 

@@ -55,7 +55,7 @@ def plan(
     """Estimate what training CONFIG needs: memory, FLOPs, days and data rate. Loads and trains nothing.
 
     Memory and FLOPs are counted on one step with fake tensors. Activations are those of one micro-batch. Days follow
-    from the peak rate and the utilisation.
+    from the GPU's peak rate, the utilisation and the link.
     Excludes auxiliary losses, the tokenizer and the text encoder, as if latents and encodings were precomputed.
     """
     from nanogen_core.cli.options import resolved

@@ -57,7 +57,7 @@ def train(
     if resume and (folder / CONFIG).is_file():
         config, output = str(folder / CONFIG), output or folder
     elif resume and folder.is_dir():
-        raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}. Start a run without --resume.")
+        raise TrainingError(f"Cannot resume {folder}: it contains no {CONFIG}. Give the folder of a run.")
     elif (folder / CONFIG).is_file() and config not in registry().recipes:
         raise TrainingError(
             f"{folder} is the folder of a run or pipeline. Add --resume to continue the run, or give"

@@ -1,4 +1,4 @@
-"""Collective operations of a run's processes. With one process they are no-ops."""
+"""Collective operations of a run's processes. With one process they do not communicate."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def all_gather(value: T) -> list[T]:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Gather the rows [B, ...] of all processes as [world * B, ...], in rank order, with gradient to all of them.
+    """Return the rows [B, ...] of all processes in one tensor [world * B, ...], in rank order.
 
-    For losses that couple the samples of a batch. Every process must have equally many rows.
+    Gradients flow back to the rows of every process. For losses that couple the samples of a batch. Every process must
+    have equally many rows.
     """
     if world() == 1:
         return rows

@@ -41,7 +41,7 @@ class Strategy(Protocol):
             stage: The stage, whose networks are wrapped.
 
         Returns:
-            A module whose backward pass leaves the gradient of the global batch.
+            A module. After its backward pass, each parameter's `grad` is that of the global batch.
 
         Raises:
             TrainingError: The strategy does not support the stage.
@@ -93,18 +93,18 @@ class DDPStrategy:
 class FSDPStrategy:
     """FSDP2 (arXiv 2304.11277): shards weights, EMA, gradients and optimizer state.
 
-    Gathers one block at a time (of trained networks in bf16 if the run uses it) and reduces gradients in float32.
-    Weights outside blocks are gathered in float32 for the whole step. With `shard_by: step`, so are all weights of
-    trained networks, as second derivatives require. Checkpoints are one file per part and process, by
+    Gathers one block at a time: in bf16 for trained networks of a bf16 run, otherwise in float32. Reduces gradients in
+    float32. Weights outside blocks are gathered in float32 for the whole step. With `shard_by: step`, so are all
+    weights of trained networks, as second derivatives require. Checkpoints are one file per part and process, by
     torch.distributed.checkpoint.
 
-    The training step is the root of all networks of the stage, trained or not. So the end of each backward pass frees
-    every gathered weight, before an optimizer or EMA changes its shards.
+    FSDP's root module is the training step, which contains all networks of the stage, trained or not. So the end of
+    each backward pass frees every gathered weight, before an optimizer or EMA changes its shards.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):
         if accelerator.mixed_precision == "fp16":
-            raise TrainingError("train.strategy: fsdp does not scale losses for fp16: set train.precision to bf16.")
+            raise TrainingError("train.strategy: fsdp does not support fp16. Set train.precision to bf16.")
         self._accelerator = accelerator
         self._by_block, self._evaluates = settings.shard_by == "block", settings.evaluate is not None
         if not dist.is_initialized():  # a single process

@@ -90,11 +90,11 @@ def _fit(basis: Basis, width: float, step: int, run: Path) -> Fit:
     fit = basis.fit(Profile(step, gamma_of(width)))
     if fit.error > MAX_ERROR:
         reachable = basis.reachable(step)
-        what = "reach widths from {:.3f} to {:.3f}".format(*reachable) if reachable else "reach no width"
+        advice = "a width from {:.3f} to {:.3f}".format(*reachable) if reachable else "a run with more snapshots"
         raise ConfigError(
             f"sigma_rel {width_text(width)} cannot be computed from {counted(len(basis.profiles), 'snapshot')} in"
-            f" {run} up to step {step}: its profile would have an error of {fit.error:.0%}. The snapshots {what} with"
-            f" an error of at most {MAX_ERROR:.0%}."
+            f" {run} up to step {step}: its profile would have an error of {fit.error:.0%}, above the limit of"
+            f" {MAX_ERROR:.0%}. Use {advice}."
         )
     return fit
 

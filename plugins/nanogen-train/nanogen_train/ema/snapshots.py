@@ -19,7 +19,7 @@ _NAME = re.compile(r"step-(\d{8,})-width-(\d\S*)\.safetensors")
 
 
 class Snapshot(NamedTuple):
-    """EMA weights of a width (sigma_rel) after `step` steps."""
+    """A snapshot of EMA weights, given by its step and the width (sigma_rel) of the EMA."""
 
     step: int
     width: float

@@ -57,8 +57,8 @@ def find(text: str) -> Path:
         )
     if not saved_files(path):
         raise ConfigError(
-            f"train.init: the folder {text} contains no saved pipeline ({FACTS} or {CONFIG} is missing). A run"
-            " saves one with its first checkpoint."
+            f"train.init: the folder {text} contains no saved pipeline ({FACTS} or {CONFIG} is missing). Give a"
+            " folder with one. A run saves one with its first checkpoint."
         )
     if not (path / BACKBONE).is_file():
         raise ConfigError(f"train.init: the pipeline in {text} has no {BACKBONE}. Give a pipeline with this file.")
@@ -81,7 +81,7 @@ def read(text: str) -> Source:
     config = with_folder(yaml_files.read(folder / CONFIG), folder) if described and (folder / CONFIG).is_file() else {}
     facts = storage.read_json(folder / FACTS) if described and (folder / FACTS).is_file() else {}
     if not isinstance(facts, dict):
-        raise DataError(f"{folder / FACTS} is damaged: it must be a JSON object. Restore the file.")
+        raise DataError(f"{folder / FACTS} is damaged: it must be a JSON object. Give another pipeline.")
     if has_adapter(config):
         states: dict[str, dict[str, Tensor]] = _merged(folder)
     elif path.is_dir():

@@ -25,8 +25,9 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
     """Load pretrained weights into the trained parts of a pipeline: `start_from(build_pipeline(config), "runs/base")`.
 
     Tensors are copied by name and shape, unless a module converts them (`adapt_state`). All others keep their initial
-    values. An objective of another name is not loaded, nor a conditioner that differs or whose options are unknown.
-    A tokenizer that the source trained is loaded if this pipeline trains one of the same name.
+    values. An objective of another name is not loaded. The conditioner is only loaded if conditioner, text encoder and
+    classes are known to be the same. A tokenizer that the source trained is loaded if this pipeline trains one of the
+    same name.
 
     Args:
         pipeline: A pipeline with initial weights.
@@ -184,7 +185,7 @@ def _latent(source: Source) -> tuple[int, ...] | None:
 def _notes(pipeline: Pipeline, source: Source, same: bool | None) -> Iterator[str]:
     """Yield differences between the source and the pipeline that change the meaning of equal tensors."""
     if same is None:
-        yield f"the options and classes of {source.path.name} are unknown: names and shapes decide alone"
+        yield f"the options and classes of {source.path.name} are unknown: only names and shapes were compared"
         return
     if not same:
         yield "the condition differs (conditioner, text encoder or classes): layers that read it adapt their weights"

@@ -41,7 +41,7 @@ def read(run: Path) -> list[dict[str, Any]]:
 
 
 def cut_after(run: Path, step: int) -> None:
-    """Remove the lines after the step that a run resumes from. Other lines keep their bytes."""
+    """Remove corrupt lines and those of steps after `step`, where a run resumes. Other lines keep their bytes."""
     lines = [line for entry, line in _lines(run) if entry["step"] <= step]
     storage.write_bytes(run / LOG, b"".join(line + b"\n" for line in lines))
 

@@ -81,8 +81,8 @@ class Trackers:
             raise
         except Exception as error:  # service unreachable, or not authenticated
             raise TrainingError(
-                f"One of the trackers {listing(chosen)} cannot start ({type(error).__name__}: {error}): configure"
-                " it, or remove it from train.trackers."
+                f"A tracker of train.trackers ({listing(chosen)}) cannot start ({type(error).__name__}: {error}):"
+                " configure it, or remove it from the list."
             ) from error
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:

@@ -29,7 +29,8 @@ def fused_rows(net: nn.Module) -> FusedRows:
             parameter = getattr(module, name)
             if sum(rows) != len(parameter):
                 raise TrainingError(
-                    f"{path}.fused_rows: {name} has {len(parameter)} rows, but its parts {list(rows)} have {sum(rows)}."
+                    f"{path}.fused_rows: {name} has {len(parameter)} rows, but the counts {list(rows)} add up to"
+                    f" {sum(rows)}. Correct the counts."
                 )
             fused[parameter] = tuple(rows)
     return fused

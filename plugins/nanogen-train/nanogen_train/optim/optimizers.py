@@ -101,8 +101,8 @@ def _trained(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[tuple[str, 
     trained = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
     if not trained:
         raise TrainingError(
-            f"There is nothing to train: {len(parameters)} parameters were given to the optimizer, and none requires a"
-            " gradient. Unfreeze those to train (`requires_grad_(True)`)."
+            "There is nothing to train: no parameter of the optimizer requires a gradient (parameters given:"
+            f" {len(parameters)}). Unfreeze those to train (`requires_grad_(True)`)."
         )
     return trained
 

@@ -34,7 +34,7 @@ GPUS: Mapping[str, GPU] = {
 
 
 def gpu_of(name: str) -> GPU:
-    """Return the GPU of this name. Raises UnknownName."""
+    """Return the GPU of this name. Raises UnknownName if there is none."""
     if name not in GPUS:
         raise UnknownName(f"Unknown GPU {name!r}.{near_miss(name, GPUS)} Known: {listing(GPUS)}.")
     return GPUS[name]

@@ -45,7 +45,7 @@ class AuxiliaryContract:
         return batch
 
     def loss_of(self, pipeline: Pipeline, *, rows: slice = slice(0, ROWS), step: int | None = None) -> Losses:
-        """Return the auxiliary loss of the examples `rows` of four, after one forward pass of the backbone."""
+        """Return the auxiliary loss of the examples `rows` of the batch, from the objective's forward pass of them."""
         auxiliary, batch = self.auxiliary(pipeline), self.batch(pipeline).part(*rows.indices(ROWS)[:2])
         with torch.no_grad():
             latents, extras = pipeline.tokenizer.encode(batch.images).float(), auxiliary.prepare(batch)

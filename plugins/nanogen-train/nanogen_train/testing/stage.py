@@ -17,10 +17,10 @@ RATE = 1e-3
 
 
 class StageContract:
-    """Contract of a stage, driven as the training loop drives it.
+    """Contract of a stage. The tests call it in the order of the training loop.
 
     Fixtures:
-        pipeline: A pipeline with the stage, whose data can be read.
+        pipeline: A pipeline with the stage. Its dataset must be readable.
 
     Attributes:
         step: A step at which every phase updates.
@@ -34,7 +34,7 @@ class StageContract:
         return batch
 
     def update(self, stage: Stage, batch: Batch, step: int) -> dict[str, float]:
-        """Take one step of gradient descent in every phase of this step, and return the losses by phase."""
+        """Take one gradient step in every phase that updates at `step`. Return the losses by phase."""
         losses = {}
         for phase in stage.phases(step):
             batch = stage.prepare(batch, step)

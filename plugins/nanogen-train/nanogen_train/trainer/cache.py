@@ -16,13 +16,13 @@ from nanogen_train.distributed import processes
 
 
 def encode_all(batches: Iterable[Batch], prepare: Callable[[Batch], Batch]) -> Batch:
-    """Encode a split and return it as one batch, in dataset order, with latents in place of images.
+    """Encode a split and return it as one batch, in dataset order.
 
     Each process encodes its share; all of them return the whole split.
 
     Args:
         batches: One pass over this process's share of the split.
-        prepare: Replaces the images of a batch by latents.
+        prepare: Adds the latents to a batch. Removes the images unless a part needs them.
     """
     own_batches = _merge(prepare(batch) for batch in batches)
     parts = [part for of_rank in processes.all_gather([part.to("cpu") for part in own_batches]) for part in of_rank]

@@ -34,7 +34,7 @@ class Engine:
         folder: Folder of the run.
 
     Raises:
-        ConfigError: A tracker is not installed, or float8 cannot be used with this precision or device.
+        ConfigError: A tracker is unknown or not installed, or float8 cannot be used with this precision or device.
         TrainingError: The launcher is configured for an unsupported distribution method, or fp16 is used with FSDP.
     """
 
@@ -53,8 +53,8 @@ class Engine:
         )
         if self.accelerator.distributed_type in UNSUPPORTED:
             raise TrainingError(
-                f"accelerate is configured for {self.accelerator.distributed_type.value}, which is not supported. Start"
-                " with `accelerate launch --multi_gpu`. To shard weights, set train.strategy to fsdp."
+                f"accelerate's own {self.accelerator.distributed_type.value} is not supported. Start with `accelerate"
+                " launch --multi_gpu`. To shard weights, also set train.strategy to fsdp."
             )
         process_group.destroy_at_exit()
         self.settings = settings

@@ -16,7 +16,7 @@ CAPABILITY = (8, 9)  # the first NVIDIA GPUs with float8 units: Ada (8.9), Hoppe
 MULTIPLE = 16  # float8 units multiply matrices whose sides are multiples of 16
 EMULATED = False  # True: compute in bf16 what the units would compute, for tests on a CPU
 NEEDS_TORCHAO = "train.float8 needs torchao: `pip install nanogen-train[float8]`."
-NEEDS_BF16 = "train.float8 needs bf16 layers. Set train.precision to bf16, not {}."
+NEEDS_BF16 = "train.float8 needs bf16, but this run would compute in {}. Set train.precision to bf16."
 NEEDS_UNITS = (
     "train.float8 needs an NVIDIA GPU with float8 units (Ada, Hopper or newer), and this device has none: set"
     " train.float8 to none."

@@ -1,4 +1,4 @@
-"""Parts that read images, which precomputed latents do not contain."""
+"""Check that no part needs images if a run uses precomputed latents."""
 
 from __future__ import annotations
 

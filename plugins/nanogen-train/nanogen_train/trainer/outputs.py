@@ -135,14 +135,17 @@ def clean_up(run: Run) -> None:
 
 
 def report_full_disk(folder: Path) -> AbstractContextManager[None]:
-    """Raise TrainingError, with the step to resume from, if the disk is full or a limit is reached."""
+    """Return a context that turns a full disk, exceeded quota or file-size limit into a TrainingError.
+
+    The message says how to continue.
+    """
 
     def translate(reason: str) -> TrainingError:
         steps = checkpoint.steps_in(folder)
         advice = (
             f"Free some space or raise the limit, then resume from the checkpoint of step {steps[-1]} with --resume."
             if steps
-            else "There is no checkpoint yet: free some space or raise the limit, then start again."
+            else "There is no checkpoint yet: free some space or raise the limit, then start again with --overwrite."
         )
         return TrainingError(f"The run could not write to {folder} ({reason}). {advice}")
 

@@ -122,7 +122,10 @@ def _changed_lines(folder: Path, parts: Assembly, step: int) -> list[Difference]
     """Return the changed configuration lines. Raises TrainingError if one must not change."""
     old = _config(folder)
     if old is None:
-        raise TrainingError(f"{folder / CONFIG} is missing or corrupt, so the run cannot be resumed: restore it.")
+        raise TrainingError(
+            f"{folder / CONFIG} is missing or corrupt, so the run cannot be resumed. Restore it from a copy, or start a"
+            " new run."
+        )
     steps = parts.resolved.sections["train"].steps
     if steps < step:
         raise TrainingError(
@@ -181,8 +184,8 @@ def _refuse_other_classes(folder: Path, data: Mapping[str, Any], parts: Assembly
     ]
     raise TrainingError(
         f"The classes of the data have changed since the run in {folder} started"
-        f" ({'; '.join(parts_) or 'their order differs'}), so labels would have another meaning: restore the class"
-        " folders, or start a new run with another --output."
+        f" ({'; '.join(parts_) or 'their order differs'}), so labels would have another meaning: restore the classes,"
+        " or start a new run with another --output."
     )
 
 
@@ -229,7 +232,7 @@ def _read(folder: Path) -> dict[str, Any]:
             **({"init": dict(record["init"])} if "init" in record else {}),
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / RECORD} is corrupt: restore it, or start a new run.") from error
+        raise DataError(f"{folder / RECORD} is corrupt: restore it from a copy, or start a new run.") from error
 
 
 def _config(folder: Path) -> dict[str, Any] | None:

@@ -39,13 +39,13 @@ def refuse_occupied(folder: Path) -> None:
         return
     if steps_in(folder):
         raise TrainingError(
-            f"{folder} already contains a run: resume it with --resume, move it aside with --overwrite, or choose"
-            " another folder with --output."
+            f"{folder} already contains a run. Choose another folder with --output. `nanogen train` can also resume the"
+            " run (--resume) or move it aside (--overwrite)."
         )
     kind = "a saved pipeline" if PIPELINE in files else "a run without a checkpoint"
     raise TrainingError(
-        f"{folder} already contains {kind} ({', '.join(files[:3])}): move it aside with --overwrite, or choose another"
-        " folder with --output."
+        f"{folder} already contains {kind} ({', '.join(files[:3])}). Choose another folder with --output. `nanogen"
+        " train` can also move it aside (--overwrite)."
     )
 
 
@@ -61,7 +61,7 @@ def move_aside(folder: Path) -> Path | None:
     if not run_files(folder):
         return None
     if owner := training_process(folder):
-        raise TrainingError(f"{folder} cannot be moved aside: {owner} is training in it. Choose another --output.")
+        raise TrainingError(f"{folder} cannot be moved aside: it is in use by {owner}. Choose another --output.")
     folder = folder.resolve()
     new_path = next(path for n in count(1) if not (path := folder.with_name(f"{folder.name}.old-{n}")).exists())
     try:

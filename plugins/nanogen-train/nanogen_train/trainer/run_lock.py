@@ -14,7 +14,7 @@ def run_lock(folder: Path) -> AbstractContextManager[None]:
 
     def busy(holder: str) -> TrainingError:
         return TrainingError(
-            f"Another process{holder} is training into {folder}: wait for it to end, or choose another --output."
+            f"Another process{holder} is training in {folder}: wait for it to end, or choose another --output."
         )
 
     return folder_lock(folder / LOCK, busy)

@@ -25,7 +25,7 @@ def refuse_untrained(parts: Mapping[str, Any], trained: Iterable[nn.Parameter]) 
             raise TrainingError(
                 f"No optimizer trains the {part}'s parameter {names[0]!r}"
                 + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-                + f": freeze them with requires_grad_(False), or choose a stage that trains the {part}."
+                + f". Call requires_grad_(False) on what stays fixed, or choose a stage that trains the {part}."
             )
 
 

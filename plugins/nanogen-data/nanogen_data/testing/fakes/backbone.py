@@ -23,7 +23,7 @@ class TinyBackboneConfig:
 
 
 class TinyBackbone(nn.Module):
-    """Convolutional backbone with the intermediate `block.1`. Supports `jvp` and `token-times`.
+    """Convolutional backbone with the intermediate `block.1`. Supports `jvp`, and a time per token (`token-times`).
 
     With the option `two_time`, the output also depends on t - r. The initial output is zero.
     """
@@ -42,7 +42,7 @@ class TinyBackbone(nn.Module):
     def forward(
         self, state: State, times: Times, condition: Condition, intermediates: Sequence[str] = ()
     ) -> Prediction:
-        """Predict a value for each state [B, C, h, w]. Raises NanoGenError for intermediates other than "block.1"."""
+        """Return the output for states [B, C, h, w]. Raises NanoGenError for intermediates other than "block.1"."""
         if unknown := set(intermediates) - {"block.1"}:
             raise NanoGenError(f"tiny-backbone has no intermediate {min(unknown)!r}; it has: block.1.")
         inlet = self.inlet(state.latent)  # [B, width, h, w]

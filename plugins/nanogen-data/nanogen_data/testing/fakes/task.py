@@ -40,7 +40,7 @@ class TinyTask:
             yield self._batch(examples, list(range(first, min(first + batch_size, len(examples)))))
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Convert requests to a batch. Raises NanoGenError for an unknown label or a text without one colour."""
+        """Convert requests to a batch. Raises NanoGenError for an unknown label, and for zero or several colours."""
         return self._requests([self._label(request) for request in prompts_or_labels])
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:

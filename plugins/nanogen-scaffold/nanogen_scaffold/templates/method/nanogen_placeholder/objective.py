@@ -16,7 +16,7 @@ from nanogen_placeholder.config import PlaceholderConfig
 class Placeholder:
     """The network predicts the velocity v = noise - data.
 
-    The loss is the mean of (v_predicted - v)^2. Additional heads of the network add the same loss of their prediction.
+    The loss is the mean of (v_predicted - v)^2. Each additional head adds the same loss on its prediction.
     """
 
     def __init__(self, config: PlaceholderConfig):
