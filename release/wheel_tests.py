@@ -53,6 +53,7 @@ def main(
     if unknown:
         raise SystemExit(f"Error: there is no distribution {unknown[0]!r}. Known: {', '.join(known)}.")
     folder = Path(tempfile.mkdtemp(prefix="nanogen-wheels-"))
+    folder.chmod(0o755)  # some tests run as another user
     try:
         if wheels is None:
             wheels = folder / "wheels"

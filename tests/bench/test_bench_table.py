@@ -60,7 +60,7 @@ def test_a_table_of_values():
         ("method,fid\na,1\nA,2\n", "two rows whose method is 'A'"),
         ("method,fid\na,1\n,2\n", "A row of"),
         ("method,fid\na,1\nb,2,3\n", "Line 3 of"),
-        ("method,fid\na\n", "1 cells"),
+        ("method,fid\na\n", "1 cell,"),
         (b"method,fid\n\xff\xfe,1\n", "is not UTF-8 in line 2"),
         ('method,fid\n"a,1\n', r"Line 2 of .* is not valid CSV"),
         ("method,fid\n" + "".join(f"m{i},1\n" for i in range(10_001)), "more than 10,000 rows"),

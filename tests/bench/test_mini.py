@@ -14,13 +14,13 @@ import pytest
 from attrs import evolve
 
 from nanogen_bench.mini import folders, outcome, plan
-from nanogen_bench.mini.experiment import experiment
+from nanogen_bench.mini.experiment import experiment, resolved
 from nanogen_bench.mini.job import jobs
 from nanogen_bench.mini.scheduler import Options, Scheduler, Slots
 from nanogen_bench.mini.work import find
 from nanogen_cluster.queues import LocalQueue, Submission
 from nanogen_core.config import resolve
-from nanogen_core.errors import ConfigError, UnknownName
+from nanogen_core.errors import ConfigError, NanoGenError, UnknownName
 from nanogen_core.registry import registry
 from nanogen_files import yaml_files
 from nanogen_files.config_diff import differences
@@ -87,10 +87,21 @@ def test_every_run_of_the_shipped_plan_resolves(tmp_path, quick):
     todo = jobs(shipped, tmp_path, list(shipped.methods))
     assert len(todo) == len(shipped.methods) * 2 * len(shipped.seeds) + len(shipped.prepared)
     for job in todo:
-        resolved = resolve(job.config)
-        assert resolved.seed == job.seed
+        config = resolve(job.config)
+        assert config.seed == job.seed
         if job.eval_samples:
-            assert resolved.sections["train"].steps == shipped.steps  # equal for all
+            assert config.sections["train"].steps == shipped.steps  # equal for all
+
+
+def test_several_mistakes_of_a_run_are_lines_after_its_name(tmp_path):
+    shipped = plan.checked(plan.read(plan.find("mini")))
+    job = jobs(shipped, tmp_path, list(shipped.methods)[:1])[0]
+    job = evolve(job, config={**job.config, "backbone": "nowhere", "objective": "nothing"})
+    with pytest.raises(NanoGenError) as caught:
+        resolved(job)
+    first, *mistakes = str(caught.value).splitlines()
+    assert first.startswith(f"{job.title}: ")
+    assert [line[:4] for line in mistakes] == ["  - ", "  - "]
 
 
 def test_the_two_runs_of_a_method_differ_in_what_follows_from_the_task_alone(tmp_path):

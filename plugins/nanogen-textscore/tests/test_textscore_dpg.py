@@ -59,7 +59,7 @@ def test_the_published_loaders_lose_the_first_question():
             "Line 3 of .* is invalid: proposition_id must be",
         ),
         (CSV + CSV.splitlines()[1], "Line 6 of .* has another question of the prompt '10', but the rows"),
-        (CSV + "2", "Line 6 of .* has 1 cells, but the header has 9"),
+        (CSV + "2", "Line 6 of .* has 1 cell, but the header has 9"),
     ],
 )
 def test_a_damaged_csv_is_a_sentence(text, sentence):

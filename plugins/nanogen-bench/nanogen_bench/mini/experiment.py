@@ -110,4 +110,4 @@ def resolved(job: Job) -> Resolved:
     try:
         return resolve(job.config)
     except NanoGenError as error:
-        raise type(error)(f"{job.title}: {error}") from error
+        raise NanoGenError(f"{job.title}: {error}") from error
