@@ -18,8 +18,12 @@ FOLDERS = {"importing": "nanogen-import"}  # tests of a distribution with networ
 REPOSITORY = ("architecture", "docs", "evaluation_cases", "fidelity", "fuzz", "parity", "release", "test_wheels.py")
 TOOLS = {"benchmarks", "docs", "examples", "release"}  # tests that import these are tests of the repository
 DOCUMENTS = ("docs", "examples")  # what tests in tests/ compare programs with
-#: Folders of tests/ with recorded outputs that a distribution's own tests read.
-FIXTURES = {"nanogen-dit": "fidelity/fixtures/networks", "nanogen-textscore": "data"}
+#: Folders with recorded outputs that a distribution's tests read, beside those of their own folder.
+FIXTURES = {
+    "nanogen-dit": ("tests/fidelity/fixtures",),
+    "nanogen-import": ("tests/fidelity/fixtures", "plugins/nanogen-dit/tests"),
+    "nanogen-textscore": ("tests/data",),
+}
 
 
 def files_of(project: Project) -> set[Path]:
@@ -43,8 +47,8 @@ def files_of(project: Project) -> set[Path]:
     if SHARED in folders:
         data |= set((SHARED / "data").rglob("*")) | {ROOT / "README.md"}
         data |= {file for name in DOCUMENTS for file in (ROOT / name).rglob("*")}
-    if project.name in FIXTURES:
-        data |= set((SHARED / FIXTURES[project.name]).iterdir())
+    fixtures = (file for folder in FIXTURES.get(project.name, ()) for file in (ROOT / folder).rglob("*"))
+    data |= {file for file in fixtures if not file.match("*.py")}
     return {file for file in tests | helpers | data if file.is_file() and "__pycache__" not in file.parts}
 
 

@@ -189,7 +189,7 @@ class SlurmQueue:
             return [job.job_id for job in executor.submit_array(commands)]
 
     def submitted(self, logs: Path) -> Submission | None:
-        """Return the job of the record in the folder `logs`; None without a record."""
+        """Return the job that `submit` recorded in `logs`; None without a record."""
         record = _record(logs)
         return None if record is None else Submission(SlurmJob(folder=logs, job_id=record["id"]), record["attempt"])
 

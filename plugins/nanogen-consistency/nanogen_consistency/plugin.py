@@ -70,8 +70,8 @@ def nanogen_recipes() -> dict[str, str]:
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each unsupported combination.
 
-    The sampler `consistency` does not support objectives that predict instantaneous velocities. sCM supports neither a
-    class token (REG), nor settings of `train:` that do not work with the option `derivative`.
+    The sampler `consistency` does not support objectives that predict instantaneous velocities. sCM does not
+    support a class token (REG). Its `derivative` excludes settings of `train:` such as `compile`.
     """
     return [*_of_sampler(parts), *_of_scm(parts["objective"], config)]
 

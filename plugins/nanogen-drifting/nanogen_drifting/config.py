@@ -32,7 +32,7 @@ class DriftingConfig:
     Args:
         generated: Samples that are generated for each condition. They are also negatives.
         positives: Real samples for each condition, including the training example itself.
-        unconditional: Unconditional real samples for each condition. They are the additional negatives for guidance.
+        unconditional: Real samples of any condition, added to the negatives of each condition for guidance.
         bank_size: Real latents that are stored for each label.
         queue_size: Real latents that are stored without regard to labels.
         temperatures: Temperatures of the field's kernel, relative to the mean distance of features. One field for each;

@@ -21,8 +21,8 @@ def check(pipeline: Pipeline, found: Checkpoint) -> None:
     _check_words(capabilities.wanted(pipeline.config.parts(), "backbone") & found.structural, found.wanted)
     if pipeline.latent.cls_token_width != found.latent.cls_token_width:
         raise ConfigError(
-            f"The class token of the checkpoint has width {found.latent.cls_token_width}, but the token of the chosen"
-            f" auxiliary loss has {pipeline.latent.cls_token_width}: choose the teacher of the training by --recipe,"
+            f"The class token of the checkpoint has width {found.latent.cls_token_width}, but the chosen"
+            f" auxiliary loss gives it {pipeline.latent.cls_token_width}. Choose the checkpoint's teacher by --recipe,"
             " --config or --set."
         )
     wants, gets = found.condition, pipeline.conditioner.spec

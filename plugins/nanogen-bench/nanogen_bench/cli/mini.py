@@ -90,7 +90,7 @@ def mini(
         _dry_run(raw, output, only, _queue(executor, resources), speed)
         return
     if given := [f"--{name.replace('_', '-')}" for name, value in speed.items() if value is not None]:
-        raise click.UsageError(f"Only --dry-run uses {', '.join(given)}. Add --dry-run.")
+        raise click.UsageError(f"Only --dry-run uses {', '.join(given)}. Add --dry-run, or leave them out.")
     failed = experiment(
         raw,
         output,

@@ -47,7 +47,7 @@ class Variant:
 
 @frozen(kw_only=True)
 class Prepared:
-    """A run whose files methods need, such as the training of a decoder.
+    """A run that makes files for methods, such as training a decoder.
 
     It runs once, on one task. A method uses the same files on both tasks, so its runs differ only in the task.
 

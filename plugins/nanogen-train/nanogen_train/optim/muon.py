@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982). Unlike torch.optim.Muon, supports fused parameters."""
+"""Muon (Jordan et al., 2024; Liu et al., arXiv 2502.16982). Unlike torch.optim.Muon, supports fused q, k and v."""
 
 from __future__ import annotations
 
