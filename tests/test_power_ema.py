@@ -301,7 +301,7 @@ def test_the_command_saves_a_pipeline_for_each_width(kept_run):
 
 
 def test_what_cannot_be_made_is_said_before_anything_is_written(kept_run, tmp_path):
-    with pytest.raises(ConfigError, match=r"sigma_rel 0.005 cannot be computed from 12 .*Use a width from 0\.0"):
+    with pytest.raises(ConfigError, match=r"sigma_rel 0.005 cannot be computed from 12 .*Use a sigma_rel from 0\.0"):
         reconstruct(kept_run, [0.07, 0.005])
     with pytest.raises(ConfigError, match="above 0 and at most 0.28868, got 0.3"):
         reconstruct(kept_run, [0.3])
