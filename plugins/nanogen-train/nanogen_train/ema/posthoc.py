@@ -93,8 +93,8 @@ def _fit(basis: Basis, width: float, step: int, run: Path) -> Fit:
         advice = "a sigma_rel from {:.3f} to {:.3f}".format(*reachable) if reachable else "a run with more snapshots"
         raise ConfigError(
             f"The EMA of sigma_rel {width_text(width)} cannot be computed from"
-            f" {counted(len(basis.profiles), 'snapshot')} in {run} up to step {step}: its error would be {fit.error:.0%}, above the limit of"
-            f" {MAX_ERROR:.0%}. Use {advice}."
+            f" {counted(len(basis.profiles), 'snapshot')} in {run} up to step {step}: its error would be"
+            f" {fit.error:.0%}, above the limit of {MAX_ERROR:.0%}. Use {advice}."
         )
     return fit
 
