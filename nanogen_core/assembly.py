@@ -128,7 +128,7 @@ class Assembly(Mapping[str, Any]):
                 found[parameter.name] = self[parameter.name]
             elif parameter.default is inspect.Parameter.empty:
                 raise NanoGenError(_unknown_part(part, parameter.name, self))
-            elif parameter.name not in known_words():
+            elif parameter.name not in known_words() and near_miss(parameter.name, known_words()):
                 raise NanoGenError(_misspelt_part(part, parameter.name))
         return found
 
@@ -169,7 +169,7 @@ def _unknown_part(part: Part, name: str, assembly: Assembly) -> str:
 
 
 def _misspelt_part(part: Part, name: str) -> str:
-    """Return the error message for an optional parameter whose name is not the name of a part."""
+    """Return the error message for an optional parameter that resembles the name of a part."""
     near, known = near_miss(name, known_words()), listing(known_words())
     return f"{_who(part)} has the parameter {name!r}, but no part has this name.{near} Parts: {known}."
 

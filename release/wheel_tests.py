@@ -110,8 +110,6 @@ def attempt(
         str(inside),
         "-m",
         "pytest",
-        "-p",
-        "no:cacheprovider",
         "-rfE",
         "--tb=short",
         "--durations=5",

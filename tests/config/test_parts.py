@@ -47,6 +47,17 @@ class Wanting:
         self.latnt = latnt
 
 
+class OfOther:
+    """Asks for components of a kind that no installed plugin has."""
+
+    def __init__(self, *, judges="none"):
+        self.judges = judges
+        self.steps = 1
+
+    def sample(self, objective, velocity_fn, noise, condition, steps, rng):
+        return noise
+
+
 class Optional:
     """Asks for an encoder, which this configuration does not have."""
 
@@ -89,6 +100,11 @@ def test_a_misspelt_optional_keyword_is_an_error(small, offering):
     assert sentence(caught).startswith(
         "sampler 'mine' of nanogen-mine has the parameter 'backbon', but no part has this name. Did you mean 'backbone'"
     )
+
+
+def test_an_optional_part_of_a_plugin_that_is_not_installed_is_left_out(small, offering):
+    known = offering("sampler", OfOther)
+    assert assembly(small, known, sampler="mine")["sampler"].judges == "none"
 
 
 def test_a_misspelt_required_keyword_has_its_near_miss(small, offering):
