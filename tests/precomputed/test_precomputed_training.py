@@ -200,7 +200,7 @@ def test_other_latents_are_refused_by_naming_both(folders: Path, tmp_path: Path)
     pipeline = on_latents(latents, "imagenet", folders)
     with torch.no_grad():
         next(pipeline.tokenizer.parameters()).add_(1e-6)
-    with pytest.raises(DataError, match=r"configuration: the tokenizer has other weights\. Change"):
+    with pytest.raises(DataError, match=r"configuration: the tokenizer has other weights\. Undo"):
         training.open_latents(latents, pipeline.parts)
 
 

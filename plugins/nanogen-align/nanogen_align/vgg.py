@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nanogen_align.vgg_files import weight_files
 from nanogen_core.errors import DataError
+from nanogen_files.errors import cause
 from nanogen_files.weights import read_weights
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels of the convolutions
@@ -61,8 +62,8 @@ class PerceptualDistance(nn.Module):
                 head.data.copy_(heads[f"lin{number}.model.1.weight"].reshape(-1))
         except (KeyError, RuntimeError) as error:
             raise DataError(
-                f"Tensors of VGG16 or LPIPS are missing or have other shapes: {str(error).splitlines()[0]}. Check that"
-                " the files are torchvision's vgg16-397923af.pth and the vgg.pth of LPIPS."
+                f"Tensors of VGG16 or LPIPS are missing or have other shapes ({cause(error)}). Check that the files are"
+                " torchvision's vgg16-397923af.pth and the vgg.pth of LPIPS."
             ) from error
         return network
 

@@ -122,7 +122,7 @@ def test_missing_weights_are_named_with_their_paths(tmp_path, weights):
         Lpips(LpipsConfig(folder=str(tmp_path)))
     torch.save({"other": torch.zeros(1)}, tmp_path / VGG)
     (tmp_path / HEADS).symlink_to(weights / HEADS)
-    with pytest.raises(DataError, match="files are not those of VGG16 and LPIPS"):
+    with pytest.raises(DataError, match="Tensors of VGG16 or LPIPS are missing .*Missing key.*Check that the files"):
         Lpips(LpipsConfig(folder=str(tmp_path)))
 
 

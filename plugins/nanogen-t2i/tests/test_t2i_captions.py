@@ -149,7 +149,7 @@ def test_a_sample_without_any_caption_is_corrupt(tmp_path: Path) -> None:
 
 def test_a_key_that_no_sample_has_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "0.tar", [{"txt": b"x"}] * 3)
-    sentence = r"No sample of .*0\.tar .* has a file with the key 'text', which `dataset\.captions` names"
+    sentence = r"No sample of .*0\.tar.* has a file with the key 'text', which `dataset\.captions` names"
     with pytest.raises(DataError, match=sentence):
         opened(path, {"txt": 0.5, "text": 0.5})
 

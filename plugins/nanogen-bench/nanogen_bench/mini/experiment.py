@@ -13,7 +13,7 @@ from nanogen_bench.mini.scheduler import Log, Options, Scheduler
 from nanogen_bench.mini.work import PLAN
 from nanogen_cluster.queues import LocalQueue, SlurmQueue
 from nanogen_core.config import Resolved, resolve
-from nanogen_core.errors import NanoGenError, TrainingError
+from nanogen_core.errors import ConfigError, NanoGenError, TrainingError
 from nanogen_files import storage, text_files, yaml_files
 from nanogen_files.folder_lock import LOCK, LOCK_FILES, folder_lock
 
@@ -106,8 +106,8 @@ def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
 
 
 def resolved(job: Job) -> Resolved:
-    """Resolve the configuration of a run. Raises NanoGenError with the name of the run."""
+    """Resolve the configuration of a run. Raises ConfigError with the name of the run."""
     try:
         return resolve(job.config)
     except NanoGenError as error:
-        raise NanoGenError(f"{job.title}: {error}") from error
+        raise ConfigError(f"{job.title}: {error}") from error
